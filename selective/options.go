@@ -2,7 +2,6 @@ package selective
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
