@@ -1,0 +1,318 @@
+package raster
+
+import (
+	"context"
+	"fmt"
+	"math"
+)
+
+// pollEvery is the number of pixels between two looks at the context.
+const pollEvery = 1 << 16
+
+// Convert turns an RGB or Gray picture into another colour space; it panics on
+// any other picture. Gray is taken for R = G = B. It reuses the memory of dst if
+// that is not nil; dst must not be src.
+//
+// R, G, B are the samples, 0..255; results are rounded to the nearest whole
+// number. In a black pixel the ratios are those of grey.
+//
+//	RGB      R, G, B.
+//	I        0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
+//	rgI      255 R/(R+G+B), 255 G/(R+G+B), I.
+//	rgb      255 R/(R+G+B), 255 G/(R+G+B), 255 B/(R+G+B).
+//	R-G-I    R, G, I.
+//	HSV      Smith 1978. With V = max(R,G,B) and D = V − min(R,G,B): 256/6 H,
+//	         255 D/V, V, where H = (G−B)/D if R is V, else 2 + (B−R)/D if G is V,
+//	         else 4 + (R−G)/D, modulo 6; H = 0 if D = 0 and S = 0 if V = 0. The whole
+//	         circle is 256, so that hue wraps as bytes do.
+//	H        The hue of HSV.
+//	Lab      CIE 1976 over linear light (sRGB, IEC 61966-2-1) and D65:
+//	         255/100 L*, a* + 128, b* + 128.
+//	C        (O1/O3, O2/O3, O3) with the opponent colours O1 = (R−G)/√2,
+//	         O2 = (R+G−2B)/√6 and O3 = (R+G+B)/√3, each mapped linearly from its
+//	         exact range to 0..255: O1/O3 from ±√(3/2), O2/O3 from −√2..1/√2 and O3
+//	         from 0..255√3. The two ratios are invariant to the light's intensity
+//	         (Geusebroek et al., PAMI 2001; van de Sande et al., PAMI 2010; Uijlings
+//	         et al., IJCV 2013, table 1); keeping O3 beside them is our choice.
+//
+// All arithmetic is in integers, so that every architecture gives the same
+// bytes. I, HSV with the hue taken round the circle, and Lab are within 1 of the
+// 8-bit COLOR_RGB2GRAY, COLOR_RGB2HSV_FULL and COLOR_RGB2Lab of OpenCV for every
+// colour. To that end Lab keeps linear light to 1/2040, as OpenCV does, which
+// in one colour of 2,000, all of them dark, moves a* or b* by 2 or 3 from the formula.
+// All the others are within 1 of their formulas.
+//
+// Time is linear, a few nanoseconds a pixel. The only errors are the context's.
+func Convert(ctx context.Context, dst, src *Image, to Space) (*Image, error) {
+	if src.Space != RGB && src.Space != Gray {
+		panic(fmt.Sprintf("raster: Convert from %v: want RGB or I", src.Space))
+	}
+	if to >= spaces {
+		panic(fmt.Sprintf("raster: Convert to %v", to))
+	}
+	if dst == nil {
+		dst = new(Image)
+	}
+	n := src.Width * src.Height
+	*dst = Image{src.Width, src.Height, to, resize(dst.Pix, to.Planes()*n)}
+	grey := src.Space == Gray
+	var curves [3][256]uint8
+	if grey {
+		curves = greyCurves(to)
+	}
+	for start := 0; start < n; start += pollEvery {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		end := min(start+pollEvery, n)
+		if grey {
+			for i := range to.Planes() {
+				curve, out := &curves[i], dst.Plane(i)[start:end]
+				for j, v := range src.Pix[start:end] {
+					out[j] = curve[v]
+				}
+			}
+			continue
+		}
+		var d, s [3][]uint8
+		for i := range s {
+			s[i] = src.Plane(i)[start:end]
+		}
+		for i := range to.Planes() {
+			d[i] = dst.Plane(i)[start:end]
+		}
+		convert(to, &d, &s)
+	}
+	return dst, nil
+}
+
+// greyCurves maps a grey sample to the planes of a space.
+func greyCurves(to Space) (curves [3][256]uint8) {
+	var ramp [256]uint8
+	for i := range ramp {
+		ramp[i] = uint8(i)
+	}
+	d := [3][]uint8{curves[0][:], curves[1][:], curves[2][:]}
+	convert(to, &d, &[3][]uint8{ramp[:], ramp[:], ramp[:]})
+	return curves
+}
+
+// convert converts a run of RGB pixels.
+func convert(to Space, d, s *[3][]uint8) {
+	switch to {
+	case RGB:
+		for i := range s {
+			copy(d[i], s[i])
+		}
+	case Gray:
+		toGray(d[0], s)
+	case RGGray:
+		copy(d[0], s[0])
+		copy(d[1], s[1])
+		toGray(d[2], s)
+	case RgI:
+		toChromaticity(d, s)
+		toGray(d[2], s)
+	case NormRGB:
+		toChromaticity(d, s)
+	case HSV:
+		toHSV(d, s)
+	case Hue:
+		toHue(d[0], s)
+	case Lab:
+		toLab(d, s)
+	case Opponent:
+		toOpponent(d, s)
+	}
+}
+
+func toGray(y []uint8, s *[3][]uint8) {
+	r := s[0]
+	g, b, y := s[1][:len(r)], s[2][:len(r)], y[:len(r)]
+	for i := range r {
+		// The weights in 1/65536; they add up to one.
+		y[i] = uint8((19595*uint32(r[i]) + 38470*uint32(g[i]) + 7471*uint32(b[i]) + 1<<15) >> 16)
+	}
+}
+
+// ratioBits is the precision of the chromaticities' reciprocals: 2·255·2^22 still fits 32 bits.
+const ratioBits = 22
+
+// reciprocals are 255/n in 1/2^ratioBits.
+var reciprocals = func() (t [1024]uint32) {
+	for n := uint32(1); n <= 3*255; n++ {
+		t[n] = (255<<ratioBits + n/2) / n
+	}
+	return t
+}()
+
+func toChromaticity(d, s *[3][]uint8) {
+	const half = 1 << (ratioBits - 1)
+	r := s[0]
+	g, b := s[1][:len(r)], s[2][:len(r)]
+	d0, d1, d2 := d[0][:len(r)], d[1][:len(r)], d[2][:len(r)]
+	for i := range r {
+		u, v, w := uint32(r[i]), uint32(g[i]), uint32(b[i])
+		if u+v+w == 0 {
+			u, v, w = 1, 1, 1
+		}
+		q := reciprocals[(u+v+w)&1023]
+		d0[i] = uint8((u*q + half) >> ratioBits)
+		d1[i] = uint8((v*q + half) >> ratioBits)
+		d2[i] = uint8((w*q + half) >> ratioBits)
+	}
+}
+
+func toOpponent(d, s *[3][]uint8) {
+	const half = 1 << (ratioBits - 1)
+	r := s[0]
+	g, b := s[1][:len(r)], s[2][:len(r)]
+	d0, d1, d2 := d[0][:len(r)], d[1][:len(r)], d[2][:len(r)]
+	for i := range r {
+		u, v, w := uint32(r[i]), uint32(g[i]), uint32(b[i])
+		d2[i] = uint8(((u+v+w)*(1<<16/3+1) + 1<<15) >> 16)
+		if u+v+w == 0 {
+			u, v, w = 1, 1, 1
+		}
+		q := reciprocals[(u+v+w)&1023]
+		// With n = R+G+B the ratios are √(3/2)·(R−G)/n and (1−3B/n)/√2: on 0..255
+		// they are 255·(n+R−G)/2n and 255·(n−B)/n.
+		d0[i] = uint8(((2*u+w)*q + 2*half) >> (ratioBits + 1))
+		d1[i] = uint8(((u+v)*q + half) >> ratioBits)
+	}
+}
+
+// hueScale is 256/6/n and saturationScale 255/n, in 1/65536.
+var hueScale, saturationScale = func() (h, s [256]int32) {
+	for n := int32(1); n < 256; n++ {
+		h[n] = (256<<16/6 + n/2) / n
+		s[n] = (255<<16 + n/2) / n
+	}
+	return h, s
+}()
+
+// hue is the hue of a colour whose largest sample is v and smallest v−d. It wraps as a byte.
+func hue(r, g, b, v, d int32) uint8 {
+	// All three are worked out beforehand, which lets the compiler do without
+	// jumps: in a picture they would be mispredicted too often.
+	h, green, red := r-g+4*d, b-r+2*d, g-b
+	if v == g {
+		h = green
+	}
+	if v == r {
+		h = red
+	}
+	return uint8((h*hueScale[d&255] + 1<<15) >> 16)
+}
+
+func toHue(h []uint8, s *[3][]uint8) {
+	r := s[0]
+	g, b, h := s[1][:len(r)], s[2][:len(r)], h[:len(r)]
+	for i := range r {
+		u, v, w := int32(r[i]), int32(g[i]), int32(b[i])
+		top := max(u, v, w)
+		h[i] = hue(u, v, w, top, top-min(u, v, w))
+	}
+}
+
+func toHSV(d, s *[3][]uint8) {
+	r := s[0]
+	g, b := s[1][:len(r)], s[2][:len(r)]
+	d0, d1, d2 := d[0][:len(r)], d[1][:len(r)], d[2][:len(r)]
+	for i := range r {
+		u, v, w := int32(r[i]), int32(g[i]), int32(b[i])
+		top := max(u, v, w)
+		spread := top - min(u, v, w)
+		d0[i] = hue(u, v, w, top, spread)
+		d1[i] = uint8((spread*saturationScale[top&255] + 1<<15) >> 16)
+		d2[i] = uint8(top)
+	}
+}
+
+const (
+	lightSteps = 255 * 8 // linear light's full scale
+	xyzBits    = 12      // precision of the matrix to X, Y, Z
+	rootBits   = 20      // precision of CIE's f
+)
+
+// Linear sRGB to X, Y, Z of D65, each divided by the white's.
+var toXYZ = [3][3]float64{
+	{0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456},
+	{0.212671, 0.715160, 0.072169},
+	{0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754},
+}
+
+// labTables are a sample's linear light, the matrix in fixed point, and for each
+// of X, Y, Z CIE's f and the lightness.
+type labTables struct {
+	light  [256]uint32
+	matrix [3][3]uint32
+	root   [lightSteps + 8]int32
+	l      [lightSteps + 8]uint8
+}
+
+var lab = func() (t labTables) {
+	for i := range t.light {
+		t.light[i] = uint32(math.Round(lightSteps * linear(float64(i)/255)))
+	}
+	for i, row := range toXYZ {
+		for j, m := range row {
+			t.matrix[i][j] = uint32(math.Round(m * (1 << xyzBits)))
+		}
+	}
+	for i := range t.root {
+		f := labRoot(min(float64(i)/lightSteps, 1))
+		t.root[i] = int32(math.Round(f * (1 << rootBits)))
+		t.l[i] = uint8(math.Round((116*f - 16) * 255 / 100))
+	}
+	return t
+}()
+
+// linear is the light of an sRGB sample, both in 0..1.
+func linear(v float64) float64 {
+	if v <= 0.04045 {
+		return v / 12.92
+	}
+	return math.Pow((v+0.055)/1.055, 2.4)
+}
+
+// labRoot is CIE's f: the cube root with a linear foot.
+func labRoot(t float64) float64 {
+	if t <= 216.0/24389 {
+		return 841.0/108*t + 16.0/116
+	}
+	return math.Cbrt(t)
+}
+
+func toLab(d, s *[3][]uint8) {
+	const (
+		halfXYZ = 1 << (xyzBits - 1)
+		centre  = 128<<rootBits + 1<<(rootBits-1)
+		mask    = lightSteps + 7
+	)
+	m := &lab.matrix
+	m00, m01, m02 := m[0][0], m[0][1], m[0][2]
+	m10, m11, m12 := m[1][0], m[1][1], m[1][2]
+	m20, m21, m22 := m[2][0], m[2][1], m[2][2]
+	r := s[0]
+	g, b := s[1][:len(r)], s[2][:len(r)]
+	d0, d1, d2 := d[0][:len(r)], d[1][:len(r)], d[2][:len(r)]
+	for i := range r {
+		u, v, w := lab.light[r[i]], lab.light[g[i]], lab.light[b[i]]
+		x := (u*m00 + v*m01 + w*m02 + halfXYZ) >> xyzBits & mask
+		y := (u*m10 + v*m11 + w*m12 + halfXYZ) >> xyzBits & mask
+		z := (u*m20 + v*m21 + w*m22 + halfXYZ) >> xyzBits & mask
+		fx, fy, fz := lab.root[x], lab.root[y], lab.root[z]
+		d0[i] = lab.l[y]
+		d1[i] = uint8((500*(fx-fy) + centre) >> rootBits)
+		d2[i] = uint8((200*(fy-fz) + centre) >> rootBits)
+	}
+}
+
+// resize gives a slice of n elements, p's memory if it is large enough.
+func resize[T any](p []T, n int) []T {
+	if cap(p) < n {
+		return make([]T, n)
+	}
+	return p[:n]
+}
