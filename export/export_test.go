@@ -1,0 +1,275 @@
+package export
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// object is the row as a consumer reads it.
+type object struct {
+	File          string    `json:"file"`
+	Width         int       `json:"width"`
+	Height        int       `json:"height"`
+	Seconds       float64   `json:"seconds"`
+	DecodeSeconds float64   `json:"decode_seconds"`
+	Boxes         [][]int32 `json:"boxes"`
+	Scores        []float32 `json:"scores"`
+}
+
+func samples() []Row {
+	return []Row{
+		{
+			File: "street.jpg", Width: 640, Height: 480,
+			Search: 183456789 * time.Nanosecond, Decode: 12 * time.Millisecond,
+			Boxes:  []box.Box{{X1: 640, Y1: 480}, {X0: 12, Y0: 7, X1: 201, Y1: 333}},
+			Scores: []float32{1, 0.1},
+		},
+		{File: "no boxes.png", Width: 1, Height: 1},
+		{
+			File: "quote\" comma, line\nfeed, tab\t, \xff byte, <&> and \u2028.png", Width: 3, Height: 2,
+			Search: 400 * time.Nanosecond, Decode: time.Hour,
+			Boxes:  []box.Box{{X1: 3, Y1: 2}},
+			Scores: []float32{math.SmallestNonzeroFloat32},
+		},
+	}
+}
+
+func TestGolden(t *testing.T) {
+	for _, format := range Formats() {
+		t.Run(format, func(t *testing.T) {
+			var got bytes.Buffer
+			w, err := NewWriter(&got, format)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, r := range samples() {
+				if err := w.Write(&r); err != nil {
+					t.Fatal(err)
+				}
+				if i == 0 {
+					if err := w.WriteError("bad \"one\".jpg", errors.New("no\npicture")); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			name := filepath.Join("testdata", "rows."+format)
+			if *update {
+				if err := os.WriteFile(name, got.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("got\n%s\nwant\n%s", got.Bytes(), want)
+			}
+		})
+	}
+}
+
+func TestCSVHeaderComesOnceAndWithoutPictures(t *testing.T) {
+	var got bytes.Buffer
+	w := &CSV{w: &got}
+	for range 2 {
+		if err := w.WriteError("a", io.EOF); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got.String() != csvHeader {
+		t.Errorf("got %q, want the header alone", got.String())
+	}
+}
+
+func TestRefused(t *testing.T) {
+	one := []box.Box{{X1: 1, Y1: 1}}
+	for name, r := range map[string]Row{
+		"more boxes":  {Boxes: one},
+		"more scores": {Scores: []float32{1}},
+		"NaN":         {Boxes: one, Scores: []float32{float32(math.NaN())}},
+		"infinite":    {Boxes: one, Scores: []float32{float32(math.Inf(-1))}},
+	} {
+		for _, format := range Formats() {
+			var got bytes.Buffer
+			w, _ := NewWriter(&got, format)
+			if err := w.Write(&r); err == nil || got.Len() != 0 {
+				t.Errorf("%s, %s: error %v, wrote %q", name, format, err, got.String())
+			}
+		}
+	}
+	if _, err := NewWriter(io.Discard, "xml"); err == nil || !strings.Contains(err.Error(), "jsonl or csv") {
+		t.Errorf("format xml: %v", err)
+	}
+}
+
+func TestWriteErrorsReachTheCaller(t *testing.T) {
+	r := samples()[0]
+	for _, format := range Formats() {
+		w, _ := NewWriter(failing{}, format)
+		if err := w.Write(&r); !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+func drawRow(t *rapid.T) Row {
+	n := rapid.IntRange(0, 20).Draw(t, "n")
+	r := Row{
+		File:   string(rapid.SliceOf(rapid.Byte()).Draw(t, "file")),
+		Width:  rapid.IntRange(1, 1<<20).Draw(t, "width"),
+		Height: rapid.IntRange(1, 1<<20).Draw(t, "height"),
+		Search: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "search")),
+		Decode: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "decode")),
+	}
+	for range n {
+		v := rapid.SliceOfN(rapid.Int32(), 4, 4).Draw(t, "box")
+		r.Boxes = append(r.Boxes, box.Box{X0: v[0], Y0: v[1], X1: v[2], Y1: v[3]})
+		r.Scores = append(r.Scores, rapid.Float32().Filter(func(f float32) bool {
+			return !math.IsInf(float64(f), 0) && !math.IsNaN(float64(f))
+		}).Draw(t, "score"))
+	}
+	return r
+}
+
+// The line is what encoding/json reads the same values from, and its lists are
+// byte for byte what encoding/json writes.
+func TestJSONRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawRow(t)
+		var out bytes.Buffer
+		if err := (&JSONL{w: &out}).Write(&r); err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(out.Bytes(), []byte("\n")); n != 1 {
+			t.Fatalf("%d line ends in %q", n, out.Bytes())
+		}
+		var got object
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatalf("%v in %s", err, out.Bytes())
+		}
+		if got.File != string([]rune(r.File)) {
+			t.Fatalf("file %q became %q", r.File, got.File)
+		}
+		if got.Width != r.Width || got.Height != r.Height ||
+			math.Abs(got.Seconds-r.Search.Seconds()) > 6e-7 || math.Abs(got.DecodeSeconds-r.Decode.Seconds()) > 6e-7 {
+			t.Fatalf("%+v became %+v", r, got)
+		}
+		if got.Boxes == nil || got.Scores == nil {
+			t.Fatalf("null list in %s", out.Bytes())
+		}
+		boxes, _ := json.Marshal(got.Boxes)
+		scores, _ := json.Marshal(got.Scores)
+		if want := fmt.Sprintf(`"boxes":%s,"scores":%s}`+"\n", boxes, scores); !strings.HasSuffix(out.String(), want) {
+			t.Fatalf("%s does not end in %s", out.Bytes(), want)
+		}
+		for i, b := range r.Boxes {
+			if !slices.Equal(got.Boxes[i], []int32{b.X0, b.Y0, b.X1, b.Y1}) || got.Scores[i] != r.Scores[i] {
+				t.Fatalf("box %d: %v %v became %v %v", i, b, r.Scores[i], got.Boxes[i], got.Scores[i])
+			}
+		}
+	})
+}
+
+func TestCSVRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := []Row{drawRow(t), drawRow(t)}
+		var out bytes.Buffer
+		w := &CSV{w: &out}
+		for i := range rows {
+			if err := w.Write(&rows[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lines, err := csv.NewReader(&out).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want [][]string
+		want = append(want, strings.Split(strings.TrimSpace(csvHeader), ","))
+		for _, r := range rows {
+			// encoding/csv reads CRLF inside quotes as LF.
+			file := strings.ReplaceAll(string([]rune(r.File)), "\r\n", "\n")
+			for i, b := range r.Boxes {
+				want = append(want, []string{
+					file, strconv.Itoa(r.Width), strconv.Itoa(r.Height), strconv.Itoa(i + 1),
+					fmt.Sprint(b.X0), fmt.Sprint(b.Y0), fmt.Sprint(b.X1), fmt.Sprint(b.Y1), lines[len(want)][8],
+				})
+				if s, err := strconv.ParseFloat(lines[len(want)-1][8], 32); err != nil || float32(s) != r.Scores[i] {
+					t.Fatalf("score %v became %q (%v)", r.Scores[i], lines[len(want)-1][8], err)
+				}
+			}
+		}
+		if !slices.EqualFunc(lines, want, slices.Equal) {
+			t.Fatalf("got %q\nwant %q", lines, want)
+		}
+	})
+}
+
+func FuzzFileNames(f *testing.F) {
+	for _, s := range []string{"", "a.jpg", "\"", "\xff\xfe", "a\r\nb,c", " lead", "=cmd()", "\x00", "\ufeffx"} {
+		f.Add(s, "reason")
+	}
+	f.Fuzz(func(t *testing.T, file, reason string) {
+		var out bytes.Buffer
+		if err := (&JSONL{w: &out}).WriteError(file, errors.New(reason)); err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]string
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || len(got) != 2 || bytes.Count(out.Bytes(), []byte("\n")) != 1 {
+			t.Fatalf("%v: %q", err, out.Bytes())
+		}
+		out.Reset()
+		r := Row{File: file, Boxes: make([]box.Box, 2), Scores: []float32{1, .5}}
+		if err := (&CSV{w: &out}).Write(&r); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := csv.NewReader(&out).ReadAll()
+		if err != nil || len(lines) != 3 || len(lines[1]) != 9 {
+			t.Fatalf("%q: %v, %q", file, err, lines)
+		}
+	})
+}
+
+func BenchmarkWrite(b *testing.B) {
+	r := Row{File: "street.jpg", Width: 640, Height: 480}
+	for i := range 28000 {
+		i32 := int32(i)
+		r.Boxes = append(r.Boxes, box.Box{X0: i32 % 300, Y0: i32 % 200, X1: 300 + i32%340, Y1: 200 + i32%280})
+		r.Scores = append(r.Scores, 1/float32(i+1))
+	}
+	for _, format := range Formats() {
+		b.Run(format, func(b *testing.B) {
+			w, _ := NewWriter(io.Discard, format)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := w.Write(&r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
