@@ -1,6 +1,7 @@
 package raster
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -25,5 +26,28 @@ func BenchmarkConvert(b *testing.B) {
 				dst, _ = Convert(b.Context(), dst, src, to)
 			}
 		})
+	}
+}
+
+func BenchmarkSmooth(b *testing.B) {
+	src := noise(RGB, 640, 480)
+	for _, sigma := range []float64{0, 0.8, 2} {
+		b.Run(fmt.Sprint("sigma=", sigma), func(b *testing.B) {
+			var dst *Planes
+			b.ReportAllocs()
+			for b.Loop() {
+				dst, _ = Smooth(b.Context(), dst, src, sigma)
+			}
+		})
+	}
+}
+
+func BenchmarkGradients(b *testing.B) {
+	src := noise(RGB, 640, 480)
+	b.ReportAllocs()
+	for b.Loop() {
+		for plane := range 3 {
+			_ = Gradients(b.Context(), src, plane, 1, func(int, []float32, []float32) {})
+		}
 	}
 }
