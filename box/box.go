@@ -11,6 +11,7 @@ package box
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Box is the half-open rectangle [X0,X1) × [Y0,Y1) in pixels.
@@ -28,7 +29,7 @@ func (b Box) Height() int32 { return b.Y1 - b.Y0 }
 // Empty reports whether the box holds no pixel.
 func (b Box) Empty() bool { return b.X0 >= b.X1 || b.Y0 >= b.Y1 }
 
-// Area is the number of pixels in the box, 0 if it is empty.
+// Area is the number of pixels in the box, 0 if it is empty. Sides must fit int32.
 func (b Box) Area() int64 {
 	if b.Empty() {
 		return 0
@@ -76,13 +77,13 @@ func (b Box) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads [x0,y0,x1,y1], all four whole numbers.
 func (b *Box) UnmarshalJSON(data []byte) error {
-	var v []int32
+	var v []*int32 // null is not a number
 	if err := json.Unmarshal(data, &v); err != nil {
 		return fmt.Errorf("box: want [x0,y0,x1,y1]: %w", err)
 	}
-	if len(v) != 4 {
-		return fmt.Errorf("box: %d numbers, want 4: [x0,y0,x1,y1]", len(v))
+	if len(v) != 4 || slices.Contains(v, nil) {
+		return fmt.Errorf("box: %s: want four numbers, [x0,y0,x1,y1]", data)
 	}
-	*b = Box{v[0], v[1], v[2], v[3]}
+	*b = Box{*v[0], *v[1], *v[2], *v[3]}
 	return nil
 }
