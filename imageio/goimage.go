@@ -1,0 +1,133 @@
+//go:build !cgo || !gocv_specific_modules
+
+package imageio
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"image/png"
+
+	"github.com/proposer/proposer/raster"
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+	"golang.org/x/image/webp"
+)
+
+// Decoder names what decodes the pixels in this build.
+func Decoder() string { return "go" }
+
+func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
+	// The decoders of x/image have panicked on hostile files before; one picture
+	// must not end a service.
+	defer func() {
+		if p := recover(); p != nil {
+			img, err = nil, h.broken("the decoder panics: %v", p)
+		}
+	}()
+	r := bytes.NewReader(data)
+	var m image.Image
+	switch h.Format {
+	case "jpeg":
+		m, err = jpeg.Decode(r)
+	case "png":
+		m, err = png.Decode(r)
+	case "webp":
+		m, err = webp.Decode(r)
+	case "bmp":
+		m, err = bmp.Decode(r)
+	case "tiff":
+		m, err = tiff.Decode(r)
+	}
+	if err != nil {
+		return nil, h.goError(err)
+	}
+	if err := h.same(m.Bounds().Dx(), m.Bounds().Dy()); err != nil {
+		return nil, err
+	}
+	img = h.newImage()
+	h.spread(img, m)
+	return img, nil
+}
+
+// goError sorts a decoder's error into the variants it does not know and the files
+// that are broken.
+func (h *Header) goError(err error) error {
+	var j jpeg.UnsupportedError
+	var p png.UnsupportedError
+	var t tiff.UnsupportedError
+	if errors.As(err, &j) || errors.As(err, &p) || errors.As(err, &t) || errors.Is(err, bmp.ErrUnsupported) {
+		return h.unsupported("%v", err)
+	}
+	return h.broken("%w", err)
+}
+
+func (h *Header) spread(img *raster.Image, m image.Image) {
+	l := layout{channels: 4, opaque: !h.Alpha, grayKey: -1}
+	switch m := m.(type) {
+	case *image.Gray:
+		l.channels = 1
+		rows(img, m.Pix, m.Stride, l)
+	case *image.NRGBA:
+		rows(img, m.Pix, m.Stride, l)
+	case *image.RGBA:
+		l.premultiplied = true
+		rows(img, m.Pix, m.Stride, l)
+	case *image.Gray16:
+		l.channels = 1
+		rows16(img, m.Pix, m.Stride, l)
+	case *image.NRGBA64:
+		rows16(img, m.Pix, m.Stride, l)
+	case *image.RGBA64:
+		l.premultiplied = true
+		rows16(img, m.Pix, m.Stride, l)
+	case *image.Paletted:
+		var table [256][4]uint8
+		for i, c := range m.Palette {
+			n := color.NRGBAModel.Convert(c).(color.NRGBA)
+			table[i] = [4]uint8{n.R, n.G, n.B, n.A}
+		}
+		row := make([]uint8, 4*img.Width)
+		for y := range img.Height {
+			for x, i := range m.Pix[y*m.Stride:][:img.Width] {
+				copy(row[4*x:], table[i][:])
+			}
+			planes(img, y, row, l)
+		}
+	default: // YCbCr, NYCbCrA, CMYK
+		row := image.NewRGBA(image.Rect(0, 0, img.Width, 1))
+		var alpha *image.NYCbCrA
+		if a, ok := m.(*image.NYCbCrA); ok {
+			alpha, m = a, &a.YCbCr
+		}
+		for y := range img.Height {
+			draw.Draw(row, row.Rect, m, m.Bounds().Min.Add(image.Pt(0, y)), draw.Src)
+			if alpha != nil {
+				for x, v := range alpha.A[y*alpha.AStride:][:img.Width] {
+					row.Pix[4*x+3] = v
+				}
+			}
+			planes(img, y, row.Pix, l)
+		}
+	}
+}
+
+func rows(img *raster.Image, pix []uint8, stride int, l layout) {
+	for y := range img.Height {
+		planes(img, y, pix[y*stride:][:img.Width*l.channels], l)
+	}
+}
+
+// rows16 is rows for samples of 16 bits, the higher byte first.
+func rows16(img *raster.Image, pix []uint8, stride int, l layout) {
+	row := make([]uint16, img.Width*l.channels)
+	for y := range img.Height {
+		for i := range row {
+			row[i] = uint16(pix[y*stride+2*i])<<8 | uint16(pix[y*stride+2*i+1])
+		}
+		planes(img, y, row, l)
+	}
+}

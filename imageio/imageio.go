@@ -1,0 +1,187 @@
+// Package imageio turns the bytes of a picture file into the planar picture that
+// the search wants, and draws boxes on pictures. It is the only package that
+// knows OpenCV.
+//
+// # What is read
+//
+//   - JPEG: baseline, extended and progressive, 8 bits; grey, YCbCr, RGB, and
+//     Adobe's CMYK and YCCK.
+//   - PNG: all of it; of an animation the still picture.
+//   - WebP: lossy and lossless stills.
+//   - BMP: uncompressed.
+//   - TIFF: the first page; 1, 8 or 16 bits of unsigned grey, palette, RGB or
+//     RGB with alpha; uncompressed, PackBits, LZW, Deflate, CCITT.
+//
+// The format is told from the first bytes, never from a name. Everything else is
+// [ErrUnsupported], also what OpenCV could read (GIF, HDR, EXR, PNM, JPEG 2000,
+// big and floating-point TIFF, ...): each decoder that a stranger's bytes can
+// reach is a risk, and these are rarely photographs.
+//
+// # What comes out
+//
+// Grey sources give one plane, all others R, G and B. Samples of 16 bits are
+// rounded to 8. Transparency is composited over white. Colour profiles are
+// ignored. The picture is turned upright as EXIF says. A file that ends early is
+// broken, even where a decoder would fill the rest with grey.
+//
+// # Two builds
+//
+// With cgo and the build tag gocv_specific_modules the pixels are decoded by
+// OpenCV, else by Go's own decoders ([Decoder] tells). Headers, limits,
+// orientation and shrinking are the same code in both; pixels of lossy formats
+// differ by the decoders' rounding and chroma interpolation. Go's decoders refuse
+// a few rare variants ([ErrUnsupported]) and are stricter about damage.
+// OpenCV's codecs write a line on standard error for some damaged files; they
+// have no switch for it.
+package imageio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/raster"
+)
+
+// ErrUnsupported is wrapped by the error for bytes that are no picture, or of a
+// format or variant that is not read.
+var ErrUnsupported = errors.New("not a picture that can be read: want JPEG, PNG, WebP, BMP or TIFF")
+
+func unsupported(format, msg string, args ...any) error {
+	return fmt.Errorf("imageio: %s: %s: %w", format, fmt.Sprintf(msg, args...), ErrUnsupported)
+}
+
+// A LimitError says that a picture is larger than its reader allows.
+type LimitError struct {
+	What     string // "bytes", "pixels", "pixels wide", "pixels high", "pixels in a tile"
+	Got, Max int64
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("imageio: too large: %d %s, at most %d", e.Got, e.What, e.Max)
+}
+
+// A FormatError says that a picture of a known format is broken.
+type FormatError struct {
+	Format string // as in [Header]
+	Err    error  // what is wrong
+}
+
+func (e *FormatError) Error() string { return "imageio: broken " + e.Format + ": " + e.Err.Error() }
+
+func (e *FormatError) Unwrap() error { return e.Err }
+
+func broken(format, msg string, args ...any) error {
+	return &FormatError{format, fmt.Errorf(msg, args...)}
+}
+
+// Limits bounds what is decoded. They are checked against the header, before any
+// memory is taken for pixels. A field that is not positive means its default; more than 2 GiB, 268,435,455 pixels or a side
+// of 1,048,576 is never read.
+type Limits struct {
+	MaxBytes  int64 // length of the file; default 64 MiB
+	MaxPixels int64 // width × height; default 50,000,000
+	MaxSide   int   // width and height; default 65,535
+}
+
+// OpenCV counts bytes in int32, at up to 8 bytes a pixel, and reads no longer side.
+const (
+	mostBytes  = math.MaxInt32
+	mostPixels = math.MaxInt32 / 8
+	mostSide   = 1 << 20
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.MaxBytes <= 0 {
+		l.MaxBytes = 64 << 20
+	}
+	if l.MaxPixels <= 0 {
+		l.MaxPixels = 50_000_000
+	}
+	if l.MaxSide <= 0 {
+		l.MaxSide = math.MaxUint16
+	}
+	l.MaxBytes = min(l.MaxBytes, mostBytes)
+	l.MaxPixels = min(l.MaxPixels, mostPixels)
+	l.MaxSide = min(l.MaxSide, mostSide)
+	return l
+}
+
+// DefaultLimits are the limits that the zero Limits stands for.
+func DefaultLimits() Limits { return Limits{}.withDefaults() }
+
+// Options says how to decode. The zero value is the default.
+type Options struct {
+	Limits            Limits
+	IgnoreOrientation bool // leave the pixels as they are stored
+	LongestSide       int  // shrink to this longest side, in pixels; 0: never; never enlarges
+}
+
+// A Picture is a decoded file.
+type Picture struct {
+	Image         *raster.Image // RGB or Gray, upright, perhaps shrunk
+	Width, Height int           // of the upright original, in pixels
+	Format        string        // as in [Header]
+	Orientation   int           // EXIF 1..8 as the file has it; 1 if it has none
+}
+
+// Original maps a box of p.Image to the pixels of the original. Edges are scaled
+// and rounded half up, so order is kept, a box that holds a pixel still does, and
+// the whole picture maps to the whole picture.
+func (p *Picture) Original(b box.Box) box.Box {
+	x := func(v int32) int32 { return rescale(v, p.Image.Width, p.Width) }
+	y := func(v int32) int32 { return rescale(v, p.Image.Height, p.Height) }
+	return box.Box{X0: x(b.X0), Y0: y(b.Y0), X1: x(b.X1), Y1: y(b.Y1)}
+}
+
+// rescale is v·to/from, rounded half up, for v ≥ 0.
+func rescale(v int32, from, to int) int32 {
+	return int32((2*int64(v)*int64(to) + int64(from)) / (2 * int64(from)))
+}
+
+// Decode reads a picture. It costs the decoder's time and about 5 ns a pixel; the
+// peak of memory is about 7 bytes a pixel, 12 for 16 bits with alpha.
+//
+// Errors wrap [ErrUnsupported], *[LimitError], *[FormatError] or the context's
+// error. The decoders cannot be interrupted: the context is looked at between
+// the steps, so a cancelled Decode may take as long as the decoder alone.
+func Decode(ctx context.Context, data []byte, opts Options) (*Picture, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("imageio: %w", err)
+	}
+	h, err := Inspect(data, opts.Limits)
+	if err != nil {
+		return nil, err
+	}
+	if h.Format == "jpeg" {
+		if err := h.checkScans(data); err != nil {
+			return nil, err
+		}
+	}
+	img, err := decodePixels(data, h)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("imageio: %w", err)
+	}
+	p := &Picture{Width: h.Width, Height: h.Height, Format: h.Format, Orientation: h.Orientation}
+	// Shrinking first leaves less to turn; the filter is symmetric, so the order does not show.
+	if n := opts.LongestSide; n > 0 && n < max(img.Width, img.Height) {
+		longest := max(img.Width, img.Height)
+		img = shrink(img, max(1, int(rescale(int32(img.Width), longest, n))), max(1, int(rescale(int32(img.Height), longest, n))))
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("imageio: %w", err)
+		}
+	}
+	if !opts.IgnoreOrientation {
+		img = upright(img, h.Orientation)
+		if h.Orientation >= 5 {
+			p.Width, p.Height = p.Height, p.Width
+		}
+	}
+	p.Image = img
+	return p, nil
+}

@@ -1,0 +1,82 @@
+//go:build cgo && gocv_specific_modules
+
+package imageio
+
+import (
+	"bytes"
+
+	"github.com/proposer/proposer/raster"
+	"gocv.io/x/gocv"
+)
+
+// Decoder names what decodes the pixels in this build.
+func Decoder() string { return "opencv " + gocv.OpenCVVersion() }
+
+func decodePixels(data []byte, h Header) (*raster.Image, error) {
+	flags := gocv.IMReadUnchanged // keeps alpha and 16 bits, and does not turn
+	switch {
+	case h.Format == "jpeg" && h.Gray:
+		flags = gocv.IMReadGrayScale | gocv.IMReadIgnoreOrientation
+	case h.Format == "jpeg":
+		flags = gocv.IMReadColor | gocv.IMReadIgnoreOrientation // makes BGR of CMYK
+	case h.Format == "tiff":
+		data = h.unturned(data)
+	}
+	mat := gocv.NewMat()
+	defer mat.Close()
+	// Not IMDecode: that reports through a variable of the process.
+	if err := gocv.IMDecodeIntoMat(data, flags, &mat); err != nil {
+		return nil, h.broken("%w", err)
+	}
+	if mat.Empty() {
+		return nil, h.broken("the pixels cannot be decoded")
+	}
+	if err := h.same(mat.Cols(), mat.Rows()); err != nil {
+		return nil, err
+	}
+	l := layout{channels: mat.Channels(), bgr: true, premultiplied: h.premultiplied, opaque: !h.Alpha, grayKey: h.grayKey}
+	img := h.newImage()
+	switch mat.Type() {
+	case gocv.MatTypeCV8UC1, gocv.MatTypeCV8UC3, gocv.MatTypeCV8UC4:
+		if h.Depth < 8 && l.grayKey >= 0 { // the decoder has spread the samples over 8 bits
+			l.grayKey *= 255 / (1<<h.Depth - 1)
+		}
+		pix, err := mat.DataPtrUint8()
+		if err != nil {
+			return nil, h.broken("%w", err)
+		}
+		spread(img, pix, l)
+	case gocv.MatTypeCV16UC1, gocv.MatTypeCV16UC3, gocv.MatTypeCV16UC4:
+		l.invert = h.whiteIsZero // at 8 bits the decoder does it
+		pix, err := mat.DataPtrUint16()
+		if err != nil {
+			return nil, h.broken("%w", err)
+		}
+		spread(img, pix, l)
+	default:
+		return nil, h.broken("decoded to %v", mat.Type())
+	}
+	return img, nil
+}
+
+func spread[T uint8 | uint16](img *raster.Image, pix []T, l layout) {
+	stride := img.Width * l.channels
+	for y := range img.Height {
+		planes(img, y, pix[y*stride:][:stride], l)
+	}
+}
+
+// unturned gives a TIFF file without its orientation: OpenCV applies it whatever
+// the flags say.
+func (h *Header) unturned(data []byte) []byte {
+	if h.orientationAt == 0 {
+		return data
+	}
+	one := []byte{3, 0, 1, 0, 0, 0, 1, 0, 0, 0} // SHORT, one value, 1
+	if data[0] == 'M' {
+		one = []byte{0, 3, 0, 0, 0, 1, 0, 1, 0, 0}
+	}
+	data = bytes.Clone(data)
+	copy(data[h.orientationAt+2:], one)
+	return data
+}

@@ -1,0 +1,113 @@
+package imageio
+
+import "github.com/proposer/proposer/raster"
+
+// upright undoes an EXIF orientation. Each is a walk over the target with its own
+// origin and its own steps for a source column and a source row.
+func upright(src *raster.Image, orientation int) *raster.Image {
+	if orientation < 2 || orientation > 8 {
+		return src
+	}
+	w, h := src.Width, src.Height
+	dw, dh := w, h
+	if orientation >= 5 {
+		dw, dh = h, w
+	}
+	right, left, top, bottom := 0, dw-1, 0, (dh-1)*dw
+	var origin, dx, dy int
+	switch orientation {
+	case 2:
+		origin, dx, dy = left+top, -1, dw
+	case 3:
+		origin, dx, dy = left+bottom, -1, -dw
+	case 4:
+		origin, dx, dy = right+bottom, 1, -dw
+	case 5:
+		origin, dx, dy = right+top, dw, 1
+	case 6:
+		origin, dx, dy = left+top, dw, -1
+	case 7:
+		origin, dx, dy = left+bottom, -dw, -1
+	case 8:
+		origin, dx, dy = right+bottom, -dw, 1
+	}
+	dst := raster.New(src.Space, dw, dh)
+	const tile = 32 // keeps both sides of a transposition in the cache
+	for c := range src.Space.Planes() {
+		s, d := src.Plane(c), dst.Plane(c)
+		for y0 := 0; y0 < h; y0 += tile {
+			for x0 := 0; x0 < w; x0 += tile {
+				x1 := min(x0+tile, w)
+				for y := y0; y < min(y0+tile, h); y++ {
+					to := origin + x0*dx + y*dy
+					for _, v := range s[y*w+x0 : y*w+x1] {
+						d[to] = v
+						to += dx
+					}
+				}
+			}
+		}
+	}
+	return dst
+}
+
+// shrink averages areas: each target pixel is the mean of the source pixels that
+// it covers, weighted by the part covered, in whole numbers and rounded half up.
+// It is our own in both builds so that both give the same picture.
+func shrink(src *raster.Image, dw, dh int) *raster.Image {
+	w, h := src.Width, src.Height
+	dst := raster.New(src.Space, dw, dh)
+	row, sum := make([]uint32, dw), make([]uint64, dw)
+	area := uint64(w) * uint64(h)
+	for c := range src.Space.Planes() {
+		s, d := src.Plane(c), dst.Plane(c)
+		y, left := -1, 0 // source row y is reduced in row; left of its dh parts are to be given
+		for dy := range dh {
+			for x := range sum {
+				sum[x] = area / 2
+			}
+			for need := h; need > 0; {
+				if left == 0 {
+					y++
+					left = dh
+					shrinkRow(row, s[y*w:(y+1)*w])
+				}
+				part := min(need, left)
+				for x, v := range row {
+					sum[x] += uint64(v) * uint64(part)
+				}
+				need -= part
+				left -= part
+			}
+			out := d[dy*dw : (dy+1)*dw]
+			for x, v := range sum {
+				out[x] = uint8(v / area)
+			}
+		}
+	}
+	return dst
+}
+
+// shrinkRow gives each target the sum of the source pixels under it: a source
+// pixel has len(dst) parts, a target takes len(src) of them, which is no fewer.
+func shrinkRow(dst []uint32, src []uint8) {
+	parts := len(dst)
+	x, left := 0, parts // of src[x]
+	for i := range dst {
+		v := uint32(src[x]) * uint32(left)
+		need := len(src) - left
+		x++
+		var whole uint32
+		for _, p := range src[x : x+need/parts] {
+			whole += uint32(p)
+		}
+		v += whole * uint32(parts)
+		x += need / parts
+		need %= parts
+		left = parts - need
+		if need > 0 {
+			v += uint32(src[x]) * uint32(need)
+		}
+		dst[i] = v
+	}
+}
