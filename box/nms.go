@@ -168,11 +168,11 @@ func span(from, to int32) float64 { return float64(to) - float64(from) }
 // centre is twice the horizontal centre.
 func centre(b Box) float64 { return float64(b.X0) + float64(b.X1) }
 
-// scale is the bucket of a side: the top bits of a float64, four buckets to the
+// scale is the bucket of a side: the top bits of a float64, two buckets to the
 // octave from 1 on. It is monotone.
 func scale(side float64) int {
-	const one = 0x3ff << 2
-	return max(int(math.Float64bits(side)>>50)-one, 0)
+	const one = 0x3ff << 1
+	return max(int(math.Float64bits(side)>>51)-one, 0)
 }
 
 // slot is monotone, too.
@@ -204,8 +204,13 @@ func (x *index) overlaps(b Box, beta float64) bool {
 				for at != 0 {
 					e := &x.kept[at-1]
 					at = e.next
-					inter := b.Intersect(e.Box).Area()
-					if inter != 0 && float64(inter)/float64(area+e.area-inter) > beta {
+					dx := int64(min(b.X1, e.X1)) - int64(max(b.X0, e.X0))
+					dy := int64(min(b.Y1, e.Y1)) - int64(max(b.Y0, e.Y0))
+					if dx <= 0 || dy <= 0 {
+						continue
+					}
+					inter := dx * dy
+					if float64(inter)/float64(area+e.area-inter) > beta {
 						return true
 					}
 				}
