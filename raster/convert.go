@@ -191,10 +191,24 @@ var hueScale, saturationScale = func() (h, s [256]int32) {
 	return h, s
 }()
 
+// extremes are the smallest and the largest of three samples. The built-in min and
+// max jump, and in a picture jumps are mispredicted too often.
+func extremes(r, g, b int32) (bottom, top int32) {
+	bottom, top = order(r, g)
+	bottom, _ = order(bottom, b)
+	_, top = order(top, b)
+	return bottom, top
+}
+
+func order(a, b int32) (low, high int32) {
+	d := a - b
+	d &= d >> 31 // a−b if that is negative, else 0
+	return b + d, a - d
+}
+
 // hue is the hue of a colour whose largest sample is v and smallest v−d. It wraps as a byte.
 func hue(r, g, b, v, d int32) uint8 {
-	// All three are worked out beforehand, which lets the compiler do without
-	// jumps: in a picture they would be mispredicted too often.
+	// All three are worked out beforehand: again, no jumps.
 	h, green, red := r-g+4*d, b-r+2*d, g-b
 	if v == g {
 		h = green
@@ -210,8 +224,8 @@ func toHue(h []uint8, s *[3][]uint8) {
 	g, b, h := s[1][:len(r)], s[2][:len(r)], h[:len(r)]
 	for i := range r {
 		u, v, w := int32(r[i]), int32(g[i]), int32(b[i])
-		top := max(u, v, w)
-		h[i] = hue(u, v, w, top, top-min(u, v, w))
+		bottom, top := extremes(u, v, w)
+		h[i] = hue(u, v, w, top, top-bottom)
 	}
 }
 
@@ -221,8 +235,8 @@ func toHSV(d, s *[3][]uint8) {
 	d0, d1, d2 := d[0][:len(r)], d[1][:len(r)], d[2][:len(r)]
 	for i := range r {
 		u, v, w := int32(r[i]), int32(g[i]), int32(b[i])
-		top := max(u, v, w)
-		spread := top - min(u, v, w)
+		bottom, top := extremes(u, v, w)
+		spread := top - bottom
 		d0[i] = hue(u, v, w, top, spread)
 		d1[i] = uint8((spread*saturationScale[top&255] + 1<<15) >> 16)
 		d2[i] = uint8(top)
