@@ -1,6 +1,7 @@
 package selective
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,6 +44,12 @@ func ParseOrder(s string) (Order, error) {
 	return 0, fmt.Errorf("order %q: want %s", s, strings.Join(orderNames[:], " or "))
 }
 
+// The bounds of Options. They keep a search that a stranger asked for finite.
+const (
+	MaxStrategies = 256
+	MaxSigma      = 16.0
+)
+
 // Strategy is one way to group a picture's regions: one tree.
 type Strategy struct {
 	Space raster.Space
@@ -54,7 +61,7 @@ type Strategy struct {
 	Weights similarity.Weights
 }
 
-// Options says how to search. The zero value is not of use: begin with a Preset.
+// Options says how to search. The zero value is not of use: begin with [Preset].
 type Options struct {
 	// Strategies are the trees to build, at least one, at most MaxStrategies.
 	Strategies []Strategy
@@ -67,11 +74,61 @@ type Options struct {
 	Seed uint64
 	// NMS drops proposals that overlap a better one.
 	NMS box.NMS
-	// MinSide drops proposals whose width or height is smaller, in pixels.
-	// The whole picture always stays.
+	// MinSide drops proposals whose width or height is smaller, in pixels. A picture
+	// that is smaller itself has none.
 	MinSide int
 	// Max is how many proposals to return at most, the best ones; 0 means all.
 	Max int
 	// Threads bounds the goroutines that work at once; 0 means GOMAXPROCS.
 	Threads int
+}
+
+// Validate reports every setting that Search does not take.
+func (o Options) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if n := len(o.Strategies); n < 1 || n > MaxStrategies {
+		bad("%d strategies: want 1 to %d", n, MaxStrategies)
+	}
+	for i, s := range o.Strategies {
+		if !slices.Contains(raster.Spaces(), s.Space) {
+			bad("strategy %d: unknown colour space %v", i, s.Space)
+		}
+		if !(s.K > 0 && s.K <= segment.MaxK) {
+			bad("strategy %d: k = %v: want a number in (0,%g]", i, s.K, float64(segment.MaxK))
+		}
+		if s.MinSize < 0 {
+			bad("strategy %d: min size %d: want 0 or more", i, s.MinSize)
+		}
+		if err := s.Weights.Validate(); err != nil {
+			bad("strategy %d: %w", i, err)
+		}
+		if j := slices.Index(o.Strategies, s); j < i {
+			bad("strategy %d is strategy %d again", i, j)
+		}
+	}
+	if !(o.Sigma >= 0 && o.Sigma <= MaxSigma) {
+		bad("sigma %v: want a number in [0,%g]", o.Sigma, MaxSigma)
+	}
+	if o.Connectivity != segment.Four && o.Connectivity != segment.Eight {
+		bad("connectivity %d: want 4 or 8", o.Connectivity)
+	}
+	if o.Order >= orders {
+		bad("%v: unknown", o.Order)
+	}
+	if err := o.NMS.Validate(); err != nil {
+		bad("NMS: %w", err)
+	}
+	for _, v := range []struct {
+		name  string
+		value int
+	}{{"minimum side", o.MinSide}, {"maximum of proposals", o.Max}, {"threads", o.Threads}} {
+		if v.value < 0 {
+			bad("%s %d: want 0 or more", v.name, v.value)
+		}
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("selective: %w", errors.Join(errs...))
+	}
+	return nil
 }

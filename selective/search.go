@@ -1,7 +1,26 @@
+// Package selective is selective search (Uijlings et al., "Selective Search for
+// Object Recognition", IJCV 2013): it proposes boxes of a picture that probably
+// hold objects, of any class.
+//
+// A strategy is a colour space, a scale and a set of similarity measures. Each
+// strategy segments the picture and groups the regions into a tree; the box of every
+// node of every tree is a proposal. The proposals of all strategies are pooled,
+// equal boxes become one, and the pool is ranked:
+//
+//	opts, err := selective.Preset("fast")
+//	...
+//	result, err := selective.Search(ctx, img, opts)
+//	for _, p := range result.Proposals {
+//		fmt.Println(p.Box, p.Score)
+//	}
+//
+// Equal pictures and options give equal results, to the bit, whatever the number
+// of threads.
 package selective
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/proposer/proposer/box"
@@ -18,23 +37,27 @@ type Proposal struct {
 	Origins []Origin
 }
 
-// Origin is the evidence that one tree gives for a proposal.
+// Origin is the evidence that one node of one tree gives for a proposal.
 type Origin struct {
 	// Strategy is the index into Options.Strategies.
 	Strategy int32
-	// Node is the index in the strategy's tree, leaves first.
-	Node int32
-	// Position is 1 for the root, 2 for the region merged last before it, and so on.
+	// Position is the node's place in its tree: 1 for the root, 2 for the region
+	// merged last before it, and so on.
 	Position int32
 	// Size is the region's number of pixels.
 	Size int32
-	// Birth is the similarity at which the region was made, Death the one at which it was merged away.
+	// Birth is the similarity of the two regions that were merged into this one,
+	// +Inf for a first region; Death that of this one and the one it was merged with,
+	// 0 for the root.
 	Birth, Death float32
 }
 
-// Stages is where the time went, summed over the threads.
+// Stages is where the time went, summed over all threads.
 type Stages struct {
-	Segment, Describe, Group, Rank time.Duration
+	Segment  time.Duration // colour conversion, smoothing, graph and segmentation
+	Describe time.Duration // derivatives and histograms
+	Group    time.Duration // adjacency and grouping
+	Rank     time.Duration // pool, duplicates, order and suppression
 }
 
 // Result is what a search found.
@@ -44,7 +67,36 @@ type Result struct {
 	Stages    Stages
 }
 
-// Search proposes boxes of img, an RGB or Gray picture.
+// Search proposes boxes of img, which is RGB or Gray.
+//
+// It works on at most Options.Threads goroutines, all of which have ended when it
+// returns. Its errors are those of Options.Validate, a picture that is none, and the
+// context's: a cancelled search stops within milliseconds.
 func Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
-	panic("TODO")
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	if img.Space != raster.RGB && img.Space != raster.Gray {
+		return nil, fmt.Errorf("selective: picture in %v: want RGB or I", img.Space)
+	}
+	if want := img.Space.Planes() * img.Width * img.Height; img.Width <= 0 || img.Height <= 0 || len(img.Pix) != want {
+		return nil, fmt.Errorf("selective: picture of %d×%d with %d samples: want sides above 0 and %d samples",
+			img.Width, img.Height, len(img.Pix), want)
+	}
+	var clock clock
+	trees, err := grow(ctx, img, opts, &clock)
+	if err != nil {
+		return nil, err
+	}
+	stop := clock.start(&clock.rank)
+	pool, err := newPool(ctx, trees, opts.MinSide)
+	if err != nil {
+		return nil, err
+	}
+	proposals, err := rank(ctx, pool, trees, opts)
+	if err != nil {
+		return nil, err
+	}
+	stop()
+	return &Result{proposals, clock.stages()}, nil
 }

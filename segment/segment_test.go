@@ -1,0 +1,351 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/natural"
+	"github.com/proposer/proposer/raster"
+)
+
+// literal is the algorithm word by word (Felzenszwalb and Huttenlocher, §4.1),
+// with the second pass over small regions: slow, and free of the tricks of the real one.
+// Weights come from weigh, which counts in steps of 1/unit grey level.
+func literal(img *raster.Planes, c Connectivity, k float64, minSize int, weigh func(d [3]float32) float64, unit float64) []int32 {
+	type edge struct {
+		from, to int
+		weight   float64
+	}
+	var edges []edge
+	add := func(x, y, dx, dy int) {
+		if x+dx < 0 || x+dx >= img.Width || y+dy >= img.Height {
+			return
+		}
+		from, to := y*img.Width+x, (y+dy)*img.Width+x+dx
+		var d [3]float32
+		for p := range img.N {
+			d[p] = img.Plane(p)[from] - img.Plane(p)[to]
+		}
+		edges = append(edges, edge{from, to, weigh(d)})
+	}
+	for y := range img.Height {
+		for x := range img.Width {
+			add(x, y, 1, 0)
+			add(x, y, 0, 1)
+			if c == Eight {
+				add(x, y, 1, 1)
+				add(x, y, -1, 1)
+			}
+		}
+	}
+	sort.SliceStable(edges, func(i, j int) bool { return edges[i].weight < edges[j].weight })
+
+	component := make([]int, img.Width*img.Height)
+	members := make([][]int, len(component))
+	internal := make([]float64, len(component))
+	for i := range component {
+		component[i], members[i] = i, []int{i}
+	}
+	join := func(a, b int, w float64) {
+		if len(members[a]) < len(members[b]) {
+			a, b = b, a
+		}
+		for _, m := range members[b] {
+			component[m] = a
+		}
+		members[a] = append(members[a], members[b]...)
+		members[b] = nil
+		internal[a] = w
+	}
+	for _, e := range edges {
+		a, b := component[e.from], component[e.to]
+		tau := func(c int) float64 { return k * unit / float64(len(members[c])) }
+		if a != b && e.weight <= min(internal[a]+tau(a), internal[b]+tau(b)) {
+			join(a, b, e.weight)
+		}
+	}
+	for _, e := range edges {
+		a, b := component[e.from], component[e.to]
+		if a != b && (len(members[a]) < minSize || len(members[b]) < minSize) {
+			join(a, b, 0)
+		}
+	}
+	labels := make([]int32, len(component))
+	numbers := map[int]int32{}
+	for i, c := range component {
+		if _, ok := numbers[c]; !ok {
+			numbers[c] = int32(len(numbers))
+		}
+		labels[i] = numbers[c]
+	}
+	return labels
+}
+
+// rounded are the weights that the real one uses.
+func rounded(d [3]float32) float64 { return float64(quantise(norm(d[0], d[1], d[2]))) }
+
+func exact(d [3]float32) float64 {
+	x, y, z := float64(d[0]), float64(d[1]), float64(d[2])
+	return math.Sqrt(x*x + y*y + z*z)
+}
+
+func smooth(t testing.TB, img *raster.Image, space raster.Space, sigma float64) *raster.Planes {
+	t.Helper()
+	img, err := raster.Convert(t.Context(), nil, img, space)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := raster.Smooth(t.Context(), nil, img, sigma)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func run(t testing.TB, img *raster.Planes, c Connectivity, k float64, minSize int) *Labels {
+	t.Helper()
+	g, err := NewGraph(t.Context(), nil, img, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := g.Segment(t.Context(), nil, k, minSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// check compares with the literal implementation, and sizes and boxes with the labels.
+func check(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, img *raster.Planes, l *Labels, c Connectivity, k float64, minSize int,
+) {
+	t.Helper()
+	if want := literal(img, c, k, minSize, rounded, weightScale); !slices.Equal(l.Pix, want) {
+		t.Fatalf("%d×%d×%d, %d neighbours, k %v, min size %d: labels differ from the literal implementation",
+			img.Width, img.Height, img.N, c, k, minSize)
+	}
+	sizes, boxes := make([]int32, l.N()), make([]box.Box, l.N())
+	for i, r := range l.Pix {
+		x, y := int32(i%l.Width), int32(i/l.Width)
+		sizes[r]++
+		boxes[r] = boxes[r].Union(box.Box{X0: x, Y0: y, X1: x + 1, Y1: y + 1})
+	}
+	if !slices.Equal(sizes, l.Sizes) || !slices.Equal(boxes, l.Boxes) {
+		t.Fatalf("sizes or boxes are not those of the labels")
+	}
+}
+
+func TestEqualsLiteralOnRandomPictures(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, h := rapid.IntRange(1, 24).Draw(t, "width"), rapid.IntRange(1, 24).Draw(t, "height")
+		planes := rapid.SampledFrom([]int{1, 3}).Draw(t, "planes")
+		levels := rapid.IntRange(1, 255).Draw(t, "levels") // few levels make many ties
+		seed := rapid.Uint64().Draw(t, "seed")
+		k := rapid.Float64Range(1, 600).Draw(t, "k")
+		k = float64(int(k*weightScale)) / weightScale // the literal one does not round k
+		minSize := rapid.IntRange(0, 40).Draw(t, "minSize")
+		c := rapid.SampledFrom([]Connectivity{Four, Eight}).Draw(t, "connectivity")
+		rng := rand.New(rand.NewPCG(seed, 1))
+		img := &raster.Planes{Width: w, Height: h, N: planes, Pix: make([]float32, w*h*planes)}
+		for i := range img.Pix {
+			img.Pix[i] = float32(rng.IntN(levels+1)) * 255 / float32(levels)
+		}
+		g, err := NewGraph(context.Background(), nil, img, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := g.Segment(context.Background(), nil, k, minSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, img, l, c, k, minSize)
+	})
+}
+
+func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
+	var g *Graph
+	var l *Labels
+	for i, img := range natural.Crops(t, 200, 40, 32) {
+		space := raster.Spaces()[i%len(raster.Spaces())]
+		c := []Connectivity{Eight, Four}[i/3%2]
+		k := []float64{50, 100, 300, 12.5}[i/2%4]
+		minSize := []int{int(k), 20, 0}[i%3]
+		img := smooth(t, img, space, 0.8)
+		// Memory that is used again must not carry anything over.
+		var err error
+		if g, err = NewGraph(t.Context(), g, img, c); err != nil {
+			t.Fatal(err)
+		}
+		if l, err = g.Segment(t.Context(), l, k, minSize); err != nil {
+			t.Fatal(err)
+		}
+		check(t, img, l, c, k, minSize)
+	}
+}
+
+func TestShapes(t *testing.T) {
+	for _, size := range [][2]int{{1, 1}, {1, 50}, {50, 1}, {2, 2}, {3, 200}, {200, 3}} {
+		for _, n := range []int{1, 3} {
+			for _, c := range []Connectivity{Four, Eight} {
+				img := &raster.Planes{Width: size[0], Height: size[1], N: n, Pix: make([]float32, size[0]*size[1]*n)}
+				if l := run(t, img, c, 100, 100); l.N() != 1 {
+					t.Errorf("uniform %v with %d planes: %d regions, want 1", size, n, l.N())
+				}
+				for i := range img.Pix {
+					img.Pix[i] = float32(i * 37 % 256)
+				}
+				check(t, img, run(t, img, c, 10, 3), c, 10, 3)
+			}
+		}
+	}
+}
+
+// TestContrast pins the meaning of k: a step of height d between two flat halves
+// of n pixels each is kept when d > k/n.
+func TestContrast(t *testing.T) {
+	img := &raster.Planes{Width: 20, Height: 10, N: 1, Pix: make([]float32, 200)}
+	for i := range img.Pix {
+		if i%20 >= 10 {
+			img.Pix[i] = 3
+		}
+	}
+	for _, test := range []struct {
+		k    float64
+		want int
+	}{{299, 2}, {300, 1}, {301, 1}} {
+		if got := run(t, img, Eight, test.k, 0).N(); got != test.want {
+			t.Errorf("k = %v: %d regions, want %d", test.k, got, test.want)
+		}
+	}
+}
+
+func TestExtremeWeights(t *testing.T) {
+	// The largest distance there is, and one past it by rounding, fit the counting sort.
+	for _, v := range []float32{255, 255.0005} {
+		img := &raster.Planes{Width: 2, Height: 1, N: 3, Pix: []float32{0, v, 0, v, 0, v}}
+		if got := run(t, img, Eight, 100, 0).N(); got != 2 {
+			t.Errorf("black beside %v: %d regions, want 2", v, got)
+		}
+	}
+}
+
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	img := &raster.Planes{Width: 64, Height: 64, N: 1, Pix: make([]float32, 64*64)}
+	g, err := NewGraph(t.Context(), nil, img, Eight)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Segment(ctx, nil, 100, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("Segment: %v, want context.Canceled", err)
+	}
+	if _, err := NewGraph(ctx, nil, img, Eight); !errors.Is(err, context.Canceled) {
+		t.Errorf("NewGraph: %v, want context.Canceled", err)
+	}
+}
+
+// TestQuantisation measures what rounding the weights does to the labels, and
+// holds it to what the package documentation says.
+func TestQuantisation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	var pixels, differ, regions, exactRegions int
+	for _, img := range natural.Crops(t, 40, 120, 90) {
+		img := smooth(t, img, raster.Lab, 0.8)
+		l := run(t, img, Eight, 100, 100)
+		exact := literal(img, Eight, 100, 100, exact, 1)
+		n := int(slices.Max(exact)) + 1
+		regions, exactRegions = regions+l.N(), exactRegions+n
+		// Count the pixels outside of the region that shares most with their own.
+		shared := make([]int, l.N()*n)
+		for i, r := range l.Pix {
+			shared[int(r)*n+int(exact[i])]++
+		}
+		for r := range l.N() {
+			differ += int(l.Sizes[r]) - slices.Max(shared[r*n:(r+1)*n])
+		}
+		pixels += len(l.Pix)
+	}
+	share := float64(differ) / float64(pixels)
+	t.Logf("%.3f %% of %d pixels differ; %d regions, exactly %d", 100*share, pixels, regions, exactRegions)
+	if share > 0.02 {
+		t.Errorf("rounded weights move %.3f %% of the pixels, want at most 2 %%", 100*share)
+	}
+}
+
+func ExampleGraph_Segment() {
+	// A picture of 8×4 pixels, dark on the left, light on the right.
+	img := &raster.Planes{Width: 8, Height: 4, N: 1, Pix: make([]float32, 32)}
+	for i := range img.Pix {
+		if i%8 >= 3 {
+			img.Pix[i] = 200
+		}
+	}
+	g, err := NewGraph(context.Background(), nil, img, Eight)
+	if err != nil {
+		panic(err)
+	}
+	l, err := g.Segment(context.Background(), nil, 100, 0)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(l.N(), l.Sizes, l.Boxes)
+	// Output: 2 [12 20] [[0 0 3 4] [3 0 8 4]]
+}
+
+func BenchmarkNewGraph(b *testing.B) {
+	img := smooth(b, textured(640, 480), raster.Lab, 0.8)
+	var g *Graph
+	b.SetBytes(640 * 480)
+	for b.Loop() {
+		var err error
+		if g, err = NewGraph(b.Context(), g, img, Eight); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSegment(b *testing.B) {
+	g, err := NewGraph(b.Context(), nil, smooth(b, textured(640, 480), raster.Lab, 0.8), Eight)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, k := range []float64{50, 100, 300} {
+		b.Run(fmt.Sprintf("k=%v", k), func(b *testing.B) {
+			var l *Labels
+			b.SetBytes(640 * 480)
+			for b.Loop() {
+				if l, err = g.Segment(b.Context(), l, k, int(k)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// textured is a picture of blocks with noise.
+func textured(w, h int) *raster.Image {
+	rng := rand.New(rand.NewPCG(1, 2))
+	img := raster.New(raster.RGB, w, h)
+	for p := range 3 {
+		pix := img.Plane(p)
+		for i := range pix {
+			x, y := i%w/40, i/w/40
+			pix[i] = uint8((x*53+y*97+p*61)%200 + rng.IntN(30))
+		}
+	}
+	return img
+}

@@ -1,0 +1,146 @@
+package selective
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/hierarchy"
+)
+
+const pollEvery = 1 << 15
+
+// newPool is every box of every tree once, with its origins: in strategy order,
+// each tree from its root.
+func newPool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Proposal, error) {
+	total := 0
+	for _, t := range trees {
+		total += len(t.Nodes)
+	}
+	var (
+		index   = make(map[box.Box]int32, total)
+		pool    = make([]Proposal, 0, total)
+		members = make([]int32, 0, total) // by node, over all trees: its proposal, or −1
+		counts  = make([]int32, 0, total) // by proposal: its number of origins
+	)
+	for _, t := range trees {
+		for i := len(t.Nodes) - 1; i >= 0; i-- {
+			if i%pollEvery == 0 {
+				if err := ctx.Err(); err != nil {
+					return nil, err
+				}
+			}
+			b := t.Nodes[i].Box
+			if int(b.Width()) < minSide || int(b.Height()) < minSide {
+				members = append(members, -1)
+				continue
+			}
+			at, ok := index[b]
+			if !ok {
+				at = int32(len(pool))
+				index[b] = at
+				pool, counts = append(pool, Proposal{Box: b}), append(counts, 0)
+			}
+			members = append(members, at)
+			counts[at]++
+		}
+	}
+	origins := make([]Origin, total)
+	for i, n := range counts {
+		pool[i].Origins, origins = origins[:0:n], origins[n:]
+	}
+	for strategy, t := range trees {
+		for i := len(t.Nodes) - 1; i >= 0; i-- {
+			at := members[0]
+			members = members[1:]
+			if at < 0 {
+				continue
+			}
+			node, death := t.Nodes[i], float32(0)
+			if node.Parent >= 0 {
+				death = t.Nodes[node.Parent].Similarity
+			}
+			pool[at].Origins = append(pool[at].Origins, Origin{
+				Strategy: int32(strategy),
+				Position: int32(t.Position(i)),
+				Size:     node.Size,
+				Birth:    node.Similarity,
+				Death:    death,
+			})
+		}
+	}
+	return pool, nil
+}
+
+// rank orders the pool, thins it and cuts it to the budget.
+func rank(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Options) ([]Proposal, error) {
+	values := opts.Order.values(pool, trees, opts.Seed)
+	order := make([]int32, len(pool))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	compared, cancelled := 0, false
+	slices.SortFunc(order, func(a, b int32) int {
+		if compared++; compared%pollEvery == 0 {
+			cancelled = cancelled || ctx.Err() != nil
+		}
+		if cancelled {
+			return 0 // what is left to sort is done at once
+		}
+		return cmp.Or(cmp.Compare(values[a], values[b]), cmp.Compare(a, b))
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	boxes := make([]box.Box, len(pool))
+	for i, at := range order {
+		boxes[i] = pool[at].Box
+	}
+	kept, err := opts.NMS.Keep(ctx, boxes, opts.Max)
+	if err != nil {
+		return nil, err
+	}
+	ranked := make([]Proposal, len(kept))
+	for i, k := range kept {
+		p := pool[order[k]]
+		p.Score = float32(1 / (1 + values[order[k]]))
+		if i > 0 {
+			// Ties, and values that float32 cannot tell apart, step down by the least there is.
+			p.Score = min(p.Score, math.Nextafter32(ranked[i-1].Score, 0))
+		}
+		ranked[i] = p
+	}
+	return ranked, nil
+}
+
+// values gives each proposal its place in the order: the lowest of its origins', low is good.
+func (o Order) values(pool []Proposal, trees []*hierarchy.Tree, seed uint64) []float64 {
+	// The random numbers belong to the strategy and the position alone: more
+	// strategies, or fewer proposals, leave the others' as they are.
+	var random [][]float64
+	if o == OrderPaper {
+		random = make([][]float64, len(trees))
+		for i, t := range trees {
+			rng := rand.NewPCG(seed, uint64(i))
+			random[i] = make([]float64, len(t.Nodes)+1)
+			for position := range random[i] {
+				random[i][position] = float64(rng.Uint64()>>11+1) / (1 << 53)
+			}
+		}
+	}
+	values := make([]float64, len(pool))
+	for i, p := range pool {
+		values[i] = math.Inf(1)
+		for _, origin := range p.Origins {
+			v := float64(origin.Position)
+			if o == OrderPaper {
+				v *= random[origin.Strategy][origin.Position]
+			}
+			values[i] = min(values[i], v)
+		}
+	}
+	return values
+}
