@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// record is what the handlers tell the log of their request.
+type record struct {
+	problem *problem
+	attrs   []slog.Attr
+}
+
+type recordKey struct{}
+
+func recordOf(r *http.Request) *record {
+	return r.Context().Value(recordKey{}).(*record)
+}
+
+// fail answers with a problem and records it.
+func fail(w http.ResponseWriter, r *http.Request, p *problem) {
+	recordOf(r).problem = p
+	p.write(w)
+}
+
+// observe logs and counts every request, names it, and turns a panic into a problem.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		s.metrics.inFlight.Inc()
+		defer s.metrics.inFlight.Dec()
+
+		id := r.Header.Get(requestIDHeader)
+		if !validID(id) {
+			id = rand.Text()
+		}
+		h := w.Header()
+		h.Set(requestIDHeader, id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "no-store")
+
+		rec := &record{}
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() {
+			abort := false
+			if v := recover(); v != nil {
+				abort = s.recovered(ww, rec, v)
+			}
+			s.finish(ww, r, rec, id, time.Since(start))
+			if abort {
+				panic(http.ErrAbortHandler) // net/http then cuts the connection
+			}
+		}()
+		next.ServeHTTP(ww, r.WithContext(context.WithValue(r.Context(), recordKey{}, rec)))
+	})
+}
+
+// recovered answers for a handler that panicked. It reports whether the answer
+// had begun, so that the connection must be cut to show that it is not whole.
+func (s *Server) recovered(w middleware.WrapResponseWriter, rec *record, v any) bool {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		return true
+	}
+	p := newProblem(http.StatusInternalServerError, "internal", "the service failed: its log says why")
+	p.cause = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+	rec.problem = p
+	if w.Status() != 0 {
+		return true
+	}
+	p.write(w)
+	return false
+}
+
+func (s *Server) finish(w middleware.WrapResponseWriter, r *http.Request, rec *record, id string, d time.Duration) {
+	status := w.Status()
+	if status == 0 {
+		status = http.StatusOK
+	}
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("id", id),
+		slog.String("method", r.Method),
+		slog.String("path", r.URL.Path),
+		slog.String("remote", r.RemoteAddr),
+		slog.Duration("duration", d),
+		slog.Int("bytes", w.BytesWritten()),
+	}
+	if p := rec.problem; p != nil {
+		status = p.Status
+		s.metrics.rejected.WithLabelValues(p.kind).Inc()
+		attrs = append(attrs, slog.String("problem", p.kind))
+		if p.cause != nil {
+			attrs = append(attrs, slog.String("error", p.cause.Error()))
+		} else {
+			attrs = append(attrs, slog.String("error", p.Detail))
+		}
+		if p.Status == http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+	} else if s.isProbe(r.URL.Path) {
+		level = slog.LevelDebug
+	}
+	s.metrics.request(routeOf(r), status, d)
+	attrs = append(attrs, slog.Int("status", status))
+	s.cfg.Logger.LogAttrs(context.WithoutCancel(r.Context()), level, "request", append(attrs, rec.attrs...)...)
+}
+
+// isProbe tells the requests that come every few seconds and say nothing.
+func (s *Server) isProbe(path string) bool {
+	return path == "/healthz" || path == "/readyz" || path == "/metrics"
+}
+
+// routeOf is the pattern that took the request: few values, whatever strangers ask for.
+func routeOf(r *http.Request) string {
+	if rc := chi.RouteContext(r.Context()); rc != nil && rc.RoutePattern() != "" {
+		return rc.RoutePattern()
+	}
+	return "none"
+}
+
+// validID keeps a client's request id short and out of trouble in logs.
+func validID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}

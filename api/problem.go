@@ -1,0 +1,127 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/pipeline"
+)
+
+// A problem is an error as RFC 9457 tells it. Its kind is the last part of its
+// type and the reason label of proposer_requests_rejected_total:
+//
+//	400 option        an option is unknown, wrong, or not the client's to choose
+//	400 request       the body or the query cannot be taken apart
+//	404 path          there is no such resource
+//	405 method        the resource has other methods: see Allow
+//	408 slow          the body did not come in time
+//	413 size          too many bytes, pixels, or pixels a side
+//	415 format        not a picture of a format that is read
+//	422 picture       a picture that is broken
+//	499 gone          the client went away: for the log and the metrics
+//	500 internal      a fault of the service
+//	503 full          no place: see Retry-After
+//	503 deadline      the search took longer than the service allows
+//	503 draining      the service is about to stop
+type problem struct {
+	Type   string  `json:"type"`
+	Title  string  `json:"title"`
+	Status int     `json:"status"`
+	Detail string  `json:"detail"`
+	Errors []field `json:"errors,omitempty"`
+
+	kind  string
+	cause error // for the log
+}
+
+// A field is a part of the request that is wrong, and what would be right.
+type field struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Want  string `json:"want"`
+}
+
+// statusGone is what nginx and others log for a client that did not wait.
+const statusGone = 499
+
+// retryAfter is the number of seconds after which a full service is worth another try.
+const retryAfter = 1
+
+func newProblem(status int, kind, detail string, fields ...field) *problem {
+	title := http.StatusText(status)
+	if status == statusGone {
+		title = "Client Closed Request"
+	}
+	return &problem{
+		Type: "urn:proposer:problem:" + kind, Title: title, Status: status,
+		Detail: detail, Errors: fields, kind: kind,
+	}
+}
+
+// optionProblem tells what pipeline.ParseOptions found, and the service before it.
+func optionProblem(all []*pipeline.OptionError) *problem {
+	details := make([]string, len(all))
+	fields := make([]field, len(all))
+	for i, e := range all {
+		details[i] = e.Error()
+		fields[i] = field(*e)
+	}
+	return newProblem(http.StatusBadRequest, "option", strings.Join(details, "; "), fields...)
+}
+
+// problemOf says what an error means to the client of ctx.
+func problemOf(ctx context.Context, err error) *problem {
+	p := classify(ctx, err)
+	p.cause = err
+	return p
+}
+
+func classify(ctx context.Context, err error) *problem {
+	if limit, ok := errors.AsType[*imageio.LimitError](err); ok {
+		return newProblem(http.StatusRequestEntityTooLarge, "size",
+			fmt.Sprintf("the picture is too large: more than %d %s", limit.Max, limit.What),
+			field{limit.What, strconv.FormatInt(limit.Got, 10), fmt.Sprintf("at most %d", limit.Max)})
+	}
+	if broken, ok := errors.AsType[*imageio.FormatError](err); ok {
+		return newProblem(http.StatusUnprocessableEntity, "picture", broken.Error(),
+			field{"image", broken.Format, "a " + broken.Format + " file that is whole and follows its format"})
+	}
+	switch {
+	case errors.Is(err, imageio.ErrUnsupported):
+		return newProblem(http.StatusUnsupportedMediaType, "format", err.Error(),
+			field{"image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file"})
+	case errors.Is(err, context.DeadlineExceeded):
+		return newProblem(http.StatusServiceUnavailable, "deadline",
+			"the picture was not done in the time that the service allows: try later, a smaller picture (max-side) or a faster mode")
+	case ctx.Err() != nil:
+		return newProblem(statusGone, "gone", "the client went away")
+	}
+	return newProblem(http.StatusInternalServerError, "internal", "the service failed: its log says why")
+}
+
+// write sends the problem; of one that nobody is there to read, the status alone,
+// or net/http would make it 200.
+func (p *problem) write(w http.ResponseWriter) {
+	if p.Status == statusGone {
+		w.WriteHeader(p.Status)
+		return
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Length", strconv.Itoa(len(body)+1))
+	if p.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n')) // nobody to tell
+}

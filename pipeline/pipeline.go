@@ -1,0 +1,126 @@
+// Package pipeline goes from the bytes of a picture file to ranked boxes in the
+// pixels of that picture. The command line and the service both run it, so they
+// answer alike.
+//
+//	opts, err := pipeline.ParseOptions(map[string]string{"mode": "quality", "max": "1000"})
+//	...
+//	result, err := pipeline.Run(ctx, data, opts)
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"time"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/selective"
+)
+
+// Result is what was found in a picture.
+type Result struct {
+	// Width and Height are those of the upright original, in pixels.
+	Width, Height int
+	Format        string // as imageio names it
+	Orientation   int    // EXIF 1..8
+	// Boxes are ranked, best first, in the original's pixels; Scores go with them.
+	Boxes  []box.Box
+	Scores []float32
+	// Decode and Search are wall times.
+	Decode, Search time.Duration
+	// Stages divide the work of Search; summed over its threads.
+	Stages selective.Stages
+}
+
+// Row is the result as package export writes it.
+func (r *Result) Row(file string) *export.Row {
+	return &export.Row{
+		File: file, Width: r.Width, Height: r.Height,
+		Search: r.Search, Decode: r.Decode,
+		Boxes: r.Boxes, Scores: r.Scores,
+	}
+}
+
+// Run decodes a picture and searches it. Errors are those of imageio.Decode, of
+// selective.Search, and of the context, as they came.
+func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
+	start := time.Now()
+	picture, err := imageio.Decode(ctx, data, opts.Decode)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{
+		Width: picture.Width, Height: picture.Height,
+		Format: picture.Format, Orientation: picture.Orientation,
+		Decode: time.Since(start),
+	}
+
+	search := opts.Search
+	filter := search.MinSide > 0 && (picture.Image.Width != picture.Width || picture.Image.Height != picture.Height)
+	if filter {
+		// A box of the shrunken picture may gain or lose a pixel where its edges are
+		// rounded: search with a bound that loses none, decide in the original.
+		search.MinSide = min(leastSide(search.MinSide, picture.Image.Width, picture.Width),
+			leastSide(search.MinSide, picture.Image.Height, picture.Height))
+		search.Max = 0
+	}
+	start = time.Now()
+	found, err := selective.Search(ctx, picture.Image, search)
+	if err != nil {
+		return nil, err
+	}
+	r.Search = time.Since(start)
+	r.Stages = found.Stages
+	r.Boxes = make([]box.Box, 0, len(found.Proposals))
+	r.Scores = make([]float32, 0, len(found.Proposals))
+	for _, p := range found.Proposals {
+		b := picture.Original(p.Box)
+		if filter && min(int(b.Width()), int(b.Height())) < opts.Search.MinSide {
+			continue
+		}
+		if opts.Search.Max > 0 && len(r.Boxes) == opts.Search.Max {
+			break
+		}
+		r.Boxes = append(r.Boxes, b)
+		r.Scores = append(r.Scores, p.Score)
+	}
+	return r, nil
+}
+
+// leastSide is the shortest side in the shrunken picture that may map to side
+// pixels of the original: rounding adds less than one.
+func leastSide(side, shrunk, original int) int {
+	return int(int64(side-1)*int64(shrunk)/int64(original)) + 1
+}
+
+// Overlay writes the picture, upright and in its own size, as a PNG with boxes
+// drawn on it, the first on top. Errors are those of imageio and of w.
+func Overlay(ctx context.Context, w io.Writer, data []byte, opts Options, boxes []box.Box) error {
+	opts.Decode.LongestSide = 0
+	picture, err := imageio.Decode(ctx, data, opts.Decode)
+	if err != nil {
+		return err
+	}
+	return imageio.Overlay(w, picture.Image, boxes, "png")
+}
+
+// ReadAll reads a file of at most limit bytes, or fails with *imageio.LimitError
+// having taken little more memory than that. Memory for size bytes is taken at
+// once, so size is what is known for sure, or 0.
+func ReadAll(r io.Reader, size, limit int64) ([]byte, error) {
+	if size > limit {
+		return nil, &imageio.LimitError{What: "bytes", Got: size, Max: limit}
+	}
+	var buf bytes.Buffer
+	buf.Grow(int(max(size, 0)) + bytes.MinRead)
+	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > limit {
+		return nil, &imageio.LimitError{What: "bytes", Got: n, Max: limit}
+	}
+	return buf.Bytes(), nil
+}
