@@ -14,7 +14,7 @@ const pollEvery = 1 << 16
 // that is not nil; dst must not be src.
 //
 // R, G, B are the samples, 0..255; results are rounded to the nearest whole
-// number. In a black pixel the ratios are those of grey.
+// number, halves up. In a black pixel the ratios are those of grey.
 //
 //	RGB      R, G, B.
 //	I        0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
@@ -138,10 +138,11 @@ func toGray(y []uint8, s *[3][]uint8) {
 // ratioBits is the precision of the chromaticities' reciprocals: 2·255·2^22 still fits 32 bits.
 const ratioBits = 22
 
-// reciprocals are 255/n in 1/2^ratioBits.
+// reciprocals are 255/n in 1/2^ratioBits. They are rounded up, so that halves are,
+// too, whatever n: all greys have the same opponent colours.
 var reciprocals = func() (t [1024]uint32) {
 	for n := uint32(1); n <= 3*255; n++ {
-		t[n] = (255<<ratioBits + n/2) / n
+		t[n] = (255<<ratioBits + n - 1) / n
 	}
 	return t
 }()
@@ -182,11 +183,11 @@ func toOpponent(d, s *[3][]uint8) {
 	}
 }
 
-// hueScale is 256/6/n and saturationScale 255/n, in 1/65536.
+// hueScale is 256/6/n, saturationScale 255/n rounded up, both in 1/65536.
 var hueScale, saturationScale = func() (h, s [256]int32) {
 	for n := int32(1); n < 256; n++ {
-		h[n] = (256<<16/6 + n/2) / n
-		s[n] = (255<<16 + n/2) / n
+		h[n] = (256<<16 + 3*n) / (6 * n)
+		s[n] = (255<<16 + n - 1) / n
 	}
 	return h, s
 }()
