@@ -1,0 +1,79 @@
+# A fresh Debian machine with Go, git and make is enough: `make serve` installs a C++
+# compiler and three of OpenCV's libraries if they are missing, builds and starts.
+
+TAGS     := gocv_specific_modules,customenv
+OPENCV   ?= /usr/include/opencv4
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+IMAGE    ?= proposer
+PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+
+# Only these three of OpenCV's libraries are linked.
+export CGO_CXXFLAGS := -O2 -std=c++11 -DNDEBUG -I$(OPENCV)
+export CGO_LDFLAGS  := -lopencv_imgcodecs -lopencv_imgproc -lopencv_core
+
+GO     := CGO_ENABLED=1 go
+PUREGO := CGO_ENABLED=0 go
+TOOL   := go tool -modfile=.ci/go.mod
+
+.PHONY: help serve build test race fuzz bench lint demo docker deps clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+serve: build ## build, then serve on PROPOSER_ADDR, :8080 unless set
+	exec bin/proposer serve
+
+build: deps ## bin/proposer
+	$(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/proposer ./cmd/proposer
+
+# Three legs: with OpenCV; its matrices counted; and on Go's own decoders.
+test: deps ## all tests, with and without OpenCV
+	$(GO) test -tags $(TAGS) ./...
+	$(GO) test -tags $(TAGS),matprofile ./imageio/...
+	$(PUREGO) build ./...
+	$(PUREGO) test ./imageio/... ./pipeline/... ./cmd/...
+
+race: deps ## all tests under the race detector
+	$(GO) test -tags $(TAGS) -race -short ./...
+
+fuzz: deps ## each fuzz target for FUZZTIME (10s)
+	@grep -rHo '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sort | sed 's/[^/]*:func / /' | \
+	while read -r dir target; do \
+		echo "$$dir $$target"; \
+		$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || exit 1; \
+	done
+
+bench: deps ## all benchmarks
+	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
+
+lint: deps ## gofumpt, go vet and staticcheck, with and without OpenCV
+	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
+	$(GO) vet -tags $(TAGS) ./...
+	$(PUREGO) vet ./...
+	CGO_ENABLED=1 $(TOOL) staticcheck -tags $(TAGS) ./...
+	CGO_ENABLED=0 $(TOOL) staticcheck ./...
+
+demo: build ## bin/scene.png and, with the best boxes drawn, bin/boxes.png
+	$(PUREGO) run ./internal/scene/draw -seed 3 -out bin/scene.png
+	bin/proposer propose --max 12 --nms 0.5 --overlay bin/boxes.png bin/scene.png
+
+docker: ## the container image IMAGE (proposer)
+	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+clean: ## remove bin/
+	rm -rf bin
+
+# What is missing is installed with apt-get; where that is not to be had, a line says what to do.
+deps:
+	@command -v go >/dev/null || { echo "Go 1.26 or newer is needed" >&2; exit 1; }
+	@command -v g++ >/dev/null && \
+	[ -e $(OPENCV)/opencv2/imgproc.hpp ] && [ -e $(OPENCV)/opencv2/imgcodecs.hpp ] && exit 0; \
+	command -v apt-get >/dev/null || { \
+		echo "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) and give make OPENCV=<folder of its headers>," >&2; \
+		echo "or do without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer" >&2; exit 1; }; \
+	root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	[ -z "$$root" ] || command -v sudo >/dev/null || { echo "As root: apt-get install $(PACKAGES)" >&2; exit 1; }; \
+	echo "Installing $(PACKAGES)"; \
+	$$root apt-get update -qq && \
+	$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null
