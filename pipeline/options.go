@@ -142,7 +142,7 @@ func ParseOptions(values map[string]string) (Options, error) {
 	spaces := distinct(search.Strategies, func(s selective.Strategy) raster.Space { return s.Space })
 	ks := distinct(search.Strategies, func(s selective.Strategy) float64 { return s.K })
 	sets := distinct(search.Strategies, func(s selective.Strategy) similarity.Weights { return s.Weights })
-	list(&r, "colors", "one of "+join(raster.Spaces()), raster.ParseSpace, &spaces)
+	list(&r, "colors", "one of "+strings.ReplaceAll(join(raster.Spaces()), ",", ", "), raster.ParseSpace, &spaces)
 	list(&r, "k", "a number above 0, at most 1e6", func(s string) (float64, error) {
 		return number(s, func(v float64) bool { return v > 0 && v <= maxK })
 	}, &ks)
