@@ -97,23 +97,47 @@ func (h *Header) spread(img *raster.Image, m image.Image) {
 			}
 			planes(img, y, row, l)
 		}
-	default: // YCbCr, NYCbCrA, CMYK
+	case *image.YCbCr:
+		h.ycbcr(img, m, nil, 0, l)
+	case *image.NYCbCrA:
+		h.ycbcr(img, &m.YCbCr, m.A, m.AStride, l)
+	default: // CMYK
 		row := image.NewRGBA(image.Rect(0, 0, img.Width, 1))
-		var alpha *image.NYCbCrA
-		if a, ok := m.(*image.NYCbCrA); ok {
-			alpha, m = a, &a.YCbCr
-		}
 		for y := range img.Height {
 			draw.Draw(row, row.Rect, m, m.Bounds().Min.Add(image.Pt(0, y)), draw.Src)
-			if alpha != nil {
-				for x, v := range alpha.A[y*alpha.AStride:][:img.Width] {
-					row.Pix[4*x+3] = v
-				}
-			}
 			planes(img, y, row.Pix, l)
 		}
 	}
 }
+
+// ycbcr converts JPEG's full range through image/draw. WebP's is that of video,
+// Y in 16..235 and colours in 16..240 (ITU-R BT.601), which package image does not
+// know.
+func (h *Header) ycbcr(img *raster.Image, m *image.YCbCr, alpha []uint8, alphaStride int, l layout) {
+	row := image.NewRGBA(image.Rect(0, 0, img.Width, 1))
+	for y := range img.Height {
+		if h.Format == "webp" {
+			for x := range img.Width {
+				c := m.COffset(x, y)
+				luma, u, v := 298*(int32(m.Y[m.YOffset(x, y)])-16), int32(m.Cb[c])-128, int32(m.Cr[c])-128
+				p := row.Pix[4*x:][:3]
+				p[0] = clamp8((luma + 409*v + 128) >> 8)
+				p[1] = clamp8((luma - 100*u - 208*v + 128) >> 8)
+				p[2] = clamp8((luma + 516*u + 128) >> 8)
+			}
+		} else {
+			draw.Draw(row, row.Rect, m, image.Pt(m.Rect.Min.X, m.Rect.Min.Y+y), draw.Src)
+		}
+		if alpha != nil {
+			for x, v := range alpha[y*alphaStride:][:img.Width] {
+				row.Pix[4*x+3] = v
+			}
+		}
+		planes(img, y, row.Pix, l)
+	}
+}
+
+func clamp8(v int32) uint8 { return uint8(min(max(v, 0), 255)) }
 
 func rows(img *raster.Image, pix []uint8, stride int, l layout) {
 	for y := range img.Height {

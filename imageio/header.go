@@ -319,28 +319,22 @@ func (h *Header) webp(b []byte) error {
 
 func (h *Header) bmp(b []byte) error {
 	const file = 14 // bytes of the file header
-	if len(b) < file+12 {
+	if len(b) < file+4 {
 		return h.broken("no header")
 	}
 	le := binary.LittleEndian
 	pixels, info := int64(le.Uint32(b[10:])), int64(le.Uint32(b[file:]))
-	if info != 12 && info < 40 || info > 124 {
+	if info < 40 || info > 124 {
 		return h.unsupported("header of %d bytes", info)
 	}
 	if int64(len(b)) < file+info {
 		return h.broken("short header")
 	}
-	var width, height, depth, compression int64
-	if info == 12 {
-		width, height = int64(le.Uint16(b[18:])), int64(le.Uint16(b[20:]))
-		depth = int64(le.Uint16(b[24:]))
-	} else {
-		width, height = int64(int32(le.Uint32(b[18:]))), int64(int32(le.Uint32(b[22:])))
-		depth, compression = int64(le.Uint16(b[28:])), int64(le.Uint32(b[30:]))
-		if height < 0 { // top row first
-			height = -height
-		}
+	width, height := int64(int32(le.Uint32(b[18:]))), int64(int32(le.Uint32(b[22:])))
+	if height < 0 { // top row first
+		height = -height
 	}
+	depth, compression := int64(le.Uint16(b[28:])), int64(le.Uint32(b[30:]))
 	if err := h.size(width, height); err != nil {
 		return err
 	}
@@ -445,6 +439,14 @@ func (h *Header) tiff(b []byte) error {
 		// Readers differ in which of two equal tags they believe.
 		if d.order.Uint16(d.entries[i:]) <= d.order.Uint16(d.entries[i-12:]) {
 			return h.broken("directory out of order")
+		}
+	}
+	for i := 0; i < len(d.entries); i += 12 {
+		switch tag := d.order.Uint16(d.entries[i:]); tag {
+		case 256, 257, 258, 259, 262, 277, 278, 284, 322, 323, 338, 339:
+			if v, _ := d.values(tag); v == nil {
+				return h.broken("tag %d has no value in the file", tag)
+			}
 		}
 	}
 	if err := h.size(int64(d.value(256, 0)), int64(d.value(257, 0))); err != nil {

@@ -38,7 +38,8 @@ func decodePixels(data []byte, h Header) (*raster.Image, error) {
 	img := h.newImage()
 	switch mat.Type() {
 	case gocv.MatTypeCV8UC1, gocv.MatTypeCV8UC3, gocv.MatTypeCV8UC4:
-		if h.Depth < 8 && l.grayKey >= 0 { // the decoder has spread the samples over 8 bits
+		l.premultiplied = h.Format == "tiff" // libtiff does it
+		if h.Depth < 8 && l.grayKey >= 0 {   // the decoder has spread the samples over 8 bits
 			l.grayKey *= 255 / (1<<h.Depth - 1)
 		}
 		pix, err := mat.DataPtrUint8()

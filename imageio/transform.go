@@ -2,8 +2,9 @@ package imageio
 
 import "github.com/proposer/proposer/raster"
 
-// upright undoes an EXIF orientation. Each is a walk over the target with its own
-// origin and its own steps for a source column and a source row.
+// upright undoes an EXIF orientation: 2, 3, 6 and 7 count columns of the upright
+// picture from the right, 3, 4, 7 and 8 rows from the bottom, and from 5 on the
+// stored rows are columns.
 func upright(src *raster.Image, orientation int) *raster.Image {
 	if orientation < 2 || orientation > 8 {
 		return src
@@ -13,23 +14,17 @@ func upright(src *raster.Image, orientation int) *raster.Image {
 	if orientation >= 5 {
 		dw, dh = h, w
 	}
-	right, left, top, bottom := 0, dw-1, 0, (dh-1)*dw
-	var origin, dx, dy int
+	origin, dx, dy := 0, 1, dw // steps in the target for a column and a row of the source
 	switch orientation {
-	case 2:
-		origin, dx, dy = left+top, -1, dw
-	case 3:
-		origin, dx, dy = left+bottom, -1, -dw
-	case 4:
-		origin, dx, dy = right+bottom, 1, -dw
-	case 5:
-		origin, dx, dy = right+top, dw, 1
-	case 6:
-		origin, dx, dy = left+top, dw, -1
-	case 7:
-		origin, dx, dy = left+bottom, -dw, -1
-	case 8:
-		origin, dx, dy = right+bottom, -dw, 1
+	case 2, 3, 6, 7:
+		origin, dx = dw-1, -1
+	}
+	switch orientation {
+	case 3, 4, 7, 8:
+		origin, dy = origin+(dh-1)*dw, -dw
+	}
+	if orientation >= 5 {
+		dx, dy = dy, dx
 	}
 	dst := raster.New(src.Space, dw, dh)
 	const tile = 32 // keeps both sides of a transposition in the cache

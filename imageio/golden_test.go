@@ -1,0 +1,61 @@
+//go:build cgo && gocv_specific_modules
+
+package imageio
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"gocv.io/x/gocv"
+)
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+// TestWriteGolden makes the files that Go has no encoder for: the picture is rgbaAt's.
+func TestWriteGolden(t *testing.T) {
+	if !*update {
+		t.Skip("run with -update to write testdata")
+	}
+	const w, h = testW, testH
+	var bgra, bgr []byte
+	for y := range h {
+		for x := range w {
+			p := rgbaAt(x, y)
+			bgra = append(bgra, p[2], p[1], p[0], p[3])
+			bgr = append(bgr, p[2], p[1], p[0])
+		}
+	}
+	alpha, err := gocv.NewMatFromBytes(h, w, gocv.MatTypeCV8UC4, bgra)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alpha.Close()
+	opaque, err := gocv.NewMatFromBytes(h, w, gocv.MatTypeCV8UC3, bgr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opaque.Close()
+	for _, f := range []struct {
+		name   string
+		ext    gocv.FileExt
+		mat    gocv.Mat
+		params []int
+	}{
+		{"lossless.webp", ".webp", opaque, []int{gocv.IMWriteWebpQuality, 101}},
+		{"lossless-alpha.webp", ".webp", alpha, []int{gocv.IMWriteWebpQuality, 101}},
+		{"lossy.webp", ".webp", opaque, []int{gocv.IMWriteWebpQuality, 95}},
+		{"lossy-alpha.webp", ".webp", alpha, []int{gocv.IMWriteWebpQuality, 95}},
+		{"progressive.jpeg", ".jpg", opaque, []int{gocv.IMWriteJpegProgressive, 1}},
+	} {
+		buf, err := gocv.IMEncodeWithParams(f.ext, f.mat, f.params)
+		if err != nil {
+			t.Fatal(f.name, err)
+		}
+		err = os.WriteFile("testdata/"+f.name, buf.GetBytes(), 0o644)
+		buf.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,803 @@
+package imageio
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/raster"
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+	"pgregory.net/rapid"
+)
+
+// rgbaAt is the test picture: smooth, unlike any of its mirror images, with alpha.
+func rgbaAt(x, y int) [4]uint8 {
+	return [4]uint8{uint8(10 + 9*x), uint8(240 - 12*y), uint8(60 + 4*x + 5*y), uint8(255 - 7*x)}
+}
+
+const testW, testH = 24, 16
+
+// over is straight colour over white.
+func over(c, a uint8) uint8 {
+	return uint8(((int(c)*int(a)+255*(255-int(a)))*2/255 + 1) / 2)
+}
+
+type sample struct {
+	name   string
+	data   []byte
+	gray   bool
+	want   func(x, y int) [3]uint8 // in planes: all three for colour, the first for grey
+	off    int                     // allowed difference of a pixel
+	w, h   int                     // 0: testW, testH
+	format string
+}
+
+// samples are the formats, depths and channels that Decode promises.
+func samples(t testing.TB) []sample {
+	t.Helper()
+	read := func(name string) []byte {
+		b, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	opaque := func(x, y int) [3]uint8 { p := rgbaAt(x, y); return [3]uint8(p[:3]) }
+	alpha := func(x, y int) [3]uint8 {
+		p := rgbaAt(x, y)
+		return [3]uint8{over(p[0], p[3]), over(p[1], p[3]), over(p[2], p[3])}
+	}
+	// Rows of the test picture with the given channels of rgbaAt, at 8 or 16 bits.
+	rows := func(order binary.ByteOrder, depth int, channels ...int) (r [][]byte) {
+		for y := range testH {
+			var row []byte
+			for x := range testW {
+				for _, c := range channels {
+					if v := rgbaAt(x, y)[c]; depth == 8 {
+						row = append(row, v)
+					} else { // v·257 is v at 16 bits; less than half a level more rounds away
+						v16 := min(uint16(v)*257+uint16(x%3), 65535)
+						row = append(row, 0, 0)
+						order.PutUint16(row[len(row)-2:], v16)
+					}
+				}
+			}
+			r = append(r, row)
+		}
+		return r
+	}
+	be, le := binary.BigEndian, binary.LittleEndian
+	grayOf := func(x, y int) [3]uint8 { return [3]uint8{rgbaAt(x, y)[0]} }
+	grayAlpha := func(x, y int) [3]uint8 { p := rgbaAt(x, y); return [3]uint8{over(p[0], p[3])} }
+
+	s := []sample{
+		{name: "png gray", data: pngFile(testW, testH, 8, 0, rows(be, 8, 0)), gray: true, want: grayOf},
+		{name: "png gray 16", data: pngFile(testW, testH, 16, 0, rows(be, 16, 0)), gray: true, want: grayOf},
+		{name: "png gray alpha", data: pngFile(testW, testH, 8, 4, rows(be, 8, 0, 3)), gray: true, want: grayAlpha},
+		{name: "png gray alpha 16", data: pngFile(testW, testH, 16, 4, rows(be, 16, 0, 3)), gray: true, want: grayAlpha, off: 1},
+		{name: "png rgb", data: pngFile(testW, testH, 8, 2, rows(be, 8, 0, 1, 2)), want: opaque},
+		{name: "png rgb 16", data: pngFile(testW, testH, 16, 2, rows(be, 16, 0, 1, 2)), want: opaque},
+		{name: "png rgba", data: pngFile(testW, testH, 8, 6, rows(be, 8, 0, 1, 2, 3)), want: alpha},
+		{name: "png rgba 16", data: pngFile(testW, testH, 16, 6, rows(be, 16, 0, 1, 2, 3)), want: alpha, off: 1},
+		{name: "png gray key", data: pngFile(testW, testH, 8, 0, rows(be, 8, 0), pngChunk("tRNS", []byte{0, 28})), gray: true, want: func(x, y int) [3]uint8 {
+			if x == 2 {
+				return [3]uint8{255}
+			}
+			return grayOf(x, y)
+		}},
+		{name: "png gray 16 key", data: pngFile(testW, testH, 16, 0, rows(be, 16, 0), pngChunk("tRNS", []byte{28, 30})), gray: true, want: func(x, y int) [3]uint8 {
+			if x == 2 {
+				return [3]uint8{255}
+			}
+			return grayOf(x, y)
+		}},
+		{name: "png rgb key", data: pngFile(testW, testH, 8, 2, rows(be, 8, 0, 1, 2), pngChunk("tRNS", []byte{0, 19, 0, 228, 0, 69})), want: func(x, y int) [3]uint8 {
+			if x == 1 && y == 1 {
+				return [3]uint8{255, 255, 255}
+			}
+			return opaque(x, y)
+		}},
+	}
+	// Few bits: samples count up along the row. Grey level 1 is transparent.
+	for _, depth := range []int{1, 2, 4} {
+		top := 1<<depth - 1
+		row := make([]byte, 2*depth) // 16 pixels
+		for x := range 16 {
+			row[x*depth/8] |= byte(x&top) << (8 - depth - x*depth%8)
+		}
+		s = append(s, sample{name: fmt.Sprintf("png gray %d key", depth), gray: true, w: 16, h: 2,
+			data: pngFile(16, 2, depth, 0, [][]byte{row, row}, pngChunk("tRNS", []byte{0, 1})),
+			want: func(x, _ int) [3]uint8 {
+				if x&top == 1 {
+					return [3]uint8{255}
+				}
+				return [3]uint8{uint8((x & top) * 255 / top)}
+			}})
+		var palette, trns []byte
+		for i := range top + 1 {
+			palette = append(palette, byte(10*i), byte(200-10*i), 7)
+			trns = append(trns, byte(255-i))
+		}
+		s = append(s, sample{name: fmt.Sprintf("png palette %d", depth), w: 16, h: 2,
+			data: pngFile(16, 2, depth, 3, [][]byte{row, row}, pngChunk("PLTE", palette), pngChunk("tRNS", trns)),
+			want: func(x, _ int) [3]uint8 {
+				i := x & top
+				a := uint8(255 - i)
+				return [3]uint8{over(uint8(10*i), a), over(uint8(200-10*i), a), over(7, a)}
+			}})
+	}
+
+	// JPEG: flat blocks, whose level is known.
+	level := func(c int) func(x, y int) uint8 {
+		return func(x, y int) uint8 { p := rgbaAt(x/8*8, y/8*8); return p[c] }
+	}
+	blocks := func(channels ...func(x, y int) uint8) (v []uint8) {
+		for y := 0; y < testH; y += 8 {
+			for x := 0; x < testW; x += 8 {
+				for _, c := range channels {
+					v = append(v, c(x, y))
+				}
+			}
+		}
+		return v
+	}
+	r, g, b := level(0), level(1), level(2)
+	key := func(x, y int) uint8 { return 255 - uint8(x)*3 }
+	rgb := func(x, y int) [3]uint8 { return [3]uint8{r(x, y), g(x, y), b(x, y)} }
+	ycc := func(x, y int) [3]uint8 {
+		rr, gg, bb := color.YCbCrToRGB(r(x, y), g(x, y), b(x, y))
+		return [3]uint8{rr, gg, bb}
+	}
+	ink := func(rgb func(x, y int) [3]uint8) func(x, y int) [3]uint8 { // Adobe stores 255 − ink
+		return func(x, y int) [3]uint8 {
+			p, k := rgb(x, y), int(key(x/8*8, y/8*8))
+			return [3]uint8{uint8(int(p[0]) * k / 255), uint8(int(p[1]) * k / 255), uint8(int(p[2]) * k / 255)}
+		}
+	}
+	smooth := image.NewRGBA(image.Rect(0, 0, testW, testH))
+	smoothGray := image.NewGray(smooth.Rect)
+	for y := range testH {
+		for x := range testW {
+			p := rgbaAt(x, y)
+			smooth.SetRGBA(x, y, color.RGBA{p[0], p[1], p[2], 255})
+			smoothGray.SetGray(x, y, color.Gray{p[0]})
+		}
+	}
+	encoded := func(encode func(w *bytes.Buffer) error) []byte {
+		var w bytes.Buffer
+		if err := encode(&w); err != nil {
+			t.Fatal(err)
+		}
+		return w.Bytes()
+	}
+	s = append(s,
+		sample{name: "jpeg gray blocks", data: jpegFile(testW, testH, 1, blocks(r)), gray: true, want: func(x, y int) [3]uint8 { return [3]uint8{r(x, y)} }, off: 1},
+		sample{name: "jpeg ycc blocks", data: jpegFile(testW, testH, 3, blocks(r, g, b)), want: ycc, off: 2},
+		sample{name: "jpeg rgb", data: jpegFile(testW, testH, 3, blocks(r, g, b), adobe(0)), want: rgb, off: 1},
+		sample{name: "jpeg cmyk", data: jpegFile(testW, testH, 4, blocks(r, g, b, key), adobe(0)), want: ink(rgb), off: 2},
+		sample{name: "jpeg ycck", data: jpegFile(testW, testH, 4, blocks(r, g, b, key), adobe(2)), want: ink(func(x, y int) [3]uint8 { // its colours are inks
+			p := ycc(x, y)
+			return [3]uint8{255 - p[0], 255 - p[1], 255 - p[2]}
+		}), off: 3},
+		sample{name: "jpeg gray", data: encoded(func(w *bytes.Buffer) error { return jpeg.Encode(w, smoothGray, &jpeg.Options{Quality: 95}) }), gray: true, want: grayOf, off: 4},
+		sample{name: "jpeg 4:2:0", data: encoded(func(w *bytes.Buffer) error { return jpeg.Encode(w, smooth, &jpeg.Options{Quality: 95}) }), want: opaque, off: 16},
+		sample{name: "jpeg progressive", data: read("progressive.jpeg"), want: opaque, off: 16},
+		sample{name: "webp lossless", data: read("lossless.webp"), want: opaque},
+		sample{name: "webp lossless alpha", data: read("lossless-alpha.webp"), want: alpha},
+		sample{name: "webp lossy", data: read("lossy.webp"), want: opaque, off: 16},
+		sample{name: "webp lossy alpha", data: read("lossy-alpha.webp"), want: alpha, off: 16},
+	)
+
+	// BMP: bottom row first, rows of whole words.
+	bottomUp := func(rows [][]byte) (b []byte) {
+		for y := len(rows) - 1; y >= 0; y-- {
+			b = append(append(b, rows[y]...), make([]byte, -len(rows[y])&3)...)
+		}
+		return b
+	}
+	masks := []uint32{0xff0000, 0xff00, 0xff, 0xff000000}
+	palette := make([]byte, 0, 1024)
+	for i := range 256 {
+		palette = append(palette, byte(i), byte(255-i), byte(i/2), 0)
+	}
+	s = append(s,
+		sample{name: "bmp 24", data: bmpFile(40, testW, testH, 24, 0, nil, nil, bottomUp(rows(le, 8, 2, 1, 0))), want: opaque},
+		sample{name: "bmp 24 top down", data: bmpFile(40, testW, -testH, 24, 0, nil, nil, bytes.Join(rows(le, 8, 2, 1, 0), nil)), want: opaque},
+		sample{name: "bmp 32, fourth byte unused", data: bmpFile(40, testW, testH, 32, 0, nil, nil, bottomUp(rows(le, 8, 2, 1, 0, 3))), want: opaque},
+		sample{name: "bmp 32 v4 without masks", data: bmpFile(108, testW, testH, 32, 0, nil, nil, bottomUp(rows(le, 8, 2, 1, 0, 3))), want: opaque},
+		sample{name: "bmp 32 v5 alpha", data: bmpFile(124, testW, testH, 32, 3, masks, nil, bottomUp(rows(le, 8, 2, 1, 0, 3))), want: alpha},
+		sample{name: "bmp palette", data: bmpFile(40, testW, testH, 8, 0, nil, palette, bottomUp(rows(le, 8, 0))), want: func(x, y int) [3]uint8 {
+			i := rgbaAt(x, y)[0]
+			return [3]uint8{i / 2, 255 - i, i}
+		}},
+		sample{name: "bmp gray palette", data: encoded(func(w *bytes.Buffer) error { return bmp.Encode(w, smoothGray) }), want: func(x, y int) [3]uint8 {
+			v := rgbaAt(x, y)[0]
+			return [3]uint8{v, v, v}
+		}},
+	)
+
+	// TIFF.
+	short := func(tag uint16, v ...uint32) tiffTag { return tiffTag{tag, 3, v} }
+	for _, o := range []struct {
+		name  string
+		order interface {
+			binary.ByteOrder
+			binary.AppendByteOrder
+		}
+	}{{"II", le}, {"MM", be}} {
+		for _, depth := range []uint32{8, 16} {
+			d := int(depth)
+			name := fmt.Sprintf("tiff %s %d ", o.name, depth)
+			file := func(kind uint32, extra []tiffTag, channels ...int) []byte {
+				depths := make([]uint32, len(channels))
+				for i := range depths {
+					depths[i] = depth
+				}
+				tags := append([]tiffTag{short(258, depths...), short(259, 1), short(262, kind), short(277, uint32(len(channels)))}, extra...)
+				return tiffFile(o.order, testW, testH, tags, bytes.Join(rows(o.order, d, channels...), nil))
+			}
+			invert := func(x, y int) [3]uint8 { return [3]uint8{255 - rgbaAt(x, y)[0]} }
+			s = append(s,
+				sample{name: name + "gray", data: file(1, nil, 0), gray: true, want: grayOf},
+				sample{name: name + "gray, white is zero", data: file(0, nil, 0), gray: true, want: invert},
+				sample{name: name + "rgb", data: file(2, nil, 0, 1, 2), want: opaque},
+				sample{name: name + "rgba", data: file(2, []tiffTag{short(338, 2)}, 0, 1, 2, 3), want: alpha, off: 1},
+				sample{name: name + "premultiplied", data: file(2, []tiffTag{short(338, 1)}, 0, 1, 2, 3), want: func(x, y int) [3]uint8 {
+					p := rgbaAt(x, y)
+					for c := range 3 {
+						p[c] = uint8(min(255, int(p[c])+255-int(p[3])))
+					}
+					return [3]uint8(p[:3])
+				}},
+			)
+		}
+	}
+	paletted := image.NewPaletted(smooth.Rect, nil)
+	for i := range 256 {
+		paletted.Palette = append(paletted.Palette, color.RGBA{uint8(i), uint8(255 - i), uint8(i / 2), 255})
+	}
+	for y := range testH {
+		for x := range testW {
+			paletted.SetColorIndex(x, y, rgbaAt(x, y)[0])
+		}
+	}
+	s = append(s,
+		sample{name: "tiff palette", data: encoded(func(w *bytes.Buffer) error { return tiff.Encode(w, paletted, nil) }), want: func(x, y int) [3]uint8 {
+			i := rgbaAt(x, y)[0]
+			return [3]uint8{i, 255 - i, i / 2}
+		}},
+		sample{name: "tiff deflate with predictor", data: encoded(func(w *bytes.Buffer) error {
+			return tiff.Encode(w, smooth, &tiff.Options{Compression: tiff.Deflate, Predictor: true})
+		}), want: opaque},
+		sample{name: "tiff 1 bit", w: 16, h: 1, gray: true, data: tiffFile(be, 16, 1, []tiffTag{short(258, 1), short(259, 1), short(262, 1), short(277, 1)}, []byte{0xa5, 0x0f}), want: func(x, _ int) [3]uint8 {
+			bits := 0xa50f
+			return [3]uint8{uint8(bits >> (15 - x) & 1 * 255)}
+		}},
+	)
+	for i := range s {
+		if s[i].w == 0 {
+			s[i].w, s[i].h = testW, testH
+		}
+		fmt.Sscan(s[i].name, &s[i].format)
+	}
+	return s
+}
+
+func TestFormats(t *testing.T) {
+	for _, s := range samples(t) {
+		t.Run(s.name, func(t *testing.T) {
+			h, err := Inspect(s.data, Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.Format != s.format || h.Width != s.w || h.Height != s.h || h.Gray != s.gray || h.Orientation != 1 {
+				t.Errorf("header %+v", h)
+			}
+			p, err := Decode(t.Context(), s.data, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			space := raster.RGB
+			if s.gray {
+				space = raster.Gray
+			}
+			if p.Format != s.format || p.Width != s.w || p.Height != s.h || p.Orientation != 1 || p.Image.Space != space {
+				t.Fatalf("%s %d×%d in %v, orientation %d", p.Format, p.Width, p.Height, p.Image.Space, p.Orientation)
+			}
+			worst := 0
+			for c := range space.Planes() {
+				for i, v := range p.Image.Plane(c) {
+					want := int(s.want(i%s.w, i/s.w)[c])
+					d := max(int(v)-want, want-int(v))
+					if d > s.off && d > worst {
+						t.Errorf("plane %d at %d,%d: %d, want %d±%d", c, i%s.w, i/s.w, v, want, s.off)
+					}
+					worst = max(worst, d)
+				}
+			}
+			t.Logf("worst difference %d", worst)
+		})
+	}
+}
+
+func TestOrientations(t *testing.T) {
+	plain := pngFile(testW, testH, 8, 2, rgbRows())
+	stored, err := Decode(t.Context(), plain, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lossless, err := os.ReadFile("testdata/lossless.webp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var levels []uint8
+	for i := range testW / 8 * testH / 8 {
+		levels = append(levels, uint8(20*i+10), uint8(200-30*i), 128)
+	}
+	rgb := tiffTag{258, 3, []uint32{8, 8, 8}}
+	pixels := bytes.Join(rgbRows(), nil)
+	for o := 0; o <= 9; o++ {
+		app1 := segment(0xe1, append([]byte(exifPrefix), exif(o)...)...)
+		tags := []tiffTag{rgb, {259, 3, []uint32{1}}, {262, 3, []uint32{2}}, {274, 3, []uint32{uint32(o)}}, {277, 3, []uint32{3}}}
+		long := append([]tiffTag(nil), tags...)
+		long[3].kind = 4
+		for name, data := range map[string][]byte{
+			"jpeg":           jpegFile(testW, testH, 3, levels, adobe(0), app1),
+			"png":            pngFile(testW, testH, 8, 2, rgbRows(), pngChunk("eXIf", exif(o))),
+			"webp":           webpFile(lossless, testW, testH, 0, exif(o)),
+			"webp, prefixed": webpFile(lossless, testW, testH, 0, append([]byte(exifPrefix), exif(o)...)),
+			"tiff II":        tiffFile(binary.LittleEndian, testW, testH, tags, pixels),
+			"tiff MM":        tiffFile(binary.BigEndian, testW, testH, tags, pixels),
+			"tiff LONG":      tiffFile(binary.BigEndian, testW, testH, long, pixels),
+		} {
+			t.Run(fmt.Sprint(name, " ", o), func(t *testing.T) {
+				want := stored.Image
+				if name == "jpeg" {
+					p, err := Decode(t.Context(), jpegFile(testW, testH, 3, levels, adobe(0)), Options{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					want = p.Image
+				}
+				wantO := o
+				if o < 1 || o > 8 {
+					wantO = 1
+				}
+				raw, err := Decode(t.Context(), data, Options{IgnoreOrientation: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if raw.Orientation != wantO || raw.Width != testW || raw.Height != testH || !bytes.Equal(raw.Image.Pix, want.Pix) {
+					t.Errorf("as stored: orientation %d, %d×%d, same pixels: %v", raw.Orientation, raw.Width, raw.Height, bytes.Equal(raw.Image.Pix, want.Pix))
+				}
+				p, err := Decode(t.Context(), data, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				turned := literalUpright(want, wantO)
+				if p.Orientation != wantO || p.Width != turned.Width || p.Height != turned.Height || p.Image.Width != turned.Width || !bytes.Equal(p.Image.Pix, turned.Pix) {
+					t.Errorf("orientation %d, %d×%d, want %d×%d, same pixels: %v", p.Orientation, p.Width, p.Height, turned.Width, turned.Height, bytes.Equal(p.Image.Pix, turned.Pix))
+				}
+			})
+		}
+	}
+}
+
+func rgbRows() (rows [][]byte) {
+	for y := range testH {
+		var row []byte
+		for x := range testW {
+			p := rgbaAt(x, y)
+			row = append(row, p[:3]...)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// literalUpright is the table of the EXIF standard: on which visual sides the
+// stored row 0 and column 0 lie.
+func literalUpright(src *raster.Image, o int) *raster.Image {
+	w, h := src.Width, src.Height
+	dw, dh := w, h
+	if o >= 5 {
+		dw, dh = h, w
+	}
+	dst := raster.New(src.Space, dw, dh)
+	for c := range src.Space.Planes() {
+		for row := range h {
+			for col := range w {
+				at := [9][2]int{
+					1: {col, row},                 // top, left
+					2: {w - 1 - col, row},         // top, right
+					3: {w - 1 - col, h - 1 - row}, // bottom, right
+					4: {col, h - 1 - row},         // bottom, left
+					5: {row, col},                 // left, top
+					6: {h - 1 - row, col},         // right, top
+					7: {h - 1 - row, w - 1 - col}, // right, bottom
+					8: {row, w - 1 - col},         // left, bottom
+				}[o]
+				dst.Plane(c)[at[1]*dw+at[0]] = src.Plane(c)[row*w+col]
+			}
+		}
+	}
+	return dst
+}
+
+func TestUprightAcrossTiles(t *testing.T) {
+	src := randomImage(raster.Gray, 77, 130)
+	for o := 1; o <= 8; o++ {
+		if got, want := upright(src, o), literalUpright(src, o); !bytes.Equal(got.Pix, want.Pix) || got.Width != want.Width {
+			t.Errorf("orientation %d differs", o)
+		}
+	}
+}
+
+func randomImage(space raster.Space, w, h int) *raster.Image {
+	rng := rand.New(rand.NewPCG(1, 2))
+	m := raster.New(space, w, h)
+	for i := range m.Pix {
+		m.Pix[i] = uint8(rng.Uint32())
+	}
+	return m
+}
+
+// literalShrink counts, for each pair of pixels, the part of the one in the other.
+func literalShrink(src *raster.Image, dw, dh int) *raster.Image {
+	w, h := src.Width, src.Height
+	dst := raster.New(src.Space, dw, dh)
+	part := func(i, n, j, m int) int { return max(0, min((i+1)*m, (j+1)*n)-max(i*m, j*n)) } // of i in n, j in m
+	for c := range src.Space.Planes() {
+		for y := range dh {
+			for x := range dw {
+				sum := 0
+				for sy := range h {
+					for sx := range w {
+						sum += int(src.Plane(c)[sy*w+sx]) * part(x, dw, sx, w) * part(y, dh, sy, h)
+					}
+				}
+				dst.Plane(c)[y*dw+x] = uint8((sum + w*h/2) / (w * h))
+			}
+		}
+	}
+	return dst
+}
+
+func TestShrinkIsTheMeanOfTheArea(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, h := rapid.IntRange(1, 40).Draw(t, "w"), rapid.IntRange(1, 40).Draw(t, "h")
+		dw, dh := rapid.IntRange(1, w).Draw(t, "dw"), rapid.IntRange(1, h).Draw(t, "dh")
+		src := raster.New(raster.RGB, w, h)
+		copy(src.Pix, rapid.SliceOfN(rapid.Byte(), len(src.Pix), len(src.Pix)).Draw(t, "pix"))
+		if got, want := shrink(src, dw, dh), literalShrink(src, dw, dh); !bytes.Equal(got.Pix, want.Pix) {
+			t.Fatalf("%d×%d to %d×%d: %v, want %v", w, h, dw, dh, got.Pix, want.Pix)
+		}
+	})
+}
+
+func TestLongestSide(t *testing.T) {
+	file := func(w, h int) []byte {
+		rows := make([][]byte, h)
+		for y := range rows {
+			rows[y] = bytes.Repeat([]byte{100}, w)
+		}
+		return pngFile(w, h, 8, 0, rows, pngChunk("eXIf", exif(6)))
+	}
+	for _, c := range []struct{ w, h, side, wantW, wantH int }{
+		{640, 480, 0, 480, 640},
+		{640, 480, 640, 480, 640},
+		{640, 480, 1000, 480, 640},
+		{640, 480, 320, 240, 320},
+		{640, 479, 320, 240, 320}, // 239.5 rounds up
+		{3, 1000, 10, 10, 1},
+		{1, 300, 7, 7, 1},
+		{1, 1, 1, 1, 1},
+		{50, 50, 1, 1, 1},
+	} {
+		p, err := Decode(t.Context(), file(c.w, c.h), Options{LongestSide: c.side})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Width != c.h || p.Height != c.w || p.Image.Width != c.wantW || p.Image.Height != c.wantH {
+			t.Errorf("%d×%d to %d: %d×%d of %d×%d", c.w, c.h, c.side, p.Image.Width, p.Image.Height, p.Width, p.Height)
+		}
+		if !bytes.Equal(p.Image.Pix, bytes.Repeat([]byte{100}, c.wantW*c.wantH)) {
+			t.Errorf("%d×%d to %d: a flat picture is not flat", c.w, c.h, c.side)
+		}
+	}
+}
+
+// Turning a shrunk picture is shrinking a turned one.
+func TestShrinkAndTurnCommute(t *testing.T) {
+	src := randomImage(raster.RGB, 61, 47)
+	for o := 1; o <= 8; o++ {
+		a, b := upright(shrink(src, 20, 15), o), upright(src, o)
+		if b = shrink(b, a.Width, a.Height); !bytes.Equal(a.Pix, b.Pix) {
+			t.Errorf("orientation %d", o)
+		}
+	}
+}
+
+func TestOriginal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, h := rapid.IntRange(1, 70000).Draw(t, "w"), rapid.IntRange(1, 70000).Draw(t, "h")
+		p := &Picture{Width: w, Height: h, Image: &raster.Image{
+			Width: rapid.IntRange(1, w).Draw(t, "iw"), Height: rapid.IntRange(1, h).Draw(t, "ih"),
+		}}
+		whole := box.Box{X1: int32(p.Image.Width), Y1: int32(p.Image.Height)}
+		if got := p.Original(whole); got != (box.Box{X1: int32(w), Y1: int32(h)}) {
+			t.Fatalf("whole picture to %v of %d×%d", got, w, h)
+		}
+		draw := func(name string) box.Box {
+			x, y := rapid.Int32Range(0, whole.X1-1).Draw(t, name+"x"), rapid.Int32Range(0, whole.Y1-1).Draw(t, name+"y")
+			return box.Box{X0: x, Y0: y, X1: rapid.Int32Range(x+1, whole.X1).Draw(t, name+"X"), Y1: rapid.Int32Range(y+1, whole.Y1).Draw(t, name+"Y")}
+		}
+		a, b := draw("a"), draw("b")
+		oa, ob := p.Original(a), p.Original(b)
+		if oa.Empty() || oa.X0 < 0 || oa.Y0 < 0 || int(oa.X1) > w || int(oa.Y1) > h {
+			t.Fatalf("%v to %v of %d×%d", a, oa, w, h)
+		}
+		if (a.X0 <= b.X0 && oa.X0 > ob.X0) || (a.Y1 <= b.Y1 && oa.Y1 > ob.Y1) {
+			t.Fatalf("not monotone: %v %v to %v %v", a, b, oa, ob)
+		}
+		if p.Image.Width == w && p.Image.Height == h && oa != a {
+			t.Fatalf("%v to %v where nothing was shrunk", a, oa)
+		}
+	})
+}
+
+func TestLimits(t *testing.T) {
+	small := pngFile(testW, testH, 8, 2, rgbRows())
+	at := func(name string, opts Limits, data []byte, what string, got, most int64) {
+		t.Helper()
+		for _, err := range []error{second(Inspect(data, opts)), second(Decode(t.Context(), data, Options{Limits: opts}))} {
+			var limit *LimitError
+			if !errors.As(err, &limit) {
+				t.Errorf("%s: error %v", name, err)
+			} else if *limit != (LimitError{what, got, most}) {
+				t.Errorf("%s: %v", name, limit)
+			}
+		}
+	}
+	n := int64(len(small))
+	at("bytes", Limits{MaxBytes: n - 1}, small, "bytes", n, n-1)
+	at("pixels", Limits{MaxPixels: 24*16 - 1}, small, "pixels", 24*16, 24*16-1)
+	at("width", Limits{MaxSide: 23}, small, "pixels wide", 24, 23)
+	at("height", Limits{MaxSide: 30}, pngFile(24, 31, 8, 0, nil), "pixels high", 31, 30)
+	if _, err := Decode(t.Context(), small, Options{Limits: Limits{n, 24 * 16, 24}}); err != nil {
+		t.Error("at the limits:", err)
+	}
+	// Files of a hundred bytes that promise 2.5 thousand million pixels, or a tile of them.
+	gray := []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}}
+	tile := append(gray, tiffTag{322, 4, []uint32{1 << 20}}, tiffTag{323, 4, []uint32{1 << 20}})
+	const side, pixels = 50_000, 2_500_000_000
+	for name, data := range map[string][]byte{
+		"png":  pngFile(side, side, 8, 2, nil),
+		"jpeg": jpegFile(side, side, 1, nil),
+		"bmp":  bmpFile(40, side, -side, 24, 0, nil, nil, nil),
+		"tiff": tiffFile(binary.LittleEndian, side, side, gray, nil),
+		"webp": webpFile(make([]byte, 12), side, side, 0, nil),
+	} {
+		var before, after runtime.MemStats
+		start := time.Now()
+		runtime.ReadMemStats(&before)
+		at(name, Limits{}, data, "pixels", pixels, 50_000_000)
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got > 100_000 {
+			t.Errorf("%s: %d bytes allocated", name, got)
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("%s: took %v", name, d)
+		}
+	}
+	at("tile", Limits{}, tiffFile(binary.BigEndian, 100, 100, tile, nil), "pixels in a tile", 1<<40, 50_000_000)
+	at("no limit is beyond the decoders'", Limits{MaxPixels: 1 << 60, MaxSide: 1 << 30},
+		tiffFile(binary.BigEndian, 1<<21, 1, gray, nil), "pixels wide", 1<<21, 1<<20)
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestUnsupported(t *testing.T) {
+	short := func(tag uint16, v ...uint32) tiffTag { return tiffTag{tag, 3, v} }
+	tiffOf := func(tags ...tiffTag) []byte {
+		return tiffFile(binary.LittleEndian, 8, 8, tags, make([]byte, 8*8*16))
+	}
+	sof := func(marker byte) []byte {
+		return bytes.Replace(jpegFile(8, 8, 1, []uint8{9}), []byte{0xff, 0xc0}, []byte{0xff, marker}, 1)
+	}
+	lossless, err := os.ReadFile("testdata/lossless.webp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"nothing":           nil,
+		"text":              []byte("not a picture"),
+		"gif":               []byte("GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x01\x00\x00;"),
+		"pnm":               []byte("P5 1 1 255 x"),
+		"hdr":               []byte("#?RADIANCE\n"),
+		"exr":               []byte("\x76\x2f\x31\x01"),
+		"jpeg 2000":         []byte("\x00\x00\x00\x0cjP  \r\n\x87\n"),
+		"big tiff":          []byte("II+\x00\x08\x00\x00\x00"),
+		"jpeg lossless":     sof(0xc3),
+		"jpeg arithmetic":   sof(0xc9),
+		"jpeg 12 bits":      bytes.Replace(jpegFile(8, 8, 1, []uint8{9}), []byte{0xff, 0xc0, 0, 11, 8}, []byte{0xff, 0xc0, 0, 11, 12}, 1),
+		"jpeg two channels": jpegFile(8, 8, 2, []uint8{9, 9}),
+		"jpeg four unknown": jpegFile(8, 8, 4, []uint8{9, 9, 9, 9}),
+		"jpeg 101 scans":    append(jpegFile(8, 8, 1, []uint8{9}, bytes.Repeat(nil, 0))[:len(jpegFile(8, 8, 1, []uint8{9}))-2], append(bytes.Repeat(segment(0xda, 1, 1, 0, 0, 63, 0), 100), 0xff, 0xd9)...),
+		"webp animation":    webpFile(lossless, testW, testH, 2, nil),
+		"bmp rle":           bmpFile(40, 8, 8, 8, 1, nil, make([]byte, 1024), make([]byte, 64)),
+		"bmp core":          bmpFile(12, 8, 8, 24, 0, nil, nil, make([]byte, 192)),
+		"tiff float":        tiffOf(short(258, 32), short(262, 1), short(339, 3)),
+		"tiff float 16":     tiffOf(short(258, 16), short(262, 1), short(339, 3)),
+		"tiff signed":       tiffOf(short(258, 8), short(262, 1), short(339, 2)),
+		"tiff cmyk":         tiffOf(short(258, 8, 8, 8, 8), short(262, 5), short(277, 4)),
+		"tiff jpeg":         tiffOf(short(258, 8), short(259, 7), short(262, 1)),
+		"tiff planes":       tiffOf(short(258, 8, 8, 8), short(262, 2), short(277, 3), short(284, 2)),
+	} {
+		_, err := Decode(t.Context(), data, Options{})
+		var f *FormatError
+		if !errors.Is(err, ErrUnsupported) || errors.As(err, &f) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func TestBroken(t *testing.T) {
+	s := map[string][]byte{}
+	for _, v := range samples(t) {
+		s[v.name] = v.data
+	}
+	j := s["jpeg 4:2:0"]
+	sos := bytes.Index(j, []byte{0xff, 0xda})
+	sof := bytes.Index(j, []byte{0xff, 0xc0})
+	frame := j[sof : sof+19]
+	order := tiffFile(binary.LittleEndian, 8, 8, []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}, {262, 3, []uint32{1}}}, make([]byte, 64))
+	files := map[string][]byte{
+		"jpeg of two frames":     append(append(append([]byte(nil), j[:sof]...), frame...), j[sof:]...),
+		"jpeg without pixels":    append(append([]byte(nil), j[:sos]...), 0xff, 0xd9),
+		"jpeg without frame":     append(append([]byte(nil), j[:sof]...), j[sos:]...),
+		"jpeg of 0 pixels":       jpegFile(8, 0, 1, nil),
+		"jpeg too short for it":  jpegFile(5000, 5000, 1, nil),
+		"png too short for it":   pngFile(5000, 5000, 8, 2, nil),
+		"png of 0 pixels":        pngFile(0, 5, 8, 2, nil),
+		"png of a bad kind":      pngFile(5, 5, 8, 5, nil),
+		"png without pixels":     pngFile(5, 5, 8, 0, nil),
+		"bmp of 0 pixels":        bmpFile(40, 0, 5, 24, 0, nil, nil, nil),
+		"bmp of negative width":  bmpFile(40, -5, 5, 24, 0, nil, nil, make([]byte, 100)),
+		"webp canvas and frame":  webpFile(s["webp lossless"], testW, testH+1, 0, nil),
+		"webp of no frame":       webpFile(make([]byte, 12), testW, testH, 0, nil),
+		"tiff out of order":      order,
+		"tiff without directory": []byte("II*\x00\xff\x00\x00\x00"),
+		"tiff without sides":     []byte("II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x01\x00\x00\x00"),
+	}
+	// Whatever ends early is broken: in the header, and at all lengths to the end.
+	for _, name := range []string{"jpeg 4:2:0", "jpeg progressive", "png rgba", "webp lossless", "webp lossy", "bmp 24", "tiff II 8 rgb"} {
+		for n := 20; n < len(s[name]); n += max(1, len(s[name])/50) {
+			files[fmt.Sprintf("%s, %d bytes of %d", name, n, len(s[name]))] = s[name][:n]
+		}
+	}
+	for name, data := range files {
+		_, err := Decode(t.Context(), data, Options{})
+		var f *FormatError
+		if !errors.As(err, &f) || name[:3] != f.Format[:3] {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	// What comes after the end does not matter.
+	if _, err := Decode(t.Context(), append(j[:len(j):len(j)], "rubbish"...), Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Decode(ctx, pngFile(testW, testH, 8, 2, rgbRows()), Options{}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// typed reports whether an error is one that Decode promises.
+func typed(err error) bool {
+	var f *FormatError
+	var l *LimitError
+	return errors.As(err, &f) || errors.As(err, &l) || errors.Is(err, ErrUnsupported)
+}
+
+// TestMutated flips, cuts and splices the sample files: each gives a picture of the
+// size its header says, or a typed error.
+func TestMutated(t *testing.T) {
+	all := samples(t)
+	rng := rand.New(rand.NewPCG(3, 4))
+	opts := Options{Limits: Limits{MaxPixels: 1 << 20}}
+	read := 0
+	for i := range 1000 {
+		data := bytes.Clone(all[i%len(all)].data)
+		switch rng.IntN(4) {
+		case 0:
+			data = data[:rng.IntN(len(data))]
+		case 1:
+			other := all[rng.IntN(len(all))].data
+			data = append(data[:rng.IntN(len(data))], other[rng.IntN(len(other)):]...)
+		default:
+			for range 1 + rng.IntN(8) {
+				if rng.IntN(2) == 0 {
+					data[rng.IntN(len(data))] ^= 1 << rng.IntN(8)
+				} else {
+					data[rng.IntN(min(len(data), 64))] = byte(rng.Uint32())
+				}
+			}
+		}
+		p, err := Decode(t.Context(), data, opts)
+		switch {
+		case err != nil && !typed(err):
+			t.Errorf("file %d: error %v", i, err)
+		case err == nil:
+			read++
+			if len(p.Image.Pix) != p.Width*p.Height*p.Image.Space.Planes() {
+				t.Errorf("file %d: %d bytes for %d×%d", i, len(p.Image.Pix), p.Width, p.Height)
+			}
+		}
+	}
+	t.Logf("%d of 1000 read", read)
+	if read == 0 || read == 1000 {
+		t.Errorf("%d of 1000 read", read)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range samples(f) {
+		f.Add(s.data, false, 0)
+	}
+	f.Add(pngFile(testW, testH, 8, 2, rgbRows(), pngChunk("eXIf", exif(6))), false, 10)
+	f.Fuzz(func(t *testing.T, data []byte, ignore bool, side int) {
+		p, err := Decode(t.Context(), data, Options{Limits: Limits{MaxPixels: 1 << 16}, IgnoreOrientation: ignore, LongestSide: side})
+		if err != nil {
+			if !typed(err) {
+				t.Fatal(err)
+			}
+			return
+		}
+		whole := p.Original(box.Box{X1: int32(p.Image.Width), Y1: int32(p.Image.Height)})
+		if int(whole.X1) != p.Width || int(whole.Y1) != p.Height || p.Orientation < 1 || p.Orientation > 8 {
+			t.Fatalf("%+v", p)
+		}
+		if side > 0 && max(p.Image.Width, p.Image.Height) > max(side, 1) {
+			t.Fatalf("%d×%d, longest side %d", p.Image.Width, p.Image.Height, side)
+		}
+	})
+}
+
+func FuzzInspect(f *testing.F) {
+	for _, s := range samples(f) {
+		f.Add(s.data)
+	}
+	f.Add(exif(6))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if o := exifOrientation(data); o < 1 || o > 8 {
+			t.Fatalf("orientation %d", o)
+		}
+		h, err := Inspect(data, Limits{MaxPixels: 1 << 16})
+		if err != nil {
+			if !typed(err) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if h.Width < 1 || h.Height < 1 || h.Width*h.Height > 1<<16 || h.Orientation < 1 || h.Orientation > 8 {
+			t.Fatalf("%+v", h)
+		}
+	})
+}

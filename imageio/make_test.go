@@ -1,0 +1,181 @@
+package imageio
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"hash/crc32"
+	"math/bits"
+)
+
+// Writers of small files, for what Go's encoders cannot write.
+
+// pngFile takes rows as they are packed, without filter bytes; extra chunks come
+// before the pixels.
+func pngFile(width, height, depth, kind int, rows [][]byte, extra ...[]byte) []byte {
+	var raw bytes.Buffer
+	z := zlib.NewWriter(&raw)
+	for _, row := range rows {
+		z.Write([]byte{0})
+		z.Write(row)
+	}
+	z.Close()
+	b := []byte(pngMagic)
+	ihdr := binary.BigEndian.AppendUint32(nil, uint32(width))
+	ihdr = binary.BigEndian.AppendUint32(ihdr, uint32(height))
+	b = append(b, pngChunk("IHDR", append(ihdr, byte(depth), byte(kind), 0, 0, 0))...)
+	b = append(b, bytes.Join(extra, nil)...)
+	b = append(b, pngChunk("IDAT", raw.Bytes())...)
+	return append(b, pngChunk("IEND", nil)...)
+}
+
+func pngChunk(kind string, body []byte) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	b = append(append(b, kind...), body...)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:]))
+}
+
+func segment(marker byte, body ...byte) []byte {
+	return append(binary.BigEndian.AppendUint16([]byte{0xff, marker}, uint16(len(body)+2)), body...)
+}
+
+// adobe is the segment that says how colours are coded: 0 as they are, 2 as YCCK.
+func adobe(transform byte) []byte {
+	return segment(0xee, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, transform)
+}
+
+// jpegFile makes a picture of flat blocks of 8×8: the DC coefficients are all it
+// codes, with a quantiser of 8 they are the levels less 128. levels holds the
+// channels of each block, row by row; extra segments come first.
+func jpegFile(width, height, channels int, levels []uint8, extra ...[]byte) []byte {
+	b := append([]byte{0xff, 0xd8}, bytes.Join(extra, nil)...)
+	b = append(b, segment(0xdb, append([]byte{0}, bytes.Repeat([]byte{8}, 64)...)...)...)
+	frame := []byte{8, byte(height >> 8), byte(height), byte(width >> 8), byte(width), byte(channels)}
+	scan := []byte{byte(channels)}
+	for c := range byte(channels) {
+		frame = append(frame, c+1, 0x11, 0)
+		scan = append(scan, c+1, 0)
+	}
+	b = append(b, segment(0xc0, frame...)...)
+	// DC: 12 sizes, each a code of 4 bits. AC: only "end of block", in one bit.
+	b = append(b, segment(0xc4, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)...)
+	b = append(b, segment(0xc4, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...)
+	b = append(b, segment(0xda, append(scan, 0, 63, 0)...)...)
+
+	var acc uint64
+	n := 0
+	put := func(v uint64, size int) {
+		acc, n = acc<<size|v, n+size
+		for n >= 8 {
+			n -= 8
+			c := byte(acc >> n)
+			if b = append(b, c); c == 0xff {
+				b = append(b, 0)
+			}
+		}
+	}
+	last := make([]int, channels)
+	for i, level := range levels {
+		c := i % channels
+		diff := int(level) - 128 - last[c]
+		last[c] += diff
+		size := bits.Len(uint(max(diff, -diff)))
+		put(uint64(size), 4)
+		if diff < 0 {
+			diff += 1<<size - 1
+		}
+		put(uint64(diff), size)
+		put(0, 1)
+	}
+	put(0x7f, 7)
+	return append(b, 0xff, 0xd9)
+}
+
+// bmpFile has one header of info bytes; pixels are the rows as they lie in the file.
+func bmpFile(info, width, height, depth, compression int, masks []uint32, palette, pixels []byte) []byte {
+	le := binary.LittleEndian
+	h := make([]byte, 14+info)
+	copy(h, "BM")
+	le.PutUint32(h[2:], uint32(len(h)+len(palette)+len(pixels)))
+	le.PutUint32(h[10:], uint32(len(h)+len(palette)))
+	le.PutUint32(h[14:], uint32(info))
+	le.PutUint32(h[18:], uint32(width))
+	le.PutUint32(h[22:], uint32(height))
+	if info >= 40 {
+		le.PutUint16(h[26:], 1)
+		le.PutUint16(h[28:], uint16(depth))
+		le.PutUint32(h[30:], uint32(compression))
+		le.PutUint32(h[46:], uint32(len(palette)/4))
+	}
+	for i, m := range masks {
+		le.PutUint32(h[54+4*i:], m)
+	}
+	return append(append(h, palette...), pixels...)
+}
+
+type tiffTag struct {
+	tag, kind uint16 // kind 3: SHORT, 4: LONG
+	values    []uint32
+}
+
+// tiffFile has the pixels in one strip, uncompressed. tags are in order, without
+// those of the strip and the sides.
+func tiffFile(order binary.AppendByteOrder, width, height int, tags []tiffTag, pixels []byte) []byte {
+	b := []byte("II*\x00")
+	if order == binary.AppendByteOrder(binary.BigEndian) {
+		b = []byte("MM\x00*")
+	}
+	all := []tiffTag{{256, 4, []uint32{uint32(width)}}, {257, 4, []uint32{uint32(height)}}}
+	strip := []tiffTag{{273, 4, []uint32{8}}, {278, 4, []uint32{uint32(height)}}, {279, 4, []uint32{uint32(len(pixels))}}}
+	for _, t := range tags {
+		for len(strip) > 0 && strip[0].tag < t.tag {
+			all, strip = append(all, strip[0]), strip[1:]
+		}
+		all = append(all, t)
+	}
+	all = append(all, strip...)
+	pixels = append(pixels, make([]byte, len(pixels)&1)...)
+	at := uint32(8 + len(pixels))
+	b = append(order.AppendUint32(b, at), pixels...)
+	b = order.AppendUint16(b, uint16(len(all)))
+	far := at + 2 + 12*uint32(len(all)) + 4
+	var tail []byte
+	for _, t := range all {
+		var v []byte
+		for _, x := range t.values {
+			if t.kind == 3 {
+				v = order.AppendUint16(v, uint16(x))
+			} else {
+				v = order.AppendUint32(v, x)
+			}
+		}
+		b = order.AppendUint16(b, t.tag)
+		b = order.AppendUint16(b, t.kind)
+		b = order.AppendUint32(b, uint32(len(t.values)))
+		if len(v) > 4 {
+			b = order.AppendUint32(b, far+uint32(len(tail)))
+			tail = append(tail, v...)
+		} else {
+			b = append(append(b, v...), make([]byte, 4-len(v))...)
+		}
+	}
+	return append(append(b, 0, 0, 0, 0), tail...)
+}
+
+// exif is EXIF data that says nothing but the orientation.
+func exif(orientation int) []byte {
+	return tiffFile(binary.BigEndian, 1, 1, []tiffTag{{274, 3, []uint32{uint32(orientation)}}}, nil)
+}
+
+// webpFile wraps a simple file in the extended format with an EXIF chunk.
+func webpFile(simple []byte, width, height int, flags byte, exif []byte) []byte {
+	chunk := func(id string, body []byte) []byte {
+		b := append(binary.LittleEndian.AppendUint32([]byte(id), uint32(len(body))), body...)
+		return append(b, make([]byte, len(body)&1)...)
+	}
+	w, h := width-1, height-1
+	x := []byte{flags | 8, 0, 0, 0, byte(w), byte(w >> 8), byte(w >> 16), byte(h), byte(h >> 8), byte(h >> 16)}
+	body := append([]byte("WEBP"), chunk("VP8X", x)...)
+	body = append(append(body, simple[12:]...), chunk("EXIF", exif)...)
+	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
+}
