@@ -18,7 +18,7 @@ type NMS struct {
 }
 
 // AdaptiveFloor is where the β of Adaptive stops shrinking, after 1,470 kept
-// boxes. The paper has no such end; without it long lists would come to keep
+// boxes. It is our addition: without an end, long lists would come to keep
 // nothing but boxes apart from one another.
 const AdaptiveFloor = 0.5
 
@@ -77,10 +77,10 @@ func (n NMS) Validate() error {
 }
 
 // Keep takes the boxes in order, best first, and returns the indices of those it
-// keeps, in the same order and no more than limit of them (0: all). A box is kept unless
-// its IoU, as [Box.IoU] computes it, with a box already kept exceeds β. Empty
-// boxes are always kept. It panics if Validate has an error; the only errors
-// are the context's.
+// keeps, in the same order and no more than limit of them (0: all). A box is kept
+// unless its IoU with a box already kept, as [Box.IoU] computes it in float64,
+// exceeds β. Empty boxes are always kept. It panics if Validate has an error; the
+// only errors are the context's.
 //
 // A box is compared with those kept boxes only that are near enough in width,
 // height and horizontal position to exceed β, so that 30,000 boxes of a natural
@@ -131,10 +131,10 @@ func (n NMS) Keep(ctx context.Context, boxes []Box, limit int) ([]int32, error) 
 // factor β, and that the left and right sides each differ by less than 1−β of the
 // wider box's width.
 type index struct {
-	first                  []int32 // by bucket: 1 + the box last put in, or 0
-	kept                   []entry
-	widths, heights, slots int
-	left, pitch            float64 // of the slots, which hold twice the boxes' horizontal centres
+	first           []int32 // by bucket: 1 + the box last put in, or 0
+	kept            []entry
+	widths, heights int
+	left, pitch     float64 // of the slots, which hold twice the boxes' horizontal centres
 }
 
 type entry struct {
