@@ -95,15 +95,15 @@ func leastSide(side, shrunk, original int) int {
 	return int(int64(side-1)*int64(shrunk)/int64(original)) + 1
 }
 
-// Overlay writes the picture, upright and in its own size, as a PNG with boxes
-// drawn on it, the first on top. Errors are those of imageio and of w.
-func Overlay(ctx context.Context, w io.Writer, data []byte, opts Options, boxes []box.Box) error {
+// Overlay writes the picture, upright and in its own size, as png or jpeg with
+// boxes drawn on it, the first on top. Errors are those of imageio and of w.
+func Overlay(ctx context.Context, w io.Writer, data []byte, opts Options, boxes []box.Box, format string) error {
 	opts.Decode.LongestSide = 0
 	picture, err := imageio.Decode(ctx, data, opts.Decode)
 	if err != nil {
 		return err
 	}
-	return imageio.Overlay(w, picture.Image, boxes, "png")
+	return imageio.Overlay(w, picture.Image, boxes, format)
 }
 
 // ReadAll reads a file of at most limit bytes, or fails with *imageio.LimitError

@@ -98,20 +98,20 @@ func TestRunFindsObjects(t *testing.T) {
 
 // What comes out of awkward pictures is inside of them and has the whole picture in it.
 func TestAwkwardPictures(t *testing.T) {
-	noise := rand.New(rand.NewPCG(1, 2))
 	for name, m := range map[string]image.Image{
-		"1x1":       image.NewGray(image.Rect(0, 0, 1, 1)),
-		"1xN":       image.NewNRGBA(image.Rect(0, 0, 1, 300)),
-		"Nx1":       image.NewNRGBA(image.Rect(0, 0, 300, 1)),
-		"2x2":       image.NewRGBA(image.Rect(0, 0, 2, 2)),
-		"uniform":   image.NewGray(image.Rect(0, 0, 64, 48)),
-		"20000x10":  image.NewGray(image.Rect(0, 0, 20000, 10)),
-		"10x20000":  image.NewRGBA(image.Rect(0, 0, 10, 20000)),
-		"alpha":     image.NewNRGBA(image.Rect(0, 0, 40, 30)),
-		"grey 16":   image.NewGray16(image.Rect(0, 0, 33, 21)),
-		"palletted": image.NewPaletted(image.Rect(0, 0, 17, 19), color.Palette{color.Black, color.White, color.Transparent}),
+		"1x1":      image.NewGray(image.Rect(0, 0, 1, 1)),
+		"1xN":      image.NewNRGBA(image.Rect(0, 0, 1, 300)),
+		"Nx1":      image.NewNRGBA(image.Rect(0, 0, 300, 1)),
+		"2x2":      image.NewRGBA(image.Rect(0, 0, 2, 2)),
+		"uniform":  image.NewGray(image.Rect(0, 0, 64, 48)),
+		"20000x10": image.NewGray(image.Rect(0, 0, 20000, 10)),
+		"10x20000": image.NewRGBA(image.Rect(0, 0, 10, 20000)),
+		"alpha":    image.NewNRGBA(image.Rect(0, 0, 40, 30)),
+		"grey 16":  image.NewGray16(image.Rect(0, 0, 33, 21)),
+		"palette":  image.NewPaletted(image.Rect(0, 0, 17, 19), color.Palette{color.Black, color.White, color.Transparent}),
 	} {
 		if name != "uniform" {
+			noise := rand.New(rand.NewPCG(1, 2))
 			switch m := m.(type) {
 			case *image.Gray:
 				for i := range m.Pix {
@@ -132,7 +132,7 @@ func TestAwkwardPictures(t *testing.T) {
 			}
 		}
 		data := encode(t, m)
-		for _, query := range []string{"mode=single", "mode=fast", "mode=opencv-single&nms=0.7", "mode=single&max-side=50&order=hierarchy"} {
+		for _, query := range []string{"mode=single", "mode=fast", "mode=opencv-single&min-size=5", "mode=single&max-side=50&order=hierarchy"} {
 			r := run(t, data, query)
 			check(t, r)
 			if !slices.Contains(r.Boxes, whole(r)) {
@@ -278,7 +278,7 @@ func TestOverlay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var with, without bytes.Buffer
-	if err := errors.Join(Overlay(t.Context(), &with, data, o, r.Boxes), Overlay(t.Context(), &without, data, o, nil)); err != nil {
+	if err := errors.Join(Overlay(t.Context(), &with, data, o, r.Boxes, "png"), Overlay(t.Context(), &without, data, o, nil, "png")); err != nil {
 		t.Fatal(err)
 	}
 	m, err := png.Decode(&with)

@@ -1,0 +1,104 @@
+// Proposer finds boxes that may hold objects: on the command line, and as a service.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // a picture, or the service, failed
+	exitUsage       = 2
+	exitInterrupted = 130 // as shells have it for SIGINT
+)
+
+const description = `Boxes that may hold objects, best first (selective search).`
+
+type cli struct {
+	Propose proposeCmd `cmd:"" help:"Print the boxes of pictures, one line a picture."`
+	Serve   serveCmd   `cmd:"" help:"Serve POST /v1/proposals over HTTP until SIGTERM."`
+	Health  healthCmd  `cmd:"" help:"Ask a service on this machine whether it is well: exit code 0 or 1."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is a command line that is wrong in a way that kong does not see.
+type usageError struct{ error }
+
+// errPictures says that pictures failed; each of them has been told of.
+var errPictures = errors.New("a picture failed")
+
+// exit is how kong's help flag ends the program.
+type exit int
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run is the program, but for its process.
+func run(ctx context.Context, args []string, std streams) (code int) {
+	defer func() {
+		if v := recover(); v != nil {
+			c, ok := v.(exit)
+			if !ok {
+				panic(v)
+			}
+			code = int(c)
+		}
+	}()
+	parser, err := kong.New(&cli{},
+		kong.Name("proposer"),
+		kong.Description(description),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		limitVars(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(std),
+	)
+	if err != nil {
+		panic(err) // the struct tags are wrong
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return complain(std, usageError{err})
+	}
+	return complain(std, command.Run())
+}
+
+// complain says what is wrong, a line each, and gives the exit code for it.
+func complain(std streams, err error) int {
+	switch usage, ok := errors.AsType[usageError](err); {
+	case err == nil:
+		return exitOK
+	case ok:
+		for line := range strings.SplitSeq(usage.Error(), "\n") {
+			fmt.Fprintln(std.err, "proposer:", line)
+		}
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(std.err, "proposer: interrupted")
+		return exitInterrupted
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, errPictures):
+		return exitFailed // the reader has had enough; or all is said
+	}
+	fmt.Fprintln(std.err, "proposer:", err)
+	return exitFailed
+}

@@ -1,0 +1,410 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"image"
+	_ "image/jpeg"
+	_ "image/png"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/proposer/proposer/internal/natural"
+	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/pipeline"
+)
+
+// call runs the program in this process.
+func call(t testing.TB, stdin io.Reader, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, streams{stdin, &out, &err})
+	return out.String(), err.String(), code
+}
+
+// picture writes a scene to a new file.
+func picture(t testing.TB, seed uint64) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "scene.jpg")
+	write(t, name, scene.Render(seed, 96, 64, 4).JPEG(90))
+	return name
+}
+
+func write(t testing.TB, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type row struct {
+	File          string
+	Error         string
+	Width, Height int
+	Boxes         [][4]int
+	Scores        []float32
+}
+
+func rows(t testing.TB, out string) []row {
+	t.Helper()
+	var all []row
+	for line := range strings.Lines(out) {
+		var r row
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// times are all that differs between two runs.
+var times = regexp.MustCompile(`"seconds":[0-9.]+,"decode_seconds":[0-9.]+,`)
+
+func timeless(s string) string { return times.ReplaceAllString(s, "") }
+
+func TestProposeGoodAndBad(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	good := scene.Render(1, 80, 60, 3)
+	write(t, in("a.jpg"), good.JPEG(90))
+	write(t, in("text.jpg"), []byte("no picture"))
+	write(t, in("cut.png"), good.PNG()[:500])
+	write(t, in("empty.png"), nil)
+	write(t, in("new\nline.png"), good.PNG())
+	if err := syscall.Mkfifo(in("fifo.png"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{in("a.jpg"), in("text.jpg"), in("missing.jpg"), dir, in("cut.png"), in("fifo.png"), in("empty.png"), in("new\nline.png"), in("a.jpg")}
+
+	out, msg, code := call(t, nil, append([]string{"propose", "--mode", "single"}, names...)...)
+	if code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	got := rows(t, out)
+	if len(got) != len(names) {
+		t.Fatalf("%d rows for %d pictures:\n%s", len(got), len(names), out)
+	}
+	for i, r := range got {
+		if r.File != filepath.Base(names[i]) {
+			t.Errorf("row %d is of %q, want %q", i, r.File, filepath.Base(names[i]))
+		}
+		if bad := i != 0 && i < 7; bad != (r.Error != "") || bad == (r.Boxes != nil) {
+			t.Errorf("%s: %+v", names[i], r)
+		}
+	}
+	if got[0].Width != 80 || got[0].Height != 60 || !slices.Contains(got[0].Boxes, [4]int{0, 0, 80, 60}) {
+		t.Errorf("%+v", got[0])
+	}
+	if lines := strings.Count(msg, "\n"); lines != 6 || !strings.Contains(msg, "missing.jpg: no such file or directory") ||
+		!strings.Contains(msg, "fifo.png: is a special file") || !strings.Contains(msg, ": is a directory") {
+		t.Errorf("%d lines on standard error:\n%s", lines, msg)
+	}
+}
+
+func TestProposeCSV(t *testing.T) {
+	name := picture(t, 1)
+	out, msg, code := call(t, nil, "propose", "--mode=single", "--format=csv", "--max=3", name, filepath.Dir(name), name)
+	lines, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+	if code != exitFailed || err != nil || len(lines) != 1+3+3 || msg == "" {
+		t.Fatalf("exit code %d, %v, %d lines:\n%s%s", code, err, len(lines), out, msg)
+	}
+	if got := strings.Join(lines[6][:4], " "); got != "scene.jpg 96 64 3" {
+		t.Errorf("the last line begins %q", got)
+	}
+}
+
+func TestProposeStandardInput(t *testing.T) {
+	name := picture(t, 2)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _, _ := call(t, nil, "propose", name)
+	got, msg, code := call(t, bytes.NewReader(data), "propose", "-")
+	if code != exitOK || msg != "" || timeless(got) != strings.Replace(timeless(want), "scene.jpg", "-", 1) {
+		t.Errorf("exit code %d, %q\n%s\nwant\n%s", code, msg, got, want)
+	}
+	_, msg, code = call(t, bytes.NewReader(data), "propose", "--max-bytes=100", "-", name)
+	if code != exitFailed || strings.Count(msg, "too large") != 2 {
+		t.Errorf("exit code %d, %q", code, msg)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	name := picture(t, 1)
+	for _, c := range []struct{ args, want string }{
+		{"", "expected one of"},
+		{"propose", "<image>"},
+		{"propose --mdoe fast x.jpg", "--mode"},
+		{"propose --mode medium x.jpg", `--mode "medium": want one of single, fast, quality, opencv-single`},
+		{"propose --k 0 --max=-1 x.jpg", "--max \"-1\": want a whole number from 0 to 2147483647\nproposer: --k \"0\": want a number above 0, at most 1e6"},
+		{"propose --threads two x.jpg", "--threads"},
+		{"propose --format xml x.jpg", "jsonl"},
+		{"propose --overlay o.png a.jpg b.jpg", "one picture, not 2"},
+		{"propose --overlay o.gif a.jpg", ".png, .jpg or .jpeg"},
+		{"propose --overlay o.png --overlay-max 0 a.jpg", "--overlay-max 0: want 1 or more"},
+		{"propose --max-pixels 0 a.jpg", "--max-pixels 0: want 1 or more"},
+		{"propose - -", "standard input"},
+		{"serve --workers=-1 --timeout=0s", "Timeout 0s: want more than 0"},
+		{"serve --queue=-2", "Queue -2"},
+		{"serve --threads=-2", "Threads -2"},
+		{"health --addr nowhere", "HOST:PORT"},
+		{"version now", "unexpected argument now"},
+	} {
+		out, msg, code := call(t, nil, strings.Fields(c.args)...)
+		if code != exitUsage || out != "" || !strings.Contains(msg, c.want) || !strings.HasPrefix(msg, "proposer: ") {
+			t.Errorf("%s: exit code %d, standard output %q, error %q, want %q", c.args, code, out, msg, c.want)
+		}
+	}
+	if out, msg, code := call(t, nil, "propose", "--help"); code != exitOK || msg != "" || !strings.Contains(out, "--measures") {
+		t.Errorf("help: exit code %d, %q, %q", code, out, msg)
+	}
+	if _, _, code := call(t, nil, "propose", "--mode", "single", name); code != exitOK {
+		t.Errorf("after all that a right one has exit code %d", code)
+	}
+}
+
+// The flags are the options that package pipeline reads, every one under its name.
+func TestFlagsAreTheOptions(t *testing.T) {
+	var c struct{ searchFlags }
+	parser, err := kong.New(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var args []string
+	want := map[string]string{}
+	for _, name := range pipeline.Names() {
+		args = append(args, "--"+name+"=the "+name)
+		want[name] = "the " + name
+	}
+	if _, err := parser.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.values(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if n := reflect.TypeFor[searchFlags]().NumField(); n != len(want) {
+		t.Errorf("%d flags for %d options", n, len(want))
+	}
+}
+
+func TestThreads(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	name := picture(t, 3)
+	want, _, _ := call(t, nil, "propose", name)
+	for _, n := range []string{"0", "1", "2", "8"} {
+		got, _, code := call(t, nil, "propose", "--threads", n, name)
+		if code != exitOK || timeless(got) != timeless(want) {
+			t.Errorf("--threads %s: exit code %d, other output", n, code)
+		}
+		if procs := runtime.GOMAXPROCS(0); procs != 2 {
+			t.Errorf("--threads %s leaves GOMAXPROCS at %d", n, procs)
+		}
+	}
+}
+
+func TestOverlay(t *testing.T) {
+	name := picture(t, 4)
+	for _, file := range []string{"o.png", "o.jpg"} {
+		to := filepath.Join(t.TempDir(), file)
+		if _, msg, code := call(t, nil, "propose", "--max-side=40", "--overlay", to, name); code != exitOK {
+			t.Fatal(msg)
+		}
+		f, err := os.Open(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if m, _, err := image.Decode(f); err != nil || m.Bounds().Size() != image.Pt(96, 64) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	_, msg, code := call(t, nil, "propose", "--overlay", filepath.Join(t.TempDir(), "no", "o.png"), name)
+	if code != exitFailed || !strings.Contains(msg, "o.png") {
+		t.Errorf("into a missing folder: exit code %d, %q", code, msg)
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}
+}
+
+func TestOutputThatEnds(t *testing.T) {
+	name := picture(t, 1)
+	var msg bytes.Buffer
+	if code := run(t.Context(), []string{"propose", name, name}, streams{nil, brokenPipe{}, &msg}); code != exitFailed || msg.Len() != 0 {
+		t.Errorf("exit code %d, %q", code, msg.String())
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	never, end := io.Pipe()
+	defer end.Close() // ends the reading goroutine
+	time.AfterFunc(50*time.Millisecond, cancel)
+	var out, msg bytes.Buffer
+	if code := run(ctx, []string{"propose", "-", "x.jpg"}, streams{never, &out, &msg}); code != exitInterrupted || out.Len() != 0 {
+		t.Errorf("exit code %d, %q, %q", code, out.String(), msg.String())
+	}
+}
+
+func TestVersion(t *testing.T) {
+	out, _, code := call(t, nil, "version")
+	if code != exitOK || !strings.HasPrefix(out, "proposer ") || !strings.Contains(out, runtime.Version()) {
+		t.Errorf("%d, %q", code, out)
+	}
+	out, _, code = call(t, nil, "version", "--json")
+	var b build
+	if err := json.Unmarshal([]byte(out), &b); err != nil || code != exitOK || b != thisBuild() || b.Decoder == "" {
+		t.Errorf("%d, %v, %q", code, err, out)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	status := http.StatusOK
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/readyz" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(status)
+	}))
+	defer s.Close()
+	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	for _, addr := range []string{":" + port, "0.0.0.0:" + port, "[::]:" + port, "localhost:" + port} {
+		if _, msg, code := call(t, nil, "health", "--addr", addr); code != exitOK {
+			t.Errorf("%s: exit code %d, %s", addr, code, msg)
+		}
+	}
+	t.Setenv("PROPOSER_ADDR", ":"+port)
+	if _, msg, code := call(t, nil, "health"); code != exitOK {
+		t.Errorf("by the environment: exit code %d, %s", code, msg)
+	}
+	if _, msg, code := call(t, nil, "health", "--ready"); code != exitFailed || !strings.Contains(msg, "503") {
+		t.Errorf("not ready: exit code %d, %s", code, msg)
+	}
+	status = http.StatusInternalServerError
+	if _, msg, code := call(t, nil, "health"); code != exitFailed || !strings.Contains(msg, "500") {
+		t.Errorf("ill: exit code %d, %s", code, msg)
+	}
+	s.Close()
+	if _, _, code := call(t, nil, "health"); code != exitFailed {
+		t.Errorf("gone: exit code %d", code)
+	}
+}
+
+// syncBuffer is a log that is read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// serve starts the service as the shell does and tells where it listens. What it
+// returns stops it, and gives its exit code.
+func serve(t testing.TB, args ...string) (url string, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var msg syncBuffer
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, append([]string{"serve", "--addr=127.0.0.1:0"}, args...), streams{nil, io.Discard, &msg})
+	}()
+	addr := regexp.MustCompile(`"addr":"([^"]+)"`)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if m := addr.FindStringSubmatch(msg.String()); m != nil {
+			return "http://" + m[1], func() int { cancel(); return <-code }
+		}
+		if time.Now().After(deadline) {
+			cancel()
+			t.Fatalf("the service does not listen: %s", msg.String())
+		}
+	}
+}
+
+// The service answers with the bytes that the shell prints.
+func TestServiceAndShellAgree(t *testing.T) {
+	files := []string{picture(t, 11), picture(t, 12)}
+	if _, err := os.Stat(filepath.Join("..", "..", "..", "shared", "data", "coco-dev")); err == nil {
+		files = append(files, natural.Files(t)[:2]...)
+	}
+	url, stop := serve(t, "--threads=1")
+	for _, file := range files {
+		for _, opts := range []string{"mode=fast", "mode=single&nms=adaptive&max=100&max-side=200&min-side=5", "colors=Lab,I&k=70&measures=CTSF,S&seed=9&sigma=1.1&min-size=30&order=hierarchy"} {
+			args := []string{"propose"}
+			for opt := range strings.SplitSeq(opts, "&") {
+				args = append(args, "--"+opt)
+			}
+			want, msg, code := call(t, nil, append(args, file)...)
+			if code != exitOK {
+				t.Fatal(msg)
+			}
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.Post(url+"/v1/proposals?"+opts, "image/jpeg", bytes.NewReader(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			if err := errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK {
+				t.Fatalf("%s: %v, %s", opts, err, body)
+			}
+			got := strings.Replace(timeless(string(body)), `"file":""`, `"file":"`+filepath.Base(file)+`"`, 1)
+			if got != timeless(want) {
+				t.Errorf("%s, %s: the service says\n%.200s\nthe shell\n%.200s", file, opts, got, timeless(want))
+			}
+		}
+	}
+	if _, msg, code := call(t, nil, "health", "--ready", "--addr", strings.TrimPrefix(url, "http://")); code != exitOK {
+		t.Error(msg)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if code := stop(); code != exitOK {
+		t.Errorf("exit code %d after the end was asked for", code)
+	}
+}
+
+func TestServeOnATakenPort(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if _, msg, code := call(t, nil, "serve", "--addr", ln.Addr().String()); code != exitFailed || !strings.Contains(msg, "--addr") {
+		t.Errorf("exit code %d, %q", code, msg)
+	}
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/pipeline"
+)
+
+// searchFlags are the options of package pipeline, which reads them: here they
+// are texts, nil where not given. A test keeps their names the same.
+type searchFlags struct {
+	Mode     *string `placeholder:"fast" help:"Strategies to run: single, fast, quality (the paper's), opencv-single, opencv-fast or opencv-quality (what OpenCV runs)."`
+	Max      *string `placeholder:"0" help:"Most boxes of a picture, the best ones; 0 is all."`
+	Order    *string `placeholder:"paper" help:"Ranking: paper (position in the tree times a seeded random number) or hierarchy (position alone)."`
+	Seed     *string `placeholder:"1" help:"Seed of the paper's random numbers, 0 to 2^64-1."`
+	NMS      *string `name:"nms" placeholder:"off" help:"Drop boxes that overlap a better one: off, by more than an IoU as in 0.8, or adaptive."`
+	MinSide  *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the picture."`
+	MaxSide  *string `placeholder:"0" help:"Shrink the picture before the search so that no side is longer; boxes stay in its own pixels. 0 is never."`
+	Colors   *string `placeholder:"LIST" help:"Colour spaces instead of the mode's, as in HSV,Lab: RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I."`
+	K        *string `name:"k" placeholder:"LIST" help:"Scales of the first regions instead of the mode's, as in 50,100: larger numbers, larger regions."`
+	Measures *string `placeholder:"LIST" help:"Sets of similarity measures instead of the mode's, as in CTSF,TSF: C colour, T texture, S size, F fill, with a weight as in C0.5TS or without."`
+	Sigma    *string `placeholder:"0.8" help:"Gaussian smoothing before the segmentation, in pixels."`
+	MinSize  *string `placeholder:"0" help:"Smallest first region, in pixels. 0 is the mode's: k, or 100 in OpenCV's modes."`
+	Threads  *string `placeholder:"0" help:"Most processor cores to use. 0 is all."`
+}
+
+// values are the flags that were given, by their names.
+func (f *searchFlags) values() map[string]string {
+	all := map[string]*string{
+		"mode": f.Mode, "max": f.Max, "order": f.Order, "seed": f.Seed, "nms": f.NMS,
+		"min-side": f.MinSide, "max-side": f.MaxSide, "colors": f.Colors, "k": f.K,
+		"measures": f.Measures, "sigma": f.Sigma, "min-size": f.MinSize, "threads": f.Threads,
+	}
+	given := map[string]string{}
+	for name, text := range all {
+		if text != nil {
+			given[name] = *text
+		}
+	}
+	return given
+}
+
+// limitFlags bound what is read.
+type limitFlags struct {
+	MaxBytes  int64 `default:"${max_bytes}" help:"Largest file, in bytes."`
+	MaxPixels int64 `default:"${max_pixels}" help:"Largest picture, in pixels."`
+}
+
+func limitVars() kong.Vars {
+	l := imageio.DefaultLimits()
+	return kong.Vars{"max_bytes": fmt.Sprint(l.MaxBytes), "max_pixels": fmt.Sprint(l.MaxPixels)}
+}
+
+func (f *limitFlags) limits() (imageio.Limits, error) {
+	if f.MaxBytes < 1 || f.MaxPixels < 1 {
+		return imageio.Limits{}, usageError{fmt.Errorf("--max-bytes %d, --max-pixels %d: want 1 or more", f.MaxBytes, f.MaxPixels)}
+	}
+	return imageio.Limits{MaxBytes: f.MaxBytes, MaxPixels: f.MaxPixels}, nil
+}
+
+type proposeCmd struct {
+	Images []string `arg:"" name:"image" help:"Picture files: JPEG, PNG, WebP, BMP or TIFF; - is standard input."`
+
+	searchFlags `embed:""`
+	limitFlags  `embed:""`
+
+	Format     string `enum:"jsonl,csv" default:"jsonl" help:"What to print: jsonl (an object a picture) or csv (a line a box)."`
+	Overlay    string `placeholder:"OUT.png" help:"Draw the best boxes on the picture, one picture only, and write that as .png or .jpg."`
+	OverlayMax int    `default:"50" help:"How many boxes --overlay draws."`
+}
+
+func (*proposeCmd) Help() string {
+	return `A picture that cannot be read is an object {"file","error"} in jsonl and nothing in csv, and a message on standard error; the others are done and the exit code is 1.`
+}
+
+// Run is the command.
+func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
+	opts, err := pipeline.ParseOptions(c.values())
+	if err != nil {
+		for _, e := range pipeline.OptionErrors(err) {
+			e.Name = "--" + e.Name
+		}
+		return usageError{err}
+	}
+	if opts.Decode.Limits, err = c.limits(); err != nil {
+		return err
+	}
+	if c.Overlay != "" && len(c.Images) != 1 {
+		return usageError{fmt.Errorf("--overlay %s: want one picture, not %d", c.Overlay, len(c.Images))}
+	}
+	if c.Overlay != "" && overlayFormat(c.Overlay) == "" {
+		return usageError{fmt.Errorf("--overlay %s: want a name that ends in .png, .jpg or .jpeg", c.Overlay)}
+	}
+	if c.OverlayMax < 1 {
+		return usageError{fmt.Errorf("--overlay-max %d: want 1 or more", c.OverlayMax)}
+	}
+	if i := slices.Index(c.Images, "-"); i >= 0 && slices.Contains(c.Images[i+1:], "-") {
+		return usageError{errors.New("-: standard input can be read once")}
+	}
+	if n := opts.Search.Threads; n > 0 {
+		// The collector's threads count, too.
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
+	}
+
+	out, err := export.NewWriter(std.out, c.Format)
+	if err != nil {
+		return err
+	}
+	failed := false
+	for _, name := range c.Images {
+		err := c.one(ctx, std, out, name, opts)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if e, ok := errors.AsType[outputError](err); ok {
+			return e.error
+		}
+		if err != nil {
+			failed = true
+			fmt.Fprintf(std.err, "proposer: %s: %v\n", printable(name), err)
+			if err := out.WriteError(base(name), err); err != nil {
+				return err
+			}
+		}
+	}
+	if failed {
+		return errPictures
+	}
+	return nil
+}
+
+// outputError is a failure that the next picture would meet, too.
+type outputError struct{ error }
+
+func (c *proposeCmd) one(ctx context.Context, std streams, out export.Writer, name string, opts pipeline.Options) error {
+	data, err := read(ctx, std.in, name, opts.Decode.Limits.MaxBytes)
+	if err != nil {
+		return err
+	}
+	result, err := pipeline.Run(ctx, data, opts)
+	if err != nil {
+		return err
+	}
+	if err := out.Write(result.Row(base(name))); err != nil {
+		return outputError{err}
+	}
+	if c.Overlay == "" {
+		return nil
+	}
+	var drawn bytes.Buffer
+	best := result.Boxes[:min(c.OverlayMax, len(result.Boxes))]
+	if err := pipeline.Overlay(ctx, &drawn, data, opts, best, overlayFormat(c.Overlay)); err != nil {
+		return outputError{err}
+	}
+	if err := os.WriteFile(c.Overlay, drawn.Bytes(), 0o644); err != nil {
+		return outputError{err}
+	}
+	return nil
+}
+
+// overlayFormat is the format that a file's name asks for, or "".
+func overlayFormat(name string) string {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".png":
+		return "png"
+	case ".jpg", ".jpeg":
+		return "jpeg"
+	}
+	return ""
+}
+
+// read reads a file that is not larger than limit. A pipe or a device under a
+// file's name might never end, so only - takes those.
+func read(ctx context.Context, stdin io.Reader, name string, limit int64) ([]byte, error) {
+	if name == "-" {
+		return readInput(ctx, stdin, limit)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, reason(err)
+	}
+	if !info.Mode().IsRegular() {
+		kind := "special file"
+		if info.IsDir() {
+			kind = "directory"
+		}
+		return nil, fmt.Errorf("is a %s: want a picture file, or - for standard input", kind)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer f.Close()
+	data, err := pipeline.ReadAll(f, info.Size(), limit)
+	return data, reason(err)
+}
+
+// readInput gives up when the context ends, though the read itself cannot: its
+// goroutine lives until the input ends or the process does, which is then soon.
+func readInput(ctx context.Context, stdin io.Reader, limit int64) ([]byte, error) {
+	type read struct {
+		data []byte
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() {
+		data, err := pipeline.ReadAll(bufio.NewReader(stdin), 0, limit)
+		done <- read{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// reason takes the file's name out of an error: it is told beside it.
+func reason(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+func base(name string) string {
+	if name == "-" {
+		return name
+	}
+	return filepath.Base(name)
+}
+
+// printable keeps a hostile file name from writing to the terminal as it likes.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+		return fmt.Sprintf("%q", name)
+	}
+	return name
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/proposer/proposer/imageio"
+)
+
+// version is set by the linker: -ldflags "-X main.version=v1.2.3".
+var version string
+
+type build struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+	Decoder  string `json:"decoder"`
+}
+
+// thisBuild is what is known of this build: from the linker, else from the version control.
+func thisBuild() build {
+	b := build{
+		Version: "unknown", Go: runtime.Version(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Decoder: imageio.Decoder(),
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" {
+			b.Version = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				b.Revision = s.Value
+			}
+		}
+	}
+	if version != "" {
+		b.Version = version
+	}
+	return b
+}
+
+type versionCmd struct {
+	JSON bool `name:"json" help:"Print an object."`
+}
+
+// Run is the command.
+func (c *versionCmd) Run(std streams) error {
+	b := thisBuild()
+	if c.JSON {
+		return json.NewEncoder(std.out).Encode(b)
+	}
+	_, err := fmt.Fprintf(std.out, "proposer %s (%s, %s, decoder %s)\n", b.Version, b.Go, b.Platform, b.Decoder)
+	return err
+}
