@@ -8,8 +8,10 @@ FUZZTIME ?= 10s
 IMAGE    ?= proposer
 PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 
-# Only these three of OpenCV's libraries are linked.
-export CGO_CXXFLAGS := -O2 -std=c++11 -DNDEBUG -I$(OPENCV)
+# Only these three of OpenCV's libraries are linked, and only their headers are there: the one that
+# includes every module's is switched off by its guard.
+HEADERS := -DOPENCV_ALL_HPP -include opencv2/core.hpp -include opencv2/imgproc.hpp -include opencv2/imgcodecs.hpp
+export CGO_CXXFLAGS := -O2 -std=c++11 -DNDEBUG -I$(OPENCV) $(HEADERS)
 export CGO_LDFLAGS  := -lopencv_imgcodecs -lopencv_imgproc -lopencv_core
 
 GO     := CGO_ENABLED=1 go
