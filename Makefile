@@ -27,7 +27,7 @@ serve: build ## build, then serve on PROPOSER_ADDR, :8080 unless set
 	exec bin/proposer serve
 
 build: deps ## bin/proposer
-	$(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/proposer ./cmd/proposer
+	$(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w -X main.linked=$(VERSION)' -o bin/proposer ./cmd/proposer
 
 # Three legs: with OpenCV; its matrices counted; and on Go's own decoders.
 test: deps ## all tests, with and without OpenCV
