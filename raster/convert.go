@@ -278,7 +278,7 @@ var lab = func() (t labTables) {
 	for i := range t.root {
 		f := labRoot(min(float64(i)/lightSteps, 1))
 		t.root[i] = int32(math.Round(f * (1 << rootBits)))
-		t.l[i] = uint8(math.Round((116*f - 16) * 255 / 100))
+		t.l[i] = uint8(math.Round((float64(116*f) - 16) * 255 / 100))
 	}
 	return t
 }()
@@ -291,10 +291,11 @@ func linear(v float64) float64 {
 	return math.Pow((v+0.055)/1.055, 2.4)
 }
 
-// labRoot is CIE's f: the cube root with a linear foot.
+// labRoot is CIE's f: the cube root with a linear foot. Here, too, the product is
+// converted lest it be fused with the sum.
 func labRoot(t float64) float64 {
 	if t <= 216.0/24389 {
-		return 841.0/108*t + 16.0/116
+		return float64(841.0/108*t) + 16.0/116
 	}
 	return math.Cbrt(t)
 }

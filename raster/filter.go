@@ -132,7 +132,7 @@ func (k *kernel) differentiate(sigma float64) {
 	slope := 0.0
 	for i := 1; i < len(d); i++ {
 		d[i] = float64(i) * g[i]
-		slope += 2 * float64(i) * d[i]
+		slope += float64(2 * float64(i) * d[i]) // no fused operation: see below
 	}
 	if slope == 0 { // too narrow for float64: the limit
 		d[1], slope = 1, 2
