@@ -3,14 +3,28 @@
 package imageio
 
 import (
-	"flag"
+	"fmt"
 	"os"
 	"testing"
 
 	"gocv.io/x/gocv"
 )
 
-var update = flag.Bool("update", false, "write testdata anew")
+// BenchmarkOpenCV is the decoder alone: what BenchmarkDecode adds is ours.
+func BenchmarkOpenCV(b *testing.B) {
+	for _, size := range [][2]int{{640, 480}, {4000, 3000}} {
+		data := photo(b, size[0], size[1])
+		b.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(b *testing.B) {
+			for b.Loop() {
+				mat := gocv.NewMat()
+				if err := gocv.IMDecodeIntoMat(data, gocv.IMReadColor, &mat); err != nil {
+					b.Fatal(err)
+				}
+				mat.Close()
+			}
+		})
+	}
+}
 
 // TestWriteGolden makes the files that Go has no encoder for: the picture is rgbaAt's.
 func TestWriteGolden(t *testing.T) {

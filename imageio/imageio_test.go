@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"image"
 	"image/color"
@@ -21,6 +22,8 @@ import (
 	"golang.org/x/image/tiff"
 	"pgregory.net/rapid"
 )
+
+var update = flag.Bool("update", false, "write testdata anew")
 
 // rgbaAt is the test picture: smooth, unlike any of its mirror images, with alpha.
 func rgbaAt(x, y int) [4]uint8 {
@@ -614,8 +617,9 @@ func TestUnsupported(t *testing.T) {
 	tiffOf := func(tags ...tiffTag) []byte {
 		return tiffFile(binary.LittleEndian, 8, 8, tags, make([]byte, 8*8*16))
 	}
+	flat := jpegFile(8, 8, 1, []uint8{9})
 	sof := func(marker byte) []byte {
-		return bytes.Replace(jpegFile(8, 8, 1, []uint8{9}), []byte{0xff, 0xc0}, []byte{0xff, marker}, 1)
+		return bytes.Replace(flat, []byte{0xff, 0xc0}, []byte{0xff, marker}, 1)
 	}
 	lossless, err := os.ReadFile("testdata/lossless.webp")
 	if err != nil {
@@ -632,10 +636,10 @@ func TestUnsupported(t *testing.T) {
 		"big tiff":          []byte("II+\x00\x08\x00\x00\x00"),
 		"jpeg lossless":     sof(0xc3),
 		"jpeg arithmetic":   sof(0xc9),
-		"jpeg 12 bits":      bytes.Replace(jpegFile(8, 8, 1, []uint8{9}), []byte{0xff, 0xc0, 0, 11, 8}, []byte{0xff, 0xc0, 0, 11, 12}, 1),
+		"jpeg 12 bits":      bytes.Replace(flat, []byte{0xff, 0xc0, 0, 11, 8}, []byte{0xff, 0xc0, 0, 11, 12}, 1),
 		"jpeg two channels": jpegFile(8, 8, 2, []uint8{9, 9}),
 		"jpeg four unknown": jpegFile(8, 8, 4, []uint8{9, 9, 9, 9}),
-		"jpeg 101 scans":    append(jpegFile(8, 8, 1, []uint8{9}, bytes.Repeat(nil, 0))[:len(jpegFile(8, 8, 1, []uint8{9}))-2], append(bytes.Repeat(segment(0xda, 1, 1, 0, 0, 63, 0), 100), 0xff, 0xd9)...),
+		"jpeg 101 scans":    bytes.Join([][]byte{flat[:len(flat)-2], bytes.Repeat(segment(0xda, 1, 1, 0, 0, 63, 0), 100), flat[len(flat)-2:]}, nil),
 		"webp animation":    webpFile(lossless, testW, testH, 2, nil),
 		"bmp rle":           bmpFile(40, 8, 8, 8, 1, nil, make([]byte, 1024), make([]byte, 64)),
 		"bmp core":          bmpFile(12, 8, 8, 24, 0, nil, nil, make([]byte, 192)),
@@ -719,11 +723,32 @@ func typed(err error) bool {
 // TestMutated flips, cuts and splices the sample files: each gives a picture of the
 // size its header says, or a typed error.
 func TestMutated(t *testing.T) {
-	all := samples(t)
-	rng := rand.New(rand.NewPCG(3, 4))
 	opts := Options{Limits: Limits{MaxPixels: 1 << 20}}
 	read := 0
-	for i := range 1000 {
+	for i, data := range mutated(t, 1000) {
+		p, err := Decode(t.Context(), data, opts)
+		switch {
+		case err != nil && !typed(err):
+			t.Errorf("file %d: error %v", i, err)
+		case err == nil:
+			read++
+			if len(p.Image.Pix) != p.Width*p.Height*p.Image.Space.Planes() {
+				t.Errorf("file %d: %d bytes for %d×%d", i, len(p.Image.Pix), p.Width, p.Height)
+			}
+		}
+	}
+	t.Logf("%d of 1000 read", read)
+	if read == 0 || read == 1000 {
+		t.Errorf("%d of 1000 read", read)
+	}
+}
+
+// mutated damages sample files in the same way each time.
+func mutated(t *testing.T, n int) [][]byte {
+	all := samples(t)
+	rng := rand.New(rand.NewPCG(3, 4))
+	files := make([][]byte, n)
+	for i := range files {
 		data := bytes.Clone(all[i%len(all)].data)
 		switch rng.IntN(4) {
 		case 0:
@@ -740,21 +765,9 @@ func TestMutated(t *testing.T) {
 				}
 			}
 		}
-		p, err := Decode(t.Context(), data, opts)
-		switch {
-		case err != nil && !typed(err):
-			t.Errorf("file %d: error %v", i, err)
-		case err == nil:
-			read++
-			if len(p.Image.Pix) != p.Width*p.Height*p.Image.Space.Planes() {
-				t.Errorf("file %d: %d bytes for %d×%d", i, len(p.Image.Pix), p.Width, p.Height)
-			}
-		}
+		files[i] = data
 	}
-	t.Logf("%d of 1000 read", read)
-	if read == 0 || read == 1000 {
-		t.Errorf("%d of 1000 read", read)
-	}
+	return files
 }
 
 func FuzzDecode(f *testing.F) {
