@@ -1,0 +1,913 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/textproto"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/pipeline"
+)
+
+// No test may leave a goroutine behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	http.DefaultClient.CloseIdleConnections()
+	for deadline := time.Now().Add(5 * time.Second); code == 0; time.Sleep(10 * time.Millisecond) {
+		stacks := goroutines()
+		if len(stacks) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			fmt.Printf("goroutines are left:\n%s\n", strings.Join(stacks, "\n\n"))
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// goroutines are the stacks that have to do with serving.
+func goroutines() []string {
+	buf := make([]byte, 1<<20)
+	var ours []string
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(stack, "net/http.") || strings.Contains(stack, "proposer/proposer/") && !strings.Contains(stack, "TestMain") {
+			ours = append(ours, stack)
+		}
+	}
+	return ours
+}
+
+func testConfig(t testing.TB) Config {
+	cfg := DefaultConfig()
+	cfg.Workers, cfg.Queue = 1, 2
+	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	return cfg
+}
+
+// service is a server on a real connection.
+type service struct {
+	*Server
+	url string
+}
+
+func start(t testing.TB, change func(*Config)) *service {
+	t.Helper()
+	cfg := testConfig(t)
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewUnstartedServer(nil)
+	h.Config = cfg.httpServer(s)
+	h.Start()
+	t.Cleanup(h.Close)
+	return &service{s, h.URL}
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (s *service) do(t testing.TB, method, path, contentType string, body io.Reader) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, b}
+}
+
+func (s *service) post(t testing.TB, query string, body []byte) answer {
+	t.Helper()
+	return s.do(t, http.MethodPost, "/v1/proposals?"+query, "", bytes.NewReader(body))
+}
+
+// problem checks that an answer is one, of the kind, and gives it.
+func (a answer) problem(t testing.TB, status int, kind string) problem {
+	t.Helper()
+	var p problem
+	d := json.NewDecoder(bytes.NewReader(a.body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		t.Fatalf("status %d: %v in %q", a.status, err, a.body)
+	}
+	if a.status != status || p.Status != status || p.Type != "urn:proposer:problem:"+kind || p.Title == "" || p.Detail == "" {
+		t.Errorf("status %d, problem %+v; want %d %s", a.status, p, status, kind)
+	}
+	if ct := a.header.Get("Content-Type"); ct != "application/problem+json" {
+		t.Errorf("%s is of type %s", kind, ct)
+	}
+	if a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get(requestIDHeader) == "" {
+		t.Errorf("%s has the header %v", kind, a.header)
+	}
+	if (status == http.StatusServiceUnavailable) != (a.header.Get("Retry-After") != "") {
+		t.Errorf("%s: Retry-After %q", kind, a.header.Get("Retry-After"))
+	}
+	return p
+}
+
+// proposals checks that an answer is one and gives its boxes.
+func (a answer) proposals(t testing.TB) (file string, boxes [][4]int) {
+	t.Helper()
+	var r struct {
+		File          string    `json:"file"`
+		Width         int       `json:"width"`
+		Height        int       `json:"height"`
+		Seconds       float64   `json:"seconds"`
+		DecodeSeconds float64   `json:"decode_seconds"`
+		Boxes         [][4]int  `json:"boxes"`
+		Scores        []float32 `json:"scores"`
+	}
+	d := json.NewDecoder(bytes.NewReader(a.body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil || a.status != http.StatusOK {
+		t.Fatalf("status %d: %v in %.300q", a.status, err, a.body)
+	}
+	if len(r.Boxes) == 0 || len(r.Boxes) != len(r.Scores) || r.Width == 0 || r.Height == 0 || r.Seconds <= 0 {
+		t.Errorf("answer %+v", r)
+	}
+	if ct := a.header.Get("Content-Type"); ct != "application/json" {
+		t.Errorf("the answer is of type %s", ct)
+	}
+	return r.File, r.Boxes
+}
+
+func form(t testing.TB, parts ...[3]string) (contentType string, body *bytes.Buffer) {
+	t.Helper()
+	body = &bytes.Buffer{}
+	w := multipart.NewWriter(body)
+	for _, p := range parts {
+		h := textproto.MIMEHeader{}
+		disposition := fmt.Sprintf("form-data; name=%q", p[0])
+		if p[1] != "" {
+			disposition += fmt.Sprintf("; filename=%q", p[1])
+		}
+		h.Set("Content-Disposition", disposition)
+		pw, err := w.CreatePart(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(pw, p[2]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return w.FormDataContentType(), body
+}
+
+func small() *scene.Scene { return scene.Render(1, 64, 48, 3) }
+
+func TestRoutes(t *testing.T) {
+	s := start(t, nil)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		want         string
+	}{
+		{"GET", "/", 200, "POST /v1/proposals"},
+		{"HEAD", "/", 200, ""},
+		{"GET", "/healthz", 200, "alive"},
+		{"HEAD", "/healthz", 200, ""},
+		{"GET", "/readyz", 200, "ready"},
+		{"GET", "/metrics", 200, "proposer_build_info{"},
+	} {
+		a := s.do(t, c.method, c.path, "", nil)
+		if a.status != c.status || !strings.Contains(string(a.body), c.want) || a.header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s %s: %d %v %.200q", c.method, c.path, a.status, a.header, a.body)
+		}
+	}
+	for _, c := range []struct{ method, path, allow string }{
+		{"GET", "/v1/proposals", "POST"},
+		{"PUT", "/v1/proposals", "POST"},
+		{"OPTIONS", "/v1/proposals", "POST"},
+		{"BREW", "/v1/proposals", "POST"},
+		{"POST", "/healthz", "GET, HEAD"},
+		{"DELETE", "/metrics", "GET, HEAD"},
+		{"POST", "/", "GET, HEAD"},
+	} {
+		a := s.do(t, c.method, c.path, "", nil)
+		p := a.problem(t, http.StatusMethodNotAllowed, "method")
+		if a.header.Get("Allow") != c.allow || len(p.Errors) != 1 || p.Errors[0].Value != c.method {
+			t.Errorf("%s %s: Allow %q, %+v", c.method, c.path, a.header.Get("Allow"), p)
+		}
+	}
+	for _, path := range []string{"/v1", "/v1/proposals/", "/v2/../favicon.ico", "/%00"} {
+		s.do(t, "GET", path, "", nil).problem(t, http.StatusNotFound, "path")
+	}
+	s.do(t, "BREW", "/coffee", "", nil).problem(t, http.StatusNotFound, "path")
+}
+
+func TestProposals(t *testing.T) {
+	s := start(t, nil)
+	png := small().PNG()
+	var first [][4]int
+	for _, contentType := range []string{"", "image/png", "application/x-www-form-urlencoded", "text/plain; bad;;", "application/octet-stream"} {
+		file, boxes := s.do(t, "POST", "/v1/proposals?mode=single&max=20", contentType, bytes.NewReader(png)).proposals(t)
+		if first == nil {
+			first = boxes
+		}
+		if file != "" || !slices.Equal(boxes, first) || len(boxes) > 20 {
+			t.Errorf("%q: file %q, boxes %v", contentType, file, boxes)
+		}
+	}
+	// A body of unknown length, and forms.
+	_, boxes := s.do(t, "POST", "/v1/proposals?mode=single&max=20", "", io.MultiReader(bytes.NewReader(png))).proposals(t)
+	if !slices.Equal(boxes, first) {
+		t.Error("other boxes without a length")
+	}
+	for sent, want := range map[string]string{"": "", "a b.png": "a b.png", "../../etc/\x01\"é.png": "\x01\"é.png"} {
+		contentType, body := form(t, [3]string{"image", sent, string(png)})
+		file, boxes := s.do(t, "POST", "/v1/proposals?mode=single&max=20", contentType, body).proposals(t)
+		if !slices.Equal(boxes, first) || sent != "../../etc/\x01\"é.png" && file != want || strings.Contains(file, "/") {
+			t.Errorf("form: file %q, want %q", file, want)
+		}
+	}
+}
+
+func TestAnswerIsWhatExportWrites(t *testing.T) {
+	s := start(t, nil)
+	var result *pipeline.Result
+	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+		var err error
+		result, err = pipeline.Run(ctx, data, o)
+		return result, err
+	}
+	got := s.post(t, "mode=single", small().PNG())
+	want, err := export.AppendJSON(nil, result.Row(""))
+	if err != nil || string(got.body) != string(want)+"\n" {
+		t.Errorf("%v\n%s\nwant\n%s", err, got.body, want)
+	}
+}
+
+func TestOptionsReachTheSearch(t *testing.T) {
+	s := start(t, func(c *Config) { c.Threads = 3; c.Limits.MaxPixels = 12345 })
+	var got pipeline.Options
+	s.run = func(_ context.Context, _ []byte, o pipeline.Options) (*pipeline.Result, error) {
+		got = o
+		return &pipeline.Result{}, nil
+	}
+	png := small().PNG()
+	if a := s.post(t, "mode=opencv-single&max=5&seed=8&colors=Lab,HSV&max-side=99", png); a.status != http.StatusOK {
+		t.Fatalf("%s", a.body)
+	}
+	if o := got.Search; got.Mode != "opencv-single" || o.Max != 5 || o.Seed != 8 || len(o.Strategies) != 2 ||
+		got.Decode.LongestSide != 99 || o.Threads != 3 || got.Decode.Limits.MaxPixels != 12345 {
+		t.Errorf("%+v", got)
+	}
+	// No boxes are an empty list.
+	if a := s.post(t, "", png); !strings.HasSuffix(string(a.body), `"boxes":[],"scores":[]}`+"\n") {
+		t.Errorf("%s", a.body)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	s := start(t, nil)
+	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {
+		t.Error("searched")
+		return nil, errors.New("searched")
+	}
+	for query, want := range map[string]map[string]string{ // names, and what is wanted of them
+		"mode=best":                  {"mode": "one of single, fast"},
+		"max=-1&k=0&mode=x":          {"max": "a whole number", "k": "a number above 0", "mode": "one of"},
+		"threads=4":                  {"threads": "a parameter that exists: mode, max, "},
+		"colours=HSV":                {"colours": "a parameter that exists"},
+		"max=1&max=2":                {"max": "one value"},
+		"Max=1":                      {"Max": "a parameter that exists"},
+		"=x&nms=NaN":                 {"": "a parameter that exists", "nms": "off, adaptive or a number in (0,1]"},
+		"seed=18446744073709551616&": {"seed": "a whole number from 0 to 18446744073709551615"},
+	} {
+		p := s.post(t, query, small().PNG()).problem(t, http.StatusBadRequest, "option")
+		got := map[string]string{}
+		for _, e := range p.Errors {
+			got[e.Name] = e.Want
+		}
+		if !slices.Equal(slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want))) {
+			t.Errorf("%s: %+v", query, p)
+		}
+		for name, w := range want {
+			if !strings.HasPrefix(got[name], w) {
+				t.Errorf("%s: %s: want %q, is told %q", query, name, w, got[name])
+			}
+		}
+	}
+	for _, query := range []string{"max=%zz", "a;b"} {
+		s.post(t, query, nil).problem(t, http.StatusBadRequest, "request")
+	}
+}
+
+func TestBadPictures(t *testing.T) {
+	s := start(t, func(c *Config) { c.Limits.MaxBytes = 20_000; c.Limits.MaxPixels = 10_000 })
+	png := small().PNG()
+	if len(png) > 20_000 {
+		t.Fatal("the picture is larger than the test wants it")
+	}
+	large := scene.Render(1, 101, 100, 1).JPEG(50)
+	bomb := slices.Clone(png) // a header of 50,000 × 50,000
+	copy(bomb[16:], "\x00\x00\xc3\x50\x00\x00\xc3\x50")
+	for name, c := range map[string]struct {
+		body   []byte
+		status int
+		kind   string
+		field  string
+	}{
+		"empty":   {nil, 400, "request", "image"},
+		"text":    {[]byte("hello"), 415, "format", "image"},
+		"gif":     {[]byte("GIF89a\x01\x00\x01\x00\x00\x00\x00;"), 415, "format", "image"},
+		"cut":     {png[:len(png)/2], 422, "picture", "image"},
+		"header":  {png[:20], 422, "picture", "image"},
+		"pixels":  {large, 413, "size", "pixels"},
+		"bytes":   {make([]byte, 20_001), 413, "size", "bytes"},
+		"a bomb ": {bomb, 0, "", ""},
+	} {
+		for form, a := range map[string]answer{
+			"raw":     s.post(t, "mode=single", c.body),
+			"chunked": s.do(t, "POST", "/v1/proposals", "image/png", io.MultiReader(bytes.NewReader(c.body))),
+			"form": func() answer {
+				contentType, body := form(t, [3]string{"image", "x.png", string(c.body)})
+				return s.do(t, "POST", "/v1/proposals", contentType, body)
+			}(),
+		} {
+			if c.status == 0 { // its checksum is wrong, too
+				if a.status != 413 && a.status != 422 {
+					t.Errorf("%s, %s: %d", name, form, a.status)
+				}
+				continue
+			}
+			p := a.problem(t, c.status, c.kind)
+			if len(p.Errors) != 1 || p.Errors[0].Name != c.field || p.Errors[0].Want == "" {
+				t.Errorf("%s, %s: %+v", name, form, p)
+			}
+		}
+	}
+}
+
+func TestBadForms(t *testing.T) {
+	s := start(t, func(c *Config) { c.Limits.MaxBytes = 20_000 })
+	png := string(small().PNG())
+	one := [3]string{"image", "a.png", png}
+	for _, parts := range [][][3]string{
+		{one, one},
+		{one, {"mode", "", "fast"}},
+		{{"", "", png}},
+		{},
+	} {
+		contentType, body := form(t, parts...)
+		s.do(t, "POST", "/v1/proposals", contentType, body).problem(t, http.StatusBadRequest, "request")
+	}
+	contentType, body := form(t, one)
+	cut := body.Bytes()[:body.Len()-30]
+	s.do(t, "POST", "/v1/proposals", contentType, bytes.NewReader(cut)).problem(t, http.StatusBadRequest, "request")
+	s.do(t, "POST", "/v1/proposals", contentType, strings.NewReader("no form")).problem(t, http.StatusBadRequest, "request")
+	s.do(t, "POST", "/v1/proposals", "multipart/form-data", strings.NewReader("no boundary")).problem(t, http.StatusBadRequest, "request")
+	// More than a form may add, behind the picture.
+	contentType, body = form(t, one)
+	body.Write(make([]byte, 90_000))
+	s.do(t, "POST", "/v1/proposals", contentType, io.MultiReader(body)).problem(t, http.StatusRequestEntityTooLarge, "size")
+}
+
+func TestContentLengthIsBelievedWhenItIsTooLarge(t *testing.T) {
+	s := start(t, nil)
+	conn := dial(t, s)
+	fmt.Fprint(conn, "POST /v1/proposals HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+	a := readAnswer(t, conn)
+	a.problem(t, http.StatusRequestEntityTooLarge, "size")
+}
+
+func dial(t testing.TB, s *service) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func readAnswer(t testing.TB, conn net.Conn) answer {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, body}
+}
+
+func TestBrokenBodies(t *testing.T) {
+	s := start(t, func(c *Config) { c.BodyTimeout = 200 * time.Millisecond })
+	conn := dial(t, s)
+	fmt.Fprint(conn, "POST /v1/proposals HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+	readAnswer(t, conn).problem(t, http.StatusBadRequest, "request")
+
+	conn = dial(t, s)
+	fmt.Fprint(conn, "POST /v1/proposals HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nslow")
+	readAnswer(t, conn).problem(t, http.StatusRequestTimeout, "slow")
+
+	conn = dial(t, s)
+	fmt.Fprint(conn, "POST /v1/proposals HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ngone")
+	conn.Close()
+	s.waitCount(t, `proposer_requests_rejected_total{reason="gone"}`, 1)
+}
+
+// waitCount waits until /metrics tells a value.
+func (s *service) waitCount(t testing.TB, metric string, want int) {
+	t.Helper()
+	line := fmt.Sprintf("%s %d\n", metric, want)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		a := s.do(t, "GET", "/metrics", "", nil)
+		if strings.Contains(string(a.body), line) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no %q in\n%s", line, a.body)
+		}
+	}
+}
+
+// gate is a search that says when it has begun and ends when it is let, or cancelled.
+type gate struct {
+	begun chan context.Context
+	let   chan struct{}
+}
+
+func newGate(s *Server) *gate {
+	g := &gate{make(chan context.Context, 16), make(chan struct{})}
+	s.run = func(ctx context.Context, _ []byte, _ pipeline.Options) (*pipeline.Result, error) {
+		g.begun <- ctx
+		select {
+		case <-g.let:
+			return &pipeline.Result{Width: 1, Height: 1}, nil
+		case <-ctx.Done():
+			return nil, fmt.Errorf("search: %w", ctx.Err())
+		}
+	}
+	return g
+}
+
+// background posts a picture and gives the answer, or the error, later.
+func (s *service) background(ctx context.Context, png []byte) <-chan any {
+	done := make(chan any, 1)
+	go func() {
+		req, err := http.NewRequestWithContext(ctx, "POST", s.url+"/v1/proposals", bytes.NewReader(png))
+		if err != nil {
+			done <- err
+			return
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			done <- err
+			return
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			done <- err
+			return
+		}
+		done <- answer{res.StatusCode, res.Header, body}
+	}()
+	return done
+}
+
+func (s *service) waitInFlight(t testing.TB, want int) {
+	t.Helper()
+	s.waitCount(t, "proposer_http_requests_in_flight", want+1) // and the one that asks
+}
+
+func TestFull(t *testing.T) {
+	s := start(t, nil) // one works, two wait
+	g := newGate(s.Server)
+	png := small().PNG()
+	working := s.background(t.Context(), png)
+	<-g.begun
+	waiting := []<-chan any{s.background(t.Context(), png), s.background(t.Context(), png)}
+	s.waitInFlight(t, 3)
+	for range 3 {
+		s.post(t, "", png).problem(t, http.StatusServiceUnavailable, "full")
+	}
+	// Who waits gets its turn, one at a time.
+	select {
+	case <-g.begun:
+		t.Error("two searches at once")
+	default:
+	}
+	close(g.let)
+	for _, done := range append(waiting, working) {
+		if a, ok := (<-done).(answer); !ok || a.status != http.StatusOK {
+			t.Errorf("%+v", a)
+		}
+	}
+	if a := s.post(t, "", png); a.status != http.StatusOK {
+		t.Errorf("after the crowd: %d %s", a.status, a.body)
+	}
+	s.waitCount(t, `proposer_requests_rejected_total{reason="full"}`, 3)
+}
+
+func TestClientsThatGoAway(t *testing.T) {
+	s := start(t, func(c *Config) { c.Queue = 1 })
+	g := newGate(s.Server)
+	png := small().PNG()
+	atWork, leave := context.WithCancel(t.Context())
+	working := s.background(atWork, png)
+	search := <-g.begun
+	inQueue, leaveQueue := context.WithCancel(t.Context())
+	waiting := s.background(inQueue, png)
+	s.waitInFlight(t, 2)
+	s.post(t, "", png).problem(t, http.StatusServiceUnavailable, "full")
+
+	// From the queue: its place is free at once.
+	leaveQueue()
+	if err, ok := (<-waiting).(error); !ok {
+		t.Errorf("got an answer: %v", err)
+	}
+	s.waitInFlight(t, 1)
+	next := s.background(t.Context(), png)
+	s.waitInFlight(t, 2)
+
+	// From work: the search is told and the next one begins.
+	leave()
+	<-working
+	<-search.Done()
+	<-g.begun
+	close(g.let)
+	if a, ok := (<-next).(answer); !ok || a.status != http.StatusOK {
+		t.Errorf("the next one got %+v", a)
+	}
+	s.waitCount(t, `proposer_requests_rejected_total{reason="gone"}`, 2)
+	s.waitCount(t, `proposer_http_requests_total{code="499",route="/v1/proposals"}`, 2)
+}
+
+func TestDeadline(t *testing.T) {
+	s := start(t, func(c *Config) { c.Timeout = 30 * time.Millisecond })
+	newGate(s.Server)
+	s.post(t, "", small().PNG()).problem(t, http.StatusServiceUnavailable, "deadline")
+}
+
+// A real search, not only a test's, heeds the deadline.
+func TestDeadlineStopsTheSearch(t *testing.T) {
+	s := start(t, func(c *Config) { c.Timeout = 100 * time.Millisecond })
+	picture := scene.Render(1, 800, 600, 5).JPEG(80)
+	begin := time.Now()
+	s.post(t, "mode=quality", picture).problem(t, http.StatusServiceUnavailable, "deadline")
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Errorf("answered after %v", d)
+	}
+}
+
+// A search may last longer than the body was given.
+func TestBodyTimeoutEndsWithTheBody(t *testing.T) {
+	s := start(t, func(c *Config) { c.BodyTimeout = 100 * time.Millisecond })
+	g := newGate(s.Server)
+	done := s.background(t.Context(), small().PNG())
+	<-g.begun
+	time.Sleep(300 * time.Millisecond)
+	close(g.let)
+	if a, ok := (<-done).(answer); !ok || a.status != http.StatusOK {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestPanic(t *testing.T) {
+	var log bytes.Buffer
+	s := start(t, func(c *Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) { panic("the sky fell") }
+	p := s.post(t, "", small().PNG()).problem(t, http.StatusInternalServerError, "internal")
+	if strings.Contains(p.Detail, "sky") {
+		t.Errorf("the client is told %q", p.Detail)
+	}
+	s.waitCount(t, `proposer_requests_rejected_total{reason="internal"}`, 1)
+	if l := log.String(); !strings.Contains(l, "the sky fell") || !strings.Contains(l, "propose.go") || !strings.Contains(l, `"level":"ERROR"`) {
+		t.Errorf("log %s", l)
+	}
+	// Its place and its worker are free again.
+	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {
+		return &pipeline.Result{}, nil
+	}
+	for range 4 {
+		if a := s.post(t, "", small().PNG()); a.status != http.StatusOK {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+}
+
+func TestUnknownFailure(t *testing.T) {
+	s := start(t, nil)
+	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {
+		return nil, errors.New("secret")
+	}
+	p := s.post(t, "", small().PNG()).problem(t, http.StatusInternalServerError, "internal")
+	if strings.Contains(p.Detail, "secret") {
+		t.Errorf("the client is told %q", p.Detail)
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	s := start(t, nil)
+	for sent, kept := range map[string]bool{"abc-1.2_Z": true, "": false, strings.Repeat("a", 65): false, "a b": false, "a\tb": false} {
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", s.url+"/healthz", nil)
+		req.Header.Set(requestIDHeader, sent)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.Header.Get(requestIDHeader); got == "" || (got == sent) != kept {
+			t.Errorf("sent %q, got %q", sent, got)
+		}
+	}
+}
+
+func TestOneLogLineARequest(t *testing.T) {
+	var log bytes.Buffer
+	s := start(t, func(c *Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	s.post(t, "mode=single", small().PNG())
+	s.post(t, "mode=none", small().PNG())
+	s.do(t, "GET", "/healthz", "", nil)
+	s.waitInFlight(t, 0)
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines:\n%s", len(lines), log.String())
+	}
+	var good, bad map[string]any
+	if err := errors.Join(json.Unmarshal([]byte(lines[0]), &good), json.Unmarshal([]byte(lines[1]), &bad)); err != nil {
+		t.Fatal(err)
+	}
+	if good["status"] != 200. || good["width"] != 64. || good["format"] != "png" || good["id"] == "" || good["boxes"].(float64) < 1 {
+		t.Errorf("%v", good)
+	}
+	if bad["status"] != 400. || bad["problem"] != "option" || !strings.Contains(bad["error"].(string), "mode") {
+		t.Errorf("%v", bad)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	s := start(t, func(c *Config) { c.Registry = reg; c.Version = "v9" })
+	s.post(t, "mode=single", small().PNG()).proposals(t)
+	s.post(t, "", []byte("x")).problem(t, http.StatusUnsupportedMediaType, "format")
+	for i := range 50 {
+		s.do(t, "GET", fmt.Sprintf("/nothing/%d", i), "", nil)
+	}
+	s.waitInFlight(t, 0)
+	if problems, err := testutil.GatherAndLint(reg); err != nil || len(problems) > 0 {
+		t.Errorf("%v %v", problems, err)
+	}
+	err := testutil.CollectAndCompare(s.metrics.requests, strings.NewReader(`
+# HELP proposer_http_requests_total Requests by route pattern and status code; 499: the client went away.
+# TYPE proposer_http_requests_total counter
+proposer_http_requests_total{code="200",route="/metrics"} 1
+proposer_http_requests_total{code="200",route="/v1/proposals"} 1
+proposer_http_requests_total{code="415",route="/v1/proposals"} 1
+proposer_http_requests_total{code="404",route="none"} 50
+`))
+	if err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(s.metrics.stage); n != 5 {
+		t.Errorf("%d stages, want 5", n)
+	}
+	body := string(s.do(t, "GET", "/metrics", "", nil).body)
+	for _, want := range []string{
+		`proposer_stage_duration_seconds_count{stage="decode"} 1`,
+		`proposer_stage_duration_seconds_bucket{stage="rank",le="0.001"}`,
+		`proposer_stage_duration_seconds_bucket{stage="segment",le="60"}`,
+		`proposer_http_request_duration_seconds_count{code="200",route="/v1/proposals"} 1`,
+		`proposer_requests_rejected_total{reason="path"} 50`,
+		`version="v9"`, "go_goroutines ", "process_resident_memory_bytes ",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in\n%s", want, body)
+		}
+	}
+	if _, err := New(Config{}); err == nil {
+		t.Error("an empty configuration is taken")
+	}
+	cfg := testConfig(t)
+	cfg.Registry = reg
+	if _, err := New(cfg); err == nil {
+		t.Error("a registry is taken twice")
+	}
+}
+
+func TestConfigNamesAllThatIsWrong(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+	err := Config{Queue: -1, Threads: -1, Grace: -1}.Validate()
+	for _, name := range []string{"Workers", "Queue", "Threads", "Timeout", "BodyTimeout", "WriteTimeout", "Grace", "Logger", "Registry"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not named in %v", name, err)
+		}
+	}
+}
+
+// listen runs Serve as the command does.
+func listen(t *testing.T, change func(*Config)) (s *service, stop func(), ended <-chan error) {
+	t.Helper()
+	cfg := testConfig(t)
+	if change != nil {
+		change(&cfg)
+	}
+	server, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	end := make(chan error, 1)
+	go func() { end <- server.Serve(ctx, ln) }()
+	return &service{server, "http://" + ln.Addr().String()}, cancel, end
+}
+
+func TestDrain(t *testing.T) {
+	s, stop, ended := listen(t, nil)
+	g := newGate(s.Server)
+	png := small().PNG()
+	working := s.background(t.Context(), png)
+	<-g.begun
+	waiting := s.background(t.Context(), png)
+	s.waitInFlight(t, 2)
+	stop()
+	for !s.draining.Load() {
+		runtime.Gosched()
+	}
+	// It lives and listens, but takes no more.
+	if a := s.do(t, "GET", "/healthz", "", nil); a.status != http.StatusOK {
+		t.Errorf("healthz: %d", a.status)
+	}
+	s.do(t, "GET", "/readyz", "", nil).problem(t, http.StatusServiceUnavailable, "draining")
+	s.post(t, "", png).problem(t, http.StatusServiceUnavailable, "draining")
+	select {
+	case err := <-ended:
+		t.Fatalf("it ended before its answers: %v", err)
+	default:
+	}
+	close(g.let)
+	for _, done := range []<-chan any{working, waiting} {
+		if a, ok := (<-done).(answer); !ok || a.status != http.StatusOK {
+			t.Errorf("an admitted request got %+v", a)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://")); err == nil {
+		t.Error("it still listens")
+	}
+}
+
+func TestDrainEndsWithTheGrace(t *testing.T) {
+	s, stop, ended := listen(t, func(c *Config) { c.Grace = 50 * time.Millisecond })
+	g := newGate(s.Server)
+	working := s.background(t.Context(), small().PNG())
+	search := <-g.begun
+	stop()
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "50ms") {
+		t.Errorf("ended with %v", err)
+	}
+	<-search.Done()
+	if _, ok := (<-working).(error); !ok {
+		t.Error("the request that was cut off got an answer")
+	}
+}
+
+func TestServeFailsWithItsListener(t *testing.T) {
+	s, err := New(testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	if err := s.Serve(t.Context(), ln); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Many clients, good, bad and impatient: every answer is one of the documented ones.
+func TestCrowd(t *testing.T) {
+	s := start(t, func(c *Config) { c.Workers, c.Queue = 2, 2 })
+	png := small().PNG()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	statuses := map[int]int{}
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 6 {
+				ctx, cancel := t.Context(), func() {}
+				body := png
+				switch (i + j) % 4 {
+				case 1:
+					body = png[:100]
+				case 2:
+					ctx, cancel = context.WithTimeout(ctx, 3*time.Millisecond)
+				}
+				if a, ok := (<-s.background(ctx, body)).(answer); ok {
+					mu.Lock()
+					statuses[a.status]++
+					mu.Unlock()
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if statuses[200] == 0 {
+		t.Errorf("nobody was served: %v", statuses)
+	}
+	for status := range statuses {
+		if !slices.Contains([]int{200, 422, 503}, status) {
+			t.Errorf("%d answers of status %d", statuses[status], status)
+		}
+	}
+	s.waitInFlight(t, 0)
+	if !s.places.TryAcquire(4) || !s.work.TryAcquire(2) {
+		t.Error("places or workers are lost")
+	}
+}
+
+// Whatever is asked, the answer is documented, and says that it is JSON.
+func FuzzRequest(f *testing.F) {
+	png := small().PNG()
+	contentType, body := form(f, [3]string{"image", "a.png", string(png)})
+	f.Add("mode=single", "image/png", png)
+	f.Add("max=1", contentType, body.Bytes())
+	f.Add("max=%", "multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=image\r\n\r\n\r\n--x--"))
+	cfg := testConfig(f)
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Limits.MaxBytes = 1 << 16
+	cfg.Limits.MaxPixels = 1 << 12
+	s, err := New(cfg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
+		r := httptest.NewRequest("POST", "/v1/proposals", bytes.NewReader(body))
+		r.URL.RawQuery = query
+		r.Header.Set("Content-Type", contentType)
+		if q, err := url.ParseQuery(query); err == nil && len(q["k"]) > 0 {
+			return // hundreds of strategies are slow and teach nothing
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if !slices.Contains([]int{200, 400, 413, 415, 422}, w.Code) || !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("%d %q", w.Code, w.Body)
+		}
+	})
+}
