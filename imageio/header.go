@@ -257,12 +257,14 @@ func (h *Header) png(b []byte) error {
 	return h.broken("ends early")
 }
 
+// webp checks what OpenCV's own sniffing does: what that refuses is offered to its
+// other decoders.
 func (h *Header) webp(b []byte) error {
-	if riff := int64(binary.LittleEndian.Uint32(b[4:])) + 8; riff > int64(len(b)) {
-		return h.broken("ends early: %d bytes of %d", len(b), riff)
-	} else if riff >= 12 {
-		b = b[:riff]
+	riff := int64(binary.LittleEndian.Uint32(b[4:])) + 8
+	if riff > int64(len(b)) || riff < 12 {
+		return h.broken("%d bytes of %d", len(b), riff)
 	}
+	b = b[:riff]
 	extended, found := false, false
 	for b = b[12:]; len(b) >= 8; {
 		size := int64(binary.LittleEndian.Uint32(b[4:]))
@@ -272,7 +274,7 @@ func (h *Header) webp(b []byte) error {
 		body := b[8 : 8+size]
 		var width, height int64
 		switch id := string(b[:4]); {
-		case id == "VP8X" && !extended && !found && size >= 10:
+		case id == "VP8X" && !extended && !found && size == 10:
 			extended = true
 			if body[0]&2 != 0 {
 				return h.unsupported("an animation")
@@ -281,14 +283,15 @@ func (h *Header) webp(b []byte) error {
 			width = 1 + int64(binary.LittleEndian.Uint32(body[4:])&0xffffff)
 			height = 1 + int64(binary.LittleEndian.Uint32(body[6:])>>8)
 		case id == "VP8 " && !found:
-			if size < 10 || body[0]&1 != 0 || string(body[3:6]) != "\x9d\x01\x2a" {
+			// A shown key frame of profile 0 to 3.
+			if size < 10 || body[0]&0x19 != 0x10 || string(body[3:6]) != "\x9d\x01\x2a" {
 				return h.broken("no key frame")
 			}
 			found = true
 			width = int64(binary.LittleEndian.Uint16(body[6:]) & 0x3fff)
 			height = int64(binary.LittleEndian.Uint16(body[8:]) & 0x3fff)
 		case id == "VP8L" && !found:
-			if size < 5 || body[0] != 0x2f {
+			if size < 5 || body[0] != 0x2f || body[4]>>5 != 0 {
 				return h.broken("no lossless frame")
 			}
 			found = true

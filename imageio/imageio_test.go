@@ -120,26 +120,30 @@ func samples(t testing.TB) []sample {
 		for x := range 16 {
 			row[x*depth/8] |= byte(x&top) << (8 - depth - x*depth%8)
 		}
-		s = append(s, sample{name: fmt.Sprintf("png gray %d key", depth), gray: true, w: 16, h: 2,
+		s = append(s, sample{
+			name: fmt.Sprintf("png gray %d key", depth), gray: true, w: 16, h: 2,
 			data: pngFile(16, 2, depth, 0, [][]byte{row, row}, pngChunk("tRNS", []byte{0, 1})),
 			want: func(x, _ int) [3]uint8 {
 				if x&top == 1 {
 					return [3]uint8{255}
 				}
 				return [3]uint8{uint8((x & top) * 255 / top)}
-			}})
+			},
+		})
 		var palette, trns []byte
 		for i := range top + 1 {
 			palette = append(palette, byte(10*i), byte(200-10*i), 7)
 			trns = append(trns, byte(255-i))
 		}
-		s = append(s, sample{name: fmt.Sprintf("png palette %d", depth), w: 16, h: 2,
+		s = append(s, sample{
+			name: fmt.Sprintf("png palette %d", depth), w: 16, h: 2,
 			data: pngFile(16, 2, depth, 3, [][]byte{row, row}, pngChunk("PLTE", palette), pngChunk("tRNS", trns)),
 			want: func(x, _ int) [3]uint8 {
 				i := x & top
 				a := uint8(255 - i)
 				return [3]uint8{over(uint8(10*i), a), over(uint8(200-10*i), a), over(7, a)}
-			}})
+			},
+		})
 	}
 
 	// JPEG: flat blocks, whose level is known.
@@ -668,6 +672,8 @@ func TestBroken(t *testing.T) {
 	sof := bytes.Index(j, []byte{0xff, 0xc0})
 	frame := j[sof : sof+19]
 	order := tiffFile(binary.LittleEndian, 8, 8, []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}, {262, 3, []uint32{1}}}, make([]byte, 64))
+	hidden := bytes.Clone(s["webp lossy"])
+	hidden[20] &^= 0x10
 	files := map[string][]byte{
 		"jpeg of two frames":     append(append(append([]byte(nil), j[:sof]...), frame...), j[sof:]...),
 		"jpeg without pixels":    append(append([]byte(nil), j[:sos]...), 0xff, 0xd9),
@@ -680,6 +686,7 @@ func TestBroken(t *testing.T) {
 		"png without pixels":     pngFile(5, 5, 8, 0, nil),
 		"bmp of 0 pixels":        bmpFile(40, 0, 5, 24, 0, nil, nil, nil),
 		"bmp of negative width":  bmpFile(40, -5, 5, 24, 0, nil, nil, make([]byte, 100)),
+		"webp of a hidden frame": hidden,
 		"webp canvas and frame":  webpFile(s["webp lossless"], testW, testH+1, 0, nil),
 		"webp of no frame":       webpFile(make([]byte, 12), testW, testH, 0, nil),
 		"tiff out of order":      order,
@@ -710,6 +717,29 @@ func TestCancelled(t *testing.T) {
 	cancel()
 	if _, err := Decode(ctx, pngFile(testW, testH, 8, 2, rgbRows()), Options{}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// late is cancelled when it has been asked n times.
+type late struct {
+	context.Context
+	n int
+}
+
+func (c *late) Err() error {
+	if c.n--; c.n < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestCancelledBetweenSteps(t *testing.T) {
+	data := pngFile(testW, testH, 8, 2, rgbRows())
+	for n := range 4 {
+		p, err := Decode(&late{t.Context(), n}, data, Options{LongestSide: 10})
+		if n < 3 && !errors.Is(err, context.Canceled) || n == 3 && err != nil || (p == nil) != (err != nil) {
+			t.Errorf("asked %d times: %v", n, err)
+		}
 	}
 }
 
