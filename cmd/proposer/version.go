@@ -9,8 +9,8 @@ import (
 	"github.com/proposer/proposer/imageio"
 )
 
-// version is set by the linker: -ldflags "-X main.version=v1.2.3".
-var version string
+// linked is set by the linker: -ldflags "-X main.linked=v1.2.3".
+var linked string
 
 type build struct {
 	Version  string `json:"version"`
@@ -36,8 +36,8 @@ func thisBuild() build {
 			}
 		}
 	}
-	if version != "" {
-		b.Version = version
+	if linked != "" {
+		b.Version = linked
 	}
 	return b
 }
