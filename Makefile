@@ -39,7 +39,7 @@ test: deps ## all tests, with and without OpenCV
 race: deps ## all tests under the race detector
 	$(GO) test -tags $(TAGS) -race -short ./...
 
-fuzz: deps ## each fuzz target for FUZZTIME (10s)
+fuzz: deps ## each fuzz target for FUZZTIME (10s, or a count: 1000x)
 	@grep -rHo '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sort | sed 's/[^/]*:func / /' | \
 	while read -r dir target; do \
 		echo "$$dir $$target"; \
