@@ -78,7 +78,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports every setting that cannot be served with.
+// Validate reports every setting that cannot be served with, by the names of the flags.
 func (c Config) Validate() error {
 	var errs []error
 	check := func(ok bool, name string, value any, want string) {
@@ -86,18 +86,18 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s %v: want %s", name, value, want))
 		}
 	}
-	check(c.Limits.MaxBytes >= 0, "Limits.MaxBytes", c.Limits.MaxBytes, "0 for the default, or more")
-	check(c.Limits.MaxPixels >= 0, "Limits.MaxPixels", c.Limits.MaxPixels, "0 for the default, or more")
-	check(c.Limits.MaxSide >= 0, "Limits.MaxSide", c.Limits.MaxSide, "0 for the default, or more")
-	check(c.Workers > 0, "Workers", c.Workers, "1 or more")
-	check(c.Queue >= 0, "Queue", c.Queue, "0 or more")
-	check(c.Threads >= 0, "Threads", c.Threads, "0 or more")
-	check(c.Timeout > 0, "Timeout", c.Timeout, "more than 0")
-	check(c.BodyTimeout > 0, "BodyTimeout", c.BodyTimeout, "more than 0")
-	check(c.WriteTimeout > 0, "WriteTimeout", c.WriteTimeout, "more than 0")
-	check(c.Grace >= 0, "Grace", c.Grace, "0 or more")
-	check(c.Logger != nil, "Logger", c.Logger, "one")
-	check(c.Registry != nil, "Registry", c.Registry, "one")
+	check(c.Limits.MaxBytes >= 0, "max-bytes", c.Limits.MaxBytes, "0 for the default, or more")
+	check(c.Limits.MaxPixels >= 0, "max-pixels", c.Limits.MaxPixels, "0 for the default, or more")
+	check(c.Limits.MaxSide >= 0, "max-side", c.Limits.MaxSide, "0 for the default, or more")
+	check(c.Workers > 0, "workers", c.Workers, "1 or more")
+	check(c.Queue >= 0, "queue", c.Queue, "0 or more")
+	check(c.Threads >= 0, "threads", c.Threads, "0 or more")
+	check(c.Timeout > 0, "timeout", c.Timeout, "more than 0")
+	check(c.BodyTimeout > 0, "body-timeout", c.BodyTimeout, "more than 0")
+	check(c.WriteTimeout > 0, "write-timeout", c.WriteTimeout, "more than 0")
+	check(c.Grace >= 0, "grace", c.Grace, "0 or more")
+	check(c.Logger != nil, "logger", c.Logger, "one")
+	check(c.Registry != nil, "registry", c.Registry, "one")
 	if len(errs) > 0 {
 		return fmt.Errorf("api: %w", errors.Join(errs...))
 	}

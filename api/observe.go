@@ -94,7 +94,7 @@ func (s *Server) finish(w middleware.WrapResponseWriter, r *http.Request, rec *r
 		slog.String("method", r.Method),
 		slog.String("path", r.URL.Path),
 		slog.String("remote", r.RemoteAddr),
-		slog.Duration("duration", d),
+		slog.Float64("seconds", d.Seconds()),
 		slog.Int("bytes", w.BytesWritten()),
 	}
 	if p := rec.problem; p != nil {

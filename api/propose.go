@@ -72,7 +72,7 @@ func (s *Server) propose(w http.ResponseWriter, r *http.Request) {
 	}
 	s.metrics.stages(result)
 	rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)),
-		slog.Duration("decode", result.Decode), slog.Duration("search", result.Search))
+		slog.Float64("decode_seconds", result.Decode.Seconds()), slog.Float64("search_seconds", result.Search.Seconds()))
 
 	body, err := export.AppendJSON(nil, result.Row(file))
 	if err != nil {
@@ -181,7 +181,7 @@ func readForm(r *http.Request, hint, limit int64) (file string, data []byte, p *
 	found := false
 	for {
 		part, err := form.NextPart()
-		if err == io.EOF { //nolint:errorlint // a wrapped one is a form that ends early
+		if err == io.EOF { // a wrapped one is a form that ends early
 			break
 		}
 		if err != nil {
@@ -211,7 +211,7 @@ type bodyReader struct {
 
 func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's contract
+	if err != nil && err != io.EOF {
 		b.err = err
 	}
 	return n, err

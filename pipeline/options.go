@@ -12,6 +12,7 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/raster"
+	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/selective"
 	"github.com/proposer/proposer/similarity"
 )
@@ -22,7 +23,6 @@ const DefaultMode = "fast"
 // The bounds of options that the search itself does not bound.
 const (
 	maxInt     = math.MaxInt32
-	maxK       = 1e6
 	maxThreads = 1024
 )
 
@@ -143,8 +143,8 @@ func ParseOptions(values map[string]string) (Options, error) {
 	ks := distinct(search.Strategies, func(s selective.Strategy) float64 { return s.K })
 	sets := distinct(search.Strategies, func(s selective.Strategy) similarity.Weights { return s.Weights })
 	list(&r, "colors", "one of "+strings.ReplaceAll(join(raster.Spaces()), ",", ", "), raster.ParseSpace, &spaces)
-	list(&r, "k", "a number above 0, at most 1e6", func(s string) (float64, error) {
-		return number(s, func(v float64) bool { return v > 0 && v <= maxK })
+	list(&r, "k", fmt.Sprintf("a number above 0, at most %.0f", segment.MaxK), func(s string) (float64, error) {
+		return number(s, func(v float64) bool { return v > 0 && v <= segment.MaxK })
 	}, &ks)
 	list(&r, "measures", "letters of CTSF, each with a weight in (0,1] or none, as in TSF or C0.5TS",
 		similarity.ParseWeights, &sets)

@@ -294,8 +294,14 @@ func TestOverlay(t *testing.T) {
 
 func TestReadAll(t *testing.T) {
 	for _, c := range []struct{ length, size, limit int64 }{
-		{0, 0, 10}, {10, 10, 10}, {10, 0, 10}, {10, 99, 100}, {5000, 3, 5000},
-		{11, 0, 10}, {11, 11, 10}, {1 << 20, 5, 10},
+		{0, 0, 10},
+		{10, 10, 10},
+		{10, 0, 10},
+		{10, 99, 100},
+		{5000, 3, 5000},
+		{11, 0, 10},
+		{11, 11, 10},
+		{1 << 20, 5, 10},
 	} {
 		in := strings.Repeat("x", int(c.length))
 		r := &counter{r: iotest.HalfReader(strings.NewReader(in))}
