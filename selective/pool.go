@@ -124,10 +124,10 @@ func (o Order) values(pool []Proposal, trees []*hierarchy.Tree, seed uint64) []f
 	if o == OrderPaper {
 		random = make([][]float64, len(trees))
 		for i, t := range trees {
-			rng := rand.NewPCG(seed, uint64(i))
+			next := newRandom(seed, i)
 			random[i] = make([]float64, len(t.Nodes)+1)
 			for position := range random[i] {
-				random[i][position] = float64(rng.Uint64()>>11+1) / (1 << 53)
+				random[i][position] = next()
 			}
 		}
 	}
@@ -143,4 +143,10 @@ func (o Order) values(pool []Proposal, trees []*hierarchy.Tree, seed uint64) []f
 		}
 	}
 	return values
+}
+
+// newRandom gives the random numbers of a strategy: of 53 bits, in (0,1].
+func newRandom(seed uint64, strategy int) func() float64 {
+	rng := rand.NewPCG(seed, uint64(strategy))
+	return func() float64 { return float64(rng.Uint64()>>11+1) / (1 << 53) }
 }

@@ -1,0 +1,500 @@
+package selective
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/natural"
+	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/raster"
+	"github.com/proposer/proposer/segment"
+	"github.com/proposer/proposer/similarity"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func mustPreset(t testing.TB, name string) Options {
+	t.Helper()
+	o, err := Preset(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func search(t testing.TB, img *raster.Image, opts Options) []Proposal {
+	t.Helper()
+	r, err := Search(t.Context(), img, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, img, r.Proposals)
+	return r.Proposals
+}
+
+// check holds what is true of every result.
+func check(t testing.TB, img *raster.Image, proposals []Proposal) {
+	t.Helper()
+	whole := box.Box{X1: int32(img.Width), Y1: int32(img.Height)}
+	seen := map[box.Box]bool{}
+	last := float32(math.Inf(1))
+	for i, p := range proposals {
+		if p.Box.Empty() || p.Box.Union(whole) != whole {
+			t.Fatalf("proposal %d: %v is not inside %v", i, p.Box, whole)
+		}
+		if seen[p.Box] {
+			t.Fatalf("proposal %d: %v comes twice", i, p.Box)
+		}
+		seen[p.Box] = true
+		if !(p.Score > 0 && p.Score <= 1 && p.Score < last) {
+			t.Fatalf("proposal %d: score %v after %v", i, p.Score, last)
+		}
+		last = p.Score
+		if len(p.Origins) == 0 {
+			t.Fatalf("proposal %d: no origin", i)
+		}
+		for _, o := range p.Origins {
+			if o.Size < 1 || int64(o.Size) > p.Box.Area() || o.Position < 1 || !(o.Birth >= 0 && o.Death >= 0) {
+				t.Fatalf("proposal %d: impossible origin %+v", i, o)
+			}
+		}
+	}
+}
+
+func TestPresets(t *testing.T) {
+	for name, want := range map[string]int{
+		"single": 1, "fast": 8, "quality": 80,
+		"opencv-single": 1, "opencv-fast": 12, "opencv-quality": 100,
+	} {
+		o := mustPreset(t, name)
+		if len(o.Strategies) != want {
+			t.Errorf("%s: %d strategies, want %d", name, len(o.Strategies), want)
+		}
+		if err := o.Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !slices.Contains(PresetNames(), name) {
+			t.Errorf("%s is not among %v", name, PresetNames())
+		}
+	}
+	if _, err := Preset("best-ever"); err == nil || !strings.Contains(err.Error(), "quality") {
+		t.Errorf("unknown preset: %v, want an error that names the known ones", err)
+	}
+}
+
+// TestShapes runs the pictures that others fall over.
+func TestShapes(t *testing.T) {
+	for _, size := range [][2]int{{1, 1}, {1, 300}, {300, 1}, {2, 2}, {3, 2}, {64, 64}, {20000, 10}, {10, 20000}} {
+		for _, space := range []raster.Space{raster.RGB, raster.Gray} {
+			for _, uniform := range []bool{true, false} {
+				img := raster.New(space, size[0], size[1])
+				if !uniform {
+					for i := range img.Pix {
+						img.Pix[i] = uint8(i * i / 7)
+					}
+				}
+				for _, mode := range []string{"fast", "opencv-single"} {
+					got := search(t, img, mustPreset(t, mode))
+					whole := box.Box{X1: int32(size[0]), Y1: int32(size[1])}
+					if !slices.ContainsFunc(got, func(p Proposal) bool { return p.Box == whole }) {
+						t.Errorf("%v %v uniform=%v %s: the whole picture is not among %d proposals", size, space, uniform, mode, len(got))
+					}
+					if uniform && len(got) != 1 {
+						t.Errorf("%v %v uniform %s: %d proposals, want 1", size, space, mode, len(got))
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestEverySpace(t *testing.T) {
+	img := scene.Render(4, 120, 90, 4).Image
+	for _, space := range raster.Spaces() {
+		o := mustPreset(t, "single")
+		o.Strategies[0].Space = space
+		if got := search(t, img, o); len(got) < 3 {
+			t.Errorf("%v: %d proposals", space, len(got))
+		}
+	}
+}
+
+// TestDeterministic: the same result at any number of threads and processors, to the bit.
+func TestDeterministic(t *testing.T) {
+	img := scene.Render(7, 160, 120, 6).Image
+	for _, mode := range []string{"single", "fast", "quality"} {
+		opts := mustPreset(t, mode)
+		opts.Threads = 1
+		want := search(t, img, opts)
+		for _, procs := range []int{1, 2, 8} {
+			before := runtime.GOMAXPROCS(procs)
+			for _, threads := range []int{0, 1, 2, 3, 16} {
+				opts.Threads = threads
+				if got := search(t, img, opts); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: other proposals with %d threads on %d processors", mode, threads, procs)
+				}
+			}
+			runtime.GOMAXPROCS(before)
+		}
+	}
+}
+
+// TestPoolEqualsLiteral builds pool and orders from the trees in the plainest way.
+func TestPoolEqualsLiteral(t *testing.T) {
+	img := scene.Render(3, 140, 100, 5).Image
+	for _, order := range []Order{OrderPaper, OrderHierarchy} {
+		opts := mustPreset(t, "fast")
+		opts.Order = order
+		trees, err := grow(t.Context(), img, opts, &clock{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		type literal struct {
+			best    float64
+			origins []Origin
+		}
+		want := map[box.Box]*literal{}
+		nodes := 0
+		for s, tree := range trees {
+			rng := newRandom(opts.Seed, s)
+			rng() // position 0 is nobody's
+			for position := 1; position <= len(tree.Nodes); position++ {
+				node := tree.Nodes[len(tree.Nodes)-position]
+				value := float64(position)
+				if order == OrderPaper {
+					value *= rng()
+				}
+				w := want[node.Box]
+				if w == nil {
+					w = &literal{best: math.Inf(1)}
+					want[node.Box] = w
+				}
+				death := float32(0)
+				if node.Parent >= 0 {
+					death = tree.Nodes[node.Parent].Similarity
+				}
+				w.best = min(w.best, value)
+				w.origins = append(w.origins, Origin{int32(s), int32(position), node.Size, node.Similarity, death})
+				nodes++
+			}
+		}
+		got := search(t, img, opts)
+		if len(got) != len(want) {
+			t.Fatalf("%v: %d proposals, want the %d different boxes of %d nodes", order, len(got), len(want), nodes)
+		}
+		last := 0.0
+		for i, p := range got {
+			w := want[p.Box]
+			if w == nil || !slices.Equal(p.Origins, w.origins) {
+				t.Fatalf("%v: proposal %d %v has origins %v, want %v", order, i, p.Box, p.Origins, w)
+			}
+			if w.best < last {
+				t.Fatalf("%v: proposal %d %v of value %v comes after %v", order, i, p.Box, w.best, last)
+			}
+			last = w.best
+			if math.Abs(float64(p.Score)-1/(1+w.best)) > 1e-4 {
+				t.Fatalf("%v: proposal %d: score %v of value %v", order, i, p.Score, w.best)
+			}
+		}
+	}
+}
+
+func TestSelection(t *testing.T) {
+	img := scene.Render(11, 160, 120, 6).Image
+	full := search(t, img, mustPreset(t, "fast"))
+	rapid.Check(t, func(rt *rapid.T) {
+		opts := mustPreset(t, "fast")
+		opts.MinSide = rapid.IntRange(0, 80).Draw(rt, "minSide")
+		opts.Max = rapid.IntRange(0, len(full)+10).Draw(rt, "max")
+		opts.NMS = rapid.SampledFrom([]box.NMS{{}, {Threshold: 0.5}, {Threshold: 0.8}, box.Adaptive()}).Draw(rt, "nms")
+		got := search(t, img, opts)
+
+		// What comes out is the full list, filtered, in the same order.
+		var large []Proposal
+		for _, p := range full {
+			if int(p.Box.Width()) >= opts.MinSide && int(p.Box.Height()) >= opts.MinSide {
+				large = append(large, p)
+			}
+		}
+		boxes := make([]box.Box, len(large))
+		for i, p := range large {
+			boxes[i] = p.Box
+		}
+		kept, err := opts.NMS.Keep(t.Context(), boxes, opts.Max)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if len(got) != len(kept) || opts.Max > 0 && len(got) > opts.Max {
+			rt.Fatalf("%d proposals, want %d", len(got), len(kept))
+		}
+		for i, k := range kept {
+			if got[i].Box != large[k].Box || !slices.Equal(got[i].Origins, large[k].Origins) {
+				rt.Fatalf("proposal %d: %v, want %v", i, got[i].Box, large[k].Box)
+			}
+		}
+	})
+}
+
+func TestSeed(t *testing.T) {
+	img := scene.Render(5, 120, 90, 5).Image
+	opts := mustPreset(t, "single")
+	one := search(t, img, opts)
+	opts.Seed = 2
+	two := search(t, img, opts)
+	if reflect.DeepEqual(one, two) {
+		t.Error("seeds 1 and 2 give the same order")
+	}
+	sorted := func(ps []Proposal) []string {
+		var s []string
+		for _, p := range ps {
+			s = append(s, p.Box.String())
+		}
+		slices.Sort(s)
+		return s
+	}
+	if !slices.Equal(sorted(one), sorted(two)) {
+		t.Error("seeds 1 and 2 give different boxes")
+	}
+}
+
+func TestValidate(t *testing.T) {
+	img := raster.New(raster.RGB, 8, 8)
+	for name, spoil := range map[string]func(*Options){
+		"0 strategies":   func(o *Options) { o.Strategies = nil },
+		"257 strategies": func(o *Options) { o.Strategies = make([]Strategy, MaxStrategies+1) },
+		"colour space":   func(o *Options) { o.Strategies[0].Space = 99 },
+		"k = 0":          func(o *Options) { o.Strategies[0].K = 0 },
+		"k = NaN":        func(o *Options) { o.Strategies[0].K = math.NaN() },
+		"k = +Inf":       func(o *Options) { o.Strategies[0].K = math.Inf(1) },
+		"min size":       func(o *Options) { o.Strategies[0].MinSize = -1 },
+		"weights are 0":  func(o *Options) { o.Strategies[0].Weights = similarity.Weights{} },
+		"weight C":       func(o *Options) { o.Strategies[0].Weights.Colour = 2 },
+		"again":          func(o *Options) { o.Strategies[1] = o.Strategies[0] },
+		"sigma":          func(o *Options) { o.Sigma = math.NaN() },
+		"sigma 17":       func(o *Options) { o.Sigma = 17 },
+		"connectivity":   func(o *Options) { o.Connectivity = 6 },
+		"Order(9)":       func(o *Options) { o.Order = 9 },
+		"NMS":            func(o *Options) { o.NMS.Threshold = -1 },
+		"minimum side":   func(o *Options) { o.MinSide = -1 },
+		"maximum":        func(o *Options) { o.Max = -1 },
+		"threads":        func(o *Options) { o.Threads = -1 },
+	} {
+		opts := mustPreset(t, "fast")
+		spoil(&opts)
+		if _, err := Search(t.Context(), img, opts); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	opts := mustPreset(t, "fast")
+	opts.Sigma, opts.Max = -1, -1
+	if err := opts.Validate(); err == nil || !strings.Contains(err.Error(), "sigma") || !strings.Contains(err.Error(), "maximum") {
+		t.Errorf("two bad settings: %v, want both named", err)
+	}
+	for name, img := range map[string]*raster.Image{
+		"space":   raster.New(raster.Lab, 4, 4),
+		"empty":   {Space: raster.RGB},
+		"samples": {Width: 4, Height: 4, Space: raster.RGB, Pix: make([]uint8, 16)},
+		"huge":    {Width: 1 << 20, Height: 1 << 20, Space: raster.Gray},
+	} {
+		if _, err := Search(t.Context(), img, mustPreset(t, "fast")); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestParseOrder(t *testing.T) {
+	for _, o := range []Order{OrderPaper, OrderHierarchy} {
+		if got, err := ParseOrder(o.String()); err != nil || got != o {
+			t.Errorf("ParseOrder(%q) = %v, %v", o, got, err)
+		}
+	}
+	if _, err := ParseOrder("best"); err == nil || !strings.Contains(err.Error(), "hierarchy") {
+		t.Errorf("unknown order: %v", err)
+	}
+}
+
+// TestCancel stops a search of twelve megapixels at many moments of its life. The
+// bound has room for a busy machine: the stop itself takes a few milliseconds.
+func TestCancel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	before := runtime.NumGoroutine()
+	img := scene.Render(1, 4000, 3000, 60).Image
+	opts := mustPreset(t, "fast")
+	worst := time.Duration(0)
+	for _, after := range []time.Duration{0, 20, 80, 200, 400, 700, 1000, 1500, 2200, 3000} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var cancelled time.Time
+		timer := time.AfterFunc(after*time.Millisecond, func() {
+			cancelled = time.Now()
+			cancel()
+		})
+		_, err := Search(ctx, img, opts)
+		late := time.Since(cancelled)
+		if timer.Stop() {
+			break // it was done before
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("cancelled after %v ms: %v", int64(after), err)
+		}
+		t.Logf("cancelled after %4d ms: stopped %v later", int64(after), late.Round(100*time.Microsecond))
+		worst = max(worst, late)
+	}
+	if worst > 500*time.Millisecond {
+		t.Errorf("a cancelled search went on for %v", worst)
+	}
+	for range 100 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+}
+
+func TestDeadline(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+	defer cancel()
+	<-ctx.Done()
+	if _, err := Search(ctx, raster.New(raster.RGB, 300, 300), mustPreset(t, "fast")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want context.DeadlineExceeded", err)
+	}
+}
+
+// TestGolden pins the results: a change of any stage, and any difference between
+// architectures, shows here.
+func TestGolden(t *testing.T) {
+	img := scene.Render(2, 200, 150, 7).Image
+	for _, mode := range PresetNames() {
+		var b strings.Builder
+		proposals := search(t, img, mustPreset(t, mode))
+		fmt.Fprintf(&b, "%d proposals\n", len(proposals))
+		for _, p := range proposals[:min(60, len(proposals))] {
+			fmt.Fprintf(&b, "%v %v %d\n", p.Box, p.Score, len(p.Origins))
+		}
+		file := filepath.Join("testdata", mode+".golden")
+		if *update {
+			if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.String() != string(want) {
+			t.Errorf("%s: the result differs from %s; if that is meant, run the test with -update", mode, file)
+		}
+	}
+}
+
+// TestFindsObjects: on rendered scenes nearly every object has a box that fits well.
+func TestFindsObjects(t *testing.T) {
+	found, objects := 0, 0
+	for seed := range uint64(6) {
+		s := scene.Render(seed, 320, 240, 6)
+		proposals := search(t, s.Image, mustPreset(t, "fast"))
+		for _, object := range s.Boxes {
+			best := 0.0
+			for _, p := range proposals {
+				best = max(best, p.Box.IoU(object))
+			}
+			objects++
+			if best >= 0.5 {
+				found++
+			}
+		}
+	}
+	t.Logf("%d of %d objects", found, objects)
+	if found*10 < objects*8 {
+		t.Errorf("%d of %d objects found at IoU 0.5, want at least eight of ten", found, objects)
+	}
+}
+
+func TestNaturalPictures(t *testing.T) {
+	for _, file := range natural.Files(t)[:5] {
+		img := natural.Read(t, file)
+		if got := search(t, img, mustPreset(t, "fast")); len(got) < 500 {
+			t.Errorf("%s: %d proposals", filepath.Base(file), len(got))
+		}
+	}
+}
+
+func ExampleSearch() {
+	opts, err := Preset("fast")
+	if err != nil {
+		panic(err)
+	}
+	opts.Sigma = 0 // the picture is drawn, and has no noise
+	opts.Max = 3
+
+	// A dark picture with a bright square: the ground fills the picture, too.
+	img := raster.New(raster.RGB, 100, 80)
+	for p := range 3 {
+		for y := 20; y < 50; y++ {
+			for x := 30; x < 60; x++ {
+				img.Plane(p)[y*100+x] = 220
+			}
+		}
+	}
+	result, err := Search(context.Background(), img, opts)
+	if err != nil {
+		panic(err)
+	}
+	for _, p := range result.Proposals {
+		fmt.Println(p.Box, "from", len(p.Origins), "nodes")
+	}
+	// Output:
+	// [0 0 100 80] from 16 nodes
+	// [30 20 60 50] from 8 nodes
+}
+
+func ExampleCombine() {
+	opts, err := Preset("single")
+	if err != nil {
+		panic(err)
+	}
+	opts.Strategies = Combine(
+		[]raster.Space{raster.Lab, raster.Opponent},
+		[]float64{80, 160},
+		[]similarity.Weights{{Colour: 1, Texture: 0.5, Size: 1, Fill: 1}},
+		64,
+	)
+	opts.Connectivity = segment.Four
+	fmt.Println(len(opts.Strategies), opts.Strategies[0].Space, opts.Strategies[0].Weights)
+	// Output: 4 Lab CT0.5SF
+}
+
+func BenchmarkSearch(b *testing.B) {
+	img := scene.Render(1, 640, 480, 12).Image
+	for _, mode := range PresetNames() {
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/threads=%d", mode, threads), func(b *testing.B) {
+				opts := mustPreset(b, mode)
+				opts.Threads = threads
+				b.SetBytes(640 * 480)
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := Search(b.Context(), img, opts); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
