@@ -1,10 +1,12 @@
 package selective
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +29,7 @@ func grow(ctx context.Context, img *raster.Image, opts Options, c *clock) ([]*hi
 	crew := newCrew(ctx, threads)
 	g := &grower{crew: crew, clock: c, img: img, opts: opts, trees: make([]*hierarchy.Tree, len(opts.Strategies))}
 	bySpace := split(opts.Strategies, all(len(opts.Strategies)), func(s Strategy) raster.Space { return s.Space })
-	err := crew.each(len(bySpace), func(i int) error { return g.space(bySpace[i]) })
+	err := crew.each(len(bySpace), func(i int) error { return g.space(bySpace[i]) }, func() {})
 	if err := crew.wait(err); err != nil {
 		return nil, err
 	}
@@ -42,26 +44,39 @@ type grower struct {
 	trees []*hierarchy.Tree // by strategy
 }
 
+// The large buffers of a search are used again by the next: at twelve megapixels
+// taking them anew, zeroed, costs more than some stages. The collector takes back
+// what lies unused.
+var (
+	spaceBuffers = sync.Pool{New: func() any { return new(spaceBuffer) }}
+	scaleBuffers = sync.Pool{New: func() any { return new(segment.Labels) }}
+)
+
+type spaceBuffer struct {
+	image  *raster.Image
+	smooth *raster.Planes
+	graph  *segment.Graph
+	field  *similarity.Field
+}
+
 // space grows the trees of the strategies which, all of one colour space.
-func (g *grower) space(which []int) error {
+func (g *grower) space(which []int) (err error) {
 	ctx := g.crew.ctx
+	b := spaceBuffers.Get().(*spaceBuffer)
 	done := g.clock.start(&g.clock.segment)
-	img, err := raster.Convert(ctx, nil, g.img, g.opts.Strategies[which[0]].Space)
+	b.image, err = raster.Convert(ctx, b.image, g.img, g.opts.Strategies[which[0]].Space)
 	done()
 	if err != nil {
 		return err
 	}
-	var field *similarity.Field
 	binned := g.crew.fork(func() (err error) {
 		defer g.clock.start(&g.clock.describe)()
-		field, err = similarity.NewField(ctx, nil, img)
+		b.field, err = similarity.NewField(ctx, b.field, b.image)
 		return err
 	})
-	graph, err := g.graph(img)
-	if err != nil {
-		return err
-	}
-	if err := binned(); err != nil {
+	err = g.graph(b)
+	// The other work on b must have ended, whatever became of this.
+	if err := cmp.Or(binned(), err); err != nil {
 		return err
 	}
 	type scale struct {
@@ -69,20 +84,22 @@ func (g *grower) space(which []int) error {
 		minSize int
 	}
 	byScale := split(g.opts.Strategies, which, func(s Strategy) scale { return scale{s.K, s.MinSize} })
-	return g.crew.each(len(byScale), func(i int) error { return g.scale(graph, field, byScale[i]) })
+	return g.crew.each(len(byScale),
+		func(i int) error { return g.scale(b, byScale[i]) },
+		func() { spaceBuffers.Put(b) })
 }
 
-func (g *grower) graph(img *raster.Image) (*segment.Graph, error) {
+func (g *grower) graph(b *spaceBuffer) (err error) {
 	defer g.clock.start(&g.clock.segment)()
-	smooth, err := raster.Smooth(g.crew.ctx, nil, img, g.opts.Sigma)
-	if err != nil {
-		return nil, err
+	if b.smooth, err = raster.Smooth(g.crew.ctx, b.smooth, b.image, g.opts.Sigma); err != nil {
+		return err
 	}
-	return segment.NewGraph(g.crew.ctx, nil, smooth, g.opts.Connectivity)
+	b.graph, err = segment.NewGraph(g.crew.ctx, b.graph, b.smooth, g.opts.Connectivity)
+	return err
 }
 
 // scale grows the trees of the strategies which, all of one colour space and scale.
-func (g *grower) scale(graph *segment.Graph, field *similarity.Field, which []int) error {
+func (g *grower) scale(b *spaceBuffer, which []int) error {
 	ctx := g.crew.ctx
 	s := g.opts.Strategies[which[0]]
 	minSize := s.MinSize
@@ -90,13 +107,13 @@ func (g *grower) scale(graph *segment.Graph, field *similarity.Field, which []in
 		minSize = int(math.Round(s.K))
 	}
 	done := g.clock.start(&g.clock.segment)
-	labels, err := graph.Segment(ctx, nil, s.K, minSize)
+	labels, err := b.graph.Segment(ctx, scaleBuffers.Get().(*segment.Labels), s.K, minSize)
 	done()
 	if err != nil {
 		return err
 	}
 	done = g.clock.start(&g.clock.describe)
-	regions, err := similarity.Describe(ctx, field, labels.Pix, labels.Sizes, labels.Boxes)
+	regions, err := similarity.Describe(ctx, b.field, labels.Pix, labels.Sizes, labels.Boxes)
 	done()
 	if err != nil {
 		return err
@@ -107,12 +124,13 @@ func (g *grower) scale(graph *segment.Graph, field *similarity.Field, which []in
 	if err != nil {
 		return err
 	}
-	return g.crew.each(len(which), func(i int) (err error) {
+	group := func(i int) (err error) {
 		defer g.clock.start(&g.clock.group)()
 		weights := g.opts.Strategies[which[i]].Weights
 		g.trees[which[i]], err = hierarchy.Group(ctx, adjacency, labels.Sizes, labels.Boxes, regions.Under(weights))
 		return err
-	})
+	}
+	return g.crew.each(len(which), group, func() { scaleBuffers.Put(labels) })
 }
 
 func all(n int) []int {
@@ -155,13 +173,25 @@ func newCrew(ctx context.Context, threads int) *crew {
 	return &crew{ctx, cancel, group}
 }
 
-// each does n pieces of work; some may still be under way when it returns.
-func (c *crew) each(n int, work func(i int) error) error {
+// each does n pieces of work; some may still be under way when it returns. Whoever
+// ends the last calls after, unless something went wrong.
+func (c *crew) each(n int, work func(i int) error, after func()) error {
+	var left atomic.Int64
+	left.Store(int64(n))
+	do := func(i int) error {
+		if err := work(i); err != nil {
+			return err
+		}
+		if left.Add(-1) == 0 {
+			after()
+		}
+		return nil
+	}
 	for i := range n {
-		if i < n-1 && c.group.TryGo(func() error { return work(i) }) {
+		if i < n-1 && c.group.TryGo(func() error { return do(i) }) {
 			continue
 		}
-		if err := work(i); err != nil {
+		if err := do(i); err != nil {
 			return err
 		}
 	}
