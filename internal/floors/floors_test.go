@@ -45,7 +45,7 @@ var floors = map[string]int{
 
 const (
 	workshop         = 0
-	workshopMay      = 1 // the highest floor that a workshop imports
+	workshopMay      = 5 // the highest floor that a workshop imports
 	pure             = 4 // the highest floor that is pure Go, without OpenCV
 	opencv           = "gocv.io/x/gocv"
 	opencvRoom       = "imageio"
