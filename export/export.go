@@ -30,6 +30,8 @@ type Row struct {
 	File string
 	// Width and Height are the upright picture's, in pixels.
 	Width, Height int
+	// Orientation is the EXIF orientation of the file; 0 and 1 are none.
+	Orientation int
 	// Search and Decode are the wall times.
 	Search, Decode time.Duration
 	// Boxes are in the picture's pixels, best first; Scores go with them.
@@ -76,7 +78,8 @@ func (r *Row) check() error {
 //
 //	{"file":"a.jpg","width":640,"height":480,"seconds":0.2,"decode_seconds":0.01,"boxes":[[x0,y0,x1,y1],...],"scores":[...]}
 //
-// and {"file":"b.jpg","error":"..."} for a picture without proposals. Lists are
+// with the file's EXIF "orientation" before the seconds if it has one that is not 1, and
+// {"file":"b.jpg","error":"..."} for a picture without proposals. Lists are
 // never null.
 type JSONL struct {
 	w   io.Writer
@@ -117,6 +120,10 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 	dst = strconv.AppendInt(dst, int64(r.Width), 10)
 	dst = append(dst, `,"height":`...)
 	dst = strconv.AppendInt(dst, int64(r.Height), 10)
+	if r.Orientation > 1 {
+		dst = append(dst, `,"orientation":`...)
+		dst = strconv.AppendInt(dst, int64(r.Orientation), 10)
+	}
 	dst = append(dst, `,"seconds":`...)
 	dst = appendSeconds(dst, r.Search)
 	dst = append(dst, `,"decode_seconds":`...)

@@ -43,7 +43,8 @@ func samples() []Row {
 			Boxes:  []box.Box{{X1: 640, Y1: 480}, {X0: 12, Y0: 7, X1: 201, Y1: 333}},
 			Scores: []float32{1, 0.1},
 		},
-		{File: "no boxes.png", Width: 1, Height: 1},
+		{File: "no boxes.png", Width: 1, Height: 1, Orientation: 1},
+		{File: "turned.jpg", Width: 1, Height: 1, Orientation: 6},
 		{
 			File: "quote\" comma, line\nfeed, tab\t, \xff byte, <&> and \u2028.png", Width: 3, Height: 2,
 			Search: 400 * time.Nanosecond, Decode: time.Hour,

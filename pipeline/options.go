@@ -29,7 +29,7 @@ const (
 // names of the options, in the order in which errors about them come.
 var names = []string{
 	"mode", "max", "order", "seed", "nms", "min-side", "max-side",
-	"colors", "k", "measures", "sigma", "min-size", "threads",
+	"colors", "k", "measures", "sigma", "min-size", "orientation", "threads",
 }
 
 // Names lists the options that [ParseOptions] knows.
@@ -95,6 +95,8 @@ func OptionErrors(err error) []*OptionError {
 //	sigma     smoothing in pixels; 0.8
 //	min-size  smallest first region in pixels; 0: the mode's, which is k in the paper's
 //	          modes and 100 in OpenCV's
+//	orientation  exif: turn the picture as its EXIF data says; ignore: take it as
+//	          it is stored, boxes included; exif
 //	threads   most goroutines at work; 0: as many as GOMAXPROCS
 //
 // Every colour is combined with every k and every set of measures, so one of the
@@ -129,6 +131,7 @@ func ParseOptions(values map[string]string) (Options, error) {
 	r.integer("min-side", maxInt, &search.MinSide)
 	r.integer("max-side", maxInt, &o.Decode.LongestSide)
 	r.integer("threads", maxThreads, &search.Threads)
+	one(&r, "orientation", "exif or ignore", parseOrientation, &o.Decode.IgnoreOrientation)
 	one(&r, "sigma", fmt.Sprintf("a number from 0 to %g", selective.MaxSigma), func(s string) (float64, error) {
 		return number(s, func(v float64) bool { return v >= 0 && v <= selective.MaxSigma })
 	}, &search.Sigma)
@@ -164,6 +167,10 @@ func ParseOptions(values map[string]string) (Options, error) {
 // text that reads as the same.
 func (o Options) Values() map[string]string {
 	s := o.Search
+	orientation := orientations[0]
+	if o.Decode.IgnoreOrientation {
+		orientation = orientations[1]
+	}
 	return map[string]string{
 		"mode":     o.Mode,
 		"max":      strconv.Itoa(s.Max),
@@ -178,7 +185,18 @@ func (o Options) Values() map[string]string {
 		"sigma":    fmt.Sprint(s.Sigma),
 		"min-size": strconv.Itoa(s.Strategies[0].MinSize),
 		"threads":  strconv.Itoa(s.Threads),
+
+		"orientation": orientation,
 	}
+}
+
+var orientations = [2]string{"exif", "ignore"}
+
+func parseOrientation(s string) (ignore bool, err error) {
+	if i := slices.Index(orientations[:], s); i >= 0 {
+		return i == 1, nil
+	}
+	return false, strconv.ErrSyntax
 }
 
 // reader takes options out of their texts and gathers what is wrong.

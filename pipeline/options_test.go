@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	// What the documentation gives as the defaults says nothing new.
-	got, err := ParseOptions(given(t, "mode=fast&max=0&order=paper&seed=1&nms=off&min-side=0&max-side=0&sigma=0.8&min-size=0&threads=0"))
+	got, err := ParseOptions(given(t, "mode=fast&max=0&order=paper&seed=1&nms=off&min-side=0&max-side=0&sigma=0.8&min-size=0&orientation=exif&threads=0"))
 	if err != nil || !reflect.DeepEqual(got, DefaultOptions()) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -69,6 +69,7 @@ func TestParseOptions(t *testing.T) {
 		"nms=0.75":                 func(o Options) bool { return o.Search.NMS == box.NMS{Threshold: .75} },
 		"nms=adaptive":             func(o Options) bool { return o.Search.NMS.Threshold == .9 && o.Search.NMS.Decay == .9996 },
 		"min-side=20&max-side=500": func(o Options) bool { return o.Search.MinSide == 20 && o.Decode.LongestSide == 500 },
+		"orientation=ignore":       func(o Options) bool { return o.Decode.IgnoreOrientation },
 		"sigma=0":                  func(o Options) bool { return o.Search.Sigma == 0 },
 		"mode=single&colors=Lab,rgI": func(o Options) bool {
 			return slices.Equal(o.Search.Strategies, []selective.Strategy{
@@ -116,6 +117,7 @@ func TestBadOptions(t *testing.T) {
 		"nms=1.01":                     `nms "1.01"`,
 		"nms=NaN":                      `nms "NaN"`,
 		"min-side=x":                   `min-side "x"`,
+		"orientation=6":                `orientation "6": want exif or ignore`,
 		"max-side=2147483648":          `max-side "2147483648"`,
 		"colors=HSV,":                  `colors "": want one of RGB, I`,
 		"colors=HSV,CMYK":              `colors "CMYK"`,
@@ -147,7 +149,7 @@ func TestBadOptions(t *testing.T) {
 }
 
 func TestAllBadOptionsAtOnce(t *testing.T) {
-	_, err := ParseOptions(given(t, "mode=x&max=x&order=x&seed=x&nms=x&min-side=x&max-side=x&colors=x,y&k=x&measures=x&sigma=x&min-size=x&threads=x&x=x"))
+	_, err := ParseOptions(given(t, "mode=x&max=x&order=x&seed=x&nms=x&min-side=x&max-side=x&colors=x,y&k=x&measures=x&sigma=x&min-size=x&orientation=x&threads=x&x=x"))
 	var got []string
 	for _, e := range OptionErrors(err) {
 		got = append(got, e.Name)
@@ -162,7 +164,7 @@ func TestAllBadOptionsAtOnce(t *testing.T) {
 
 func FuzzParseOptions(f *testing.F) {
 	for _, s := range []string{
-		"", "mode=quality&max=10&order=hierarchy&seed=7&nms=0.8&min-side=3&max-side=640&sigma=0&min-size=9&threads=2",
+		"orientation=ignore&max=1", "", "mode=quality&max=10&order=hierarchy&seed=7&nms=0.8&min-side=3&max-side=640&sigma=0&min-size=9&threads=2",
 		"colors=HSV,Lab&k=50,1e-300&measures=CTSF,C0.5TS0.25", "k=0x1p-2&nms=adaptive&mode=opencv-fast", "k=1_0&a=%00",
 	} {
 		f.Add(s)

@@ -21,10 +21,11 @@ import (
 
 // Result is what was found in a picture.
 type Result struct {
-	// Width and Height are those of the upright original, in pixels.
+	// Width and Height are those of the original, in pixels: upright, unless the
+	// options ignore its orientation.
 	Width, Height int
 	Format        string // as imageio names it
-	Orientation   int    // EXIF 1..8
+	Orientation   int    // EXIF 1..8 as the file has it
 	// Boxes are ranked, best first, in the original's pixels; Scores go with them.
 	Boxes  []box.Box
 	Scores []float32
@@ -37,7 +38,7 @@ type Result struct {
 // Row is the result as package export writes it.
 func (r *Result) Row(file string) *export.Row {
 	return &export.Row{
-		File: file, Width: r.Width, Height: r.Height,
+		File: file, Width: r.Width, Height: r.Height, Orientation: r.Orientation,
 		Search: r.Search, Decode: r.Decode,
 		Boxes: r.Boxes, Scores: r.Scores,
 	}

@@ -194,6 +194,14 @@ func TestBoxesAreOfTheUprightPicture(t *testing.T) {
 	}
 }
 
+func TestOrientationIgnored(t *testing.T) {
+	r := run(t, oriented(scene.Render(1, 120, 60, 3).JPEG(90), 6), "mode=single&orientation=ignore")
+	check(t, r)
+	if r.Width != 120 || r.Height != 60 || r.Orientation != 6 || r.Row("").Orientation != 6 {
+		t.Errorf("%d×%d, orientation %d", r.Width, r.Height, r.Orientation)
+	}
+}
+
 // The bytes that are printed do not depend on the machine's mood.
 func TestSameBytes(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))

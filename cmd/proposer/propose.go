@@ -24,19 +24,20 @@ import (
 // searchFlags are the options of package pipeline, which reads them: here they
 // are texts, nil where not given. A test keeps their names the same.
 type searchFlags struct {
-	Mode     *string `placeholder:"fast" help:"Strategies to run: single, fast, quality (the paper's), opencv-single, opencv-fast or opencv-quality (what OpenCV runs)."`
-	Max      *string `placeholder:"0" help:"Most boxes of a picture, the best ones; 0 is all."`
-	Order    *string `placeholder:"paper" help:"Ranking: paper (position in the tree times a seeded random number) or hierarchy (position alone)."`
-	Seed     *string `placeholder:"1" help:"Seed of the paper's random numbers, 0 to 2^64-1."`
-	NMS      *string `name:"nms" placeholder:"off" help:"Drop boxes that overlap a better one: off, by more than an IoU as in 0.8, or adaptive."`
-	MinSide  *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the picture."`
-	MaxSide  *string `placeholder:"0" help:"Shrink the picture before the search so that no side is longer; boxes stay in its own pixels. 0 is never."`
-	Colors   *string `placeholder:"LIST" help:"Colour spaces instead of the mode's, as in HSV,Lab: RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I."`
-	K        *string `name:"k" placeholder:"LIST" help:"Scales of the first regions instead of the mode's, as in 50,100: larger numbers, larger regions."`
-	Measures *string `placeholder:"LIST" help:"Sets of similarity measures instead of the mode's, as in CTSF,TSF: C colour, T texture, S size, F fill, with a weight as in C0.5TS or without."`
-	Sigma    *string `placeholder:"0.8" help:"Gaussian smoothing before the segmentation, in pixels."`
-	MinSize  *string `placeholder:"0" help:"Smallest first region, in pixels. 0 is the mode's: k, or 100 in OpenCV's modes."`
-	Threads  *string `placeholder:"0" help:"Most processor cores to use. 0 is all."`
+	Mode        *string `placeholder:"fast" help:"Strategies to run: single, fast, quality (the paper's), opencv-single, opencv-fast or opencv-quality (what OpenCV runs)."`
+	Max         *string `placeholder:"0" help:"Most boxes of a picture, the best ones; 0 is all."`
+	Order       *string `placeholder:"paper" help:"Ranking: paper (position in the tree times a seeded random number) or hierarchy (position alone)."`
+	Seed        *string `placeholder:"1" help:"Seed of the paper's random numbers, 0 to 2^64-1."`
+	NMS         *string `name:"nms" placeholder:"off" help:"Drop boxes that overlap a better one: off, by more than an IoU as in 0.8, or adaptive."`
+	MinSide     *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the picture."`
+	MaxSide     *string `placeholder:"0" help:"Shrink the picture before the search so that no side is longer; boxes stay in its own pixels. 0 is never."`
+	Colors      *string `placeholder:"LIST" help:"Colour spaces instead of the mode's, as in HSV,Lab: RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I."`
+	K           *string `name:"k" placeholder:"LIST" help:"Scales of the first regions instead of the mode's, as in 50,100: larger numbers, larger regions."`
+	Measures    *string `placeholder:"LIST" help:"Sets of similarity measures instead of the mode's, as in CTSF,TSF: C colour, T texture, S size, F fill, with a weight as in C0.5TS or without."`
+	Sigma       *string `placeholder:"0.8" help:"Gaussian smoothing before the segmentation, in pixels."`
+	MinSize     *string `placeholder:"0" help:"Smallest first region, in pixels. 0 is the mode's: k, or 100 in OpenCV's modes."`
+	Orientation *string `placeholder:"exif" help:"exif turns the picture as its EXIF data says, ignore takes it as it is stored; the row tells what the data says."`
+	Threads     *string `placeholder:"0" help:"Most processor cores to use. 0 is all."`
 }
 
 // values are the flags that were given, by their names.
@@ -45,6 +46,7 @@ func (f *searchFlags) values() map[string]string {
 		"mode": f.Mode, "max": f.Max, "order": f.Order, "seed": f.Seed, "nms": f.NMS,
 		"min-side": f.MinSide, "max-side": f.MaxSide, "colors": f.Colors, "k": f.K,
 		"measures": f.Measures, "sigma": f.Sigma, "min-size": f.MinSize, "threads": f.Threads,
+		"orientation": f.Orientation,
 	}
 	given := map[string]string{}
 	for name, text := range all {
