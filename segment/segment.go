@@ -43,8 +43,11 @@ const (
 	Four  Connectivity = 4
 )
 
-// MaxK is the largest scale that Segment takes.
-const MaxK = 1e6
+// What the package can handle: the largest scale, and the most pixels.
+const (
+	MaxK      = 1e6
+	MaxPixels = 1 << 28 // an edge is numbered in 32 bits
+)
 
 const (
 	// weightScale is the number of weight steps to a grey level: the finest power
@@ -88,6 +91,9 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Planes, c Connectivit
 	}
 	if img.N != 1 && img.N != 3 {
 		panic(fmt.Sprintf("segment: NewGraph: %d planes: want 1 or 3", img.N))
+	}
+	if img.Width > MaxPixels/img.Height {
+		panic(fmt.Sprintf("segment: NewGraph: %d×%d pixels: want at most %d", img.Width, img.Height, MaxPixels))
 	}
 	if dst == nil {
 		dst = new(Graph)

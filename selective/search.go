@@ -25,6 +25,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/raster"
+	"github.com/proposer/proposer/segment"
 )
 
 // Proposal is a box that may hold an object.
@@ -79,9 +80,13 @@ func Search(ctx context.Context, img *raster.Image, opts Options) (*Result, erro
 	if img.Space != raster.RGB && img.Space != raster.Gray {
 		return nil, fmt.Errorf("selective: picture in %v: want RGB or I", img.Space)
 	}
-	if want := img.Space.Planes() * img.Width * img.Height; img.Width <= 0 || img.Height <= 0 || len(img.Pix) != want {
-		return nil, fmt.Errorf("selective: picture of %d×%d with %d samples: want sides above 0 and %d samples",
-			img.Width, img.Height, len(img.Pix), want)
+	if img.Width <= 0 || img.Height <= 0 || img.Width > segment.MaxPixels/img.Height {
+		return nil, fmt.Errorf("selective: picture of %d×%d: want sides above 0 and at most %d pixels",
+			img.Width, img.Height, segment.MaxPixels)
+	}
+	if want := img.Space.Planes() * img.Width * img.Height; len(img.Pix) != want {
+		return nil, fmt.Errorf("selective: picture of %d×%d in %v with %d samples: want %d",
+			img.Width, img.Height, img.Space, len(img.Pix), want)
 	}
 	var clock clock
 	trees, err := grow(ctx, img, opts, &clock)
