@@ -302,6 +302,18 @@ func TestOptionsReachTheSearch(t *testing.T) {
 	}
 }
 
+func TestTooManyRegions(t *testing.T) {
+	s := start(t, nil)
+	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+		o.Search.MaxRegions = 2
+		return pipeline.Run(ctx, data, o)
+	}
+	p := s.post(t, "mode=single", small().PNG()).problem(t, http.StatusUnprocessableEntity, "regions")
+	if len(p.Errors) != 1 || p.Errors[0].Name != "k" || p.Errors[0].Value != "100" || !strings.Contains(p.Errors[0].Want, "2 first regions") {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestBadOptions(t *testing.T) {
 	s := start(t, nil)
 	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {

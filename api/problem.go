@@ -11,6 +11,7 @@ import (
 
 	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/selective"
 )
 
 // A problem is an error as RFC 9457 tells it. Its kind is the last part of its
@@ -24,6 +25,7 @@ import (
 //	413 size          too many bytes, pixels, or pixels a side
 //	415 format        not a picture of a format that is read
 //	422 picture       a picture that is broken
+//	422 regions       a picture that the options cut into too many regions
 //	499 gone          the client went away: for the log and the metrics
 //	500 internal      a fault of the service
 //	503 full          no place: see Retry-After
@@ -91,6 +93,10 @@ func classify(ctx context.Context, err error) *problem {
 	if broken, ok := errors.AsType[*imageio.FormatError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "picture", broken.Error(),
 			field{"image", broken.Format, "a " + broken.Format + " file that is whole and follows its format"})
+	}
+	if many, ok := errors.AsType[*selective.RegionsError](err); ok {
+		return newProblem(http.StatusUnprocessableEntity, "regions", many.Error(),
+			field{"k", fmt.Sprint(many.Strategy.K), fmt.Sprintf("a scale, or a min-size or max-side, that makes at most %d first regions", many.Max)})
 	}
 	switch {
 	case errors.Is(err, imageio.ErrUnsupported):

@@ -27,13 +27,17 @@ func grow(ctx context.Context, img *raster.Image, opts Options, c *clock) ([]*hi
 		threads = runtime.GOMAXPROCS(0)
 	}
 	crew := newCrew(ctx, threads)
-	g := &grower{crew: crew, clock: c, img: img, opts: opts, trees: make([]*hierarchy.Tree, len(opts.Strategies))}
+	g := &grower{
+		crew: crew, clock: c, img: img, opts: opts,
+		trees:  make([]*hierarchy.Tree, len(opts.Strategies)),
+		failed: make([]error, len(opts.Strategies)),
+	}
 	bySpace := split(opts.Strategies, all(len(opts.Strategies)), func(s Strategy) raster.Space { return s.Space })
 	err := crew.each(len(bySpace), func(i int) error { return g.space(bySpace[i]) }, func() {})
 	if err := crew.wait(err); err != nil {
 		return nil, err
 	}
-	return g.trees, nil
+	return g.trees, cmp.Or(g.failed...)
 }
 
 type grower struct {
@@ -42,6 +46,10 @@ type grower struct {
 	img   *raster.Image
 	opts  Options
 	trees []*hierarchy.Tree // by strategy
+
+	// failed has the errors that are the picture's, by strategy. They do not stop the
+	// others, or which one is told of would be a matter of chance.
+	failed []error
 }
 
 // The large buffers of a search are used again by the next: at twelve megapixels
@@ -111,6 +119,11 @@ func (g *grower) scale(b *spaceBuffer, which []int) error {
 	done()
 	if err != nil {
 		return err
+	}
+	if most := cmp.Or(g.opts.MaxRegions, DefaultMaxRegions); labels.N() > most {
+		g.failed[which[0]] = &RegionsError{s, labels.N(), most}
+		scaleBuffers.Put(labels)
+		return nil
 	}
 	done = g.clock.start(&g.clock.describe)
 	regions, err := similarity.Describe(ctx, b.field, labels.Pix, labels.Sizes, labels.Boxes)

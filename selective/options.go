@@ -81,6 +81,25 @@ type Options struct {
 	Max int
 	// Threads bounds the goroutines that work at once; 0 means GOMAXPROCS.
 	Threads int
+	// MaxRegions is how many first regions a picture may fall into; 0 means
+	// DefaultMaxRegions. A small K and MinSize make a region of every few pixels, and
+	// each takes 2 KiB; photographs have one for some hundreds of pixels.
+	MaxRegions int
+}
+
+// DefaultMaxRegions keeps the descriptors of a grouping below half a gigabyte.
+const DefaultMaxRegions = 1 << 18
+
+// A RegionsError is a picture that a strategy cuts into too many first regions.
+type RegionsError struct {
+	Strategy Strategy
+	Regions  int
+	Max      int
+}
+
+func (e *RegionsError) Error() string {
+	return fmt.Sprintf("selective: %v with k %v makes %d first regions, more than %d: want a larger k, a larger min size or a smaller picture",
+		e.Strategy.Space, e.Strategy.K, e.Regions, e.Max)
 }
 
 // Validate reports every setting that Search does not take.
@@ -122,7 +141,7 @@ func (o Options) Validate() error {
 	for _, v := range []struct {
 		name  string
 		value int
-	}{{"minimum side", o.MinSide}, {"maximum of proposals", o.Max}, {"threads", o.Threads}} {
+	}{{"minimum side", o.MinSide}, {"maximum of proposals", o.Max}, {"threads", o.Threads}, {"maximum of regions", o.MaxRegions}} {
 		if v.value < 0 {
 			bad("%s %d: want 0 or more", v.name, v.value)
 		}

@@ -291,6 +291,7 @@ func TestValidate(t *testing.T) {
 		"NMS":            func(o *Options) { o.NMS.Threshold = -1 },
 		"minimum side":   func(o *Options) { o.MinSide = -1 },
 		"maximum":        func(o *Options) { o.Max = -1 },
+		"maximum of r":   func(o *Options) { o.MaxRegions = -1 },
 		"threads":        func(o *Options) { o.Threads = -1 },
 	} {
 		opts := mustPreset(t, "fast")
@@ -314,6 +315,37 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+// TestMaxRegions: a stranger's options do not take all memory.
+func TestMaxRegions(t *testing.T) {
+	img := raster.New(raster.RGB, 600, 600)
+	for i := range img.Pix {
+		img.Pix[i] = uint8(i * i >> 3)
+	}
+	opts := mustPreset(t, "single")
+	opts.Sigma = 0
+	opts.Strategies[0].K, opts.Strategies[0].MinSize = 1e-9, 1
+	_, err := Search(t.Context(), img, opts)
+	var tooMany *RegionsError
+	if !errors.As(err, &tooMany) || tooMany.Max != DefaultMaxRegions || tooMany.Regions <= tooMany.Max || tooMany.Strategy != opts.Strategies[0] {
+		t.Fatalf("%v, want a RegionsError", err)
+	}
+	// Of several, the first strategy's is told, whoever comes first.
+	many := mustPreset(t, "quality")
+	many.MaxRegions = 3
+	for range 20 {
+		if _, err := Search(t.Context(), img, many); !errors.As(err, &tooMany) || tooMany.Strategy != many.Strategies[0] {
+			t.Fatalf("%v, want the first strategy's RegionsError", err)
+		}
+	}
+	opts = mustPreset(t, "single")
+	opts.MaxRegions = 3
+	if _, err := Search(t.Context(), img, opts); !errors.As(err, &tooMany) || tooMany.Max != 3 {
+		t.Errorf("%v, want a RegionsError", err)
+	}
+	opts.MaxRegions = tooMany.Regions
+	search(t, img, opts)
 }
 
 func TestParseOrder(t *testing.T) {
