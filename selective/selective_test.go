@@ -136,7 +136,11 @@ func TestEverySpace(t *testing.T) {
 // TestDeterministic: the same result at any number of threads and processors, to the bit.
 func TestDeterministic(t *testing.T) {
 	img := scene.Render(7, 160, 120, 6).Image
-	for _, mode := range []string{"single", "fast", "quality"} {
+	modes := []string{"single", "fast", "quality"}
+	if testing.Short() {
+		modes = modes[:2]
+	}
+	for _, mode := range modes {
 		opts := mustPreset(t, mode)
 		opts.Threads = 1
 		want := search(t, img, opts)
@@ -332,9 +336,9 @@ func TestMaxRegions(t *testing.T) {
 		t.Fatalf("%v, want a RegionsError", err)
 	}
 	// Of several, the first strategy's is told, whoever comes first.
-	many := mustPreset(t, "quality")
+	many := mustPreset(t, "fast")
 	many.MaxRegions = 3
-	for range 20 {
+	for range 10 {
 		if _, err := Search(t.Context(), img, many); !errors.As(err, &tooMany) || tooMany.Strategy != many.Strategies[0] {
 			t.Fatalf("%v, want the first strategy's RegionsError", err)
 		}
