@@ -52,11 +52,13 @@ type grower struct {
 	failed []error
 }
 
-// The large buffers of a search are used again by the next: at twelve megapixels
-// taking them anew, zeroed, costs more than some stages. The collector takes back
-// what lies unused.
+// The large buffers of a search, finished or not, are used again by the next: at
+// twelve megapixels taking them anew, zeroed, costs more than some stages. The
+// collector takes back what lies unused.
 var (
-	spaceBuffers = sync.Pool{New: func() any { return new(spaceBuffer) }}
+	spaceBuffers = sync.Pool{New: func() any {
+		return &spaceBuffer{new(raster.Image), new(raster.Planes), new(segment.Graph), new(similarity.Field)}
+	}}
 	scaleBuffers = sync.Pool{New: func() any { return new(segment.Labels) }}
 )
 
@@ -68,23 +70,10 @@ type spaceBuffer struct {
 }
 
 // space grows the trees of the strategies which, all of one colour space.
-func (g *grower) space(which []int) (err error) {
-	ctx := g.crew.ctx
+func (g *grower) space(which []int) error {
 	b := spaceBuffers.Get().(*spaceBuffer)
-	done := g.clock.start(&g.clock.segment)
-	b.image, err = raster.Convert(ctx, b.image, g.img, g.opts.Strategies[which[0]].Space)
-	done()
-	if err != nil {
-		return err
-	}
-	binned := g.crew.fork(func() (err error) {
-		defer g.clock.start(&g.clock.describe)()
-		b.field, err = similarity.NewField(ctx, b.field, b.image)
-		return err
-	})
-	err = g.graph(b)
-	// The other work on b must have ended, whatever became of this.
-	if err := cmp.Or(binned(), err); err != nil {
+	if err := g.prepare(b, g.opts.Strategies[which[0]].Space); err != nil {
+		spaceBuffers.Put(b)
 		return err
 	}
 	type scale struct {
@@ -97,53 +86,74 @@ func (g *grower) space(which []int) (err error) {
 		func() { spaceBuffers.Put(b) })
 }
 
-func (g *grower) graph(b *spaceBuffer) (err error) {
-	defer g.clock.start(&g.clock.segment)()
-	if b.smooth, err = raster.Smooth(g.crew.ctx, b.smooth, b.image, g.opts.Sigma); err != nil {
+// prepare makes what all strategies of a colour space share.
+func (g *grower) prepare(b *spaceBuffer, space raster.Space) error {
+	ctx := g.crew.ctx
+	done := g.clock.start(&g.clock.segment)
+	_, err := raster.Convert(ctx, b.image, g.img, space)
+	done()
+	if err != nil {
 		return err
 	}
-	b.graph, err = segment.NewGraph(g.crew.ctx, b.graph, b.smooth, g.opts.Connectivity)
-	return err
+	binned := g.crew.fork(func() error {
+		defer g.clock.start(&g.clock.describe)()
+		_, err := similarity.NewField(ctx, b.field, b.image)
+		return err
+	})
+	done = g.clock.start(&g.clock.segment)
+	_, err = raster.Smooth(ctx, b.smooth, b.image, g.opts.Sigma)
+	if err == nil {
+		_, err = segment.NewGraph(ctx, b.graph, b.smooth, g.opts.Connectivity)
+	}
+	done()
+	// The other work on b must have ended, whatever became of this.
+	return cmp.Or(binned(), err)
 }
 
 // scale grows the trees of the strategies which, all of one colour space and scale.
 func (g *grower) scale(b *spaceBuffer, which []int) error {
-	ctx := g.crew.ctx
-	s := g.opts.Strategies[which[0]]
-	minSize := s.MinSize
-	if minSize == 0 {
-		minSize = int(math.Round(s.K))
-	}
-	done := g.clock.start(&g.clock.segment)
-	labels, err := b.graph.Segment(ctx, scaleBuffers.Get().(*segment.Labels), s.K, minSize)
-	done()
-	if err != nil {
-		return err
-	}
-	if most := cmp.Or(g.opts.MaxRegions, DefaultMaxRegions); labels.N() > most {
-		g.failed[which[0]] = &RegionsError{s, labels.N(), most}
+	labels := scaleBuffers.Get().(*segment.Labels)
+	adjacency, regions, err := g.describe(b, labels, which[0])
+	if err != nil || regions == nil {
 		scaleBuffers.Put(labels)
-		return nil
-	}
-	done = g.clock.start(&g.clock.describe)
-	regions, err := similarity.Describe(ctx, b.field, labels.Pix, labels.Sizes, labels.Boxes)
-	done()
-	if err != nil {
-		return err
-	}
-	done = g.clock.start(&g.clock.group)
-	adjacency, err := hierarchy.NewGraph(ctx, labels.Pix, labels.Width, labels.N())
-	done()
-	if err != nil {
 		return err
 	}
 	group := func(i int) (err error) {
 		defer g.clock.start(&g.clock.group)()
 		weights := g.opts.Strategies[which[i]].Weights
-		g.trees[which[i]], err = hierarchy.Group(ctx, adjacency, labels.Sizes, labels.Boxes, regions.Under(weights))
+		g.trees[which[i]], err = hierarchy.Group(g.crew.ctx, adjacency, labels.Sizes, labels.Boxes, regions.Under(weights))
 		return err
 	}
 	return g.crew.each(len(which), group, func() { scaleBuffers.Put(labels) })
+}
+
+// describe makes what all strategies of a colour space and scale share. It notes
+// the failure of the first of them, and returns no regions, if there are too many.
+func (g *grower) describe(b *spaceBuffer, labels *segment.Labels, first int) (*hierarchy.Graph, *similarity.Regions, error) {
+	ctx, s := g.crew.ctx, g.opts.Strategies[first]
+	minSize := s.MinSize
+	if minSize == 0 {
+		minSize = int(math.Round(s.K))
+	}
+	done := g.clock.start(&g.clock.segment)
+	_, err := b.graph.Segment(ctx, labels, s.K, minSize)
+	done()
+	if err != nil {
+		return nil, nil, err
+	}
+	if most := cmp.Or(g.opts.MaxRegions, DefaultMaxRegions); labels.N() > most {
+		g.failed[first] = &RegionsError{s, labels.N(), most}
+		return nil, nil, nil
+	}
+	done = g.clock.start(&g.clock.describe)
+	regions, err := similarity.Describe(ctx, b.field, labels.Pix, labels.Sizes, labels.Boxes)
+	done()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer g.clock.start(&g.clock.group)()
+	adjacency, err := hierarchy.NewGraph(ctx, labels.Pix, labels.Width, labels.N())
+	return adjacency, regions, err
 }
 
 func all(n int) []int {
@@ -187,28 +197,28 @@ func newCrew(ctx context.Context, threads int) *crew {
 }
 
 // each does n pieces of work; some may still be under way when it returns. Whoever
-// ends the last calls after, unless something went wrong.
+// ends the last calls after, however the work ended.
 func (c *crew) each(n int, work func(i int) error, after func()) error {
 	var left atomic.Int64
 	left.Store(int64(n))
 	do := func(i int) error {
-		if err := work(i); err != nil {
-			return err
-		}
+		err := work(i)
 		if left.Add(-1) == 0 {
 			after()
 		}
-		return nil
+		return err
 	}
+	var first error
 	for i := range n {
 		if i < n-1 && c.group.TryGo(func() error { return do(i) }) {
 			continue
 		}
-		if err := do(i); err != nil {
-			return err
+		if err := do(i); err != nil && first == nil {
+			first = err
+			c.cancel() // the rest ends at its first look at the context
 		}
 	}
-	return nil
+	return first
 }
 
 // fork does a piece of work, beside the caller if someone is idle. The function it
