@@ -79,8 +79,8 @@ func broken(format, msg string, args ...any) error {
 }
 
 // Limits bounds what is decoded. They are checked against the header, before any
-// memory is taken for pixels. A field that is not positive means its default; more than 2 GiB, 268,435,455 pixels or a side
-// of 1,048,576 is never read.
+// memory is taken for pixels. A field that is not positive means its default; more
+// than 2 GiB, 268,435,455 pixels or a side of 1,048,576 is never read.
 type Limits struct {
 	MaxBytes  int64 // length of the file; default 64 MiB
 	MaxPixels int64 // width × height; default 50,000,000

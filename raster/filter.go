@@ -28,9 +28,9 @@ func (p *Planes) Plane(i int) []float32 {
 // copies them. It reuses the memory of dst if that is not nil.
 //
 // Columns are summed exactly, in integers with weights in 1/2^22, and rows in
-// float32 without fused operations: the result is the same on every
-// architecture and within 1e-3 of the exact one. Time is O(σ) a sample. It panics if sigma is out of range; the only
-// errors are the context's.
+// float32 without fused operations: the result is the same on every architecture
+// and within 1e-3 of the exact one. Time is O(σ) a sample. It panics if sigma is
+// out of range; the only errors are the context's.
 func Smooth(ctx context.Context, dst *Planes, src *Image, sigma float64) (*Planes, error) {
 	k := newKernel(sigma)
 	if dst == nil {
