@@ -56,7 +56,7 @@ lint: deps ## gofumpt, go vet and staticcheck, with and without OpenCV
 	CGO_ENABLED=0 $(TOOL) staticcheck ./...
 
 demo: build ## bin/scene.png and, with the best boxes drawn, bin/boxes.png
-	$(PUREGO) run ./internal/scene/draw -seed 3 -out bin/scene.png
+	$(PUREGO) run ./internal/scene/draw -seed 6 -out bin/scene.png
 	bin/proposer propose --max 20 --nms 0.5 --order hierarchy --min-side 60 --overlay bin/boxes.png bin/scene.png
 
 docker: ## the container image IMAGE (proposer)

@@ -80,7 +80,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 
 	s.draining.Store(true)
-	s.cfg.Logger.Info("draining", "grace", s.cfg.Grace)
+	s.cfg.Logger.Info("draining", "grace_seconds", s.cfg.Grace.Seconds())
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Grace)
 	defer cancel()
 	all := int64(s.cfg.Workers + s.cfg.Queue)
