@@ -226,8 +226,8 @@ type Labels struct {
 	Sizes []int32
 	Boxes []box.Box
 
-	forest   []node // kept for reuse
-	rejected []uint32
+	forest   []node     // kept for reuse
+	rejected [][]uint32 // likewise; in chunks of pollEvery, as nobody knows how many there will be
 }
 
 // N is the number of regions.
@@ -256,7 +256,6 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 	l := dst
 	l.Width, l.Height = g.width, g.height
 	l.forest = resize(l.forest, g.width*g.height)
-	l.rejected = l.rejected[:0]
 	f := forest{nodes: l.forest, scale: int64(math.Round(k * weightScale))}
 	for chunk := range slices.Chunk(f.nodes, pollEvery) {
 		if err := ctx.Err(); err != nil {
@@ -270,6 +269,7 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 	// By direction, how far an edge's second pixel lies behind its first.
 	step := [directions]uint32{right: 1, down: uint32(g.width), downRight: uint32(g.width + 1), downLeft: uint32(g.width - 1)}
 	next, poll := uint32(0), uint32(0)
+	chunks, rejected := 0, l.chunk(0)
 	for w, end := range g.ends {
 		for next < end {
 			if next >= poll {
@@ -287,13 +287,20 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 				}
 				if int32(w) <= f.nodes[a].limit && int32(w) <= f.nodes[b].limit {
 					f.join(a, b, int32(w))
-				} else {
-					l.rejected = append(l.rejected, e)
+					continue
 				}
+				if len(rejected) == cap(rejected) {
+					l.rejected[chunks] = rejected
+					chunks++
+					rejected = l.chunk(chunks)
+				}
+				rejected = append(rejected, e)
 			}
 			next = stop
 		}
 	}
+
+	l.rejected[chunks] = rejected
 
 	small := 0
 	for i := range f.nodes {
@@ -301,36 +308,44 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 			small++
 		}
 	}
-	for i, e := range l.rejected {
+	for _, chunk := range l.rejected[:chunks+1] {
 		if small == 0 {
 			break
 		}
-		if i%pollEvery == 0 {
-			if err := ctx.Err(); err != nil {
-				return nil, err
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for _, e := range chunk {
+			p := e / directions
+			a, b := f.find(p), f.find(p+step[e%directions])
+			if a == b {
+				continue
 			}
-		}
-		p := e / directions
-		a, b := f.find(p), f.find(p+step[e%directions])
-		if a == b {
-			continue
-		}
-		sa, sb := int(f.size(a)), int(f.size(b))
-		if sa >= minSize && sb >= minSize {
-			continue
-		}
-		f.join(a, b, 0)
-		if sa < minSize {
-			small--
-		}
-		if sb < minSize {
-			small--
-		}
-		if sa+sb < minSize {
-			small++
+			sa, sb := int(f.size(a)), int(f.size(b))
+			if sa >= minSize && sb >= minSize {
+				continue
+			}
+			f.join(a, b, 0)
+			if sa < minSize {
+				small--
+			}
+			if sb < minSize {
+				small--
+			}
+			if sa+sb < minSize {
+				small++
+			}
 		}
 	}
 	return l, l.number(ctx, f)
+}
+
+// chunk is chunk i of the rejected edges, empty.
+func (l *Labels) chunk(i int) []uint32 {
+	if i == len(l.rejected) {
+		l.rejected = append(l.rejected, make([]uint32, 0, pollEvery))
+	}
+	return l.rejected[i][:0]
 }
 
 // number turns the forest into dense labels in raster order.

@@ -31,9 +31,18 @@ func grow(ctx context.Context, img *raster.Image, opts Options, c *clock) ([]*hi
 		crew: crew, clock: c, img: img, opts: opts,
 		trees:  make([]*hierarchy.Tree, len(opts.Strategies)),
 		failed: make([]error, len(opts.Strategies)),
+		open:   make(chan struct{}, max(1, spacesMemory/(img.Width*img.Height*spaceMemory))),
 	}
 	bySpace := split(opts.Strategies, all(len(opts.Strategies)), func(s Strategy) raster.Space { return s.Space })
-	err := crew.each(len(bySpace), func(i int) error { return g.space(bySpace[i]) }, func() {})
+	var err error
+	for chunk := range slices.Chunk(bySpace, cap(g.open)) {
+		for range chunk {
+			g.open <- struct{}{} // when the last one's buffers are free
+		}
+		if err = crew.each(len(chunk), func(i int) error { return g.space(chunk[i]) }, func() {}); err != nil {
+			break
+		}
+	}
 	if err := crew.wait(err); err != nil {
 		return nil, err
 	}
@@ -50,7 +59,18 @@ type grower struct {
 	// failed has the errors that are the picture's, by strategy. They do not stop the
 	// others, or which one is told of would be a matter of chance.
 	failed []error
+
+	// open has an element for each colour space that holds buffers.
+	open chan struct{}
 }
+
+// Several colour spaces are worked on at once only as long as their buffers, of
+// about 70 bytes a pixel, fit a gigabyte. There is enough to do for several threads
+// within one.
+const (
+	spaceMemory  = 70
+	spacesMemory = 1 << 30
+)
 
 // The large buffers of a search, finished or not, are used again by the next: at
 // twelve megapixels taking them anew, zeroed, costs more than some stages. The
@@ -69,11 +89,16 @@ type spaceBuffer struct {
 	field  *similarity.Field
 }
 
-// space grows the trees of the strategies which, all of one colour space.
+// space grows the trees of the strategies which, all of one colour space. It frees
+// a place in open.
 func (g *grower) space(which []int) error {
 	b := spaceBuffers.Get().(*spaceBuffer)
-	if err := g.prepare(b, g.opts.Strategies[which[0]].Space); err != nil {
+	done := func() {
 		spaceBuffers.Put(b)
+		<-g.open
+	}
+	if err := g.prepare(b, g.opts.Strategies[which[0]].Space); err != nil {
+		done()
 		return err
 	}
 	type scale struct {
@@ -82,8 +107,7 @@ func (g *grower) space(which []int) error {
 	}
 	byScale := split(g.opts.Strategies, which, func(s Strategy) scale { return scale{s.K, s.MinSize} })
 	return g.crew.each(len(byScale),
-		func(i int) error { return g.scale(b, byScale[i]) },
-		func() { spaceBuffers.Put(b) })
+		func(i int) error { return g.scale(b, byScale[i]) }, done)
 }
 
 // prepare makes what all strategies of a colour space share.
