@@ -249,7 +249,8 @@ func appendScore(dst []byte, s float32) []byte {
 }
 
 func appendSeconds(dst []byte, d time.Duration) []byte {
-	return strconv.AppendFloat(dst, d.Round(time.Microsecond).Seconds(), 'f', -1, 64)
+	// Not Duration.Seconds: its sum of seconds and a fraction may be off in the last place.
+	return strconv.AppendFloat(dst, float64(d.Round(time.Microsecond).Microseconds())/1e6, 'f', -1, 64)
 }
 
 // appendString writes a JSON string, with &, < and > as they are. Once a
