@@ -32,27 +32,46 @@ func (p *Planes) Plane(i int) []float32 {
 // and within 1e-3 of the exact one. Time is O(σ) a sample. It panics if sigma is
 // out of range; the only errors are the context's.
 func Smooth(ctx context.Context, dst *Planes, src *Image, sigma float64) (*Planes, error) {
-	k := newKernel(sigma)
+	s := NewSmoother(src, sigma)
 	if dst == nil {
 		dst = new(Planes)
 	}
 	w, h, n := src.Width, src.Height, src.Space.Planes()
 	*dst = Planes{w, h, n, resize(dst.Pix, n*w*h)}
-	row := newRow(k.radius, w)
 	for i := range n {
-		in, out := src.Plane(i), dst.Plane(i)
+		out := dst.Plane(i)
 		for y := range h {
 			if pollRow(y, w) {
 				if err := ctx.Err(); err != nil {
 					return nil, err
 				}
 			}
-			k.columns(row, nil, in, w, y)
-			row.replicate()
-			k.smoothRow(out[y*w:(y+1)*w], row.padded)
+			s.Row(out[y*w:(y+1)*w], i, y)
 		}
 	}
 	return dst, nil
+}
+
+// A Smoother is Smooth row by row, for those who need not hold the whole. It is not
+// safe for concurrent use.
+type Smoother struct {
+	src *Image
+	k   *kernel
+	row *columnRow
+}
+
+// NewSmoother makes a Smoother of a picture. It panics if sigma is out of range.
+func NewSmoother(src *Image, sigma float64) *Smoother {
+	k := newKernel(sigma)
+	return &Smoother{src, k, newRow(k.radius, src.Width)}
+}
+
+// Row writes row y of a plane, smoothed, to dst, which is as long as the row. Rows
+// may be asked for in any order.
+func (s *Smoother) Row(dst []float32, plane, y int) {
+	s.k.columns(s.row, nil, s.src.Plane(plane), s.src.Width, y)
+	s.row.replicate()
+	s.k.smoothRow(dst, s.row.padded)
 }
 
 // Gradients differentiates one plane and yields the result row by row, from the

@@ -5,7 +5,7 @@
 // weight. Building and sorting it costs as much as segmenting it, so it is made
 // once for each picture and segmented for any number of scales:
 //
-//	g, err := segment.NewGraph(ctx, nil, smoothed, segment.Eight)
+//	g, err := segment.NewGraph(ctx, nil, img, 0.8, segment.Eight)
 //	...
 //	fine, err := g.Segment(ctx, nil, 50, 50)
 //	coarse, err := g.Segment(ctx, nil, 300, 300)
@@ -80,17 +80,17 @@ const (
 	directions
 )
 
-// NewGraph builds the graph of a picture of one or three planes, with samples in
-// 0..255, and sorts its edges. It reuses the memory of dst if that is not nil.
+// NewGraph smooths a picture of any colour space with a Gaussian of sigma pixels
+// (the paper's 0.8 takes off what compression leaves, and moves nothing that can
+// be seen), builds its graph and sorts the edges. Weights come from the smoothed
+// picture in float32, which never exists as a whole. It reuses the memory of dst if
+// that is not nil.
 //
-// Time and memory are linear: 24 bytes a pixel at either connectivity. The only
-// errors are the context's.
-func NewGraph(ctx context.Context, dst *Graph, img *raster.Planes, c Connectivity) (*Graph, error) {
+// Time and memory are linear: 24 bytes a pixel at either connectivity. It panics if
+// sigma is not in [0, raster.MaxSigma]; the only errors are the context's.
+func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, sigma float64, c Connectivity) (*Graph, error) {
 	if c != Four && c != Eight {
 		panic(fmt.Sprintf("segment: NewGraph: connectivity %d: want 4 or 8", c))
-	}
-	if img.N != 1 && img.N != 3 {
-		panic(fmt.Sprintf("segment: NewGraph: %d planes: want 1 or 3", img.N))
 	}
 	if img.Width > MaxPixels/img.Height {
 		panic(fmt.Sprintf("segment: NewGraph: %d×%d pixels: want at most %d", img.Width, img.Height, MaxPixels))
@@ -104,6 +104,9 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Planes, c Connectivit
 	g.weights = resize(g.weights, n*directions)
 	g.ends = resize(g.ends, weightLimit)
 	clear(g.ends)
+	smoother := raster.NewSmoother(img, sigma)
+	here, below := newRows(img), newRows(img)
+	below.read(smoother, 0)
 	for y := range g.height {
 		if y*g.width/pollEvery != (y+1)*g.width/pollEvery {
 			if err := ctx.Err(); err != nil {
@@ -111,7 +114,15 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Planes, c Connectivit
 			}
 		}
 		row := g.weights[y*g.width*directions : (y+1)*g.width*directions]
-		weigh(row, img, y, c)
+		here, below = below, here
+		last := y == g.height-1
+		if last {
+			below = here // there is none: the edges to it get masked
+		} else {
+			below.read(smoother, y+1)
+		}
+		weigh(row, here, below)
+		mask(row, last, c)
 		for _, w := range row {
 			if w != noEdge {
 				g.ends[w]++
@@ -140,32 +151,42 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Planes, c Connectivit
 	return g, nil
 }
 
-// weigh writes the weights of the edges that begin in row y: four a pixel.
-func weigh(dst []uint16, img *raster.Planes, y int, c Connectivity) {
-	w := img.Width
-	here := y * w
-	last := y == img.Height-1
-	below := here + w
-	if last {
-		below = here // read but not used: the edges below get masked
+// rows is one row of each plane.
+type rows [][]float32
+
+func newRows(img *raster.Image) rows {
+	r := make(rows, img.Space.Planes())
+	for i := range r {
+		r[i] = make([]float32, img.Width)
 	}
-	if img.N == 1 {
-		weigh1(dst, img.Pix[here:here+w], img.Pix[below:below+w])
+	return r
+}
+
+func (r rows) read(s *raster.Smoother, y int) {
+	for plane, row := range r {
+		s.Row(row, plane, y)
+	}
+}
+
+// weigh writes the weights of the edges that begin in row here: four a pixel.
+func weigh(dst []uint16, here, below rows) {
+	if len(here) == 1 {
+		weigh1(dst, here[0], below[0])
 	} else {
-		p0, p1, p2 := img.Plane(0), img.Plane(1), img.Plane(2)
-		weigh3(dst, p0[here:here+w], p1[here:here+w], p2[here:here+w],
-			p0[below:below+w], p1[below:below+w], p2[below:below+w])
+		weigh3(dst, here[0], here[1], here[2], below[0], below[1], below[2])
 	}
-	dst[(w-1)*directions+right] = noEdge
-	dst[(w-1)*directions+downRight] = noEdge
-	dst[downLeft] = noEdge
+}
+
+// mask takes out of a row the edges that there are not.
+func mask(row []uint16, last bool, c Connectivity) {
+	end := len(row) - directions
+	row[end+right], row[end+downRight], row[downLeft] = noEdge, noEdge, noEdge
 	if last || c == Four {
-		for i := 0; i < len(dst); i += directions {
+		for i := 0; i < len(row); i += directions {
 			if last {
-				dst[i+down] = noEdge
+				row[i+down] = noEdge
 			}
-			dst[i+downRight] = noEdge
-			dst[i+downLeft] = noEdge
+			row[i+downRight], row[i+downLeft] = noEdge, noEdge
 		}
 	}
 }

@@ -98,22 +98,33 @@ func exact(d [3]float32) float64 {
 	return math.Sqrt(x*x + y*y + z*z)
 }
 
-func smooth(t testing.TB, img *raster.Image, space raster.Space, sigma float64) *raster.Planes {
+func convert(t testing.TB, img *raster.Image, space raster.Space) *raster.Image {
 	t.Helper()
 	img, err := raster.Convert(t.Context(), nil, img, space)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := raster.Smooth(t.Context(), nil, img, sigma)
+	return img
+}
+
+type fataler interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func smooth(t fataler, img *raster.Image, sigma float64) *raster.Planes {
+	t.Helper()
+	p, err := raster.Smooth(context.Background(), nil, img, sigma)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-func run(t testing.TB, img *raster.Planes, c Connectivity, k float64, minSize int) *Labels {
+func run(t testing.TB, img *raster.Image, sigma float64, c Connectivity, k float64, minSize int) *Labels {
 	t.Helper()
-	g, err := NewGraph(t.Context(), nil, img, c)
+	g, err := NewGraph(t.Context(), nil, img, sigma, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,15 +136,11 @@ func run(t testing.TB, img *raster.Planes, c Connectivity, k float64, minSize in
 }
 
 // check compares with the literal implementation, and sizes and boxes with the labels.
-func check(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, img *raster.Planes, l *Labels, c Connectivity, k float64, minSize int,
-) {
+func check(t fataler, img *raster.Image, sigma float64, l *Labels, c Connectivity, k float64, minSize int) {
 	t.Helper()
-	if want := literal(img, c, k, minSize, rounded, weightScale); !slices.Equal(l.Pix, want) {
-		t.Fatalf("%d×%d×%d, %d neighbours, k %v, min size %d: labels differ from the literal implementation",
-			img.Width, img.Height, img.N, c, k, minSize)
+	if want := literal(smooth(t, img, sigma), c, k, minSize, rounded, weightScale); !slices.Equal(l.Pix, want) {
+		t.Fatalf("%d×%d in %v, sigma %v, %d neighbours, k %v, min size %d: labels differ from the literal implementation",
+			img.Width, img.Height, img.Space, sigma, c, k, minSize)
 	}
 	sizes, boxes := make([]int32, l.N()), make([]box.Box, l.N())
 	for i, r := range l.Pix {
@@ -149,7 +156,8 @@ func check(t interface {
 func TestEqualsLiteralOnRandomPictures(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, h := rapid.IntRange(1, 24).Draw(t, "width"), rapid.IntRange(1, 24).Draw(t, "height")
-		planes := rapid.SampledFrom([]int{1, 3}).Draw(t, "planes")
+		space := rapid.SampledFrom([]raster.Space{raster.Gray, raster.RGB}).Draw(t, "space")
+		sigma := rapid.SampledFrom([]float64{0, 0, 0.5, 0.8, 2}).Draw(t, "sigma")
 		levels := rapid.IntRange(1, 255).Draw(t, "levels") // few levels make many ties
 		seed := rapid.Uint64().Draw(t, "seed")
 		k := rapid.Float64Range(1, 600).Draw(t, "k")
@@ -157,11 +165,11 @@ func TestEqualsLiteralOnRandomPictures(t *testing.T) {
 		minSize := rapid.IntRange(0, 40).Draw(t, "minSize")
 		c := rapid.SampledFrom([]Connectivity{Four, Eight}).Draw(t, "connectivity")
 		rng := rand.New(rand.NewPCG(seed, 1))
-		img := &raster.Planes{Width: w, Height: h, N: planes, Pix: make([]float32, w*h*planes)}
+		img := raster.New(space, w, h)
 		for i := range img.Pix {
-			img.Pix[i] = float32(rng.IntN(levels+1)) * 255 / float32(levels)
+			img.Pix[i] = uint8(rng.IntN(levels+1) * 255 / levels)
 		}
-		g, err := NewGraph(context.Background(), nil, img, c)
+		g, err := NewGraph(context.Background(), nil, img, sigma, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +177,7 @@ func TestEqualsLiteralOnRandomPictures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(t, img, l, c, k, minSize)
+		check(t, img, sigma, l, c, k, minSize)
 	})
 }
 
@@ -181,31 +189,31 @@ func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
 		c := []Connectivity{Eight, Four}[i/3%2]
 		k := []float64{50, 100, 300, 12.5}[i/2%4]
 		minSize := []int{int(k), 20, 0}[i%3]
-		img := smooth(t, img, space, 0.8)
+		img := convert(t, img, space)
 		// Memory that is used again must not carry anything over.
 		var err error
-		if g, err = NewGraph(t.Context(), g, img, c); err != nil {
+		if g, err = NewGraph(t.Context(), g, img, 0.8, c); err != nil {
 			t.Fatal(err)
 		}
 		if l, err = g.Segment(t.Context(), l, k, minSize); err != nil {
 			t.Fatal(err)
 		}
-		check(t, img, l, c, k, minSize)
+		check(t, img, 0.8, l, c, k, minSize)
 	}
 }
 
 func TestShapes(t *testing.T) {
 	for _, size := range [][2]int{{1, 1}, {1, 50}, {50, 1}, {2, 2}, {3, 200}, {200, 3}} {
-		for _, n := range []int{1, 3} {
+		for _, space := range []raster.Space{raster.Gray, raster.HSV} {
 			for _, c := range []Connectivity{Four, Eight} {
-				img := &raster.Planes{Width: size[0], Height: size[1], N: n, Pix: make([]float32, size[0]*size[1]*n)}
-				if l := run(t, img, c, 100, 100); l.N() != 1 {
-					t.Errorf("uniform %v with %d planes: %d regions, want 1", size, n, l.N())
+				img := raster.New(space, size[0], size[1])
+				if l := run(t, img, 0.8, c, 100, 100); l.N() != 1 {
+					t.Errorf("uniform %v in %v: %d regions, want 1", size, space, l.N())
 				}
 				for i := range img.Pix {
-					img.Pix[i] = float32(i * 37 % 256)
+					img.Pix[i] = uint8(i * 37)
 				}
-				check(t, img, run(t, img, c, 10, 3), c, 10, 3)
+				check(t, img, 0.8, run(t, img, 0.8, c, 10, 3), c, 10, 3)
 			}
 		}
 	}
@@ -214,7 +222,7 @@ func TestShapes(t *testing.T) {
 // TestContrast pins the meaning of k: a step of height d between two flat halves
 // of n pixels each is kept when d > k/n.
 func TestContrast(t *testing.T) {
-	img := &raster.Planes{Width: 20, Height: 10, N: 1, Pix: make([]float32, 200)}
+	img := raster.New(raster.Gray, 20, 10)
 	for i := range img.Pix {
 		if i%20 >= 10 {
 			img.Pix[i] = 3
@@ -224,34 +232,39 @@ func TestContrast(t *testing.T) {
 		k    float64
 		want int
 	}{{299, 2}, {300, 1}, {301, 1}} {
-		if got := run(t, img, Eight, test.k, 0).N(); got != test.want {
+		if got := run(t, img, 0, Eight, test.k, 0).N(); got != test.want {
 			t.Errorf("k = %v: %d regions, want %d", test.k, got, test.want)
 		}
 	}
 }
 
 func TestExtremeWeights(t *testing.T) {
-	// The largest distance there is, and one past it by rounding, fit the counting sort.
+	// The largest distance there is, and one past it by the smoothing's rounding, fit
+	// the counting sort.
 	for _, v := range []float32{255, 255.0005} {
-		img := &raster.Planes{Width: 2, Height: 1, N: 3, Pix: []float32{0, v, 0, v, 0, v}}
-		if got := run(t, img, Eight, 100, 0).N(); got != 2 {
-			t.Errorf("black beside %v: %d regions, want 2", v, got)
+		if w := quantise(norm(v, v, v)); w < 56534 || w >= weightLimit {
+			t.Errorf("black beside %v: weight %d, want 56534 or one more", v, w)
 		}
+	}
+	img := raster.New(raster.RGB, 2, 1)
+	img.Plane(0)[1], img.Plane(1)[1], img.Plane(2)[1] = 255, 255, 255
+	if got := run(t, img, 0, Eight, 100, 0).N(); got != 2 {
+		t.Errorf("black beside white: %d regions, want 2", got)
 	}
 }
 
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	img := &raster.Planes{Width: 64, Height: 64, N: 1, Pix: make([]float32, 64*64)}
-	g, err := NewGraph(t.Context(), nil, img, Eight)
+	img := raster.New(raster.Gray, 64, 64)
+	g, err := NewGraph(t.Context(), nil, img, 0.8, Eight)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Segment(ctx, nil, 100, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("Segment: %v, want context.Canceled", err)
 	}
-	if _, err := NewGraph(ctx, nil, img, Eight); !errors.Is(err, context.Canceled) {
+	if _, err := NewGraph(ctx, nil, img, 0.8, Eight); !errors.Is(err, context.Canceled) {
 		t.Errorf("NewGraph: %v, want context.Canceled", err)
 	}
 }
@@ -264,9 +277,9 @@ func TestQuantisation(t *testing.T) {
 	}
 	var pixels, differ, regions, exactRegions int
 	for _, img := range natural.Crops(t, 40, 120, 90) {
-		img := smooth(t, img, raster.Lab, 0.8)
-		l := run(t, img, Eight, 100, 100)
-		exact := literal(img, Eight, 100, 100, exact, 1)
+		img := convert(t, img, raster.Lab)
+		l := run(t, img, 0.8, Eight, 100, 100)
+		exact := literal(smooth(t, img, 0.8), Eight, 100, 100, exact, 1)
 		n := int(slices.Max(exact)) + 1
 		regions, exactRegions = regions+l.N(), exactRegions+n
 		// Count the pixels outside of the region that shares most with their own.
@@ -288,13 +301,13 @@ func TestQuantisation(t *testing.T) {
 
 func ExampleGraph_Segment() {
 	// A picture of 8×4 pixels, dark on the left, light on the right.
-	img := &raster.Planes{Width: 8, Height: 4, N: 1, Pix: make([]float32, 32)}
+	img := raster.New(raster.Gray, 8, 4)
 	for i := range img.Pix {
 		if i%8 >= 3 {
 			img.Pix[i] = 200
 		}
 	}
-	g, err := NewGraph(context.Background(), nil, img, Eight)
+	g, err := NewGraph(context.Background(), nil, img, 0, Eight)
 	if err != nil {
 		panic(err)
 	}
@@ -307,19 +320,19 @@ func ExampleGraph_Segment() {
 }
 
 func BenchmarkNewGraph(b *testing.B) {
-	img := smooth(b, textured(640, 480), raster.Lab, 0.8)
+	img := convert(b, textured(640, 480), raster.Lab)
 	var g *Graph
 	b.SetBytes(640 * 480)
 	for b.Loop() {
 		var err error
-		if g, err = NewGraph(b.Context(), g, img, Eight); err != nil {
+		if g, err = NewGraph(b.Context(), g, img, 0.8, Eight); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkSegment(b *testing.B) {
-	g, err := NewGraph(b.Context(), nil, smooth(b, textured(640, 480), raster.Lab, 0.8), Eight)
+	g, err := NewGraph(b.Context(), nil, convert(b, textured(640, 480), raster.Lab), 0.8, Eight)
 	if err != nil {
 		b.Fatal(err)
 	}

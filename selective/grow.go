@@ -65,10 +65,10 @@ type grower struct {
 }
 
 // Several colour spaces are worked on at once only as long as their buffers, of
-// about 70 bytes a pixel, fit a gigabyte. There is enough to do for several threads
+// about 60 bytes a pixel, fit a gigabyte. There is enough to do for several threads
 // within one.
 const (
-	spaceMemory  = 70
+	spaceMemory  = 60
 	spacesMemory = 1 << 30
 )
 
@@ -77,16 +77,15 @@ const (
 // collector takes back what lies unused.
 var (
 	spaceBuffers = sync.Pool{New: func() any {
-		return &spaceBuffer{new(raster.Image), new(raster.Planes), new(segment.Graph), new(similarity.Field)}
+		return &spaceBuffer{new(raster.Image), new(segment.Graph), new(similarity.Field)}
 	}}
 	scaleBuffers = sync.Pool{New: func() any { return new(segment.Labels) }}
 )
 
 type spaceBuffer struct {
-	image  *raster.Image
-	smooth *raster.Planes
-	graph  *segment.Graph
-	field  *similarity.Field
+	image *raster.Image
+	graph *segment.Graph
+	field *similarity.Field
 }
 
 // space grows the trees of the strategies which, all of one colour space. It frees
@@ -125,10 +124,7 @@ func (g *grower) prepare(b *spaceBuffer, space raster.Space) error {
 		return err
 	})
 	done = g.clock.start(&g.clock.segment)
-	_, err = raster.Smooth(ctx, b.smooth, b.image, g.opts.Sigma)
-	if err == nil {
-		_, err = segment.NewGraph(ctx, b.graph, b.smooth, g.opts.Connectivity)
-	}
+	_, err = segment.NewGraph(ctx, b.graph, b.image, g.opts.Sigma, g.opts.Connectivity)
 	done()
 	// The other work on b must have ended, whatever became of this.
 	return cmp.Or(binned(), err)

@@ -74,7 +74,7 @@ type Result struct {
 // returns. Its errors are those of Options.Validate, a picture that is none, a
 // *RegionsError, and the context's: a cancelled search stops within milliseconds.
 //
-// Memory is about 70 bytes a pixel for each colour space at work, of which there are
+// Memory is about 60 bytes a pixel for each colour space at work, of which there are
 // at most Threads, and one alone above a gigabyte; and 2 KiB for each first region
 // and grouping at work.
 func Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
