@@ -11,7 +11,13 @@ import (
 	"github.com/proposer/proposer/hierarchy"
 )
 
-const pollEvery = 1 << 15
+// poll looks at the context now and then: i counts the rounds of a loop.
+func poll(ctx context.Context, i int) error {
+	if i%(1<<14) == 0 {
+		return ctx.Err()
+	}
+	return nil
+}
 
 // newPool is every box of every tree once, with its origins: in strategy order,
 // each tree from its root.
@@ -21,17 +27,15 @@ func newPool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Propo
 		total += len(t.Nodes)
 	}
 	var (
-		index   = make(map[box.Box]int32, total)
-		pool    = make([]Proposal, 0, total)
+		index   = map[box.Box]int32{}
+		boxes   []box.Box                 // by proposal
+		counts  []int32                   // by proposal: its number of origins
 		members = make([]int32, 0, total) // by node, over all trees: its proposal, or −1
-		counts  = make([]int32, 0, total) // by proposal: its number of origins
 	)
 	for _, t := range trees {
 		for i := len(t.Nodes) - 1; i >= 0; i-- {
-			if i%pollEvery == 0 {
-				if err := ctx.Err(); err != nil {
-					return nil, err
-				}
+			if err := poll(ctx, i); err != nil {
+				return nil, err
 			}
 			b := t.Nodes[i].Box
 			if int(b.Width()) < minSide || int(b.Height()) < minSide {
@@ -40,20 +44,23 @@ func newPool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Propo
 			}
 			at, ok := index[b]
 			if !ok {
-				at = int32(len(pool))
+				at = int32(len(boxes))
 				index[b] = at
-				pool, counts = append(pool, Proposal{Box: b}), append(counts, 0)
+				boxes, counts = append(boxes, b), append(counts, 0)
 			}
 			members = append(members, at)
 			counts[at]++
 		}
 	}
-	origins := make([]Origin, total)
+	pool, origins := make([]Proposal, len(boxes)), make([]Origin, total)
 	for i, n := range counts {
-		pool[i].Origins, origins = origins[:0:n], origins[n:]
+		pool[i], origins = Proposal{Box: boxes[i], Origins: origins[:0:n]}, origins[n:]
 	}
 	for strategy, t := range trees {
 		for i := len(t.Nodes) - 1; i >= 0; i-- {
+			if err := poll(ctx, i); err != nil {
+				return nil, err
+			}
 			at := members[0]
 			members = members[1:]
 			if at < 0 {
@@ -77,16 +84,15 @@ func newPool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Propo
 
 // rank orders the pool, thins it and cuts it to the budget.
 func rank(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Options) ([]Proposal, error) {
-	values := opts.Order.values(pool, trees, opts.Seed)
-	order := make([]int32, len(pool))
-	for i := range order {
-		order[i] = int32(i)
+	values, err := opts.Order.values(ctx, pool, trees, opts.Seed)
+	if err != nil {
+		return nil, err
 	}
+	order := all(len(pool))
 	compared, cancelled := 0, false
-	slices.SortFunc(order, func(a, b int32) int {
-		if compared++; compared%pollEvery == 0 {
-			cancelled = cancelled || ctx.Err() != nil
-		}
+	slices.SortFunc(order, func(a, b int) int {
+		compared++
+		cancelled = cancelled || poll(ctx, compared) != nil
 		if cancelled {
 			return 0 // what is left to sort is done at once
 		}
@@ -105,6 +111,9 @@ func rank(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Op
 	}
 	ranked := make([]Proposal, len(kept))
 	for i, k := range kept {
+		if err := poll(ctx, i); err != nil {
+			return nil, err
+		}
 		p := pool[order[k]]
 		p.Score = float32(1 / (1 + values[order[k]]))
 		if i > 0 {
@@ -117,22 +126,28 @@ func rank(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Op
 }
 
 // values gives each proposal its place in the order: the lowest of its origins', low is good.
-func (o Order) values(pool []Proposal, trees []*hierarchy.Tree, seed uint64) []float64 {
+func (o Order) values(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, seed uint64) ([]float64, error) {
 	// The random numbers belong to the strategy and the position alone: more
 	// strategies, or fewer proposals, leave the others' as they are.
-	var random [][]float64
-	if o == OrderPaper {
-		random = make([][]float64, len(trees))
-		for i, t := range trees {
-			next := newRandom(seed, i)
-			random[i] = make([]float64, len(t.Nodes)+1)
-			for position := range random[i] {
-				random[i][position] = next()
-			}
+	random := make([][]float64, len(trees))
+	for i, t := range trees {
+		if o != OrderPaper {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		next := newRandom(seed, i)
+		random[i] = make([]float64, len(t.Nodes)+1)
+		for position := range random[i] {
+			random[i][position] = next()
 		}
 	}
 	values := make([]float64, len(pool))
 	for i, p := range pool {
+		if err := poll(ctx, i); err != nil {
+			return nil, err
+		}
 		values[i] = math.Inf(1)
 		for _, origin := range p.Origins {
 			v := float64(origin.Position)
@@ -142,7 +157,7 @@ func (o Order) values(pool []Proposal, trees []*hierarchy.Tree, seed uint64) []f
 			values[i] = min(values[i], v)
 		}
 	}
-	return values
+	return values, nil
 }
 
 // newRandom gives the random numbers of a strategy: of 53 bits, in (0,1].

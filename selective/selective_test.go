@@ -403,6 +403,29 @@ func TestCancel(t *testing.T) {
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
 
+// TestCancelRank: large pools, too, are left when the context ends.
+func TestCancelRank(t *testing.T) {
+	opts := mustPreset(t, "single")
+	trees, err := grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, &clock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := newPool(t.Context(), trees, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := newPool(ctx, trees, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("newPool: %v, want context.Canceled", err)
+	}
+	for _, opts.Order = range []Order{OrderPaper, OrderHierarchy} {
+		if _, err := rank(ctx, pool, trees, opts); !errors.Is(err, context.Canceled) {
+			t.Errorf("rank in order %v: %v, want context.Canceled", opts.Order, err)
+		}
+	}
+}
+
 func TestDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
