@@ -5,8 +5,6 @@ import (
 	"slices"
 )
 
-const pollEvery = 1 << 16
-
 // Graph is a region adjacency graph: which regions touch.
 type Graph struct {
 	// The neighbours of region r are ids[starts[r]:starts[r+1]], ascending.
@@ -67,10 +65,8 @@ func contacts(ctx context.Context, labels []int32, width, regions int) ([]uint64
 		}
 	}
 	for start := 0; start < len(labels); start += width {
-		if start/pollEvery != (start+width)/pollEvery {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 		row := labels[start : start+width]
 		left := row[0]

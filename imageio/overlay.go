@@ -9,6 +9,8 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"path/filepath"
+	"strings"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/raster"
@@ -51,6 +53,18 @@ func Overlay(w io.Writer, img *raster.Image, boxes []box.Box, format string) err
 		return fmt.Errorf("imageio: overlay: %w", err)
 	}
 	return nil
+}
+
+// OverlayFormat is the format for Overlay that a file's name asks for by its
+// ending, in either case: "png", "jpeg" (.jpg, .jpeg) or, if it is none of them, "".
+func OverlayFormat(name string) string {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".png":
+		return "png"
+	case ".jpg", ".jpeg":
+		return "jpeg"
+	}
+	return ""
 }
 
 // frame draws the border of b inside b.

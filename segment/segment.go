@@ -108,10 +108,8 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, sigma float64,
 	here, below := newRows(img), newRows(img)
 	below.read(smoother, 0)
 	for y := range g.height {
-		if y*g.width/pollEvery != (y+1)*g.width/pollEvery {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 		row := g.weights[y*g.width*directions : (y+1)*g.width*directions]
 		here, below = below, here
@@ -320,43 +318,9 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 			next = stop
 		}
 	}
-
 	l.rejected[chunks] = rejected
-
-	small := 0
-	for i := range f.nodes {
-		if size := -f.nodes[i].parent; size > 0 && int(size) < minSize {
-			small++
-		}
-	}
-	for _, chunk := range l.rejected[:chunks+1] {
-		if small == 0 {
-			break
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		for _, e := range chunk {
-			p := e / directions
-			a, b := f.find(p), f.find(p+step[e%directions])
-			if a == b {
-				continue
-			}
-			sa, sb := int(f.size(a)), int(f.size(b))
-			if sa >= minSize && sb >= minSize {
-				continue
-			}
-			f.join(a, b, 0)
-			if sa < minSize {
-				small--
-			}
-			if sb < minSize {
-				small--
-			}
-			if sa+sb < minSize {
-				small++
-			}
-		}
+	if err := f.absorb(ctx, l.rejected[:chunks+1], step, minSize); err != nil {
+		return nil, err
 	}
 	return l, l.number(ctx, f)
 }
@@ -374,10 +338,8 @@ func (l *Labels) number(ctx context.Context, f forest) error {
 	l.Pix = resize(l.Pix, len(f.nodes))
 	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
 	for y := range l.Height {
-		if y*l.Width/pollEvery != (y+1)*l.Width/pollEvery {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		base := y * l.Width
 		row := l.Pix[base : base+l.Width]
@@ -445,6 +407,47 @@ func (f *forest) join(a, b uint32, w int32) {
 	na.parent = int32(-size)
 	na.limit = w + int32(f.scale/size)
 	nb.parent = int32(a)
+}
+
+// absorb is the second pass: over the edges that were turned down it joins trees
+// while either is smaller than minSize.
+func (f *forest) absorb(ctx context.Context, rejected [][]uint32, step [directions]uint32, minSize int) error {
+	small := 0
+	for i := range f.nodes {
+		if size := -f.nodes[i].parent; size > 0 && int(size) < minSize {
+			small++
+		}
+	}
+	for _, chunk := range rejected {
+		if small == 0 {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, e := range chunk {
+			p := e / directions
+			a, b := f.find(p), f.find(p+step[e%directions])
+			if a == b {
+				continue
+			}
+			sa, sb := int(f.size(a)), int(f.size(b))
+			if sa >= minSize && sb >= minSize {
+				continue
+			}
+			f.join(a, b, 0)
+			if sa < minSize {
+				small--
+			}
+			if sb < minSize {
+				small--
+			}
+			if sa+sb < minSize {
+				small++
+			}
+		}
+	}
+	return nil
 }
 
 // resize gives s the length n, with new memory only where it has to. What it holds is not of use.

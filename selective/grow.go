@@ -31,14 +31,13 @@ func grow(ctx context.Context, img *raster.Image, opts Options, c *clock) ([]*hi
 		crew: crew, clock: c, img: img, opts: opts,
 		trees:  make([]*hierarchy.Tree, len(opts.Strategies)),
 		failed: make([]error, len(opts.Strategies)),
-		open:   make(chan struct{}, max(1, spacesMemory/(img.Width*img.Height*spaceMemory))),
 	}
 	bySpace := split(opts.Strategies, all(len(opts.Strategies)), func(s Strategy) raster.Space { return s.Space })
 	var err error
-	for chunk := range slices.Chunk(bySpace, cap(g.open)) {
-		for range chunk {
-			g.open <- struct{}{} // when the last one's buffers are free
-		}
+	atOnce := max(1, spacesMemory/spaceMemory/(img.Width*img.Height))
+	for chunk := range slices.Chunk(bySpace, atOnce) {
+		g.open.Wait()
+		g.open.Add(len(chunk))
 		if err = crew.each(len(chunk), func(i int) error { return g.space(chunk[i]) }, func() {}); err != nil {
 			break
 		}
@@ -60,8 +59,7 @@ type grower struct {
 	// others, or which one is told of would be a matter of chance.
 	failed []error
 
-	// open has an element for each colour space that holds buffers.
-	open chan struct{}
+	open sync.WaitGroup // of the colour spaces that hold buffers
 }
 
 // Several colour spaces are worked on at once only as long as their buffers, of
@@ -88,13 +86,13 @@ type spaceBuffer struct {
 	field *similarity.Field
 }
 
-// space grows the trees of the strategies which, all of one colour space. It frees
-// a place in open.
+// space grows the trees of the strategies which, all of one colour space, and is
+// done with open when nobody works on them any more.
 func (g *grower) space(which []int) error {
 	b := spaceBuffers.Get().(*spaceBuffer)
 	done := func() {
 		spaceBuffers.Put(b)
-		<-g.open
+		g.open.Done()
 	}
 	if err := g.prepare(b, g.opts.Strategies[which[0]].Space); err != nil {
 		done()
@@ -105,8 +103,7 @@ func (g *grower) space(which []int) error {
 		minSize int
 	}
 	byScale := split(g.opts.Strategies, which, func(s Strategy) scale { return scale{s.K, s.MinSize} })
-	return g.crew.each(len(byScale),
-		func(i int) error { return g.scale(b, byScale[i]) }, done)
+	return g.crew.each(len(byScale), func(i int) error { return g.scale(b, byScale[i]) }, done)
 }
 
 // prepare makes what all strategies of a colour space share.
@@ -256,12 +253,9 @@ func (c *crew) fork(work func() error) (wait func() error) {
 	return func() error { return <-end }
 }
 
-// wait waits for all work, and ends it early if err, how the caller's own ended, is not nil.
+// wait waits for all work; err is how the caller's own ended.
 func (c *crew) wait(err error) error {
 	defer c.cancel()
-	if err != nil {
-		c.cancel()
-	}
 	if groupErr := c.group.Wait(); err == nil {
 		err = groupErr
 	}

@@ -10,8 +10,9 @@
 // Colour is a histogram of 25 equal bins over 0..255 for each plane. Texture is,
 // for each plane and each of 8 orientations 45° apart, a histogram of 10 bins over
 // the response of a Gaussian derivative, σ = 1, half-wave rectified. Bins are
-// equal over 0..TextureRange, in every colour space. The derivative is steerable and opposite orientations are the two signs of one
-// response, so two filters serve all eight.
+// equal over 0..TextureRange, in every colour space. The derivative is steerable
+// and opposite orientations are the two signs of one response, so two filters serve
+// all eight.
 //
 // A region keeps its counts, and counts add: the descriptor of merged regions is,
 // to the bit, the descriptor of all their pixels. For the measures each histogram

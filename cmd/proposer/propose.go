@@ -105,7 +105,7 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 	if c.Overlay != "" && len(c.Images) != 1 {
 		return usageError{fmt.Errorf("--overlay %s: want one picture, not %d", c.Overlay, len(c.Images))}
 	}
-	if c.Overlay != "" && overlayFormat(c.Overlay) == "" {
+	if c.Overlay != "" && imageio.OverlayFormat(c.Overlay) == "" {
 		return usageError{fmt.Errorf("--overlay %s: want a name that ends in .png, .jpg or .jpeg", c.Overlay)}
 	}
 	if c.OverlayMax < 1 {
@@ -166,24 +166,13 @@ func (c *proposeCmd) one(ctx context.Context, std streams, out export.Writer, na
 	}
 	var drawn bytes.Buffer
 	best := result.Boxes[:min(c.OverlayMax, len(result.Boxes))]
-	if err := pipeline.Overlay(ctx, &drawn, data, opts, best, overlayFormat(c.Overlay)); err != nil {
+	if err := pipeline.Overlay(ctx, &drawn, data, opts, best, imageio.OverlayFormat(c.Overlay)); err != nil {
 		return outputError{err}
 	}
 	if err := os.WriteFile(c.Overlay, drawn.Bytes(), 0o644); err != nil {
 		return outputError{err}
 	}
 	return nil
-}
-
-// overlayFormat is the format that a file's name asks for, or "".
-func overlayFormat(name string) string {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".png":
-		return "png"
-	case ".jpg", ".jpeg":
-		return "jpeg"
-	}
-	return ""
 }
 
 // read reads a file that is not larger than limit. A pipe or a device under a

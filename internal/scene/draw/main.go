@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/imageio"
@@ -29,8 +28,8 @@ func main() {
 		fmt.Fprintf(os.Stderr, "draw: a picture of %d×%d pixels: each side must be 1..20000\n", *width, *height)
 		os.Exit(2)
 	}
-	format, ok := map[string]string{".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}[filepath.Ext(*out)]
-	if !ok {
+	format := imageio.OverlayFormat(*out)
+	if format == "" {
 		fmt.Fprintf(os.Stderr, "draw: %q: the name must end in .png or .jpg\n", *out)
 		os.Exit(2)
 	}
