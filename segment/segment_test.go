@@ -124,7 +124,7 @@ func smooth(t fataler, img *raster.Image, sigma float64) *raster.Planes {
 
 func run(t testing.TB, img *raster.Image, sigma float64, c Connectivity, k float64, minSize int) *Labels {
 	t.Helper()
-	g, err := NewGraph(t.Context(), nil, img, sigma, c)
+	g, err := NewGraph(t.Context(), nil, img, sigma, c, k)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestEqualsLiteralOnRandomPictures(t *testing.T) {
 		for i := range img.Pix {
 			img.Pix[i] = uint8(rng.IntN(levels+1) * 255 / levels)
 		}
-		g, err := NewGraph(context.Background(), nil, img, sigma, c)
+		g, err := NewGraph(context.Background(), nil, img, sigma, c, k)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,7 +192,7 @@ func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
 		img := convert(t, img, space)
 		// Memory that is used again must not carry anything over.
 		var err error
-		if g, err = NewGraph(t.Context(), g, img, 0.8, c); err != nil {
+		if g, err = NewGraph(t.Context(), g, img, 0.8, c, k); err != nil {
 			t.Fatal(err)
 		}
 		if l, err = g.Segment(t.Context(), l, k, minSize); err != nil {
@@ -257,14 +257,14 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	img := raster.New(raster.Gray, 64, 64)
-	g, err := NewGraph(t.Context(), nil, img, 0.8, Eight)
+	g, err := NewGraph(t.Context(), nil, img, 0.8, Eight, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Segment(ctx, nil, 100, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("Segment: %v, want context.Canceled", err)
 	}
-	if _, err := NewGraph(ctx, nil, img, 0.8, Eight); !errors.Is(err, context.Canceled) {
+	if _, err := NewGraph(ctx, nil, img, 0.8, Eight, 100); !errors.Is(err, context.Canceled) {
 		t.Errorf("NewGraph: %v, want context.Canceled", err)
 	}
 }
@@ -307,7 +307,7 @@ func ExampleGraph_Segment() {
 			img.Pix[i] = 200
 		}
 	}
-	g, err := NewGraph(context.Background(), nil, img, 0, Eight)
+	g, err := NewGraph(context.Background(), nil, img, 0, Eight, 100)
 	if err != nil {
 		panic(err)
 	}
@@ -325,14 +325,14 @@ func BenchmarkNewGraph(b *testing.B) {
 	b.SetBytes(640 * 480)
 	for b.Loop() {
 		var err error
-		if g, err = NewGraph(b.Context(), g, img, 0.8, Eight); err != nil {
+		if g, err = NewGraph(b.Context(), g, img, 0.8, Eight, 100); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkSegment(b *testing.B) {
-	g, err := NewGraph(b.Context(), nil, convert(b, textured(640, 480), raster.Lab), 0.8, Eight)
+	g, err := NewGraph(b.Context(), nil, convert(b, textured(640, 480), raster.Lab), 0.8, Eight, 50)
 	if err != nil {
 		b.Fatal(err)
 	}

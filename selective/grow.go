@@ -94,7 +94,7 @@ func (g *grower) space(which []int) error {
 		spaceBuffers.Put(b)
 		g.open.Done()
 	}
-	if err := g.prepare(b, g.opts.Strategies[which[0]].Space); err != nil {
+	if err := g.prepare(b, which); err != nil {
 		done()
 		return err
 	}
@@ -107,8 +107,12 @@ func (g *grower) space(which []int) error {
 }
 
 // prepare makes what all strategies of a colour space share.
-func (g *grower) prepare(b *spaceBuffer, space raster.Space) error {
+func (g *grower) prepare(b *spaceBuffer, which []int) error {
 	ctx := g.crew.ctx
+	space, least := g.opts.Strategies[which[0]].Space, math.Inf(1)
+	for _, i := range which {
+		least = min(least, g.opts.Strategies[i].K)
+	}
 	done := g.clock.start(&g.clock.segment)
 	_, err := raster.Convert(ctx, b.image, g.img, space)
 	done()
@@ -121,7 +125,7 @@ func (g *grower) prepare(b *spaceBuffer, space raster.Space) error {
 		return err
 	})
 	done = g.clock.start(&g.clock.segment)
-	_, err = segment.NewGraph(ctx, b.graph, b.image, g.opts.Sigma, g.opts.Connectivity)
+	_, err = segment.NewGraph(ctx, b.graph, b.image, g.opts.Sigma, g.opts.Connectivity, least)
 	done()
 	// The other work on b must have ended, whatever became of this.
 	return cmp.Or(binned(), err)
