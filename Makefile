@@ -18,7 +18,7 @@ GO     := CGO_ENABLED=1 go
 PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 
-.PHONY: help serve build test race fuzz bench lint demo docker deps clean
+.PHONY: help serve build test race fuzz bench generate lint demo docker deps clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -29,11 +29,12 @@ serve: build ## build, then serve on PROPOSER_ADDR, :8080 unless set
 build: deps ## bin/proposer
 	$(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w -X main.linked=$(VERSION)' -o bin/proposer ./cmd/proposer
 
-# Three legs: with OpenCV; its matrices counted; and on Go's own decoders.
+# Four legs: with OpenCV; its matrices counted; on Go's own decoders; and without the vector kernels.
 test: deps ## all tests, with and without OpenCV
 	$(GO) test -tags $(TAGS) ./...
 	$(GO) test -tags $(TAGS),matprofile ./imageio/...
 	$(PUREGO) test ./...
+	$(PUREGO) test -tags purego -short ./...
 
 race: deps ## all tests under the race detector
 	$(GO) test -tags $(TAGS) -race -short ./...
@@ -48,12 +49,19 @@ fuzz: deps ## each fuzz target for FUZZTIME (10s, or a count: 1000x)
 bench: deps ## all benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
 
-lint: deps ## gofumpt, go vet and staticcheck, with and without OpenCV
+generate: ## the vector kernels, by the program in internal/simd/gen
+	go -C internal/simd/gen generate
+
+lint: deps ## gofumpt, go vet and staticcheck, with and without OpenCV; are the kernels up to date?
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
+	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp -r internal/simd "$$copy" && \
+	go -C "$$copy/simd/gen" generate && diff -r internal/simd "$$copy/simd"
 	$(GO) vet -tags $(TAGS) ./...
 	$(PUREGO) vet ./...
+	$(PUREGO) vet -tags purego ./...
 	CGO_ENABLED=1 $(TOOL) staticcheck -tags $(TAGS) ./...
 	CGO_ENABLED=0 $(TOOL) staticcheck ./...
+	CGO_ENABLED=0 $(TOOL) staticcheck -tags purego ./...
 
 demo: build ## bin/scene.png and, with the best boxes drawn, bin/boxes.png
 	$(PUREGO) run ./internal/scene/draw -seed 6 -out bin/scene.png
