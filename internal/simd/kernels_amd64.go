@@ -13,3 +13,18 @@ func distances1AVX2(dst *uint16, a *float32, b *float32, n int)
 //
 //go:noescape
 func distances3AVX2(dst *uint16, a0 *float32, a1 *float32, a2 *float32, b0 *float32, b1 *float32, b2 *float32, n int)
+
+// thin4AVX2 needs n ≥ 16, and the weights from the pixel before the first to the one after the last.
+//
+//go:noescape
+func thin4AVX2(keptRight *uint16, keptDown *uint16, rightAbove *uint16, downAbove *uint16, right *uint16, down *uint16, rightBelow *uint16, n int)
+
+// thin8RightAVX2 needs what thin4AVX2 needs.
+//
+//go:noescape
+func thin8RightAVX2(kept *uint16, rightAbove *uint16, downAbove *uint16, fallingAbove *uint16, risingAbove *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, rightBelow *uint16, n int)
+
+// thin8DownAVX2 needs what thin4AVX2 needs.
+//
+//go:noescape
+func thin8DownAVX2(keptDown *uint16, keptFalling *uint16, keptRising *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, rightBelow *uint16, n int)

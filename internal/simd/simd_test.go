@@ -65,6 +65,40 @@ var checks = []check{
 		distances3Go(want, a0, a1, a2, b0, b1, b2)
 		return slices.Equal(got, want)
 	}},
+	{name: "Thin4", equal: func(m maker, n int) bool {
+		var got, want, above, here [2][]uint16
+		for d := range got {
+			got[d], want[d] = pair[uint16](m, n)
+			above[d], here[d] = m.weights(n+2), m.weights(n+2)
+		}
+		below := m.weights(n + 2)
+		Thin4(&got, &above, &here, below)
+		thin4Go(&want, &above, &here, below)
+		return slices.EqualFunc(got[:], want[:], slices.Equal)
+	}},
+	{name: "Thin8", equal: func(m maker, n int) bool {
+		var got, want, above, here [4][]uint16
+		for d := range got {
+			got[d], want[d] = pair[uint16](m, n)
+			above[d], here[d] = m.weights(n+2), m.weights(n+2)
+		}
+		below := m.weights(n + 2)
+		Thin8(&got, &above, &here, below)
+		thin8Go(&want, &above, &here, below)
+		return slices.EqualFunc(got[:], want[:], slices.Equal)
+	}},
+}
+
+// weights are of a few levels, with ties and edges that are not there.
+func (m maker) weights(n int) []uint16 {
+	s := fenced[uint16](m.t, n, m.front)
+	for i := range s {
+		s[i] = uint16(m.rng.IntN([]int{1 << 16, 3, 50, 1}[m.kind]))
+		if m.rng.IntN(20) == 0 {
+			s[i] = noEdge
+		}
+	}
+	return s
 }
 
 // TestKernelsEqualTwins holds every kernel to its twin, between pages that fault.

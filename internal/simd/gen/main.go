@@ -15,6 +15,9 @@ func main() {
 	ConstraintExpr("!purego")
 	distances1()
 	distances3()
+	thin4()
+	thin8Right()
+	thin8Down()
 	Generate()
 }
 
