@@ -6,7 +6,11 @@ OPENCV   ?= /usr/include/opencv4
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 IMAGE    ?= proposer
+BENCH    ?= .
+COUNT    ?= 1
 PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+PEERS    := python3-opencv python3-skimage libdlib-dev
+PYTHON   := /usr/bin/python3
 
 # Only these three of OpenCV's libraries are linked, and only their headers are there: the one that
 # includes every module's is switched off by its guard.
@@ -18,10 +22,10 @@ GO     := CGO_ENABLED=1 go
 PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 
-.PHONY: help serve build test race fuzz bench generate lint demo docker deps clean
+.PHONY: help serve build test race fuzz bench bench-peers generate lint demo docker deps peers clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 serve: build ## build, then serve on PROPOSER_ADDR, :8080 unless set
 	exec bin/proposer serve
@@ -46,8 +50,18 @@ fuzz: deps ## each fuzz target for FUZZTIME (10s, or a count: 1000x)
 		$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || exit 1; \
 	done
 
-bench: deps ## all benchmarks
-	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
+bench: deps ## benchmarks that match BENCH (.), COUNT times (1); benchstat reads them
+	@$(GO) test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -count $(COUNT) -benchmem ./...
+
+# Without a folder scenes are drawn. BENCHFLAGS: `bin/bench -help` lists them.
+bench-peers: peers bin/peer_dlib ## docs/benchmarks.md: ours beside its peers, on the folder PICTURES
+	$(PUREGO) build -o bin/bench ./internal/bench
+	bin/bench -pictures '$(PICTURES)' -version $(VERSION) -out docs/benchmarks.md \
+		-opencv '$(PYTHON) internal/bench/peer_opencv.py' -dlib bin/peer_dlib $(BENCHFLAGS)
+
+bin/peer_dlib: internal/bench/peer_dlib.cpp | peers
+	@mkdir -p bin
+	g++ -O3 -march=native -DNDEBUG $< -o $@ -I$(OPENCV) -lopencv_imgcodecs -lopencv_core -ldlib
 
 generate: ## the vector kernels, by the program in internal/simd/gen
 	go -C internal/simd/gen generate
@@ -73,16 +87,28 @@ docker: ## the container image IMAGE (proposer)
 clean: ## remove bin/
 	rm -rf bin
 
-# What is missing is installed with apt-get; where that is not to be had, a line says what to do.
+# The end of a recipe that installs packages with apt-get; where that is not to be had, a line
+# says what to do. $(1) and $(2) name the variables with the packages and the line.
+define install
+command -v apt-get >/dev/null || { printf "%s\n" $($(2)) >&2; exit 1; }; \
+root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+[ -z "$$root" ] || command -v sudo >/dev/null || { echo "As root: apt-get install $($(1))" >&2; exit 1; }; \
+echo "Installing $($(1))"; \
+$$root apt-get update -qq && \
+$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $($(1)) >/dev/null
+endef
+
+NO_PACKAGES := "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) and give make OPENCV=<folder of its headers>," \
+	"or do without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer"
+NO_PEERS := "Install OpenCV with ximgproc and scikit-image for $(PYTHON), and dlib with its headers"
+
 deps:
 	@command -v go >/dev/null || { echo "Go 1.26 or newer is needed" >&2; exit 1; }
 	@command -v g++ >/dev/null && \
 	[ -e $(OPENCV)/opencv2/imgproc.hpp ] && [ -e $(OPENCV)/opencv2/imgcodecs.hpp ] && exit 0; \
-	command -v apt-get >/dev/null || { \
-		echo "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) and give make OPENCV=<folder of its headers>," >&2; \
-		echo "or do without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer" >&2; exit 1; }; \
-	root=; [ "$$(id -u)" = 0 ] || root=sudo; \
-	[ -z "$$root" ] || command -v sudo >/dev/null || { echo "As root: apt-get install $(PACKAGES)" >&2; exit 1; }; \
-	echo "Installing $(PACKAGES)"; \
-	$$root apt-get update -qq && \
-	$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null
+	$(call install,PACKAGES,NO_PACKAGES)
+
+peers: deps
+	@$(PYTHON) -c 'import cv2.ximgproc, skimage.segmentation' 2>/dev/null && \
+	[ -e /usr/include/dlib/revision.h ] && exit 0; \
+	$(call install,PEERS,NO_PEERS)

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/rate"
 )
 
 // picture is a label picture with the sizes and boxes of its regions.
@@ -339,6 +340,7 @@ func ExampleGroup() {
 
 func BenchmarkGraph(b *testing.B) {
 	p := mosaic(rand.New(rand.NewPCG(1, 2)), 640, 480, 800)
+	rate.Pixels(b, 640*480)
 	for b.Loop() {
 		p.graph(b)
 	}
@@ -349,6 +351,7 @@ func BenchmarkGroup(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	p := mosaic(rng, 640, 480, 800)
 	g, v := p.graph(b), newVectors(rng, p.sizes, 1e6)
+	rate.Pixels(b, 640*480)
 	for b.Loop() {
 		if _, err := Group(b.Context(), g, p.sizes, p.boxes, v.clone()); err != nil {
 			b.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/natural"
+	"github.com/proposer/proposer/internal/rate"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -325,7 +326,7 @@ func ExampleGraph_Segment() {
 func BenchmarkNewGraph(b *testing.B) {
 	img := convert(b, textured(640, 480), raster.Lab)
 	var g *Graph
-	b.SetBytes(640 * 480)
+	rate.Pixels(b, 640*480)
 	for b.Loop() {
 		var err error
 		if g, err = NewGraph(b.Context(), g, img, 0.8, Eight, 100); err != nil {
@@ -342,7 +343,7 @@ func BenchmarkSegment(b *testing.B) {
 	for _, k := range []float64{50, 100, 300} {
 		b.Run(fmt.Sprintf("k=%v", k), func(b *testing.B) {
 			var l *Labels
-			b.SetBytes(640 * 480)
+			rate.Pixels(b, 640*480)
 			for b.Loop() {
 				if l, err = g.Segment(b.Context(), l, k, int(k)); err != nil {
 					b.Fatal(err)

@@ -538,22 +538,3 @@ func ExampleCombine() {
 	fmt.Println(len(opts.Strategies), opts.Strategies[0].Space, opts.Strategies[0].Weights)
 	// Output: 4 Lab CT0.5SF
 }
-
-func BenchmarkSearch(b *testing.B) {
-	img := scene.Render(1, 640, 480, 12).Image
-	for _, mode := range PresetNames() {
-		for _, threads := range []int{1, 2} {
-			b.Run(fmt.Sprintf("%s/threads=%d", mode, threads), func(b *testing.B) {
-				opts := mustPreset(b, mode)
-				opts.Threads = threads
-				b.SetBytes(640 * 480)
-				b.ReportAllocs()
-				for b.Loop() {
-					if _, err := Search(b.Context(), img, opts); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-	}
-}

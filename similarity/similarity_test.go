@@ -13,6 +13,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/natural"
+	"github.com/proposer/proposer/internal/rate"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -350,7 +351,7 @@ func ExampleRegions() {
 func BenchmarkNewField(b *testing.B) {
 	img := noise(rand.New(rand.NewPCG(1, 2)), raster.Lab, 640, 480)
 	var f *Field
-	b.SetBytes(640 * 480)
+	rate.Pixels(b, 640*480)
 	for b.Loop() {
 		var err error
 		if f, err = NewField(b.Context(), f, img); err != nil {
@@ -376,7 +377,7 @@ func tiles(b *testing.B) (f *Field, labels, sizes []int32, boxes []box.Box) {
 
 func BenchmarkDescribe(b *testing.B) {
 	f, labels, sizes, boxes := tiles(b)
-	b.SetBytes(640 * 480)
+	rate.Pixels(b, 640*480)
 	for b.Loop() {
 		if _, err := Describe(b.Context(), f, labels, sizes, boxes); err != nil {
 			b.Fatal(err)

@@ -38,12 +38,14 @@ var floors = map[string]int{
 	"queue":        7,
 	"cmd/proposer": 8,
 
-	// A program that shows the house off, and may use all of it and the workshops.
+	// Programs that show the house off, and may use all of it and the workshops.
+	"internal/bench":      show,
 	"internal/scene/draw": show,
 
 	// For tests and shows: no other package of the house may import them but in its tests.
 	"internal/floors":  workshop,
 	"internal/natural": workshop,
+	"internal/rate":    workshop,
 	"internal/scene":   workshop,
 }
 

@@ -1,0 +1,37 @@
+package selective
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/proposer/proposer/internal/rate"
+	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/raster"
+)
+
+func BenchmarkSearch(b *testing.B) {
+	img := scene.Render(1, 640, 480, 12).Image
+	for _, mode := range PresetNames() {
+		benchmarkSearch(b, mode, img)
+	}
+}
+
+// BenchmarkSearch12MP tells whether a pixel of a large picture takes as long as one of a small one.
+func BenchmarkSearch12MP(b *testing.B) {
+	benchmarkSearch(b, "fast", scene.Render(1, 4000, 3000, 12).Image)
+}
+
+func benchmarkSearch(b *testing.B, mode string, img *raster.Image) {
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("%s/threads=%d", mode, threads), func(b *testing.B) {
+			opts := mustPreset(b, mode)
+			opts.Threads = threads
+			rate.Pixels(b, img.Width*img.Height)
+			for b.Loop() {
+				if _, err := Search(b.Context(), img, opts); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
