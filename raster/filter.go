@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"github.com/proposer/proposer/internal/simd"
 )
 
 // MaxSigma is the widest Gaussian that Smooth and Gradients take, in pixels.
@@ -52,24 +54,35 @@ func Smooth(ctx context.Context, dst *Planes, src *Image, sigma float64) (*Plane
 	return dst, nil
 }
 
-// A Smoother is Smooth row by row, for those who need not hold the whole. It is not
-// safe for concurrent use.
+// A Smoother is Smooth row by row, for those who need not hold the whole. The zero
+// value has to be Reset first. It is not safe for concurrent use.
 type Smoother struct {
 	src *Image
 	k   *kernel
-	row *columnRow
+	row columnRow
 }
 
 // NewSmoother makes a Smoother of a picture. It panics if sigma is out of range.
 func NewSmoother(src *Image, sigma float64) *Smoother {
-	k := newKernel(sigma)
-	return &Smoother{src, k, newRow(k.radius, src.Width)}
+	s := new(Smoother)
+	s.Reset(src, sigma)
+	return s
+}
+
+// Reset makes s the Smoother of a picture, reusing its memory. It panics if sigma is
+// out of range.
+func (s *Smoother) Reset(src *Image, sigma float64) {
+	if s.k == nil || s.k.sigma != sigma {
+		s.k = newKernel(sigma)
+	}
+	s.src = src
+	s.row.resize(s.k.radius, src.Width)
 }
 
 // Row writes row y of a plane, smoothed, to dst, which is as long as the row. Rows
 // may be asked for in any order.
 func (s *Smoother) Row(dst []float32, plane, y int) {
-	s.k.columns(s.row, nil, s.src.Plane(plane), s.src.Width, y)
+	s.k.columns(&s.row, nil, s.src.Plane(plane), s.src.Width, y)
 	s.row.replicate()
 	s.k.smoothRow(dst, s.row.padded)
 }
@@ -84,25 +97,48 @@ func (s *Smoother) Row(dst []float32, plane, y int) {
 // that a ramp that rises by 1 a pixel has the derivative 1. Sigma 0 gives central
 // differences. Border, precision, time, panics and errors are those of Smooth.
 func Gradients(ctx context.Context, src *Image, plane int, sigma float64, yield func(y int, gx, gy []float32)) error {
-	k := newKernel(sigma)
-	k.differentiate(sigma)
-	w, h, in := src.Width, src.Height, src.Plane(plane)
-	smooth, slope := newRow(k.radius, w), newRow(k.radius, w)
-	gx, gy := make([]float32, w), make([]float32, w)
-	for y := range h {
-		if pollRow(y, w) {
+	var d Differentiator
+	d.Reset(src, sigma)
+	gx, gy := make([]float32, src.Width), make([]float32, src.Width)
+	for y := range src.Height {
+		if pollRow(y, src.Width) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 		}
-		k.columns(smooth, slope, in, w, y)
-		smooth.replicate()
-		slope.replicate()
-		k.slopeRow(gx, smooth.padded)
-		k.smoothRow(gy, slope.padded)
+		d.Row(gx, gy, plane, y)
 		yield(y, gx, gy)
 	}
 	return nil
+}
+
+// A Differentiator is Gradients row by row, as Smoother is Smooth.
+type Differentiator struct {
+	src           *Image
+	k             *kernel
+	smooth, slope columnRow
+}
+
+// Reset makes d the Differentiator of a picture, reusing its memory. It panics if
+// sigma is out of range.
+func (d *Differentiator) Reset(src *Image, sigma float64) {
+	if d.k == nil || d.k.sigma != sigma {
+		d.k = newKernel(sigma)
+		d.k.differentiate()
+	}
+	d.src = src
+	d.smooth.resize(d.k.radius, src.Width)
+	d.slope.resize(d.k.radius, src.Width)
+}
+
+// Row writes the derivatives of row y of a plane to gx and gy, which are as long as
+// the row. Rows may be asked for in any order.
+func (d *Differentiator) Row(gx, gy []float32, plane, y int) {
+	d.k.columns(&d.smooth, &d.slope, d.src.Plane(plane), d.src.Width, y)
+	d.smooth.replicate()
+	d.slope.replicate()
+	d.k.slopeRow(gx, d.smooth.padded)
+	d.k.smoothRow(gy, d.slope.padded)
 }
 
 // pollRow tells whether to look at the context before row y of a picture of width w.
@@ -118,6 +154,7 @@ const fixedBits = 22
 // is odd: element i weighs the samples at distance i. The integer weights are for
 // the columns; the float weights, for the rows, take their scale off again.
 type kernel struct {
+	sigma      float64
 	radius     int
 	even, odd  []float32
 	evenColumn []int32
@@ -129,7 +166,7 @@ func newKernel(sigma float64) *kernel {
 		panic(fmt.Sprintf("raster: sigma %v: want a number in [0,%d]", sigma, MaxSigma))
 	}
 	g := gaussian(sigma, int(math.Ceil(4*sigma)))
-	k := &kernel{radius: len(g) - 1}
+	k := &kernel{sigma: sigma, radius: len(g) - 1}
 	k.even, k.evenColumn = fix(g)
 	// What rounding took or gave goes to the centre: the sum is exactly one.
 	k.evenColumn[0] = 1 << fixedBits
@@ -140,14 +177,14 @@ func newKernel(sigma float64) *kernel {
 }
 
 // differentiate adds the derivative's weights to those of the Gaussian.
-func (k *kernel) differentiate(sigma float64) {
+func (k *kernel) differentiate() {
 	if k.radius == 0 {
 		k.radius = 1
 		k.even = append(k.even, 0)
 		k.evenColumn = append(k.evenColumn, 0)
 	}
 	d := make([]float64, k.radius+1)
-	g := gaussian(sigma, k.radius)
+	g := gaussian(k.sigma, k.radius)
 	slope := 0.0
 	for i := 1; i < len(d); i++ {
 		d[i] = float64(i) * g[i]
@@ -195,9 +232,10 @@ type columnRow struct {
 	sums   []int32
 }
 
-func newRow(radius, width int) *columnRow {
-	p := make([]float32, width+2*radius)
-	return &columnRow{p, p[radius : radius+width], make([]int32, width)}
+func (r *columnRow) resize(radius, width int) {
+	r.padded = resize(r.padded, width+2*radius)
+	r.inner = r.padded[radius : radius+width]
+	r.sums = resize(r.sums, width)
 }
 
 func (r *columnRow) replicate() {
@@ -217,12 +255,12 @@ func (k *kernel) columns(even, odd *columnRow, plane []uint8, width, y int) {
 		y = min(max(y, 0), last)
 		return plane[y*width : (y+1)*width]
 	}
-	if k.radius == 4 {
+	if k.radius == 4 { // that of σ = 0.8 and 1, which nearly every search uses
 		rows := [9][]uint8{at(y - 4), at(y - 3), at(y - 2), at(y - 1), at(y), at(y + 1), at(y + 2), at(y + 3), at(y + 4)}
 		if odd == nil {
-			columns4(even.inner, &rows, (*[5]int32)(k.evenColumn))
+			simd.Columns4(even.inner, &rows, (*[5]int32)(k.evenColumn))
 		} else {
-			bothColumns4(even.inner, odd.inner, &rows, (*[5]int32)(k.evenColumn), (*[5]int32)(k.oddColumn))
+			simd.BothColumns4(even.inner, odd.inner, &rows, (*[5]int32)(k.evenColumn), (*[5]int32)(k.oddColumn))
 		}
 		return
 	}
@@ -258,50 +296,13 @@ func (r *columnRow) take() {
 	}
 }
 
-// columns4 is columns for the radius of σ = 0.8 and 1, which nearly every search uses.
-func columns4(out []float32, rows *[9][]uint8, w *[5]int32) {
-	n := len(out)
-	a4, a3, a2, a1, c := rows[0][:n], rows[1][:n], rows[2][:n], rows[3][:n], rows[4][:n]
-	b1, b2, b3, b4 := rows[5][:n], rows[6][:n], rows[7][:n], rows[8][:n]
-	w0, w1, w2, w3, w4 := w[0], w[1], w[2], w[3], w[4]
-	for x := range out {
-		out[x] = float32(w0*int32(c[x]) +
-			w1*(int32(a1[x])+int32(b1[x])) + w2*(int32(a2[x])+int32(b2[x])) +
-			w3*(int32(a3[x])+int32(b3[x])) + w4*(int32(a4[x])+int32(b4[x])))
-	}
-}
-
-// bothColumns4 is columns4 and the derivative, which share their loads.
-func bothColumns4(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
-	n := len(even)
-	odd = odd[:n]
-	a4, a3, a2, a1, c := rows[0][:n], rows[1][:n], rows[2][:n], rows[3][:n], rows[4][:n]
-	b1, b2, b3, b4 := rows[5][:n], rows[6][:n], rows[7][:n], rows[8][:n]
-	for x := range even {
-		p, q := int32(a1[x]), int32(b1[x])
-		s, d := w[0]*int32(c[x])+w[1]*(p+q), v[1]*(q-p)
-		p, q = int32(a2[x]), int32(b2[x])
-		s, d = s+w[2]*(p+q), d+v[2]*(q-p)
-		p, q = int32(a3[x]), int32(b3[x])
-		s, d = s+w[3]*(p+q), d+v[3]*(q-p)
-		p, q = int32(a4[x]), int32(b4[x])
-		s, d = s+w[4]*(p+q), d+v[4]*(q-p)
-		even[x], odd[x] = float32(s), float32(d)
-	}
-}
-
 // The rows' sums convert every product to float32: without that the compiler may
 // fuse it with the addition on some architectures, and results would differ.
 
 // smoothRow filters a padded row with the Gaussian.
 func (k *kernel) smoothRow(out, padded []float32) {
 	if k.radius == 4 {
-		w0, w1, w2, w3, w4 := k.even[0], k.even[1], k.even[2], k.even[3], k.even[4]
-		for x := range out {
-			p := (*[9]float32)(padded[x:])
-			out[x] = float32(w0*p[4]) + float32(w1*(p[3]+p[5])) + float32(w2*(p[2]+p[6])) +
-				float32(w3*(p[1]+p[7])) + float32(w4*(p[0]+p[8]))
-		}
+		simd.SmoothRow4(out, padded, (*[5]float32)(k.even))
 		return
 	}
 	r := k.radius
@@ -318,12 +319,7 @@ func (k *kernel) smoothRow(out, padded []float32) {
 // slopeRow filters a padded row with the derivative.
 func (k *kernel) slopeRow(out, padded []float32) {
 	if k.radius == 4 {
-		w1, w2, w3, w4 := k.odd[1], k.odd[2], k.odd[3], k.odd[4]
-		for x := range out {
-			p := (*[9]float32)(padded[x:])
-			out[x] = float32(w1*(p[5]-p[3])) + float32(w2*(p[6]-p[2])) +
-				float32(w3*(p[7]-p[1])) + float32(w4*(p[8]-p[0]))
-		}
+		simd.SlopeRow4(out, padded, (*[5]float32)(k.odd))
 		return
 	}
 	r := k.radius

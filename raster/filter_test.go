@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -248,5 +249,48 @@ func TestFiltersPanic(t *testing.T) {
 				filter()
 			}()
 		}
+	}
+}
+
+// TestFiltersReset: what a filter was before does not show, and using it again takes
+// no memory.
+func TestFiltersReset(t *testing.T) {
+	large, small := noise(RGB, 50, 9), noise(Gray, 7, 5)
+	var s Smoother
+	var d Differentiator
+	for _, c := range []struct {
+		src   *Image
+		sigma float64
+	}{{large, 2}, {small, 1}, {large, 1}, {small, 0}} {
+		s.Reset(c.src, c.sigma)
+		d.Reset(c.src, c.sigma)
+		p, err := Smooth(t.Context(), nil, c.src, c.sigma)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := c.src.Width
+		got, gx, gy := make([]float32, w), make([]float32, w), make([]float32, w)
+		err = Gradients(t.Context(), c.src, 0, c.sigma, func(y int, wantX, wantY []float32) {
+			s.Row(got, 0, y)
+			if !slices.Equal(got, p.Plane(0)[y*w:][:w]) {
+				t.Fatalf("sigma %v: row %d is smoothed otherwise", c.sigma, y)
+			}
+			d.Row(gx, gy, 0, y)
+			if !slices.Equal(gx, wantX) || !slices.Equal(gy, wantY) {
+				t.Fatalf("sigma %v: row %d is differentiated otherwise", c.sigma, y)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	gx, gy := make([]float32, small.Width), make([]float32, small.Width)
+	if n := testing.AllocsPerRun(10, func() {
+		s.Reset(small, 0)
+		d.Reset(small, 0)
+		s.Row(gx, 0, 1)
+		d.Row(gx, gy, 0, 1)
+	}); n != 0 {
+		t.Errorf("%v allocations, want none", n)
 	}
 }

@@ -142,7 +142,7 @@ func (g *grower) scale(b *spaceBuffer, which []int) error {
 	group := func(i int) (err error) {
 		defer g.clock.start(&g.clock.group)()
 		weights := g.opts.Strategies[which[i]].Weights
-		g.trees[which[i]], err = hierarchy.Group(g.crew.ctx, adjacency, labels.Sizes, labels.Boxes, regions.Under(weights))
+		g.trees[which[i]], err = hierarchy.Group(g.crew.ctx, adjacency, labels.Sizes, labels.Boxes, regions.Under(nil, weights))
 		return err
 	}
 	return g.crew.each(len(which), group, func() { scaleBuffers.Put(labels) })
@@ -167,7 +167,7 @@ func (g *grower) describe(b *spaceBuffer, labels *segment.Labels, first int) (*h
 		return nil, nil, nil
 	}
 	done = g.clock.start(&g.clock.describe)
-	regions, err := similarity.Describe(ctx, b.field, labels.Pix, labels.Sizes, labels.Boxes)
+	regions, err := similarity.Describe(ctx, nil, b.field, labels.Pix, labels.Sizes, labels.Boxes)
 	done()
 	if err != nil {
 		return nil, nil, err

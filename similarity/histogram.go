@@ -1,70 +1,93 @@
 package similarity
 
-import (
-	"math"
-	"math/bits"
-	"slices"
-)
+import "github.com/proposer/proposer/internal/simd"
 
 // one is the fixed-point 1 of a normalised histogram.
-const one = math.MaxUint16
+const one = simd.One
 
 // histograms are the descriptors of one kind of a set of regions: for each slot a
 // row of bins, made of several histograms that each count every pixel of the region.
 type histograms struct {
-	bins  int // of a row
+	bins  int // of a row, filled up with zeros to a multiple of simd.Lanes
 	parts int // histograms of a row
-	// counts are exact; normal are the same, each histogram scaled to one.
+	// counts are those of the regions as they were described. Copies share them, and
+	// nobody writes to them. A slot that has been merged has its counts in merged.
 	counts []uint32
-	normal []uint16
+	merged []uint32
+	normal []uint16 // the counts, each histogram scaled to one
+
+	own []uint32 // memory for counts, which may be another set's
 }
 
-func newHistograms(parts, bins, slots int) histograms {
-	bins *= parts
-	return histograms{bins, parts, make([]uint32, slots*bins), make([]uint16, slots*bins)}
+// describe makes room for a set of regions, with no pixel counted yet.
+func (h *histograms) describe(parts, bins, slots int) {
+	h.parts = parts
+	h.bins = (parts*bins + simd.Lanes - 1) / simd.Lanes * simd.Lanes
+	h.own = resize(h.own, slots*h.bins)
+	clear(h.own)
+	h.counts = h.own
+	h.normal = resize(h.normal, slots*h.bins)
 }
 
-func (h *histograms) row(i int32) []uint32 { return h.counts[int(i)*h.bins : int(i+1)*h.bins] }
+// described are the counts of row i as it was described.
+func (h *histograms) described(i int32) []uint32 {
+	return h.counts[int(i)*h.bins : int(i+1)*h.bins]
+}
+
+// row are the counts of row i, if it has been merged those of the merged region.
+func (h *histograms) row(i int32, merged bool) []uint32 {
+	if !merged {
+		return h.described(i)
+	}
+	if len(h.merged) < len(h.counts) {
+		h.merged = resize(h.merged, len(h.counts))
+	}
+	return h.merged[int(i)*h.bins : int(i+1)*h.bins]
+}
 
 func (h *histograms) normalRow(i int32) []uint16 {
 	return h.normal[int(i)*h.bins : int(i+1)*h.bins]
 }
 
-func (h *histograms) clone() histograms {
-	c := *h
-	c.counts, c.normal = slices.Clone(h.counts), slices.Clone(h.normal)
-	return c
+// copy makes h a copy of from, which shares the counts of what is not merged.
+func (h *histograms) copy(from *histograms, merged []bool) {
+	h.parts, h.bins, h.counts = from.parts, from.bins, from.counts
+	h.normal = append(h.normal[:0], from.normal...)
+	for i, m := range merged {
+		if m {
+			copy(h.row(int32(i), true), from.row(int32(i), true))
+		}
+	}
+}
+
+// leaveOut makes h a set without a bin.
+func (h *histograms) leaveOut() {
+	h.parts, h.bins, h.counts, h.normal = 0, 0, nil, h.normal[:0]
 }
 
 // merge adds row b to row a, whose region has size pixels thereafter.
-func (h *histograms) merge(a, b, size int32) {
-	to, from := h.row(a), h.row(b)
-	for i, c := range from {
-		to[i] += c
-	}
-	h.normalise(a, size)
+func (h *histograms) merge(a, b int32, merged []bool, size int32) {
+	simd.Merge(h.normalRow(a), h.row(a, true), h.row(a, merged[a]), h.row(b, merged[b]), size)
 }
 
-// normalise sets the normalised bins of row i to 65535·count/size, rounded to the
-// nearest. It multiplies with a 32-bit reciprocal, which errs by less than 2⁻¹⁵ of a step.
 func (h *histograms) normalise(i, size int32) {
-	shift := 15 + bits.Len32(uint32(size))
-	reciprocal := (one << shift) / uint64(max(size, 1))
-	half := uint64(1) << (shift - 1)
-	counts, normal := h.row(i), h.normalRow(i)
-	for j, c := range counts {
-		normal[j] = uint16((uint64(c)*reciprocal + half) >> (shift & 63))
-	}
+	simd.Normalise(h.normalRow(i), h.described(i), size)
 }
 
-// intersection is the histogram intersection of rows a and b in [0,1].
-func (h *histograms) intersection(a, b int32) float64 {
-	x, y := h.normalRow(a), h.normalRow(b)
-	y = y[:len(x)]
-	var sum uint32 // at most 24 histograms · (65535 + rounding)
-	for i, v := range x {
-		sum += uint32(min(v, y[i]))
-	}
-	// Rounded bins can add up to a little more than one.
+// intersections writes the sums of the smaller bins of row a and each of others: at
+// most parts · (65535 + rounding), with up to 24 parts.
+func (h *histograms) intersections(sums []uint32, a int32, others []int32) {
+	simd.Intersections(sums, h.normalRow(a), h.normal, others)
+}
+
+// share is a sum of intersections in [0,1]. Rounded bins can add up to a little more
+// than one.
+func (h *histograms) share(sum uint32) float64 {
 	return min(1, float64(sum)/float64(h.parts*one))
+}
+
+func (h *histograms) intersection(a, b int32) float64 {
+	var sum [1]uint32
+	h.intersections(sum[:], a, []int32{b})
+	return h.share(sum[0])
 }

@@ -22,6 +22,70 @@ func distances3(dst []uint16, a0, a1, a2, b0, b1, b2 []float32) {
 	}
 }
 
+func columns4(dst []float32, rows *[9][]uint8, w *[5]int32) {
+	if n := len(dst); avx2 && n >= 16 {
+		columns4AVX2(&dst[0], rows, w, n)
+	} else {
+		columns4Go(dst, rows, w)
+	}
+}
+
+func bothColumns4(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
+	if n := len(even); avx2 && n >= 16 {
+		bothColumns4AVX2(&even[0], &odd[0], rows, w, v, n)
+	} else {
+		bothColumns4Go(even, odd, rows, w, v)
+	}
+}
+
+func smoothRow4(dst, padded []float32, w *[5]float32) {
+	if n := len(dst); avx2 && n >= 8 {
+		smoothRow4AVX2(&dst[0], &padded[0], w, n)
+	} else {
+		smoothRow4Go(dst, padded, w)
+	}
+}
+
+func slopeRow4(dst, padded []float32, w *[5]float32) {
+	if n := len(dst); avx2 && n >= 8 {
+		slopeRow4AVX2(&dst[0], &padded[0], w, n)
+	} else {
+		slopeRow4Go(dst, padded, w)
+	}
+}
+
+func encode(codes []uint32, pix []uint8, gx, gy []float32, scale, diagonal float32) {
+	if n := len(codes); avx2 && n >= 8 {
+		encodeAVX2(&codes[0], &pix[0], &gx[0], &gy[0], scale, diagonal, n)
+	} else {
+		encodeGo(codes, pix, gx, gy, scale, diagonal)
+	}
+}
+
+func intersections(sums []uint32, row, rows []uint16, others []int32) {
+	if n := len(others); avx2 && n > 0 {
+		intersectionsAVX2(&sums[0], &row[0], &rows[0], len(row), &others[0], n)
+	} else {
+		intersectionsGo(sums, row, rows, others)
+	}
+}
+
+func normalise(normal []uint16, counts []uint32, s scale) {
+	if n := len(counts); avx2 && n > 0 {
+		normaliseAVX2(&normal[0], &counts[0], n, s.reciprocal, s.half, s.shift)
+	} else {
+		normaliseGo(normal, counts, s)
+	}
+}
+
+func merge(normal []uint16, sum, a, b []uint32, s scale) {
+	if n := len(sum); avx2 && n > 0 {
+		mergeAVX2(&normal[0], &sum[0], &a[0], &b[0], n, s.reciprocal, s.half, s.shift)
+	} else {
+		mergeGo(normal, sum, a, b, s)
+	}
+}
+
 func thin4(kept, above, here *[2][]uint16, rightBelow []uint16) {
 	if n := len(kept[0]); avx2 && n >= 16 {
 		thin4AVX2(&kept[0][0], &kept[1][0], &above[0][0], &above[1][0], &here[0][0], &here[1][0], &rightBelow[0], n)

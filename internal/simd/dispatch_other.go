@@ -8,6 +8,28 @@ func distances3(dst []uint16, a0, a1, a2, b0, b1, b2 []float32) {
 	distances3Go(dst, a0, a1, a2, b0, b1, b2)
 }
 
+func columns4(dst []float32, rows *[9][]uint8, w *[5]int32) { columns4Go(dst, rows, w) }
+
+func bothColumns4(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
+	bothColumns4Go(even, odd, rows, w, v)
+}
+
+func smoothRow4(dst, padded []float32, w *[5]float32) { smoothRow4Go(dst, padded, w) }
+
+func slopeRow4(dst, padded []float32, w *[5]float32) { slopeRow4Go(dst, padded, w) }
+
+func encode(codes []uint32, pix []uint8, gx, gy []float32, scale, diagonal float32) {
+	encodeGo(codes, pix, gx, gy, scale, diagonal)
+}
+
+func intersections(sums []uint32, row, rows []uint16, others []int32) {
+	intersectionsGo(sums, row, rows, others)
+}
+
+func normalise(normal []uint16, counts []uint32, s scale) { normaliseGo(normal, counts, s) }
+
+func merge(normal []uint16, sum, a, b []uint32, s scale) { mergeGo(normal, sum, a, b, s) }
+
 func thin4(kept, above, here *[2][]uint16, rightBelow []uint16) {
 	thin4Go(kept, above, here, rightBelow)
 }

@@ -28,3 +28,43 @@ func thin8RightAVX2(kept *uint16, rightAbove *uint16, downAbove *uint16, falling
 //
 //go:noescape
 func thin8DownAVX2(keptDown *uint16, keptFalling *uint16, keptRising *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, rightBelow *uint16, n int)
+
+// columns4AVX2 needs n ≥ 16.
+//
+//go:noescape
+func columns4AVX2(even *float32, rows *[9][]uint8, w *[5]int32, n int)
+
+// bothColumns4AVX2 needs n ≥ 16.
+//
+//go:noescape
+func bothColumns4AVX2(even *float32, odd *float32, rows *[9][]uint8, w *[5]int32, v *[5]int32, n int)
+
+// smoothRow4AVX2 needs n ≥ 8.
+//
+//go:noescape
+func smoothRow4AVX2(dst *float32, padded *float32, w *[5]float32, n int)
+
+// slopeRow4AVX2 needs n ≥ 8.
+//
+//go:noescape
+func slopeRow4AVX2(dst *float32, padded *float32, w *[5]float32, n int)
+
+// encodeAVX2 needs n ≥ 8.
+//
+//go:noescape
+func encodeAVX2(codes *uint32, pix *uint8, gx *float32, gy *float32, scale float32, diagonal float32, n int)
+
+// intersectionsAVX2 needs bins, a multiple of 16, and n to be more than 0.
+//
+//go:noescape
+func intersectionsAVX2(sums *uint32, row *uint16, rows *uint16, bins int, others *int32, n int)
+
+// mergeAVX2 needs n, a multiple of 16, to be more than 0.
+//
+//go:noescape
+func mergeAVX2(normal *uint16, sum *uint32, a *uint32, b *uint32, n int, reciprocal uint64, half uint64, shift uint64)
+
+// normaliseAVX2 needs n, a multiple of 16, to be more than 0.
+//
+//go:noescape
+func normaliseAVX2(normal *uint16, counts *uint32, n int, reciprocal uint64, half uint64, shift uint64)

@@ -649,3 +649,874 @@ test:
 	VMOVDQU  Y2, (DX)(R11*2)
 	VZEROUPPER
 	RET
+
+// func columns4AVX2(even *float32, rows *[9][]uint8, w *[5]int32, n int)
+// Requires: AVX, AVX2
+TEXT ·columns4AVX2(SB), NOSPLIT, $256-32
+	MOVQ         w+16(FP), AX
+	MOVWLZX      (AX), CX
+	MOVL         4(AX), DX
+	SHLL         $0x10, DX
+	ORL          DX, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, (SP)
+	MOVWLZX      8(AX), CX
+	MOVL         12(AX), DX
+	SHLL         $0x10, DX
+	ORL          DX, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 32(SP)
+	MOVWLZX      16(AX), CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 64(SP)
+	MOVL         (AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 96(SP)
+	MOVL         4(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 128(SP)
+	MOVL         8(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 160(SP)
+	MOVL         12(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 192(SP)
+	MOVL         16(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 224(SP)
+	MOVQ         rows+8(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	MOVQ         144(AX), R9
+	MOVQ         168(AX), R10
+	MOVQ         192(AX), AX
+	MOVQ         even+0(FP), R11
+	MOVQ         n+24(FP), R12
+	SUBQ         $0x10, R12
+	XORQ         R13, R13
+	JMP          test
+
+loop:
+	VPMOVZXBW    (DI)(R13*1), Y0
+	VPMULLW      96(SP), Y0, Y1
+	VPMOVZXBW    (SI)(R13*1), Y2
+	VPMOVZXBW    (R8)(R13*1), Y3
+	VPADDW       Y3, Y2, Y2
+	VPMULLW      128(SP), Y2, Y3
+	VPADDW       Y3, Y1, Y1
+	VPUNPCKLWD   Y2, Y0, Y3
+	VPUNPCKHWD   Y2, Y0, Y0
+	VPMADDWD     (SP), Y3, Y3
+	VPMADDWD     (SP), Y0, Y0
+	VPMOVZXBW    (BX)(R13*1), Y2
+	VPMOVZXBW    (R9)(R13*1), Y4
+	VPADDW       Y4, Y2, Y2
+	VPMULLW      160(SP), Y2, Y4
+	VPADDW       Y4, Y1, Y1
+	VPMOVZXBW    (DX)(R13*1), Y4
+	VPMOVZXBW    (R10)(R13*1), Y5
+	VPADDW       Y5, Y4, Y4
+	VPMULLW      192(SP), Y4, Y5
+	VPADDW       Y5, Y1, Y1
+	VPUNPCKLWD   Y4, Y2, Y5
+	VPUNPCKHWD   Y4, Y2, Y2
+	VPMADDWD     32(SP), Y5, Y5
+	VPMADDWD     32(SP), Y2, Y2
+	VPADDD       Y5, Y3, Y3
+	VPADDD       Y2, Y0, Y0
+	VPMOVZXBW    (CX)(R13*1), Y2
+	VPMOVZXBW    (AX)(R13*1), Y4
+	VPADDW       Y4, Y2, Y2
+	VPMULLW      224(SP), Y2, Y4
+	VPADDW       Y4, Y1, Y1
+	VPUNPCKLWD   Y2, Y2, Y4
+	VPUNPCKHWD   Y2, Y2, Y2
+	VPMADDWD     64(SP), Y4, Y4
+	VPMADDWD     64(SP), Y2, Y2
+	VPADDD       Y4, Y3, Y3
+	VPADDD       Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
+	VPUNPCKLWD   Y1, Y2, Y4
+	VPADDD       Y4, Y3, Y3
+	VPUNPCKHWD   Y1, Y2, Y4
+	VPADDD       Y4, Y0, Y0
+	VCVTDQ2PS    Y3, Y3
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      X3, (R11)(R13*4)
+	VMOVUPS      X0, 16(R11)(R13*4)
+	VEXTRACTF128 $0x01, Y3, 32(R11)(R13*4)
+	VEXTRACTF128 $0x01, Y0, 48(R11)(R13*4)
+	ADDQ         $0x10, R13
+
+test:
+	CMPQ R13, R12
+	JLT  loop
+	MOVQ R12, R13
+
+	// The last vector ends with the slices.
+	VPMOVZXBW    (DI)(R13*1), Y0
+	VPMULLW      96(SP), Y0, Y1
+	VPMOVZXBW    (SI)(R13*1), Y2
+	VPMOVZXBW    (R8)(R13*1), Y3
+	VPADDW       Y3, Y2, Y2
+	VPMULLW      128(SP), Y2, Y3
+	VPADDW       Y3, Y1, Y1
+	VPUNPCKLWD   Y2, Y0, Y3
+	VPUNPCKHWD   Y2, Y0, Y0
+	VPMADDWD     (SP), Y3, Y3
+	VPMADDWD     (SP), Y0, Y0
+	VPMOVZXBW    (BX)(R13*1), Y2
+	VPMOVZXBW    (R9)(R13*1), Y4
+	VPADDW       Y4, Y2, Y2
+	VPMULLW      160(SP), Y2, Y4
+	VPADDW       Y4, Y1, Y1
+	VPMOVZXBW    (DX)(R13*1), Y4
+	VPMOVZXBW    (R10)(R13*1), Y5
+	VPADDW       Y5, Y4, Y4
+	VPMULLW      192(SP), Y4, Y5
+	VPADDW       Y5, Y1, Y1
+	VPUNPCKLWD   Y4, Y2, Y5
+	VPUNPCKHWD   Y4, Y2, Y2
+	VPMADDWD     32(SP), Y5, Y5
+	VPMADDWD     32(SP), Y2, Y2
+	VPADDD       Y5, Y3, Y3
+	VPADDD       Y2, Y0, Y0
+	VPMOVZXBW    (CX)(R13*1), Y2
+	VPMOVZXBW    (AX)(R13*1), Y4
+	VPADDW       Y4, Y2, Y2
+	VPMULLW      224(SP), Y2, Y4
+	VPADDW       Y4, Y1, Y1
+	VPUNPCKLWD   Y2, Y2, Y4
+	VPUNPCKHWD   Y2, Y2, Y2
+	VPMADDWD     64(SP), Y4, Y4
+	VPMADDWD     64(SP), Y2, Y2
+	VPADDD       Y4, Y3, Y3
+	VPADDD       Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
+	VPUNPCKLWD   Y1, Y2, Y4
+	VPADDD       Y4, Y3, Y3
+	VPUNPCKHWD   Y1, Y2, Y4
+	VPADDD       Y4, Y0, Y0
+	VCVTDQ2PS    Y3, Y3
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      X3, (R11)(R13*4)
+	VMOVUPS      X0, 16(R11)(R13*4)
+	VEXTRACTF128 $0x01, Y3, 32(R11)(R13*4)
+	VEXTRACTF128 $0x01, Y0, 48(R11)(R13*4)
+	VZEROUPPER
+	RET
+
+// func bothColumns4AVX2(even *float32, odd *float32, rows *[9][]uint8, w *[5]int32, v *[5]int32, n int)
+// Requires: AVX, AVX2
+TEXT ·bothColumns4AVX2(SB), NOSPLIT, $480-48
+	MOVQ         w+24(FP), AX
+	MOVWLZX      (AX), CX
+	MOVL         4(AX), DX
+	SHLL         $0x10, DX
+	ORL          DX, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, (SP)
+	MOVWLZX      8(AX), CX
+	MOVL         12(AX), DX
+	SHLL         $0x10, DX
+	ORL          DX, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 32(SP)
+	MOVWLZX      16(AX), CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 64(SP)
+	MOVL         (AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 96(SP)
+	MOVL         4(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 128(SP)
+	MOVL         8(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 160(SP)
+	MOVL         12(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 192(SP)
+	MOVL         16(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 224(SP)
+	MOVQ         v+32(FP), AX
+	MOVWLZX      4(AX), CX
+	MOVL         8(AX), DX
+	SHLL         $0x10, DX
+	ORL          DX, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 256(SP)
+	MOVWLZX      12(AX), CX
+	MOVL         16(AX), DX
+	SHLL         $0x10, DX
+	ORL          DX, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 288(SP)
+	MOVL         (AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 320(SP)
+	MOVL         4(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 352(SP)
+	MOVL         8(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 384(SP)
+	MOVL         12(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 416(SP)
+	MOVL         16(AX), CX
+
+	// What a negative low half takes, the high half has.
+	ADDL         $0x00008000, CX
+	SHRL         $0x10, CX
+	VMOVD        CX, X0
+	VPBROADCASTW X0, Y0
+	VMOVDQU      Y0, 448(SP)
+	MOVQ         rows+16(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         96(AX), DI
+	MOVQ         120(AX), R8
+	MOVQ         144(AX), R9
+	MOVQ         168(AX), R10
+	MOVQ         192(AX), AX
+	MOVQ         even+0(FP), R11
+	MOVQ         odd+8(FP), R12
+	MOVQ         n+40(FP), R13
+	SUBQ         $0x10, R13
+	XORQ         R14, R14
+	JMP          test
+
+loop:
+	VPMOVZXBW    (DI)(R14*1), Y0
+	VPMULLW      96(SP), Y0, Y1
+	VPMOVZXBW    (SI)(R14*1), Y2
+	VPMOVZXBW    (R8)(R14*1), Y3
+	VPADDW       Y3, Y2, Y4
+	VPMULLW      128(SP), Y4, Y5
+	VPADDW       Y5, Y1, Y1
+	VPUNPCKLWD   Y4, Y0, Y5
+	VPUNPCKHWD   Y4, Y0, Y0
+	VPMADDWD     (SP), Y5, Y5
+	VPMADDWD     (SP), Y0, Y0
+	VPSUBW       Y2, Y3, Y3
+	VPMULLW      352(SP), Y3, Y2
+	VPMOVZXBW    (BX)(R14*1), Y4
+	VPMOVZXBW    (R9)(R14*1), Y6
+	VPADDW       Y6, Y4, Y7
+	VPMULLW      160(SP), Y7, Y8
+	VPADDW       Y8, Y1, Y1
+	VPSUBW       Y4, Y6, Y6
+	VPMULLW      384(SP), Y6, Y4
+	VPADDW       Y4, Y2, Y2
+	VPUNPCKLWD   Y6, Y3, Y4
+	VPUNPCKHWD   Y6, Y3, Y3
+	VPMADDWD     256(SP), Y4, Y4
+	VPMADDWD     256(SP), Y3, Y3
+	VPMOVZXBW    (DX)(R14*1), Y6
+	VPMOVZXBW    (R10)(R14*1), Y8
+	VPADDW       Y8, Y6, Y9
+	VPMULLW      192(SP), Y9, Y10
+	VPADDW       Y10, Y1, Y1
+	VPUNPCKLWD   Y9, Y7, Y10
+	VPUNPCKHWD   Y9, Y7, Y7
+	VPMADDWD     32(SP), Y10, Y10
+	VPMADDWD     32(SP), Y7, Y7
+	VPADDD       Y10, Y5, Y5
+	VPADDD       Y7, Y0, Y0
+	VPSUBW       Y6, Y8, Y8
+	VPMULLW      416(SP), Y8, Y6
+	VPADDW       Y6, Y2, Y2
+	VPMOVZXBW    (CX)(R14*1), Y6
+	VPMOVZXBW    (AX)(R14*1), Y7
+	VPADDW       Y7, Y6, Y9
+	VPMULLW      224(SP), Y9, Y10
+	VPADDW       Y10, Y1, Y1
+	VPSUBW       Y6, Y7, Y7
+	VPMULLW      448(SP), Y7, Y6
+	VPADDW       Y6, Y2, Y2
+	VPUNPCKLWD   Y7, Y8, Y6
+	VPUNPCKHWD   Y7, Y8, Y7
+	VPMADDWD     288(SP), Y6, Y6
+	VPMADDWD     288(SP), Y7, Y7
+	VPADDD       Y6, Y4, Y4
+	VPADDD       Y7, Y3, Y3
+	VPUNPCKLWD   Y9, Y9, Y6
+	VPUNPCKHWD   Y9, Y9, Y7
+	VPMADDWD     64(SP), Y6, Y6
+	VPMADDWD     64(SP), Y7, Y7
+	VPADDD       Y6, Y5, Y5
+	VPADDD       Y7, Y0, Y0
+	VPXOR        Y6, Y6, Y6
+	VPUNPCKLWD   Y1, Y6, Y7
+	VPADDD       Y7, Y5, Y5
+	VPUNPCKHWD   Y1, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VCVTDQ2PS    Y5, Y5
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      X5, (R11)(R14*4)
+	VMOVUPS      X0, 16(R11)(R14*4)
+	VEXTRACTF128 $0x01, Y5, 32(R11)(R14*4)
+	VEXTRACTF128 $0x01, Y0, 48(R11)(R14*4)
+	VPXOR        Y0, Y0, Y0
+	VPUNPCKLWD   Y2, Y0, Y1
+	VPADDD       Y1, Y4, Y4
+	VPUNPCKHWD   Y2, Y0, Y1
+	VPADDD       Y1, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      X4, (R12)(R14*4)
+	VMOVUPS      X3, 16(R12)(R14*4)
+	VEXTRACTF128 $0x01, Y4, 32(R12)(R14*4)
+	VEXTRACTF128 $0x01, Y3, 48(R12)(R14*4)
+	ADDQ         $0x10, R14
+
+test:
+	CMPQ R14, R13
+	JLT  loop
+	MOVQ R13, R14
+
+	// The last vector ends with the slices.
+	VPMOVZXBW    (DI)(R14*1), Y0
+	VPMULLW      96(SP), Y0, Y1
+	VPMOVZXBW    (SI)(R14*1), Y2
+	VPMOVZXBW    (R8)(R14*1), Y3
+	VPADDW       Y3, Y2, Y4
+	VPMULLW      128(SP), Y4, Y5
+	VPADDW       Y5, Y1, Y1
+	VPUNPCKLWD   Y4, Y0, Y5
+	VPUNPCKHWD   Y4, Y0, Y0
+	VPMADDWD     (SP), Y5, Y5
+	VPMADDWD     (SP), Y0, Y0
+	VPSUBW       Y2, Y3, Y3
+	VPMULLW      352(SP), Y3, Y2
+	VPMOVZXBW    (BX)(R14*1), Y4
+	VPMOVZXBW    (R9)(R14*1), Y6
+	VPADDW       Y6, Y4, Y7
+	VPMULLW      160(SP), Y7, Y8
+	VPADDW       Y8, Y1, Y1
+	VPSUBW       Y4, Y6, Y6
+	VPMULLW      384(SP), Y6, Y4
+	VPADDW       Y4, Y2, Y2
+	VPUNPCKLWD   Y6, Y3, Y4
+	VPUNPCKHWD   Y6, Y3, Y3
+	VPMADDWD     256(SP), Y4, Y4
+	VPMADDWD     256(SP), Y3, Y3
+	VPMOVZXBW    (DX)(R14*1), Y6
+	VPMOVZXBW    (R10)(R14*1), Y8
+	VPADDW       Y8, Y6, Y9
+	VPMULLW      192(SP), Y9, Y10
+	VPADDW       Y10, Y1, Y1
+	VPUNPCKLWD   Y9, Y7, Y10
+	VPUNPCKHWD   Y9, Y7, Y7
+	VPMADDWD     32(SP), Y10, Y10
+	VPMADDWD     32(SP), Y7, Y7
+	VPADDD       Y10, Y5, Y5
+	VPADDD       Y7, Y0, Y0
+	VPSUBW       Y6, Y8, Y8
+	VPMULLW      416(SP), Y8, Y6
+	VPADDW       Y6, Y2, Y2
+	VPMOVZXBW    (CX)(R14*1), Y6
+	VPMOVZXBW    (AX)(R14*1), Y7
+	VPADDW       Y7, Y6, Y9
+	VPMULLW      224(SP), Y9, Y10
+	VPADDW       Y10, Y1, Y1
+	VPSUBW       Y6, Y7, Y7
+	VPMULLW      448(SP), Y7, Y6
+	VPADDW       Y6, Y2, Y2
+	VPUNPCKLWD   Y7, Y8, Y6
+	VPUNPCKHWD   Y7, Y8, Y7
+	VPMADDWD     288(SP), Y6, Y6
+	VPMADDWD     288(SP), Y7, Y7
+	VPADDD       Y6, Y4, Y4
+	VPADDD       Y7, Y3, Y3
+	VPUNPCKLWD   Y9, Y9, Y6
+	VPUNPCKHWD   Y9, Y9, Y7
+	VPMADDWD     64(SP), Y6, Y6
+	VPMADDWD     64(SP), Y7, Y7
+	VPADDD       Y6, Y5, Y5
+	VPADDD       Y7, Y0, Y0
+	VPXOR        Y6, Y6, Y6
+	VPUNPCKLWD   Y1, Y6, Y7
+	VPADDD       Y7, Y5, Y5
+	VPUNPCKHWD   Y1, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VCVTDQ2PS    Y5, Y5
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      X5, (R11)(R14*4)
+	VMOVUPS      X0, 16(R11)(R14*4)
+	VEXTRACTF128 $0x01, Y5, 32(R11)(R14*4)
+	VEXTRACTF128 $0x01, Y0, 48(R11)(R14*4)
+	VPXOR        Y0, Y0, Y0
+	VPUNPCKLWD   Y2, Y0, Y1
+	VPADDD       Y1, Y4, Y4
+	VPUNPCKHWD   Y2, Y0, Y1
+	VPADDD       Y1, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMOVUPS      X4, (R12)(R14*4)
+	VMOVUPS      X3, 16(R12)(R14*4)
+	VEXTRACTF128 $0x01, Y4, 32(R12)(R14*4)
+	VEXTRACTF128 $0x01, Y3, 48(R12)(R14*4)
+	VZEROUPPER
+	RET
+
+// func smoothRow4AVX2(dst *float32, padded *float32, w *[5]float32, n int)
+// Requires: AVX
+TEXT ·smoothRow4AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         padded+8(FP), CX
+	MOVQ         w+16(FP), DX
+	VBROADCASTSS (DX), Y0
+	VBROADCASTSS 4(DX), Y1
+	VBROADCASTSS 8(DX), Y2
+	VBROADCASTSS 12(DX), Y3
+	VBROADCASTSS 16(DX), Y4
+	MOVQ         n+24(FP), DX
+	SUBQ         $0x08, DX
+	XORQ         BX, BX
+	JMP          test
+
+loop:
+	VMULPS  16(CX)(BX*4), Y0, Y5
+	VMOVUPS 12(CX)(BX*4), Y6
+	VADDPS  20(CX)(BX*4), Y6, Y6
+	VMULPS  Y1, Y6, Y6
+	VADDPS  Y6, Y5, Y5
+	VMOVUPS 8(CX)(BX*4), Y6
+	VADDPS  24(CX)(BX*4), Y6, Y6
+	VMULPS  Y2, Y6, Y6
+	VADDPS  Y6, Y5, Y5
+	VMOVUPS 4(CX)(BX*4), Y6
+	VADDPS  28(CX)(BX*4), Y6, Y6
+	VMULPS  Y3, Y6, Y6
+	VADDPS  Y6, Y5, Y5
+	VMOVUPS (CX)(BX*4), Y6
+	VADDPS  32(CX)(BX*4), Y6, Y6
+	VMULPS  Y4, Y6, Y6
+	VADDPS  Y6, Y5, Y5
+	VMOVUPS Y5, (AX)(BX*4)
+	ADDQ    $0x08, BX
+
+test:
+	CMPQ BX, DX
+	JLT  loop
+	MOVQ DX, BX
+
+	// The last vector ends with the slices.
+	VMULPS  16(CX)(BX*4), Y0, Y0
+	VMOVUPS 12(CX)(BX*4), Y5
+	VADDPS  20(CX)(BX*4), Y5, Y5
+	VMULPS  Y1, Y5, Y5
+	VADDPS  Y5, Y0, Y0
+	VMOVUPS 8(CX)(BX*4), Y1
+	VADDPS  24(CX)(BX*4), Y1, Y1
+	VMULPS  Y2, Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS 4(CX)(BX*4), Y1
+	VADDPS  28(CX)(BX*4), Y1, Y1
+	VMULPS  Y3, Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS (CX)(BX*4), Y1
+	VADDPS  32(CX)(BX*4), Y1, Y1
+	VMULPS  Y4, Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)(BX*4)
+	VZEROUPPER
+	RET
+
+// func slopeRow4AVX2(dst *float32, padded *float32, w *[5]float32, n int)
+// Requires: AVX
+TEXT ·slopeRow4AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         padded+8(FP), CX
+	MOVQ         w+16(FP), DX
+	VBROADCASTSS (DX), Y0
+	VBROADCASTSS 4(DX), Y0
+	VBROADCASTSS 8(DX), Y1
+	VBROADCASTSS 12(DX), Y2
+	VBROADCASTSS 16(DX), Y3
+	MOVQ         n+24(FP), DX
+	SUBQ         $0x08, DX
+	XORQ         BX, BX
+	JMP          test
+
+loop:
+	VMOVUPS 20(CX)(BX*4), Y4
+	VSUBPS  12(CX)(BX*4), Y4, Y4
+	VMULPS  Y0, Y4, Y4
+	VMOVUPS 24(CX)(BX*4), Y5
+	VSUBPS  8(CX)(BX*4), Y5, Y5
+	VMULPS  Y1, Y5, Y5
+	VADDPS  Y5, Y4, Y4
+	VMOVUPS 28(CX)(BX*4), Y5
+	VSUBPS  4(CX)(BX*4), Y5, Y5
+	VMULPS  Y2, Y5, Y5
+	VADDPS  Y5, Y4, Y4
+	VMOVUPS 32(CX)(BX*4), Y5
+	VSUBPS  (CX)(BX*4), Y5, Y5
+	VMULPS  Y3, Y5, Y5
+	VADDPS  Y5, Y4, Y4
+	VMOVUPS Y4, (AX)(BX*4)
+	ADDQ    $0x08, BX
+
+test:
+	CMPQ BX, DX
+	JLT  loop
+	MOVQ DX, BX
+
+	// The last vector ends with the slices.
+	VMOVUPS 20(CX)(BX*4), Y4
+	VSUBPS  12(CX)(BX*4), Y4, Y4
+	VMULPS  Y0, Y4, Y4
+	VMOVUPS 24(CX)(BX*4), Y0
+	VSUBPS  8(CX)(BX*4), Y0, Y0
+	VMULPS  Y1, Y0, Y0
+	VADDPS  Y0, Y4, Y4
+	VMOVUPS 28(CX)(BX*4), Y0
+	VSUBPS  4(CX)(BX*4), Y0, Y0
+	VMULPS  Y2, Y0, Y0
+	VADDPS  Y0, Y4, Y4
+	VMOVUPS 32(CX)(BX*4), Y0
+	VSUBPS  (CX)(BX*4), Y0, Y0
+	VMULPS  Y3, Y0, Y0
+	VADDPS  Y0, Y4, Y4
+	VMOVUPS Y4, (AX)(BX*4)
+	VZEROUPPER
+	RET
+
+// func encodeAVX2(codes *uint32, pix *uint8, gx *float32, gy *float32, scale float32, diagonal float32, n int)
+// Requires: AVX, AVX2
+TEXT ·encodeAVX2(SB), NOSPLIT, $0-48
+	MOVQ         codes+0(FP), AX
+	MOVQ         pix+8(FP), CX
+	MOVQ         gx+16(FP), DX
+	MOVQ         gy+24(FP), BX
+	VBROADCASTSS scale+32(FP), Y0
+	VBROADCASTSS diagonal+36(FP), Y1
+	MOVL         $0x00090009, SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y2
+	MOVL         $0x000a000a, SI
+	VMOVD        SI, X3
+	VPBROADCASTD X3, Y3
+	MOVL         $0x04000020, SI
+	VMOVD        SI, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0x00000019, SI
+	VMOVD        SI, X5
+	VPBROADCASTD X5, Y5
+	MOVQ         n+40(FP), SI
+	SUBQ         $0x08, SI
+	XORQ         DI, DI
+	JMP          test
+
+loop:
+	VMOVUPS    (DX)(DI*4), Y6
+	VMOVUPS    (BX)(DI*4), Y7
+	VADDPS     Y7, Y6, Y8
+	VSUBPS     Y6, Y7, Y9
+	VMULPS     Y0, Y6, Y6
+	VMULPS     Y0, Y7, Y7
+	VMULPS     Y1, Y8, Y8
+	VMULPS     Y1, Y9, Y9
+	VCVTTPS2DQ Y6, Y6
+	VCVTTPS2DQ Y8, Y8
+	VPSLLD     $0x10, Y8, Y8
+	VPBLENDW   $0xaa, Y8, Y6, Y6
+	VPSRAW     $0x0f, Y6, Y8
+	VPABSW     Y6, Y6
+	VPMINUW    Y2, Y6, Y6
+	VPAND      Y3, Y8, Y8
+	VPADDW     Y8, Y6, Y6
+	VPMADDWD   Y4, Y6, Y6
+	VCVTTPS2DQ Y7, Y7
+	VCVTTPS2DQ Y9, Y9
+	VPSLLD     $0x10, Y9, Y9
+	VPBLENDW   $0xaa, Y9, Y7, Y7
+	VPSRAW     $0x0f, Y7, Y8
+	VPABSW     Y7, Y7
+	VPMINUW    Y2, Y7, Y7
+	VPAND      Y3, Y8, Y8
+	VPADDW     Y8, Y7, Y7
+	VPMADDWD   Y4, Y7, Y7
+	VPSLLD     $0x0a, Y7, Y7
+	VPMOVZXBD  (CX)(DI*1), Y8
+	VPMADDWD   Y5, Y8, Y8
+	VPSRLD     $0x08, Y8, Y8
+	VPOR       Y6, Y8, Y8
+	VPOR       Y7, Y8, Y8
+	VMOVDQU    Y8, (AX)(DI*4)
+	ADDQ       $0x08, DI
+
+test:
+	CMPQ DI, SI
+	JLT  loop
+	MOVQ SI, DI
+
+	// The last vector ends with the slices.
+	VMOVUPS    (DX)(DI*4), Y6
+	VMOVUPS    (BX)(DI*4), Y7
+	VADDPS     Y7, Y6, Y8
+	VSUBPS     Y6, Y7, Y9
+	VMULPS     Y0, Y6, Y6
+	VMULPS     Y0, Y7, Y7
+	VMULPS     Y1, Y8, Y8
+	VMULPS     Y1, Y9, Y9
+	VCVTTPS2DQ Y6, Y6
+	VCVTTPS2DQ Y8, Y8
+	VPSLLD     $0x10, Y8, Y8
+	VPBLENDW   $0xaa, Y8, Y6, Y6
+	VPSRAW     $0x0f, Y6, Y0
+	VPABSW     Y6, Y6
+	VPMINUW    Y2, Y6, Y6
+	VPAND      Y3, Y0, Y0
+	VPADDW     Y0, Y6, Y6
+	VPMADDWD   Y4, Y6, Y6
+	VCVTTPS2DQ Y7, Y7
+	VCVTTPS2DQ Y9, Y9
+	VPSLLD     $0x10, Y9, Y9
+	VPBLENDW   $0xaa, Y9, Y7, Y7
+	VPSRAW     $0x0f, Y7, Y0
+	VPABSW     Y7, Y7
+	VPMINUW    Y2, Y7, Y7
+	VPAND      Y3, Y0, Y0
+	VPADDW     Y0, Y7, Y7
+	VPMADDWD   Y4, Y7, Y7
+	VPSLLD     $0x0a, Y7, Y7
+	VPMOVZXBD  (CX)(DI*1), Y0
+	VPMADDWD   Y5, Y0, Y0
+	VPSRLD     $0x08, Y0, Y0
+	VPOR       Y6, Y0, Y0
+	VPOR       Y7, Y0, Y0
+	VMOVDQU    Y0, (AX)(DI*4)
+	VZEROUPPER
+	RET
+
+// func intersectionsAVX2(sums *uint32, row *uint16, rows *uint16, bins int, others *int32, n int)
+// Requires: AVX, AVX2
+TEXT ·intersectionsAVX2(SB), NOSPLIT, $0-48
+	MOVQ         sums+0(FP), AX
+	MOVQ         row+8(FP), CX
+	MOVQ         rows+16(FP), DX
+	MOVQ         others+32(FP), BX
+	MOVQ         bins+24(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVL         $0x80008000, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00010001, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Y1
+
+	// The rows' ends; they are counted up to from below.
+	MOVQ SI, R8
+	SHLQ $0x0f, R8
+	ADDQ SI, SI
+	ADDQ SI, CX
+	ADDQ SI, DX
+
+other:
+	MOVLQSX (BX), R9
+	IMULQ   SI, R9
+	ADDQ    DX, R9
+	MOVQ    SI, R10
+	NEGQ    R10
+	VPXOR   Y2, Y2, Y2
+
+bins:
+	VMOVDQU      (CX)(R10*1), Y3
+	VPMINUW      (R9)(R10*1), Y3, Y3
+	VPXOR        Y0, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	ADDQ         $0x20, R10
+	JNE          bins
+	VEXTRACTI128 $0x01, Y2, X3
+	VPADDD       X3, X2, X2
+	VPSHUFD      $0x4e, X2, X3
+	VPADDD       X3, X2, X2
+	VPSHUFD      $0xb1, X2, X3
+	VPADDD       X3, X2, X2
+	VMOVD        X2, R10
+	ADDL         R8, R10
+	MOVL         R10, (AX)
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, AX
+	DECQ         DI
+	JNE          other
+	VZEROUPPER
+	RET
+
+// func mergeAVX2(normal *uint16, sum *uint32, a *uint32, b *uint32, n int, reciprocal uint64, half uint64, shift uint64)
+// Requires: AVX, AVX2
+TEXT ·mergeAVX2(SB), NOSPLIT, $0-64
+	MOVQ         sum+8(FP), AX
+	MOVQ         a+16(FP), CX
+	MOVQ         b+24(FP), DX
+	MOVQ         normal+0(FP), BX
+	MOVQ         n+32(FP), SI
+	VPBROADCASTQ reciprocal+40(FP), Y0
+	VPBROADCASTQ half+48(FP), Y1
+	VPBROADCASTQ shift+56(FP), Y2
+	XORQ         DI, DI
+
+loop:
+	VMOVDQU   (CX)(DI*4), Y3
+	VPADDD    (DX)(DI*4), Y3, Y3
+	VMOVDQU   Y3, (AX)(DI*4)
+	VPSRLQ    $0x20, Y3, Y4
+	VPMULUDQ  Y0, Y3, Y3
+	VPADDQ    Y1, Y3, Y3
+	VPSRLQ    X2, Y3, Y3
+	VPMULUDQ  Y0, Y4, Y4
+	VPADDQ    Y1, Y4, Y4
+	VPSRLQ    X2, Y4, Y4
+	VPSLLQ    $0x20, Y4, Y4
+	VPOR      Y4, Y3, Y3
+	VMOVDQU   32(CX)(DI*4), Y4
+	VPADDD    32(DX)(DI*4), Y4, Y4
+	VMOVDQU   Y4, 32(AX)(DI*4)
+	VPSRLQ    $0x20, Y4, Y5
+	VPMULUDQ  Y0, Y4, Y4
+	VPADDQ    Y1, Y4, Y4
+	VPSRLQ    X2, Y4, Y4
+	VPMULUDQ  Y0, Y5, Y5
+	VPADDQ    Y1, Y5, Y5
+	VPSRLQ    X2, Y5, Y5
+	VPSLLQ    $0x20, Y5, Y5
+	VPOR      Y5, Y4, Y4
+	VPACKUSDW Y4, Y3, Y3
+	VPERMQ    $0xd8, Y3, Y3
+	VMOVDQU   Y3, (BX)(DI*2)
+	ADDQ      $0x10, DI
+	CMPQ      DI, SI
+	JLT       loop
+	VZEROUPPER
+	RET
+
+// func normaliseAVX2(normal *uint16, counts *uint32, n int, reciprocal uint64, half uint64, shift uint64)
+// Requires: AVX, AVX2
+TEXT ·normaliseAVX2(SB), NOSPLIT, $0-48
+	MOVQ         counts+8(FP), AX
+	MOVQ         normal+0(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTQ reciprocal+24(FP), Y0
+	VPBROADCASTQ half+32(FP), Y1
+	VPBROADCASTQ shift+40(FP), Y2
+	XORQ         BX, BX
+
+loop:
+	VMOVDQU   (AX)(BX*4), Y3
+	VPSRLQ    $0x20, Y3, Y4
+	VPMULUDQ  Y0, Y3, Y3
+	VPADDQ    Y1, Y3, Y3
+	VPSRLQ    X2, Y3, Y3
+	VPMULUDQ  Y0, Y4, Y4
+	VPADDQ    Y1, Y4, Y4
+	VPSRLQ    X2, Y4, Y4
+	VPSLLQ    $0x20, Y4, Y4
+	VPOR      Y4, Y3, Y3
+	VMOVDQU   32(AX)(BX*4), Y4
+	VPSRLQ    $0x20, Y4, Y5
+	VPMULUDQ  Y0, Y4, Y4
+	VPADDQ    Y1, Y4, Y4
+	VPSRLQ    X2, Y4, Y4
+	VPMULUDQ  Y0, Y5, Y5
+	VPADDQ    Y1, Y5, Y5
+	VPSRLQ    X2, Y5, Y5
+	VPSLLQ    $0x20, Y5, Y5
+	VPOR      Y5, Y4, Y4
+	VPACKUSDW Y4, Y3, Y3
+	VPERMQ    $0xd8, Y3, Y3
+	VMOVDQU   Y3, (CX)(BX*2)
+	ADDQ      $0x10, BX
+	CMPQ      BX, DX
+	JLT       loop
+	VZEROUPPER
+	RET

@@ -25,6 +25,115 @@ func quantise(distance float32) uint16 {
 	return uint16(int32(float32(distance*128) + 0.5))
 }
 
+func columns4Go(out []float32, rows *[9][]uint8, w *[5]int32) {
+	n := len(out)
+	a4, a3, a2, a1, c := rows[0][:n], rows[1][:n], rows[2][:n], rows[3][:n], rows[4][:n]
+	b1, b2, b3, b4 := rows[5][:n], rows[6][:n], rows[7][:n], rows[8][:n]
+	w0, w1, w2, w3, w4 := w[0], w[1], w[2], w[3], w[4]
+	for x := range out {
+		out[x] = float32(w0*int32(c[x]) +
+			w1*(int32(a1[x])+int32(b1[x])) + w2*(int32(a2[x])+int32(b2[x])) +
+			w3*(int32(a3[x])+int32(b3[x])) + w4*(int32(a4[x])+int32(b4[x])))
+	}
+}
+
+func bothColumns4Go(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
+	n := len(even)
+	odd = odd[:n]
+	a4, a3, a2, a1, c := rows[0][:n], rows[1][:n], rows[2][:n], rows[3][:n], rows[4][:n]
+	b1, b2, b3, b4 := rows[5][:n], rows[6][:n], rows[7][:n], rows[8][:n]
+	for x := range even {
+		p, q := int32(a1[x]), int32(b1[x])
+		s, d := w[0]*int32(c[x])+w[1]*(p+q), v[1]*(q-p)
+		p, q = int32(a2[x]), int32(b2[x])
+		s, d = s+w[2]*(p+q), d+v[2]*(q-p)
+		p, q = int32(a3[x]), int32(b3[x])
+		s, d = s+w[3]*(p+q), d+v[3]*(q-p)
+		p, q = int32(a4[x]), int32(b4[x])
+		s, d = s+w[4]*(p+q), d+v[4]*(q-p)
+		even[x], odd[x] = float32(s), float32(d)
+	}
+}
+
+func smoothRow4Go(out, padded []float32, w *[5]float32) {
+	w0, w1, w2, w3, w4 := w[0], w[1], w[2], w[3], w[4]
+	for x := range out {
+		p := (*[9]float32)(padded[x:])
+		out[x] = float32(w0*p[4]) + float32(w1*(p[3]+p[5])) + float32(w2*(p[2]+p[6])) +
+			float32(w3*(p[1]+p[7])) + float32(w4*(p[0]+p[8]))
+	}
+}
+
+func slopeRow4Go(out, padded []float32, w *[5]float32) {
+	w1, w2, w3, w4 := w[1], w[2], w[3], w[4]
+	for x := range out {
+		p := (*[9]float32)(padded[x:])
+		out[x] = float32(w1*(p[5]-p[3])) + float32(w2*(p[6]-p[2])) +
+			float32(w3*(p[7]-p[1])) + float32(w4*(p[8]-p[0]))
+	}
+}
+
+// colourBin maps a sample to its bin.
+var colourBin = func() (t [256]uint32) {
+	for v := range t {
+		t[v] = uint32(v * ColourBins / 256)
+	}
+	return t
+}()
+
+// responseBin maps a response, rounded towards 0 and limited to ±(TextureBins−1), to
+// its place.
+var responseBin = func() (t [2*TextureBins - 1]uint32) {
+	for i := 1; i < TextureBins; i++ {
+		t[TextureBins-1+i] = uint32(i)
+		t[TextureBins-1-i] = uint32(TextureBins + i)
+	}
+	return t
+}()
+
+func encodeGo(codes []uint32, pix []uint8, gx, gy []float32, scale, diagonal float32) {
+	pix, gx, gy = pix[:len(codes)], gx[:len(codes)], gy[:len(codes)]
+	for x := range codes {
+		u, v := gx[x], gy[x]
+		codes[x] = colourBin[pix[x]] |
+			place(u*scale)<<CodeBits |
+			place((u+v)*diagonal)<<(2*CodeBits) |
+			place(v*scale)<<(3*CodeBits) |
+			place((v-u)*diagonal)<<(4*CodeBits)
+	}
+}
+
+func place(response float32) uint32 {
+	const last = TextureBins - 1
+	return responseBin[max(-last, min(last, int32(response)))+last]
+}
+
+func intersectionsGo(sums []uint32, row, rows []uint16, others []int32) {
+	for i, o := range others {
+		other := rows[int(o)*len(row):][:len(row)]
+		var sum uint32
+		for j, v := range row {
+			sum += uint32(min(v, other[j]))
+		}
+		sums[i] = sum
+	}
+}
+
+func normaliseGo(normal []uint16, counts []uint32, s scale) {
+	normal = normal[:len(counts)]
+	for i, c := range counts {
+		normal[i] = uint16((uint64(c)*s.reciprocal + s.half) >> (s.shift & 63))
+	}
+}
+
+func mergeGo(normal []uint16, sum, a, b []uint32, s scale) {
+	a, b = a[:len(sum)], b[:len(sum)]
+	for i := range sum {
+		sum[i] = a[i] + b[i]
+	}
+	normaliseGo(normal, sum, s)
+}
+
 const noEdge = math.MaxUint16
 
 func thin4Go(kept, above, here *[2][]uint16, rightBelow []uint16) {

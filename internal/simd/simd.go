@@ -7,7 +7,11 @@
 // call, and a kernel touches nothing outside them.
 package simd
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+	"math/bits"
+)
 
 // want panics unless all lengths are n.
 func want(name string, n int, lengths ...int) {
@@ -30,6 +34,107 @@ func Distances1(dst []uint16, a, b []float32) {
 func Distances3(dst []uint16, a0, a1, a2, b0, b1, b2 []float32) {
 	want("Distances3", len(dst), len(a0), len(a1), len(a2), len(b0), len(b1), len(b2))
 	distances3(dst, a0, a1, a2, b0, b1, b2)
+}
+
+// Columns4 weighs the bytes of nine rows: dst is w₀·r₄ + Σ wₖ·(r₄₋ₖ + r₄₊ₖ), summed in
+// integers, for which the magnitudes of all nine weights must add up to less than 2²³.
+func Columns4(dst []float32, rows *[9][]uint8, w *[5]int32) {
+	for _, r := range rows {
+		want("Columns4", len(dst), len(r))
+	}
+	columns4(dst, rows, w)
+}
+
+// BothColumns4 is Columns4 into even and Σ vₖ·(r₄₊ₖ − r₄₋ₖ), without v₀, into odd.
+func BothColumns4(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
+	want("BothColumns4", len(even), len(odd))
+	for _, r := range rows {
+		want("BothColumns4", len(even), len(r))
+	}
+	bothColumns4(even, odd, rows, w, v)
+}
+
+// SmoothRow4 weighs a row p that begins four samples before dst and ends four behind it:
+// dst is w₀·p₄ + Σ wₖ·(p₄₋ₖ + p₄₊ₖ).
+func SmoothRow4(dst, padded []float32, w *[5]float32) {
+	want("SmoothRow4", len(dst)+8, len(padded))
+	smoothRow4(dst, padded, w)
+}
+
+// SlopeRow4 is SmoothRow4 with Σ wₖ·(p₄₊ₖ − p₄₋ₖ), without w₀.
+func SlopeRow4(dst, padded []float32, w *[5]float32) {
+	want("SlopeRow4", len(dst)+8, len(padded))
+	slopeRow4(dst, padded, w)
+}
+
+// The shape of the codes that Encode writes.
+const (
+	ColourBins  = 25
+	TextureBins = 10 // of an orientation
+	CodeBits    = 5  // of a field of a code
+)
+
+// Encode bins samples and their derivatives: a code has, in fields of CodeBits from the
+// lowest, the colour bin of the sample, then the places of gx·scale, (gx+gy)·diagonal,
+// gy·scale and (gy−gx)·diagonal. A response's place is its magnitude rounded down, at
+// most 9, and 10 more than that if it is −1 or less. Responses must be in ±2¹⁵.
+func Encode(codes []uint32, pix []uint8, gx, gy []float32, scale, diagonal float32) {
+	want("Encode", len(codes), len(pix), len(gx), len(gy))
+	encode(codes, pix, gx, gy, scale, diagonal)
+}
+
+// Lanes divides the number of bins of the rows that Intersections, Normalise and Merge
+// take; bins of zeros fill them up.
+const Lanes = 16
+
+func wantBins(name string, n int, lengths ...int) {
+	want(name, n, lengths...)
+	if n%Lanes != 0 {
+		panic(fmt.Sprintf("simd: %s: %d bins: want a multiple of %d", name, n, Lanes))
+	}
+}
+
+// Intersections writes for each of others the sum, modulo 2³², of the smaller of each
+// two bins of row and of that row of rows, which are as long as row and one after the
+// other. Row may be one of rows; sums is as long as others.
+func Intersections(sums []uint32, row, rows []uint16, others []int32) {
+	wantBins("Intersections", len(row))
+	want("Intersections", len(others), len(sums))
+	if len(row) == 0 {
+		clear(sums)
+		return
+	}
+	n := uint(len(rows) / len(row))
+	for _, o := range others {
+		if uint(o) >= n {
+			panic(fmt.Sprintf("simd: Intersections: row %d of %d", o, n))
+		}
+	}
+	intersections(sums, row, rows, others)
+}
+
+// One is the fixed-point 1 of normalised bins.
+const One = math.MaxUint16
+
+// Normalise writes One·count/size, rounded to the nearest, for counts of at most size.
+// It multiplies with a 32-bit reciprocal, which errs by less than 2⁻¹⁵ of a step.
+func Normalise(normal []uint16, counts []uint32, size int32) {
+	wantBins("Normalise", len(counts), len(normal))
+	normalise(normal, counts, newScale(size))
+}
+
+// Merge writes a+b to sum, which may be either, and the sum normalised to normal.
+func Merge(normal []uint16, sum, a, b []uint32, size int32) {
+	wantBins("Merge", len(normal), len(sum), len(a), len(b))
+	merge(normal, sum, a, b, newScale(size))
+}
+
+// scale normalises a count to (count·reciprocal + half) >> shift.
+type scale struct{ reciprocal, half, shift uint64 }
+
+func newScale(size int32) scale {
+	shift := 15 + bits.Len32(uint32(size))
+	return scale{(One << shift) / uint64(max(size, 1)), 1 << (shift - 1), uint64(shift)}
 }
 
 // Thin4 writes the weights of a row of a grid's edges, those to the right and those

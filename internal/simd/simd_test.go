@@ -2,6 +2,7 @@ package simd
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -45,6 +46,48 @@ func (m maker) floats(n int, low, high float32) []float32 {
 	return s
 }
 
+func (m maker) bytes(n int) []uint8 { return words[uint8](m, n, math.MaxUint8) }
+
+// words are in [0,limit], as floats are.
+func words[T uint8 | uint16 | uint32](m maker, n int, limit T) []T {
+	s := fenced[T](m.t, n, m.front)
+	for i := range s {
+		switch m.kind {
+		case 0:
+			s[i] = T(m.rng.Uint64N(uint64(limit) + 1))
+		case 1:
+			s[i] = limit * T(m.rng.IntN(2))
+		case 2:
+			s[i] = limit/2 + T(m.rng.IntN(2))*(limit%2)
+		case 3:
+			s[i] = limit
+		}
+	}
+	return s
+}
+
+func (m maker) rows(n int) *[9][]uint8 {
+	var rows [9][]uint8
+	for i := range rows {
+		rows[i] = m.bytes(n)
+	}
+	return &rows
+}
+
+// columnWeights are of any sign and size that fits.
+func (m maker) columnWeights() *[5]int32 {
+	w := fenced[int32](m.t, 5, m.front)
+	bits := m.rng.IntN(21)
+	for i := range w {
+		w[i] = m.rng.Int32N(2<<bits) - 1<<bits
+	}
+	return (*[5]int32)(w)
+}
+
+func (m maker) size() int32 {
+	return 1 + m.rng.Int32N(1<<m.rng.IntN(31))
+}
+
 func pair[T any](m maker, n int) (kernel, twin []T) {
 	return fenced[T](m.t, n, m.front), make([]T, n)
 }
@@ -64,6 +107,83 @@ var checks = []check{
 		Distances3(got, a0, a1, a2, b0, b1, b2)
 		distances3Go(want, a0, a1, a2, b0, b1, b2)
 		return slices.Equal(got, want)
+	}},
+	{name: "Columns4", equal: func(m maker, n int) bool {
+		rows, w := m.rows(n), m.columnWeights()
+		got, want := pair[float32](m, n)
+		Columns4(got, rows, w)
+		columns4Go(want, rows, w)
+		return slices.Equal(got, want)
+	}},
+	{name: "BothColumns4", equal: func(m maker, n int) bool {
+		rows, w, v := m.rows(n), m.columnWeights(), m.columnWeights()
+		even, wantEven := pair[float32](m, n)
+		odd, wantOdd := pair[float32](m, n)
+		BothColumns4(even, odd, rows, w, v)
+		bothColumns4Go(wantEven, wantOdd, rows, w, v)
+		return slices.Equal(even, wantEven) && slices.Equal(odd, wantOdd)
+	}},
+	{name: "SmoothRow4", equal: func(m maker, n int) bool {
+		padded, w := m.floats(n+8, -1<<30, 1<<30), (*[5]float32)(m.floats(5, -1, 1))
+		got, want := pair[float32](m, n)
+		SmoothRow4(got, padded, w)
+		smoothRow4Go(want, padded, w)
+		return slices.Equal(got, want)
+	}},
+	{name: "SlopeRow4", equal: func(m maker, n int) bool {
+		padded, w := m.floats(n+8, -1<<30, 1<<30), (*[5]float32)(m.floats(5, -1, 1))
+		got, want := pair[float32](m, n)
+		SlopeRow4(got, padded, w)
+		slopeRow4Go(want, padded, w)
+		return slices.Equal(got, want)
+	}},
+	{name: "Encode", equal: func(m maker, n int) bool {
+		limit := []float32{1, 12, 300, 10000}[m.rng.IntN(4)] // of responses
+		pix, gx, gy := m.bytes(n), m.floats(n, -limit, limit), m.floats(n, -limit, limit)
+		got, want := pair[uint32](m, n)
+		Encode(got, pix, gx, gy, 0.9, 0.7)
+		encodeGo(want, pix, gx, gy, 0.9, 0.7)
+		return slices.Equal(got, want)
+	}},
+	{name: "Intersections", whole: Lanes, equal: func(m maker, n int) bool {
+		row, rows := words[uint16](m, n, math.MaxUint16), words[uint16](m, 3*n, math.MaxUint16)
+		others := fenced[int32](m.t, m.rng.IntN(9), m.front)
+		for i := range others {
+			others[i] = m.rng.Int32N(3)
+		}
+		if n == 0 {
+			others = nil
+		}
+		got, want := pair[uint32](m, len(others))
+		Intersections(got, row, rows, others)
+		intersectionsGo(want, row, rows, others)
+		return slices.Equal(got, want)
+	}},
+	{name: "Normalise", whole: Lanes, equal: func(m maker, n int) bool {
+		size := m.size()
+		counts := words[uint32](m, n, uint32(size))
+		got, want := pair[uint16](m, n)
+		Normalise(got, counts, size)
+		normaliseGo(want, counts, newScale(size))
+		return slices.Equal(got, want)
+	}},
+	{name: "Merge", whole: Lanes, equal: func(m maker, n int) bool {
+		size := m.size()
+		a, b := words[uint32](m, n, uint32(size/2)), words[uint32](m, n, uint32(size/2))
+		got, want := pair[uint16](m, n)
+		sum, wantSum := pair[uint32](m, n)
+		mergeGo(want, wantSum, a, b, newScale(size))
+		switch m.rng.IntN(3) {
+		case 0:
+			Merge(got, sum, a, b, size)
+		case 1:
+			sum = a
+			Merge(got, a, a, b, size)
+		case 2:
+			sum = b
+			Merge(got, b, a, b, size)
+		}
+		return slices.Equal(got, want) && slices.Equal(sum, wantSum)
 	}},
 	{name: "Thin4", equal: func(m maker, n int) bool {
 		var got, want, above, here [2][]uint16
@@ -158,11 +278,72 @@ func TestDistances(t *testing.T) {
 	}
 }
 
+func TestEncode(t *testing.T) {
+	for _, c := range []struct {
+		pix    uint8
+		gx, gy float32
+		fields [5]uint32
+	}{
+		{0, 0, 0, [5]uint32{0, 0, 0, 0, 0}},
+		{255, 0.99, -0.99, [5]uint32{24, 0, 0, 0, 0}},
+		{10, 1, -1, [5]uint32{0, 1, 0, 11, 11}},
+		{11, 9, 100, [5]uint32{1, 9, 9, 9, 9}},
+		{128, -32767, 2, [5]uint32{12, 19, 19, 2, 9}},
+	} {
+		n := 9
+		got, want := make([]uint32, n), uint32(0)
+		for i, f := range c.fields {
+			want |= f << (i * CodeBits)
+		}
+		Encode(got, slices.Repeat([]uint8{c.pix}, n), slices.Repeat([]float32{c.gx}, n), slices.Repeat([]float32{c.gy}, n), 1, 0.5)
+		if !slices.Equal(got, slices.Repeat([]uint32{want}, n)) {
+			t.Errorf("%d, %v, %v: %#x, want %#x", c.pix, c.gx, c.gy, got, want)
+		}
+	}
+}
+
+// TestNormalise holds the reciprocal to exact division.
+func TestNormalise(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.Int32Range(1, 1<<30).Draw(t, "size")
+		count := rapid.Int32Range(0, size).Draw(t, "count")
+		counts, normal := make([]uint32, Lanes), make([]uint16, Lanes)
+		counts[0], counts[1] = uint32(count), uint32(size)
+		Normalise(normal, counts, size)
+		if want := float64(count) / float64(size) * One; math.Abs(float64(normal[0])-want) > 0.5+1.0/(1<<15) {
+			t.Fatalf("%d of %d: %d, want %v", count, size, normal[0], want)
+		}
+		if normal[1] != One || normal[2] != 0 {
+			t.Fatalf("all and nothing of %d: %d and %d, want %d and 0", size, normal[1], normal[2], One)
+		}
+	})
+}
+
 func TestUnequalLengthsPanic(t *testing.T) {
 	f, u := make([]float32, 9), make([]uint16, 9)
+	bins, counts, codes := make([]uint16, Lanes), make([]uint32, Lanes), make([]uint32, 9)
+	rows := new([9][]uint8)
+	for i := range rows {
+		rows[i] = make([]uint8, 9)
+	}
+	short := *rows
+	short[7] = short[7][1:]
 	for name, call := range map[string]func(){
 		"Distances1": func() { Distances1(u, f, f[:8]) },
 		"Distances3": func() { Distances3(u, f, f, f[:8], f, f, f) },
+
+		"Columns4":     func() { Columns4(f, &short, new([5]int32)) },
+		"BothColumns4": func() { BothColumns4(f, f[:8], rows, new([5]int32), new([5]int32)) },
+		"SmoothRow4":   func() { SmoothRow4(f[:2], f, new([5]float32)) },
+		"SlopeRow4":    func() { SlopeRow4(f, f, new([5]float32)) },
+		"Encode":       func() { Encode(codes, make([]uint8, 8), f, f, 1, 1) },
+
+		"Intersections: sums":   func() { Intersections(counts[:1], bins, bins, []int32{0, 0}) },
+		"Intersections: bins":   func() { Intersections(counts[:1], bins[:15], bins, []int32{0}) },
+		"Intersections: beyond": func() { Intersections(counts[:1], bins, bins, []int32{1}) },
+		"Intersections: before": func() { Intersections(counts[:1], bins, bins, []int32{-1}) },
+		"Normalise":             func() { Normalise(bins[:9], counts[:9], 1) },
+		"Merge":                 func() { Merge(bins, counts, counts[:0], counts, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -202,4 +383,55 @@ func BenchmarkDistances3(b *testing.B) {
 	m := newMaker(b)
 	dst, x, y, z := make([]uint16, row), m.floats(row, 0, 255), m.floats(row, 0, 255), m.floats(row, 0, 255)
 	bench(b, func() { Distances3(dst, x, y, z, y, z, x) }, func() { distances3Go(dst, x, y, z, y, z, x) })
+}
+
+func BenchmarkColumns4(b *testing.B) {
+	m := newMaker(b)
+	dst, rows, w := make([]float32, row), m.rows(row), m.columnWeights()
+	bench(b, func() { Columns4(dst, rows, w) }, func() { columns4Go(dst, rows, w) })
+}
+
+func BenchmarkBothColumns4(b *testing.B) {
+	m := newMaker(b)
+	even, odd, rows, w := make([]float32, row), make([]float32, row), m.rows(row), m.columnWeights()
+	bench(b, func() { BothColumns4(even, odd, rows, w, w) }, func() { bothColumns4Go(even, odd, rows, w, w) })
+}
+
+func BenchmarkSmoothRow4(b *testing.B) {
+	m := newMaker(b)
+	dst, padded, w := make([]float32, row), m.floats(row+8, 0, 255), (*[5]float32)(m.floats(5, 0, 1))
+	bench(b, func() { SmoothRow4(dst, padded, w) }, func() { smoothRow4Go(dst, padded, w) })
+}
+
+func BenchmarkSlopeRow4(b *testing.B) {
+	m := newMaker(b)
+	dst, padded, w := make([]float32, row), m.floats(row+8, 0, 255), (*[5]float32)(m.floats(5, 0, 1))
+	bench(b, func() { SlopeRow4(dst, padded, w) }, func() { slopeRow4Go(dst, padded, w) })
+}
+
+func BenchmarkEncode(b *testing.B) {
+	m := newMaker(b)
+	codes, pix, gx, gy := make([]uint32, row), m.bytes(row), m.floats(row, -255, 255), m.floats(row, -255, 255)
+	bench(b, func() { Encode(codes, pix, gx, gy, 0.1, 0.07) }, func() { encodeGo(codes, pix, gx, gy, 0.1, 0.07) })
+}
+
+const texture = 240 // bins
+
+func BenchmarkIntersections(b *testing.B) {
+	m := newMaker(b)
+	rows, others, sums := words[uint16](m, 10*texture, 1000), []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, make([]uint32, 10)
+	row := rows[:texture]
+	bench(b, func() { Intersections(sums, row, rows, others) }, func() { intersectionsGo(sums, row, rows, others) })
+}
+
+func BenchmarkNormalise(b *testing.B) {
+	m := newMaker(b)
+	normal, counts := make([]uint16, texture), words[uint32](m, texture, 100)
+	bench(b, func() { Normalise(normal, counts, 1000) }, func() { normaliseGo(normal, counts, newScale(1000)) })
+}
+
+func BenchmarkMerge(b *testing.B) {
+	m := newMaker(b)
+	normal, sum, x, y := make([]uint16, texture), make([]uint32, texture), words[uint32](m, texture, 100), words[uint32](m, texture, 100)
+	bench(b, func() { Merge(normal, sum, x, y, 1000) }, func() { mergeGo(normal, sum, x, y, newScale(1000)) })
 }

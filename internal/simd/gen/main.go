@@ -18,6 +18,14 @@ func main() {
 	thin4()
 	thin8Right()
 	thin8Down()
+	columns4("columns4AVX2", false)
+	columns4("bothColumns4AVX2", true)
+	smoothRow4()
+	slopeRow4()
+	encode()
+	intersections()
+	merge()
+	normalise()
 	Generate()
 }
 
@@ -36,6 +44,15 @@ func finish() {
 
 func param(name string) reg.GPVirtual {
 	return Load(Param(name), GP64()).(reg.GPVirtual)
+}
+
+// address is where a parameter is.
+func address(name string) Mem {
+	p, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return p.Addr
 }
 
 // each runs body at i = 0, step, 2·step and so on below n−step, and at n−step: the
@@ -121,4 +138,340 @@ func distances3() {
 		VSQRTPS(d[0], d[0])
 		quantise(d[0], steps, half, at(dst, i, 2, 0))
 	})
+}
+
+// columns4 takes 16 pixels at a time. A weight w is split into 16-bit halves,
+// w = 65536·high + low with low signed. The products with low are added in pairs to 32
+// bits; of those with high, the lower 16 bits of their sum are all that stays.
+func columns4(name string, both bool) {
+	signature := "func(even *float32, rows *[9][]uint8, w *[5]int32, n int)"
+	if both {
+		signature = "func(even, odd *float32, rows *[9][]uint8, w, v *[5]int32, n int)"
+	}
+	function(name, signature, name+" needs n ≥ 16.")
+	w := newTable("w", [][2]int{{0, 1}, {2, 3}, {4, -1}})
+	var v table
+	if both {
+		v = newTable("v", [][2]int{{1, 2}, {3, 4}})
+	}
+	rows := param("rows")
+	var row [9]reg.Register
+	for k := range row {
+		row[k] = GP64()
+		MOVQ(Mem{Base: rows, Disp: 24 * k}, row[k])
+	}
+	even := param("even")
+	var odd reg.Register
+	if both {
+		odd = param("odd")
+	}
+	each(16, func(i reg.Register) {
+		load := func(k int) reg.VecVirtual {
+			words := YMM()
+			VPMOVZXBW(at(row[k], i, 1, 0), words)
+			return words
+		}
+		var sums, slopes fixed
+		before := load(4)
+		sums.addHigh(before, w.high[0])
+		var slope reg.VecVirtual
+		for k := 1; k <= 4; k++ {
+			above, below := load(4-k), load(4+k)
+			sum := YMM()
+			VPADDW(below, above, sum)
+			sums.addHigh(sum, w.high[k])
+			if k%2 == 1 {
+				sums.addPair(before, sum, w.low[k/2])
+			}
+			if both {
+				VPSUBW(above, below, below)
+				slopes.addHigh(below, v.high[k])
+				if k%2 == 0 {
+					slopes.addPair(slope, below, v.low[k/2-1])
+				}
+				slope = below
+			}
+			before = sum
+		}
+		sums.addPair(before, before, w.low[2])
+		sums.store(even, i)
+		if both {
+			slopes.store(odd, i)
+		}
+	})
+}
+
+// table has the halves of weights in memory, for 16 pixels.
+type table struct {
+	low  []Mem // by pair
+	high [5]Mem
+}
+
+func newTable(name string, pairs [][2]int) (t table) {
+	weights := param(name)
+	g, h, x := GP32(), GP32(), YMM()
+	for _, p := range pairs {
+		MOVWLZX(Mem{Base: weights, Disp: 4 * p[0]}, g)
+		if p[1] >= 0 {
+			MOVL(Mem{Base: weights, Disp: 4 * p[1]}, h)
+			SHLL(U8(16), h)
+			ORL(h, g)
+		}
+		VMOVD(g, x.AsX())
+		VPBROADCASTD(x.AsX(), x)
+		at := AllocLocal(32)
+		VMOVDQU(x, at)
+		t.low = append(t.low, at)
+	}
+	for k := range t.high {
+		MOVL(Mem{Base: weights, Disp: 4 * k}, g)
+		Comment("What a negative low half takes, the high half has.")
+		ADDL(U32(1<<15), g)
+		SHRL(U8(16), g)
+		VMOVD(g, x.AsX())
+		VPBROADCASTW(x.AsX(), x)
+		t.high[k] = AllocLocal(32)
+		VMOVDQU(x, t.high[k])
+	}
+	return t
+}
+
+// fixed are the weighted sums of 16 pixels: those of the low halves are apart by the
+// half lanes that unpacking takes.
+type fixed struct {
+	lower, upper, high reg.VecVirtual
+}
+
+// add adds term to sum, which is none at first.
+func add(sum *reg.VecVirtual, term reg.VecVirtual, op func(...Op)) {
+	if *sum == nil {
+		*sum = term
+	} else {
+		op(term, *sum, *sum)
+	}
+}
+
+func (f *fixed) addHigh(words reg.VecVirtual, weights Mem) {
+	t := YMM()
+	VPMULLW(weights, words, t)
+	add(&f.high, t, VPADDW)
+}
+
+func (f *fixed) addPair(a, b reg.VecVirtual, weights Mem) {
+	t, u := YMM(), YMM()
+	VPUNPCKLWD(b, a, t)
+	VPUNPCKHWD(b, a, u)
+	VPMADDWD(weights, t, t)
+	VPMADDWD(weights, u, u)
+	add(&f.lower, t, VPADDD)
+	add(&f.upper, u, VPADDD)
+}
+
+func (f *fixed) store(dst, i reg.Register) {
+	zero, t := YMM(), YMM()
+	VPXOR(zero, zero, zero)
+	VPUNPCKLWD(f.high, zero, t)
+	VPADDD(t, f.lower, f.lower)
+	VPUNPCKHWD(f.high, zero, t)
+	VPADDD(t, f.upper, f.upper)
+	VCVTDQ2PS(f.lower, f.lower)
+	VCVTDQ2PS(f.upper, f.upper)
+	VMOVUPS(f.lower.AsX(), at(dst, i, 4, 0))
+	VMOVUPS(f.upper.AsX(), at(dst, i, 4, 16))
+	VEXTRACTF128(U8(1), f.lower, at(dst, i, 4, 32))
+	VEXTRACTF128(U8(1), f.upper, at(dst, i, 4, 48))
+}
+
+// floats are the five weights of a row, each in all lanes.
+func floats() (w [5]reg.VecVirtual) {
+	weights := param("w")
+	for k := range w {
+		w[k] = YMM()
+		VBROADCASTSS(Mem{Base: weights, Disp: 4 * k}, w[k])
+	}
+	return w
+}
+
+func smoothRow4() {
+	function("smoothRow4AVX2", "func(dst, padded *float32, w *[5]float32, n int)", "smoothRow4AVX2 needs n ≥ 8.")
+	dst, padded := param("dst"), param("padded")
+	w := floats()
+	each(8, func(i reg.Register) {
+		sum := YMM()
+		VMULPS(at(padded, i, 4, 16), w[0], sum)
+		for k := 1; k <= 4; k++ {
+			t := YMM()
+			VMOVUPS(at(padded, i, 4, 16-4*k), t)
+			VADDPS(at(padded, i, 4, 16+4*k), t, t)
+			VMULPS(w[k], t, t)
+			VADDPS(t, sum, sum)
+		}
+		VMOVUPS(sum, at(dst, i, 4, 0))
+	})
+}
+
+func slopeRow4() {
+	function("slopeRow4AVX2", "func(dst, padded *float32, w *[5]float32, n int)", "slopeRow4AVX2 needs n ≥ 8.")
+	dst, padded := param("dst"), param("padded")
+	w := floats()
+	each(8, func(i reg.Register) {
+		var sum reg.VecVirtual
+		for k := 1; k <= 4; k++ {
+			t := YMM()
+			VMOVUPS(at(padded, i, 4, 16+4*k), t)
+			VSUBPS(at(padded, i, 4, 16-4*k), t, t)
+			VMULPS(w[k], t, t)
+			add(&sum, t, VADDPS)
+		}
+		VMOVUPS(sum, at(dst, i, 4, 0))
+	})
+}
+
+func encode() {
+	function("encodeAVX2", "func(codes *uint32, pix *uint8, gx, gy *float32, scale, diagonal float32, n int)", "encodeAVX2 needs n ≥ 8.")
+	codes, pix, gx, gy := param("codes"), param("pix"), param("gx"), param("gy")
+	scale, diagonal := YMM(), YMM()
+	VBROADCASTSS(address("scale"), scale)
+	VBROADCASTSS(address("diagonal"), diagonal)
+	last, bins := constant(9<<16|9), constant(10<<16|10)
+	fields, colours := constant(1<<26|1<<5), constant(25)
+	// places are those of two responses, one in a word and one in the next.
+	places := func(r, s reg.VecVirtual) reg.VecVirtual {
+		negative := YMM()
+		VCVTTPS2DQ(r, r)
+		VCVTTPS2DQ(s, s)
+		VPSLLD(U8(16), s, s)
+		VPBLENDW(U8(0b10101010), s, r, r)
+		VPSRAW(U8(15), r, negative)
+		VPABSW(r, r)
+		VPMINUW(last, r, r)
+		VPAND(bins, negative, negative)
+		VPADDW(negative, r, r)
+		VPMADDWD(fields, r, r)
+		return r
+	}
+	each(8, func(i reg.Register) {
+		u, v, sum, difference := YMM(), YMM(), YMM(), YMM()
+		VMOVUPS(at(gx, i, 4, 0), u)
+		VMOVUPS(at(gy, i, 4, 0), v)
+		VADDPS(v, u, sum)
+		VSUBPS(u, v, difference)
+		VMULPS(scale, u, u)
+		VMULPS(scale, v, v)
+		VMULPS(diagonal, sum, sum)
+		VMULPS(diagonal, difference, difference)
+		low, high, code := places(u, sum), places(v, difference), YMM()
+		VPSLLD(U8(10), high, high)
+		VPMOVZXBD(at(pix, i, 1, 0), code)
+		VPMADDWD(colours, code, code)
+		VPSRLD(U8(8), code, code)
+		VPOR(low, code, code)
+		VPOR(high, code, code)
+		VMOVDQU(code, at(codes, i, 4, 0))
+	})
+}
+
+// intersections adds signed words in pairs: the smaller of two unsigned ones, less 32768.
+func intersections() {
+	function("intersectionsAVX2", "func(sums *uint32, row, rows *uint16, bins int, others *int32, n int)",
+		"intersectionsAVX2 needs bins, a multiple of 16, and n to be more than 0.")
+	sums, row, rows, others := param("sums"), param("row"), param("rows"), param("others")
+	bins, n := param("bins"), param("n")
+	bias, ones := constant(1<<31|1<<15), constant(1<<16|1)
+	taken := GP64()
+	Comment("The rows' ends; they are counted up to from below.")
+	MOVQ(bins, taken)
+	SHLQ(U8(15), taken)
+	ADDQ(bins, bins)
+	ADDQ(bins, row)
+	ADDQ(bins, rows)
+	other, i := GP64(), GP64()
+	Label("other")
+	MOVLQSX(Mem{Base: others}, other)
+	IMULQ(bins, other)
+	ADDQ(rows, other)
+	MOVQ(bins, i)
+	NEGQ(i)
+	sum := YMM()
+	VPXOR(sum, sum, sum)
+	Label("bins")
+	t := YMM()
+	VMOVDQU(at(row, i, 1, 0), t)
+	VPMINUW(at(other, i, 1, 0), t, t)
+	VPXOR(bias, t, t)
+	VPMADDWD(ones, t, t)
+	VPADDD(t, sum, sum)
+	ADDQ(U8(32), i)
+	JNE(LabelRef("bins"))
+	half := YMM()
+	VEXTRACTI128(U8(1), sum, half.AsX())
+	VPADDD(half.AsX(), sum.AsX(), sum.AsX())
+	VPSHUFD(U8(0b01001110), sum.AsX(), half.AsX())
+	VPADDD(half.AsX(), sum.AsX(), sum.AsX())
+	VPSHUFD(U8(0b10110001), sum.AsX(), half.AsX())
+	VPADDD(half.AsX(), sum.AsX(), sum.AsX())
+	VMOVD(sum.AsX(), i.As32())
+	ADDL(taken.As32(), i.As32())
+	MOVL(i.As32(), Mem{Base: sums})
+	ADDQ(U8(4), others)
+	ADDQ(U8(4), sums)
+	DECQ(n)
+	JNE(LabelRef("other"))
+	finish()
+}
+
+func merge() {
+	function("mergeAVX2", "func(normal *uint16, sum, a, b *uint32, n int, reciprocal, half, shift uint64)",
+		"mergeAVX2 needs n, a multiple of 16, to be more than 0.")
+	sum, a, b := param("sum"), param("a"), param("b")
+	scale(func(i reg.Register, offset int) reg.VecVirtual {
+		counts := YMM()
+		VMOVDQU(at(a, i, 4, offset), counts)
+		VPADDD(at(b, i, 4, offset), counts, counts)
+		VMOVDQU(counts, at(sum, i, 4, offset))
+		return counts
+	})
+}
+
+func normalise() {
+	function("normaliseAVX2", "func(normal *uint16, counts *uint32, n int, reciprocal, half, shift uint64)",
+		"normaliseAVX2 needs n, a multiple of 16, to be more than 0.")
+	from := param("counts")
+	scale(func(i reg.Register, offset int) reg.VecVirtual {
+		counts := YMM()
+		VMOVDQU(at(from, i, 4, offset), counts)
+		return counts
+	})
+}
+
+// scale normalises the counts that load gives, eight of 16 at a time.
+func scale(load func(i reg.Register, offset int) reg.VecVirtual) {
+	normal, n := param("normal"), param("n")
+	reciprocal, half, shift := YMM(), YMM(), YMM()
+	VPBROADCASTQ(address("reciprocal"), reciprocal)
+	VPBROADCASTQ(address("half"), half)
+	VPBROADCASTQ(address("shift"), shift)
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	var scaled [2]reg.VecVirtual
+	for k := range scaled {
+		even, odd := load(i, 32*k), YMM()
+		VPSRLQ(U8(32), even, odd)
+		for _, v := range []reg.VecVirtual{even, odd} {
+			VPMULUDQ(reciprocal, v, v)
+			VPADDQ(half, v, v)
+			VPSRLQ(shift.AsX(), v, v)
+		}
+		VPSLLQ(U8(32), odd, odd)
+		VPOR(odd, even, even)
+		scaled[k] = even
+	}
+	VPACKUSDW(scaled[1], scaled[0], scaled[0])
+	VPERMQ(U8(0b11011000), scaled[0], scaled[0])
+	VMOVDQU(scaled[0], at(normal, i, 2, 0))
+	ADDQ(U8(16), i)
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	finish()
 }
