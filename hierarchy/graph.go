@@ -2,6 +2,7 @@ package hierarchy
 
 import (
 	"context"
+	"math/bits"
 	"slices"
 )
 
@@ -10,88 +11,212 @@ type Graph struct {
 	// The neighbours of region r are ids[starts[r]:starts[r+1]], ascending.
 	starts []int32
 	ids    []int32
+
+	// Kept for reuse.
+	contacts contacts
+	scratch  []int32
 }
 
 // NewGraph finds the neighbours of the regions 0..regions−1 of a label picture,
 // row-major and width pixels wide. Two regions are neighbours when a pixel of one
-// is directly left of, right of, above or below a pixel of the other.
+// is directly left of, right of, above or below a pixel of the other. It reuses the
+// memory of dst if that is not nil.
 //
-// Time is linear in the pixels, plus sorting the pairs; the only errors are the context's.
-func NewGraph(ctx context.Context, labels []int32, width, regions int) (*Graph, error) {
-	pairs, err := contacts(ctx, labels, width, regions)
-	if err != nil {
+// Time is linear in the pixels and regions; the only errors are the context's.
+func NewGraph(ctx context.Context, dst *Graph, labels []int32, width, regions int) (*Graph, error) {
+	if dst == nil {
+		dst = new(Graph)
+	}
+	if err := dst.contacts.scan(ctx, labels, width); err != nil {
 		return nil, err
 	}
-	g := &Graph{starts: make([]int32, regions+1), ids: make([]int32, 2*len(pairs))}
-	for _, p := range pairs {
-		g.starts[p>>32+1]++
-		g.starts[p&0xffffffff+1]++
+	if err := dst.connect(ctx, dst.contacts.pairs, regions); err != nil {
+		return nil, err
 	}
-	for r := range regions {
-		g.starts[r+1] += g.starts[r]
-	}
-	fill := slices.Clone(g.starts)
-	// Pairs are sorted by (smaller, larger): first every region's smaller
-	// neighbours, then its larger ones, comes out ascending.
-	for _, p := range pairs {
-		lo, hi := p>>32, p&0xffffffff
-		g.ids[fill[hi]] = int32(lo)
-		fill[hi]++
-	}
-	for _, p := range pairs {
-		lo, hi := p>>32, p&0xffffffff
-		g.ids[fill[lo]] = int32(hi)
-		fill[lo]++
-	}
-	return g, nil
+	return dst, nil
 }
 
-// contacts lists the pairs of touching regions, smaller<<32 | larger, sorted, each once.
-func contacts(ctx context.Context, labels []int32, width, regions int) ([]uint64, error) {
-	var pairs []uint64
-	// A border is many pixels long: remembering the last partner that each region
-	// met keeps nearly all repetitions out of the list.
-	last := make([]int32, regions)
-	for i := range last {
-		last[i] = -1
+// connect makes the graph of the pairs of touching regions, smaller<<32 | larger, in
+// any order and any number of times each; a region's with itself are dropped, which is
+// cheaper than asking at each pixel. It sorts by counting, twice.
+func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error {
+	g.scratch = resize(g.scratch, 3*(regions+1)+2*len(pairs))
+	rest := g.scratch
+	part := func(n int) (p []int32) {
+		p, rest = rest[:n], rest[n:]
+		return p
 	}
-	meet := func(a, b int32) {
-		if a > b {
-			a, b = b, a
-		}
-		if last[b] != a {
-			last[b] = a
-			pairs = append(pairs, uint64(a)<<32|uint64(b))
-		}
-	}
-	for start := 0; start < len(labels); start += width {
+	// Smaller regions by the larger, then larger ones by the smaller.
+	ends, smaller := part(regions+1), part(len(pairs))
+	begins, counts, larger := part(regions+1), part(regions+1), part(len(pairs))
+	clear(ends)
+	clear(begins)
+	clear(counts)
+	for chunk := range slices.Chunk(pairs, pollPairs) {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
-		row := labels[start : start+width]
-		left := row[0]
-		if start == 0 {
-			for _, l := range row {
-				if l != left {
-					meet(left, l)
-				}
-				left = l
+		for _, p := range chunk {
+			ends[uint32(p)+1]++
+			begins[p>>32+1]++
+		}
+	}
+	accumulate(ends)
+	accumulate(begins)
+	for chunk := range slices.Chunk(pairs, pollPairs) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, p := range chunk {
+			end := &ends[uint32(p)] // the begin, until all are in
+			smaller[*end] = int32(p >> 32)
+			*end++
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// Each region's larger neighbours come ascending, so that a pair meets its repetition.
+	g.starts = resize(g.starts, regions+1)
+	clear(g.starts)
+	begin := int32(0)
+	for hi := range int32(regions) {
+		for _, lo := range smaller[begin:ends[hi]] {
+			i := begins[lo] + counts[lo]
+			if lo == hi || counts[lo] > 0 && larger[i-1] == hi {
+				continue
 			}
+			larger[i] = hi
+			counts[lo]++
+			g.starts[lo+1]++
+			g.starts[hi+1]++
+		}
+		begin = ends[hi]
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	accumulate(g.starts)
+	g.ids = resize(g.ids, int(g.starts[regions]))
+	// When a region's turn comes, its smaller neighbours are all in, ascending.
+	fill := ends
+	copy(fill, g.starts)
+	for lo := range int32(regions) {
+		near := larger[begins[lo]:][:counts[lo]]
+		copy(g.ids[fill[lo]:], near)
+		for _, hi := range near {
+			g.ids[fill[hi]] = lo
+			fill[hi]++
+		}
+	}
+	return nil
+}
+
+// pollPairs is the number of pairs to sort between two looks at the context.
+const pollPairs = 1 << 17
+
+// accumulate makes each element the sum of those up to it.
+func accumulate(s []int32) {
+	sum := int32(0)
+	for i, n := range s {
+		sum += n
+		s[i] = sum
+	}
+}
+
+// contacts are the pairs of touching regions of a picture, smaller<<32 | larger, in
+// no order and some of them several times; some are of a region with itself.
+type contacts struct {
+	pairs []uint64
+	// A border is many pixels long: remembering pairs, each where its hash says,
+	// keeps nearly all repetitions out of the list.
+	met [1 << metBits]uint64
+}
+
+const metBits = 11
+
+func (c *contacts) meet(a, b int32) {
+	p := uint64(min(a, b))<<32 | uint64(max(a, b))
+	if at := &c.met[p*0x9e3779b97f4a7c15>>(64-metBits)]; *at != p {
+		*at = p
+		c.pairs = append(c.pairs, p)
+	}
+}
+
+// pollPixels is the number of pixels of a row to scan between two looks at the context.
+const pollPixels = 1 << 17
+
+// scan finds the contacts of a picture. Of the pixels
+//
+//	q a
+//	l p
+//
+// p has contacts that were not found at a or l only if neither the rows nor the
+// columns are alike.
+func (c *contacts) scan(ctx context.Context, labels []int32, width int) error {
+	c.pairs = c.pairs[:0]
+	clear(c.met[:]) // 0 is a region with itself
+	for start := 0; start < len(labels); start += width {
+		row := labels[start : start+width]
+		above := row
+		if start > 0 {
+			above = labels[start-width : start]
+			c.meet(above[0], row[0])
+		}
+		for from := 0; from < width; from += pollPixels {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			// One pixel of the last part again: contacts have two.
+			from, to := max(from-1, 0), min(from+pollPixels, width)
+			if start == 0 {
+				c.scanFirst(row[from:to])
+			} else {
+				c.scanRow(row[from:to], above[from:to])
+			}
+		}
+	}
+	return nil
+}
+
+func (c *contacts) scanFirst(row []int32) {
+	for x, p := range row[1:] {
+		c.meet(row[x], p)
+	}
+}
+
+// nonzero is 1 if x is not 0.
+func nonzero(x int32) uint32 { return uint32(x|-x) >> 31 }
+
+func (c *contacts) scanRow(row, above []int32) {
+	const block = 8
+	above = above[:len(row)]
+	x := 1
+	for ; x+block-1 <= len(row); x += block - 1 {
+		// Most of a picture is inside a region or on a steep border.
+		r, s := (*[block]int32)(row[x-1:]), (*[block]int32)(above[x-1:])
+		if *(*[4]int32)(r[:4]) == *(*[4]int32)(s[:4]) && *(*[4]int32)(r[4:]) == *(*[4]int32)(s[4:]) {
 			continue
 		}
-		above := labels[start-width : start]
-		for x, l := range row {
-			if l != left {
-				meet(left, l)
-			}
-			if a := above[x]; l != a {
-				meet(a, l)
-			}
-			left = l
+		l, q := r[0], s[0]
+		events := uint32(0) // a bit for each pixel, the last one's lowest
+		for i := 1; i < block; i++ {
+			p, a := r[i], s[i]
+			events = events<<1 | nonzero((p^a)|(l^q))&nonzero((p^l)|(a^q))
+			l, q = p, a
+		}
+		for ; events != 0; events &= events - 1 {
+			i := (block - 1 - bits.TrailingZeros32(events)) & (block - 1)
+			c.meet(r[(i-1)&(block-1)], r[i])
+			c.meet(s[i], r[i])
 		}
 	}
-	slices.Sort(pairs)
-	return slices.Compact(pairs), nil
+	for ; x < len(row); x++ {
+		if l, p, q, a := row[x-1], row[x], above[x-1], above[x]; (p^a)|(l^q) != 0 && (p^l)|(a^q) != 0 {
+			c.meet(l, p)
+			c.meet(a, p)
+		}
+	}
 }
 
 // Regions is the number of regions.

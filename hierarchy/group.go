@@ -2,14 +2,13 @@
 // et al., IJCV 2013, algorithm 1): the two most similar neighbours become one
 // region, and again, until one region is left that is the whole picture.
 //
-// What similar means is the caller's: [Group] works on any [Measure].
+// What similar means is the caller's: [Grouper.Group] works on any [Measure].
 package hierarchy
 
 import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/proposer/proposer/box"
 )
@@ -18,7 +17,8 @@ import (
 // one of its first regions, and tells how similar two of them are.
 type Measure interface {
 	// Similarities writes to dst, which is as long as others, how similar the
-	// region in slot a is to each of others: finite and not negative.
+	// region in slot a is to each of others: finite and not negative. Others are
+	// in no order.
 	Similarities(dst []float32, a int32, others []int32)
 	// Merge makes slot a the union of the regions in slots a and b; b is not used again.
 	Merge(a, b int32)
@@ -53,146 +53,269 @@ func (t *Tree) Leaves() int { return (len(t.Nodes) + 1) / 2 }
 // made last before it, and so on to the leaves.
 func (t *Tree) Position(node int) int { return len(t.Nodes) - node }
 
+// Grouper groups, and keeps its memory for the next time. Its zero value is ready;
+// it is not safe for concurrent use.
+//
+// A pair of neighbours belongs to the younger of the two, which weighed it when it
+// was made, and only the best pair of each region is in the contest for the next
+// merge. When a region's partner is merged away, its pair stands until it comes out
+// on top, and only then gives way to the best of those left: a region makes one
+// entry, not one for every neighbour.
+type Grouper struct {
+	tree  *Tree
+	slots []int32 // by node: where the Measure has it
+
+	// By slot.
+	nodes   []int32 // the number of the node there, or gone
+	links   []link
+	lists   []list
+	contest []uint64 // a tournament tree: entry r+slot is the slot's, entry i the larger of 2i and 2i+1
+
+	// The arena holds the regions' lists in the order of their nodes: their
+	// neighbours, as slots that may have been merged away since, and how similar they were.
+	near         []int32
+	similarities []float32
+	used         int32
+}
+
+// gone is younger than any node.
+const gone = math.MaxInt32
+
+type link struct {
+	heir int32 // the slot itself, or one that it was merged into
+	seen int32 // the last node whose neighbours it was counted among
+}
+
+// list is a region's neighbours, near[start:end]; those in near[start:weighed] it
+// has the similarity of.
+type list struct{ start, weighed, end, partner int32 }
+
+// entry orders the pairs of one region by similarity, then the partner's number, and
+// the best pairs of different regions by similarity, then their own: the larger goes
+// first. No entry is 0. The bits of floats that are not negative are in the order of
+// their values.
+func entry(similarity float32, node int32) uint64 {
+	return uint64(math.Float32bits(similarity))<<32 | uint64(^uint32(node))
+}
+
+func node(entry uint64) int32         { return int32(^uint32(entry)) }
+func similarity(entry uint64) float32 { return math.Float32frombits(uint32(entry >> 32)) }
+
+// pollEvery is the number of pairs to weigh between two looks at the context.
+const pollEvery = 1 << 11
+
 // Group merges the most similar pair of neighbours until one region is left.
 // Equally similar pairs are taken in the order of the larger of their two node
-// numbers, then the smaller: the older pair first. Region r of g begins in slot r
-// of m and has sizes[r] pixels in boxes[r].
+// numbers, then the smaller: the older pair first. Region r of graph begins in slot
+// r of m and has sizes[r] pixels in boxes[r]. It reuses the memory of dst if that is
+// not nil.
 //
-// The pairs wait in a heap, and a pair whose regions are gone is dropped when it
-// comes up. With E pairs ever made, time is O(E log E) besides E similarities; E
-// is the sum of the merged regions' numbers of neighbours, in pictures a few
-// times R. The only errors are the context's. It panics if g has no region or is not connected.
-func Group(ctx context.Context, g *Graph, sizes []int32, boxes []box.Box, m Measure) (*Tree, error) {
-	r := g.Regions()
+// With E pairs ever weighed, time is O(E) besides E similarities, and O(log R) for
+// each merge and each best pair that another merge spoils, which its region then
+// looks through its own for; E is the sum of the merged regions' numbers of
+// neighbours, in pictures a few times R. Memory is linear in the graph. The only
+// errors are the context's. It panics if graph has no region or is not connected.
+func (g *Grouper) Group(ctx context.Context, dst *Tree, graph *Graph, sizes []int32, boxes []box.Box, m Measure) (*Tree, error) {
+	r := graph.Regions()
 	if r == 0 || len(sizes) != r || len(boxes) != r {
 		panic(fmt.Sprintf("hierarchy: Group: %d regions with %d sizes and %d boxes", r, len(sizes), len(boxes)))
 	}
-	s := newGrouping(g, sizes, boxes)
-	for b := range int32(r) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		near := g.Neighbours(int(b))
-		older, _ := slices.BinarySearch(near, b)
-		s.push(m, b, near[:older])
+	if dst == nil {
+		dst = new(Tree)
 	}
-	for len(s.nodes) < 2*r-1 {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	g.tree = dst
+	defer func() { g.tree = nil }() // it is the caller's
+	g.begin(graph, sizes, boxes)
+	work := pollEvery
+	for slot := range int32(r) {
+		if work >= pollEvery {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			work = 0
 		}
-		p, similarity := s.pop()
-		near := s.merge(p, similarity)
-		m.Merge(s.slots[p.a], s.slots[p.b])
-		s.push(m, int32(len(s.nodes)-1), near)
+		g.contest[r+int(slot)] = g.weigh(m, slot)
+		work += 1 + int(g.lists[slot].weighed-g.lists[slot].start)
 	}
-	return &Tree{Nodes: s.nodes}, nil
+	for i := r - 1; i > 0; i-- {
+		g.contest[i] = max(g.contest[2*i], g.contest[2*i+1])
+	}
+	for len(dst.Nodes) < 2*r-1 {
+		if work >= pollEvery {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			work = 0
+		}
+		a, b, s := g.best()
+		g.merge(a, b, s)
+		m.Merge(a, b)
+		g.enter(b, 0)
+		g.enter(a, g.weigh(m, a))
+		work += 1 + int(g.lists[a].weighed-g.lists[a].start)
+	}
+	return dst, nil
 }
 
-// pair is two regions that touch, a < b.
-type pair struct{ a, b int32 }
-
-// grouping is the state of Group.
-type grouping struct {
-	nodes []Node
-	slots []int32   // by node: where the Measure has it
-	near  [][]int32 // by node: the neighbours it was born with, which may have been merged away since
-	heirs []int32   // by node: itself, or a node that it is now part of
-
-	pairs []pair // every pair ever made, in the order that ties are taken
-	queue queue
-
-	seen         []int32   // by node: the last node whose neighbours it was counted among
-	similarities []float32 // scratch
-	others       []int32   // scratch
-}
-
-func newGrouping(g *Graph, sizes []int32, boxes []box.Box) *grouping {
-	r := g.Regions()
-	s := &grouping{
-		nodes: make([]Node, r, 2*r-1),
-		slots: make([]int32, r, 2*r-1),
-		near:  make([][]int32, r, 2*r-1),
-		pairs: make([]pair, 0, 4*len(g.ids)),
-		queue: make(queue, 0, 2*len(g.ids)),
-		heirs: make([]int32, 2*r-1),
-		seen:  make([]int32, 2*r-1),
-	}
-	for i := range s.heirs {
-		s.heirs[i] = int32(i)
-	}
-	for i := range s.nodes {
-		s.nodes[i] = Node{
+// begin sets up the leaves.
+func (g *Grouper) begin(graph *Graph, sizes []int32, boxes []box.Box) {
+	r := len(sizes)
+	g.tree.Nodes = resize(g.tree.Nodes, 2*r-1)[:r]
+	g.slots = resize(g.slots, 2*r-1)[:r]
+	g.nodes = resize(g.nodes, r)
+	g.links = resize(g.links, r)
+	g.lists = resize(g.lists, r)
+	g.contest = resize(g.contest, 2*r)
+	// No union has more neighbours than its parts together. So the lists in use
+	// never outgrow the first ones, and another as long again can always be made
+	// after packing; the last third keeps packing rare.
+	g.near = resize(g.near, 3*len(graph.ids))
+	g.similarities = resize(g.similarities, 3*len(graph.ids))
+	g.used = int32(copy(g.near, graph.ids))
+	for i := range r {
+		g.tree.Nodes[i] = Node{
 			Box: boxes[i], Size: sizes[i],
 			Children: [2]int32{-1, -1}, Parent: -1,
 			Similarity: float32(math.Inf(1)),
 		}
-		s.slots[i] = int32(i)
-		s.near[i] = g.Neighbours(i)
-	}
-	return s
-}
-
-// push queues the pairs of region b with its older neighbours near, ascending.
-func (s *grouping) push(m Measure, b int32, near []int32) {
-	if len(near) == 0 {
-		return
-	}
-	s.others = s.others[:0]
-	for _, a := range near {
-		s.others = append(s.others, s.slots[a])
-	}
-	s.similarities = slices.Grow(s.similarities[:0], len(near))[:len(near)]
-	m.Similarities(s.similarities, s.slots[b], s.others)
-	for i, a := range near {
-		s.queue.push(entry(s.similarities[i], len(s.pairs)))
-		s.pairs = append(s.pairs, pair{a, b})
-	}
-}
-
-// pop is the most similar pair of regions that are both still there.
-func (s *grouping) pop() (pair, float32) {
-	for len(s.queue) > 0 {
-		e := s.queue.pop()
-		if p := s.pairs[e.pair()]; s.nodes[p.a].Parent < 0 && s.nodes[p.b].Parent < 0 {
-			return p, e.similarity()
+		slot := int32(i)
+		g.slots[i], g.nodes[i] = slot, slot
+		g.links[i] = link{heir: slot}
+		l := list{start: graph.starts[i], end: graph.starts[i+1]}
+		l.weighed = l.start
+		for l.weighed < l.end && g.near[l.weighed] < slot {
+			l.weighed++
 		}
+		g.lists[i] = l
 	}
-	panic("hierarchy: Group: the adjacency graph is not connected")
 }
 
-// merge adds the union of a pair to the tree and returns its neighbours, ascending.
-func (s *grouping) merge(p pair, similarity float32) []int32 {
-	id := int32(len(s.nodes))
-	a, b := &s.nodes[p.a], &s.nodes[p.b]
-	a.Parent, b.Parent = id, id
-	s.heirs[p.a], s.heirs[p.b] = id, id
-	node := Node{
-		Box: a.Box.Union(b.Box), Size: a.Size + b.Size,
-		Children: [2]int32{p.a, p.b}, Parent: -1,
-		Similarity: similarity,
+// weigh asks for the similarities of a region with its neighbours, up to where its
+// list says weighed, and returns its entry in the contest.
+func (g *Grouper) weigh(m Measure, slot int32) uint64 {
+	l := g.lists[slot]
+	if l.start == l.weighed {
+		return 0
 	}
-	near := make([]int32, 0, len(s.near[p.a])+len(s.near[p.b]))
-	s.nodes = append(s.nodes, node)
-	for _, list := range [2][]int32{s.near[p.a], s.near[p.b]} {
-		for _, x := range list {
-			if x = s.live(x); x != id && s.seen[x] != id {
-				s.seen[x] = id
-				near = append(near, x)
+	m.Similarities(g.similarities[l.start:l.weighed], slot, g.near[l.start:l.weighed])
+	return g.choose(slot)
+}
+
+// choose finds a region's best pair among those whose other region is still there.
+// It returns the region's entry in the contest, 0 if there is none.
+func (g *Grouper) choose(slot int32) uint64 {
+	l, n := &g.lists[slot], g.nodes[slot]
+	near := g.near[l.start:l.weighed]
+	similarities := g.similarities[l.start:l.weighed][:len(near)]
+	nodes := g.nodes
+	best := uint64(0)
+	for i, x := range near {
+		other := nodes[x]
+		e := entry(similarities[i], other)
+		if other > n { // it changed after they were weighed
+			e = 0
+		}
+		best = max(best, e)
+	}
+	if best == 0 {
+		return 0
+	}
+	l.partner = g.slots[node(best)]
+	return entry(similarity(best), n)
+}
+
+// enter sets a slot's entry in the contest.
+func (g *Grouper) enter(slot int32, e uint64) {
+	contest := g.contest
+	i := len(contest)/2 + int(slot)
+	contest[i] = e
+	for i > 1 {
+		e = max(e, contest[i^1])
+		i /= 2
+		contest[i] = e
+	}
+}
+
+// best is the most similar pair of regions, older first.
+func (g *Grouper) best() (a, b int32, s float32) {
+	for {
+		e := g.contest[1]
+		if e == 0 {
+			panic("hierarchy: Group: the adjacency graph is not connected")
+		}
+		b = g.slots[node(e)]
+		if a = g.lists[b].partner; g.nodes[a] < g.nodes[b] {
+			return a, b, similarity(e)
+		}
+		g.enter(b, g.choose(b))
+	}
+}
+
+// merge adds the union of the regions in slots a and b to the tree, and lists its
+// neighbours in slot a.
+func (g *Grouper) merge(a, b int32, s float32) {
+	id := int32(len(g.tree.Nodes))
+	na, nb := g.nodes[a], g.nodes[b]
+	x, y := &g.tree.Nodes[na], &g.tree.Nodes[nb]
+	x.Parent, y.Parent = id, id
+	g.tree.Nodes = append(g.tree.Nodes, Node{
+		Box: x.Box.Union(y.Box), Size: x.Size + y.Size,
+		Children: [2]int32{na, nb}, Parent: -1,
+		Similarity: s,
+	})
+	g.slots = append(g.slots, a)
+	if la, lb := g.lists[a], g.lists[b]; int(g.used+la.end-la.start+lb.end-lb.start) > len(g.near) {
+		g.pack()
+	}
+	g.nodes[a], g.nodes[b] = id, gone
+	g.links[b].heir = a
+	g.links[a].seen = id
+	near, at := g.near, g.used
+	for _, l := range [2]list{g.lists[a], g.lists[b]} {
+		for _, x := range near[l.start:l.end] {
+			x = g.live(x)
+			near[at] = x
+			if g.links[x].seen != id {
+				at++
 			}
+			g.links[x].seen = id
 		}
 	}
-	s.near[p.a], s.near[p.b] = nil, nil
-	slices.Sort(near)
-	s.near = append(s.near, near)
-	s.slots = append(s.slots, s.slots[p.a])
-	return near
+	g.lists[a] = list{start: g.used, weighed: at, end: at}
+	g.used = at
 }
 
-// live is the region that x is now part of; it halves the path on the way.
-func (s *grouping) live(x int32) int32 {
-	for s.heirs[x] != x {
-		s.heirs[x] = s.heirs[s.heirs[x]]
-		x = s.heirs[x]
+// live is the slot of the region that the one once in slot x is now part of; it
+// halves the path on the way.
+func (g *Grouper) live(x int32) int32 {
+	links := g.links
+	for links[x].heir != x {
+		links[x].heir = links[links[x].heir].heir
+		x = links[x].heir
 	}
 	return x
+}
+
+// pack moves the lists in use to the front of the arena.
+func (g *Grouper) pack() {
+	at := int32(0)
+	for n, slot := range g.slots {
+		if g.nodes[slot] != int32(n) {
+			continue
+		}
+		l := &g.lists[slot]
+		copy(g.near[at:], g.near[l.start:l.end])
+		copy(g.similarities[at:], g.similarities[l.start:l.weighed])
+		*l = list{at, at + l.weighed - l.start, at + l.end - l.start, l.partner}
+		at = l.end
+	}
+	g.used = at
+}
+
+// resize is a slice of n elements of any value, in the memory of s if that will do.
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
 }

@@ -62,8 +62,29 @@ func mosaic(rng *rand.Rand, width, height, regions int) *picture {
 	return newPicture(labels, width)
 }
 
+// spots is a picture of one background that spots of one pixel are strewn on; some
+// touch each other.
+func spots(rng *rand.Rand, width, height, regions int) *picture {
+	labels := make([]int32, width*height)
+	for i := range regions {
+		labels[rng.IntN(len(labels))] = int32(i)
+	}
+	return newPicture(labels, width)
+}
+
+// comb is a picture of teeth of one pixel's width, two apart, that hang in one background.
+func comb(_ *rand.Rand, width, height, regions int) *picture {
+	labels := make([]int32, width*height)
+	for i := range labels {
+		if x := i % width; x%2 == 1 && x/2+1 < regions && i/width < height-1 {
+			labels[i] = int32(x/2 + 1)
+		}
+	}
+	return newPicture(labels, width)
+}
+
 func (p *picture) graph(t interface{ Fatal(...any) }) *Graph {
-	g, err := NewGraph(context.Background(), p.labels, p.width, p.regions)
+	g, err := NewGraph(context.Background(), nil, p.labels, p.width, p.regions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,16 +200,19 @@ func literal(p *picture, v *vectors) *Tree {
 }
 
 func TestGroup(t *testing.T) {
+	var grouper Grouper // and tree: the next grouping must find nothing of the last
+	var got *Tree
 	rapid.Check(t, func(t *rapid.T) {
 		w, h := rapid.IntRange(1, 30).Draw(t, "width"), rapid.IntRange(1, 30).Draw(t, "height")
-		seeds := rapid.IntRange(1, 40).Draw(t, "seeds")
+		seeds := rapid.IntRange(1, 50).Draw(t, "seeds")
 		steps := rapid.SampledFrom([]float64{1, 4, 100, 1e6}).Draw(t, "steps")
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-		p := mosaic(rng, w, h, seeds)
+		draw := rapid.SampledFrom([]func(*rand.Rand, int, int, int) *picture{mosaic, spots, comb}).Draw(t, "picture")
+		p := draw(rng, w, h, seeds)
 		v := newVectors(rng, p.sizes, steps)
 
-		got, err := Group(context.Background(), p.graph(t), p.sizes, p.boxes, v.clone())
-		if err != nil {
+		var err error
+		if got, err = grouper.Group(context.Background(), got, p.graph(t), p.sizes, p.boxes, v.clone()); err != nil {
 			t.Fatal(err)
 		}
 		if want := literal(p, v.clone()); !slices.Equal(got.Nodes, want.Nodes) {
@@ -217,18 +241,60 @@ func TestGroup(t *testing.T) {
 	})
 }
 
+// TestGroupLarge: lists get packed, regions have many neighbours, ties are everywhere or nowhere.
+func TestGroupLarge(t *testing.T) {
+	var grouper Grouper
+	for i, draw := range []func(*rand.Rand, int, int, int) *picture{spots, mosaic, comb, spots} {
+		for _, steps := range []float64{1, 4, 1e6} {
+			rng := rand.New(rand.NewPCG(uint64(i), 7))
+			p := draw(rng, 130, 20, 60+10*i)
+			v := newVectors(rng, p.sizes, steps)
+			got, err := grouper.Group(t.Context(), nil, p.graph(t), p.sizes, p.boxes, v.clone())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := literal(p, v); !slices.Equal(got.Nodes, want.Nodes) {
+				t.Errorf("picture %d in %v steps: tree differs from the literal implementation", i, steps)
+			}
+		}
+	}
+}
+
+func TestNotConnected(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	g := &Graph{starts: []int32{0, 1, 2, 2}, ids: []int32{1, 0}}
+	_, _ = new(Grouper).Group(t.Context(), nil, g, make([]int32, 3), make([]box.Box, 3), make(shades, 3))
+}
+
 func TestGraph(t *testing.T) {
+	var g *Graph // the next must find nothing of the last
 	rapid.Check(t, func(t *rapid.T) {
-		w, h := rapid.IntRange(1, 20).Draw(t, "width"), rapid.IntRange(1, 20).Draw(t, "height")
-		// Any labels, not connected either.
+		w, h := rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 20).Draw(t, "height")
+		// Any labels, not connected either, in bricks of any size.
 		labels := make([]int32, w*h)
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		n := rapid.IntRange(1, 30).Draw(t, "regions")
+		bw, bh := rapid.IntRange(1, 8).Draw(t, "brick width"), rapid.IntRange(1, 4).Draw(t, "brick height")
 		for i := range labels {
-			labels[i] = int32(rng.IntN(n))
+			x, y := i%w, i/w
+			if labels[i] = int32(rng.IntN(n)); y%bh != 0 {
+				labels[i] = labels[i-w]
+			} else if (x+y/bh)%bw != 0 && x > 0 {
+				labels[i] = labels[i-1]
+			}
 		}
 		p := newPicture(labels, w)
-		g := p.graph(t)
+		var err error
+		if g, err = NewGraph(context.Background(), g, p.labels, w, p.regions); err != nil {
+			t.Fatal(err)
+		}
+		if g.Regions() != p.regions {
+			t.Fatalf("%d regions, want %d", g.Regions(), p.regions)
+		}
 		for r, want := range p.literalNeighbours() {
 			got := g.Neighbours(r)
 			if !slices.IsSorted(got) || len(got) != len(want) {
@@ -259,47 +325,74 @@ func TestFirstRowAndColumn(t *testing.T) {
 	}
 }
 
+// TestWideRows: a contact where the scan of a row pauses to look at the context is found.
+func TestWideRows(t *testing.T) {
+	const width = pollPixels + 3
+	for _, first := range []bool{true, false} {
+		labels := make([]int32, 2*width)
+		row := labels[width:]
+		if first {
+			row = labels[:width]
+		}
+		for x := range row {
+			if row[x] = 1; x >= pollPixels {
+				row[x] = 2
+			}
+		}
+		g, err := NewGraph(t.Context(), nil, labels, width, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := g.Neighbours(1); !slices.Equal(got, []int32{0, 2}) {
+			t.Errorf("first row %v: neighbours %v, want [0 2]", first, got)
+		}
+	}
+}
+
 func TestCancel(t *testing.T) {
 	p := mosaic(rand.New(rand.NewPCG(1, 1)), 40, 40, 30)
 	g := p.graph(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Group(ctx, g, p.sizes, p.boxes, newVectors(rand.New(rand.NewPCG(1, 1)), p.sizes, 10)); !errors.Is(err, context.Canceled) {
+	if _, err := new(Grouper).Group(ctx, nil, g, p.sizes, p.boxes, newVectors(rand.New(rand.NewPCG(1, 1)), p.sizes, 10)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Group: %v, want context.Canceled", err)
 	}
-	if _, err := NewGraph(ctx, make([]int32, 1<<17), 1<<16, 1); !errors.Is(err, context.Canceled) {
+	if _, err := NewGraph(ctx, nil, make([]int32, 1<<17), 1<<16, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("NewGraph: %v, want context.Canceled", err)
 	}
 }
 
-func TestQueue(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		values := rapid.SliceOf(rapid.Float32Range(0, 4)).Draw(t, "similarities")
-		var q queue
-		var want []queueEntry
-		for i, v := range values {
-			e := entry(v, i)
-			if e.similarity() != v || int(e.pair()) != i {
-				t.Fatalf("entry(%v, %d) reads back as %v, %d", v, i, e.similarity(), e.pair())
-			}
-			q.push(e)
-			want = append(want, e)
+// impatient ends after some looks.
+type impatient struct {
+	context.Context
+	looks int
+}
+
+func (c *impatient) Err() error {
+	if c.looks--; c.looks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestCancelLater: the context is looked at in the midst, too.
+func TestCancelLater(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	p := mosaic(rng, 200, 200, 3000)
+	g, v := p.graph(t), newVectors(rng, p.sizes, 1e6)
+	all := &impatient{t.Context(), math.MaxInt}
+	if _, err := new(Grouper).Group(all, nil, g, p.sizes, p.boxes, v.clone()); err != nil {
+		t.Fatal(err)
+	}
+	looks := math.MaxInt - all.looks
+	if looks < 10 {
+		t.Errorf("%d looks at the context", looks)
+	}
+	for n := range looks {
+		if _, err := new(Grouper).Group(&impatient{t.Context(), n}, nil, g, p.sizes, p.boxes, v.clone()); !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled at look %d: %v", n, err)
 		}
-		slices.SortFunc(want, func(a, b queueEntry) int {
-			if a.similarity() != b.similarity() {
-				if a.similarity() > b.similarity() {
-					return -1
-				}
-				return 1
-			}
-			return int(a.pair()) - int(b.pair())
-		})
-		for i := range want {
-			if got := q.pop(); got != want[i] {
-				t.Fatalf("pop %d: %v, want %v", i, got, want[i])
-			}
-		}
-	})
+	}
 }
 
 // shades is the simplest Measure: regions have a grey level.
@@ -313,20 +406,20 @@ func (s shades) Similarities(dst []float32, a int32, others []int32) {
 
 func (s shades) Merge(a, b int32) { s[a] = (s[a] + s[b]) / 2 }
 
-func ExampleGroup() {
+func ExampleGrouper() {
 	// Three stripes, of which the left two are alike.
 	labels := []int32{
 		0, 0, 1, 2, 2, 2,
 		0, 0, 1, 2, 2, 2,
 	}
 	ctx := context.Background()
-	g, err := NewGraph(ctx, labels, 6, 3)
+	g, err := NewGraph(ctx, nil, labels, 6, 3)
 	if err != nil {
 		panic(err)
 	}
 	sizes := []int32{4, 2, 6}
 	boxes := []box.Box{{X0: 0, Y0: 0, X1: 2, Y1: 2}, {X0: 2, Y0: 0, X1: 3, Y1: 2}, {X0: 3, Y0: 0, X1: 6, Y1: 2}}
-	tree, err := Group(ctx, g, sizes, boxes, shades{0.1, 0.2, 0.9})
+	tree, err := new(Grouper).Group(ctx, nil, g, sizes, boxes, shades{0.1, 0.2, 0.9})
 	if err != nil {
 		panic(err)
 	}
@@ -340,9 +433,13 @@ func ExampleGroup() {
 
 func BenchmarkGraph(b *testing.B) {
 	p := mosaic(rand.New(rand.NewPCG(1, 2)), 640, 480, 800)
+	var g *Graph
 	rate.Pixels(b, 640*480)
 	for b.Loop() {
-		p.graph(b)
+		var err error
+		if g, err = NewGraph(b.Context(), g, p.labels, p.width, p.regions); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
@@ -351,9 +448,12 @@ func BenchmarkGroup(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	p := mosaic(rng, 640, 480, 800)
 	g, v := p.graph(b), newVectors(rng, p.sizes, 1e6)
+	var grouper Grouper
+	var tree *Tree
 	rate.Pixels(b, 640*480)
 	for b.Loop() {
-		if _, err := Group(b.Context(), g, p.sizes, p.boxes, v.clone()); err != nil {
+		var err error
+		if tree, err = grouper.Group(b.Context(), tree, g, p.sizes, p.boxes, v.clone()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -142,7 +142,7 @@ func (g *grower) scale(b *spaceBuffer, which []int) error {
 	group := func(i int) (err error) {
 		defer g.clock.start(&g.clock.group)()
 		weights := g.opts.Strategies[which[i]].Weights
-		g.trees[which[i]], err = hierarchy.Group(g.crew.ctx, adjacency, labels.Sizes, labels.Boxes, regions.Under(nil, weights))
+		g.trees[which[i]], err = new(hierarchy.Grouper).Group(g.crew.ctx, nil, adjacency, labels.Sizes, labels.Boxes, regions.Under(nil, weights))
 		return err
 	}
 	return g.crew.each(len(which), group, func() { scaleBuffers.Put(labels) })
@@ -173,7 +173,7 @@ func (g *grower) describe(b *spaceBuffer, labels *segment.Labels, first int) (*h
 		return nil, nil, err
 	}
 	defer g.clock.start(&g.clock.group)()
-	adjacency, err := hierarchy.NewGraph(ctx, labels.Pix, labels.Width, labels.N())
+	adjacency, err := hierarchy.NewGraph(ctx, nil, labels.Pix, labels.Width, labels.N())
 	return adjacency, regions, err
 }
 
