@@ -3,128 +3,136 @@ package segment
 import (
 	"context"
 	"fmt"
-	"math"
-	"slices"
+	"sync"
 
 	"github.com/proposer/proposer/raster"
 )
 
-const (
-	// weightScale is the number of weight steps to a grey level: the finest power
-	// of two at which the largest distance, 255·√3, still fits 16 bits.
-	weightScale = 128
-	weightLimit = 56536 // one past ⌈255·√3·weightScale⌉
-	noEdge      = math.MaxUint16
-	pollEvery   = 1 << 16
-)
+// Options are how to make a graph.
+type Options struct {
+	// Sigma is the standard deviation of the Gaussian that smooths the picture first, in
+	// pixels, [0, raster.MaxSigma]. The paper's 0.8 takes off what compression leaves,
+	// and moves nothing that can be seen.
+	Sigma float64
+	// Connectivity is Four or Eight.
+	Connectivity Connectivity
+	// Least is the smallest scale that the graph will be segmented at, in (0, MaxK].
+	Least float64
+	// Each runs work(0) to work(n−1), in any order and perhaps side by side, and
+	// returns when all have; its error is one of theirs. Nil is a loop.
+	Each func(n int, work func(i int) error) error
+}
 
-// An edge of the grid leads from its first pixel to the right, down, down right or
-// down left. Its number, pixel·4 + direction, is what breaks ties between equal weights.
-const (
-	right = iota
-	down
-	downRight
-	downLeft
-	directions
-)
-
-// Graph is the grid graph of a picture, with the pixels joined as far as all scales
-// from a least one on agree, and the edges that are left sorted by weight.
+// Graph is the grid graph of a picture, its pixels joined to atoms as far as the
+// segmentations at all scales from a least one on agree, and the edges between atoms sorted.
 // It is safe for concurrent use once built.
 type Graph struct {
 	width, height int
 	least         uint32 // the least scale, in weight steps
 
 	bands  []band
-	pieces []piece // of all bands
-	atoms  []atom
 	atomOf []int32 // by piece
-	edges  []edge  // between atoms, the lightest of each two, sorted
+	atoms  []part
+	edges  []edge // between atoms, in the order of the paper's loop
 
-	weights weights
 	// Kept for reuse.
+	weights weights
+	pieces  []part // of all bands
 	between []edge // between pieces
 	counts  []uint32
-	repeat  []uint64
-	forest  []node
+	forest  forest
+	met     []uint64
 }
 
-// A band is a row of tiles. The picture is cut into tiles that fit a
-// processor's nearest cache, whose pixels are joined first, each by itself.
+// A band is a row of tiles.
 type band struct {
 	top, bottom int
-	// pieceOf is the piece of each pixel, counted from the band's first.
-	pieceOf []int32
-	first   int32 // piece
-	pieces  []piece
-	between []edge // whose first pixel is in this band, in the order of their numbers
+	pieceOf     []int32 // by pixel, counted from the band's first
+	first       int32   // piece
+	pieces      []part
+	between     []edge // from the band's pixels to others, in the order of their numbers
 }
 
-// piece is a connected set of a tile's pixels that is in one region at every scale.
-type piece struct {
-	atom
+// row are the pieces of row y of the picture.
+func (b *band) row(y, width int) []int32 {
+	return b.pieceOf[(y-b.top)*width : (y-b.top+1)*width]
 }
 
-// atom is a set of pixels that is in one region at every scale.
-type atom struct {
-	size  int32 // number of pixels
-	inner int32 // Int(C)
-}
-
-// edge is an edge between two pieces or atoms.
-type edge struct {
-	a, b   int32
-	weight int32
-}
-
-// NewGraph smooths a picture of any colour space with a Gaussian of sigma pixels
-// (the paper's 0.8 takes off what compression leaves, and moves nothing that can
-// be seen) and builds its graph, to be segmented at scale k or larger ones. Weights come from the smoothed
-// picture in float32, which never exists as a whole. It reuses the memory of dst if
-// that is not nil.
+// NewGraph builds the graph of a picture of any colour space. Weights come from the
+// smoothed picture in float32, which never exists as a whole. It reuses the memory of
+// dst if that is not nil.
 //
-// Time is near-linear. It panics if
-// sigma is not in [0, raster.MaxSigma]; the only errors are the context's.
-func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, sigma float64, c Connectivity, k float64) (*Graph, error) {
-	if c != Four && c != Eight {
-		panic(fmt.Sprintf("segment: NewGraph: connectivity %d: want 4 or 8", c))
+// Time is near-linear in the pixels; memory is about 35 bytes a pixel with eight
+// neighbours and 20 with four. It panics if an option is out of its range; the only errors are the
+// context's.
+func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) (*Graph, error) {
+	if opts.Connectivity != Four && opts.Connectivity != Eight {
+		panic(fmt.Sprintf("segment: NewGraph: connectivity %d: want 4 or 8", opts.Connectivity))
 	}
 	if img.Width > MaxPixels/img.Height {
 		panic(fmt.Sprintf("segment: NewGraph: %d×%d pixels: want at most %d", img.Width, img.Height, MaxPixels))
+	}
+	each := opts.Each
+	if each == nil {
+		each = func(n int, work func(i int) error) error {
+			for i := range n {
+				if err := work(i); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 	}
 	if dst == nil {
 		dst = new(Graph)
 	}
 	g := dst
-	g.width, g.height, g.least = img.Width, img.Height, steps(k)
+	g.width, g.height, g.least = img.Width, img.Height, steps(opts.Least)
 	g.cut()
-	if err := g.weights.compute(ctx, img, sigma, c); err != nil {
+	g.weights.shape(g.width, g.height, opts.Connectivity)
+	g.weights.border(-1)
+	g.weights.border(g.height)
+	err := each(len(g.bands), func(i int) error {
+		w := weighers.Get().(*weigher)
+		defer weighers.Put(w)
+		return w.weigh(ctx, &g.weights, img, opts.Sigma, g.bands[i].top, g.bands[i].bottom)
+	})
+	if err != nil {
 		return nil, err
 	}
-	t := new(tiler)
-	for i := range g.bands {
-		if err := t.join(ctx, &g.bands[i], &g.weights, g.least); err != nil {
-			return nil, err
-		}
+	err = each(len(g.bands), func(i int) error {
+		t := tilers.Get().(*tiler)
+		defer tilers.Put(t)
+		return t.join(ctx, &g.bands[i], &g.weights, g.width, g.least)
+	})
+	if err != nil {
+		return nil, err
 	}
-	g.number()
-	for i := range g.bands {
-		if err := g.connect(ctx, i); err != nil {
-			return nil, err
-		}
+	g.gather()
+	err = each(len(g.bands), func(i int) error {
+		c := connectors.Get().(*connector)
+		defer connectors.Put(c)
+		return c.connect(ctx, g, i)
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := g.sort(ctx); err != nil {
 		return nil, err
 	}
-	if err := g.join(ctx); err != nil {
-		return nil, err
-	}
-	return g, g.contract(ctx)
+	return g, g.join(ctx)
 }
 
-// cut cuts the picture into bands of about equal height.
+// What works on a band.
+var (
+	weighers   = sync.Pool{New: func() any { return new(weigher) }}
+	tilers     = sync.Pool{New: func() any { return new(tiler) }}
+	connectors = sync.Pool{New: func() any { return new(connector) }}
+)
+
+// cut cuts the picture into bands of about the same height.
 func (g *Graph) cut() {
-	n := (g.height + tileSide - 1) / tileSide
+	n := ceil(g.height, tileSide)
 	for len(g.bands) < n {
 		g.bands = append(g.bands, band{})
 	}
@@ -136,139 +144,139 @@ func (g *Graph) cut() {
 	}
 }
 
-// steps is a scale in weight steps.
-func steps(k float64) uint32 {
-	if !(k > 0 && k <= MaxK) {
-		panic(fmt.Sprintf("segment: k = %v: want a number in (0,%g]", k, float64(MaxK)))
-	}
-	return uint32(math.Round(k * weightScale))
-}
-
-func (g *Graph) number() {
-	n := 0
+// gather numbers the pieces of all bands.
+func (g *Graph) gather() {
+	g.pieces = g.pieces[:0]
 	for i := range g.bands {
-		g.bands[i].first = int32(n)
-		n += len(g.bands[i].pieces)
-	}
-	g.pieces = resize(g.pieces, n)[:0]
-	for i := range g.bands {
-		g.pieces = append(g.pieces, g.bands[i].pieces...)
+		b := &g.bands[i]
+		b.first = int32(len(g.pieces))
+		g.pieces = append(g.pieces, b.pieces...)
 	}
 }
 
-// repeatBits is the size of the table that connect finds repeated edges with.
-const repeatBits = 11
-
-type listed struct {
-	edge
-	index int32
+// connector finds the edges between pieces.
+type connector struct {
+	candidates []uint32
+	// met remembers an edge between two pieces, each where its hash says, and where in
+	// the list it is. That keeps most of those between the same two out of it.
+	met [1 << metBits]struct {
+		edge
+		at int32
+	}
 }
 
-const pairBits = 15
+const metBits = 11
 
-// connect lists the edges between pieces that begin in a band. Of those between the same two only the first matters.
-func (g *Graph) connect(ctx context.Context, i int) error {
-	w := g.width
-	bd := &g.bands[i]
-	var repeat [1 << repeatBits]listed
-	list := bd.between[:0]
-	cand := make([]uint32, directions*w)
-	var planes [directions][]uint16
-	ws := &g.weights
-	for y := bd.top; y < bd.bottom; y++ {
+func hash(a, b int32, bits int) uint32 {
+	return (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b) >> (32 - bits)
+}
+
+// connect lists the edges between pieces that begin in band i. Of those between the same
+// two the first alone is needed; more do no harm.
+func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
+	b := &g.bands[i]
+	clear(c.met[:])
+	c.candidates = resize(c.candidates, directions*g.width)
+	list := b.between[:0]
+	for y := b.top; y < b.bottom; y++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		base := (y - bd.top) * w
-		for d := range planes {
-			planes[d] = ws.row(d, y)
+		// The row below may be in the next band. The last has none, but no edges to it, either.
+		here, next := b, b
+		if y == b.bottom-1 && y < g.height-1 {
+			next = &g.bands[i+1]
 		}
-		here := bd.pieceOf[base : base+w]
-		first, firstBelow := bd.first, bd.first
-		below := here
-		if y < bd.bottom-1 {
-			below = bd.pieceOf[base+w : base+2*w]
-		} else if y < g.height-1 {
-			next := &g.bands[i+1]
-			below = next.pieceOf[:w]
-			firstBelow = next.first
+		row, below := here.row(y, g.width), here.row(y, g.width)
+		if y < g.height-1 {
+			below = next.row(y+1, g.width)
 		}
 		ends := [directions]struct {
-			of    []int32
-			shift int
-			first int32
-		}{{here, 1, first}, {below, 0, firstBelow}, {below, 1, firstBelow}, {below, -1, firstBelow}}
-		n := 0
-		if ws.connectivity == Four {
-			n = borders4(cand, here, below, first-firstBelow)
-		} else {
-			n = borders8(cand, here, below, first-firstBelow)
+			row          []int32
+			shift, first int32
+			weights      []uint16
+		}{
+			right:     {row: row, shift: 1, first: here.first},
+			down:      {row: below, first: next.first},
+			downRight: {row: below, shift: 1, first: next.first},
+			downLeft:  {row: below, shift: -1, first: next.first},
 		}
-		for _, e := range cand[:n] {
-			x := int(e / directions)
-			dir := e % directions
-			a := here[x] + first
-			b := ends[dir].of[(x+ends[dir].shift)] + ends[dir].first
-			weight := int32(planes[dir][x])
+		for d := range g.weights.directions() {
+			ends[d].weights = g.weights.row(d, y)
+		}
+		var n int
+		if g.weights.connectivity == Four {
+			n = borders4(c.candidates, row, below, here.first-next.first)
+		} else {
+			n = borders8(c.candidates, row, below, here.first-next.first)
+		}
+		for _, e := range c.candidates[:n] {
+			x := int32(e / directions)
+			end := &ends[e%directions]
+			weight := int32(end.weights[x])
 			if weight == noEdge {
 				continue
 			}
-			at := &repeat[(uint32(a)*0x9e3779b1^uint32(b)*0x85ebca6b)>>(32-repeatBits)]
-			if at.a == a && at.b == b {
-				if at.weight <= weight {
+			edge := edge{row[x] + here.first, end.row[x+end.shift] + end.first, weight}
+			m := &c.met[hash(edge.a, edge.b, metBits)]
+			if m.a == edge.a && m.b == edge.b {
+				if m.weight <= weight {
 					continue
 				}
-				list[at.index].a = -1 // superseded
+				list[m.at].weight = noEdge // the new one comes first
 			}
-			*at = listed{edge{a, b, weight}, int32(len(list))}
-			list = append(list, edge{a, b, weight})
+			m.edge, m.at = edge, int32(len(list))
+			list = append(list, edge)
 		}
 	}
-	bd.between = list
+	b.between = list
 	return nil
 }
 
-func borders4(dst []uint32, here, below []int32, shift int32) int {
-	n := 0
-	below = below[:len(here)]
-	dst = dst[:2*len(here)]
-	a := here[0]
-	for x := range here {
-		next := here[min(x+1, len(here)-1)]
-		dst[n] = uint32(x) * directions
+// borders4 lists the edges of a row between different pieces, and perhaps some that
+// there are not, each its first pixel times four and its direction. The row below
+// numbers pieces from shift on.
+func borders4(dst []uint32, row, below []int32, shift int32) int {
+	n, last := 0, len(row)-1
+	below = below[:len(row)]
+	a := row[0]
+	for x := range row {
+		next := row[min(x+1, last)]
+		e := uint32(x) * directions
+		dst[n] = e + right
 		n += differ(a, next)
-		dst[n] = uint32(x)*directions + down
+		dst[n] = e + down
 		n += differ(a+shift, below[x])
 		a = next
 	}
 	return n
 }
 
-func borders8(dst []uint32, here, below []int32, shift int32) int {
-	n := 0
-	below = below[:len(here)]
-	a := here[0]
-	l, m := below[0], below[0]
-	for x := range here {
-		next, r := here[min(x+1, len(here)-1)], below[min(x+1, len(here)-1)]
-		dst[n] = uint32(x) * directions
+func borders8(dst []uint32, row, below []int32, shift int32) int {
+	n, last := 0, len(row)-1
+	below = below[:len(row)]
+	a := row[0]
+	c, d := a+shift, below[0] // before the first pixel: equal to it
+	for x := range row {
+		next, after := row[min(x+1, last)], below[min(x+1, last)]
+		if x == last {
+			after = a + shift
+		}
+		e := uint32(x) * directions
+		dst[n] = e + right
 		n += differ(a, next)
-		dst[n] = uint32(x)*directions + down
-		n += differ(a+shift, m)
-		if x < len(here)-1 {
-			dst[n] = uint32(x)*directions + downRight
-			n += differ(a+shift, r)
-		}
-		if x > 0 {
-			dst[n] = uint32(x)*directions + downLeft
-			n += differ(a+shift, l)
-		}
-		a, l, m = next, m, r
+		dst[n] = e + down
+		n += differ(a+shift, d)
+		dst[n] = e + downRight
+		n += differ(a+shift, after)
+		dst[n] = e + downLeft
+		n += differ(a+shift, c)
+		a, c, d = next, d, after
 	}
 	return n
 }
 
-// differ is 1 for two different numbers, else 0, without a jump.
+// differ is 1 for two different numbers, else 0.
 func differ(a, b int32) int {
 	d := uint32(a ^ b)
 	return int((d | -d) >> 31)
@@ -276,99 +284,93 @@ func differ(a, b int32) int {
 
 // sort sorts the edges between pieces by weight, stably.
 func (g *Graph) sort(ctx context.Context) error {
-	g.counts = resize(g.counts, weightLimit)
+	g.counts = resize(g.counts, noEdge+1)
+	clear(g.counts)
 	counts := g.counts
-	clear(counts)
 	for i := range g.bands {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		for _, e := range g.bands[i].between {
-			if e.a >= 0 {
-				counts[e.weight]++
-			}
+			counts[e.weight&noEdge]++
 		}
 	}
 	total := uint32(0)
-	for w, count := range counts {
+	for w, count := range counts[:noEdge] {
 		counts[w] = total
 		total += count
 	}
-	g.between = resize(g.between, int(total))
+	// Those that have been superseded come last, and fall off.
+	dead := counts[noEdge]
+	counts[noEdge] = total
+	g.between = resize(g.between, int(total+dead))
 	for i := range g.bands {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		for _, e := range g.bands[i].between {
-			if e.a >= 0 {
-				at := &counts[e.weight]
-				g.between[*at] = e
-				*at++
-			}
+			at := &counts[e.weight&noEdge]
+			g.between[*at] = e
+			*at++
 		}
 	}
+	g.between = g.between[:total]
 	return nil
 }
 
-// join joins the pieces by their edges as long as the least scale, and with it
-// all larger ones, agrees. Two regions that it does not join here may be joined at
-// a larger scale: what becomes of them is no longer common to all, and they wait.
+// join joins the pieces to atoms, as long as the least scale, and with it all larger
+// ones, agrees, and lists the edges between atoms.
 func (g *Graph) join(ctx context.Context) error {
-	g.forest = resize(g.forest, len(g.pieces))
-	f := forest{g.forest, g.least}
-	for i := range f.nodes {
-		p := &g.pieces[i]
-		f.nodes[i] = node{int32(i), int32(i), p.size, p.inner + f.tau(p.size)}
-	}
-	g.repeat = resize(g.repeat, 1<<pairBits)
-	clear(g.repeat)
+	f := &g.forest
+	f.plant(g.pieces, g.least)
+	// As in connect, but the first edge between two atoms comes first here.
+	g.met = resize(g.met, 1<<atomBits)
+	clear(g.met)
 	list := g.edges[:0]
-	for chunk := range slices.Chunk(g.between, pollEvery) {
+	for start := 0; start < len(g.between); start += pollEvery {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, e := range chunk {
+		for _, e := range g.between[start:min(start+pollEvery, len(g.between))] {
 			a, b := f.find(e.a), f.find(e.b)
 			if a == b {
 				continue
 			}
-			na, nb := &f.nodes[a], &f.nodes[b]
-			if e.weight <= min(na.limit, nb.limit) {
+			if e.weight <= f.limit(a, b) {
 				f.join(a, b, e.weight)
 				continue
 			}
-			na.limit |= math.MinInt32
-			nb.limit |= math.MinInt32
+			f.wait(a)
+			f.wait(b)
 			a, b = min(a, b), max(a, b)
 			pair := uint64(a)<<32 | uint64(b)
-			at := &g.repeat[(uint32(a)*0x9e3779b1^uint32(b)*0x85ebca6b)>>(32-pairBits)]
-			if *at != pair {
-				*at = pair
+			if m := &g.met[hash(a, b, atomBits)]; *m != pair {
+				*m = pair
 				list = append(list, edge{a, b, e.weight})
 			}
 		}
 	}
 	g.edges = list
-	return nil
-}
-
-// contract makes atoms of the trees of pieces.
-func (g *Graph) contract(ctx context.Context) error {
-	g.atomOf = resize(g.atomOf, len(g.forest))
 	g.atoms = g.atoms[:0]
-	for i := range g.forest {
-		nd := &g.forest[i]
-		g.atomOf[i] = int32(len(g.atoms))
-		if nd.root == int32(i) {
-			inner := nd.limit&math.MaxInt32 - int32(g.least/uint32(nd.size))
-			g.atoms = append(g.atoms, atom{nd.size, inner})
+	g.atomOf = resize(g.atomOf, len(g.pieces))
+	for i := range g.atomOf {
+		if f.find(int32(i)) == int32(i) {
+			g.atomOf[i] = int32(len(g.atoms))
+			g.atoms = append(g.atoms, f.part(int32(i)))
 		}
 	}
+	// Trees that wait do not grow: the ends of the edges are roots still.
 	for i := range g.edges {
 		e := &g.edges[i]
 		e.a, e.b = g.atomOf[e.a], g.atomOf[e.b]
 	}
-	for i := range g.forest {
-		if r := g.forest[i].root; r != int32(i) {
-			g.atomOf[i] = g.atomOf[r]
-		}
+	for i := range g.atomOf {
+		g.atomOf[i] = g.atomOf[f.find(int32(i))]
 	}
-	return nil
+	return ctx.Err()
 }
+
+const (
+	atomBits  = 15
+	pollEvery = 1 << 16
+)

@@ -1,11 +1,10 @@
 // Package segment is the graph-based segmentation of Felzenszwalb and
 // Huttenlocher ("Efficient Graph-Based Image Segmentation", IJCV 2004).
 //
-// A [Graph] holds the edges of a smoothed picture's pixel grid, sorted by
-// weight. Building and sorting it costs as much as segmenting it, so it is made
-// once for each picture and segmented for any number of scales:
+// A [Graph] holds what the segmentations of a picture at several scales share. That is
+// most of the work, and is done once:
 //
-//	g, err := segment.NewGraph(ctx, nil, img, 0.8, segment.Eight)
+//	g, err := segment.NewGraph(ctx, nil, img, segment.Options{Sigma: 0.8, Connectivity: segment.Eight, Least: 50})
 //	...
 //	fine, err := g.Segment(ctx, nil, 50, 50)
 //	coarse, err := g.Segment(ctx, nil, 300, 300)
@@ -22,11 +21,34 @@
 //
 // Rounding moves 0.65 % of the pixels of 40 pieces of photographs to another region, in
 // Lab at k = 100; exact weights give 386 regions where rounded ones give 393.
+//
+// # How it is fast
+//
+// The paper's loop over all edges, by weight, visits the pixels at random. What it
+// computes is computed here in three steps, the later ones over ever fewer nodes.
+// They rest on one observation. Say that a region waits from its first edge that
+// leads out and is not known to join. As long as neither of two regions waits, an edge
+// between them can be decided without regard to any other: all edges before it that
+// touch them have been. So any order will do that is ascending around each region,
+// and whatever is in doubt can be left to a later step, as long as both ends wait from then on.
+//
+//   - The pixels of a tile are joined while the tile is in the nearest cache. Edges to
+//     pixels outside are in doubt.
+//   - The pieces of all tiles are joined. Edges that the least scale turns down are in
+//     doubt, since another may take them. What results are atoms, and nothing before
+//     depended on the scale but by that one.
+//   - The atoms, a tenth of the pixels, are joined once for each scale.
+//
+// Moreover, of each cycle of the grid the edge that comes last is left out of the first
+// step: when its turn comes, either the others have joined its ends, or both wait. And
+// of the edges between the same two pieces or atoms only the first counts: once it is turned down, one
+// of the two regions will not grow again (the paper's §3.3), and the others are, too.
 package segment
 
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/proposer/proposer/box"
@@ -44,8 +66,20 @@ const (
 // What the package can handle: the largest scale, and the most pixels.
 const (
 	MaxK      = 1e6
-	MaxPixels = 1 << 28 // an edge is numbered in 32 bits
+	MaxPixels = 1 << 28
 )
+
+// weightScale is the number of weight steps to a grey level: the finest power
+// of two at which the largest distance, 255·√3, still fits 16 bits.
+const weightScale = 128
+
+// steps is a scale in weight steps.
+func steps(k float64) uint32 {
+	if !(k > 0 && k <= MaxK) {
+		panic(fmt.Sprintf("segment: k = %v: want a number in (0,%g]", k, float64(MaxK)))
+	}
+	return uint32(math.Round(k * weightScale))
+}
 
 // Labels is a segmentation: every pixel's region, and every region's size and box.
 type Labels struct {
@@ -57,184 +91,151 @@ type Labels struct {
 	Sizes []int32
 	Boxes []box.Box
 
-	forest      []node // kept for reuse
-	rejected    []edge // likewise
-	regionOf    []int32
-	pieceRegion []int32
-	order       []int32
+	// Kept for reuse.
+	forest   forest
+	rejected []edge
+	trees    []int32 // by atom, then by piece: its tree's number
+	pieces   []int32
+	labels   []int32 // by tree
 }
 
 // N is the number of regions.
 func (l *Labels) N() int { return len(l.Sizes) }
 
-// Segment doc
+// Segment joins the pixels into regions: in the order of the edges' weights w, two
+// regions A and B become one when
+//
+//	w ≤ Int(A) + k/|A|  and  w ≤ Int(B) + k/|B|
+//
+// where Int is the largest weight that was joined inside a region (0 for a pixel)
+// and |A| its number of pixels. Then, over the edges that were turned down and in
+// the same order, two regions are joined while either is smaller than minSize.
+// Larger k give larger regions; k is in grey levels times pixels, from the graph's
+// least to MaxK.
+//
+// It reuses the memory of dst if that is not nil: 4 bytes a pixel, and about as much
+// again for atoms. Time is near-linear in the atoms and their edges, and linear in the pixels.
+// The only errors are the context's.
 func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int) (*Labels, error) {
 	scale := steps(k)
 	if scale < g.least {
-		panic(fmt.Sprintf("segment: k = %v: the graph was made for %v and larger", k, float64(g.least)/weightScale))
+		panic(fmt.Sprintf("segment: k = %v: the graph was made for %v and more", k, float64(g.least)/weightScale))
 	}
 	if dst == nil {
 		dst = new(Labels)
 	}
 	l := dst
 	l.Width, l.Height = g.width, g.height
-	l.forest = resize(l.forest, len(g.atoms))
-	f := forest{l.forest, scale}
-	for i := range f.nodes {
-		a := &g.atoms[i]
-		f.nodes[i] = node{int32(i), int32(i), a.size, a.inner + f.tau(a.size)}
-	}
+	f := &l.forest
+	f.plant(g.atoms, scale)
 	l.rejected = l.rejected[:0]
-	for chunk := range slices.Chunk(g.edges, pollEvery) {
+	for start := 0; start < len(g.edges); start += pollEvery {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		for _, e := range chunk {
+		for _, e := range g.edges[start:min(start+pollEvery, len(g.edges))] {
 			a, b := f.find(e.a), f.find(e.b)
 			if a == b {
 				continue
 			}
-			if e.weight <= min(f.nodes[a].limit, f.nodes[b].limit) {
+			if e.weight <= f.limit(a, b) {
 				f.join(a, b, e.weight)
-				continue
+			} else {
+				l.rejected = append(l.rejected, edge{a: a, b: b})
 			}
-			l.rejected = append(l.rejected, edge{a, b, 0})
 		}
 	}
-	if err := f.absorb(ctx, l.rejected, minSize); err != nil {
+	if err := l.absorb(ctx, minSize); err != nil {
 		return nil, err
 	}
 	return l, l.number(ctx, g)
 }
 
-// number turns the forest into dense labels in raster order.
-func (l *Labels) number(ctx context.Context, g *Graph) error {
-	l.regionOf = resize(l.regionOf, len(g.atoms))
-	n := int32(0)
-	for i := range l.forest {
-		l.regionOf[i] = n
-		if l.forest[i].root == int32(i) {
-			n++
+// absorb is the second pass: over the edges that were turned down it joins regions
+// while either is smaller than minSize.
+func (l *Labels) absorb(ctx context.Context, minSize int) error {
+	f := &l.forest
+	least := int32(min(minSize, math.MaxInt32))
+	small := 0
+	for i := range f.nodes {
+		if n := &f.nodes[i]; n.root == int32(i) && n.size < least {
+			small++
 		}
 	}
-	l.pieceRegion = resize(l.pieceRegion, len(g.pieces))
-	for i, a := range g.atomOf {
-		l.pieceRegion[i] = l.regionOf[l.forest[a].root]
-	}
-	l.order = resize(l.order, int(n))
-	for i := range l.order {
-		l.order[i] = -1
-	}
-	l.Pix = resize(l.Pix, g.width*g.height)
-	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
-	for i := range g.bands {
-		b := &g.bands[i]
-		region := l.pieceRegion[b.first:]
-		for y := b.top; y < b.bottom; y++ {
-			if err := ctx.Err(); err != nil {
-				return err
+	for start := 0; start < len(l.rejected) && small > 0; start += pollEvery {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, e := range l.rejected[start:min(start+pollEvery, len(l.rejected))] {
+			a, b := f.find(e.a), f.find(e.b)
+			if a == b {
+				continue
 			}
-			pix := l.Pix[y*g.width : (y+1)*g.width]
-			pieceOf := b.pieceOf[(y-b.top)*g.width : (y-b.top+1)*g.width]
-			for x := 0; x < len(pix); {
-				r := region[pieceOf[x]]
-				label := l.order[r]
-				if label < 0 {
-					label = int32(len(l.Sizes))
-					l.order[r] = label
-					l.Sizes = append(l.Sizes, 0)
-					l.Boxes = append(l.Boxes, box.Box{X0: int32(x), Y0: int32(y), X1: int32(x), Y1: int32(y)})
-				}
-				start := x
-				for ; x < len(pix) && region[pieceOf[x]] == r; x++ {
-					pix[x] = label
-				}
-				l.Sizes[label] += int32(x - start)
-				b := &l.Boxes[label]
-				b.X0, b.X1, b.Y1 = min(b.X0, int32(start)), max(b.X1, int32(x)), int32(y+1)
+			sa, sb := f.nodes[a].size, f.nodes[b].size
+			if sa >= least && sb >= least {
+				continue
+			}
+			f.join(a, b, 0)
+			if sa < least {
+				small--
+			}
+			if sb < least {
+				small--
+			}
+			if sa+sb < least {
+				small++
 			}
 		}
 	}
 	return nil
 }
 
-// node is a piece or an atom in a forest.
-type node struct {
-	root  int32 // of its tree
-	next  int32 // of its tree's nodes, in a ring
-	size  int32 // of a root: the tree's pixels
-	limit int32 // of a root: Int(C) + k/|C|, rounded down
-}
-
-// forest is a union-find forest of height one: finding the root takes one look. Joining
-// two trees visits the nodes of the smaller, so all joins together take O(n log n).
-type forest struct {
-	nodes []node
-	scale uint32 // k in weight steps
-}
-
-// tau is k/|C|, rounded down.
-func (f *forest) tau(size int32) int32 { return int32(f.scale / uint32(size)) }
-
-// find is the root of x's tree.
-func (f *forest) find(x int32) int32 { return f.nodes[x].root }
-
-// join makes one tree of two roots; w becomes its Int(C). As w is a whole
-// number of steps, comparing with the limit rounded down loses nothing.
-func (f *forest) join(a, b int32, w int32) {
-	nodes := f.nodes
-	size := nodes[a].size + nodes[b].size
-	if nodes[a].size < nodes[b].size {
-		a, b = b, a
-	}
-	for x := b; ; {
-		n := &nodes[x]
-		n.root = a
-		x = n.next
-		if x == b {
-			break
+// number labels the pixels with the trees of the forest, in raster order.
+func (l *Labels) number(ctx context.Context, g *Graph) error {
+	nodes := l.forest.nodes
+	l.trees = resize(l.trees, len(nodes))
+	trees := int32(0)
+	for i := range nodes {
+		l.trees[i] = trees
+		if nodes[i].root == int32(i) {
+			trees++
 		}
 	}
-	na, nb := &nodes[a], &nodes[b]
-	na.next, nb.next = nb.next, na.next
-	na.size = size
-	na.limit = w + f.tau(size)
-}
-
-// absorb is the second pass: over the edges that were turned down it joins trees
-// while either is smaller than minSize.
-func (f *forest) absorb(ctx context.Context, rejected []edge, minSize int) error {
-	small := 0
-	for i := range f.nodes {
-		if nd := &f.nodes[i]; nd.root == int32(i) && int(nd.size) < minSize {
-			small++
-		}
+	l.pieces = resize(l.pieces, len(g.atomOf))
+	for i, a := range g.atomOf {
+		l.pieces[i] = l.trees[nodes[a].root]
 	}
-	for chunk := range slices.Chunk(rejected, pollEvery) {
-		if small == 0 {
-			break
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		for _, e := range chunk {
-			a, b := f.find(e.a), f.find(e.b)
-			if a == b {
-				continue
+	l.labels = slices.Grow(l.labels[:0], int(trees))
+	for range trees {
+		l.labels = append(l.labels, -1)
+	}
+	l.Pix = resize(l.Pix, g.width*g.height)
+	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
+	for i := range g.bands {
+		b := &g.bands[i]
+		treeOf := l.pieces[b.first:]
+		for y := b.top; y < b.bottom; y++ {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-			sa, sb := int(f.nodes[a].size), int(f.nodes[b].size)
-			if sa >= minSize && sb >= minSize {
-				continue
-			}
-			f.join(a, b, 0)
-			if sa < minSize {
-				small--
-			}
-			if sb < minSize {
-				small--
-			}
-			if sa+sb < minSize {
-				small++
+			pix := l.Pix[y*g.width : (y+1)*g.width]
+			pieces := b.row(y, g.width)[:len(pix)]
+			for x := 0; x < len(pix); {
+				tree := treeOf[pieces[x]]
+				label := l.labels[tree]
+				if label < 0 {
+					label = int32(len(l.Sizes))
+					l.labels[tree] = label
+					l.Sizes = append(l.Sizes, 0)
+					l.Boxes = append(l.Boxes, box.Box{X0: int32(x), Y0: int32(y), X1: int32(x), Y1: int32(y)})
+				}
+				start := x
+				for ; x < len(pix) && treeOf[pieces[x]] == tree; x++ {
+					pix[x] = label
+				}
+				l.Sizes[label] += int32(x - start)
+				b := &l.Boxes[label]
+				b.X0, b.X1, b.Y1 = min(b.X0, int32(start)), max(b.X1, int32(x)), int32(y+1)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sort"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
@@ -128,7 +129,7 @@ func smooth(t fataler, img *raster.Image, sigma float64) *raster.Planes {
 
 func run(t testing.TB, img *raster.Image, sigma float64, c Connectivity, k float64, minSize int) *Labels {
 	t.Helper()
-	g, err := NewGraph(t.Context(), nil, img, sigma, c, k)
+	g, err := NewGraph(t.Context(), nil, img, Options{Sigma: sigma, Connectivity: c, Least: k})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +174,7 @@ func TestEqualsLiteralOnRandomPictures(t *testing.T) {
 		for i := range img.Pix {
 			img.Pix[i] = uint8(rng.IntN(levels+1) * 255 / levels)
 		}
-		g, err := NewGraph(context.Background(), nil, img, sigma, c, k)
+		g, err := NewGraph(context.Background(), nil, img, Options{Sigma: sigma, Connectivity: c, Least: k})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,13 +197,77 @@ func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
 		img := convert(t, img, space)
 		// Memory that is used again must not carry anything over.
 		var err error
-		if g, err = NewGraph(t.Context(), g, img, 0.8, c, k); err != nil {
+		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: 0.8, Connectivity: c, Least: k}); err != nil {
 			t.Fatal(err)
 		}
 		if l, err = g.Segment(t.Context(), l, k, minSize); err != nil {
 			t.Fatal(err)
 		}
 		check(t, img, 0.8, l, c, k, minSize)
+	}
+}
+
+// Pictures of several tiles, whose scales share a graph that was made for the least.
+func TestEqualsLiteralAcrossTiles(t *testing.T) {
+	crops := natural.Crops(t, 8, 3*tileSide, 2*tileSide+9)
+	for i := range 4 { // with many ties, with none of the noise of photographs
+		rng := rand.New(rand.NewPCG(uint64(i), 7))
+		img := raster.New(raster.RGB, 2*tileSide+1+i, tileSide*(1+i/2)+i)
+		for j := range img.Pix {
+			img.Pix[j] = uint8(rng.IntN(2+i) * 9)
+		}
+		crops = append(crops, img)
+	}
+	var g *Graph
+	var l *Labels
+	for i, img := range crops {
+		c := []Connectivity{Four, Eight}[i%2]
+		img := convert(t, img, []raster.Space{raster.Lab, raster.HSV, raster.Gray}[i%3])
+		sigma := []float64{0.8, 0}[i/8]
+		var err error
+		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: sigma, Connectivity: c, Least: 40}); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range []float64{40, 150, 450} {
+			if l, err = g.Segment(t.Context(), l, k, int(k)); err != nil {
+				t.Fatal(err)
+			}
+			check(t, img, sigma, l, c, k, int(k))
+		}
+	}
+}
+
+// The graph is the same whoever does the work, in whatever order.
+func TestEach(t *testing.T) {
+	img := textured(3*tileSide, 5*tileSide)
+	backwards := func(n int, work func(i int) error) error {
+		for i := n - 1; i >= 0; i-- {
+			if err := work(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	concurrently := func(n int, work func(i int) error) error {
+		var group errgroup.Group
+		for i := range n {
+			group.Go(func() error { return work(i) })
+		}
+		return group.Wait()
+	}
+	want := run(t, img, 0.8, Eight, 100, 20)
+	for name, each := range map[string]func(int, func(int) error) error{"backwards": backwards, "concurrently": concurrently} {
+		g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, Least: 100, Each: each})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := g.Segment(t.Context(), nil, 100, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(l.Pix, want.Pix) {
+			t.Errorf("%s: labels differ", name)
+		}
 	}
 }
 
@@ -261,14 +326,14 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	img := raster.New(raster.Gray, 64, 64)
-	g, err := NewGraph(t.Context(), nil, img, 0.8, Eight, 100)
+	g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, Least: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Segment(ctx, nil, 100, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("Segment: %v, want context.Canceled", err)
 	}
-	if _, err := NewGraph(ctx, nil, img, 0.8, Eight, 100); !errors.Is(err, context.Canceled) {
+	if _, err := NewGraph(ctx, nil, img, Options{Sigma: 0.8, Connectivity: Eight, Least: 100}); !errors.Is(err, context.Canceled) {
 		t.Errorf("NewGraph: %v, want context.Canceled", err)
 	}
 }
@@ -311,7 +376,7 @@ func ExampleGraph_Segment() {
 			img.Pix[i] = 200
 		}
 	}
-	g, err := NewGraph(context.Background(), nil, img, 0, Eight, 100)
+	g, err := NewGraph(context.Background(), nil, img, Options{Sigma: 0, Connectivity: Eight, Least: 100})
 	if err != nil {
 		panic(err)
 	}
@@ -329,14 +394,14 @@ func BenchmarkNewGraph(b *testing.B) {
 	rate.Pixels(b, 640*480)
 	for b.Loop() {
 		var err error
-		if g, err = NewGraph(b.Context(), g, img, 0.8, Eight, 100); err != nil {
+		if g, err = NewGraph(b.Context(), g, img, Options{Sigma: 0.8, Connectivity: Eight, Least: 100}); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkSegment(b *testing.B) {
-	g, err := NewGraph(b.Context(), nil, convert(b, textured(640, 480), raster.Lab), 0.8, Eight, 50)
+	g, err := NewGraph(b.Context(), nil, convert(b, textured(640, 480), raster.Lab), Options{Sigma: 0.8, Connectivity: Eight, Least: 50})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -8,148 +8,116 @@ import (
 )
 
 const (
-	tileSide = 64
-	tileBits = 6
-	// An edge of a tile is numbered in edgeBits: row, column, direction.
+	tileBits   = 6
+	tileSide   = 1 << tileBits
+	tilePixels = tileSide * tileSide
+	tileMask   = tilePixels - 1
+	// An edge within a tile is numbered in edgeBits: row, column, direction.
 	edgeBits = 2*tileBits + 2
 	// lightLimit bounds the weights that the pixels of a tile are joined by: 32 grey
-	// levels. Few are heavier.
-	lightLimit = 1 << 12
+	// levels. Few are heavier, and those come to their turn later anyway.
+	lightLimit = 32 * weightScale
 )
 
-// tiler joins the pixels of a band's tiles.
+// tiler joins the pixels of tiles, one after the other. What it has of a tile takes 130 KB.
 type tiler struct {
-	kept       [directions][]uint16 // the band's weights, laid out as weights are; noEdge for edges that join nothing
-	keptMemory [directions][]uint16
-	keys       []uint32 // weight and number of a tile's edges
-	counts     [lightLimit]uint32
-	sorted     []uint32
-	root, next [tileSide * tileSide]uint16
-	inner      [tileSide * tileSide]uint16
-	nodes      [tileSide * tileSide]cell2
+	kept   weights // of a band, without the edges that join nothing
+	keys   []uint32
+	sorted []uint32
+	counts [lightLimit]uint32
+
+	// A forest like the other.
+	root, next [tilePixels]uint16
+	trees      [tilePixels]tree
+	inner      [tilePixels]uint16 // Int(C)
 }
 
-type cell2 struct {
-	limit int32
+// tree is a root's tree.
+type tree struct {
+	limit int32 // min(Int(C) + k/|C|, outer−1); negative if the tree waits
 	size  uint16
+	// outer is the weight of the lightest edge that leaves the tile: from there on the
+	// tree waits.
 	outer uint16
 }
 
 // join joins the pixels of a band.
-func (t *tiler) join(ctx context.Context, b *band, ws *weights, scale uint32) error {
-	if err := t.thin(ctx, b, ws); err != nil {
+func (t *tiler) join(ctx context.Context, b *band, w *weights, width int, scale uint32) error {
+	if err := t.thin(ctx, b, w, width); err != nil {
 		return err
 	}
-	w := ws.stride - 1
-	n := (w + tileSide - 1) / tileSide
+	height := b.bottom - b.top
 	b.pieces = b.pieces[:0]
+	n := ceil(width, tileSide)
 	for i := range n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		left, right := i*w/n, (i+1)*w/n
-		height := b.bottom - b.top
-		t.list(ws, left, right, height)
+		left, right := i*width/n, (i+1)*width/n
+		t.list(left, right-left, height)
 		t.sort()
-		t.prepare(ws, left, right, height, scale)
+		t.plant(w, left, b.top, right-left, height, scale)
 		t.grow(scale)
-		t.number(b, w, left, right)
+		t.harvest(b, width, left, right)
 	}
 	return nil
 }
 
-// row is a padded row of the kept edges, counted from the one above the band.
-func (t *tiler) row(ws *weights, direction, y int) []uint16 {
-	if t.kept[direction] == nil {
-		return nil
-	}
-	return t.kept[direction][y*ws.stride : (y+1)*ws.stride+1]
-}
-
-// thin leaves out the edges that join nothing, in the band's rows and the one above.
-func (t *tiler) thin(ctx context.Context, b *band, ws *weights) error {
-	w := ws.stride - 1
-	rows := b.bottom - b.top + 1
-	for d := range t.kept {
-		t.kept[d] = nil
-		if d <= down || ws.connectivity == Eight {
-			t.kept[d] = resize(t.keptMemory[d], rows*ws.stride+1)
-			t.keptMemory[d] = t.kept[d]
-			t.kept[d][0] = noEdge
-		}
-	}
-	for i := range rows {
+// thin copies the band's weights without the edges that come last in a cycle.
+func (t *tiler) thin(ctx context.Context, b *band, w *weights, width int) error {
+	t.kept.shape(width, b.bottom-b.top, w.connectivity)
+	for y := b.top; y < b.bottom; y++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		y := b.top - 1 + i
-		if y < 0 {
-			for d := range t.kept {
-				fill(t.row(ws, d, i))
-			}
-			continue
+		var kept, above, here [directions][]uint16
+		for d := range w.directions() {
+			kept[d], above[d], here[d] = t.kept.row(d, y-b.top), w.padded(d, y-1), w.padded(d, y)
 		}
-		for d := range t.kept {
-			if t.kept[d] != nil {
-				t.row(ws, d, i)[w+1] = noEdge
-			}
+		if w.connectivity == Four {
+			simd.Thin4((*[2][]uint16)(kept[:]), (*[2][]uint16)(above[:]), (*[2][]uint16)(here[:]), w.padded(right, y+1))
+		} else {
+			simd.Thin8(&kept, &above, &here, w.padded(right, y+1))
 		}
-		if ws.connectivity == Four {
-			simd.Thin4(&[2][]uint16{t.row(ws, right, i)[1 : w+1], t.row(ws, down, i)[1 : w+1]},
-				&[2][]uint16{ws.padded(right, y-1), ws.padded(down, y-1)},
-				&[2][]uint16{ws.padded(right, y), ws.padded(down, y)}, ws.padded(right, y+1))
-			continue
-		}
-		var above, here, kept [directions][]uint16
-		for d := range directions {
-			above[d], here[d] = ws.padded(d, y-1), ws.padded(d, y)
-			kept[d] = t.row(ws, d, i)[1 : w+1]
-		}
-		simd.Thin8(&kept, &above, &here, ws.padded(right, y+1))
 	}
 	return nil
 }
 
-// list lists the light edges within a tile, in the order of their numbers.
-func (t *tiler) list(ws *weights, left, right_, height int) {
-	t.keys = resize(t.keys, directions*tileSide*tileSide)
+// list lists the light edges within a tile, each its weight and number, in the order of their numbers.
+func (t *tiler) list(left, width, height int) {
+	t.keys = resize(t.keys, directions*tilePixels)
 	n := 0
-	w := right_ - left
-	var rows [directions][tileSide]uint16
 	for y := range height {
-		for d := range rows {
-			if t.kept[d] != nil && (d == right || y < height-1) {
-				copy(rows[d][:], t.row(ws, d, y+1)[1+left:1+right_])
-			}
-		}
-		rows[right][w-1], rows[downRight][w-1], rows[downLeft][0] = noEdge, noEdge, noEdge
+		row := func(d int) []uint16 { return t.kept.row(d, y)[left : left+width] }
 		first := uint32(y) << tileBits
+		row(right)[width-1] = noEdge
 		switch {
 		case y == height-1:
-			n += list1(t.keys[n:], first, rows[right][:w])
-		case ws.connectivity == Four:
-			n += list2(t.keys[n:], first, rows[right][:w], rows[down][:w])
+			n += listRight(t.keys[n:], first, row(right))
+		case t.kept.connectivity == Four:
+			n += list4(t.keys[n:], first, row(right), row(down))
 		default:
-			n += list4(t.keys[n:], first, rows[right][:w], rows[down][:w], rows[downRight][:w], rows[downLeft][:w])
+			row(downRight)[width-1], row(downLeft)[0] = noEdge, noEdge
+			n += list8(t.keys[n:], first, row(right), row(down), row(downRight), row(downLeft))
 		}
 	}
 	t.keys = t.keys[:n]
 }
 
-func list1(dst []uint32, base uint32, r []uint16) int {
+func listRight(dst []uint32, first uint32, r []uint16) int {
 	n := 0
 	for x, w := range r {
-		dst[n] = uint32(w)<<edgeBits | (base+uint32(x))*directions
+		dst[n] = uint32(w)<<edgeBits | (first+uint32(x))*directions
 		n += light(w)
 	}
 	return n
 }
 
-func list2(dst []uint32, base uint32, r, d []uint16) int {
+func list4(dst []uint32, first uint32, r, d []uint16) int {
 	n := 0
 	d = d[:len(r)]
 	for x, w := range r {
-		e := (base + uint32(x)) * directions
+		e := (first + uint32(x)) * directions
 		dst[n] = uint32(w)<<edgeBits | e
 		n += light(w)
 		w = d[x]
@@ -159,11 +127,11 @@ func list2(dst []uint32, base uint32, r, d []uint16) int {
 	return n
 }
 
-func list4(dst []uint32, base uint32, r, d, dr, dl []uint16) int {
+func list8(dst []uint32, first uint32, r, d, dr, dl []uint16) int {
 	n := 0
 	d, dr, dl = d[:len(r)], dr[:len(r)], dl[:len(r)]
 	for x, w := range r {
-		e := (base + uint32(x)) * directions
+		e := (first + uint32(x)) * directions
 		dst[n] = uint32(w)<<edgeBits | e
 		n += light(w)
 		w = d[x]
@@ -179,124 +147,122 @@ func list4(dst []uint32, base uint32, r, d, dr, dl []uint16) int {
 	return n
 }
 
-// light is 1 for a weight below lightLimit, else 0, without a jump.
+// light is 1 for a weight below lightLimit, else 0; like differ without a jump, which
+// would often be mispredicted.
 func light(w uint16) int { return int(uint32(int32(w)-lightLimit) >> 31) }
 
-// sort sorts keys by weight, stably.
+// sort sorts the keys by weight, stably.
 func (t *tiler) sort() {
-	keys := t.keys
 	clear(t.counts[:])
-	for _, key := range keys {
-		t.counts[key>>edgeBits&(lightLimit-1)]++
+	for _, key := range t.keys {
+		t.counts[key>>edgeBits%lightLimit]++
 	}
 	total := uint32(0)
 	for w, count := range t.counts {
 		t.counts[w] = total
 		total += count
 	}
-	t.sorted = resize(t.sorted, len(keys))
-	for _, key := range keys {
-		at := &t.counts[key>>edgeBits&(lightLimit-1)]
+	t.sorted = resize(t.sorted, len(t.keys))
+	for _, key := range t.keys {
+		at := &t.counts[key>>edgeBits%lightLimit]
 		t.sorted[*at] = key
 		*at++
 	}
 }
 
-// prepare makes every pixel of a tile a tree.
-func (t *tiler) prepare(ws *weights, left, right_, height int, scale uint32) {
-	width := right_ - left
-	clear(t.inner[:])
-	for i := range t.nodes {
-		t.nodes[i] = cell2{int32(scale), 1, noEdge}
+// plant makes a tree of every pixel of a tile.
+func (t *tiler) plant(w *weights, left, top, width, height int, scale uint32) {
+	for i := range tilePixels {
 		t.root[i], t.next[i] = uint16(i), uint16(i)
+		t.trees[i] = tree{limit: int32(scale), size: 1, outer: noEdge}
 	}
-	bound := func(x, y, d, fromX, fromY int) {
-		if t.kept[d] == nil {
+	clear(t.inner[:])
+	// Pixel x, y of the tile has an edge to outside that begins at from.
+	leave := func(x, y, direction, fromX, fromY int) {
+		if direction >= w.directions() {
 			return
 		}
-		nd := &t.nodes[y<<tileBits+x]
-		nd.outer = min(nd.outer, t.kept[d][(fromY+1)*ws.stride+1+left+fromX])
-		nd.limit = min(nd.limit, int32(nd.outer)-1)
+		p := &t.trees[y<<tileBits+x]
+		p.outer = min(p.outer, w.planes[direction][w.at(left+fromX, top+fromY)])
+		p.limit = min(p.limit, int32(p.outer)-1)
 	}
 	for y := range height {
-		bound(0, y, right, -1, y)
-		bound(0, y, downRight, -1, y-1)
-		bound(0, y, downLeft, 0, y)
-		bound(width-1, y, right, width-1, y)
-		bound(width-1, y, downRight, width-1, y)
-		bound(width-1, y, downLeft, width, y-1)
+		leave(0, y, right, -1, y)
+		leave(0, y, downRight, -1, y-1)
+		leave(0, y, downLeft, 0, y)
+		leave(width-1, y, right, width-1, y)
+		leave(width-1, y, downRight, width-1, y)
+		leave(width-1, y, downLeft, width, y-1)
 	}
 	for x := range width {
-		bound(x, 0, down, x, -1)
-		bound(x, 0, downRight, x-1, -1)
-		bound(x, 0, downLeft, x+1, -1)
-		bound(x, height-1, down, x, height-1)
-		bound(x, height-1, downRight, x, height-1)
-		bound(x, height-1, downLeft, x, height-1)
+		leave(x, 0, down, x, -1)
+		leave(x, 0, downRight, x-1, -1)
+		leave(x, 0, downLeft, x+1, -1)
+		leave(x, height-1, down, x, height-1)
+		leave(x, height-1, downRight, x, height-1)
+		leave(x, height-1, downLeft, x, height-1)
 	}
 }
 
-// grow joins the trees of a tile.
+// grow joins the trees of a tile by the sorted edges.
 func (t *tiler) grow(scale uint32) {
 	step := [directions]uint32{right: 1, down: tileSide, downRight: tileSide + 1, downLeft: tileSide - 1}
-	const mask = tileSide*tileSide - 1
-	root, next, nodes := &t.root, &t.next, &t.nodes
 	for _, key := range t.sorted {
-		p := key / directions & mask
-		q := (p + step[key%directions]) & mask
-		a, b := uint32(root[p])&mask, uint32(root[q])&mask
+		p := key / directions & tileMask
+		q := (p + step[key%directions]) & tileMask
+		a, b := uint32(t.root[p])&tileMask, uint32(t.root[q])&tileMask
 		if a == b {
 			continue
 		}
-		na, nb := &nodes[a], &nodes[b]
+		ta, tb := &t.trees[a], &t.trees[b]
 		w := int32(key >> edgeBits)
-		if w > min(na.limit, nb.limit) {
-			na.limit, nb.limit = -1, -1
+		if w > min(ta.limit, tb.limit) {
+			ta.limit, tb.limit = -1, -1
 			continue
 		}
-		size := na.size + nb.size
-		outer := min(na.outer, nb.outer)
-		if na.size < nb.size {
+		size, outer := ta.size+tb.size, min(ta.outer, tb.outer)
+		if ta.size < tb.size {
 			a, b = b, a
 		}
 		for x := b; ; {
-			root[x] = uint16(a)
-			x = uint32(next[x]) & mask
-			if x == b {
+			t.root[x] = uint16(a)
+			if x = uint32(t.next[x]) & tileMask; x == b {
 				break
 			}
 		}
-		next[a], next[b] = next[b], next[a]
-		nodes[a] = cell2{min(w+int32(scale/uint32(size)), int32(outer)-1), size, outer}
+		t.next[a], t.next[b] = t.next[b], t.next[a]
+		t.trees[a] = tree{min(w+int32(scale/uint32(size)), int32(outer)-1), size, outer}
 		t.inner[a] = uint16(w)
 	}
 }
 
-// number makes pieces of the trees.
-func (t *tiler) number(b *band, w, left, right int) {
-	const mask = tileSide*tileSide - 1
-	n := len(b.pieces)
-	b.pieces = slices.Grow(b.pieces, tileSide*tileSide)
-	pieces := b.pieces[:n+tileSide*tileSide]
-	id := &t.next // the rings have done their work
-	k := uint16(0)
+// harvest makes pieces of the trees.
+func (t *tiler) harvest(b *band, width, left, right int) {
+	first := len(b.pieces)
+	b.pieces = slices.Grow(b.pieces, tilePixels)
+	pieces := b.pieces[first : first+tilePixels]
+	number := &t.next // the rings have done their work
+	n := uint16(0)
 	for y := range b.bottom - b.top {
 		for x := range right - left {
-			at := y<<tileBits + x
-			nd := &t.nodes[at&mask]
-			id[at&mask] = k
-			pieces[n+int(k)] = piece{atom{int32(nd.size), int32(t.inner[at&mask])}}
-			if t.root[at&mask] == uint16(at) {
-				k++
+			i := (y<<tileBits + x) & tileMask
+			number[i] = n
+			pieces[n&tileMask] = part{int32(t.trees[i].size), int32(t.inner[i])}
+			if t.root[i] == uint16(i) {
+				n++
 			}
 		}
 	}
-	b.pieces = pieces[:n+int(k)]
+	b.pieces = b.pieces[:first+int(n)]
 	for y := range b.bottom - b.top {
-		row := b.pieceOf[y*w+left : y*w+right]
+		row := b.pieceOf[y*width+left : y*width+right]
 		root := t.root[y<<tileBits:]
+		root = root[:len(row)]
 		for x := range row {
-			row[x] = int32(n) + int32(id[root[x]&mask])
+			row[x] = int32(first) + int32(number[root[x]&tileMask])
 		}
 	}
 }
+
+// ceil is a/b, rounded up.
+func ceil(a, b int) int { return (a + b - 1) / b }

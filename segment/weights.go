@@ -2,113 +2,129 @@ package segment
 
 import (
 	"context"
+	"math"
 
 	"github.com/proposer/proposer/internal/simd"
 	"github.com/proposer/proposer/raster"
 )
 
-// weights are the weights of the grid's edges, by direction and first pixel; noEdge
-// where there is none. Around the picture is a border of one pixel without edges.
+// An edge of the grid leads from its first pixel to the right, down, down right or
+// down left. Its number, pixel·4 + direction, is what breaks ties between equal weights.
+const (
+	right = iota
+	down
+	downRight
+	downLeft
+	directions
+)
+
+const (
+	weightLimit = 56536 // one past ⌈255·√3·weightScale⌉
+	noEdge      = math.MaxUint16
+)
+
+// weights are the weights of edges of the grid, by direction and first pixel; noEdge
+// where there is none. Around them is a border of one pixel without edges.
 type weights struct {
 	connectivity Connectivity
 	stride       int
 	planes       [directions][]uint16
 }
 
-// row is row y of a direction, nil if there are no such edges. y is −1 to the picture's height.
-func (ws *weights) row(direction, y int) []uint16 {
-	if direction > down && ws.connectivity == Four {
-		return nil
+// shape makes room for width × height pixels. The border at the left and right is one
+// and the same column.
+func (w *weights) shape(width, height int, c Connectivity) {
+	w.connectivity, w.stride = c, width+1
+	for d := range w.directions() {
+		w.planes[d] = resize(w.planes[d], (height+2)*w.stride+1)
+		w.planes[d][0] = noEdge
 	}
-	start := (y+1)*ws.stride + 1
-	return ws.planes[direction][start : start+ws.stride-1]
 }
 
-// padded is row y with the border's pixels at its ends.
-func (ws *weights) padded(direction, y int) []uint16 {
-	if direction > down && ws.connectivity == Four {
-		return nil
-	}
-	start := (y + 1) * ws.stride
-	return ws.planes[direction][start : start+ws.stride+1]
+// directions are those that there are edges in.
+func (w *weights) directions() int { return int(w.connectivity) / 2 }
+
+// at is where the edges of pixel x, y are.
+func (w *weights) at(x, y int) int { return (y+1)*w.stride + 1 + x }
+
+// row is row y of a direction without the border; y is −1 to the height.
+func (w *weights) row(direction, y int) []uint16 {
+	return w.planes[direction][w.at(0, y):w.at(-1, y+1)]
 }
 
-func (ws *weights) compute(ctx context.Context, img *raster.Image, sigma float64, c Connectivity) error {
-	w, h := img.Width, img.Height
-	ws.connectivity, ws.stride = c, w+1
-	for d := range ws.planes {
-		if d <= down || c == Eight {
-			ws.planes[d] = resize(ws.planes[d], (h+2)*ws.stride+1)
-			fill(ws.padded(d, -1))
-			fill(ws.padded(d, h))
-			fill(ws.padded(d, h-1))
+// padded is row y with the border.
+func (w *weights) padded(direction, y int) []uint16 {
+	return w.planes[direction][w.at(-1, y) : w.at(-1, y+1)+1]
+}
+
+// border takes out row y of all directions, and the border at its right.
+func (w *weights) border(y int) {
+	for d := range w.directions() {
+		row := w.padded(d, y)[1:]
+		for i := range row {
+			row[i] = noEdge
 		}
 	}
-	smoother := raster.NewSmoother(img, sigma)
-	here, below := newRows(img), newRows(img)
-	below.read(smoother, 0)
-	for y := range h {
+}
+
+// weigher weighs edges. It holds two rows of the smoothed picture, which never exists as a whole.
+type weigher struct {
+	smoother    raster.Smoother
+	here, below [3][]float32 // by plane
+}
+
+// weigh weighs the edges that begin in the rows from top to bottom.
+func (r *weigher) weigh(ctx context.Context, w *weights, img *raster.Image, sigma float64, top, bottom int) error {
+	r.smoother.Reset(img, sigma)
+	r.read(img, top)
+	n := img.Width
+	for y := top; y < bottom; y++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		here, below = below, here
-		r := ws.padded(right, y)
-		distances(r[1:w], here.from(0), here.from(1))
-		r[0], r[w], r[w+1] = noEdge, noEdge, noEdge
-		if y == h-1 {
-			break
+		r.here, r.below = r.below, r.here
+		if y == img.Height-1 {
+			w.border(y)
+		} else {
+			r.read(img, y+1)
+			r.distances(w.row(down, y), 0, r.below, 0)
+			if w.connectivity == Eight {
+				r.distances(w.row(downRight, y)[:n-1], 0, r.below, 1)
+				r.distances(w.row(downLeft, y)[1:], 1, r.below, 0)
+			}
 		}
-		below.read(smoother, y+1)
-		d := ws.padded(down, y)
-		distances(d[1:w+1], here, below)
-		d[0], d[w+1] = noEdge, noEdge
-		if c == Eight {
-			dr, dl := ws.padded(downRight, y), ws.padded(downLeft, y)
-			distances(dr[1:w], here, below.from(1))
-			dr[0], dr[w], dr[w+1] = noEdge, noEdge, noEdge
-			distances(dl[2:w+1], here.from(1), below)
-			dl[0], dl[1], dl[w+1] = noEdge, noEdge, noEdge
+		r.distances(w.row(right, y)[:n-1], 0, r.here, 1)
+		for d := range w.directions() {
+			row := w.padded(d, y)[1:] // the border at the left is that of the row above
+			row[n] = noEdge
+			switch d {
+			case right, downRight:
+				row[n-1] = noEdge
+			case downLeft:
+				row[0] = noEdge
+			}
 		}
 	}
 	return nil
 }
 
-func fill(row []uint16) {
-	for i := range row {
-		row[i] = noEdge
+// read reads row y into below.
+func (r *weigher) read(img *raster.Image, y int) {
+	for plane := range r.below {
+		r.below[plane] = r.below[plane][:0]
+		if plane < img.Space.Planes() {
+			r.below[plane] = resize(r.below[plane], img.Width)
+			r.smoother.Row(r.below[plane], plane, y)
+		}
 	}
 }
 
-// rows is one row of each plane.
-type rows [][]float32
-
-func newRows(img *raster.Image) rows {
-	r := make(rows, img.Space.Planes())
-	for i := range r {
-		r[i] = make([]float32, img.Width)
+// distances weighs the edges from here, from pixel a on, to the row to, from pixel b on.
+func (r *weigher) distances(dst []uint16, a int, to [3][]float32, b int) {
+	f, n := &r.here, len(dst)
+	if len(f[1]) == 0 {
+		simd.Distances1(dst, f[0][a:a+n], to[0][b:b+n])
+		return
 	}
-	return r
-}
-
-func (r rows) from(x int) rows {
-	s := make(rows, len(r))
-	for i := range r {
-		s[i] = r[i][x:]
-	}
-	return s
-}
-
-func (r rows) read(s *raster.Smoother, y int) {
-	for plane, row := range r {
-		s.Row(row, plane, y)
-	}
-}
-
-func distances(dst []uint16, a, b rows) {
-	n := len(dst)
-	if len(a) == 1 {
-		simd.Distances1(dst, a[0][:n], b[0][:n])
-	} else {
-		simd.Distances3(dst, a[0][:n], a[1][:n], a[2][:n], b[0][:n], b[1][:n], b[2][:n])
-	}
+	simd.Distances3(dst, f[0][a:a+n], f[1][a:a+n], f[2][a:a+n], to[0][b:b+n], to[1][b:b+n], to[2][b:b+n])
 }

@@ -125,7 +125,7 @@ func (g *grower) prepare(b *spaceBuffer, which []int) error {
 		return err
 	})
 	done = g.clock.start(&g.clock.segment)
-	_, err = segment.NewGraph(ctx, b.graph, b.image, g.opts.Sigma, g.opts.Connectivity, least)
+	_, err = segment.NewGraph(ctx, b.graph, b.image, segment.Options{Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, Least: least})
 	done()
 	// The other work on b must have ended, whatever became of this.
 	return cmp.Or(binned(), err)
