@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 
@@ -19,19 +20,53 @@ func poll(ctx context.Context, i int) error {
 	return nil
 }
 
-// newPool is every box of every tree once, with its origins: in strategy order,
+// pooler pools the boxes of all trees, and ranks them. It keeps its memory.
+type pooler struct {
+	table   []int32   // 1 + the proposal with a box, near where the box's hash says
+	boxes   []box.Box // by proposal
+	counts  []int32   // by proposal: its number of origins
+	members []int32   // by node, over all trees: its proposal, or −1
+	order   []ordered
+	random  [][]float64
+}
+
+// ordered is a proposal with its place in the order: low is good.
+type ordered struct {
+	value    float64
+	proposal int32
+}
+
+// find is the proposal with a box, which it makes one if there is none.
+func (p *pooler) find(b box.Box) int32 {
+	h := (uint64(uint32(b.X0))<<32|uint64(uint32(b.Y0)))*0x9e3779b97f4a7c15 ^
+		(uint64(uint32(b.X1))<<32|uint64(uint32(b.Y1)))*0xd6e8feb86659fd93
+	h ^= h >> 32
+	h *= 0x9e3779b97f4a7c15
+	mask := len(p.table) - 1
+	for i := int(h>>32) & mask; ; i = (i + 1) & mask {
+		at := p.table[i] - 1
+		if at < 0 {
+			p.boxes, p.counts = append(p.boxes, b), append(p.counts, 0)
+			p.table[i] = int32(len(p.boxes))
+			return int32(len(p.boxes) - 1)
+		}
+		if p.boxes[at] == b {
+			return at
+		}
+	}
+}
+
+// pool is every box of every tree once, with its origins: in strategy order,
 // each tree from its root.
-func newPool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Proposal, error) {
+func (p *pooler) pool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Proposal, error) {
 	total := 0
 	for _, t := range trees {
 		total += len(t.Nodes)
 	}
-	var (
-		index   = map[box.Box]int32{}
-		boxes   []box.Box                 // by proposal
-		counts  []int32                   // by proposal: its number of origins
-		members = make([]int32, 0, total) // by node, over all trees: its proposal, or −1
-	)
+	size := 1 << bits.Len(uint(2*total)) // at most half full
+	p.table = slices.Grow(p.table[:0], size)[:size]
+	clear(p.table)
+	p.boxes, p.counts, p.members = p.boxes[:0], p.counts[:0], p.members[:0]
 	for _, t := range trees {
 		for i := len(t.Nodes) - 1; i >= 0; i-- {
 			if err := poll(ctx, i); err != nil {
@@ -39,23 +74,19 @@ func newPool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Propo
 			}
 			b := t.Nodes[i].Box
 			if int(b.Width()) < minSide || int(b.Height()) < minSide {
-				members = append(members, -1)
+				p.members = append(p.members, -1)
 				continue
 			}
-			at, ok := index[b]
-			if !ok {
-				at = int32(len(boxes))
-				index[b] = at
-				boxes, counts = append(boxes, b), append(counts, 0)
-			}
-			members = append(members, at)
-			counts[at]++
+			at := p.find(b)
+			p.members = append(p.members, at)
+			p.counts[at]++
 		}
 	}
-	pool, origins := make([]Proposal, len(boxes)), make([]Origin, total)
-	for i, n := range counts {
-		pool[i], origins = Proposal{Box: boxes[i], Origins: origins[:0:n]}, origins[n:]
+	pool, origins := make([]Proposal, len(p.boxes)), make([]Origin, total)
+	for i, n := range p.counts {
+		pool[i], origins = Proposal{Box: p.boxes[i], Origins: origins[:0:n]}, origins[n:]
 	}
+	members := p.members
 	for strategy, t := range trees {
 		for i := len(t.Nodes) - 1; i >= 0; i-- {
 			if err := poll(ctx, i); err != nil {
@@ -66,7 +97,7 @@ func newPool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Propo
 			if at < 0 {
 				continue
 			}
-			node, death := t.Nodes[i], float32(0)
+			node, death := &t.Nodes[i], float32(0)
 			if node.Parent >= 0 {
 				death = t.Nodes[node.Parent].Similarity
 			}
@@ -83,28 +114,32 @@ func newPool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Propo
 }
 
 // rank orders the pool, thins it and cuts it to the budget.
-func rank(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Options) ([]Proposal, error) {
-	values, err := opts.Order.values(ctx, pool, trees, opts.Seed)
-	if err != nil {
+func (p *pooler) rank(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Options) ([]Proposal, error) {
+	if err := p.value(ctx, pool, trees, opts); err != nil {
 		return nil, err
 	}
-	order := all(len(pool))
 	compared, cancelled := 0, false
-	slices.SortFunc(order, func(a, b int) int {
+	slices.SortFunc(p.order, func(a, b ordered) int {
 		compared++
 		cancelled = cancelled || poll(ctx, compared) != nil
-		if cancelled {
-			return 0 // what is left to sort is done at once
+		switch {
+		case cancelled: // what is left to sort is done at once
+			return 0
+		case a.value < b.value:
+			return -1
+		case a.value > b.value:
+			return 1
 		}
-		return cmp.Or(cmp.Compare(values[a], values[b]), cmp.Compare(a, b))
+		return cmp.Compare(a.proposal, b.proposal)
 	})
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	boxes := make([]box.Box, len(pool))
-	for i, at := range order {
-		boxes[i] = pool[at].Box
+	boxes := p.boxes[:0]
+	for _, o := range p.order {
+		boxes = append(boxes, pool[o.proposal].Box)
 	}
+	p.boxes = boxes
 	kept, err := opts.NMS.Keep(ctx, boxes, opts.Max)
 	if err != nil {
 		return nil, err
@@ -114,50 +149,54 @@ func rank(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Op
 		if err := poll(ctx, i); err != nil {
 			return nil, err
 		}
-		p := pool[order[k]]
-		p.Score = float32(1 / (1 + values[order[k]]))
+		o := p.order[k]
+		ranked[i] = pool[o.proposal]
+		score := float32(1 / (1 + o.value))
 		if i > 0 {
 			// Ties, and values that float32 cannot tell apart, step down by the least there is.
-			p.Score = min(p.Score, math.Nextafter32(ranked[i-1].Score, 0))
+			score = min(score, math.Nextafter32(ranked[i-1].Score, 0))
 		}
-		ranked[i] = p
+		ranked[i].Score = score
 	}
 	return ranked, nil
 }
 
-// values gives each proposal its place in the order: the lowest of its origins', low is good.
-func (o Order) values(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, seed uint64) ([]float64, error) {
+// value gives each proposal its place in the order: the lowest of its origins'.
+func (p *pooler) value(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Options) error {
 	// The random numbers belong to the strategy and the position alone: more
 	// strategies, or fewer proposals, leave the others' as they are.
-	random := make([][]float64, len(trees))
+	for len(p.random) < len(trees) {
+		p.random = append(p.random, nil)
+	}
 	for i, t := range trees {
-		if o != OrderPaper {
+		if opts.Order != OrderPaper {
 			break
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
-		next := newRandom(seed, i)
-		random[i] = make([]float64, len(t.Nodes)+1)
-		for position := range random[i] {
-			random[i][position] = next()
+		next := newRandom(opts.Seed, i)
+		p.random[i] = p.random[i][:0]
+		for range len(t.Nodes) + 1 {
+			p.random[i] = append(p.random[i], next())
 		}
 	}
-	values := make([]float64, len(pool))
-	for i, p := range pool {
+	p.order = p.order[:0]
+	for i := range pool {
 		if err := poll(ctx, i); err != nil {
-			return nil, err
+			return err
 		}
-		values[i] = math.Inf(1)
-		for _, origin := range p.Origins {
+		value := math.Inf(1)
+		for _, origin := range pool[i].Origins {
 			v := float64(origin.Position)
-			if o == OrderPaper {
-				v *= random[origin.Strategy][origin.Position]
+			if opts.Order == OrderPaper {
+				v *= p.random[origin.Strategy][origin.Position]
 			}
-			values[i] = min(values[i], v)
+			value = min(value, v)
 		}
+		p.order = append(p.order, ordered{value, int32(i)})
 	}
-	return values, nil
+	return nil
 }
 
 // newRandom gives the random numbers of a strategy: of 53 bits, in (0,1].

@@ -21,6 +21,7 @@ package selective
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/proposer/proposer/box"
@@ -68,16 +69,26 @@ type Result struct {
 	Stages    Stages
 }
 
-// Search proposes boxes of img, which is RGB or Gray.
+// Search searches with a [Searcher] that is free, or a new one. It is safe for concurrent use.
+func Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
+	s := searchers.Get().(*Searcher)
+	defer searchers.Put(s)
+	return s.Search(ctx, img, opts)
+}
+
+// The collector takes back those that lie unused.
+var searchers = sync.Pool{New: func() any { return new(Searcher) }}
+
+// Search proposes boxes of img, which is RGB or Gray. The result is the caller's own.
 //
 // It works on at most Options.Threads goroutines, all of which have ended when it
 // returns. Its errors are those of Options.Validate, a picture that is none, a
 // *RegionsError, and the context's: a cancelled search stops within milliseconds.
 //
 // Memory is about 60 bytes a pixel for each colour space at work, of which there are
-// at most Threads, and one alone above a gigabyte; and 2 KiB for each first region
-// and grouping at work.
-func Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
+// at most Threads, and one alone above a gigabyte; 8 bytes a pixel for each scale of
+// theirs; and 2 KiB for each first region and grouping at work.
+func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
@@ -93,16 +104,16 @@ func Search(ctx context.Context, img *raster.Image, opts Options) (*Result, erro
 			img.Width, img.Height, img.Space, len(img.Pix), want)
 	}
 	var clock clock
-	trees, err := grow(ctx, img, opts, &clock)
+	trees, err := s.grow(ctx, img, opts, &clock)
 	if err != nil {
 		return nil, err
 	}
 	stop := clock.start(&clock.rank)
-	pool, err := newPool(ctx, trees, opts.MinSide)
+	pool, err := s.pooler.pool(ctx, trees, opts.MinSide)
 	if err != nil {
 		return nil, err
 	}
-	proposals, err := rank(ctx, pool, trees, opts)
+	proposals, err := s.pooler.rank(ctx, pool, trees, opts)
 	if err != nil {
 		return nil, err
 	}

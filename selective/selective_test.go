@@ -163,7 +163,7 @@ func TestPoolEqualsLiteral(t *testing.T) {
 	for _, order := range []Order{OrderPaper, OrderHierarchy} {
 		opts := mustPreset(t, "fast")
 		opts.Order = order
-		trees, err := grow(t.Context(), img, opts, &clock{})
+		trees, err := new(Searcher).grow(t.Context(), img, opts, &clock{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -403,24 +403,74 @@ func TestCancel(t *testing.T) {
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
 
+// A searcher's memory carries nothing over from one search to the next.
+func TestSearcherIsReusable(t *testing.T) {
+	var s Searcher
+	for i, name := range []string{"fast", "quality", "opencv-single", "fast", "opencv-fast"} {
+		opts := mustPreset(t, name)
+		img := scene.Render(uint64(i), 90+40*i, 150-25*i, 3).Image
+		want := search(t, img, opts)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.Search(ctx, img, opts); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want context.Canceled", err)
+		}
+		got, err := s.Search(t.Context(), img, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got.Proposals, want) {
+			t.Errorf("%s: search %d of one Searcher differs from one alone", name, i)
+		}
+	}
+}
+
+// From the second search on, a searcher takes less than a megabyte.
+func TestSearcherAllocations(t *testing.T) {
+	opts := mustPreset(t, "fast")
+	opts.Threads = 2
+	img := scene.Render(2, 640, 480, 12).Image
+	var s Searcher
+	run := func() {
+		if _, err := s.Search(t.Context(), img, opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		run()
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const rounds = 5
+	for range rounds {
+		run()
+	}
+	runtime.ReadMemStats(&after)
+	if bytes := (after.TotalAlloc - before.TotalAlloc) / rounds; bytes >= 1<<20 {
+		t.Errorf("%d bytes a search, want less than a megabyte", bytes)
+	} else {
+		t.Logf("%d bytes a search", bytes)
+	}
+}
+
 // TestCancelRank: large pools, too, are left when the context ends.
 func TestCancelRank(t *testing.T) {
 	opts := mustPreset(t, "single")
-	trees, err := grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, &clock{})
+	trees, err := new(Searcher).grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, &clock{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := newPool(t.Context(), trees, 0)
+	pool, err := new(pooler).pool(t.Context(), trees, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := newPool(ctx, trees, 0); !errors.Is(err, context.Canceled) {
-		t.Errorf("newPool: %v, want context.Canceled", err)
+	if _, err := new(pooler).pool(ctx, trees, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("pool: %v, want context.Canceled", err)
 	}
 	for _, opts.Order = range []Order{OrderPaper, OrderHierarchy} {
-		if _, err := rank(ctx, pool, trees, opts); !errors.Is(err, context.Canceled) {
+		if _, err := new(pooler).rank(ctx, pool, trees, opts); !errors.Is(err, context.Canceled) {
 			t.Errorf("rank in order %v: %v, want context.Canceled", opts.Order, err)
 		}
 	}
