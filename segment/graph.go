@@ -3,6 +3,7 @@ package segment
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/proposer/proposer/raster"
@@ -18,6 +19,9 @@ type Options struct {
 	Connectivity Connectivity
 	// Least is the smallest scale that the graph will be segmented at, in (0, MaxK].
 	Least float64
+	// Once tells that it will be segmented once: what several scales would share is not
+	// worked out.
+	Once bool
 	// Each runs work(0) to work(n−1), in any order and perhaps side by side, and
 	// returns when all have; its error is one of theirs. Nil is a loop.
 	Each func(n int, work func(i int) error) error
@@ -120,6 +124,10 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	if err := g.sort(ctx); err != nil {
 		return nil, err
 	}
+	if opts.Once {
+		g.leave()
+		return g, nil
+	}
 	return g, g.join(ctx)
 }
 
@@ -210,24 +218,30 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 		} else {
 			n = borders8(c.candidates, row, below, here.first-next.first)
 		}
+		if len(list)+n > cap(list) {
+			list = slices.Grow(list, n)
+		}
+		at := len(list)
+		list = list[:at+n]
 		for _, e := range c.candidates[:n] {
 			x := int32(e / directions)
 			end := &ends[e%directions]
 			weight := int32(end.weights[x])
-			if weight == noEdge {
-				continue
-			}
-			edge := edge{row[x] + here.first, end.row[x+end.shift] + end.first, weight}
-			m := &c.met[hash(edge.a, edge.b, metBits)]
-			if m.a == edge.a && m.b == edge.b {
-				if m.weight <= weight {
-					continue
-				}
-				list[m.at].weight = noEdge // the new one comes first
-			}
-			m.edge, m.at = edge, int32(len(list))
-			list = append(list, edge)
+			e := edge{row[x] + here.first, end.row[x+end.shift] + end.first, weight}
+			m := &c.met[hash(e.a, e.b, metBits)]
+			// same is −1 if the two have met, else 0; later if their edge then came first.
+			same := ^(-int32(differ(m.a, e.a) | differ(m.b, e.b)))
+			later := same & ((m.weight - weight - 1) >> 31)
+			// An edge that the new one comes before is superseded.
+			old := int32(at) ^ (int32(at)^m.at)&(same&^later)
+			list[old].weight = noEdge
+			list[at] = e
+			m.a, m.b = e.a, e.b
+			m.weight = weight ^ (weight^m.weight)&later
+			m.at = int32(at) ^ (int32(at)^m.at)&later
+			at += int(1 + later)
 		}
+		list = list[:at]
 	}
 	b.between = list
 	return nil
@@ -316,6 +330,16 @@ func (g *Graph) sort(ctx context.Context) error {
 	}
 	g.between = g.between[:total]
 	return nil
+}
+
+// leave leaves every piece as an atom of its own.
+func (g *Graph) leave() {
+	g.atoms, g.pieces = g.pieces, g.atoms
+	g.edges, g.between = g.between, g.edges
+	g.atomOf = resize(g.atomOf, len(g.atoms))
+	for i := range g.atomOf {
+		g.atomOf[i] = int32(i)
+	}
 }
 
 // join joins the pieces to atoms, as long as the least scale, and with it all larger

@@ -197,7 +197,7 @@ func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
 		img := convert(t, img, space)
 		// Memory that is used again must not carry anything over.
 		var err error
-		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: 0.8, Connectivity: c, Least: k}); err != nil {
+		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: 0.8, Connectivity: c, Least: k, Once: i%2 == 0}); err != nil {
 			t.Fatal(err)
 		}
 		if l, err = g.Segment(t.Context(), l, k, minSize); err != nil {
@@ -234,6 +234,13 @@ func TestEqualsLiteralAcrossTiles(t *testing.T) {
 			}
 			check(t, img, sigma, l, c, k, int(k))
 		}
+		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: sigma, Connectivity: c, Least: 40, Once: true}); err != nil {
+			t.Fatal(err)
+		}
+		if l, err = g.Segment(t.Context(), l, 100, 100); err != nil {
+			t.Fatal(err)
+		}
+		check(t, img, sigma, l, c, 100, 100)
 	}
 }
 

@@ -211,19 +211,17 @@ func (t *tiler) grow(scale uint32) {
 		p := key / directions & tileMask
 		q := (p + step[key%directions]) & tileMask
 		a, b := uint32(t.root[p])&tileMask, uint32(t.root[q])&tileMask
-		if a == b {
-			continue
-		}
 		ta, tb := &t.trees[a], &t.trees[b]
 		w := int32(key >> edgeBits)
-		if w > min(ta.limit, tb.limit) {
-			ta.limit, tb.limit = -1, -1
+		one := int32(differ(int32(a), int32(b))) - 1 // −1 if both ends are in one tree, else 0
+		if w > min(ta.limit, tb.limit)|one {
+			ta.limit |= ^one
+			tb.limit |= ^one
 			continue
 		}
 		size, outer := ta.size+tb.size, min(ta.outer, tb.outer)
-		if ta.size < tb.size {
-			a, b = b, a
-		}
+		swap := (a ^ b) & uint32((int32(ta.size)-int32(tb.size))>>31)
+		a, b = a^swap, b^swap
 		for x := b; ; {
 			t.root[x] = uint16(a)
 			if x = uint32(t.next[x]) & tileMask; x == b {

@@ -104,7 +104,7 @@ func (g *grower) prepare(b *spaceBuffer, byScale [][]int) error {
 		if i == 0 {
 			defer g.clock.start(&g.clock.segment)()
 			_, err := segment.NewGraph(g.ctx, &b.graph, &b.image, segment.Options{
-				Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, Least: least,
+				Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, Least: least, Once: len(byScale) == 1,
 				Each: func(n int, work func(i int) error) error { return g.crew.each(n, &g.clock.segment, work) },
 			})
 			return err
