@@ -3,6 +3,7 @@ package segment
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"slices"
 	"sync"
 
@@ -154,26 +155,30 @@ func (g *Graph) cut() {
 
 // gather numbers the pieces of all bands.
 func (g *Graph) gather() {
-	g.pieces = g.pieces[:0]
+	n := 0
 	for i := range g.bands {
-		b := &g.bands[i]
-		b.first = int32(len(g.pieces))
-		g.pieces = append(g.pieces, b.pieces...)
+		g.bands[i].first = int32(n)
+		n += len(g.bands[i].pieces)
+	}
+	g.pieces = resize(g.pieces, n)
+	for i := range g.bands {
+		copy(g.pieces[g.bands[i].first:], g.bands[i].pieces)
 	}
 }
 
 // connector finds the edges between pieces.
 type connector struct {
 	candidates []uint32
+	list       []edge // copied when its length is known: lists that grow leave much behind
 	// met remembers an edge between two pieces, each where its hash says, and where in
 	// the list it is. That keeps most of those between the same two out of it.
-	met [1 << metBits]struct {
-		edge
-		at int32
-	}
+	met []met
 }
 
-const metBits = 11
+type met struct {
+	edge
+	at int32
+}
 
 func hash(a, b int32, bits int) uint32 {
 	return (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b) >> (32 - bits)
@@ -183,9 +188,12 @@ func hash(a, b int32, bits int) uint32 {
 // two the first alone is needed; more do no harm.
 func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 	b := &g.bands[i]
-	clear(c.met[:])
+	// The pieces along a row, several times over.
+	metBits := bits.Len(uint(2 * g.width))
+	c.met = resize(c.met, 1<<metBits)
+	clear(c.met)
 	c.candidates = resize(c.candidates, directions*g.width)
-	list := b.between[:0]
+	list := c.list[:0]
 	for y := b.top; y < b.bottom; y++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -243,7 +251,9 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 		}
 		list = list[:at]
 	}
-	b.between = list
+	c.list = list
+	b.between = resize(b.between, len(list))
+	copy(b.between, list)
 	return nil
 }
 
@@ -335,7 +345,7 @@ func (g *Graph) sort(ctx context.Context) error {
 // leave leaves every piece as an atom of its own.
 func (g *Graph) leave() {
 	g.atoms, g.pieces = g.pieces, g.atoms
-	g.edges, g.between = g.between, g.edges
+	g.edges = g.between
 	g.atomOf = resize(g.atomOf, len(g.atoms))
 	for i := range g.atomOf {
 		g.atomOf[i] = int32(i)
@@ -350,7 +360,7 @@ func (g *Graph) join(ctx context.Context) error {
 	// As in connect, but the first edge between two atoms comes first here.
 	g.met = resize(g.met, 1<<atomBits)
 	clear(g.met)
-	list := g.edges[:0]
+	g.edges = g.between[:0] // never beyond the edge that was read last
 	for start := 0; start < len(g.between); start += pollEvery {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -370,11 +380,10 @@ func (g *Graph) join(ctx context.Context) error {
 			pair := uint64(a)<<32 | uint64(b)
 			if m := &g.met[hash(a, b, atomBits)]; *m != pair {
 				*m = pair
-				list = append(list, edge{a, b, e.weight})
+				g.edges = append(g.edges, edge{a, b, e.weight})
 			}
 		}
 	}
-	g.edges = list
 	g.atoms = g.atoms[:0]
 	g.atomOf = resize(g.atomOf, len(g.pieces))
 	for i := range g.atomOf {

@@ -50,6 +50,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/proposer/proposer/box"
 )
@@ -90,14 +91,18 @@ type Labels struct {
 	// Sizes are the regions' numbers of pixels, Boxes their bounding boxes.
 	Sizes []int32
 	Boxes []box.Box
-
-	// Kept for reuse.
-	forest   forest
-	rejected []edge
-	trees    []int32 // by atom, then by piece: its tree's number
-	pieces   []int32
-	labels   []int32 // by tree
 }
+
+// segmenter is what Segment takes besides its result.
+type segmenter struct {
+	forest   forest
+	rejected [][2]int32 // the ends of the edges that were turned down
+	trees    []int32    // by atom: its tree's number
+	pieces   []int32    // by piece, likewise
+	labels   []int32    // by tree
+}
+
+var segmenters = sync.Pool{New: func() any { return new(segmenter) }}
 
 // N is the number of regions.
 func (l *Labels) N() int { return len(l.Sizes) }
@@ -126,12 +131,26 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 	}
 	l := dst
 	l.Width, l.Height = g.width, g.height
-	f := &l.forest
+	s := segmenters.Get().(*segmenter)
+	defer segmenters.Put(s)
+	if err := s.join(ctx, g, scale); err != nil {
+		return nil, err
+	}
+	if err := s.absorb(ctx, minSize); err != nil {
+		return nil, err
+	}
+	return l, s.number(ctx, l, g)
+}
+
+// join is the first pass, over all edges.
+func (s *segmenter) join(ctx context.Context, g *Graph, scale uint32) error {
+	f := &s.forest
 	f.plant(g.atoms, scale)
-	l.rejected = l.rejected[:0]
+	s.rejected = resize(s.rejected, len(g.edges))
+	n := 0
 	for start := 0; start < len(g.edges); start += pollEvery {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		for _, e := range g.edges[start:min(start+pollEvery, len(g.edges))] {
 			a, b := f.find(e.a), f.find(e.b)
@@ -141,20 +160,19 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 			if e.weight <= f.limit(a, b) {
 				f.join(a, b, e.weight)
 			} else {
-				l.rejected = append(l.rejected, edge{a: a, b: b})
+				s.rejected[n] = [2]int32{a, b}
+				n++
 			}
 		}
 	}
-	if err := l.absorb(ctx, minSize); err != nil {
-		return nil, err
-	}
-	return l, l.number(ctx, g)
+	s.rejected = s.rejected[:n]
+	return nil
 }
 
 // absorb is the second pass: over the edges that were turned down it joins regions
 // while either is smaller than minSize.
-func (l *Labels) absorb(ctx context.Context, minSize int) error {
-	f := &l.forest
+func (s *segmenter) absorb(ctx context.Context, minSize int) error {
+	f := &s.forest
 	least := int32(min(minSize, math.MaxInt32))
 	small := 0
 	for i := range f.nodes {
@@ -162,12 +180,12 @@ func (l *Labels) absorb(ctx context.Context, minSize int) error {
 			small++
 		}
 	}
-	for start := 0; start < len(l.rejected) && small > 0; start += pollEvery {
+	for start := 0; start < len(s.rejected) && small > 0; start += pollEvery {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, e := range l.rejected[start:min(start+pollEvery, len(l.rejected))] {
-			a, b := f.find(e.a), f.find(e.b)
+		for _, ends := range s.rejected[start:min(start+pollEvery, len(s.rejected))] {
+			a, b := f.find(ends[0]), f.find(ends[1])
 			if a == b {
 				continue
 			}
@@ -191,29 +209,29 @@ func (l *Labels) absorb(ctx context.Context, minSize int) error {
 }
 
 // number labels the pixels with the trees of the forest, in raster order.
-func (l *Labels) number(ctx context.Context, g *Graph) error {
-	nodes := l.forest.nodes
-	l.trees = resize(l.trees, len(nodes))
+func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
+	nodes := s.forest.nodes
+	s.trees = resize(s.trees, len(nodes))
 	trees := int32(0)
 	for i := range nodes {
-		l.trees[i] = trees
+		s.trees[i] = trees
 		if nodes[i].root == int32(i) {
 			trees++
 		}
 	}
-	l.pieces = resize(l.pieces, len(g.atomOf))
+	s.pieces = resize(s.pieces, len(g.atomOf))
 	for i, a := range g.atomOf {
-		l.pieces[i] = l.trees[nodes[a].root]
+		s.pieces[i] = s.trees[nodes[a].root]
 	}
-	l.labels = slices.Grow(l.labels[:0], int(trees))
+	s.labels = slices.Grow(s.labels[:0], int(trees))
 	for range trees {
-		l.labels = append(l.labels, -1)
+		s.labels = append(s.labels, -1)
 	}
 	l.Pix = resize(l.Pix, g.width*g.height)
 	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
 	for i := range g.bands {
 		b := &g.bands[i]
-		treeOf := l.pieces[b.first:]
+		treeOf := s.pieces[b.first:]
 		for y := b.top; y < b.bottom; y++ {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -222,10 +240,10 @@ func (l *Labels) number(ctx context.Context, g *Graph) error {
 			pieces := b.row(y, g.width)[:len(pix)]
 			for x := 0; x < len(pix); {
 				tree := treeOf[pieces[x]]
-				label := l.labels[tree]
+				label := s.labels[tree]
 				if label < 0 {
 					label = int32(len(l.Sizes))
-					l.labels[tree] = label
+					s.labels[tree] = label
 					l.Sizes = append(l.Sizes, 0)
 					l.Boxes = append(l.Boxes, box.Box{X0: int32(x), Y0: int32(y), X1: int32(x), Y1: int32(y)})
 				}

@@ -22,6 +22,7 @@ const (
 // tiler joins the pixels of tiles, one after the other. What it has of a tile takes 130 KB.
 type tiler struct {
 	kept   weights // of a band, without the edges that join nothing
+	pieces []part  // of the band
 	keys   []uint32
 	sorted []uint32
 	counts [lightLimit]uint32
@@ -47,7 +48,7 @@ func (t *tiler) join(ctx context.Context, b *band, w *weights, width int, scale 
 		return err
 	}
 	height := b.bottom - b.top
-	b.pieces = b.pieces[:0]
+	t.pieces = t.pieces[:0]
 	n := ceil(width, tileSide)
 	for i := range n {
 		if err := ctx.Err(); err != nil {
@@ -60,6 +61,8 @@ func (t *tiler) join(ctx context.Context, b *band, w *weights, width int, scale 
 		t.grow(scale)
 		t.harvest(b, width, left, right)
 	}
+	b.pieces = resize(b.pieces, len(t.pieces))
+	copy(b.pieces, t.pieces)
 	return nil
 }
 
@@ -236,9 +239,9 @@ func (t *tiler) grow(scale uint32) {
 
 // harvest makes pieces of the trees.
 func (t *tiler) harvest(b *band, width, left, right int) {
-	first := len(b.pieces)
-	b.pieces = slices.Grow(b.pieces, tilePixels)
-	pieces := b.pieces[first : first+tilePixels]
+	first := len(t.pieces)
+	t.pieces = slices.Grow(t.pieces, tilePixels)
+	pieces := t.pieces[first : first+tilePixels]
 	number := &t.next // the rings have done their work
 	n := uint16(0)
 	for y := range b.bottom - b.top {
@@ -251,7 +254,7 @@ func (t *tiler) harvest(b *band, width, left, right int) {
 			}
 		}
 	}
-	b.pieces = b.pieces[:first+int(n)]
+	t.pieces = t.pieces[:first+int(n)]
 	for y := range b.bottom - b.top {
 		row := b.pieceOf[y*width+left : y*width+right]
 		root := t.root[y<<tileBits:]
