@@ -15,6 +15,7 @@ import (
 
 	"github.com/proposer/proposer/internal/scene"
 	"github.com/proposer/proposer/raster"
+	"github.com/proposer/proposer/selective"
 )
 
 // A figure is one of ours alone, at most goal.
@@ -57,7 +58,7 @@ func alone(ctx context.Context, us *ours, files []string, temp string) ([]figure
 func allocations(ctx context.Context, us *ours, files []string) (figure, error) {
 	each := func(n int) error {
 		for i := range n {
-			if err := search(ctx, us.pictures[files[i%len(files)]], aloneMode, 1); err != nil {
+			if err := search(ctx, &us.searcher, us.pictures[files[i%len(files)]], aloneMode, 1); err != nil {
 				return err
 			}
 		}
@@ -154,7 +155,7 @@ func memoryChild(ctx context.Context, args []string) error {
 		return err
 	}
 	if *searches {
-		if err := search(ctx, img, aloneMode, memoryThreads); err != nil {
+		if err := search(ctx, new(selective.Searcher), img, aloneMode, memoryThreads); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/proposer/proposer/internal/simd"
 )
 
 type settings struct {
@@ -136,7 +138,7 @@ func bench(ctx context.Context, s settings) (err error) {
 	runners[ourselves] = us
 
 	r := report{
-		command: s.command(), date: start, ours: s.version, kernels: kernels(), goVersion: runtime.Version(),
+		command: s.command(), date: start, ours: s.version, kernels: simd.Kernels(), goVersion: runtime.Version(),
 		machine: thisMachine(), versions: versions, pictures: us.describe(s),
 	}
 	if s.only.MatchString("alone") {

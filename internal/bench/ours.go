@@ -15,25 +15,23 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// search is a search of ours, as a program does it that searches picture after picture.
-func search(ctx context.Context, img *raster.Image, mode string, threads int) error {
+// search searches as a program does that searches picture after picture.
+func search(ctx context.Context, s *selective.Searcher, img *raster.Image, mode string, threads int) error {
 	opts, err := selective.Preset(mode)
 	if err != nil {
 		return err
 	}
 	opts.Threads = threads
-	_, err = selective.Search(ctx, img, opts)
+	_, err = s.Search(ctx, img, opts)
 	return err
 }
-
-// kernels tells what the inner loops run on.
-func kernels() string { return "portable" }
 
 // ours has all pictures in memory, in colour as the peers do.
 type ours struct {
 	files    []string
 	pictures map[string]*raster.Image
 	picture  *raster.Image
+	searcher selective.Searcher
 	graph    *segment.Graph
 	labels   *segment.Labels
 }
@@ -72,7 +70,7 @@ func (o *ours) run(ctx context.Context, work string, threads int) (float64, erro
 	case segmentFour:
 		err = o.segment(ctx, segment.Four)
 	default:
-		err = search(ctx, o.picture, work, threads)
+		err = search(ctx, &o.searcher, o.picture, work, threads)
 	}
 	return time.Since(start).Seconds(), err
 }

@@ -104,3 +104,11 @@ func thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
 		thin8Go(kept, above, here, rightBelow)
 	}
 }
+
+// Kernels names what the loops run on.
+func Kernels() string {
+	if avx2 {
+		return "AVX2"
+	}
+	return "portable"
+}

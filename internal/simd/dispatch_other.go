@@ -37,3 +37,6 @@ func thin4(kept, above, here *[2][]uint16, rightBelow []uint16) {
 func thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
 	thin8Go(kept, above, here, rightBelow)
 }
+
+// Kernels names what the loops run on.
+func Kernels() string { return "portable" }
