@@ -142,10 +142,8 @@ var (
 // cut cuts the picture into bands of about the same height.
 func (g *Graph) cut() {
 	n := ceil(g.height, tileSide)
-	for len(g.bands) < n {
-		g.bands = append(g.bands, band{})
-	}
-	g.bands = g.bands[:n]
+	g.bands = g.bands[:cap(g.bands)] // with the memory of all
+	g.bands = slices.Grow(g.bands, max(0, n-len(g.bands)))[:n]
 	for i := range g.bands {
 		b := &g.bands[i]
 		b.top, b.bottom = i*g.height/n, (i+1)*g.height/n

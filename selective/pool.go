@@ -26,6 +26,7 @@ type pooler struct {
 	boxes   []box.Box // by proposal
 	counts  []int32   // by proposal: its number of origins
 	members []int32   // by node, over all trees: its proposal, or −1
+	pooled  []Proposal
 	order   []ordered
 	random  [][]float64
 }
@@ -57,7 +58,7 @@ func (p *pooler) find(b box.Box) int32 {
 }
 
 // pool is every box of every tree once, with its origins: in strategy order,
-// each tree from its root.
+// each tree from its root. It is the pooler's, the origins are not.
 func (p *pooler) pool(ctx context.Context, trees []*hierarchy.Tree, minSide int) ([]Proposal, error) {
 	total := 0
 	for _, t := range trees {
@@ -82,10 +83,12 @@ func (p *pooler) pool(ctx context.Context, trees []*hierarchy.Tree, minSide int)
 			p.counts[at]++
 		}
 	}
-	pool, origins := make([]Proposal, len(p.boxes)), make([]Origin, total)
+	pool, origins := p.pooled[:0], make([]Origin, total)
 	for i, n := range p.counts {
-		pool[i], origins = Proposal{Box: p.boxes[i], Origins: origins[:0:n]}, origins[n:]
+		pool = append(pool, Proposal{Box: p.boxes[i], Origins: origins[:0:n]})
+		origins = origins[n:]
 	}
+	p.pooled = pool
 	members := p.members
 	for strategy, t := range trees {
 		for i := len(t.Nodes) - 1; i >= 0; i-- {
