@@ -173,11 +173,19 @@ func (t *tiler) sort() {
 	}
 }
 
+var identity = func() (s [tilePixels]uint16) {
+	for i := range s {
+		s[i] = uint16(i)
+	}
+	return s
+}()
+
 // plant makes a tree of every pixel of a tile.
 func (t *tiler) plant(w *weights, left, top, width, height int, scale uint32) {
-	for i := range tilePixels {
-		t.root[i], t.next[i] = uint16(i), uint16(i)
-		t.trees[i] = tree{limit: int32(scale), size: 1, outer: noEdge}
+	t.root, t.next = identity, identity
+	t.trees[0] = tree{limit: int32(scale), size: 1, outer: noEdge}
+	for n := 1; n < tilePixels; n *= 2 {
+		copy(t.trees[n:], t.trees[:n])
 	}
 	clear(t.inner[:])
 	// Pixel x, y of the tile has an edge to outside that begins at from.
