@@ -85,7 +85,20 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 	if err := g.prepare(b, byScale); err != nil {
 		return err
 	}
-	return g.crew.each(len(scales), nil, func(i int) error { return g.segment(b, scales[i], byScale[i][0]) })
+	err := g.crew.each(len(scales), nil, func(i int) error { return g.segment(b, scales[i], byScale[i][0]) })
+	if err != nil {
+		return err
+	}
+	var regions []*similarity.Regions
+	var segmentations []similarity.Segmentation
+	for i, s := range scales {
+		if l := &s.labels; g.failed[byScale[i][0]] == nil {
+			regions = append(regions, &s.regions)
+			segmentations = append(segmentations, similarity.Segmentation{Labels: l.Pix, Sizes: l.Sizes, Boxes: l.Boxes})
+		}
+	}
+	defer g.clock.start(&g.clock.describe)()
+	return similarity.DescribeAll(g.ctx, regions, &b.cells, &b.field, segmentations)
 }
 
 // prepare makes what all strategies of a colour space share.
@@ -115,27 +128,22 @@ func (g *grower) prepare(b *spaceBuffer, byScale [][]int) error {
 	})
 }
 
-// segment segments the picture for a strategy, and describes the regions. It notes
-// the failure of the strategy if there are too many.
+// segment segments the picture for a strategy. It notes the failure of the strategy if there are too many.
 func (g *grower) segment(b *spaceBuffer, s *scaleBuffer, strategy int) error {
 	st := g.opts.Strategies[strategy]
 	minSize := st.MinSize
 	if minSize == 0 {
 		minSize = int(math.Round(st.K))
 	}
-	stop := g.clock.start(&g.clock.segment)
+	defer g.clock.start(&g.clock.segment)()
 	labels, err := b.graph.Segment(g.ctx, &s.labels, st.K, minSize)
-	stop()
 	if err != nil {
 		return err
 	}
 	if most := cmp.Or(g.opts.MaxRegions, DefaultMaxRegions); labels.N() > most {
 		g.failed[strategy] = &RegionsError{st, labels.N(), most}
-		return nil
 	}
-	defer g.clock.start(&g.clock.describe)()
-	_, err = similarity.Describe(g.ctx, &s.regions, &b.field, labels.Pix, labels.Sizes, labels.Boxes)
-	return err
+	return nil
 }
 
 // group grows the trees of the strategies which, all of one colour space and scale.

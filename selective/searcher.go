@@ -27,6 +27,7 @@ type spaceBuffer struct {
 	image raster.Image
 	graph segment.Graph
 	field similarity.Field
+	cells similarity.Cells
 }
 
 // scaleBuffer is what the strategies of a colour space and scale share.

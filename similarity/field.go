@@ -78,8 +78,7 @@ func (f *Field) plane(p int) []uint32 {
 	return f.codes[p*n : (p+1)*n]
 }
 
-// count adds the field to the regions' histograms. Of the texture bins the lowest are
-// left to complete.
+// count adds the field to the regions' histograms.
 func (r *Regions) count(ctx context.Context, f *Field, labels []int32) error {
 	for start := 0; start < len(labels); start += pollEvery {
 		if err := ctx.Err(); err != nil {
@@ -90,21 +89,26 @@ func (r *Regions) count(ctx context.Context, f *Field, labels []int32) error {
 			first, label := i, labels[i]
 			for i++; i < stop && labels[i] == label; i++ {
 			}
-			colours, textures := r.colour.described(label), r.texture.described(label)
-			for p := range f.planes {
-				colour := (*[ColourBins]uint32)(colours[p*ColourBins:])
-				texture := (*[responses * responseBins]uint32)(textures[p*responses*responseBins:])
-				for _, c := range f.plane(p)[first:i] {
-					colour[c&codeMask]++
-					texture[c>>codeBits&codeMask]++
-					texture[responseBins+c>>(2*codeBits)&codeMask]++
-					texture[2*responseBins+c>>(3*codeBits)&codeMask]++
-					texture[3*responseBins+c>>(4*codeBits)]++
-				}
-			}
+			f.count(r.colour.described(label), r.texture.described(label), first, i)
 		}
 	}
 	return nil
+}
+
+// count adds the pixels from first to end to rows of counts. Of the texture bins the
+// lowest are left to complete.
+func (f *Field) count(colours, textures []uint32, first, end int) {
+	for p := range f.planes {
+		colour := (*[ColourBins]uint32)(colours[p*ColourBins:])
+		texture := (*[responses * responseBins]uint32)(textures[p*responses*responseBins:])
+		for _, c := range f.plane(p)[first:end] {
+			colour[c&codeMask]++
+			texture[c>>codeBits&codeMask]++
+			texture[responseBins+c>>(2*codeBits)&codeMask]++
+			texture[2*responseBins+c>>(3*codeBits)&codeMask]++
+			texture[3*responseBins+c>>(4*codeBits)]++
+		}
+	}
 }
 
 const pollEvery = 1 << 16

@@ -22,11 +22,16 @@ type histograms struct {
 // describe makes room for a set of regions, with no pixel counted yet.
 func (h *histograms) describe(parts, bins, slots int) {
 	h.parts = parts
-	h.bins = (parts*bins + simd.Lanes - 1) / simd.Lanes * simd.Lanes
+	h.bins = rowBins(parts, bins)
 	h.own = resize(h.own, slots*h.bins)
 	clear(h.own)
 	h.counts = h.own
 	h.normal = resize(h.normal, slots*h.bins)
+}
+
+// rowBins are the bins of a row of parts histograms.
+func rowBins(parts, bins int) int {
+	return (parts*bins + simd.Lanes - 1) / simd.Lanes * simd.Lanes
 }
 
 // described are the counts of row i as it was described.

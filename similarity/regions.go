@@ -48,36 +48,46 @@ type Regions struct {
 // Time is linear in the pixels; memory is 6 bytes a bin and region, 320 bins with
 // three planes and 112 with one. The only errors are the context's.
 func Describe(ctx context.Context, dst *Regions, f *Field, labels, sizes []int32, boxes []box.Box) (*Regions, error) {
-	if len(labels) != f.width*f.height || len(sizes) != len(boxes) {
-		panic(fmt.Sprintf("similarity: Describe: %d labels for %d×%d pixels, %d sizes with %d boxes",
-			len(labels), f.width, f.height, len(sizes), len(boxes)))
-	}
 	if dst == nil {
 		dst = new(Regions)
 	}
-	r := dst
-	r.weights = Weights{1, 1, 1, 1}
-	r.pixels = float64(len(labels))
-	r.sizes = append(r.sizes[:0], sizes...)
-	r.boxes = append(r.boxes[:0], boxes...)
-	r.merged = resize(r.merged, len(sizes))
-	clear(r.merged)
-	r.colour.describe(f.planes, ColourBins, len(sizes))
-	r.texture.describe(f.planes*Orientations, TextureBins, len(sizes))
-	if err := r.count(ctx, f, labels); err != nil {
+	dst.reset(f, &Segmentation{labels, sizes, boxes})
+	if err := dst.count(ctx, f, labels); err != nil {
 		return nil, err
 	}
-	for i, size := range sizes {
+	return dst, dst.finish(ctx)
+}
+
+// reset makes a set of the regions of a segmentation, with no pixel counted yet.
+func (r *Regions) reset(f *Field, s *Segmentation) {
+	n := len(s.Sizes)
+	if len(s.Labels) != f.width*f.height || n != len(s.Boxes) {
+		panic(fmt.Sprintf("similarity: Describe: %d labels for %d×%d pixels, %d sizes with %d boxes",
+			len(s.Labels), f.width, f.height, n, len(s.Boxes)))
+	}
+	r.weights = Weights{1, 1, 1, 1}
+	r.pixels = float64(len(s.Labels))
+	r.sizes = append(r.sizes[:0], s.Sizes...)
+	r.boxes = append(r.boxes[:0], s.Boxes...)
+	r.merged = resize(r.merged, n)
+	clear(r.merged)
+	r.colour.describe(f.planes, ColourBins, n)
+	r.texture.describe(f.planes*Orientations, TextureBins, n)
+}
+
+// finish completes and normalises the descriptors when all pixels are counted.
+func (r *Regions) finish(ctx context.Context) error {
+	for i, size := range r.sizes {
 		if i%1024 == 0 {
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		r.texture.complete(int32(i), size)
 		r.colour.normalise(int32(i), size)
 		r.texture.normalise(int32(i), size)
 	}
-	return r, nil
+	return nil
 }
 
 // Under is a copy of the set to be merged under other weights, independent of it and

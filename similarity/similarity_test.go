@@ -175,6 +175,47 @@ func TestMergedEqualsDescribed(t *testing.T) {
 	})
 }
 
+// DescribeAll describes as Describe does, with few cells and with too many.
+func TestDescribeAll(t *testing.T) {
+	var cells Cells
+	dst := []*Regions{new(Regions), new(Regions), new(Regions)}
+	rng := rand.New(rand.NewPCG(5, 6))
+	for i, regions := range [][]int{{7, 3, 2}, {1, 1, 1}, {40, 30, 35}, {900, 1000, 1100}, {12}, {60, 2}} {
+		space := []raster.Space{raster.Lab, raster.Gray}[i%2]
+		img := noise(rng, space, 160, 96)
+		f, err := NewField(t.Context(), nil, img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var segmentations []Segmentation
+		for j, n := range regions {
+			labels, sizes, boxes := partition(rng, 160, 96, n)
+			if i == 5 && j == 1 { // cells of runs, not of single pixels
+				for k := range labels {
+					labels[k] = int32(k / 160 / 48)
+				}
+				sizes, boxes = sizes[:2], boxes[:2]
+				sizes[0], sizes[1] = 160*48, 160*48
+			}
+			segmentations = append(segmentations, Segmentation{labels, sizes, boxes})
+		}
+		if err := DescribeAll(t.Context(), dst[:len(regions)], &cells, f, segmentations); err != nil {
+			t.Fatal(err)
+		}
+		for j, s := range segmentations {
+			want, err := Describe(t.Context(), nil, f, s.Labels, s.Sizes, s.Boxes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range [][2]*histograms{{&dst[j].colour, &want.colour}, {&dst[j].texture, &want.texture}} {
+				if !slices.Equal(h[0].counts, h[1].counts) || !slices.Equal(h[0].normal, h[1].normal) {
+					t.Errorf("%v regions: segmentation %d differs from itself alone", regions, j)
+				}
+			}
+		}
+	}
+}
+
 func TestMeasures(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))

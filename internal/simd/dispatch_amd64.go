@@ -112,3 +112,11 @@ func Kernels() string {
 	}
 	return "portable"
 }
+
+func add(sum, a []uint32) {
+	if n := len(sum); avx2 && n > 0 {
+		addAVX2(&sum[0], &a[0], n)
+	} else {
+		addGo(sum, a)
+	}
+}

@@ -64,6 +64,11 @@ func intersectionsAVX2(sums *uint32, row *uint16, rows *uint16, bins int, others
 //go:noescape
 func mergeAVX2(normal *uint16, sum *uint32, a *uint32, b *uint32, n int, reciprocal uint64, half uint64, shift uint64)
 
+// addAVX2 needs n, a multiple of 16, to be more than 0.
+//
+//go:noescape
+func addAVX2(sum *uint32, a *uint32, n int)
+
 // normaliseAVX2 needs n, a multiple of 16, to be more than 0.
 //
 //go:noescape

@@ -1480,6 +1480,27 @@ loop:
 	VZEROUPPER
 	RET
 
+// func addAVX2(sum *uint32, a *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·addAVX2(SB), NOSPLIT, $0-24
+	MOVQ sum+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VMOVDQU (CX)(BX*4), Y0
+	VPADDD  (AX)(BX*4), Y0, Y0
+	VMOVDQU Y0, (AX)(BX*4)
+	VMOVDQU 32(CX)(BX*4), Y0
+	VPADDD  32(AX)(BX*4), Y0, Y0
+	VMOVDQU Y0, 32(AX)(BX*4)
+	ADDQ    $0x10, BX
+	CMPQ    BX, DX
+	JLT     loop
+	VZEROUPPER
+	RET
+
 // func normaliseAVX2(normal *uint16, counts *uint32, n int, reciprocal uint64, half uint64, shift uint64)
 // Requires: AVX, AVX2
 TEXT ·normaliseAVX2(SB), NOSPLIT, $0-48

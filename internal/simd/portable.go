@@ -134,6 +134,13 @@ func mergeGo(normal []uint16, sum, a, b []uint32, s scale) {
 	normaliseGo(normal, sum, s)
 }
 
+func addGo(sum, a []uint32) {
+	a = a[:len(sum)]
+	for i := range sum {
+		sum[i] += a[i]
+	}
+}
+
 const noEdge = math.MaxUint16
 
 func thin4Go(kept, above, here *[2][]uint16, rightBelow []uint16) {

@@ -129,6 +129,12 @@ func Merge(normal []uint16, sum, a, b []uint32, size int32) {
 	merge(normal, sum, a, b, newScale(size))
 }
 
+// Add adds a to sum.
+func Add(sum, a []uint32) {
+	wantBins("Add", len(sum), len(a))
+	add(sum, a)
+}
+
 // scale normalises a count to (count·reciprocal + half) >> shift.
 type scale struct{ reciprocal, half, shift uint64 }
 

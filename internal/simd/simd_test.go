@@ -185,6 +185,13 @@ var checks = []check{
 		}
 		return slices.Equal(got, want) && slices.Equal(sum, wantSum)
 	}},
+	{name: "Add", whole: Lanes, equal: func(m maker, n int) bool {
+		a, got := words[uint32](m, n, 1<<30), words[uint32](m, n, 1<<30)
+		want := slices.Clone(got)
+		addGo(want, a)
+		Add(got, a)
+		return slices.Equal(got, want)
+	}},
 	{name: "Thin4", equal: func(m maker, n int) bool {
 		var got, want, above, here [2][]uint16
 		for d := range got {
@@ -343,6 +350,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"Intersections: beyond": func() { Intersections(counts[:1], bins, bins, []int32{1}) },
 		"Intersections: before": func() { Intersections(counts[:1], bins, bins, []int32{-1}) },
 		"Normalise":             func() { Normalise(bins[:9], counts[:9], 1) },
+		"Add":                   func() { Add(counts, counts[:0]) },
 		"Merge":                 func() { Merge(bins, counts, counts[:0], counts, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,6 +25,7 @@ func main() {
 	encode()
 	intersections()
 	merge()
+	addCounts()
 	normalise()
 	Generate()
 }
@@ -431,6 +432,24 @@ func merge() {
 		VMOVDQU(counts, at(sum, i, 4, offset))
 		return counts
 	})
+}
+
+func addCounts() {
+	function("addAVX2", "func(sum, a *uint32, n int)", "addAVX2 needs n, a multiple of 16, to be more than 0.")
+	sum, a, n := param("sum"), param("a"), param("n")
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	for k := range 2 {
+		counts := YMM()
+		VMOVDQU(at(a, i, 4, 32*k), counts)
+		VPADDD(at(sum, i, 4, 32*k), counts, counts)
+		VMOVDQU(counts, at(sum, i, 4, 32*k))
+	}
+	ADDQ(U8(16), i)
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	finish()
 }
 
 func normalise() {
