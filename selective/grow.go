@@ -78,7 +78,8 @@ func (g *grower) space(which []int) error {
 	return g.crew.each(len(byScale), nil, func(i int) error { return g.group(scales[i], byScale[i]) })
 }
 
-// describe segments the picture at all scales of a colour space, and describes the regions.
+// describe segments the picture at all scales of a colour space, describes the regions
+// and finds their neighbours.
 func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 	b := g.spaces.get()
 	defer g.spaces.put(b)
@@ -89,16 +90,29 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 	if err != nil {
 		return err
 	}
-	var regions []*similarity.Regions
-	var segmentations []similarity.Segmentation
+	var (
+		good          []*scaleBuffer
+		regions       []*similarity.Regions
+		segmentations []similarity.Segmentation
+	)
 	for i, s := range scales {
-		if l := &s.labels; g.failed[byScale[i][0]] == nil {
-			regions = append(regions, &s.regions)
-			segmentations = append(segmentations, similarity.Segmentation{Labels: l.Pix, Sizes: l.Sizes, Boxes: l.Boxes})
+		if g.failed[byScale[i][0]] != nil {
+			continue
 		}
+		l := &s.labels
+		good, regions = append(good, s), append(regions, &s.regions)
+		segmentations = append(segmentations, similarity.Segmentation{Labels: l.Pix, Sizes: l.Sizes, Boxes: l.Boxes})
 	}
-	defer g.clock.start(&g.clock.describe)()
-	return similarity.DescribeAll(g.ctx, regions, &b.cells, &b.field, segmentations)
+	return g.crew.each(1+len(good), nil, func(i int) error {
+		if i == 0 {
+			defer g.clock.start(&g.clock.describe)()
+			return similarity.DescribeAll(g.ctx, regions, &b.cells, &b.field, segmentations)
+		}
+		defer g.clock.start(&g.clock.group)()
+		s := good[i-1]
+		_, err := hierarchy.NewGraph(g.ctx, &s.adjacency, s.labels.Pix, s.labels.Width, s.labels.N())
+		return err
+	})
 }
 
 // prepare makes what all strategies of a colour space share.
@@ -152,12 +166,6 @@ func (g *grower) group(s *scaleBuffer, which []int) error {
 		return nil
 	}
 	labels := &s.labels
-	stop := g.clock.start(&g.clock.group)
-	_, err := hierarchy.NewGraph(g.ctx, &s.adjacency, labels.Pix, labels.Width, labels.N())
-	stop()
-	if err != nil {
-		return err
-	}
 	return g.crew.each(len(which), nil, func(i int) error {
 		defer g.clock.start(&g.clock.group)()
 		b := g.groups.get()

@@ -86,7 +86,7 @@ var searchers = sync.Pool{New: func() any { return new(Searcher) }}
 // *RegionsError, and the context's: a cancelled search stops within milliseconds.
 //
 // Memory is about 60 bytes a pixel for each colour space at work, of which there are
-// at most Threads, and one alone above a gigabyte; 8 bytes a pixel for each scale of
+// at most Threads, and one alone above a gigabyte; 4 bytes a pixel for each scale of
 // theirs; and 2 KiB for each first region and grouping at work.
 func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
 	if err := opts.Validate(); err != nil {

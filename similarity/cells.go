@@ -42,7 +42,7 @@ func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *Field, segmen
 	if len(dst) != len(segmentations) {
 		panic(fmt.Sprintf("similarity: DescribeAll: %d sets of regions for %d segmentations", len(dst), len(segmentations)))
 	}
-	if len(dst) == 1 || !c.expect(f, segmentations) {
+	if len(dst) < 2 || !c.expect(f, segmentations) {
 		return describeEach(ctx, dst, f, segmentations)
 	}
 	for i, r := range dst {
