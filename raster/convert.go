@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"github.com/proposer/proposer/internal/simd"
 )
 
 // pollEvery is the number of pixels between two looks at the context.
@@ -105,33 +107,24 @@ func convert(to Space, d, s *[3][]uint8) {
 			copy(d[i], s[i])
 		}
 	case Gray:
-		toGray(d[0], s)
+		simd.Gray(d[0], s[0], s[1], s[2])
 	case RGGray:
 		copy(d[0], s[0])
 		copy(d[1], s[1])
-		toGray(d[2], s)
+		simd.Gray(d[2], s[0], s[1], s[2])
 	case RgI:
 		toChromaticity(d, s)
-		toGray(d[2], s)
+		simd.Gray(d[2], s[0], s[1], s[2])
 	case NormRGB:
 		toChromaticity(d, s)
 	case HSV:
-		toHSV(d, s)
+		simd.HSV(d[0], d[1], d[2], s[0], s[1], s[2])
 	case Hue:
-		toHue(d[0], s)
+		simd.Hue(d[0], s[0], s[1], s[2])
 	case Lab:
-		toLab(d, s)
+		simd.Lab(d[0], d[1], d[2], s[0], s[1], s[2], &lab)
 	case Opponent:
 		toOpponent(d, s)
-	}
-}
-
-func toGray(y []uint8, s *[3][]uint8) {
-	r := s[0]
-	g, b, y := s[1][:len(r)], s[2][:len(r)], y[:len(r)]
-	for i := range r {
-		// The weights in 1/65536; they add up to one.
-		y[i] = uint8((19595*uint32(r[i]) + 38470*uint32(g[i]) + 7471*uint32(b[i]) + 1<<15) >> 16)
 	}
 }
 
@@ -183,72 +176,7 @@ func toOpponent(d, s *[3][]uint8) {
 	}
 }
 
-// hueScale is 256/6/n, saturationScale 255/n rounded up, both in 1/65536.
-var hueScale, saturationScale = func() (h, s [256]int32) {
-	for n := int32(1); n < 256; n++ {
-		h[n] = (256<<16 + 3*n) / (6 * n)
-		s[n] = (255<<16 + n - 1) / n
-	}
-	return h, s
-}()
-
-// extremes are the smallest and the largest of three samples. The built-in min and
-// max jump, and in a picture jumps are mispredicted too often.
-func extremes(r, g, b int32) (bottom, top int32) {
-	bottom, top = order(r, g)
-	bottom, _ = order(bottom, b)
-	_, top = order(top, b)
-	return bottom, top
-}
-
-func order(a, b int32) (low, high int32) {
-	d := a - b
-	d &= d >> 31 // a−b if that is negative, else 0
-	return b + d, a - d
-}
-
-// hue is the hue of a colour whose largest sample is v and smallest v−d. It wraps as a byte.
-func hue(r, g, b, v, d int32) uint8 {
-	// All three are worked out beforehand: again, no jumps.
-	h, green, red := r-g+4*d, b-r+2*d, g-b
-	if v == g {
-		h = green
-	}
-	if v == r {
-		h = red
-	}
-	return uint8((h*hueScale[d&255] + 1<<15) >> 16)
-}
-
-func toHue(h []uint8, s *[3][]uint8) {
-	r := s[0]
-	g, b, h := s[1][:len(r)], s[2][:len(r)], h[:len(r)]
-	for i := range r {
-		u, v, w := int32(r[i]), int32(g[i]), int32(b[i])
-		bottom, top := extremes(u, v, w)
-		h[i] = hue(u, v, w, top, top-bottom)
-	}
-}
-
-func toHSV(d, s *[3][]uint8) {
-	r := s[0]
-	g, b := s[1][:len(r)], s[2][:len(r)]
-	d0, d1, d2 := d[0][:len(r)], d[1][:len(r)], d[2][:len(r)]
-	for i := range r {
-		u, v, w := int32(r[i]), int32(g[i]), int32(b[i])
-		bottom, top := extremes(u, v, w)
-		spread := top - bottom
-		d0[i] = hue(u, v, w, top, spread)
-		d1[i] = uint8((spread*saturationScale[top&255] + 1<<15) >> 16)
-		d2[i] = uint8(top)
-	}
-}
-
-const (
-	lightSteps = 255 * 8 // linear light's full scale
-	xyzBits    = 12      // precision of the matrix to X, Y, Z
-	rootBits   = 20      // precision of CIE's f
-)
+const lightSteps = 255 * 8 // linear light's full scale
 
 // Linear sRGB to X, Y, Z of D65, each divided by the white's.
 var toXYZ = [3][3]float64{
@@ -257,28 +185,20 @@ var toXYZ = [3][3]float64{
 	{0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754},
 }
 
-// labTables are a sample's linear light, the matrix in fixed point, and for each
-// of X, Y, Z CIE's f and the lightness.
-type labTables struct {
-	light  [256]uint32
-	matrix [3][3]uint32
-	root   [lightSteps + 8]int32
-	l      [lightSteps + 8]uint8
-}
-
-var lab = func() (t labTables) {
-	for i := range t.light {
-		t.light[i] = uint32(math.Round(lightSteps * linear(float64(i)/255)))
+var lab = func() (t simd.LabTables) {
+	for i := range t.Light {
+		t.Light[i] = int32(math.Round(lightSteps * linear(float64(i)/255)))
 	}
 	for i, row := range toXYZ {
 		for j, m := range row {
-			t.matrix[i][j] = uint32(math.Round(m * (1 << xyzBits)))
+			t.Matrix[i][j] = int16(math.Round(m * (1 << simd.LabXYZBits)))
 		}
+		t.Matrix[i][3] = 1 << (simd.LabXYZBits - 1)
 	}
-	for i := range t.root {
+	for i := range t.Roots {
 		f := labRoot(min(float64(i)/lightSteps, 1))
-		t.root[i] = int32(math.Round(f * (1 << rootBits)))
-		t.l[i] = uint8(math.Round((float64(116*f) - 16) * 255 / 100))
+		l := math.Round((float64(116*f) - 16) * 255 / 100)
+		t.Roots[i] = int32(math.Round(f*(1<<simd.LabRootBits)))<<8 | int32(l)
 	}
 	return t
 }()
@@ -298,31 +218,6 @@ func labRoot(t float64) float64 {
 		return float64(841.0/108*t) + 16.0/116
 	}
 	return math.Cbrt(t)
-}
-
-func toLab(d, s *[3][]uint8) {
-	const (
-		halfXYZ = 1 << (xyzBits - 1)
-		centre  = 128<<rootBits + 1<<(rootBits-1)
-		mask    = lightSteps + 7
-	)
-	m := &lab.matrix
-	m00, m01, m02 := m[0][0], m[0][1], m[0][2]
-	m10, m11, m12 := m[1][0], m[1][1], m[1][2]
-	m20, m21, m22 := m[2][0], m[2][1], m[2][2]
-	r := s[0]
-	g, b := s[1][:len(r)], s[2][:len(r)]
-	d0, d1, d2 := d[0][:len(r)], d[1][:len(r)], d[2][:len(r)]
-	for i := range r {
-		u, v, w := lab.light[r[i]], lab.light[g[i]], lab.light[b[i]]
-		x := (u*m00 + v*m01 + w*m02 + halfXYZ) >> xyzBits & mask
-		y := (u*m10 + v*m11 + w*m12 + halfXYZ) >> xyzBits & mask
-		z := (u*m20 + v*m21 + w*m22 + halfXYZ) >> xyzBits & mask
-		fx, fy, fz := lab.root[x], lab.root[y], lab.root[z]
-		d0[i] = lab.l[y]
-		d1[i] = uint8((500*(fx-fy) + centre) >> rootBits)
-		d2[i] = uint8((200*(fy-fz) + centre) >> rootBits)
-	}
 }
 
 // resize gives a slice of n elements, p's memory if it is large enough.

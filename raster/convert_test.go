@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"os"
 	"strings"
@@ -330,6 +331,28 @@ func TestCancelling(t *testing.T) {
 			if err := run(t.Context()); err != nil {
 				t.Errorf("%s of %v: %v", name, size, err)
 			}
+		}
+	}
+}
+
+// Every colour, converted, is pinned: kernels and their twins, and all architectures,
+// must agree on each of the 2^24.
+func TestEveryColour(t *testing.T) {
+	img := New(RGB, 4096, 4096)
+	for i := range 1 << 24 {
+		img.Plane(0)[i], img.Plane(1)[i], img.Plane(2)[i] = uint8(i>>16), uint8(i>>8), uint8(i)
+	}
+	var out *Image
+	for space, want := range map[Space]uint32{
+		Gray: 0x15a2d22c, HSV: 0x89be6cfe, Hue: 0xbaad24c3, Lab: 0x89433369,
+		RgI: 0xbe8f8544, RGGray: 0x7074c75e, NormRGB: 0xd45c10a2, Opponent: 0xf0647c62,
+	} {
+		var err error
+		if out, err = Convert(t.Context(), out, img, space); err != nil {
+			t.Fatal(err)
+		}
+		if got := crc32.ChecksumIEEE(out.Pix); got != want {
+			t.Errorf("%v: checksum %#x, want %#x", space, got, want)
 		}
 	}
 }

@@ -120,3 +120,35 @@ func add(sum, a []uint32) {
 		addGo(sum, a)
 	}
 }
+
+func gray(y, r, g, b []uint8) {
+	if n := len(y); avx2 && n >= 16 {
+		grayAVX2(&y[0], &r[0], &g[0], &b[0], n)
+	} else {
+		grayGo(y, r, g, b)
+	}
+}
+
+func hue(h, r, g, b []uint8) {
+	if n := len(h); avx2 && n >= 16 {
+		hueAVX2(&h[0], &r[0], &g[0], &b[0], n)
+	} else {
+		hueGo(h, r, g, b)
+	}
+}
+
+func hsv(h, s, v, r, g, b []uint8) {
+	if n := len(h); avx2 && n >= 16 {
+		hsvAVX2(&h[0], &s[0], &v[0], &r[0], &g[0], &b[0], n)
+	} else {
+		hsvGo(h, s, v, r, g, b)
+	}
+}
+
+func lab(l, a, b, red, green, blue []uint8, t *LabTables) {
+	if n := len(l); avx2 && n >= 8 {
+		labAVX2(&l[0], &a[0], &b[0], &red[0], &green[0], &blue[0], &t.Light[0], &t.Roots[0], &t.Matrix, n)
+	} else {
+		labGo(l, a, b, red, green, blue, t)
+	}
+}

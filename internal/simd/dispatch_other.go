@@ -41,4 +41,13 @@ func thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
 // Kernels names what the loops run on.
 func Kernels() string { return "portable" }
 
-func add(sum, a []uint32) { addGo(sum, a) }
+func add(sum, a []uint32)     { addGo(sum, a) }
+func gray(y, r, g, b []uint8) { grayGo(y, r, g, b) }
+
+func hue(h, r, g, b []uint8) { hueGo(h, r, g, b) }
+
+func hsv(h, s, v, r, g, b []uint8) { hsvGo(h, s, v, r, g, b) }
+
+func lab(l, a, b, red, green, blue []uint8, t *LabTables) {
+	labGo(l, a, b, red, green, blue, t)
+}

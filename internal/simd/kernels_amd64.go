@@ -73,3 +73,23 @@ func addAVX2(sum *uint32, a *uint32, n int)
 //
 //go:noescape
 func normaliseAVX2(normal *uint16, counts *uint32, n int, reciprocal uint64, half uint64, shift uint64)
+
+// hueAVX2 needs n ≥ 16.
+//
+//go:noescape
+func hueAVX2(h *uint8, red *uint8, green *uint8, blue *uint8, n int)
+
+// hsvAVX2 needs n ≥ 16.
+//
+//go:noescape
+func hsvAVX2(h *uint8, s *uint8, v *uint8, red *uint8, green *uint8, blue *uint8, n int)
+
+// labAVX2 needs n ≥ 8.
+//
+//go:noescape
+func labAVX2(l *uint8, a *uint8, b *uint8, red *uint8, green *uint8, blue *uint8, light *int32, roots *int32, matrix *[3][4]int16, n int)
+
+// grayAVX2 needs n ≥ 16.
+//
+//go:noescape
+func grayAVX2(y *uint8, red *uint8, green *uint8, blue *uint8, n int)

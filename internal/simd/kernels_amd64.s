@@ -1541,3 +1541,610 @@ loop:
 	JLT       loop
 	VZEROUPPER
 	RET
+
+// func hueAVX2(h *uint8, red *uint8, green *uint8, blue *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·hueAVX2(SB), NOSPLIT, $0-40
+	MOVQ         h+0(FP), AX
+	MOVQ         red+8(FP), CX
+	MOVQ         green+16(FP), DX
+	MOVQ         blue+24(FP), BX
+	MOVL         $0x40c00000, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x4b800000, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	MOVL         $0x47000000, SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         n+32(FP), SI
+	SUBQ         $0x10, SI
+	XORQ         DI, DI
+	JMP          test
+
+loop:
+	VMOVDQU   (CX)(DI*1), X3
+	VMOVDQU   (DX)(DI*1), X4
+	VMOVDQU   (BX)(DI*1), X5
+	VPMAXUB   X4, X3, X6
+	VPMAXUB   X5, X6, X6
+	VPMINUB   X4, X3, X7
+	VPMINUB   X5, X7, X7
+	VPSUBB    X7, X6, X7
+	VPMOVZXBW X3, Y3
+	VPMOVZXBW X4, Y4
+	VPMOVZXBW X5, Y5
+	VPMOVZXBW X6, Y6
+	VPMOVZXBW X7, Y7
+
+	// R−G+4D; B−R+2D where G is the largest; G−B where R is.
+	VPADDW     Y7, Y7, Y9
+	VPADDW     Y9, Y9, Y8
+	VPADDW     Y3, Y8, Y8
+	VPSUBW     Y4, Y8, Y8
+	VPADDW     Y5, Y9, Y9
+	VPSUBW     Y3, Y9, Y9
+	VPCMPEQW   Y4, Y6, Y10
+	VPBLENDVB  Y10, Y9, Y8, Y8
+	VPSUBW     Y5, Y4, Y9
+	VPCMPEQW   Y3, Y6, Y10
+	VPBLENDVB  Y10, Y9, Y8, Y8
+	VPUNPCKLWD Y7, Y7, Y3
+	VPSRAD     $0x10, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VPUNPCKHWD Y7, Y7, Y4
+	VPSRAD     $0x10, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VPUNPCKLWD Y8, Y8, Y5
+	VPSRAD     $0x10, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VPUNPCKHWD Y8, Y8, Y6
+	VPSRAD     $0x10, Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y3, Y1, Y3
+	VROUNDPS   $0x08, Y3, Y3
+	VMULPS     Y5, Y3, Y3
+	VADDPS     Y2, Y3, Y3
+	VCVTPS2DQ  Y3, Y3
+	VPSLLD     $0x08, Y3, Y3
+	VPSRLD     $0x18, Y3, Y3
+	VMULPS     Y0, Y4, Y4
+	VDIVPS     Y4, Y1, Y4
+	VROUNDPS   $0x08, Y4, Y4
+	VMULPS     Y6, Y4, Y4
+	VADDPS     Y2, Y4, Y4
+	VCVTPS2DQ  Y4, Y4
+	VPSLLD     $0x08, Y4, Y4
+	VPSRLD     $0x18, Y4, Y4
+	VPACKUSDW  Y4, Y3, Y3
+	VPACKUSWB  Y3, Y3, Y3
+	VPERMQ     $0xd8, Y3, Y3
+	VMOVDQU    X3, (AX)(DI*1)
+	ADDQ       $0x10, DI
+
+test:
+	CMPQ DI, SI
+	JLT  loop
+	MOVQ SI, DI
+
+	// The last vector ends with the slices.
+	VMOVDQU   (CX)(DI*1), X3
+	VMOVDQU   (DX)(DI*1), X4
+	VMOVDQU   (BX)(DI*1), X5
+	VPMAXUB   X4, X3, X6
+	VPMAXUB   X5, X6, X6
+	VPMINUB   X4, X3, X7
+	VPMINUB   X5, X7, X7
+	VPSUBB    X7, X6, X7
+	VPMOVZXBW X3, Y3
+	VPMOVZXBW X4, Y4
+	VPMOVZXBW X5, Y5
+	VPMOVZXBW X6, Y6
+	VPMOVZXBW X7, Y7
+
+	// R−G+4D; B−R+2D where G is the largest; G−B where R is.
+	VPADDW     Y7, Y7, Y9
+	VPADDW     Y9, Y9, Y8
+	VPADDW     Y3, Y8, Y8
+	VPSUBW     Y4, Y8, Y8
+	VPADDW     Y5, Y9, Y9
+	VPSUBW     Y3, Y9, Y9
+	VPCMPEQW   Y4, Y6, Y10
+	VPBLENDVB  Y10, Y9, Y8, Y8
+	VPSUBW     Y5, Y4, Y9
+	VPCMPEQW   Y3, Y6, Y10
+	VPBLENDVB  Y10, Y9, Y8, Y8
+	VPUNPCKLWD Y7, Y7, Y3
+	VPSRAD     $0x10, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VPUNPCKHWD Y7, Y7, Y4
+	VPSRAD     $0x10, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VPUNPCKLWD Y8, Y8, Y5
+	VPSRAD     $0x10, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VPUNPCKHWD Y8, Y8, Y6
+	VPSRAD     $0x10, Y6, Y6
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y0, Y3, Y3
+	VDIVPS     Y3, Y1, Y3
+	VROUNDPS   $0x08, Y3, Y3
+	VMULPS     Y5, Y3, Y3
+	VADDPS     Y2, Y3, Y3
+	VCVTPS2DQ  Y3, Y3
+	VPSLLD     $0x08, Y3, Y3
+	VPSRLD     $0x18, Y3, Y3
+	VMULPS     Y0, Y4, Y0
+	VDIVPS     Y0, Y1, Y0
+	VROUNDPS   $0x08, Y0, Y0
+	VMULPS     Y6, Y0, Y0
+	VADDPS     Y2, Y0, Y0
+	VCVTPS2DQ  Y0, Y0
+	VPSLLD     $0x08, Y0, Y0
+	VPSRLD     $0x18, Y0, Y0
+	VPACKUSDW  Y0, Y3, Y3
+	VPACKUSWB  Y3, Y3, Y3
+	VPERMQ     $0xd8, Y3, Y3
+	VMOVDQU    X3, (AX)(DI*1)
+	VZEROUPPER
+	RET
+
+// func hsvAVX2(h *uint8, s *uint8, v *uint8, red *uint8, green *uint8, blue *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·hsvAVX2(SB), NOSPLIT, $0-56
+	MOVQ         h+0(FP), AX
+	MOVQ         red+24(FP), CX
+	MOVQ         green+32(FP), DX
+	MOVQ         blue+40(FP), BX
+	MOVQ         s+8(FP), SI
+	MOVQ         v+16(FP), DI
+	MOVL         $0x40c00000, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x4b800000, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Y1
+	MOVL         $0x47000000, R8
+	VMOVD        R8, X2
+	VPBROADCASTD X2, Y2
+	MOVL         $0x4b7f0000, R8
+	VMOVD        R8, X3
+	VPBROADCASTD X3, Y3
+	MOVQ         n+48(FP), R8
+	SUBQ         $0x10, R8
+	XORQ         R9, R9
+	JMP          test
+
+loop:
+	VMOVDQU   (CX)(R9*1), X4
+	VMOVDQU   (DX)(R9*1), X5
+	VMOVDQU   (BX)(R9*1), X6
+	VPMAXUB   X5, X4, X7
+	VPMAXUB   X6, X7, X7
+	VPMINUB   X5, X4, X8
+	VPMINUB   X6, X8, X8
+	VPSUBB    X8, X7, X8
+	VMOVDQU   X7, (DI)(R9*1)
+	VPMOVZXBW X4, Y4
+	VPMOVZXBW X5, Y5
+	VPMOVZXBW X6, Y6
+	VPMOVZXBW X7, Y7
+	VPMOVZXBW X8, Y8
+
+	// R−G+4D; B−R+2D where G is the largest; G−B where R is.
+	VPADDW       Y8, Y8, Y10
+	VPADDW       Y10, Y10, Y9
+	VPADDW       Y4, Y9, Y9
+	VPSUBW       Y5, Y9, Y9
+	VPADDW       Y6, Y10, Y10
+	VPSUBW       Y4, Y10, Y10
+	VPCMPEQW     Y5, Y7, Y11
+	VPBLENDVB    Y11, Y10, Y9, Y9
+	VPSUBW       Y6, Y5, Y10
+	VPCMPEQW     Y4, Y7, Y11
+	VPBLENDVB    Y11, Y10, Y9, Y9
+	VPUNPCKLWD   Y8, Y8, Y4
+	VPSRAD       $0x10, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPUNPCKHWD   Y8, Y8, Y5
+	VPSRAD       $0x10, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPUNPCKLWD   Y9, Y9, Y6
+	VPSRAD       $0x10, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPUNPCKHWD   Y9, Y9, Y8
+	VPSRAD       $0x10, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VPUNPCKLWD   Y7, Y7, Y9
+	VPSRAD       $0x10, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VPUNPCKHWD   Y7, Y7, Y7
+	VPSRAD       $0x10, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y0, Y4, Y10
+	VDIVPS       Y10, Y1, Y10
+	VROUNDPS     $0x08, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VADDPS       Y2, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPSLLD       $0x08, Y10, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VDIVPS       Y9, Y3, Y9
+	VROUNDPS     $0x0a, Y9, Y9
+	VMULPS       Y4, Y9, Y9
+	VADDPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPSLLD       $0x08, Y9, Y9
+	VPSRLD       $0x18, Y9, Y9
+	VMULPS       Y0, Y5, Y4
+	VDIVPS       Y4, Y1, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VMULPS       Y8, Y4, Y4
+	VADDPS       Y2, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x08, Y4, Y4
+	VPSRLD       $0x18, Y4, Y4
+	VDIVPS       Y7, Y3, Y7
+	VROUNDPS     $0x0a, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x08, Y7, Y7
+	VPSRLD       $0x18, Y7, Y7
+	VPACKUSDW    Y4, Y10, Y10
+	VPACKUSDW    Y7, Y9, Y9
+	VPACKUSWB    Y9, Y10, Y10
+	VPERMQ       $0xd8, Y10, Y10
+	VMOVDQU      X10, (AX)(R9*1)
+	VEXTRACTI128 $0x01, Y10, (SI)(R9*1)
+	ADDQ         $0x10, R9
+
+test:
+	CMPQ R9, R8
+	JLT  loop
+	MOVQ R8, R9
+
+	// The last vector ends with the slices.
+	VMOVDQU   (CX)(R9*1), X4
+	VMOVDQU   (DX)(R9*1), X5
+	VMOVDQU   (BX)(R9*1), X6
+	VPMAXUB   X5, X4, X7
+	VPMAXUB   X6, X7, X7
+	VPMINUB   X5, X4, X8
+	VPMINUB   X6, X8, X8
+	VPSUBB    X8, X7, X8
+	VMOVDQU   X7, (DI)(R9*1)
+	VPMOVZXBW X4, Y4
+	VPMOVZXBW X5, Y5
+	VPMOVZXBW X6, Y6
+	VPMOVZXBW X7, Y7
+	VPMOVZXBW X8, Y8
+
+	// R−G+4D; B−R+2D where G is the largest; G−B where R is.
+	VPADDW       Y8, Y8, Y10
+	VPADDW       Y10, Y10, Y9
+	VPADDW       Y4, Y9, Y9
+	VPSUBW       Y5, Y9, Y9
+	VPADDW       Y6, Y10, Y10
+	VPSUBW       Y4, Y10, Y10
+	VPCMPEQW     Y5, Y7, Y11
+	VPBLENDVB    Y11, Y10, Y9, Y9
+	VPSUBW       Y6, Y5, Y10
+	VPCMPEQW     Y4, Y7, Y11
+	VPBLENDVB    Y11, Y10, Y9, Y9
+	VPUNPCKLWD   Y8, Y8, Y4
+	VPSRAD       $0x10, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPUNPCKHWD   Y8, Y8, Y5
+	VPSRAD       $0x10, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPUNPCKLWD   Y9, Y9, Y6
+	VPSRAD       $0x10, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPUNPCKHWD   Y9, Y9, Y8
+	VPSRAD       $0x10, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VPUNPCKLWD   Y7, Y7, Y9
+	VPSRAD       $0x10, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VPUNPCKHWD   Y7, Y7, Y7
+	VPSRAD       $0x10, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y0, Y4, Y10
+	VDIVPS       Y10, Y1, Y10
+	VROUNDPS     $0x08, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VADDPS       Y2, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPSLLD       $0x08, Y10, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VDIVPS       Y9, Y3, Y9
+	VROUNDPS     $0x0a, Y9, Y9
+	VMULPS       Y4, Y9, Y9
+	VADDPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPSLLD       $0x08, Y9, Y9
+	VPSRLD       $0x18, Y9, Y9
+	VMULPS       Y0, Y5, Y0
+	VDIVPS       Y0, Y1, Y0
+	VROUNDPS     $0x08, Y0, Y0
+	VMULPS       Y8, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VPSLLD       $0x08, Y0, Y0
+	VPSRLD       $0x18, Y0, Y0
+	VDIVPS       Y7, Y3, Y7
+	VROUNDPS     $0x0a, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x08, Y7, Y7
+	VPSRLD       $0x18, Y7, Y7
+	VPACKUSDW    Y0, Y10, Y10
+	VPACKUSDW    Y7, Y9, Y9
+	VPACKUSWB    Y9, Y10, Y10
+	VPERMQ       $0xd8, Y10, Y10
+	VMOVDQU      X10, (AX)(R9*1)
+	VEXTRACTI128 $0x01, Y10, (SI)(R9*1)
+	VZEROUPPER
+	RET
+
+// func labAVX2(l *uint8, a *uint8, b *uint8, red *uint8, green *uint8, blue *uint8, light *int32, roots *int32, matrix *[3][4]int16, n int)
+// Requires: AVX, AVX2
+TEXT ·labAVX2(SB), NOSPLIT, $192-80
+	MOVQ         l+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         red+24(FP), BX
+	MOVQ         green+32(FP), SI
+	MOVQ         blue+40(FP), DI
+	MOVQ         light+48(FP), R8
+	MOVQ         roots+56(FP), R9
+	MOVQ         matrix+64(FP), R10
+	VPBROADCASTD (R10), Y0
+	VMOVDQU      Y0, (SP)
+	VPBROADCASTD 4(R10), Y0
+	VMOVDQU      Y0, 32(SP)
+	VPBROADCASTD 8(R10), Y0
+	VMOVDQU      Y0, 64(SP)
+	VPBROADCASTD 12(R10), Y0
+	VMOVDQU      Y0, 96(SP)
+	VPBROADCASTD 16(R10), Y0
+	VMOVDQU      Y0, 128(SP)
+	VPBROADCASTD 20(R10), Y0
+	VMOVDQU      Y0, 160(SP)
+	MOVL         $0x00010000, R10
+	VMOVD        R10, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x000007ff, R10
+	VMOVD        R10, X1
+	VPBROADCASTD X1, Y1
+	MOVL         $0x000000ff, R10
+	VMOVD        R10, X2
+	VPBROADCASTD X2, Y2
+	MOVL         $0x000001f4, R10
+	VMOVD        R10, X3
+	VPBROADCASTD X3, Y3
+	MOVL         $0x000000c8, R10
+	VMOVD        R10, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0x08080000, R10
+	VMOVD        R10, X5
+	VPBROADCASTD X5, Y5
+	MOVQ         n+72(FP), R10
+	SUBQ         $0x08, R10
+	XORQ         R11, R11
+	JMP          test
+
+loop:
+	VPMOVZXBD  (BX)(R11*1), Y6
+	VPXOR      Y7, Y7, Y7
+	VPCMPEQD   Y8, Y8, Y8
+	VPGATHERDD Y8, (R8)(Y6*4), Y7
+	VPMOVZXBD  (SI)(R11*1), Y6
+	VPXOR      Y8, Y8, Y8
+	VPCMPEQD   Y9, Y9, Y9
+	VPGATHERDD Y9, (R8)(Y6*4), Y8
+	VPMOVZXBD  (DI)(R11*1), Y6
+	VPXOR      Y9, Y9, Y9
+	VPCMPEQD   Y10, Y10, Y10
+	VPGATHERDD Y10, (R8)(Y6*4), Y9
+
+	// The words of the sum: red and green, blue and 1.
+	VPSLLD       $0x10, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPOR         Y0, Y9, Y9
+	VPMADDWD     (SP), Y7, Y6
+	VPMADDWD     32(SP), Y9, Y8
+	VPADDD       Y8, Y6, Y6
+	VPSRLD       $0x0c, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y10, Y10, Y10
+	VPGATHERDD   Y10, (R9)(Y6*4), Y8
+	VPMADDWD     64(SP), Y7, Y6
+	VPMADDWD     96(SP), Y9, Y10
+	VPADDD       Y10, Y6, Y6
+	VPSRLD       $0x0c, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPGATHERDD   Y11, (R9)(Y6*4), Y10
+	VPMADDWD     128(SP), Y7, Y6
+	VPMADDWD     160(SP), Y9, Y7
+	VPADDD       Y7, Y6, Y6
+	VPSRLD       $0x0c, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPCMPEQD     Y9, Y9, Y9
+	VPGATHERDD   Y9, (R9)(Y6*4), Y7
+	VPAND        Y2, Y10, Y6
+	VPSRLD       $0x08, Y8, Y8
+	VPSRLD       $0x08, Y10, Y10
+	VPSRLD       $0x08, Y7, Y7
+	VPSUBD       Y10, Y8, Y8
+	VPSUBD       Y7, Y10, Y10
+	VPMULLD      Y3, Y8, Y8
+	VPMULLD      Y4, Y10, Y10
+	VPADDD       Y5, Y8, Y8
+	VPADDD       Y5, Y10, Y10
+	VPSRAD       $0x14, Y8, Y8
+	VPSRAD       $0x14, Y10, Y10
+	VPACKUSDW    Y8, Y6, Y6
+	VPACKUSDW    Y10, Y10, Y10
+	VPACKUSWB    Y10, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPUNPCKHDQ   X7, X6, X8
+	VPUNPCKLDQ   X7, X6, X7
+	VMOVQ        X7, (AX)(R11*1)
+	VMOVHPS      X7, (CX)(R11*1)
+	VMOVQ        X8, (DX)(R11*1)
+	ADDQ         $0x08, R11
+
+test:
+	CMPQ R11, R10
+	JLT  loop
+	MOVQ R10, R11
+
+	// The last vector ends with the slices.
+	VPMOVZXBD  (BX)(R11*1), Y6
+	VPXOR      Y7, Y7, Y7
+	VPCMPEQD   Y8, Y8, Y8
+	VPGATHERDD Y8, (R8)(Y6*4), Y7
+	VPMOVZXBD  (SI)(R11*1), Y6
+	VPXOR      Y8, Y8, Y8
+	VPCMPEQD   Y9, Y9, Y9
+	VPGATHERDD Y9, (R8)(Y6*4), Y8
+	VPMOVZXBD  (DI)(R11*1), Y6
+	VPXOR      Y9, Y9, Y9
+	VPCMPEQD   Y10, Y10, Y10
+	VPGATHERDD Y10, (R8)(Y6*4), Y9
+
+	// The words of the sum: red and green, blue and 1.
+	VPSLLD       $0x10, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPOR         Y0, Y9, Y9
+	VPMADDWD     (SP), Y7, Y0
+	VPMADDWD     32(SP), Y9, Y6
+	VPADDD       Y6, Y0, Y0
+	VPSRLD       $0x0c, Y0, Y0
+	VPAND        Y1, Y0, Y0
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y8, Y8, Y8
+	VPGATHERDD   Y8, (R9)(Y0*4), Y6
+	VPMADDWD     64(SP), Y7, Y0
+	VPMADDWD     96(SP), Y9, Y8
+	VPADDD       Y8, Y0, Y0
+	VPSRLD       $0x0c, Y0, Y0
+	VPAND        Y1, Y0, Y0
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y10, Y10, Y10
+	VPGATHERDD   Y10, (R9)(Y0*4), Y8
+	VPMADDWD     128(SP), Y7, Y0
+	VPMADDWD     160(SP), Y9, Y7
+	VPADDD       Y7, Y0, Y0
+	VPSRLD       $0x0c, Y0, Y0
+	VPAND        Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPEQD     Y7, Y7, Y7
+	VPGATHERDD   Y7, (R9)(Y0*4), Y1
+	VPAND        Y2, Y8, Y0
+	VPSRLD       $0x08, Y6, Y6
+	VPSRLD       $0x08, Y8, Y8
+	VPSRLD       $0x08, Y1, Y1
+	VPSUBD       Y8, Y6, Y6
+	VPSUBD       Y1, Y8, Y8
+	VPMULLD      Y3, Y6, Y6
+	VPMULLD      Y4, Y8, Y8
+	VPADDD       Y5, Y6, Y6
+	VPADDD       Y5, Y8, Y8
+	VPSRAD       $0x14, Y6, Y6
+	VPSRAD       $0x14, Y8, Y8
+	VPACKUSDW    Y6, Y0, Y0
+	VPACKUSDW    Y8, Y8, Y8
+	VPACKUSWB    Y8, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKHDQ   X1, X0, X2
+	VPUNPCKLDQ   X1, X0, X1
+	VMOVQ        X1, (AX)(R11*1)
+	VMOVHPS      X1, (CX)(R11*1)
+	VMOVQ        X2, (DX)(R11*1)
+	VZEROUPPER
+	RET
+
+// func grayAVX2(y *uint8, red *uint8, green *uint8, blue *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·grayAVX2(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         red+8(FP), CX
+	MOVQ         green+16(FP), DX
+	MOVQ         blue+24(FP), BX
+	MOVL         $0x4b234c8b, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x1d2f4b23, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	MOVL         $0x00008000, SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         n+32(FP), SI
+	SUBQ         $0x10, SI
+	XORQ         DI, DI
+	JMP          test
+
+loop:
+	VPMOVZXBW  (CX)(DI*1), Y3
+	VPMOVZXBW  (DX)(DI*1), Y4
+	VPMOVZXBW  (BX)(DI*1), Y5
+	VPUNPCKLWD Y4, Y3, Y7
+	VPUNPCKLWD Y5, Y4, Y6
+	VPMADDWD   Y0, Y7, Y7
+	VPMADDWD   Y1, Y6, Y6
+	VPADDD     Y6, Y7, Y7
+	VPADDD     Y2, Y7, Y7
+	VPSRLD     $0x10, Y7, Y7
+	VPUNPCKHWD Y4, Y3, Y3
+	VPUNPCKHWD Y5, Y4, Y4
+	VPMADDWD   Y0, Y3, Y3
+	VPMADDWD   Y1, Y4, Y4
+	VPADDD     Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VPSRLD     $0x10, Y3, Y3
+	VPACKUSDW  Y3, Y7, Y7
+	VPACKUSWB  Y7, Y7, Y7
+	VPERMQ     $0x08, Y7, Y7
+	VMOVDQU    X7, (AX)(DI*1)
+	ADDQ       $0x10, DI
+
+test:
+	CMPQ DI, SI
+	JLT  loop
+	MOVQ SI, DI
+
+	// The last vector ends with the slices.
+	VPMOVZXBW  (CX)(DI*1), Y3
+	VPMOVZXBW  (DX)(DI*1), Y4
+	VPMOVZXBW  (BX)(DI*1), Y5
+	VPUNPCKLWD Y4, Y3, Y7
+	VPUNPCKLWD Y5, Y4, Y6
+	VPMADDWD   Y0, Y7, Y7
+	VPMADDWD   Y1, Y6, Y6
+	VPADDD     Y6, Y7, Y7
+	VPADDD     Y2, Y7, Y7
+	VPSRLD     $0x10, Y7, Y7
+	VPUNPCKHWD Y4, Y3, Y3
+	VPUNPCKHWD Y5, Y4, Y4
+	VPMADDWD   Y0, Y3, Y3
+	VPMADDWD   Y1, Y4, Y4
+	VPADDD     Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VPSRLD     $0x10, Y3, Y3
+	VPACKUSDW  Y3, Y7, Y7
+	VPACKUSWB  Y7, Y7, Y7
+	VPERMQ     $0x08, Y7, Y7
+	VMOVDQU    X7, (AX)(DI*1)
+	VZEROUPPER
+	RET

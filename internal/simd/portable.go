@@ -201,3 +201,90 @@ func keep(w uint16, drop bool) uint16 {
 	}
 	return w
 }
+
+func grayGo(y, r, g, b []uint8) {
+	g, b, y = g[:len(r)], b[:len(r)], y[:len(r)]
+	for i := range r {
+		// The weights in 1/65536; they add up to one.
+		y[i] = uint8((19595*uint32(r[i]) + 38470*uint32(g[i]) + 7471*uint32(b[i]) + 1<<15) >> 16)
+	}
+}
+
+// hueScale is 256/6/n, saturationScale 255/n rounded up, both in 1/65536.
+var hueScale, saturationScale = func() (h, s [256]int32) {
+	for n := int32(1); n < 256; n++ {
+		h[n] = (256<<16 + 3*n) / (6 * n)
+		s[n] = (255<<16 + n - 1) / n
+	}
+	return h, s
+}()
+
+// extremes are the smallest and the largest of three samples. The built-in min and
+// max jump, and in a picture jumps are mispredicted too often.
+func extremes(r, g, b int32) (bottom, top int32) {
+	bottom, top = order(r, g)
+	bottom, _ = order(bottom, b)
+	_, top = order(top, b)
+	return bottom, top
+}
+
+func order(a, b int32) (low, high int32) {
+	d := a - b
+	d &= d >> 31 // a−b if that is negative, else 0
+	return b + d, a - d
+}
+
+// hueOf is the hue of a colour whose largest sample is v and smallest v−d. It wraps as a byte.
+func hueOf(r, g, b, v, d int32) uint8 {
+	// All three are worked out beforehand: again, no jumps.
+	h, green, red := r-g+4*d, b-r+2*d, g-b
+	if v == g {
+		h = green
+	}
+	if v == r {
+		h = red
+	}
+	return uint8((h*hueScale[d&255] + 1<<15) >> 16)
+}
+
+func hueGo(h, r, g, b []uint8) {
+	g, b, h = g[:len(r)], b[:len(r)], h[:len(r)]
+	for i := range r {
+		u, v, w := int32(r[i]), int32(g[i]), int32(b[i])
+		bottom, top := extremes(u, v, w)
+		h[i] = hueOf(u, v, w, top, top-bottom)
+	}
+}
+
+func hsvGo(h, s, v, r, g, b []uint8) {
+	g, b = g[:len(r)], b[:len(r)]
+	h, s, v = h[:len(r)], s[:len(r)], v[:len(r)]
+	for i := range r {
+		x, y, z := int32(r[i]), int32(g[i]), int32(b[i])
+		bottom, top := extremes(x, y, z)
+		spread := top - bottom
+		h[i] = hueOf(x, y, z, top, spread)
+		s[i] = uint8((spread*saturationScale[top&255] + 1<<15) >> 16)
+		v[i] = uint8(top)
+	}
+}
+
+func labGo(l, a, b, red, green, blue []uint8, t *LabTables) {
+	const centre = 128<<LabRootBits + 1<<(LabRootBits-1)
+	green, blue = green[:len(red)], blue[:len(red)]
+	l, a, b = l[:len(red)], a[:len(red)], b[:len(red)]
+	m := t.Matrix
+	for i := range red {
+		u, v, w := t.Light[red[i]], t.Light[green[i]], t.Light[blue[i]]
+		x, y, z := t.root(&m[0], u, v, w), t.root(&m[1], u, v, w), t.root(&m[2], u, v, w)
+		fx, fy, fz := x>>8, y>>8, z>>8
+		l[i] = uint8(y)
+		a[i] = uint8((500*(fx-fy) + centre) >> LabRootBits)
+		b[i] = uint8((200*(fy-fz) + centre) >> LabRootBits)
+	}
+}
+
+func (t *LabTables) root(m *[4]int16, u, v, w int32) int32 {
+	sum := u*int32(m[0]) + v*int32(m[1]) + w*int32(m[2]) + int32(m[3])
+	return t.Roots[sum>>LabXYZBits&(LabRoots-1)]
+}

@@ -167,3 +167,46 @@ func Thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
 	}
 	thin8(kept, above, here, rightBelow)
 }
+
+// Gray writes (19595·r + 38470·g + 7471·b)/65536, rounded to the nearest.
+func Gray(y, r, g, b []uint8) {
+	want("Gray", len(y), len(r), len(g), len(b))
+	gray(y, r, g, b)
+}
+
+// Hue writes the hue of HSV.
+func Hue(h, r, g, b []uint8) {
+	want("Hue", len(h), len(r), len(g), len(b))
+	hue(h, r, g, b)
+}
+
+// HSV writes Smith's hue, of which 256 are the circle, saturation in 1/255 and value,
+// rounded to the nearest. Hue is 0 where it is undefined, and so is saturation.
+func HSV(h, s, v, r, g, b []uint8) {
+	want("HSV", len(h), len(s), len(v), len(r), len(g), len(b))
+	hsv(h, s, v, r, g, b)
+}
+
+// Lab's fixed point.
+const (
+	LabXYZBits  = 12   // of Matrix
+	LabRootBits = 20   // of the f of Roots
+	LabRoots    = 2048 // steps of X, Y and Z
+)
+
+// LabTables are the tables of Lab.
+type LabTables struct {
+	Light [256]int32 // of a sample, less than LabRoots
+	// Roots are f<<8 | l of X, Y and Z: CIE's f in 1/2^LabRootBits, at most 1, and L*.
+	Roots [LabRoots]int32
+	// A row of Matrix sums light to X, Y or Z, and its last number rounds; together they
+	// must stay below LabRoots<<LabXYZBits.
+	Matrix [3][4]int16
+}
+
+// Lab writes l, 500·(f(X)−f(Y))+128 and 200·(f(Y)−f(Z))+128, rounded to the nearest. The
+// latter two must be in 0..255.
+func Lab(l, a, b, red, green, blue []uint8, t *LabTables) {
+	want("Lab", len(l), len(a), len(b), len(red), len(green), len(blue))
+	lab(l, a, b, red, green, blue, t)
+}

@@ -192,6 +192,49 @@ var checks = []check{
 		Add(got, a)
 		return slices.Equal(got, want)
 	}},
+	{name: "Gray", equal: func(m maker, n int) bool {
+		c := m.colours(n)
+		got, want := pair[uint8](m, n)
+		Gray(got, c[0], c[1], c[2])
+		grayGo(want, c[0], c[1], c[2])
+		return slices.Equal(got, want)
+	}},
+	{name: "Hue", equal: func(m maker, n int) bool {
+		c := m.colours(n)
+		got, want := pair[uint8](m, n)
+		Hue(got, c[0], c[1], c[2])
+		hueGo(want, c[0], c[1], c[2])
+		return slices.Equal(got, want)
+	}},
+	{name: "HSV", equal: func(m maker, n int) bool {
+		c := m.colours(n)
+		var got, want [3][]uint8
+		for i := range got {
+			got[i], want[i] = pair[uint8](m, n)
+		}
+		HSV(got[0], got[1], got[2], c[0], c[1], c[2])
+		hsvGo(want[0], want[1], want[2], c[0], c[1], c[2])
+		return slices.EqualFunc(got[:], want[:], slices.Equal)
+	}},
+	{name: "Lab", equal: func(m maker, n int) bool {
+		c := m.colours(n)
+		// Any tables will do whose results are in range.
+		var t LabTables
+		for i := range t.Light {
+			t.Light[i] = int32(i * (LabRoots - 1) / 255)
+		}
+		for i := range t.Roots {
+			t.Roots[i] = int32(i%(1<<LabRootBits/4))<<8 | int32(i&255)
+		}
+		t.Matrix = [3][4]int16{{1000, 2000, 1000, 1}, {4000, 0, 90, 2048}, {1, 2, 4000, 7}}
+		var got, want [3][]uint8
+		for i := range got {
+			got[i], want[i] = pair[uint8](m, n)
+		}
+		Lab(got[0], got[1], got[2], c[0], c[1], c[2], &t)
+		labGo(want[0], want[1], want[2], c[0], c[1], c[2], &t)
+		return slices.EqualFunc(got[:], want[:], slices.Equal)
+	}},
 	{name: "Thin4", equal: func(m maker, n int) bool {
 		var got, want, above, here [2][]uint16
 		for d := range got {
@@ -214,6 +257,20 @@ var checks = []check{
 		thin8Go(&want, &above, &here, below)
 		return slices.EqualFunc(got[:], want[:], slices.Equal)
 	}},
+}
+
+// colours are three planes of samples, of few or all levels.
+func (m maker) colours(n int) (planes [3][]uint8) {
+	for p := range planes {
+		planes[p] = fenced[uint8](m.t, n, m.front)
+		for i := range planes[p] {
+			planes[p][i] = uint8(m.rng.IntN([]int{256, 2, 20, 256}[m.kind]))
+			if m.kind == 3 && p > 0 { // grey
+				planes[p][i] = planes[0][i]
+			}
+		}
+	}
+	return planes
 }
 
 // weights are of a few levels, with ties and edges that are not there.

@@ -27,6 +27,10 @@ func main() {
 	merge()
 	addCounts()
 	normalise()
+	hue()
+	hsv()
+	lab()
+	gray()
 	Generate()
 }
 
