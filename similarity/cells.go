@@ -30,7 +30,7 @@ type Cells struct {
 }
 
 const (
-	mostCells = 1 << 15 // of 1.3 KB each
+	mostCells = 1 << 13 // of 1.3 KB each
 	fewPixels = 64
 )
 

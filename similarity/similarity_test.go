@@ -288,6 +288,101 @@ func TestUnderIsIndependent(t *testing.T) {
 	}
 }
 
+// TestReuse: what a field or a set was before does not show, and using it again takes
+// no memory.
+func TestReuse(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	var f *Field
+	var r, c *Regions
+	for i, space := range []raster.Space{raster.HSV, raster.Gray, raster.Lab} {
+		w, h, n := 30-5*i, 20+3*i, 4+i
+		img := noise(rng, space, w, h)
+		labels, sizes, boxes := partition(rng, w, h, n)
+		want := describe(t, img, labels, sizes, boxes)
+		all := make([]int32, n)
+		for j := range all {
+			all[j] = int32(j)
+		}
+		use := func() {
+			var err error
+			if f, err = NewField(t.Context(), f, img); err != nil {
+				t.Fatal(err)
+			}
+			if r, err = Describe(t.Context(), r, f, labels, sizes, boxes); err != nil {
+				t.Fatal(err)
+			}
+			c = r.Under(c, Weights{Colour: 1})
+			c.Merge(1, 0)
+			c = r.Under(c, Weights{1, 1, 1, 1})
+			c.Merge(0, 1)
+			c.Merge(2, 0)
+		}
+		same := func(what string, got, want *Regions) {
+			x, y := make([]float32, n), make([]float32, n)
+			for _, a := range all {
+				got.Similarities(x, a, all)
+				want.Similarities(y, a, all)
+				if !slices.Equal(x, y) {
+					t.Fatalf("%v: %s: slot %d has %v, want %v", space, what, a, x, y)
+				}
+			}
+		}
+		use()
+		same("described", r, want)
+		// A copy of a merged set, and a merged copy, are what the set itself becomes.
+		copied := c.Under(nil, Weights{1, 1, 1, 1})
+		want.Merge(0, 1)
+		want.Merge(2, 0)
+		same("merged", c, want)
+		same("copied", copied, want)
+		copied.Merge(2, 3)
+		same("merged after it was copied", c, want)
+		want.Merge(2, 3)
+		same("copied and merged", copied, want)
+		if n := testing.AllocsPerRun(5, use); n != 0 {
+			t.Errorf("%v: %v allocations, want none", space, n)
+		}
+	}
+}
+
+func TestUnderPanics(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	labels, sizes, boxes := partition(rng, 9, 9, 2)
+	r := describe(t, noise(rng, raster.Gray, 9, 9), labels, sizes, boxes)
+	for name, call := range map[string]func(){
+		"itself":   func() { r.Under(r, Weights{Size: 1}) },
+		"left out": func() { r.Under(nil, Weights{Size: 1}).Under(nil, Weights{Colour: 1}) },
+		"none":     func() { r.Under(nil, Weights{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			call()
+		})
+	}
+}
+
+// More others than are compared at a time.
+func TestSimilaritiesOfMany(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 3))
+	labels, sizes, boxes := partition(rng, 20, 20, 8)
+	r := describe(t, noise(rng, raster.Lab, 20, 20), labels, sizes, boxes)
+	others := make([]int32, 150)
+	for i := range others {
+		others[i] = rng.Int32N(8)
+	}
+	got, one := make([]float32, len(others)), make([]float32, 1)
+	r.Similarities(got, 3, others)
+	for i, b := range others {
+		if r.Similarities(one, 3, []int32{b}); one[0] != got[i] {
+			t.Fatalf("other %d: %v, want %v", i, got[i], one[0])
+		}
+	}
+}
+
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -401,11 +496,21 @@ func tiles(b *testing.B) (f *Field, labels, sizes []int32, boxes []box.Box) {
 
 func BenchmarkDescribe(b *testing.B) {
 	f, labels, sizes, boxes := tiles(b)
-	rate.Pixels(b, 640*480)
-	for b.Loop() {
-		if _, err := Describe(b.Context(), nil, f, labels, sizes, boxes); err != nil {
-			b.Fatal(err)
-		}
+	flat, err := NewField(b.Context(), nil, raster.New(raster.Lab, 640, 480))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, f := range map[string]*Field{"noise": f, "flat": flat} {
+		b.Run(name, func(b *testing.B) {
+			var r *Regions
+			rate.Pixels(b, 640*480)
+			for b.Loop() {
+				var err error
+				if r, err = Describe(b.Context(), r, f, labels, sizes, boxes); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

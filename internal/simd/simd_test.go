@@ -324,11 +324,12 @@ func TestKernelsOnAnyInput(t *testing.T) {
 	}
 }
 
-// Distances at the ends of their range and on the border of two steps.
+// Distances at the ends of their range and on the border of two steps, which the sum
+// with a half is rounded to before it is cut.
 func TestDistances(t *testing.T) {
-	a := []float32{0, 255, 1, 1, 0, 3.5 / 128, 2.4999 / 128, 255, 0}
+	a := []float32{0.49999997 / 128, 255, 1, 1, 0, 3.5 / 128, 2.4999 / 128, 255, 0}
 	b := []float32{0, 0, 1 + 1.0/128, 2, 255, 0, 0, 0, 511.9}
-	want := []uint16{0, 32640, 1, 128, 32640, 4, 2, 32640, 65523}
+	want := []uint16{1, 32640, 1, 128, 32640, 4, 2, 32640, 65523}
 	got := make([]uint16, len(a))
 	Distances1(got, a, b)
 	if !slices.Equal(got, want) {
