@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"sync"
 
+	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -47,6 +47,12 @@ type Graph struct {
 	counts  []uint32
 	forest  forest
 	met     []uint64
+
+	// What works on a band, and on a scale.
+	weighers   shelf.Shelf[weigher]
+	tilers     shelf.Shelf[tiler]
+	connectors shelf.Shelf[connector]
+	segmenters shelf.Shelf[segmenter]
 }
 
 // A band is a row of tiles.
@@ -98,16 +104,16 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	g.weights.border(-1)
 	g.weights.border(g.height)
 	err := each(len(g.bands), func(i int) error {
-		w := weighers.Get().(*weigher)
-		defer weighers.Put(w)
+		w := g.weighers.Get()
+		defer g.weighers.Put(w)
 		return w.weigh(ctx, &g.weights, img, opts.Sigma, g.bands[i].top, g.bands[i].bottom)
 	})
 	if err != nil {
 		return nil, err
 	}
 	err = each(len(g.bands), func(i int) error {
-		t := tilers.Get().(*tiler)
-		defer tilers.Put(t)
+		t := g.tilers.Get()
+		defer g.tilers.Put(t)
 		return t.join(ctx, &g.bands[i], &g.weights, g.width, g.least)
 	})
 	if err != nil {
@@ -115,8 +121,8 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	}
 	g.gather()
 	err = each(len(g.bands), func(i int) error {
-		c := connectors.Get().(*connector)
-		defer connectors.Put(c)
+		c := g.connectors.Get()
+		defer g.connectors.Put(c)
 		return c.connect(ctx, g, i)
 	})
 	if err != nil {
@@ -131,13 +137,6 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	}
 	return g, g.join(ctx)
 }
-
-// What works on a band.
-var (
-	weighers   = sync.Pool{New: func() any { return new(weigher) }}
-	tilers     = sync.Pool{New: func() any { return new(tiler) }}
-	connectors = sync.Pool{New: func() any { return new(connector) }}
-)
 
 // cut cuts the picture into bands of about the same height.
 func (g *Graph) cut() {

@@ -30,19 +30,21 @@
 // leads out and is not known to join. As long as neither of two regions waits, an edge
 // between them can be decided without regard to any other: all edges before it that
 // touch them have been. So any order will do that is ascending around each region,
-// and whatever is in doubt can be left to a later step, as long as both ends wait from then on.
+// and whatever is in doubt can be left to a later step, as long as both ends wait from
+// then on.
 //
 //   - The pixels of a tile are joined while the tile is in the nearest cache. Edges to
 //     pixels outside are in doubt.
 //   - The pieces of all tiles are joined. Edges that the least scale turns down are in
-//     doubt, since another may take them. What results are atoms, and nothing before
-//     depended on the scale but by that one.
+//     doubt, since another may take them; what the least scale joins, all others join.
+//     What results are atoms.
 //   - The atoms, a tenth of the pixels, are joined once for each scale.
 //
 // Moreover, of each cycle of the grid the edge that comes last is left out of the first
 // step: when its turn comes, either the others have joined its ends, or both wait. And
-// of the edges between the same two pieces or atoms only the first counts: once it is turned down, one
-// of the two regions will not grow again (the paper's §3.3), and the others are, too.
+// of the edges between the same two pieces or atoms only the first counts: when it is
+// turned down, one of the two regions has stopped growing (the paper's lemma 1), so the
+// others are turned down, too.
 package segment
 
 import (
@@ -50,7 +52,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 
 	"github.com/proposer/proposer/box"
 )
@@ -102,8 +103,6 @@ type segmenter struct {
 	labels   []int32    // by tree
 }
 
-var segmenters = sync.Pool{New: func() any { return new(segmenter) }}
-
 // N is the number of regions.
 func (l *Labels) N() int { return len(l.Sizes) }
 
@@ -118,9 +117,9 @@ func (l *Labels) N() int { return len(l.Sizes) }
 // Larger k give larger regions; k is in grey levels times pixels, from the graph's
 // least to MaxK.
 //
-// It reuses the memory of dst if that is not nil: 4 bytes a pixel, and about as much
-// again for atoms. Time is near-linear in the atoms and their edges, and linear in the pixels.
-// The only errors are the context's.
+// It reuses the memory of dst if that is not nil: 4 bytes a pixel, besides what the
+// atoms take while it works. Time is near-linear in the atoms and their edges, and linear
+// in the pixels. The only errors are the context's.
 func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int) (*Labels, error) {
 	scale := steps(k)
 	if scale < g.least {
@@ -131,8 +130,8 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 	}
 	l := dst
 	l.Width, l.Height = g.width, g.height
-	s := segmenters.Get().(*segmenter)
-	defer segmenters.Put(s)
+	s := g.segmenters.Get()
+	defer g.segmenters.Put(s)
 	if err := s.join(ctx, g, scale); err != nil {
 		return nil, err
 	}

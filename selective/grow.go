@@ -69,8 +69,8 @@ func (g *grower) space(which []int) error {
 	byScale := split(g.opts.Strategies, which, func(s Strategy) scale { return scale{s.K, s.MinSize} })
 	scales := make([]*scaleBuffer, len(byScale))
 	for i := range scales {
-		scales[i] = g.scales.get()
-		defer g.scales.put(scales[i])
+		scales[i] = g.scales.Get()
+		defer g.scales.Put(scales[i])
 	}
 	if err := g.describe(scales, byScale); err != nil {
 		return err
@@ -81,8 +81,8 @@ func (g *grower) space(which []int) error {
 // describe segments the picture at all scales of a colour space, describes the regions
 // and finds their neighbours.
 func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
-	b := g.spaces.get()
-	defer g.spaces.put(b)
+	b := g.spaces.Get()
+	defer g.spaces.Put(b)
 	if err := g.prepare(b, byScale); err != nil {
 		return err
 	}
@@ -168,8 +168,8 @@ func (g *grower) group(s *scaleBuffer, which []int) error {
 	labels := &s.labels
 	return g.crew.each(len(which), nil, func(i int) error {
 		defer g.clock.start(&g.clock.group)()
-		b := g.groups.get()
-		defer g.groups.put(b)
+		b := g.groups.Get()
+		defer g.groups.Put(b)
 		s.regions.Under(&b.regions, g.opts.Strategies[which[i]].Weights)
 		_, err := b.grouper.Group(g.ctx, g.trees[which[i]], &s.adjacency, labels.Sizes, labels.Boxes, &b.regions)
 		return err

@@ -1,9 +1,8 @@
 package selective
 
 import (
-	"sync"
-
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/similarity"
@@ -15,9 +14,9 @@ import (
 //
 // What it keeps is as large as its largest search; see [Searcher.Search].
 type Searcher struct {
-	spaces shelf[spaceBuffer]
-	scales shelf[scaleBuffer]
-	groups shelf[groupBuffer]
+	spaces shelf.Shelf[spaceBuffer]
+	scales shelf.Shelf[scaleBuffer]
+	groups shelf.Shelf[groupBuffer]
 	trees  []*hierarchy.Tree // by strategy
 	pooler pooler
 }
@@ -41,28 +40,4 @@ type scaleBuffer struct {
 type groupBuffer struct {
 	regions similarity.Regions
 	grouper hierarchy.Grouper
-}
-
-// shelf holds what is not in use.
-type shelf[T any] struct {
-	mutex sync.Mutex
-	items []*T
-}
-
-func (s *shelf[T]) get() *T {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	last := len(s.items) - 1
-	if last < 0 {
-		return new(T)
-	}
-	item := s.items[last]
-	s.items = s.items[:last]
-	return item
-}
-
-func (s *shelf[T]) put(item *T) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	s.items = append(s.items, item)
 }

@@ -425,10 +425,11 @@ func TestSearcherIsReusable(t *testing.T) {
 	}
 }
 
-// From the second search on, a searcher takes less than a megabyte.
+// From the second search on, a searcher takes less than a megabyte. With more threads
+// chance may have it that one more of some buffer is in use at once than ever before.
 func TestSearcherAllocations(t *testing.T) {
 	opts := mustPreset(t, "fast")
-	opts.Threads = 2
+	opts.Threads = 1
 	img := scene.Render(2, 640, 480, 12).Image
 	var s Searcher
 	run := func() {
@@ -436,7 +437,7 @@ func TestSearcherAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 3 {
+	for range 2 {
 		run()
 	}
 	var before, after runtime.MemStats

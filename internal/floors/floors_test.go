@@ -19,7 +19,8 @@ const module = "github.com/proposer/proposer"
 
 // floors are the packages' floors. A new folder has to be entered here.
 var floors = map[string]int{
-	"internal/simd": 0,
+	"internal/shelf": 0,
+	"internal/simd":  0,
 
 	"box":          1,
 	"raster":       1,

@@ -1,0 +1,44 @@
+package shelf
+
+import (
+	"sync"
+	"testing"
+)
+
+func TestShelf(t *testing.T) {
+	var s Shelf[int]
+	a, b := s.Get(), s.Get()
+	if a == b || *a != 0 {
+		t.Fatal("want two new values")
+	}
+	s.Put(a)
+	s.Put(b)
+	if s.Get() != b || s.Get() != a {
+		t.Error("want what was put, the last first")
+	}
+	if c := s.Get(); c == a || c == b {
+		t.Error("what is in use was given again")
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	var s Shelf[int]
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 1000 {
+				v := s.Get()
+				*v++
+				s.Put(v)
+			}
+		})
+	}
+	all.Wait()
+	sum := 0
+	for range 8 {
+		sum += *s.Get()
+	}
+	if sum != 8000 {
+		t.Errorf("%d uses, want 8000: a value was with two at once", sum)
+	}
+}
