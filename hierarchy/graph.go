@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/bits"
 	"slices"
+
+	"github.com/proposer/proposer/internal/shelf"
 )
 
 // Graph is a region adjacency graph: which regions touch.
@@ -40,7 +42,7 @@ func NewGraph(ctx context.Context, dst *Graph, labels []int32, width, regions in
 // any order and any number of times each; a region's with itself are dropped, which is
 // cheaper than asking at each pixel. It sorts by counting, twice.
 func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error {
-	g.scratch = resize(g.scratch, 3*(regions+1)+2*len(pairs))
+	g.scratch = shelf.Resize(g.scratch, 3*(regions+1)+2*len(pairs))
 	rest := g.scratch
 	part := func(n int) (p []int32) {
 		p, rest = rest[:n], rest[n:]
@@ -77,7 +79,7 @@ func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error 
 		return err
 	}
 	// Each region's larger neighbours come ascending, so that a pair meets its repetition.
-	g.starts = resize(g.starts, regions+1)
+	g.starts = shelf.Resize(g.starts, regions+1)
 	clear(g.starts)
 	begin := int32(0)
 	for hi := range int32(regions) {
@@ -97,7 +99,7 @@ func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error 
 		return err
 	}
 	accumulate(g.starts)
-	g.ids = resize(g.ids, int(g.starts[regions]))
+	g.ids = shelf.Resize(g.ids, int(g.starts[regions]))
 	// When a region's turn comes, its smaller neighbours are all in, ascending.
 	fill := ends
 	copy(fill, g.starts)

@@ -11,6 +11,7 @@ import (
 	"math"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/shelf"
 )
 
 // Measure holds the regions that are still to be grouped, each in the slot of
@@ -160,17 +161,17 @@ func (g *Grouper) Group(ctx context.Context, dst *Tree, graph *Graph, sizes []in
 // begin sets up the leaves.
 func (g *Grouper) begin(graph *Graph, sizes []int32, boxes []box.Box) {
 	r := len(sizes)
-	g.tree.Nodes = resize(g.tree.Nodes, 2*r-1)[:r]
-	g.slots = resize(g.slots, 2*r-1)[:r]
-	g.nodes = resize(g.nodes, r)
-	g.links = resize(g.links, r)
-	g.lists = resize(g.lists, r)
-	g.contest = resize(g.contest, 2*r)
+	g.tree.Nodes = shelf.Resize(g.tree.Nodes, 2*r-1)[:r]
+	g.slots = shelf.Resize(g.slots, 2*r-1)[:r]
+	g.nodes = shelf.Resize(g.nodes, r)
+	g.links = shelf.Resize(g.links, r)
+	g.lists = shelf.Resize(g.lists, r)
+	g.contest = shelf.Resize(g.contest, 2*r)
 	// No union has more neighbours than its parts together. So the lists in use
 	// never outgrow the first ones, and another as long again can always be made
 	// after packing; the last third keeps packing rare.
-	g.near = resize(g.near, 3*len(graph.ids))
-	g.similarities = resize(g.similarities, 3*len(graph.ids))
+	g.near = shelf.Resize(g.near, 3*len(graph.ids))
+	g.similarities = shelf.Resize(g.similarities, 3*len(graph.ids))
 	g.used = int32(copy(g.near, graph.ids))
 	for i := range r {
 		g.tree.Nodes[i] = Node{
@@ -310,12 +311,4 @@ func (g *Grouper) pack() {
 		at = l.end
 	}
 	g.used = at
-}
-
-// resize is a slice of n elements of any value, in the memory of s if that will do.
-func resize[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/internal/simd"
 )
 
@@ -56,7 +57,7 @@ func Convert(ctx context.Context, dst, src *Image, to Space) (*Image, error) {
 		dst = new(Image)
 	}
 	n := src.Width * src.Height
-	*dst = Image{src.Width, src.Height, to, resize(dst.Pix, to.Planes()*n)}
+	*dst = Image{src.Width, src.Height, to, shelf.Resize(dst.Pix, to.Planes()*n)}
 	grey := src.Space == Gray
 	var curves [3][256]uint8
 	if grey {
@@ -218,12 +219,4 @@ func labRoot(t float64) float64 {
 		return float64(841.0/108*t) + 16.0/116
 	}
 	return math.Cbrt(t)
-}
-
-// resize gives a slice of n elements, p's memory if it is large enough.
-func resize[T any](p []T, n int) []T {
-	if cap(p) < n {
-		return make([]T, n)
-	}
-	return p[:n]
 }

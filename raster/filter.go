@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/internal/simd"
 )
 
@@ -39,7 +40,7 @@ func Smooth(ctx context.Context, dst *Planes, src *Image, sigma float64) (*Plane
 		dst = new(Planes)
 	}
 	w, h, n := src.Width, src.Height, src.Space.Planes()
-	*dst = Planes{w, h, n, resize(dst.Pix, n*w*h)}
+	*dst = Planes{w, h, n, shelf.Resize(dst.Pix, n*w*h)}
 	for i := range n {
 		out := dst.Plane(i)
 		for y := range h {
@@ -233,9 +234,9 @@ type columnRow struct {
 }
 
 func (r *columnRow) resize(radius, width int) {
-	r.padded = resize(r.padded, width+2*radius)
+	r.padded = shelf.Resize(r.padded, width+2*radius)
 	r.inner = r.padded[radius : radius+width]
-	r.sums = resize(r.sums, width)
+	r.sums = shelf.Resize(r.sums, width)
 }
 
 func (r *columnRow) replicate() {

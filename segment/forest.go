@@ -1,6 +1,10 @@
 package segment
 
-import "math"
+import (
+	"math"
+
+	"github.com/proposer/proposer/internal/shelf"
+)
 
 // part is what counts of a set of pixels that is in one region at every scale.
 type part struct {
@@ -29,7 +33,7 @@ type node struct {
 // plant makes a tree of every part.
 func (f *forest) plant(parts []part, scale uint32) {
 	f.scale = scale
-	f.nodes = resize(f.nodes, len(parts))
+	f.nodes = shelf.Resize(f.nodes, len(parts))
 	for i, p := range parts {
 		f.nodes[i] = node{int32(i), int32(i), p.size, p.inner + f.tau(p.size)}
 	}

@@ -146,7 +146,7 @@ func (g *Graph) cut() {
 	for i := range g.bands {
 		b := &g.bands[i]
 		b.top, b.bottom = i*g.height/n, (i+1)*g.height/n
-		b.pieceOf = resize(b.pieceOf, (b.bottom-b.top)*g.width)
+		b.pieceOf = shelf.Resize(b.pieceOf, (b.bottom-b.top)*g.width)
 	}
 }
 
@@ -157,7 +157,7 @@ func (g *Graph) gather() {
 		g.bands[i].first = int32(n)
 		n += len(g.bands[i].pieces)
 	}
-	g.pieces = resize(g.pieces, n)
+	g.pieces = shelf.Resize(g.pieces, n)
 	for i := range g.bands {
 		copy(g.pieces[g.bands[i].first:], g.bands[i].pieces)
 	}
@@ -187,9 +187,9 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 	b := &g.bands[i]
 	// The pieces along a row, several times over.
 	metBits := bits.Len(uint(2 * g.width))
-	c.met = resize(c.met, 1<<metBits)
+	c.met = shelf.Resize(c.met, 1<<metBits)
 	clear(c.met)
-	c.candidates = resize(c.candidates, directions*g.width)
+	c.candidates = shelf.Resize(c.candidates, directions*g.width)
 	list := c.list[:0]
 	for y := b.top; y < b.bottom; y++ {
 		if err := ctx.Err(); err != nil {
@@ -249,7 +249,7 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 		list = list[:at]
 	}
 	c.list = list
-	b.between = resize(b.between, len(list))
+	b.between = shelf.Resize(b.between, len(list))
 	copy(b.between, list)
 	return nil
 }
@@ -305,7 +305,7 @@ func differ(a, b int32) int {
 
 // sort sorts the edges between pieces by weight, stably.
 func (g *Graph) sort(ctx context.Context) error {
-	g.counts = resize(g.counts, noEdge+1)
+	g.counts = shelf.Resize(g.counts, noEdge+1)
 	clear(g.counts)
 	counts := g.counts
 	for i := range g.bands {
@@ -324,7 +324,7 @@ func (g *Graph) sort(ctx context.Context) error {
 	// Those that have been superseded come last, and fall off.
 	dead := counts[noEdge]
 	counts[noEdge] = total
-	g.between = resize(g.between, int(total+dead))
+	g.between = shelf.Resize(g.between, int(total+dead))
 	for i := range g.bands {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -343,7 +343,7 @@ func (g *Graph) sort(ctx context.Context) error {
 func (g *Graph) leave() {
 	g.atoms, g.pieces = g.pieces, g.atoms
 	g.edges = g.between
-	g.atomOf = resize(g.atomOf, len(g.atoms))
+	g.atomOf = shelf.Resize(g.atomOf, len(g.atoms))
 	for i := range g.atomOf {
 		g.atomOf[i] = int32(i)
 	}
@@ -355,7 +355,7 @@ func (g *Graph) join(ctx context.Context) error {
 	f := &g.forest
 	f.plant(g.pieces, g.least)
 	// As in connect, but the first edge between two atoms comes first here.
-	g.met = resize(g.met, 1<<atomBits)
+	g.met = shelf.Resize(g.met, 1<<atomBits)
 	clear(g.met)
 	g.edges = g.between[:0] // never beyond the edge that was read last
 	for start := 0; start < len(g.between); start += pollEvery {
@@ -382,7 +382,7 @@ func (g *Graph) join(ctx context.Context) error {
 		}
 	}
 	g.atoms = g.atoms[:0]
-	g.atomOf = resize(g.atomOf, len(g.pieces))
+	g.atomOf = shelf.Resize(g.atomOf, len(g.pieces))
 	for i := range g.atomOf {
 		if f.find(int32(i)) == int32(i) {
 			g.atomOf[i] = int32(len(g.atoms))

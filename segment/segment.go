@@ -4,7 +4,8 @@
 // A [Graph] holds what the segmentations of a picture at several scales share. That is
 // most of the work, and is done once:
 //
-//	g, err := segment.NewGraph(ctx, nil, img, segment.Options{Sigma: 0.8, Connectivity: segment.Eight, Least: 50})
+//	opts := segment.Options{Sigma: 0.8, Connectivity: segment.Eight, Least: 50}
+//	g, err := segment.NewGraph(ctx, nil, img, opts)
 //	...
 //	fine, err := g.Segment(ctx, nil, 50, 50)
 //	coarse, err := g.Segment(ctx, nil, 300, 300)
@@ -54,6 +55,7 @@ import (
 	"slices"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/shelf"
 )
 
 // Connectivity is the number of neighbours a pixel has in the grid graph.
@@ -145,7 +147,7 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 func (s *segmenter) join(ctx context.Context, g *Graph, scale uint32) error {
 	f := &s.forest
 	f.plant(g.atoms, scale)
-	s.rejected = resize(s.rejected, len(g.edges))
+	s.rejected = shelf.Resize(s.rejected, len(g.edges))
 	n := 0
 	for start := 0; start < len(g.edges); start += pollEvery {
 		if err := ctx.Err(); err != nil {
@@ -210,7 +212,7 @@ func (s *segmenter) absorb(ctx context.Context, minSize int) error {
 // number labels the pixels with the trees of the forest, in raster order.
 func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 	nodes := s.forest.nodes
-	s.trees = resize(s.trees, len(nodes))
+	s.trees = shelf.Resize(s.trees, len(nodes))
 	trees := int32(0)
 	for i := range nodes {
 		s.trees[i] = trees
@@ -218,7 +220,7 @@ func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 			trees++
 		}
 	}
-	s.pieces = resize(s.pieces, len(g.atomOf))
+	s.pieces = shelf.Resize(s.pieces, len(g.atomOf))
 	for i, a := range g.atomOf {
 		s.pieces[i] = s.trees[nodes[a].root]
 	}
@@ -226,7 +228,7 @@ func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 	for range trees {
 		s.labels = append(s.labels, -1)
 	}
-	l.Pix = resize(l.Pix, g.width*g.height)
+	l.Pix = shelf.Resize(l.Pix, g.width*g.height)
 	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
 	for i := range g.bands {
 		b := &g.bands[i]
@@ -257,12 +259,4 @@ func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 		}
 	}
 	return nil
-}
-
-// resize gives s the length n, with new memory only where it has to. What it holds is not of use.
-func resize[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
 }

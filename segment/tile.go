@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/internal/simd"
 )
 
@@ -61,7 +62,7 @@ func (t *tiler) join(ctx context.Context, b *band, w *weights, width int, scale 
 		t.grow(scale)
 		t.harvest(b, width, left, right)
 	}
-	b.pieces = resize(b.pieces, len(t.pieces))
+	b.pieces = shelf.Resize(b.pieces, len(t.pieces))
 	copy(b.pieces, t.pieces)
 	return nil
 }
@@ -88,7 +89,7 @@ func (t *tiler) thin(ctx context.Context, b *band, w *weights, width int) error 
 
 // list lists the light edges within a tile, each its weight and number, in the order of their numbers.
 func (t *tiler) list(left, width, height int) {
-	t.keys = resize(t.keys, directions*tilePixels)
+	t.keys = shelf.Resize(t.keys, directions*tilePixels)
 	n := 0
 	for y := range height {
 		row := func(d int) []uint16 { return t.kept.row(d, y)[left : left+width] }
@@ -165,7 +166,7 @@ func (t *tiler) sort() {
 		t.counts[w] = total
 		total += count
 	}
-	t.sorted = resize(t.sorted, len(t.keys))
+	t.sorted = shelf.Resize(t.sorted, len(t.keys))
 	for _, key := range t.keys {
 		at := &t.counts[key>>edgeBits%lightLimit]
 		t.sorted[*at] = key

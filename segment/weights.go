@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/internal/simd"
 	"github.com/proposer/proposer/raster"
 )
@@ -36,7 +37,7 @@ type weights struct {
 func (w *weights) shape(width, height int, c Connectivity) {
 	w.connectivity, w.stride = c, width+1
 	for d := range w.directions() {
-		w.planes[d] = resize(w.planes[d], (height+2)*w.stride+1)
+		w.planes[d] = shelf.Resize(w.planes[d], (height+2)*w.stride+1)
 		w.planes[d][0] = noEdge
 	}
 }
@@ -113,7 +114,7 @@ func (r *weigher) read(img *raster.Image, y int) {
 	for plane := range r.below {
 		r.below[plane] = r.below[plane][:0]
 		if plane < img.Space.Planes() {
-			r.below[plane] = resize(r.below[plane], img.Width)
+			r.below[plane] = shelf.Resize(r.below[plane], img.Width)
 			r.smoother.Row(r.below[plane], plane, y)
 		}
 	}

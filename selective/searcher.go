@@ -9,8 +9,8 @@ import (
 )
 
 // Searcher searches pictures, and keeps the memory of one search for the next: from
-// the second picture of a size on, it takes hardly more than the result's. Its zero value is ready.
-// It is not safe for concurrent use; one search uses several threads by itself.
+// the second picture of a size on, it takes hardly more than the result's. Its zero value
+// is ready. It is not safe for concurrent use; one search uses several threads by itself.
 //
 // What it keeps is as large as its largest search; see [Searcher.Search].
 type Searcher struct {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/internal/simd"
 )
 
@@ -96,7 +97,7 @@ func (c *Cells) expect(f *Field, segmentations []Segmentation) bool {
 	c.segmentations, c.n, c.labels = segmentations, 0, c.labels[:0]
 	c.colour, c.texture = c.colour[:0], c.texture[:0]
 	c.colourBins, c.textureBins = rowBins(f.planes, ColourBins), rowBins(f.planes*Orientations, TextureBins)
-	c.table = resize(c.table, 1<<bits.Len(uint(2*c.most)))
+	c.table = shelf.Resize(c.table, 1<<bits.Len(uint(2*c.most)))
 	clear(c.table)
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/internal/simd"
 	"github.com/proposer/proposer/raster"
 )
@@ -56,8 +57,8 @@ func NewField(ctx context.Context, dst *Field, img *raster.Image) (*Field, error
 	}
 	f := dst
 	f.width, f.height, f.planes = img.Width, img.Height, img.Space.Planes()
-	f.codes = resize(f.codes, len(img.Pix))
-	f.gx, f.gy = resize(f.gx, f.width), resize(f.gy, f.width)
+	f.codes = shelf.Resize(f.codes, len(img.Pix))
+	f.gx, f.gy = shelf.Resize(f.gx, f.width), shelf.Resize(f.gy, f.width)
 	f.filter.Reset(img, textureSigma)
 	for p := range f.planes {
 		pix, codes := img.Plane(p), f.plane(p)
@@ -123,11 +124,4 @@ func (h *histograms) complete(i, size int32) {
 		}
 		row[0] = uint32(size) - higher
 	}
-}
-
-func resize[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
 }

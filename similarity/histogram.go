@@ -1,6 +1,9 @@
 package similarity
 
-import "github.com/proposer/proposer/internal/simd"
+import (
+	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/simd"
+)
 
 // one is the fixed-point 1 of a normalised histogram.
 const one = simd.One
@@ -23,10 +26,10 @@ type histograms struct {
 func (h *histograms) describe(parts, bins, slots int) {
 	h.parts = parts
 	h.bins = rowBins(parts, bins)
-	h.own = resize(h.own, slots*h.bins)
+	h.own = shelf.Resize(h.own, slots*h.bins)
 	clear(h.own)
 	h.counts = h.own
-	h.normal = resize(h.normal, slots*h.bins)
+	h.normal = shelf.Resize(h.normal, slots*h.bins)
 }
 
 // rowBins are the bins of a row of parts histograms.
@@ -45,7 +48,7 @@ func (h *histograms) row(i int32, merged bool) []uint32 {
 		return h.described(i)
 	}
 	if len(h.merged) < len(h.counts) {
-		h.merged = resize(h.merged, len(h.counts))
+		h.merged = shelf.Resize(h.merged, len(h.counts))
 	}
 	return h.merged[int(i)*h.bins : int(i+1)*h.bins]
 }

@@ -29,3 +29,12 @@ func (s *Shelf[T]) Put(item *T) {
 	defer s.mutex.Unlock()
 	s.items = append(s.items, item)
 }
+
+// Resize gives s the length n, with new memory only where it has to. What it holds is
+// not of use.
+func Resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
