@@ -177,6 +177,9 @@ type met struct {
 	at int32
 }
 
+// mostMetBits keeps the table within a processor's second cache: 256 KB.
+const mostMetBits = 14
+
 func hash(a, b int32, bits int) uint32 {
 	return (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b) >> (32 - bits)
 }
@@ -185,8 +188,8 @@ func hash(a, b int32, bits int) uint32 {
 // two the first alone is needed; more do no harm.
 func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 	b := &g.bands[i]
-	// The pieces along a row, several times over.
-	metBits := bits.Len(uint(2 * g.width))
+	// The pieces along a row, several times over; no more for a picture that is one long row.
+	metBits := min(bits.Len(uint(2*g.width)), mostMetBits)
 	c.met = shelf.Resize(c.met, 1<<metBits)
 	clear(c.met)
 	c.candidates = shelf.Resize(c.candidates, directions*g.width)

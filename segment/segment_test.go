@@ -295,6 +295,21 @@ func TestShapes(t *testing.T) {
 	}
 }
 
+// What a band takes besides its pixels' share does not grow with the width of a picture.
+func TestWidePictureTakesNoMore(t *testing.T) {
+	img := raster.New(raster.Gray, 1<<20, 1)
+	for i := range img.Pix {
+		img.Pix[i] = uint8(i * 37)
+	}
+	g, err := NewGraph(t.Context(), nil, img, Options{Connectivity: Eight, Least: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := g.connectors.Get(); len(c.candidates) == 0 || len(c.met) > 1<<mostMetBits {
+		t.Errorf("%d entries for edges that were met, want at most %d", len(c.met), 1<<mostMetBits)
+	}
+}
+
 // TestContrast pins the meaning of k: a step of height d between two flat halves
 // of n pixels each is kept when d > k/n.
 func TestContrast(t *testing.T) {
