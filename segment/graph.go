@@ -145,7 +145,7 @@ func (g *Graph) cut() {
 	g.bands = slices.Grow(g.bands, max(0, n-len(g.bands)))[:n]
 	for i := range g.bands {
 		b := &g.bands[i]
-		b.top, b.bottom = i*g.height/n, (i+1)*g.height/n
+		b.top, b.bottom = cut(g.height, i, n), cut(g.height, i+1, n)
 		b.pieceOf = shelf.Resize(b.pieceOf, (b.bottom-b.top)*g.width)
 	}
 }

@@ -55,7 +55,7 @@ func (t *tiler) join(ctx context.Context, b *band, w *weights, width int, scale 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		left, right := i*width/n, (i+1)*width/n
+		left, right := cut(width, i, n), cut(width, i+1, n)
 		t.list(left, right-left, height)
 		t.sort()
 		t.plant(w, left, b.top, right-left, height, scale)
@@ -276,3 +276,7 @@ func (t *tiler) harvest(b *band, width, left, right int) {
 
 // ceil is a/b, rounded up.
 func ceil(a, b int) int { return (a + b - 1) / b }
+
+// cut is where part i begins of a length that is cut into n about equal parts. The
+// product takes more than the 32 bits of an int on some machines.
+func cut(length, i, n int) int { return int(int64(length) * int64(i) / int64(n)) }
