@@ -3,10 +3,10 @@ package segment
 import (
 	"context"
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/simd"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -35,7 +35,10 @@ type Graph struct {
 	width, height int
 	least         uint32 // the least scale, in weight steps
 
-	bands  []band
+	bands []band
+	// labels are the pixels' pieces, counted from the first of their tile, and what
+	// tells a tile from those beside it; where the weights have theirs.
+	labels []uint16
 	atomOf []int32 // by piece
 	atoms  []part
 	edges  []edge // between atoms, in the order of the paper's loop
@@ -58,15 +61,9 @@ type Graph struct {
 // A band is a row of tiles.
 type band struct {
 	top, bottom int
-	pieceOf     []int32 // by pixel, counted from the band's first
-	first       int32   // piece
+	firsts      []int32 // by tile: its first piece, until they are gathered counted from the band's first
 	pieces      []part
-	between     []edge // from the band's pixels to others, in the order of their numbers
-}
-
-// row are the pieces of row y of the picture.
-func (b *band) row(y, width int) []int32 {
-	return b.pieceOf[(y-b.top)*width : (y-b.top+1)*width]
+	between     []edge // from the band's pixels to others, in the order of the paper's loop
 }
 
 // NewGraph builds the graph of a picture of any colour space. Weights come from the
@@ -101,6 +98,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	g.width, g.height, g.least = img.Width, img.Height, steps(opts.Least)
 	g.cut()
 	g.weights.shape(g.width, g.height, opts.Connectivity)
+	g.labels = shelf.Resize(g.labels, len(g.weights.planes[right]))
 	g.weights.border(-1)
 	g.weights.border(g.height)
 	err := each(len(g.bands), func(i int) error {
@@ -114,7 +112,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	err = each(len(g.bands), func(i int) error {
 		t := g.tilers.Get()
 		defer g.tilers.Put(t)
-		return t.join(ctx, &g.bands[i], &g.weights, g.width, g.least)
+		return t.join(ctx, g, i)
 	})
 	if err != nil {
 		return nil, err
@@ -146,7 +144,7 @@ func (g *Graph) cut() {
 	for i := range g.bands {
 		b := &g.bands[i]
 		b.top, b.bottom = cut(g.height, i, n), cut(g.height, i+1, n)
-		b.pieceOf = shelf.Resize(b.pieceOf, (b.bottom-b.top)*g.width)
+		b.firsts = shelf.Resize(b.firsts, ceil(g.width, tileSide))
 	}
 }
 
@@ -154,150 +152,125 @@ func (g *Graph) cut() {
 func (g *Graph) gather() {
 	n := 0
 	for i := range g.bands {
-		g.bands[i].first = int32(n)
-		n += len(g.bands[i].pieces)
+		b := &g.bands[i]
+		for j := range b.firsts {
+			b.firsts[j] += int32(n)
+		}
+		n += len(b.pieces)
 	}
-	g.pieces = shelf.Resize(g.pieces, n)
+	g.pieces = g.pieces[:0]
+	g.pieces = slices.Grow(g.pieces, n)
 	for i := range g.bands {
-		copy(g.pieces[g.bands[i].first:], g.bands[i].pieces)
+		g.pieces = append(g.pieces, g.bands[i].pieces...)
+	}
+}
+
+// piecesOf writes the pieces of row y of the picture, which is in band b.
+func (g *Graph) piecesOf(dst []int32, b *band, y int) {
+	row := g.labels[g.weights.at(0, y):]
+	for i, first := range b.firsts {
+		left, right := cut(g.width, i, len(b.firsts)), cut(g.width, i+1, len(b.firsts))
+		labels := row[left:right]
+		ids := dst[left:right][:len(labels)]
+		for x, l := range labels {
+			ids[x] = first + int32(l&tileMask)
+		}
 	}
 }
 
 // connector finds the edges between pieces.
 type connector struct {
-	candidates []uint32
-	list       []edge // copied when its length is known: lists that grow leave much behind
-	// met remembers an edge between two pieces, each where its hash says, and where in
-	// the list it is. That keeps most of those between the same two out of it.
-	met []met
+	kept [directions][]uint16 // the weights of a row
+	ids  []int32              // of two rows
+	keys []uint32
+	// Two lists, of which one is the other sorted. Copied when their length is known:
+	// lists that grow leave much behind.
+	list, sorted []edge
 }
 
-type met struct {
-	edge
-	at int32
-}
-
-// mostMetBits keeps the table within a processor's second cache: 256 KB.
-const mostMetBits = 14
-
-func hash(a, b int32, bits int) uint32 {
-	return (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b) >> (32 - bits)
-}
-
-// connect lists the edges between pieces that begin in band i. Of those between the same
-// two the first alone is needed; more do no harm.
+// connect lists the edges between pieces that begin in band i, by weight. Of those between
+// the same two the first alone is needed; more do no harm.
 func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
-	b := &g.bands[i]
-	// The pieces along a row, several times over; no more for a picture that is one long row.
-	metBits := min(bits.Len(uint(2*g.width)), mostMetBits)
-	c.met = shelf.Resize(c.met, 1<<metBits)
-	clear(c.met)
-	c.candidates = shelf.Resize(c.candidates, directions*g.width)
+	b, w := &g.bands[i], &g.weights
+	for d := range w.directions() {
+		c.kept[d] = shelf.Resize(c.kept[d], g.width)
+	}
+	c.ids = shelf.Resize(c.ids, 2*g.width)
+	c.keys = shelf.Resize(c.keys, w.directions()*min(g.width, chunk))
 	list := c.list[:0]
+	g.piecesOf(c.ids[:g.width], b, b.top)
+	here, below := 0, g.width
 	for y := b.top; y < b.bottom; y++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		// The row below may be in the next band. The last has none, but no edges to it, either.
-		here, next := b, b
-		if y == b.bottom-1 && y < g.height-1 {
-			next = &g.bands[i+1]
+		if y+1 < b.bottom {
+			g.piecesOf(c.ids[below:][:g.width], b, y+1)
+		} else if y+1 < g.height {
+			g.piecesOf(c.ids[below:][:g.width], &g.bands[i+1], y+1)
 		}
-		row, below := here.row(y, g.width), here.row(y, g.width)
-		if y < g.height-1 {
-			below = next.row(y+1, g.width)
-		}
-		ends := [directions]struct {
-			row          []int32
-			shift, first int32
-			weights      []uint16
-		}{
-			right:     {row: row, shift: 1, first: here.first},
-			down:      {row: below, first: next.first},
-			downRight: {row: below, shift: 1, first: next.first},
-			downLeft:  {row: below, shift: -1, first: next.first},
-		}
-		for d := range g.weights.directions() {
-			ends[d].weights = g.weights.row(d, y)
-		}
-		var n int
-		if g.weights.connectivity == Four {
-			n = borders4(c.candidates, row, below, here.first-next.first)
-		} else {
-			n = borders8(c.candidates, row, below, here.first-next.first)
-		}
-		if len(list)+n > cap(list) {
+		c.thin(g, y)
+		step := [directions]int{right: 1, down: below - here, downRight: below - here + 1, downLeft: below - here - 1}
+		for left := 0; left < g.width; left += chunk {
+			n := listRow(c.keys, 0, &c.kept, left, min(left+chunk, g.width), w.connectivity, noEdge)
 			list = slices.Grow(list, n)
+			at := len(list)
+			list = list[:at+n]
+			for i, key := range c.keys[:n] {
+				p := here + left + int(key%(directions*chunk)/directions)
+				list[at+i] = edge{c.ids[p], c.ids[p+step[key%directions]], int32(key >> edgeBits)}
+			}
 		}
-		at := len(list)
-		list = list[:at+n]
-		for _, e := range c.candidates[:n] {
-			x := int32(e / directions)
-			end := &ends[e%directions]
-			weight := int32(end.weights[x])
-			e := edge{row[x] + here.first, end.row[x+end.shift] + end.first, weight}
-			m := &c.met[hash(e.a, e.b, metBits)]
-			// same is −1 if the two have met, else 0; later if their edge then came first.
-			same := ^(-int32(differ(m.a, e.a) | differ(m.b, e.b)))
-			later := same & ((m.weight - weight - 1) >> 31)
-			// An edge that the new one comes before is superseded.
-			old := int32(at) ^ (int32(at)^m.at)&(same&^later)
-			list[old].weight = noEdge
-			list[at] = e
-			m.a, m.b = e.a, e.b
-			m.weight = weight ^ (weight^m.weight)&later
-			m.at = int32(at) ^ (int32(at)^m.at)&later
-			at += int(1 + later)
-		}
-		list = list[:at]
+		here, below = below, here
 	}
 	c.list = list
+	c.sorted = shelf.Resize(c.sorted, len(list))
 	b.between = shelf.Resize(b.between, len(list))
-	copy(b.between, list)
+	sortEdges(b.between, list, c.sorted)
 	return nil
 }
 
-// borders4 lists the edges of a row between different pieces, and perhaps some that
-// there are not, each its first pixel times four and its direction. The row below
-// numbers pieces from shift on.
-func borders4(dst []uint32, row, below []int32, shift int32) int {
-	n, last := 0, len(row)-1
-	below = below[:len(row)]
-	a := row[0]
-	for x := range row {
-		next := row[min(x+1, last)]
-		e := uint32(x) * directions
-		dst[n] = e + right
-		n += differ(a, next)
-		dst[n] = e + down
-		n += differ(a+shift, below[x])
-		a = next
+// thin leaves of the edges that begin in row y those that are between pieces, and of a
+// border's edges hardly more than the first.
+func (c *connector) thin(g *Graph, y int) {
+	w := &g.weights
+	from, to := w.at(-1, y-1), w.at(-1, y+2)+1
+	var rows [directions][]uint16
+	for d := range w.directions() {
+		rows[d] = w.planes[d][from:to]
 	}
-	return n
+	if w.connectivity == Four {
+		simd.Borders4((*[2][]uint16)(c.kept[:]), (*[2][]uint16)(rows[:]), g.labels[from:to], w.stride)
+	} else {
+		simd.Borders8(&c.kept, &rows, g.labels[from:to], w.stride)
+	}
 }
 
-func borders8(dst []uint32, row, below []int32, shift int32) int {
-	n, last := 0, len(row)-1
-	below = below[:len(row)]
-	a := row[0]
-	c, d := a+shift, below[0] // before the first pixel: equal to it
-	for x := range row {
-		next, after := row[min(x+1, last)], below[min(x+1, last)]
-		if x == last {
-			after = a + shift
-		}
-		e := uint32(x) * directions
-		dst[n] = e + right
-		n += differ(a, next)
-		dst[n] = e + down
-		n += differ(a+shift, d)
-		dst[n] = e + downRight
-		n += differ(a+shift, after)
-		dst[n] = e + downLeft
-		n += differ(a+shift, c)
-		a, c, d = next, d, after
+// sortEdges sorts edges by weight, stably.
+func sortEdges(dst, edges, scratch []edge) {
+	var low, high [256]uint32
+	for i := range edges {
+		w := uint32(edges[i].weight)
+		low[w&255]++
+		high[w>>8&255]++
 	}
-	return n
+	for _, counts := range []*[256]uint32{&low, &high} {
+		total := uint32(0)
+		for i, n := range counts {
+			counts[i] = total
+			total += n
+		}
+	}
+	for _, e := range edges {
+		at := &low[e.weight&255]
+		scratch[*at] = e
+		*at++
+	}
+	for _, e := range scratch {
+		at := &high[e.weight>>8&255]
+		dst[*at] = e
+		*at++
+	}
 }
 
 // differ is 1 for two different numbers, else 0.
@@ -306,7 +279,7 @@ func differ(a, b int32) int {
 	return int((d | -d) >> 31)
 }
 
-// sort sorts the edges between pieces by weight, stably.
+// sort merges the bands' edges between pieces, by weight and stably.
 func (g *Graph) sort(ctx context.Context) error {
 	g.counts = shelf.Resize(g.counts, noEdge+1)
 	clear(g.counts)
@@ -320,14 +293,11 @@ func (g *Graph) sort(ctx context.Context) error {
 		}
 	}
 	total := uint32(0)
-	for w, count := range counts[:noEdge] {
+	for w, count := range counts {
 		counts[w] = total
 		total += count
 	}
-	// Those that have been superseded come last, and fall off.
-	dead := counts[noEdge]
-	counts[noEdge] = total
-	g.between = shelf.Resize(g.between, int(total+dead))
+	g.between = shelf.Resize(g.between, int(total))
 	for i := range g.bands {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -338,7 +308,6 @@ func (g *Graph) sort(ctx context.Context) error {
 			*at++
 		}
 	}
-	g.between = g.between[:total]
 	return nil
 }
 
@@ -350,6 +319,10 @@ func (g *Graph) leave() {
 	for i := range g.atomOf {
 		g.atomOf[i] = int32(i)
 	}
+}
+
+func hash(a, b int32, bits int) uint32 {
+	return (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b) >> (32 - bits)
 }
 
 // join joins the pieces to atoms, as long as the least scale, and with it all larger
@@ -405,5 +378,6 @@ func (g *Graph) join(ctx context.Context) error {
 
 const (
 	atomBits  = 15
+	chunk     = 1 << (edgeBits - 2) // pixels of a row that an edge's number has room for
 	pollEvery = 1 << 16
 )

@@ -232,31 +232,38 @@ func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
 	for i := range g.bands {
 		b := &g.bands[i]
-		treeOf := s.pieces[b.first:]
 		for y := b.top; y < b.bottom; y++ {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			pix := l.Pix[y*g.width : (y+1)*g.width]
-			pieces := b.row(y, g.width)[:len(pix)]
-			for x := 0; x < len(pix); {
-				tree := treeOf[pieces[x]]
-				label := s.labels[tree]
-				if label < 0 {
-					label = int32(len(l.Sizes))
-					s.labels[tree] = label
-					l.Sizes = append(l.Sizes, 0)
-					l.Boxes = append(l.Boxes, box.Box{X0: int32(x), Y0: int32(y), X1: int32(x), Y1: int32(y)})
-				}
-				start := x
-				for ; x < len(pix) && treeOf[pieces[x]] == tree; x++ {
-					pix[x] = label
-				}
-				l.Sizes[label] += int32(x - start)
-				b := &l.Boxes[label]
-				b.X0, b.X1, b.Y1 = min(b.X0, int32(start)), max(b.X1, int32(x)), int32(y+1)
+			row, labels := l.Pix[y*g.width:(y+1)*g.width], g.labels[g.weights.at(0, y):]
+			for j, first := range b.firsts {
+				left, right := cut(g.width, j, len(b.firsts)), cut(g.width, j+1, len(b.firsts))
+				s.numberRow(l, row[left:right], labels[left:right], s.pieces[first:], int32(left), int32(y))
 			}
 		}
 	}
 	return nil
+}
+
+// numberRow labels the pixels of a tile in row y, from column left on.
+func (s *segmenter) numberRow(l *Labels, pix []int32, pieces []uint16, treeOf []int32, left, y int32) {
+	pieces = pieces[:len(pix)]
+	for x := 0; x < len(pix); {
+		tree := treeOf[pieces[x]&tileMask]
+		label := s.labels[tree]
+		if label < 0 {
+			label = int32(len(l.Sizes))
+			s.labels[tree] = label
+			l.Sizes = append(l.Sizes, 0)
+			l.Boxes = append(l.Boxes, box.Box{X0: left + int32(x), Y0: y, X1: left + int32(x), Y1: y})
+		}
+		start := x
+		for ; x < len(pix) && treeOf[pieces[x]&tileMask] == tree; x++ {
+			pix[x] = label
+		}
+		l.Sizes[label] += int32(x - start)
+		b := &l.Boxes[label]
+		b.X0, b.X1, b.Y1 = min(b.X0, left+int32(start)), max(b.X1, left+int32(x)), y+1
+	}
 }

@@ -305,8 +305,8 @@ func TestWidePictureTakesNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := g.connectors.Get(); len(c.candidates) == 0 || len(c.met) > 1<<mostMetBits {
-		t.Errorf("%d entries for edges that were met, want at most %d", len(c.met), 1<<mostMetBits)
+	if c := g.connectors.Get(); len(c.keys) == 0 || len(c.keys) > directions*chunk {
+		t.Errorf("room for the keys of %d edges, want at most %d", len(c.keys), directions*chunk)
 	}
 }
 

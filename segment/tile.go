@@ -14,7 +14,7 @@ const (
 	tilePixels = tileSide * tileSide
 	tileMask   = tilePixels - 1
 	// An edge within a tile is numbered in edgeBits: row, column, direction.
-	edgeBits = 2*tileBits + 2
+	edgeBits = 16
 	// lightLimit bounds the weights that the pixels of a tile are joined by: 32 grey
 	// levels. Few are heavier, and those come to their turn later anyway.
 	lightLimit = 32 * weightScale
@@ -43,24 +43,26 @@ type tree struct {
 	outer uint16
 }
 
-// join joins the pixels of a band.
-func (t *tiler) join(ctx context.Context, b *band, w *weights, width int, scale uint32) error {
-	if err := t.thin(ctx, b, w, width); err != nil {
+// join joins the pixels of band i.
+func (t *tiler) join(ctx context.Context, g *Graph, i int) error {
+	b, w := &g.bands[i], &g.weights
+	if err := t.thin(ctx, b, w, g.width); err != nil {
 		return err
 	}
 	height := b.bottom - b.top
 	t.pieces = t.pieces[:0]
-	n := ceil(width, tileSide)
-	for i := range n {
+	n := len(b.firsts)
+	for j := range n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		left, right := cut(width, i, n), cut(width, i+1, n)
-		t.list(left, right-left, height)
+		left, right := cut(g.width, j, n), cut(g.width, j+1, n)
+		t.list(left, right, height)
 		t.sort()
-		t.plant(w, left, b.top, right-left, height, scale)
-		t.grow(scale)
-		t.harvest(b, width, left, right)
+		t.plant(w, left, b.top, right-left, height, g.least)
+		t.grow(g.least)
+		b.firsts[j] = int32(len(t.pieces))
+		t.harvest(g, left, b.top, right-left, height, uint16(i%2*2+j%2)*tilePixels)
 	}
 	b.pieces = shelf.Resize(b.pieces, len(t.pieces))
 	copy(b.pieces, t.pieces)
@@ -88,72 +90,85 @@ func (t *tiler) thin(ctx context.Context, b *band, w *weights, width int) error 
 }
 
 // list lists the light edges within a tile, each its weight and number, in the order of their numbers.
-func (t *tiler) list(left, width, height int) {
+func (t *tiler) list(left, right, height int) {
 	t.keys = shelf.Resize(t.keys, directions*tilePixels)
 	n := 0
 	for y := range height {
-		row := func(d int) []uint16 { return t.kept.row(d, y)[left : left+width] }
-		first := uint32(y) << tileBits
-		row(right)[width-1] = noEdge
+		rows, c := [directions][]uint16{}, t.kept.connectivity
+		for d := range t.kept.directions() {
+			rows[d] = t.kept.row(d, y)
+		}
+		rows[0][right-1] = noEdge
 		switch {
 		case y == height-1:
-			n += listRight(t.keys[n:], first, row(right))
-		case t.kept.connectivity == Four:
-			n += list4(t.keys[n:], first, row(right), row(down))
-		default:
-			row(downRight)[width-1], row(downLeft)[0] = noEdge, noEdge
-			n += list8(t.keys[n:], first, row(right), row(down), row(downRight), row(downLeft))
+			c = 2
+		case c == Eight:
+			rows[downRight][right-1], rows[downLeft][left] = noEdge, noEdge
 		}
+		n += listRow(t.keys[n:], uint32(y)<<tileBits, &rows, left, right, c, lightLimit)
 	}
 	t.keys = t.keys[:n]
 }
 
-func listRight(dst []uint32, first uint32, r []uint16) int {
+// listRow lists the edges of part of a row that are lighter than limit. The first pixel's
+// number is first.
+func listRow(dst []uint32, first uint32, rows *[directions][]uint16, left, end int, c Connectivity, limit int32) int {
+	r := rows[right][left:end]
+	switch c {
+	case Eight:
+		return list8(dst, first, r, rows[down][left:end], rows[downRight][left:end], rows[downLeft][left:end], limit)
+	case Four:
+		return list4(dst, first, r, rows[down][left:end], limit)
+	}
+	return listRight(dst, first, r, limit)
+}
+
+func listRight(dst []uint32, first uint32, r []uint16, limit int32) int {
 	n := 0
 	for x, w := range r {
 		dst[n] = uint32(w)<<edgeBits | (first+uint32(x))*directions
-		n += light(w)
+		n += less(w, limit)
 	}
 	return n
 }
 
-func list4(dst []uint32, first uint32, r, d []uint16) int {
+func list4(dst []uint32, first uint32, r, d []uint16, limit int32) int {
 	n := 0
 	d = d[:len(r)]
 	for x, w := range r {
 		e := (first + uint32(x)) * directions
 		dst[n] = uint32(w)<<edgeBits | e
-		n += light(w)
+		n += less(w, limit)
 		w = d[x]
 		dst[n] = uint32(w)<<edgeBits | e | down
-		n += light(w)
+		n += less(w, limit)
 	}
 	return n
 }
 
-func list8(dst []uint32, first uint32, r, d, dr, dl []uint16) int {
+func list8(dst []uint32, first uint32, r, d, dr, dl []uint16, limit int32) int {
 	n := 0
 	d, dr, dl = d[:len(r)], dr[:len(r)], dl[:len(r)]
 	for x, w := range r {
 		e := (first + uint32(x)) * directions
 		dst[n] = uint32(w)<<edgeBits | e
-		n += light(w)
+		n += less(w, limit)
 		w = d[x]
 		dst[n] = uint32(w)<<edgeBits | e | down
-		n += light(w)
+		n += less(w, limit)
 		w = dr[x]
 		dst[n] = uint32(w)<<edgeBits | e | downRight
-		n += light(w)
+		n += less(w, limit)
 		w = dl[x]
 		dst[n] = uint32(w)<<edgeBits | e | downLeft
-		n += light(w)
+		n += less(w, limit)
 	}
 	return n
 }
 
-// light is 1 for a weight below lightLimit, else 0; like differ without a jump, which
+// less is 1 for a weight below limit, else 0; like differ without a jump, which
 // would often be mispredicted.
-func light(w uint16) int { return int(uint32(int32(w)-lightLimit) >> 31) }
+func less(w uint16, limit int32) int { return int(uint32(int32(w)-limit) >> 31) }
 
 // sort sorts the keys by weight, stably.
 func (t *tiler) sort() {
@@ -246,17 +261,17 @@ func (t *tiler) grow(scale uint32) {
 	}
 }
 
-// harvest makes pieces of the trees.
-func (t *tiler) harvest(b *band, width, left, right int) {
+// harvest makes pieces of the trees, and labels the tile's pixels with them and a tag.
+func (t *tiler) harvest(g *Graph, left, top, width, height int, tag uint16) {
 	first := len(t.pieces)
 	t.pieces = slices.Grow(t.pieces, tilePixels)
 	pieces := t.pieces[first : first+tilePixels]
 	number := &t.next // the rings have done their work
 	n := uint16(0)
-	for y := range b.bottom - b.top {
-		for x := range right - left {
+	for y := range height {
+		for x := range width {
 			i := (y<<tileBits + x) & tileMask
-			number[i] = n
+			number[i] = n | tag
 			pieces[n&tileMask] = part{int32(t.trees[i].size), int32(t.inner[i])}
 			if t.root[i] == uint16(i) {
 				n++
@@ -264,12 +279,12 @@ func (t *tiler) harvest(b *band, width, left, right int) {
 		}
 	}
 	t.pieces = t.pieces[:first+int(n)]
-	for y := range b.bottom - b.top {
-		row := b.pieceOf[y*width+left : y*width+right]
+	for y := range height {
+		row := g.labels[g.weights.at(left, top+y):][:width]
 		root := t.root[y<<tileBits:]
 		root = root[:len(row)]
 		for x := range row {
-			row[x] = int32(first) + int32(number[root[x]&tileMask])
+			row[x] = number[root[x]&tileMask]
 		}
 	}
 }

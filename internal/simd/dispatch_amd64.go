@@ -105,6 +105,24 @@ func thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
 	}
 }
 
+func borders4(kept, weights *[2][]uint16, labels []uint16, stride int) {
+	if n := len(kept[0]); avx2 && n >= 16 {
+		borders4AVX2(&kept[0][0], &kept[1][0], &weights[0][0], &weights[1][0], &labels[0], stride, n)
+	} else {
+		borders4Go(kept, weights, labels, stride)
+	}
+}
+
+func borders8(kept, weights *[4][]uint16, labels []uint16, stride int) {
+	if n := len(kept[0]); avx2 && n >= 16 {
+		r, d, f, i := &weights[0][0], &weights[1][0], &weights[2][0], &weights[3][0]
+		borders8RightAVX2(&kept[0][0], r, d, f, i, &labels[0], stride, n)
+		borders8DownAVX2(&kept[1][0], &kept[2][0], &kept[3][0], r, d, f, i, &labels[0], stride, n)
+	} else {
+		borders8Go(kept, weights, labels, stride)
+	}
+}
+
 // Kernels names what the loops run on.
 func Kernels() string {
 	if avx2 {

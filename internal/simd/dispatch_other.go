@@ -38,6 +38,14 @@ func thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
 	thin8Go(kept, above, here, rightBelow)
 }
 
+func borders4(kept, weights *[2][]uint16, labels []uint16, stride int) {
+	borders4Go(kept, weights, labels, stride)
+}
+
+func borders8(kept, weights *[4][]uint16, labels []uint16, stride int) {
+	borders8Go(kept, weights, labels, stride)
+}
+
 // Kernels names what the loops run on.
 func Kernels() string { return "portable" }
 

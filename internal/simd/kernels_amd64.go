@@ -29,6 +29,21 @@ func thin8RightAVX2(kept *uint16, rightAbove *uint16, downAbove *uint16, falling
 //go:noescape
 func thin8DownAVX2(keptDown *uint16, keptFalling *uint16, keptRising *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, rightBelow *uint16, n int)
 
+// borders4AVX2 needs n ≥ 16, and three rows from the pixel before the first to the one after the last.
+//
+//go:noescape
+func borders4AVX2(keptRight *uint16, keptDown *uint16, right *uint16, down *uint16, labels *uint16, stride int, n int)
+
+// borders8RightAVX2 needs what borders4AVX2 needs.
+//
+//go:noescape
+func borders8RightAVX2(kept *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, labels *uint16, stride int, n int)
+
+// borders8DownAVX2 needs what borders4AVX2 needs.
+//
+//go:noescape
+func borders8DownAVX2(keptDown *uint16, keptFalling *uint16, keptRising *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, labels *uint16, stride int, n int)
+
 // columns4AVX2 needs n ≥ 16.
 //
 //go:noescape

@@ -195,6 +195,76 @@ func (p *places) drops(edge, a, b, c, d, m int) bool {
 	return p[edge] > min(max(p[a], p[b]), max(p[c], p[d]), max(p[a], p[m], p[d]), max(p[c], p[m], p[b]))
 }
 
+// corners are the labels of a cell's pixels: top left, top right, bottom left, bottom right.
+type corners [4]uint16
+
+// ends are the corners that an edge of a cell lies between.
+var ends = [6][2]uint8{top: {0, 1}, left: {0, 2}, falling: {0, 3}, right: {1, 3}, rising: {1, 2}, bottom: {2, 3}}
+
+// beaten tells whether an edge comes after one of others between the same two labels.
+func (p *places) beaten(c *corners, edge int, others ...uint8) bool {
+	a, b := c[ends[edge][0]], c[ends[edge][1]]
+	for _, f := range others {
+		s, t := c[ends[f][0]], c[ends[f][1]]
+		if p[f] < p[edge] && (s == a && t == b || s == b && t == a) {
+			return true
+		}
+	}
+	return false
+}
+
+func borders4Go(kept, weights *[2][]uint16, labels []uint16, stride int) {
+	n := len(kept[0])
+	kr, kd, r, d := kept[0][:n], kept[1][:n], weights[0], weights[1]
+	at := func(i int) (places, corners) {
+		j := i + stride
+		return cell(r[i], d[i], noEdge, d[i+1], noEdge, r[j]), corners{labels[i], labels[i+1], labels[j], labels[j+1]}
+	}
+	for x := range n {
+		i := stride + 1 + x
+		kr[x], kd[x] = noEdge, noEdge
+		if labels[i] != labels[i+1] {
+			c, l := at(i)
+			a, m := at(i - stride)
+			kr[x] = keep(r[i], c.beaten(&l, top, left, right, bottom) || a.beaten(&m, bottom, top, left, right))
+		}
+		if labels[i] != labels[i+stride] {
+			c, l := at(i)
+			b, m := at(i - 1)
+			kd[x] = keep(d[i], c.beaten(&l, left, top, right, bottom) || b.beaten(&m, right, top, left, bottom))
+		}
+	}
+}
+
+func borders8Go(kept, weights *[4][]uint16, labels []uint16, stride int) {
+	n := len(kept[0])
+	kr, kd, kf, ki := kept[0][:n], kept[1][:n], kept[2][:n], kept[3][:n]
+	r, d, f, g := weights[0], weights[1], weights[2], weights[3]
+	at := func(i int) (places, corners) {
+		j := i + stride
+		return cell(r[i], d[i], f[i], d[i+1], g[i+1], r[j]), corners{labels[i], labels[i+1], labels[j], labels[j+1]}
+	}
+	for x := range n {
+		i := stride + 1 + x
+		kr[x], kd[x], kf[x], ki[x] = noEdge, noEdge, noEdge, noEdge
+		here, l := at(i)
+		if l[0] != l[1] {
+			a, m := at(i - stride)
+			kr[x] = keep(r[i], here.beaten(&l, top, left, falling, right, rising, bottom) || a.beaten(&m, bottom, top, left, falling, right, rising))
+		}
+		before, m := at(i - 1)
+		if l[0] != l[2] {
+			kd[x] = keep(d[i], here.beaten(&l, left, top, falling, right, rising, bottom) || before.beaten(&m, right, top, left, falling, rising, bottom))
+		}
+		if l[0] != l[3] {
+			kf[x] = keep(f[i], here.beaten(&l, falling, top, left, right, rising, bottom))
+		}
+		if m[1] != m[2] {
+			ki[x] = keep(g[i], before.beaten(&m, rising, top, left, falling, right, bottom))
+		}
+	}
+}
+
 func keep(w uint16, drop bool) uint16 {
 	if drop {
 		return noEdge

@@ -168,6 +168,29 @@ func Thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
 	thin8(kept, above, here, rightBelow)
 }
 
+// Borders4 writes the weights of a row of a grid's edges, those to the right and those
+// down, with 65535 in the place of each that is not the first between two labels: whose
+// ends have the same label, or that another edge of one of its cells, between the same two
+// labels, is lighter than or equal to and before in Thin4's order. Weights and labels are
+// those of the row above, the row and the row below, stride apart; they begin a pixel
+// before kept and end one after it.
+func Borders4(kept, weights *[2][]uint16, labels []uint16, stride int) {
+	n := len(kept[0])
+	want("Borders4", n, len(kept[1]))
+	want("Borders4", 2*stride+n+2, len(weights[0]), len(weights[1]), len(labels))
+	borders4(kept, weights, labels, stride)
+}
+
+// Borders8 is Borders4 for the grid of Thin8, in its order.
+func Borders8(kept, weights *[4][]uint16, labels []uint16, stride int) {
+	n := len(kept[0])
+	for d := range kept {
+		want("Borders8", n, len(kept[d]))
+		want("Borders8", 2*stride+n+2, len(weights[d]), len(labels))
+	}
+	borders8(kept, weights, labels, stride)
+}
+
 // Gray writes (19595·r + 38470·g + 7471·b)/65536, rounded to the nearest.
 func Gray(y, r, g, b []uint8) {
 	want("Gray", len(y), len(r), len(g), len(b))

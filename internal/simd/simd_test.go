@@ -257,6 +257,30 @@ var checks = []check{
 		thin8Go(&want, &above, &here, below)
 		return slices.EqualFunc(got[:], want[:], slices.Equal)
 	}},
+	{name: "Borders4", equal: func(m maker, n int) bool {
+		var got, want, weights [2][]uint16
+		stride := n + 1 + m.rng.IntN(3)
+		for d := range got {
+			got[d], want[d] = pair[uint16](m, n)
+			weights[d] = m.weights(2*stride + n + 2)
+		}
+		labels := words[uint16](m, 2*stride+n+2, []uint16{2, 3, 4, math.MaxUint16}[m.rng.IntN(4)])
+		Borders4(&got, &weights, labels, stride)
+		borders4Go(&want, &weights, labels, stride)
+		return slices.EqualFunc(got[:], want[:], slices.Equal)
+	}},
+	{name: "Borders8", equal: func(m maker, n int) bool {
+		var got, want, weights [4][]uint16
+		stride := n + 1 + m.rng.IntN(3)
+		for d := range got {
+			got[d], want[d] = pair[uint16](m, n)
+			weights[d] = m.weights(2*stride + n + 2)
+		}
+		labels := words[uint16](m, 2*stride+n+2, []uint16{2, 3, 4, math.MaxUint16}[m.rng.IntN(4)])
+		Borders8(&got, &weights, labels, stride)
+		borders8Go(&want, &weights, labels, stride)
+		return slices.EqualFunc(got[:], want[:], slices.Equal)
+	}},
 }
 
 // colours are three planes of samples, of few or all levels.

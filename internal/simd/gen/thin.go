@@ -143,3 +143,154 @@ func thin8Down() {
 		thin(at(keptRising, i, 2, 0), [2]int{rising}, [2]*cell{before}, &around8)
 	})
 }
+
+// The ends of an edge of a cell, whose corners are top left, top right, bottom left and bottom right.
+var ends = [cellEdges][2]int{top: {0, 1}, left: {0, 2}, falling: {0, 3}, right: {1, 3}, rising: {1, 2}, bottom: {2, 3}}
+
+// field addresses cells in planes of weights and of labels, three rows of each.
+type field struct {
+	right, down, falling, rising, labels reg.Register
+	rows                                 [3]reg.Register // what to add to a pixel's place: above, here, below
+	one                                  reg.Register
+}
+
+// cell is the one whose top left pixel is displaced by dx in a row.
+func (f *field) cell(row, dx int) (c *cell, corners [4]Mem) {
+	here, below := f.rows[row], f.rows[row+1]
+	c = &cell{one: f.one}
+	c.at[top], c.at[bottom] = at(f.right, here, 2, 2*dx), at(f.right, below, 2, 2*dx)
+	c.at[left], c.at[right] = at(f.down, here, 2, 2*dx), at(f.down, here, 2, 2*dx+2)
+	if f.falling != nil {
+		c.at[falling], c.at[rising] = at(f.falling, here, 2, 2*dx), at(f.rising, here, 2, 2*dx+2)
+	}
+	corners = [4]Mem{
+		at(f.labels, here, 2, 2*dx), at(f.labels, here, 2, 2*dx+2),
+		at(f.labels, below, 2, 2*dx), at(f.labels, below, 2, 2*dx+2),
+	}
+	return c, corners
+}
+
+// As add takes them.
+func and(ops ...Op) { VPAND(ops[0], ops[1], ops[2]) }
+func or(ops ...Op)  { VPOR(ops[0], ops[1], ops[2]) }
+
+// alike is all bits where both pairs of labels are equal.
+func alike(pairs ...[2]Mem) reg.VecVirtual {
+	var all reg.VecVirtual
+	for _, p := range pairs {
+		v := YMM()
+		VMOVDQU(p[0], v)
+		VPCMPEQW(p[1], v, v)
+		add(&all, v, and)
+	}
+	return all
+}
+
+// beaten is all bits where an edge that comes before e, with weights w, lies between the
+// same two labels.
+func (c *cell) beaten(e int, w reg.Register, corners [4]Mem) (out reg.VecVirtual) {
+	a, b := ends[e][0], ends[e][1]
+	for f := range c.at {
+		if f == e || c.at[f].Base == nil {
+			continue
+		}
+		s, t := ends[f][0], ends[f][1]
+		var same reg.VecVirtual
+		switch {
+		case a == s:
+			same = alike([2]Mem{corners[b], corners[t]})
+		case a == t:
+			same = alike([2]Mem{corners[b], corners[s]})
+		case b == s:
+			same = alike([2]Mem{corners[a], corners[t]})
+		case b == t:
+			same = alike([2]Mem{corners[a], corners[s]})
+		default:
+			same = alike([2]Mem{corners[a], corners[s]}, [2]Mem{corners[b], corners[t]})
+			VPOR(alike([2]Mem{corners[a], corners[t]}, [2]Mem{corners[b], corners[s]}), same, same)
+		}
+		before := c.edge(f, e)
+		VPMAXUW(w, before, before)
+		VPCMPEQW(w, before, before)
+		VPAND(same, before, before)
+		add(&out, before, or)
+	}
+	return out
+}
+
+// place is that of an edge in one of its cells: which edge it is there, and where the cell is.
+type place struct{ edge, row, dx int }
+
+// border stores the weights of an edge with all bits set where it is within a label, or
+// beaten in one of its cells.
+func (f *field) border(dst, i reg.Register, places ...place) {
+	var w, out reg.VecVirtual
+	for _, p := range places {
+		c, corners := f.cell(p.row, p.dx)
+		if w == nil {
+			w = YMM()
+			VMOVDQU(c.at[p.edge], w)
+			out = alike([2]Mem{corners[ends[p.edge][0]], corners[ends[p.edge][1]]})
+			VPOR(w, out, out)
+		}
+		VPOR(c.beaten(p.edge, w, corners), out, out)
+	}
+	VMOVDQU(out, at(dst, i, 2, 0))
+}
+
+// newField takes planes from the pixel before the first of the row above on.
+func newField(diagonals bool) *field {
+	f := &field{right: param("right"), down: param("down"), one: words()}
+	if diagonals {
+		f.falling, f.rising = param("falling"), param("rising")
+	}
+	f.labels = param("labels")
+	for k := range f.rows {
+		f.rows[k] = GP64()
+	}
+	return f
+}
+
+// each is the other each, with the rows' places at hand.
+func (f *field) each(body func(i reg.Register)) {
+	stride := param("stride")
+	each(16, func(i reg.Register) {
+		LEAQ(Mem{Base: i, Disp: 1}, f.rows[0])
+		LEAQ(Mem{Base: f.rows[0], Index: stride, Scale: 1}, f.rows[1])
+		LEAQ(Mem{Base: f.rows[1], Index: stride, Scale: 1}, f.rows[2])
+		body(i)
+	})
+}
+
+func borders4() {
+	function("borders4AVX2", "func(keptRight, keptDown, right, down, labels *uint16, stride, n int)",
+		"borders4AVX2 needs n ≥ 16, and three rows from the pixel before the first to the one after the last.")
+	keptRight, keptDown := param("keptRight"), param("keptDown")
+	f := newField(false)
+	f.each(func(i reg.Register) {
+		f.border(keptRight, i, place{top, 1, 0}, place{bottom, 0, 0})
+		f.border(keptDown, i, place{left, 1, 0}, place{right, 1, -1})
+	})
+}
+
+func borders8Right() {
+	function("borders8RightAVX2", "func(kept, right, down, falling, rising, labels *uint16, stride, n int)",
+		"borders8RightAVX2 needs what borders4AVX2 needs.")
+	kept := param("kept")
+	f := newField(true)
+	f.each(func(i reg.Register) {
+		f.border(kept, i, place{top, 1, 0}, place{bottom, 0, 0})
+	})
+}
+
+func borders8Down() {
+	function("borders8DownAVX2", "func(keptDown, keptFalling, keptRising, right, down, falling, rising, labels *uint16, stride, n int)",
+		"borders8DownAVX2 needs what borders4AVX2 needs.")
+	keptDown, keptFalling, keptRising := param("keptDown"), param("keptFalling"), param("keptRising")
+	f := newField(true)
+	f.each(func(i reg.Register) {
+		f.border(keptDown, i, place{left, 1, 0}, place{right, 1, -1})
+		f.border(keptFalling, i, place{falling, 1, 0})
+		f.border(keptRising, i, place{rising, 1, -1})
+	})
+}
