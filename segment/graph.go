@@ -196,7 +196,7 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 		c.kept[d] = shelf.Resize(c.kept[d], g.width)
 	}
 	c.ids = shelf.Resize(c.ids, 2*g.width)
-	c.keys = shelf.Resize(c.keys, w.directions()*min(g.width, chunk))
+	c.keys = shelf.Resize(c.keys, w.directions()*min(g.width, chunk)+listSlack)
 	list := c.list[:0]
 	g.piecesOf(c.ids[:g.width], b, b.top)
 	here, below := 0, g.width
@@ -212,7 +212,11 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 		c.thin(g, y)
 		step := [directions]int{right: 1, down: below - here, downRight: below - here + 1, downLeft: below - here - 1}
 		for left := 0; left < g.width; left += chunk {
-			n := listRow(c.keys, 0, &c.kept, left, min(left+chunk, g.width), w.connectivity, noEdge)
+			var row [directions][]uint16
+			for d := range w.directions() {
+				row[d] = c.kept[d][left:min(left+chunk, g.width)]
+			}
+			n := listRow(c.keys, 0, noEdge, &row)
 			list = slices.Grow(list, n)
 			at := len(list)
 			list = list[:at+n]

@@ -13,8 +13,9 @@ const (
 	tileSide   = 1 << tileBits
 	tilePixels = tileSide * tileSide
 	tileMask   = tilePixels - 1
-	// An edge within a tile is numbered in edgeBits: row, column, direction.
-	edgeBits = 16
+	// What simd.List4 has of an edge: its number, of row, column and direction, below its weight.
+	edgeBits  = 16
+	listSlack = 8
 	// lightLimit bounds the weights that the pixels of a tile are joined by: 32 grey
 	// levels. Few are heavier, and those come to their turn later anyway.
 	lightLimit = 32 * weightScale
@@ -91,84 +92,37 @@ func (t *tiler) thin(ctx context.Context, b *band, w *weights, width int) error 
 
 // list lists the light edges within a tile, each its weight and number, in the order of their numbers.
 func (t *tiler) list(left, right, height int) {
-	t.keys = shelf.Resize(t.keys, directions*tilePixels)
+	t.keys = shelf.Resize(t.keys, directions*tilePixels+listSlack)
+	rows := t.kept.directions()
+	// Edges to other tiles are not wanted. They are all that leave the lowest row.
+	for d := down; d < rows; d++ {
+		last := t.kept.row(d, height-1)
+		for x := left; x < right; x++ {
+			last[x] = noEdge
+		}
+	}
 	n := 0
 	for y := range height {
-		rows, c := [directions][]uint16{}, t.kept.connectivity
-		for d := range t.kept.directions() {
-			rows[d] = t.kept.row(d, y)
+		var row [directions][]uint16
+		for d := range rows {
+			row[d] = t.kept.row(d, y)[left:right]
 		}
-		rows[0][right-1] = noEdge
-		switch {
-		case y == height-1:
-			c = 2
-		case c == Eight:
-			rows[downRight][right-1], rows[downLeft][left] = noEdge, noEdge
+		row[0][right-left-1] = noEdge
+		if rows == directions {
+			row[downRight][right-left-1], row[downLeft][0] = noEdge, noEdge
 		}
-		n += listRow(t.keys[n:], uint32(y)<<tileBits, &rows, left, right, c, lightLimit)
+		n += listRow(t.keys[n:], uint32(y)<<tileBits, lightLimit, &row)
 	}
 	t.keys = t.keys[:n]
 }
 
-// listRow lists the edges of part of a row that are lighter than limit. The first pixel's
-// number is first.
-func listRow(dst []uint32, first uint32, rows *[directions][]uint16, left, end int, c Connectivity, limit int32) int {
-	r := rows[right][left:end]
-	switch c {
-	case Eight:
-		return list8(dst, first, r, rows[down][left:end], rows[downRight][left:end], rows[downLeft][left:end], limit)
-	case Four:
-		return list4(dst, first, r, rows[down][left:end], limit)
+// listRow is simd.List4 or simd.List8.
+func listRow(dst []uint32, first uint32, limit uint16, row *[directions][]uint16) int {
+	if row[downRight] == nil {
+		return simd.List4(dst, first, limit, row[right], row[down])
 	}
-	return listRight(dst, first, r, limit)
+	return simd.List8(dst, first, limit, row[right], row[down], row[downRight], row[downLeft])
 }
-
-func listRight(dst []uint32, first uint32, r []uint16, limit int32) int {
-	n := 0
-	for x, w := range r {
-		dst[n] = uint32(w)<<edgeBits | (first+uint32(x))*directions
-		n += less(w, limit)
-	}
-	return n
-}
-
-func list4(dst []uint32, first uint32, r, d []uint16, limit int32) int {
-	n := 0
-	d = d[:len(r)]
-	for x, w := range r {
-		e := (first + uint32(x)) * directions
-		dst[n] = uint32(w)<<edgeBits | e
-		n += less(w, limit)
-		w = d[x]
-		dst[n] = uint32(w)<<edgeBits | e | down
-		n += less(w, limit)
-	}
-	return n
-}
-
-func list8(dst []uint32, first uint32, r, d, dr, dl []uint16, limit int32) int {
-	n := 0
-	d, dr, dl = d[:len(r)], dr[:len(r)], dl[:len(r)]
-	for x, w := range r {
-		e := (first + uint32(x)) * directions
-		dst[n] = uint32(w)<<edgeBits | e
-		n += less(w, limit)
-		w = d[x]
-		dst[n] = uint32(w)<<edgeBits | e | down
-		n += less(w, limit)
-		w = dr[x]
-		dst[n] = uint32(w)<<edgeBits | e | downRight
-		n += less(w, limit)
-		w = dl[x]
-		dst[n] = uint32(w)<<edgeBits | e | downLeft
-		n += less(w, limit)
-	}
-	return n
-}
-
-// less is 1 for a weight below limit, else 0; like differ without a jump, which
-// would often be mispredicted.
-func less(w uint16, limit int32) int { return int(uint32(int32(w)-limit) >> 31) }
 
 // sort sorts the keys by weight, stably.
 func (t *tiler) sort() {

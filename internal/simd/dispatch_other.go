@@ -46,6 +46,14 @@ func borders8(kept, weights *[4][]uint16, labels []uint16, stride int) {
 	borders8Go(kept, weights, labels, stride)
 }
 
+func list4(dst []uint32, number uint32, limit uint16, r, d []uint16) int {
+	return list4Go(dst, number, limit, r, d)
+}
+
+func list8(dst []uint32, number uint32, limit uint16, r, d, f, i []uint16) int {
+	return list8Go(dst, number, limit, r, d, f, i)
+}
+
 // Kernels names what the loops run on.
 func Kernels() string { return "portable" }
 

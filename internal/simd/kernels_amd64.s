@@ -1626,6 +1626,131 @@ test:
 	VZEROUPPER
 	RET
 
+// func list4AVX2(dst *uint32, right *uint16, down *uint16, n int, first uint32, limit uint32, numbers *[8]uint8, packs *[256][8]uint8) int
+// Requires: AVX, AVX2, POPCNT
+TEXT ·list4AVX2(SB), NOSPLIT, $0-64
+	MOVQ         right+8(FP), AX
+	MOVQ         down+16(FP), CX
+	MOVQ         packs+48(FP), DX
+	MOVQ         dst+0(FP), BX
+	MOVQ         n+24(FP), SI
+	MOVL         $0x80000000, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00000010, DI
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
+
+	// Without their highest bits unsigned numbers compare as signed ones do.
+	MOVL         limit+36(FP), DI
+	VMOVD        DI, X2
+	VPBROADCASTD X2, Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPXOR        Y0, Y2, Y2
+	MOVQ         numbers+40(FP), DI
+	VPMOVZXBD    (DI), Y3
+	MOVL         first+32(FP), DI
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Y4
+	VPADDD       Y4, Y3, Y3
+	XORQ         DI, DI
+	XORQ         R8, R8
+
+loop:
+	VMOVQ      (AX)(DI*2), X4
+	VMOVQ      (CX)(DI*2), X5
+	VPUNPCKLWD X5, X4, X4
+	VPMOVZXWD  X4, Y4
+	VPSLLD     $0x10, Y4, Y4
+	VPOR       Y3, Y4, Y4
+	VPADDD     Y1, Y3, Y3
+	VPXOR      Y0, Y4, Y5
+	VPCMPGTD   Y5, Y2, Y5
+	VMOVMSKPS  Y5, R9
+	VPMOVZXBD  (DX)(R9*8), Y5
+	VPERMD     Y4, Y5, Y4
+	VMOVDQU    Y4, (BX)(R8*4)
+	POPCNTL    R9, R9
+	ADDQ       R9, R8
+	ADDQ       $0x04, DI
+	CMPQ       DI, SI
+	JLT        loop
+	MOVQ       R8, ret+56(FP)
+	VZEROUPPER
+	RET
+
+// func list8AVX2(dst *uint32, right *uint16, down *uint16, falling *uint16, rising *uint16, n int, first uint32, limit uint32, numbers *[8]uint8, packs *[256][8]uint8) int
+// Requires: AVX, AVX2, POPCNT
+TEXT ·list8AVX2(SB), NOSPLIT, $0-80
+	MOVQ         right+8(FP), AX
+	MOVQ         down+16(FP), CX
+	MOVQ         falling+24(FP), DX
+	MOVQ         rising+32(FP), BX
+	MOVQ         packs+64(FP), SI
+	MOVQ         dst+0(FP), DI
+	MOVQ         n+40(FP), R8
+	MOVL         $0x80000000, R9
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00000008, R9
+	VMOVD        R9, X1
+	VPBROADCASTD X1, Y1
+
+	// Without their highest bits unsigned numbers compare as signed ones do.
+	MOVL         limit+52(FP), R9
+	VMOVD        R9, X2
+	VPBROADCASTD X2, Y2
+	VPSLLD       $0x10, Y2, Y2
+	VPXOR        Y0, Y2, Y2
+	MOVQ         numbers+56(FP), R9
+	VPMOVZXBD    (R9), Y3
+	MOVL         first+48(FP), R9
+	VMOVD        R9, X4
+	VPBROADCASTD X4, Y4
+	VPADDD       Y4, Y3, Y3
+	XORQ         R9, R9
+	XORQ         R10, R10
+
+loop:
+	VMOVQ      (AX)(R9*2), X4
+	VMOVQ      (CX)(R9*2), X5
+	VMOVQ      (DX)(R9*2), X6
+	VMOVQ      (BX)(R9*2), X7
+	VPUNPCKLWD X5, X4, X4
+	VPUNPCKLWD X7, X6, X6
+	VPUNPCKLDQ X6, X4, X5
+	VPUNPCKHDQ X6, X4, X7
+	VPMOVZXWD  X5, Y4
+	VPSLLD     $0x10, Y4, Y4
+	VPOR       Y3, Y4, Y4
+	VPADDD     Y1, Y3, Y3
+	VPXOR      Y0, Y4, Y5
+	VPCMPGTD   Y5, Y2, Y5
+	VMOVMSKPS  Y5, R11
+	VPMOVZXBD  (SI)(R11*8), Y5
+	VPERMD     Y4, Y5, Y4
+	VMOVDQU    Y4, (DI)(R10*4)
+	POPCNTL    R11, R11
+	ADDQ       R11, R10
+	VPMOVZXWD  X7, Y4
+	VPSLLD     $0x10, Y4, Y4
+	VPOR       Y3, Y4, Y4
+	VPADDD     Y1, Y3, Y3
+	VPXOR      Y0, Y4, Y5
+	VPCMPGTD   Y5, Y2, Y5
+	VMOVMSKPS  Y5, R11
+	VPMOVZXBD  (SI)(R11*8), Y5
+	VPERMD     Y4, Y5, Y4
+	VMOVDQU    Y4, (DI)(R10*4)
+	POPCNTL    R11, R11
+	ADDQ       R11, R10
+	ADDQ       $0x04, R9
+	CMPQ       R9, R8
+	JLT        loop
+	MOVQ       R10, ret+72(FP)
+	VZEROUPPER
+	RET
+
 // func columns4AVX2(even *float32, rows *[9][]uint8, w *[5]int32, n int)
 // Requires: AVX, AVX2
 TEXT ·columns4AVX2(SB), NOSPLIT, $256-32

@@ -272,6 +272,36 @@ func keep(w uint16, drop bool) uint16 {
 	return w
 }
 
+func list4Go(dst []uint32, number uint32, limit uint16, r, d []uint16) int {
+	n := 0
+	d = d[:len(r)]
+	for x, w := range r {
+		e := number + 4*uint32(x)
+		dst[n] = uint32(w)<<16 | e
+		n += less(w, limit)
+		w = d[x]
+		dst[n] = uint32(w)<<16 | (e + 1)
+		n += less(w, limit)
+	}
+	return n
+}
+
+func list8Go(dst []uint32, number uint32, limit uint16, r, d, f, i []uint16) int {
+	n := 0
+	d, f, i = d[:len(r)], f[:len(r)], i[:len(r)]
+	for x := range r {
+		e := number + 4*uint32(x)
+		for k, w := range [4]uint16{r[x], d[x], f[x], i[x]} {
+			dst[n] = uint32(w)<<16 | (e + uint32(k))
+			n += less(w, limit)
+		}
+	}
+	return n
+}
+
+// less is 1 if a < b, else 0, without a jump: in a picture it would often be mispredicted.
+func less(a, b uint16) int { return int((uint32(a) - uint32(b)) >> 31) }
+
 func grayGo(y, r, g, b []uint8) {
 	g, b, y = g[:len(r)], b[:len(r)], y[:len(r)]
 	for i := range r {

@@ -191,6 +191,35 @@ func Borders8(kept, weights *[4][]uint16, labels []uint16, stride int) {
 	borders8(kept, weights, labels, stride)
 }
 
+// List4 lists the edges of a row of the grid of Thin4 that are lighter than limit, pixel
+// by pixel, each its weight and in the lower 16 bits its number: four times that of its
+// first pixel, of which the row's first has number first, and its direction. It returns
+// how many there are; dst has to have room for all of the row, and 8 more.
+func List4(dst []uint32, first uint32, limit uint16, right, down []uint16) int {
+	n := len(right)
+	want("List4", n, len(down))
+	wantRoom("List4", len(dst), 2*n, first, n)
+	return list4(dst, 4*first, limit, right, down)
+}
+
+// List8 is List4 for the grid of Thin8.
+func List8(dst []uint32, first uint32, limit uint16, right, down, falling, rising []uint16) int {
+	n := len(right)
+	want("List8", n, len(down), len(falling), len(rising))
+	wantRoom("List8", len(dst), 4*n, first, n)
+	return list8(dst, 4*first, limit, right, down, falling, rising)
+}
+
+// wantRoom panics if n pixels have edges for which there is too little room, or higher numbers than fit.
+func wantRoom(name string, room, edges int, first uint32, n int) {
+	if room < edges+8 {
+		panic(fmt.Sprintf("simd: %s: room for %d of %d edges and 8 more", name, room, edges))
+	}
+	if int64(first)+int64(n) > 1<<14 {
+		panic(fmt.Sprintf("simd: %s: %d pixels from %d on: want at most %d", name, n, first, 1<<14))
+	}
+}
+
 // Gray writes (19595·r + 38470·g + 7471·b)/65536, rounded to the nearest.
 func Gray(y, r, g, b []uint8) {
 	want("Gray", len(y), len(r), len(g), len(b))

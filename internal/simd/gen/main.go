@@ -21,6 +21,8 @@ func main() {
 	borders4()
 	borders8Right()
 	borders8Down()
+	list4()
+	list8()
 	columns4("columns4AVX2", false)
 	columns4("bothColumns4AVX2", true)
 	smoothRow4()
