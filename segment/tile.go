@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"math/bits"
 	"slices"
 
 	"github.com/proposer/proposer/internal/shelf"
@@ -31,6 +32,7 @@ type tiler struct {
 
 	// A forest like the other.
 	root, next [tilePixels]uint16
+	roots      [tileSide]uint64 // a bit for each pixel that is one
 	trees      [tilePixels]tree
 	inner      [tilePixels]uint16 // Int(C)
 }
@@ -158,6 +160,9 @@ func (t *tiler) plant(w *weights, left, top, width, height int, scale uint32) {
 		copy(t.trees[n:], t.trees[:n])
 	}
 	clear(t.inner[:])
+	for y := range height {
+		t.roots[y] = 1<<width - 1
+	}
 	// Pixel x, y of the tile has an edge to outside that begins at from.
 	leave := func(x, y, direction, fromX, fromY int) {
 		if direction >= w.directions() {
@@ -209,6 +214,7 @@ func (t *tiler) grow(scale uint32) {
 				break
 			}
 		}
+		t.roots[b/tileSide] &^= 1 << (b % tileSide)
 		t.next[a], t.next[b] = t.next[b], t.next[a]
 		t.trees[a] = tree{min(w+int32(scale/uint32(size)), int32(outer)-1), size, outer}
 		t.inner[a] = uint16(w)
@@ -221,18 +227,16 @@ func (t *tiler) harvest(g *Graph, left, top, width, height int, tag uint16) {
 	t.pieces = slices.Grow(t.pieces, tilePixels)
 	pieces := t.pieces[first : first+tilePixels]
 	number := &t.next // the rings have done their work
-	n := uint16(0)
+	n := 0
 	for y := range height {
-		for x := range width {
-			i := (y<<tileBits + x) & tileMask
-			number[i] = n | tag
-			pieces[n&tileMask] = part{int32(t.trees[i].size), int32(t.inner[i])}
-			if t.root[i] == uint16(i) {
-				n++
-			}
+		for roots := t.roots[y%tileSide]; roots != 0; roots &= roots - 1 {
+			i := (y<<tileBits + bits.TrailingZeros64(roots)) & tileMask
+			number[i] = uint16(n) | tag
+			pieces[n] = part{int32(t.trees[i].size), int32(t.inner[i])}
+			n++
 		}
 	}
-	t.pieces = t.pieces[:first+int(n)]
+	t.pieces = t.pieces[:first+n]
 	for y := range height {
 		row := g.labels[g.weights.at(left, top+y):][:width]
 		root := t.root[y<<tileBits:]
