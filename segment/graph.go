@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -35,7 +36,9 @@ type Graph struct {
 	width, height int
 	least         uint32 // the least scale, in weight steps
 
-	bands []band
+	tiles   []tile
+	columns int // of tiles
+	strips  []strip
 	// labels are the pixels' pieces, counted from the first of their tile, and what
 	// tells a tile from those beside it; where the weights have theirs.
 	labels []uint16
@@ -45,25 +48,33 @@ type Graph struct {
 
 	// Kept for reuse.
 	weights weights
-	pieces  []part // of all bands
+	pieces  []part // of all tiles
 	between []edge // between pieces
-	counts  []uint32
 	forest  forest
 	met     []uint64
+	// The edges of each strip at some place, by weight.
+	quantiles []int32
 
-	// What works on a band, and on a scale.
+	// What works on a strip, a tile, some weights, a scale.
 	weighers   shelf.Shelf[weigher]
 	tilers     shelf.Shelf[tiler]
 	connectors shelf.Shelf[connector]
+	mergers    shelf.Shelf[merger]
 	segmenters shelf.Shelf[segmenter]
 }
 
-// A band is a row of tiles.
-type band struct {
+// A tile is a part of the picture, up to tileSide pixels wide and high.
+type tile struct {
+	left, top, right, bottom int
+	first                    int32 // piece
+	pieces                   []part
+}
+
+// A strip is some rows of the picture, all in one row of tiles.
+type strip struct {
+	row         int // of tiles
 	top, bottom int
-	firsts      []int32 // by tile: its first piece, until they are gathered counted from the band's first
-	pieces      []part
-	between     []edge // from the band's pixels to others, in the order of the paper's loop
+	between     []edge // from the strip's pixels to others, in the order of the paper's loop
 }
 
 // NewGraph builds the graph of a picture of any colour space. Weights come from the
@@ -96,20 +107,20 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	}
 	g := dst
 	g.width, g.height, g.least = img.Width, img.Height, steps(opts.Least)
-	g.cut()
 	g.weights.shape(g.width, g.height, opts.Connectivity)
 	g.labels = shelf.Resize(g.labels, len(g.weights.planes[right]))
 	g.weights.border(-1)
 	g.weights.border(g.height)
-	err := each(len(g.bands), func(i int) error {
+	g.cut()
+	err := each(len(g.strips), func(i int) error {
 		w := g.weighers.Get()
 		defer g.weighers.Put(w)
-		return w.weigh(ctx, &g.weights, img, opts.Sigma, g.bands[i].top, g.bands[i].bottom)
+		return w.weigh(ctx, &g.weights, img, opts.Sigma, g.strips[i].top, g.strips[i].bottom)
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = each(len(g.bands), func(i int) error {
+	err = each(len(g.tiles), func(i int) error {
 		t := g.tilers.Get()
 		defer g.tilers.Put(t)
 		return t.join(ctx, g, i)
@@ -118,7 +129,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 		return nil, err
 	}
 	g.gather()
-	err = each(len(g.bands), func(i int) error {
+	err = each(len(g.strips), func(i int) error {
 		c := g.connectors.Get()
 		defer g.connectors.Put(c)
 		return c.connect(ctx, g, i)
@@ -126,7 +137,18 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	if err != nil {
 		return nil, err
 	}
-	if err := g.sort(ctx); err != nil {
+	n := 0
+	for i := range g.strips {
+		n += len(g.strips[i].between)
+	}
+	g.between = shelf.Resize(g.between, n)
+	bounds := g.bounds()
+	err = each(merges, func(i int) error {
+		m := g.mergers.Get()
+		defer g.mergers.Put(m)
+		return m.merge(ctx, g, bounds[i], bounds[i+1])
+	})
+	if err != nil {
 		return nil, err
 	}
 	if opts.Once {
@@ -136,44 +158,57 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	return g, g.join(ctx)
 }
 
-// cut cuts the picture into bands of about the same height.
+// cut cuts the picture into tiles, and the rows of tiles into strips.
 func (g *Graph) cut() {
-	n := ceil(g.height, tileSide)
-	g.bands = g.bands[:cap(g.bands)] // with the memory of all
-	g.bands = slices.Grow(g.bands, max(0, n-len(g.bands)))[:n]
-	for i := range g.bands {
-		b := &g.bands[i]
-		b.top, b.bottom = cut(g.height, i, n), cut(g.height, i+1, n)
-		b.firsts = shelf.Resize(b.firsts, ceil(g.width, tileSide))
+	rows := ceil(g.height, tileSide)
+	g.columns = ceil(g.width, tileSide)
+	g.tiles = keep(g.tiles, rows*g.columns)
+	g.strips = keep(g.strips, rows*rowStrips)
+	for i := range rows {
+		top, bottom := cut(g.height, i, rows), cut(g.height, i+1, rows)
+		for j := range g.columns {
+			t := &g.tiles[i*g.columns+j]
+			t.left, t.right = cut(g.width, j, g.columns), cut(g.width, j+1, g.columns)
+			t.top, t.bottom = top, bottom
+		}
+		for j := range rowStrips {
+			s := &g.strips[i*rowStrips+j]
+			s.row, s.top, s.bottom = i, top+cut(bottom-top, j, rowStrips), top+cut(bottom-top, j+1, rowStrips)
+		}
 	}
 }
 
-// gather numbers the pieces of all bands.
+// keep gives s the length n, with the memory of all elements that it ever had.
+func keep[T any](s []T, n int) []T {
+	s = s[:cap(s)]
+	return slices.Grow(s, max(0, n-len(s)))[:n]
+}
+
+// row is a row of tiles.
+func (g *Graph) row(i int) []tile { return g.tiles[i*g.columns : (i+1)*g.columns] }
+
+// gather numbers the pieces of all tiles.
 func (g *Graph) gather() {
 	n := 0
-	for i := range g.bands {
-		b := &g.bands[i]
-		for j := range b.firsts {
-			b.firsts[j] += int32(n)
-		}
-		n += len(b.pieces)
+	for i := range g.tiles {
+		g.tiles[i].first = int32(n)
+		n += len(g.tiles[i].pieces)
 	}
-	g.pieces = g.pieces[:0]
-	g.pieces = slices.Grow(g.pieces, n)
-	for i := range g.bands {
-		g.pieces = append(g.pieces, g.bands[i].pieces...)
+	g.pieces = slices.Grow(g.pieces[:0], n)
+	for i := range g.tiles {
+		g.pieces = append(g.pieces, g.tiles[i].pieces...)
 	}
 }
 
-// piecesOf writes the pieces of row y of the picture, which is in band b.
-func (g *Graph) piecesOf(dst []int32, b *band, y int) {
+// piecesOf writes the pieces of row y of the picture, which is in tiles.
+func (g *Graph) piecesOf(dst []int32, tiles []tile, y int) {
 	row := g.labels[g.weights.at(0, y):]
-	for i, first := range b.firsts {
-		left, right := cut(g.width, i, len(b.firsts)), cut(g.width, i+1, len(b.firsts))
-		labels := row[left:right]
-		ids := dst[left:right][:len(labels)]
+	for i := range tiles {
+		t := &tiles[i]
+		labels := row[t.left:t.right]
+		ids := dst[t.left:t.right][:len(labels)]
 		for x, l := range labels {
-			ids[x] = first + int32(l&tileMask)
+			ids[x] = t.first + int32(l&tileMask)
 		}
 	}
 }
@@ -188,35 +223,37 @@ type connector struct {
 	list, sorted []edge
 }
 
-// connect lists the edges between pieces that begin in band i, by weight. Of those between
+// connect lists the edges between pieces that begin in strip i, by weight. Of those between
 // the same two the first alone is needed; more do no harm.
 func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
-	b, w := &g.bands[i], &g.weights
+	s, w := &g.strips[i], &g.weights
 	for d := range w.directions() {
 		c.kept[d] = shelf.Resize(c.kept[d], g.width)
 	}
 	c.ids = shelf.Resize(c.ids, 2*g.width)
 	c.keys = shelf.Resize(c.keys, w.directions()*min(g.width, chunk)+listSlack)
 	list := c.list[:0]
-	g.piecesOf(c.ids[:g.width], b, b.top)
 	here, below := 0, g.width
-	for y := b.top; y < b.bottom; y++ {
+	row := g.row(s.row)
+	g.piecesOf(c.ids[:g.width], row, s.top)
+	for y := s.top; y < s.bottom; y++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if y+1 < b.bottom {
-			g.piecesOf(c.ids[below:][:g.width], b, y+1)
-		} else if y+1 < g.height {
-			g.piecesOf(c.ids[below:][:g.width], &g.bands[i+1], y+1)
+		if y+1 < g.height {
+			if y+1 == row[0].bottom {
+				row = g.row(s.row + 1)
+			}
+			g.piecesOf(c.ids[below:][:g.width], row, y+1)
 		}
 		c.thin(g, y)
 		step := [directions]int{right: 1, down: below - here, downRight: below - here + 1, downLeft: below - here - 1}
 		for left := 0; left < g.width; left += chunk {
-			var row [directions][]uint16
+			var part [directions][]uint16
 			for d := range w.directions() {
-				row[d] = c.kept[d][left:min(left+chunk, g.width)]
+				part[d] = c.kept[d][left:min(left+chunk, g.width)]
 			}
-			n := listRow(c.keys, 0, noEdge, &row)
+			n := listRow(c.keys, 0, noEdge, &part)
 			list = slices.Grow(list, n)
 			at := len(list)
 			list = list[:at+n]
@@ -229,8 +266,8 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 	}
 	c.list = list
 	c.sorted = shelf.Resize(c.sorted, len(list))
-	b.between = shelf.Resize(b.between, len(list))
-	sortEdges(b.between, list, c.sorted)
+	s.between = shelf.Resize(s.between, len(list))
+	sortEdges(s.between, list, c.sorted)
 	return nil
 }
 
@@ -283,36 +320,75 @@ func differ(a, b int32) int {
 	return int((d | -d) >> 31)
 }
 
-// sort merges the bands' edges between pieces, by weight and stably.
-func (g *Graph) sort(ctx context.Context) error {
-	g.counts = shelf.Resize(g.counts, noEdge+1)
-	clear(g.counts)
-	counts := g.counts
-	for i := range g.bands {
+// bounds are weights between which there are about equally many edges in the strips. The
+// first is 0, and the last above all.
+func (g *Graph) bounds() (bounds [merges + 1]int32) {
+	for i := 1; i < merges; i++ {
+		g.quantiles = g.quantiles[:0]
+		for j := range g.strips {
+			if s := g.strips[j].between; len(s) > 0 {
+				g.quantiles = append(g.quantiles, s[cut(len(s), i, merges)].weight)
+			}
+		}
+		slices.Sort(g.quantiles)
+		if n := len(g.quantiles); n > 0 {
+			bounds[i] = g.quantiles[n/2]
+		}
+	}
+	bounds[merges] = noEdge
+	return bounds
+}
+
+// merger merges edges of the strips.
+type merger struct {
+	edges  [][]edge // by strip
+	counts []uint32 // by weight
+}
+
+// merge writes the edges with weights from low to below high to where they come in the order of all.
+func (m *merger) merge(ctx context.Context, g *Graph, low, high int32) error {
+	if low >= high {
+		return nil
+	}
+	m.counts = shelf.Resize(m.counts, int(high-low))
+	clear(m.counts)
+	m.edges = m.edges[:0]
+	total := uint32(0)
+	for i := range g.strips {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, e := range g.bands[i].between {
-			counts[e.weight&noEdge]++
+		edges := g.strips[i].between
+		first := lighter(edges, low)
+		total += uint32(first)
+		edges = edges[first:]
+		edges = edges[:lighter(edges, high)]
+		m.edges = append(m.edges, edges)
+		for i := range edges {
+			m.counts[edges[i].weight-low]++
 		}
 	}
-	total := uint32(0)
-	for w, count := range counts {
-		counts[w] = total
+	for w, count := range m.counts {
+		m.counts[w] = total
 		total += count
 	}
-	g.between = shelf.Resize(g.between, int(total))
-	for i := range g.bands {
+	for _, edges := range m.edges {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, e := range g.bands[i].between {
-			at := &counts[e.weight&noEdge]
+		for _, e := range edges {
+			at := &m.counts[e.weight-low]
 			g.between[*at] = e
 			*at++
 		}
 	}
 	return nil
+}
+
+// lighter is how many of sorted edges are lighter than limit.
+func lighter(edges []edge, limit int32) int {
+	n, _ := slices.BinarySearchFunc(edges, limit, func(e edge, limit int32) int { return cmp.Compare(e.weight, limit) })
+	return n
 }
 
 // leave leaves every piece as an atom of its own.
@@ -381,6 +457,8 @@ func (g *Graph) join(ctx context.Context) error {
 }
 
 const (
+	rowStrips = 2 // to a row of tiles
+	merges    = 8 // of the strips' edges
 	atomBits  = 15
 	chunk     = 1 << (edgeBits - 2) // pixels of a row that an edge's number has room for
 	pollEvery = 1 << 16

@@ -230,16 +230,16 @@ func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 	}
 	l.Pix = shelf.Resize(l.Pix, g.width*g.height)
 	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
-	for i := range g.bands {
-		b := &g.bands[i]
-		for y := b.top; y < b.bottom; y++ {
+	for i := 0; i < len(g.tiles); i += g.columns {
+		tiles := g.tiles[i : i+g.columns]
+		for y := tiles[0].top; y < tiles[0].bottom; y++ {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			row, labels := l.Pix[y*g.width:(y+1)*g.width], g.labels[g.weights.at(0, y):]
-			for j, first := range b.firsts {
-				left, right := cut(g.width, j, len(b.firsts)), cut(g.width, j+1, len(b.firsts))
-				s.numberRow(l, row[left:right], labels[left:right], s.pieces[first:], int32(left), int32(y))
+			for j := range tiles {
+				t := &tiles[j]
+				s.numberRow(l, row[t.left:t.right], labels[t.left:t.right], s.pieces[t.first:], int32(t.left), int32(y))
 			}
 		}
 	}

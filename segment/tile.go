@@ -3,7 +3,6 @@ package segment
 import (
 	"context"
 	"math/bits"
-	"slices"
 
 	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/internal/simd"
@@ -24,8 +23,8 @@ const (
 
 // tiler joins the pixels of tiles, one after the other. What it has of a tile takes 130 KB.
 type tiler struct {
-	kept   weights // of a band, without the edges that join nothing
-	pieces []part  // of the band
+	kept   [directions][tileSide]uint16 // of a row, the weights of edges that may join something
+	pieces [tilePixels]part
 	keys   []uint32
 	sorted []uint32
 	counts [lightLimit]uint32
@@ -46,74 +45,48 @@ type tree struct {
 	outer uint16
 }
 
-// join joins the pixels of band i.
+// join joins the pixels of tile i.
 func (t *tiler) join(ctx context.Context, g *Graph, i int) error {
-	b, w := &g.bands[i], &g.weights
-	if err := t.thin(ctx, b, w, g.width); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	height := b.bottom - b.top
-	t.pieces = t.pieces[:0]
-	n := len(b.firsts)
-	for j := range n {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		left, right := cut(g.width, j, n), cut(g.width, j+1, n)
-		t.list(left, right, height)
-		t.sort()
-		t.plant(w, left, b.top, right-left, height, g.least)
-		t.grow(g.least)
-		b.firsts[j] = int32(len(t.pieces))
-		t.harvest(g, left, b.top, right-left, height, uint16(i%2*2+j%2)*tilePixels)
-	}
-	b.pieces = shelf.Resize(b.pieces, len(t.pieces))
-	copy(b.pieces, t.pieces)
+	tile := &g.tiles[i]
+	t.list(tile, &g.weights)
+	t.sort()
+	t.plant(tile, &g.weights, g.least)
+	t.grow(g.least)
+	t.harvest(tile, g, uint16(i/g.columns%2*2+i%g.columns%2)*tilePixels)
 	return nil
 }
 
-// thin copies the band's weights without the edges that come last in a cycle.
-func (t *tiler) thin(ctx context.Context, b *band, w *weights, width int) error {
-	t.kept.shape(width, b.bottom-b.top, w.connectivity)
-	for y := b.top; y < b.bottom; y++ {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+// list lists the light edges within a tile, each its weight and number, in the order of
+// their numbers, without those that come last in a cycle.
+func (t *tiler) list(tile *tile, w *weights) {
+	t.keys = shelf.Resize(t.keys, directions*tilePixels+listSlack)
+	n, width := 0, tile.right-tile.left
+	for y := tile.top; y < tile.bottom; y++ {
 		var kept, above, here [directions][]uint16
 		for d := range w.directions() {
-			kept[d], above[d], here[d] = t.kept.row(d, y-b.top), w.padded(d, y-1), w.padded(d, y)
+			kept[d] = t.kept[d][:width]
+			above[d], here[d] = w.padded(d, y-1)[tile.left:tile.right+2], w.padded(d, y)[tile.left:tile.right+2]
 		}
+		rightBelow := w.padded(right, y+1)[tile.left : tile.right+2]
 		if w.connectivity == Four {
-			simd.Thin4((*[2][]uint16)(kept[:]), (*[2][]uint16)(above[:]), (*[2][]uint16)(here[:]), w.padded(right, y+1))
+			simd.Thin4((*[2][]uint16)(kept[:]), (*[2][]uint16)(above[:]), (*[2][]uint16)(here[:]), rightBelow)
 		} else {
-			simd.Thin8(&kept, &above, &here, w.padded(right, y+1))
+			simd.Thin8(&kept, &above, &here, rightBelow)
 		}
-	}
-	return nil
-}
-
-// list lists the light edges within a tile, each its weight and number, in the order of their numbers.
-func (t *tiler) list(left, right, height int) {
-	t.keys = shelf.Resize(t.keys, directions*tilePixels+listSlack)
-	rows := t.kept.directions()
-	// Edges to other tiles are not wanted. They are all that leave the lowest row.
-	for d := down; d < rows; d++ {
-		last := t.kept.row(d, height-1)
-		for x := left; x < right; x++ {
-			last[x] = noEdge
+		// Edges to other tiles are not wanted.
+		kept[right][width-1] = noEdge
+		if w.connectivity == Eight {
+			kept[downRight][width-1], kept[downLeft][0] = noEdge, noEdge
 		}
-	}
-	n := 0
-	for y := range height {
-		var row [directions][]uint16
-		for d := range rows {
-			row[d] = t.kept.row(d, y)[left:right]
+		if y == tile.bottom-1 {
+			for d := down; d < w.directions(); d++ {
+				copy(kept[d], noEdges[:])
+			}
 		}
-		row[0][right-left-1] = noEdge
-		if rows == directions {
-			row[downRight][right-left-1], row[downLeft][0] = noEdge, noEdge
-		}
-		n += listRow(t.keys[n:], uint32(y)<<tileBits, lightLimit, &row)
+		n += listRow(t.keys[n:], uint32(y-tile.top)<<tileBits, lightLimit, &kept)
 	}
 	t.keys = t.keys[:n]
 }
@@ -145,6 +118,13 @@ func (t *tiler) sort() {
 	}
 }
 
+var noEdges = func() (s [tileSide]uint16) {
+	for i := range s {
+		s[i] = noEdge
+	}
+	return s
+}()
+
 var identity = func() (s [tilePixels]uint16) {
 	for i := range s {
 		s[i] = uint16(i)
@@ -153,7 +133,8 @@ var identity = func() (s [tilePixels]uint16) {
 }()
 
 // plant makes a tree of every pixel of a tile.
-func (t *tiler) plant(w *weights, left, top, width, height int, scale uint32) {
+func (t *tiler) plant(tile *tile, w *weights, scale uint32) {
+	width, height := tile.right-tile.left, tile.bottom-tile.top
 	t.root, t.next = identity, identity
 	t.trees[0] = tree{limit: int32(scale), size: 1, outer: noEdge}
 	for n := 1; n < tilePixels; n *= 2 {
@@ -169,7 +150,7 @@ func (t *tiler) plant(w *weights, left, top, width, height int, scale uint32) {
 			return
 		}
 		p := &t.trees[y<<tileBits+x]
-		p.outer = min(p.outer, w.planes[direction][w.at(left+fromX, top+fromY)])
+		p.outer = min(p.outer, w.planes[direction][w.at(tile.left+fromX, tile.top+fromY)])
 		p.limit = min(p.limit, int32(p.outer)-1)
 	}
 	for y := range height {
@@ -222,23 +203,21 @@ func (t *tiler) grow(scale uint32) {
 }
 
 // harvest makes pieces of the trees, and labels the tile's pixels with them and a tag.
-func (t *tiler) harvest(g *Graph, left, top, width, height int, tag uint16) {
-	first := len(t.pieces)
-	t.pieces = slices.Grow(t.pieces, tilePixels)
-	pieces := t.pieces[first : first+tilePixels]
+func (t *tiler) harvest(tile *tile, g *Graph, tag uint16) {
+	width, height := tile.right-tile.left, tile.bottom-tile.top
 	number := &t.next // the rings have done their work
 	n := 0
 	for y := range height {
 		for roots := t.roots[y%tileSide]; roots != 0; roots &= roots - 1 {
 			i := (y<<tileBits + bits.TrailingZeros64(roots)) & tileMask
 			number[i] = uint16(n) | tag
-			pieces[n] = part{int32(t.trees[i].size), int32(t.inner[i])}
+			t.pieces[n&tileMask] = part{int32(t.trees[i].size), int32(t.inner[i])}
 			n++
 		}
 	}
-	t.pieces = t.pieces[:first+n]
+	tile.pieces = append(tile.pieces[:0], t.pieces[:n]...)
 	for y := range height {
-		row := g.labels[g.weights.at(left, top+y):][:width]
+		row := g.labels[g.weights.at(tile.left, tile.top+y):][:width]
 		root := t.root[y<<tileBits:]
 		root = root[:len(row)]
 		for x := range row {
