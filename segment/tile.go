@@ -187,12 +187,15 @@ func (t *tiler) grow(scale uint32) {
 			continue
 		}
 		size, outer := ta.size+tb.size, min(ta.outer, tb.outer)
+		smaller := min(ta.size, tb.size)
 		swap := (a ^ b) & uint32((int32(ta.size)-int32(tb.size))>>31)
 		a, b = a^swap, b^swap
-		for x := b; ; {
-			t.root[x] = uint16(a)
-			if x = uint32(t.next[x]) & tileMask; x == b {
-				break
+		// Most trees are of one or two pixels: no jump asks which.
+		x := uint32(t.next[b]) & tileMask
+		t.root[b], t.root[x] = uint16(a), uint16(a)
+		if smaller > 2 {
+			for x = uint32(t.next[x]) & tileMask; x != b; x = uint32(t.next[x]) & tileMask {
+				t.root[x] = uint16(a)
 			}
 		}
 		t.roots[b/tileSide] &^= 1 << (b % tileSide)
