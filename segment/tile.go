@@ -194,7 +194,8 @@ func (t *tiler) grow(scale uint32) {
 		x := uint32(t.next[b]) & tileMask
 		t.root[b], t.root[x] = uint16(a), uint16(a)
 		if smaller > 2 {
-			for x = uint32(t.next[x]) & tileMask; x != b; x = uint32(t.next[x]) & tileMask {
+			for range smaller - 2 {
+				x = uint32(t.next[x]) & tileMask
 				t.root[x] = uint16(a)
 			}
 		}
