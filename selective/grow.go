@@ -106,7 +106,7 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 	return g.crew.each(1+len(good), nil, func(i int) error {
 		if i == 0 {
 			defer g.clock.start(&g.clock.describe)()
-			return similarity.DescribeAll(g.ctx, regions, &b.cells, &b.field, segmentations)
+			return similarity.DescribeAll(g.ctx, regions, &b.cells, &b.field, segmentations, g.each(&g.clock.describe))
 		}
 		defer g.clock.start(&g.clock.group)()
 		s := good[i-1]
@@ -132,14 +132,19 @@ func (g *grower) prepare(b *spaceBuffer, byScale [][]int) error {
 			defer g.clock.start(&g.clock.segment)()
 			_, err := segment.NewGraph(g.ctx, &b.graph, &b.image, segment.Options{
 				Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, Least: least, Once: len(byScale) == 1,
-				Each: func(n int, work func(i int) error) error { return g.crew.each(n, &g.clock.segment, work) },
+				Each: g.each(&g.clock.segment),
 			})
 			return err
 		}
 		defer g.clock.start(&g.clock.describe)()
-		_, err := similarity.NewField(g.ctx, &b.field, &b.image)
+		_, err := similarity.NewField(g.ctx, &b.field, &b.image, g.each(&g.clock.describe))
 		return err
 	})
+}
+
+// each shares out the work of a stage.
+func (g *grower) each(stage *atomic.Int64) func(n int, work func(i int) error) error {
+	return func(n int, work func(i int) error) error { return g.crew.each(n, stage, work) }
 }
 
 // segment segments the picture for a strategy. It notes the failure of the strategy if there are too many.

@@ -2,9 +2,10 @@ package similarity
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"math/bits"
-	"slices"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/shelf"
@@ -23,61 +24,87 @@ type Segmentation struct {
 type Cells struct {
 	segmentations []Segmentation
 	n, most       int
-	labels        []int32 // by cell, of each segmentation
-	table         []int32 // 1 + a cell, near where the hash of its labels says
-	// The counts of the cells, in rows as the regions' are.
-	colour, texture         []uint32
-	colourBins, textureBins int
+	labels        []int32  // by cell, of each segmentation
+	table         []int32  // 1 + a cell, near where the hash of its labels says
+	cells         []uint16 // by pixel
+	same          []uint8  // a bit for each pixel of a stretch
+	counts        shelf.Shelf[[]uint32]
 }
 
 const (
-	mostCells = 1 << 13 // of 1.3 KB each
+	mostCells = 1 << 13 // of 320 bytes each, for each thread
 	fewPixels = 64
 )
 
 // DescribeAll is Describe of several segmentations of one picture, dst[i] that of
 // segmentations[i]. Each pixel is counted once, for its cell; the counts of a region are
 // the sums of its cells', so results are the same to the bit. Where there are too many
-// cells, each segmentation is described for itself.
-func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *Field, segmentations []Segmentation) error {
+// cells, each segmentation is described for itself. It takes 2 bytes a pixel more.
+func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *Field, segmentations []Segmentation, each Each) error {
 	if len(dst) != len(segmentations) {
 		panic(fmt.Sprintf("similarity: DescribeAll: %d sets of regions for %d segmentations", len(dst), len(segmentations)))
 	}
 	if len(dst) < 2 || !c.expect(f, segmentations) {
-		return describeEach(ctx, dst, f, segmentations)
+		return describeEach(ctx, dst, f, segmentations, each)
 	}
+	defer func() { c.segmentations = nil }()
 	for i, r := range dst {
 		r.reset(f, &segmentations[i])
 	}
-	if ok, err := c.count(ctx, f); err != nil {
+	if ok, err := c.overlay(ctx, f.width); err != nil {
 		return err
 	} else if !ok {
-		return describeEach(ctx, dst, f, segmentations)
+		return describeEach(ctx, dst, f, segmentations, each)
 	}
-	for cell := range c.n {
-		if cell%1024 == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		colour, texture := c.row(cell)
-		for i, label := range c.labels[cell*len(dst) : (cell+1)*len(dst)] {
-			simd.Add(dst[i].colour.described(label), colour)
-			simd.Add(dst[i].texture.described(label), texture)
-		}
+	if err := share(ctx, each, f.pieces(), summing{c, f, dst}, summing.piece); err != nil {
+		return err
 	}
 	for _, r := range dst {
-		if err := r.finish(ctx); err != nil {
+		if err := r.finish(ctx, each); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func describeEach(ctx context.Context, dst []*Regions, f *Field, segmentations []Segmentation) error {
+func describeEach(ctx context.Context, dst []*Regions, f *Field, segmentations []Segmentation, each Each) error {
 	for i, s := range segmentations {
-		if _, err := Describe(ctx, dst[i], f, s.Labels, s.Sizes, s.Boxes); err != nil {
+		if _, err := Describe(ctx, dst[i], f, s.Labels, s.Sizes, s.Boxes, each); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// summing counts the pixels of cells and sums those up to regions.
+type summing struct {
+	*Cells
+	f   *Field
+	dst []*Regions
+}
+
+func (s summing) piece(ctx context.Context, i int) error {
+	counts := s.counts.Get()
+	defer s.counts.Put(counts)
+	bins := planeBins
+	if i == 0 {
+		bins = rowBins(s.f.planes, ColourBins)
+	}
+	*counts = shelf.Resize(*counts, s.n*bins)
+	clear(*counts)
+	if err := count(ctx, rows{*counts, uint(bins)}, s.f, i, s.cells); err != nil {
+		return err
+	}
+	for cell := range s.n {
+		if cell%1024 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		from := (*counts)[cell*bins : (cell+1)*bins]
+		for j, label := range s.labels[cell*len(s.dst) : (cell+1)*len(s.dst)] {
+			to := s.dst[j].piece(i)
+			simd.Add(to.counts[uint(label)*to.row:][:bins], from)
 		}
 	}
 	return nil
@@ -95,47 +122,81 @@ func (c *Cells) expect(f *Field, segmentations []Segmentation) bool {
 		return false
 	}
 	c.segmentations, c.n, c.labels = segmentations, 0, c.labels[:0]
-	c.colour, c.texture = c.colour[:0], c.texture[:0]
-	c.colourBins, c.textureBins = rowBins(f.planes, ColourBins), rowBins(f.planes*Orientations, TextureBins)
+	c.cells = shelf.Resize(c.cells, f.width*f.height)
 	c.table = shelf.Resize(c.table, 1<<bits.Len(uint(2*c.most)))
 	clear(c.table)
 	return true
 }
 
-// row are the counts of a cell.
-func (c *Cells) row(cell int) (colour, texture []uint32) {
-	return c.colour[cell*c.colourBins:][:c.colourBins], c.texture[cell*c.textureBins:][:c.textureBins]
-}
-
-// count finds the cells and counts their pixels. It is false if there are too many.
-func (c *Cells) count(ctx context.Context, f *Field) (bool, error) {
-	defer func() { c.segmentations = nil }()
-	n := f.width * f.height
-	for start := 0; start < n; start += pollEvery {
+// overlay finds the cells. It is false if there are too many.
+//
+// A pixel has the cell of the one some rows above, if all its labels are the same, or
+// else of the one to the left, or else it is looked for.
+func (c *Cells) overlay(ctx context.Context, width int) (bool, error) {
+	above := (fewAbove/width + 1) * width
+	for start := 0; start < len(c.cells); {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		stop := min(start+pollEvery, n)
-		for i := start; i < stop; {
-			end := stop
-			for _, s := range c.segmentations {
-				labels := s.Labels[i:end]
-				run := 1
-				for run < len(labels) && labels[run] == labels[0] {
-					run++
-				}
-				end = i + run
+		stop := min(start+min(above, pollEvery), len(c.cells))
+		c.compare(start, stop, above)
+		if !c.stretch(start, stop) {
+			return false, nil
+		}
+		start = stop
+	}
+	return true, nil
+}
+
+const fewAbove = 255 // pixels
+
+// compare tells which pixels of a stretch are in the cells of those above, and gives all these.
+func (c *Cells) compare(start, stop, above int) {
+	c.same = shelf.Resize(c.same, (stop-start+63)/64*8)
+	if start < above {
+		clear(c.same)
+		return
+	}
+	copy(c.cells[start:stop], c.cells[start-above:])
+	for i := range c.same {
+		c.same[i] = math.MaxUint8
+	}
+	same := c.same[:(stop-start+7)/8]
+	for _, s := range c.segmentations {
+		simd.Same(same, s.Labels[start:stop], s.Labels[start-above:stop-above])
+	}
+}
+
+// stretch finds the cells of the pixels that are in others than those above.
+func (c *Cells) stretch(start, stop int) bool {
+	for at := 0; at < len(c.same); at += 8 {
+		for other := ^binary.LittleEndian.Uint64(c.same[at:]); other != 0; other &= other - 1 {
+			i := start + 8*at + bits.TrailingZeros64(other)
+			if i >= stop {
+				break
+			}
+			if i > 0 && c.alike(i, i-1) {
+				c.cells[i] = c.cells[i-1]
+				continue
 			}
 			cell := c.find(i)
 			if cell < 0 {
-				return false, nil
+				return false
 			}
-			colour, texture := c.row(cell)
-			f.count(colour, texture, i, end)
-			i = end
+			c.cells[i] = uint16(cell)
 		}
 	}
-	return true, nil
+	return true
+}
+
+// alike tells whether two pixels are in one cell.
+func (c *Cells) alike(i, j int) bool {
+	for _, s := range c.segmentations {
+		if s.Labels[i] != s.Labels[j] {
+			return false
+		}
+	}
+	return true
 }
 
 // find is the cell of pixel i, which it makes if there is none; −1 if there are too many.
@@ -155,8 +216,6 @@ func (c *Cells) find(i int) int {
 			for _, s := range c.segmentations {
 				c.labels = append(c.labels, s.Labels[i])
 			}
-			c.colour = extend(c.colour, c.colourBins)
-			c.texture = extend(c.texture, c.textureBins)
 			c.n++
 			c.table[at] = int32(c.n)
 			return c.n - 1
@@ -170,12 +229,4 @@ func (c *Cells) find(i int) int {
 			return cell
 		}
 	}
-}
-
-// extend adds n zeros.
-func extend(s []uint32, n int) []uint32 {
-	s = slices.Grow(s, n)
-	s = s[:len(s)+n]
-	clear(s[len(s)-n:])
-	return s
 }

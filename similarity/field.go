@@ -3,6 +3,7 @@ package similarity
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/internal/simd"
@@ -30,98 +31,113 @@ const (
 	// and the other the negative part.
 	responses    = Orientations / 2
 	responseBins = 2 * TextureBins
-	codeBits     = simd.CodeBits
-	codeMask     = 1<<codeBits - 1
+	bandRows     = 32
 )
 
 // Field is a picture with every sample binned. It is safe for concurrent use.
 type Field struct {
 	width, height, planes int
-	// codes has, plane by plane, a word for each pixel: in the lowest five bits the
-	// colour bin, then for each of the four responses its place among the 20 bins of the
-	// two orientations that share it.
-	codes []uint32
 
-	filter raster.Differentiator // kept for reuse, as the rows are
-	gx, gy []float32
+	colours []uint16 // by pixel, as simd.Bins3 has them
+	bands   []band
+	binners shelf.Shelf[binner]
 }
 
-// NewField bins a picture in any colour space, reusing the memory of dst if that
-// is not nil. Memory is 4 bytes a sample; the only errors are the context's.
-func NewField(ctx context.Context, dst *Field, img *raster.Image) (*Field, error) {
-	// A response in bins is a derivative times scale; along a diagonal, times its cosine.
-	const scale = TextureBins / TextureRange
-	const diagonal = scale * math.Sqrt2 / 2
+// band has the textures of some rows of a field, by plane.
+type band struct {
+	top, bottom int
+	textures    [3]textures
+}
+
+// textures list the samples of a plane that are above the lowest bin in an orientation,
+// as simd.Textures does. The rows are cut into parts of as many pixels as that takes.
+type textures struct {
+	list []uint32
+	ends []int // in the list, of the parts
+}
+
+// part are the samples of a part of a row.
+func (t *textures) part(i int) []uint32 {
+	from := 0
+	if i > 0 {
+		from = t.ends[i-1]
+	}
+	return t.list[from:t.ends[i]]
+}
+
+// NewField bins a picture in any colour space, reusing the memory of dst if that is not
+// nil. Each, which may be nil, shares out the work. Memory is 2 bytes a pixel and 4 for
+// each sample whose texture is not all in the lowest bins, which is one in ten or so of
+// a photograph's; the only errors are the context's.
+func NewField(ctx context.Context, dst *Field, img *raster.Image, each Each) (*Field, error) {
 	if dst == nil {
 		dst = new(Field)
 	}
 	f := dst
 	f.width, f.height, f.planes = img.Width, img.Height, img.Space.Planes()
-	f.codes = shelf.Resize(f.codes, len(img.Pix))
-	f.gx, f.gy = shelf.Resize(f.gx, f.width), shelf.Resize(f.gy, f.width)
-	f.filter.Reset(img, textureSigma)
-	for p := range f.planes {
-		pix, codes := img.Plane(p), f.plane(p)
-		for y := range f.height {
+	f.colours = shelf.Resize(f.colours, f.width*f.height)
+	n := (f.height + bandRows - 1) / bandRows
+	f.bands = f.bands[:cap(f.bands)] // with the memory of all
+	f.bands = slices.Grow(f.bands, max(0, n-len(f.bands)))[:n]
+	return f, share(ctx, each, n, binning{f, img}, binning.band)
+}
+
+// binning is a field that is being made.
+type binning struct {
+	*Field
+	img *raster.Image
+}
+
+// binner differentiates rows.
+type binner struct {
+	filter raster.Differentiator
+	gx, gy []float32
+}
+
+// band bins a band.
+func (b binning) band(ctx context.Context, i int) error {
+	t := b.binners.Get()
+	defer b.binners.Put(t)
+	t.gx, t.gy = shelf.Resize(t.gx, b.width), shelf.Resize(t.gy, b.width)
+	t.filter.Reset(b.img, textureSigma)
+	band := &b.bands[i]
+	band.top, band.bottom = i*bandRows, min((i+1)*bandRows, b.height)
+	b.colour(band.top*b.width, band.bottom*b.width)
+	for p := range b.planes {
+		list := &band.textures[p]
+		list.list, list.ends = list.list[:0], list.ends[:0]
+		for y := band.top; y < band.bottom; y++ {
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return err
 			}
-			f.filter.Row(f.gx, f.gy, p, y)
-			from, to := y*f.width, (y+1)*f.width
-			simd.Encode(codes[from:to], pix[from:to], f.gx, f.gy, scale, diagonal)
-		}
-	}
-	return f, nil
-}
-
-func (f *Field) plane(p int) []uint32 {
-	n := f.width * f.height
-	return f.codes[p*n : (p+1)*n]
-}
-
-// count adds the field to the regions' histograms.
-func (r *Regions) count(ctx context.Context, f *Field, labels []int32) error {
-	for start := 0; start < len(labels); start += pollEvery {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		stop := min(start+pollEvery, len(labels))
-		for i := start; i < stop; {
-			first, label := i, labels[i]
-			for i++; i < stop && labels[i] == label; i++ {
-			}
-			f.count(r.colour.described(label), r.texture.described(label), first, i)
+			t.filter.Row(t.gx, t.gy, p, y)
+			list.add(t.gx, t.gy)
 		}
 	}
 	return nil
 }
 
-// count adds the pixels from first to end to rows of counts. Of the texture bins the
-// lowest are left to complete.
-func (f *Field) count(colours, textures []uint32, first, end int) {
-	for p := range f.planes {
-		colour := (*[ColourBins]uint32)(colours[p*ColourBins:])
-		texture := (*[responses * responseBins]uint32)(textures[p*responses*responseBins:])
-		for _, c := range f.plane(p)[first:end] {
-			colour[c&codeMask]++
-			texture[c>>codeBits&codeMask]++
-			texture[responseBins+c>>(2*codeBits)&codeMask]++
-			texture[2*responseBins+c>>(3*codeBits)&codeMask]++
-			texture[3*responseBins+c>>(4*codeBits)]++
-		}
+// colour bins the colours of the pixels from first to end.
+func (b binning) colour(first, end int) {
+	dst := b.colours[first:end]
+	if b.planes == 1 {
+		simd.Bins1(dst, b.img.Plane(0)[first:end])
+	} else {
+		simd.Bins3(dst, b.img.Plane(0)[first:end], b.img.Plane(1)[first:end], b.img.Plane(2)[first:end])
 	}
 }
 
-const pollEvery = 1 << 16
-
-// complete fills the lowest bin of every orientation of row i: each pixel that is in none of the others.
-func (h *histograms) complete(i, size int32) {
-	row := h.described(i)
-	for ; len(row) > 0; row = row[TextureBins:] {
-		higher := uint32(0)
-		for _, c := range row[1:TextureBins] {
-			higher += c
-		}
-		row[0] = uint32(size) - higher
+// add lists the samples of a row with these derivatives.
+func (t *textures) add(gx, gy []float32) {
+	// A response in bins is a derivative times scale; along a diagonal, times its cosine.
+	const scale = TextureBins / TextureRange
+	const diagonal = scale * math.Sqrt2 / 2
+	for len(gx) > 0 {
+		n := min(len(gx), simd.MostTextures)
+		from, room := len(t.list), n+simd.TexturesRoom
+		t.list = slices.Grow(t.list, room)
+		from += simd.Textures(t.list[from:from+room], gx[:n], gy[:n], scale, diagonal)
+		t.list, t.ends = t.list[:from], append(t.ends, from)
+		gx, gy = gx[n:], gy[n:]
 	}
 }

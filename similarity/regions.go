@@ -44,19 +44,38 @@ type Regions struct {
 // gives the pixels of the field. Region i, of sizes[i] pixels in boxes[i], comes
 // into slot i; one without a pixel has nothing in common with any. All measures
 // have weight 1. It reuses the memory of dst if that is not nil, which ends all
-// copies that were made of dst.
+// copies that were made of dst. Each, which may be nil, shares out the work.
 //
 // Time is linear in the pixels; memory is 6 bytes a bin and region, 320 bins with
 // three planes and 112 with one. The only errors are the context's.
-func Describe(ctx context.Context, dst *Regions, f *Field, labels, sizes []int32, boxes []box.Box) (*Regions, error) {
+func Describe(ctx context.Context, dst *Regions, f *Field, labels, sizes []int32, boxes []box.Box, each Each) (*Regions, error) {
 	if dst == nil {
 		dst = new(Regions)
 	}
 	dst.reset(f, &Segmentation{labels, sizes, boxes})
-	if err := dst.count(ctx, f, labels); err != nil {
+	if err := share(ctx, each, f.pieces(), counting{f, dst, labels}, counting.piece); err != nil {
 		return nil, err
 	}
-	return dst, dst.finish(ctx)
+	return dst, dst.finish(ctx, each)
+}
+
+// counting counts the pixels of regions.
+type counting struct {
+	*Field
+	regions *Regions
+	labels  []int32
+}
+
+func (c counting) piece(ctx context.Context, i int) error {
+	return count(ctx, c.regions.piece(i), c.Field, i, c.labels)
+}
+
+// piece are the counts of a piece of counting.
+func (r *Regions) piece(i int) rows {
+	if i == 0 {
+		return rows{r.colour.counts, uint(r.colour.bins)}
+	}
+	return rows{r.texture.counts[(i-1)*planeBins:], uint(r.texture.bins)}
 }
 
 // reset makes a set of the regions of a segmentation, with no pixel counted yet.
@@ -76,19 +95,22 @@ func (r *Regions) reset(f *Field, s *Segmentation) {
 	r.texture.describe(f.planes*Orientations, TextureBins, n)
 }
 
+const finishRegions = 256
+
 // finish completes and normalises the descriptors when all pixels are counted.
-func (r *Regions) finish(ctx context.Context) error {
-	for i, size := range r.sizes {
-		if i%1024 == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		r.texture.complete(int32(i), size)
-		r.colour.normalise(int32(i), size)
-		r.texture.normalise(int32(i), size)
+func (r *Regions) finish(ctx context.Context, each Each) error {
+	n := (len(r.sizes) + finishRegions - 1) / finishRegions
+	return share(ctx, each, n, r, (*Regions).finishSome)
+}
+
+func (r *Regions) finishSome(ctx context.Context, part int) error {
+	from := part * finishRegions
+	for i := from; i < min(from+finishRegions, len(r.sizes)); i++ {
+		complete(r.texture.described(int32(i)), r.sizes[i])
+		r.colour.normalise(int32(i), r.sizes[i])
+		r.texture.normalise(int32(i), r.sizes[i])
 	}
-	return nil
+	return ctx.Err()
 }
 
 // Under is a copy of the set to be merged under other weights, independent of it and

@@ -47,11 +47,11 @@ func noise(rng *rand.Rand, space raster.Space, width, height int) *raster.Image 
 }
 
 func describe(t interface{ Fatal(...any) }, img *raster.Image, labels, sizes []int32, boxes []box.Box) *Regions {
-	f, err := NewField(context.Background(), nil, img)
+	f, err := NewField(context.Background(), nil, img, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Describe(context.Background(), nil, f, labels, sizes, boxes)
+	r, err := Describe(context.Background(), nil, f, labels, sizes, boxes, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestDescribeAll(t *testing.T) {
 	for i, regions := range [][]int{{7, 3, 2}, {1, 1, 1}, {40, 30, 35}, {900, 1000, 1100}, {12}, {60, 2}} {
 		space := []raster.Space{raster.Lab, raster.Gray}[i%2]
 		img := noise(rng, space, 160, 96)
-		f, err := NewField(t.Context(), nil, img)
+		f, err := NewField(t.Context(), nil, img, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,11 +199,11 @@ func TestDescribeAll(t *testing.T) {
 			}
 			segmentations = append(segmentations, Segmentation{labels, sizes, boxes})
 		}
-		if err := DescribeAll(t.Context(), dst[:len(regions)], &cells, f, segmentations); err != nil {
+		if err := DescribeAll(t.Context(), dst[:len(regions)], &cells, f, segmentations, nil); err != nil {
 			t.Fatal(err)
 		}
 		for j, s := range segmentations {
-			want, err := Describe(t.Context(), nil, f, s.Labels, s.Sizes, s.Boxes)
+			want, err := Describe(t.Context(), nil, f, s.Labels, s.Sizes, s.Boxes, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -305,10 +305,10 @@ func TestReuse(t *testing.T) {
 		}
 		use := func() {
 			var err error
-			if f, err = NewField(t.Context(), f, img); err != nil {
+			if f, err = NewField(t.Context(), f, img, nil); err != nil {
 				t.Fatal(err)
 			}
-			if r, err = Describe(t.Context(), r, f, labels, sizes, boxes); err != nil {
+			if r, err = Describe(t.Context(), r, f, labels, sizes, boxes, nil); err != nil {
 				t.Fatal(err)
 			}
 			c = r.Under(c, Weights{Colour: 1})
@@ -387,15 +387,15 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	img := raster.New(raster.RGB, 300, 300)
-	f, err := NewField(t.Context(), nil, img)
+	f, err := NewField(t.Context(), nil, img, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	labels, sizes, boxes := partition(rand.New(rand.NewPCG(1, 1)), 300, 300, 2)
-	if _, err := Describe(ctx, nil, f, labels, sizes, boxes); !errors.Is(err, context.Canceled) {
+	if _, err := Describe(ctx, nil, f, labels, sizes, boxes, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("Describe: %v, want context.Canceled", err)
 	}
-	if _, err := NewField(ctx, f, img); !errors.Is(err, context.Canceled) {
+	if _, err := NewField(ctx, f, img, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("NewField: %v, want context.Canceled", err)
 	}
 }
@@ -453,13 +453,13 @@ func ExampleRegions() {
 		}
 	}
 	ctx := context.Background()
-	field, err := NewField(ctx, nil, img)
+	field, err := NewField(ctx, nil, img, nil)
 	if err != nil {
 		panic(err)
 	}
 	sizes := []int32{200, 200}
 	boxes := []box.Box{{X0: 0, Y0: 0, X1: 20, Y1: 10}, {X0: 20, Y0: 0, X1: 40, Y1: 10}}
-	r, err := Describe(ctx, nil, field, labels, sizes, boxes)
+	r, err := Describe(ctx, nil, field, labels, sizes, boxes, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -473,7 +473,7 @@ func BenchmarkNewField(b *testing.B) {
 	rate.Pixels(b, 640*480)
 	for b.Loop() {
 		var err error
-		if f, err = NewField(b.Context(), f, img); err != nil {
+		if f, err = NewField(b.Context(), f, img, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -482,7 +482,7 @@ func BenchmarkNewField(b *testing.B) {
 // tiles is a picture of tiles as regions.
 func tiles(b *testing.B) (f *Field, labels, sizes []int32, boxes []box.Box) {
 	img := noise(rand.New(rand.NewPCG(1, 2)), raster.Lab, 640, 480)
-	f, err := NewField(b.Context(), nil, img)
+	f, err := NewField(b.Context(), nil, img, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -496,7 +496,7 @@ func tiles(b *testing.B) (f *Field, labels, sizes []int32, boxes []box.Box) {
 
 func BenchmarkDescribe(b *testing.B) {
 	f, labels, sizes, boxes := tiles(b)
-	flat, err := NewField(b.Context(), nil, raster.New(raster.Lab, 640, 480))
+	flat, err := NewField(b.Context(), nil, raster.New(raster.Lab, 640, 480), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -506,7 +506,7 @@ func BenchmarkDescribe(b *testing.B) {
 			rate.Pixels(b, 640*480)
 			for b.Loop() {
 				var err error
-				if r, err = Describe(b.Context(), r, f, labels, sizes, boxes); err != nil {
+				if r, err = Describe(b.Context(), r, f, labels, sizes, boxes, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -516,7 +516,7 @@ func BenchmarkDescribe(b *testing.B) {
 
 func BenchmarkSimilarities(b *testing.B) {
 	f, labels, sizes, boxes := tiles(b)
-	r, err := Describe(b.Context(), nil, f, labels, sizes, boxes)
+	r, err := Describe(b.Context(), nil, f, labels, sizes, boxes, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -528,7 +528,7 @@ func BenchmarkSimilarities(b *testing.B) {
 
 func BenchmarkMerge(b *testing.B) {
 	f, labels, sizes, boxes := tiles(b)
-	r, err := Describe(b.Context(), nil, f, labels, sizes, boxes)
+	r, err := Describe(b.Context(), nil, f, labels, sizes, boxes, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -4,7 +4,7 @@ package simd
 
 import "golang.org/x/sys/cpu"
 
-var avx2 = cpu.X86.HasAVX2
+var avx2 = cpu.X86.HasAVX2 && cpu.X86.HasPOPCNT
 
 func distances1(dst []uint16, a, b []float32) {
 	if n := len(dst); avx2 && n >= 8 {
@@ -51,14 +51,6 @@ func slopeRow4(dst, padded []float32, w *[5]float32) {
 		slopeRow4AVX2(&dst[0], &padded[0], w, n)
 	} else {
 		slopeRow4Go(dst, padded, w)
-	}
-}
-
-func encode(codes []uint32, pix []uint8, gx, gy []float32, scale, diagonal float32) {
-	if n := len(codes); avx2 && n >= 8 {
-		encodeAVX2(&codes[0], &pix[0], &gx[0], &gy[0], scale, diagonal, n)
-	} else {
-		encodeGo(codes, pix, gx, gy, scale, diagonal)
 	}
 }
 
@@ -207,4 +199,36 @@ func lab(l, a, b, red, green, blue []uint8, t *LabTables) {
 	} else {
 		labGo(l, a, b, red, green, blue, t)
 	}
+}
+
+func bins1(dst []uint16, a []uint8) {
+	if n := len(dst); avx2 && n >= 16 {
+		bins1AVX2(&dst[0], &a[0], n)
+	} else {
+		bins1Go(dst, a)
+	}
+}
+
+func bins3(dst []uint16, a, b, c []uint8) {
+	if n := len(dst); avx2 && n >= 16 {
+		bins3AVX2(&dst[0], &a[0], &b[0], &c[0], n)
+	} else {
+		bins3Go(dst, a, b, c)
+	}
+}
+
+func textures(list []uint32, gx, gy []float32, scale, diagonal float32) int {
+	if n := len(gx); avx2 && n >= 8 {
+		return texturesAVX2(&list[0], &gx[0], &gy[0], scale, diagonal, n)
+	}
+	return texturesGo(list, gx, gy, scale, diagonal)
+}
+
+func same(bits []uint8, a, b []int32) {
+	n := 0
+	if avx2 && len(a) >= 8 {
+		n = len(a) / 8
+		sameAVX2(&bits[0], &a[0], &b[0], n)
+	}
+	sameGo(bits[n:], a[8*n:], b[8*n:])
 }

@@ -18,10 +18,6 @@ func smoothRow4(dst, padded []float32, w *[5]float32) { smoothRow4Go(dst, padded
 
 func slopeRow4(dst, padded []float32, w *[5]float32) { slopeRow4Go(dst, padded, w) }
 
-func encode(codes []uint32, pix []uint8, gx, gy []float32, scale, diagonal float32) {
-	encodeGo(codes, pix, gx, gy, scale, diagonal)
-}
-
 func intersections(sums []uint32, row, rows []uint16, others []int32) {
 	intersectionsGo(sums, row, rows, others)
 }
@@ -67,3 +63,13 @@ func hsv(h, s, v, r, g, b []uint8) { hsvGo(h, s, v, r, g, b) }
 func lab(l, a, b, red, green, blue []uint8, t *LabTables) {
 	labGo(l, a, b, red, green, blue, t)
 }
+
+func bins1(dst []uint16, a []uint8) { bins1Go(dst, a) }
+
+func bins3(dst []uint16, a, b, c []uint8) { bins3Go(dst, a, b, c) }
+
+func textures(list []uint32, gx, gy []float32, scale, diagonal float32) int {
+	return texturesGo(list, gx, gy, scale, diagonal)
+}
+
+func same(bits []uint8, a, b []int32) { sameGo(bits, a, b) }

@@ -74,10 +74,25 @@ func smoothRow4AVX2(dst *float32, padded *float32, w *[5]float32, n int)
 //go:noescape
 func slopeRow4AVX2(dst *float32, padded *float32, w *[5]float32, n int)
 
-// encodeAVX2 needs n ≥ 8.
+// bins1AVX2 needs n ≥ 16.
 //
 //go:noescape
-func encodeAVX2(codes *uint32, pix *uint8, gx *float32, gy *float32, scale float32, diagonal float32, n int)
+func bins1AVX2(dst *uint16, a *uint8, n int)
+
+// bins3AVX2 needs n ≥ 16.
+//
+//go:noescape
+func bins3AVX2(dst *uint16, a *uint8, b *uint8, c *uint8, n int)
+
+// texturesAVX2 needs n ≥ 8, and room for n+7 in the list.
+//
+//go:noescape
+func texturesAVX2(list *uint32, gx *float32, gy *float32, scale float32, diagonal float32, n int) int
+
+// sameAVX2 needs n, of bytes of bits, to be more than 0.
+//
+//go:noescape
+func sameAVX2(bits *uint8, a *int32, b *int32, n int)
 
 // intersectionsAVX2 needs bins, a multiple of 16, and n to be more than 0.
 //

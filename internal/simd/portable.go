@@ -73,13 +73,21 @@ func slopeRow4Go(out, padded []float32, w *[5]float32) {
 	}
 }
 
-// colourBin maps a sample to its bin.
-var colourBin = func() (t [256]uint32) {
-	for v := range t {
-		t[v] = uint32(v * ColourBins / 256)
+func bins1Go(dst []uint16, a []uint8) {
+	dst = dst[:len(a)]
+	for x, v := range a {
+		dst[x] = colourBin(v)
 	}
-	return t
-}()
+}
+
+func bins3Go(dst []uint16, a, b, c []uint8) {
+	b, c, dst = b[:len(a)], c[:len(a)], dst[:len(a)]
+	for x, v := range a {
+		dst[x] = colourBin(v) | colourBin(b[x])<<BinBits | colourBin(c[x])<<(2*BinBits)
+	}
+}
+
+func colourBin(v uint8) uint16 { return uint16(v) * ColourBins >> 8 }
 
 // responseBin maps a response, rounded towards 0 and limited to ±(TextureBins−1), to
 // its place.
@@ -91,16 +99,22 @@ var responseBin = func() (t [2*TextureBins - 1]uint32) {
 	return t
 }()
 
-func encodeGo(codes []uint32, pix []uint8, gx, gy []float32, scale, diagonal float32) {
-	pix, gx, gy = pix[:len(codes)], gx[:len(codes)], gy[:len(codes)]
-	for x := range codes {
-		u, v := gx[x], gy[x]
-		codes[x] = colourBin[pix[x]] |
-			place(u*scale)<<CodeBits |
-			place((u+v)*diagonal)<<(2*CodeBits) |
-			place(v*scale)<<(3*CodeBits) |
-			place((v-u)*diagonal)<<(4*CodeBits)
+func texturesGo(list []uint32, gx, gy []float32, scale, diagonal float32) int {
+	gy = gy[:len(gx)]
+	n := 0
+	for x, u := range gx {
+		v := gy[x]
+		code := place(u*scale) |
+			place((u+v)*diagonal)<<BinBits |
+			place(v*scale)<<(2*BinBits) |
+			place((v-u)*diagonal)<<(3*BinBits)
+		// Written in any case: whether it counts is hard to guess.
+		list[n] = uint32(x)<<TextureBits | code
+		if code != 0 {
+			n++
+		}
 	}
+	return n
 }
 
 func place(response float32) uint32 {
@@ -387,4 +401,13 @@ func labGo(l, a, b, red, green, blue []uint8, t *LabTables) {
 func (t *LabTables) root(m *[4]int16, u, v, w int32) int32 {
 	sum := u*int32(m[0]) + v*int32(m[1]) + w*int32(m[2]) + int32(m[3])
 	return t.Roots[sum>>LabXYZBits&(LabRoots-1)]
+}
+
+func sameGo(bits []uint8, a, b []int32) {
+	b = b[:len(a)]
+	for i, v := range a {
+		if v != b[i] {
+			bits[i/8] &^= 1 << (i % 8)
+		}
+	}
 }

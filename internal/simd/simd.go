@@ -67,20 +67,44 @@ func SlopeRow4(dst, padded []float32, w *[5]float32) {
 	slopeRow4(dst, padded, w)
 }
 
-// The shape of the codes that Encode writes.
+// The bins of a picture's samples.
 const (
 	ColourBins  = 25
 	TextureBins = 10 // of an orientation
-	CodeBits    = 5  // of a field of a code
+	BinBits     = 5  // of a field of a word
 )
 
-// Encode bins samples and their derivatives: a code has, in fields of CodeBits from the
-// lowest, the colour bin of the sample, then the places of gx·scale, (gx+gy)·diagonal,
-// gy·scale and (gy−gx)·diagonal. A response's place is its magnitude rounded down, at
-// most 9, and 10 more than that if it is −1 or less. Responses must be in ±2¹⁵.
-func Encode(codes []uint32, pix []uint8, gx, gy []float32, scale, diagonal float32) {
-	want("Encode", len(codes), len(pix), len(gx), len(gy))
-	encode(codes, pix, gx, gy, scale, diagonal)
+// Bins1 writes the colour bins of samples.
+func Bins1(dst []uint16, a []uint8) {
+	want("Bins1", len(dst), len(a))
+	bins1(dst, a)
+}
+
+// Bins3 writes the colour bins of three samples a word, in fields of BinBits from the lowest.
+func Bins3(dst []uint16, a, b, c []uint8) {
+	want("Bins3", len(dst), len(a), len(b), len(c))
+	bins3(dst, a, b, c)
+}
+
+// What Textures takes and lists.
+const (
+	MostTextures = 1 << 12 // samples
+	TexturesRoom = 7       // that the list is longer than the samples are many
+	TextureBits  = 4 * BinBits
+)
+
+// Textures lists the samples with a response of 1 or more, in their order, and returns
+// how many they are; what is behind them in the list is not of use. The responses are
+// gx·scale, (gx+gy)·diagonal, gy·scale and (gy−gx)·diagonal, and must be in ±2¹⁵. Their
+// places are in fields of BinBits from the lowest, and above TextureBits is the sample's
+// number. A response's place is its magnitude rounded down, at most 9, and 10 more than
+// that if it is −1 or less.
+func Textures(list []uint32, gx, gy []float32, scale, diagonal float32) int {
+	want("Textures", len(gx), len(gy), len(list)-TexturesRoom)
+	if len(gx) > MostTextures {
+		panic(fmt.Sprintf("simd: Textures: %d samples: want at most %d", len(gx), MostTextures))
+	}
+	return textures(list, gx, gy, scale, diagonal)
 }
 
 // Lanes divides the number of bins of the rows that Intersections, Normalise and Merge
@@ -261,4 +285,12 @@ type LabTables struct {
 func Lab(l, a, b, red, green, blue []uint8, t *LabTables) {
 	want("Lab", len(l), len(a), len(b), len(red), len(green), len(blue))
 	lab(l, a, b, red, green, blue, t)
+}
+
+// Same clears the bits, from the lowest of the first byte on, of elements that differ.
+// There are as many bytes as it takes; what bits are left in the last is not of use.
+func Same(bits []uint8, a, b []int32) {
+	want("Same", len(a), len(b))
+	want("Same", (len(a)+7)/8, len(bits))
+	same(bits, a, b)
 }

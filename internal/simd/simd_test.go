@@ -137,14 +137,6 @@ var checks = []check{
 		slopeRow4Go(want, padded, w)
 		return slices.Equal(got, want)
 	}},
-	{name: "Encode", equal: func(m maker, n int) bool {
-		limit := []float32{1, 12, 300, 10000}[m.rng.IntN(4)] // of responses
-		pix, gx, gy := m.bytes(n), m.floats(n, -limit, limit), m.floats(n, -limit, limit)
-		got, want := pair[uint32](m, n)
-		Encode(got, pix, gx, gy, 0.9, 0.7)
-		encodeGo(want, pix, gx, gy, 0.9, 0.7)
-		return slices.Equal(got, want)
-	}},
 	{name: "Intersections", whole: Lanes, equal: func(m maker, n int) bool {
 		row, rows := words[uint16](m, n, math.MaxUint16), words[uint16](m, 3*n, math.MaxUint16)
 		others := fenced[int32](m.t, m.rng.IntN(9), m.front)
@@ -297,6 +289,40 @@ var checks = []check{
 		w := list8Go(want, 4*first, limit, r, d, f, i)
 		return slices.Equal(got[:g], want[:w])
 	}},
+	{name: "Bins1", equal: func(m maker, n int) bool {
+		a := m.bytes(n)
+		got, want := pair[uint16](m, n)
+		Bins1(got, a)
+		bins1Go(want, a)
+		return slices.Equal(got, want)
+	}},
+	{name: "Bins3", equal: func(m maker, n int) bool {
+		c := m.colours(n)
+		got, want := pair[uint16](m, n)
+		Bins3(got, c[0], c[1], c[2])
+		bins3Go(want, c[0], c[1], c[2])
+		return slices.Equal(got, want)
+	}},
+	{name: "Textures", equal: func(m maker, n int) bool {
+		n = min(n, MostTextures)
+		limit := []float32{1, 2, 12, 300, 10000}[m.rng.IntN(5)] // of responses
+		gx, gy := m.floats(n, -limit, limit), m.floats(n, -limit, limit)
+		got, want := pair[uint32](m, n+TexturesRoom)
+		n = texturesGo(want, slices.Clone(gx), slices.Clone(gy), 0.9, 0.7)
+		k := Textures(got, gx, gy, 0.9, 0.7)
+		return k == n && slices.Equal(got[:k], want[:k])
+	}},
+	{name: "Same", equal: func(m maker, n int) bool {
+		a, b := fenced[int32](m.t, n, m.front), fenced[int32](m.t, n, m.front)
+		for i := range a {
+			a[i], b[i] = m.rng.Int32N(3)-1, m.rng.Int32N([]int32{2, 1 << 30, 1, 3}[m.kind])
+		}
+		got := m.bytes((n + 7) / 8)
+		want := slices.Clone(got)
+		Same(got, a, b)
+		sameGo(want, a, b)
+		return slices.Equal(got, want)
+	}},
 }
 
 // colours are three planes of samples, of few or all levels.
@@ -383,26 +409,54 @@ func TestDistances(t *testing.T) {
 	}
 }
 
-func TestEncode(t *testing.T) {
-	for _, c := range []struct {
-		pix    uint8
-		gx, gy float32
-		fields [5]uint32
-	}{
-		{0, 0, 0, [5]uint32{0, 0, 0, 0, 0}},
-		{255, 0.99, -0.99, [5]uint32{24, 0, 0, 0, 0}},
-		{10, 1, -1, [5]uint32{0, 1, 0, 11, 11}},
-		{11, 9, 100, [5]uint32{1, 9, 9, 9, 9}},
-		{128, -32767, 2, [5]uint32{12, 19, 19, 2, 9}},
-	} {
-		n := 9
-		got, want := make([]uint32, n), uint32(0)
-		for i, f := range c.fields {
-			want |= f << (i * CodeBits)
+func TestBins(t *testing.T) {
+	a, got := make([]uint8, 256), make([]uint16, 256)
+	for v := range a {
+		a[v] = uint8(v)
+	}
+	b, c := slices.Clone(a), slices.Clone(a)
+	slices.Reverse(b)
+	clear(c)
+	Bins1(got, a)
+	for v, bin := range got {
+		if want := v * ColourBins / 256; int(bin) != want {
+			t.Errorf("%d: bin %d, want %d", v, bin, want)
 		}
-		Encode(got, slices.Repeat([]uint8{c.pix}, n), slices.Repeat([]float32{c.gx}, n), slices.Repeat([]float32{c.gy}, n), 1, 0.5)
-		if !slices.Equal(got, slices.Repeat([]uint32{want}, n)) {
-			t.Errorf("%d, %v, %v: %#x, want %#x", c.pix, c.gx, c.gy, got, want)
+	}
+	Bins3(got, a, b, c)
+	for v, bins := range got {
+		if want := v*ColourBins/256 | (255-v)*ColourBins/256<<BinBits; int(bins) != want {
+			t.Errorf("%d: bins %#x, want %#x", v, bins, want)
+		}
+	}
+}
+
+func TestTextures(t *testing.T) {
+	for _, c := range []struct {
+		gx, gy float32
+		places [4]uint32
+	}{
+		{0, 0, [4]uint32{}},
+		{0.99, -0.99, [4]uint32{}},
+		{1, -1, [4]uint32{1, 0, 11, 11}},
+		{9, 100, [4]uint32{9, 9, 9, 9}},
+		{-32767, 2, [4]uint32{19, 19, 2, 9}},
+	} {
+		const n = 9
+		code := uint32(0)
+		for i, p := range c.places {
+			code |= p << (i * BinBits)
+		}
+		var want []uint32
+		for x := range uint32(n) {
+			if code != 0 {
+				want = append(want, x<<TextureBits|code)
+			}
+		}
+		got := make([]uint32, n+TexturesRoom)
+		got = got[:Textures(got, slices.Repeat([]float32{c.gx}, n), slices.Repeat([]float32{c.gy}, n), 1, 0.5)]
+		if !slices.Equal(got, want) {
+			t.Errorf("%v, %v: %#x, want %#x", c.gx, c.gy, got, want)
 		}
 	}
 }
@@ -426,7 +480,7 @@ func TestNormalise(t *testing.T) {
 
 func TestUnequalLengthsPanic(t *testing.T) {
 	f, u := make([]float32, 9), make([]uint16, 9)
-	bins, counts, codes := make([]uint16, Lanes), make([]uint32, Lanes), make([]uint32, 9)
+	bins, counts, list := make([]uint16, Lanes), make([]uint32, Lanes), make([]uint32, 9+TexturesRoom)
 	rows := new([9][]uint8)
 	for i := range rows {
 		rows[i] = make([]uint8, 9)
@@ -441,7 +495,18 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"BothColumns4": func() { BothColumns4(f, f[:8], rows, new([5]int32), new([5]int32)) },
 		"SmoothRow4":   func() { SmoothRow4(f[:2], f, new([5]float32)) },
 		"SlopeRow4":    func() { SlopeRow4(f, f, new([5]float32)) },
-		"Encode":       func() { Encode(codes, make([]uint8, 8), f, f, 1, 1) },
+		"Bins1":        func() { Bins1(u, make([]uint8, 8)) },
+		"Bins3":        func() { Bins3(u, rows[0], rows[1], short[7]) },
+
+		"Same":       func() { Same(make([]uint8, 2), make([]int32, 9), make([]int32, 8)) },
+		"Same: bits": func() { Same(make([]uint8, 1), make([]int32, 9), make([]int32, 9)) },
+
+		"Textures":       func() { Textures(list, f, f[:8], 1, 1) },
+		"Textures: room": func() { Textures(list[1:], f, f, 1, 1) },
+		"Textures: many": func() {
+			f := make([]float32, MostTextures+1)
+			Textures(make([]uint32, len(f)+TexturesRoom), f, f, 1, 1)
+		},
 
 		"Intersections: sums":   func() { Intersections(counts[:1], bins, bins, []int32{0, 0}) },
 		"Intersections: bins":   func() { Intersections(counts[:1], bins[:15], bins, []int32{0}) },
@@ -515,10 +580,29 @@ func BenchmarkSlopeRow4(b *testing.B) {
 	bench(b, func() { SlopeRow4(dst, padded, w) }, func() { slopeRow4Go(dst, padded, w) })
 }
 
-func BenchmarkEncode(b *testing.B) {
+func BenchmarkBins3(b *testing.B) {
 	m := newMaker(b)
-	codes, pix, gx, gy := make([]uint32, row), m.bytes(row), m.floats(row, -255, 255), m.floats(row, -255, 255)
-	bench(b, func() { Encode(codes, pix, gx, gy, 0.1, 0.07) }, func() { encodeGo(codes, pix, gx, gy, 0.1, 0.07) })
+	dst, x, y, z := make([]uint16, row), m.bytes(row), m.bytes(row), m.bytes(row)
+	bench(b, func() { Bins3(dst, x, y, z) }, func() { bins3Go(dst, x, y, z) })
+}
+
+func BenchmarkTextures(b *testing.B) {
+	m := newMaker(b)
+	list, gx, gy := make([]uint32, row+TexturesRoom), m.floats(row, -11, 11), m.floats(row, -11, 11)
+	x, y := make([]float32, row), make([]float32, row)
+	again := func(textures func(list []uint32, gx, gy []float32, scale, diagonal float32) int) func() {
+		return func() {
+			copy(x, gx)
+			copy(y, gy)
+			textures(list, x, y, 0.1, 0.07)
+		}
+	}
+	bench(b, again(Textures), again(texturesGo))
+}
+
+func BenchmarkSame(b *testing.B) {
+	bits, x, y := make([]uint8, row/8), make([]int32, row), make([]int32, row)
+	bench(b, func() { Same(bits, x, y) }, func() { sameGo(bits, x, y) })
 }
 
 const texture = 240 // bins

@@ -27,7 +27,10 @@ func main() {
 	columns4("bothColumns4AVX2", true)
 	smoothRow4()
 	slopeRow4()
-	encode()
+	bins("bins1AVX2", "a")
+	bins("bins3AVX2", "a", "b", "c")
+	textures()
+	same()
 	intersections()
 	merge()
 	addCounts()
@@ -334,50 +337,6 @@ func slopeRow4() {
 			add(&sum, t, VADDPS)
 		}
 		VMOVUPS(sum, at(dst, i, 4, 0))
-	})
-}
-
-func encode() {
-	function("encodeAVX2", "func(codes *uint32, pix *uint8, gx, gy *float32, scale, diagonal float32, n int)", "encodeAVX2 needs n ≥ 8.")
-	codes, pix, gx, gy := param("codes"), param("pix"), param("gx"), param("gy")
-	scale, diagonal := YMM(), YMM()
-	VBROADCASTSS(address("scale"), scale)
-	VBROADCASTSS(address("diagonal"), diagonal)
-	last, bins := constant(9<<16|9), constant(10<<16|10)
-	fields, colours := constant(1<<26|1<<5), constant(25)
-	// places are those of two responses, one in a word and one in the next.
-	places := func(r, s reg.VecVirtual) reg.VecVirtual {
-		negative := YMM()
-		VCVTTPS2DQ(r, r)
-		VCVTTPS2DQ(s, s)
-		VPSLLD(U8(16), s, s)
-		VPBLENDW(U8(0b10101010), s, r, r)
-		VPSRAW(U8(15), r, negative)
-		VPABSW(r, r)
-		VPMINUW(last, r, r)
-		VPAND(bins, negative, negative)
-		VPADDW(negative, r, r)
-		VPMADDWD(fields, r, r)
-		return r
-	}
-	each(8, func(i reg.Register) {
-		u, v, sum, difference := YMM(), YMM(), YMM(), YMM()
-		VMOVUPS(at(gx, i, 4, 0), u)
-		VMOVUPS(at(gy, i, 4, 0), v)
-		VADDPS(v, u, sum)
-		VSUBPS(u, v, difference)
-		VMULPS(scale, u, u)
-		VMULPS(scale, v, v)
-		VMULPS(diagonal, sum, sum)
-		VMULPS(diagonal, difference, difference)
-		low, high, code := places(u, sum), places(v, difference), YMM()
-		VPSLLD(U8(10), high, high)
-		VPMOVZXBD(at(pix, i, 1, 0), code)
-		VPMADDWD(colours, code, code)
-		VPSRLD(U8(8), code, code)
-		VPOR(low, code, code)
-		VPOR(high, code, code)
-		VMOVDQU(code, at(codes, i, 4, 0))
 	})
 }
 

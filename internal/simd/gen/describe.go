@@ -1,0 +1,206 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+const (
+	oneBin  = 0x3f800000 // 1
+	notLess = U8(29)     // of VCMPPS
+)
+
+// bins stores the bins of 16 pixels' samples, those of a plane above those of the one before.
+func bins(name string, planes ...string) {
+	list := planes[0]
+	for _, p := range planes[1:] {
+		list += ", " + p
+	}
+	function(name, "func(dst *uint16, "+list+" *uint8, n int)", name+" needs n ≥ 16.")
+	dst := param("dst")
+	from := make([]reg.Register, len(planes))
+	for i, p := range planes {
+		from[i] = param(p)
+	}
+	colours := constant(25<<16 | 25)
+	each(16, func(i reg.Register) {
+		var out reg.VecVirtual
+		for p := range from {
+			v := YMM()
+			VPMOVZXBW(at(from[p], i, 1, 0), v)
+			VPMULLW(colours, v, v)
+			VPSRLW(U8(8), v, v)
+			if p == 0 {
+				out = v
+				continue
+			}
+			VPSLLW(U8(5*p), v, v)
+			VPOR(v, out, out)
+		}
+		VMOVDQU(out, at(dst, i, 2, 0))
+	})
+}
+
+// packing has eight bytes for every set of eight lanes: the numbers of those in the set.
+func packing() Mem {
+	table := GLOBL("packing", RODATA|NOPTR)
+	for set := range 256 {
+		row, n := uint64(0), 0
+		for lane := range 8 {
+			if set>>lane&1 != 0 {
+				row |= uint64(lane) << (8 * n)
+				n++
+			}
+		}
+		DATA(8*set, U64(row))
+	}
+	return table
+}
+
+// textures packs the derivatives and the numbers of what it lists to the front, and then
+// finds the places: of most samples it needs none.
+func textures() {
+	table := packing()
+	function("texturesAVX2", "func(list *uint32, gx, gy *float32, scale, diagonal float32, n int) int",
+		"texturesAVX2 needs n ≥ 8, and room for n+7 in the list.")
+	list, gx, gy, n := param("list"), param("gx"), param("gy"), param("n")
+	scale, diagonal := YMM(), YMM()
+	VBROADCASTSS(address("scale"), scale)
+	VBROADCASTSS(address("diagonal"), diagonal)
+	rows, i, k := GP64(), GP64(), GP64()
+	LEAQ(table, rows)
+	SUBQ(U8(8), n)
+	Comment("The last vector ends with the slices; what it has of the one before is left out.")
+	lastU, lastV, ahead := YMM(), YMM(), constant(8)
+	VMOVUPS(at(gx, n, 4, 0), lastU)
+	VMOVUPS(at(gy, n, 4, 0), lastV)
+	first := YMM()
+	VPXOR(first, first, first)
+
+	// listed are those of eight samples with a response of 1 or more. Of the diagonal
+	// ones the greater is |u|+|v|.
+	magnitude, one := constant(withoutTheSign), constant(oneBin)
+	listed := func(u, v reg.Register) reg.GPVirtual {
+		a, b, most, set := YMM(), YMM(), YMM(), GP32()
+		VANDPS(magnitude, u, a)
+		VANDPS(magnitude, v, b)
+		VMAXPS(a, b, most)
+		VADDPS(a, b, a)
+		VMULPS(scale, most, most)
+		VMULPS(diagonal, a, a)
+		VMAXPS(a, most, most)
+		VCMPPS(notLess, one, most, most)
+		VMOVMSKPS(most, set)
+		return set
+	}
+	// pack packs the derivatives of a set of the samples from first on, and their numbers.
+	pack := func(set reg.GPVirtual, u, v reg.Register) (number reg.VecVirtual) {
+		lanes := YMM()
+		VPMOVZXBD(at(rows, set.As64(), 8, 0), lanes)
+		VPERMPS(u, lanes, u)
+		VPERMPS(v, lanes, v)
+		VPADDD(first, lanes, lanes)
+		POPCNTL(set, set)
+		return lanes
+	}
+	XORQ(i, i)
+	XORQ(k, k)
+	JMP(LabelRef("test"))
+	Label("loop")
+	{
+		u, v := YMM(), YMM()
+		VMOVUPS(at(gx, i, 4, 0), u)
+		VMOVUPS(at(gy, i, 4, 0), v)
+		set := listed(u, v)
+		VMOVDQU(pack(set, u, v), at(list, k, 4, 0))
+		VMOVUPS(u, at(gx, k, 4, 0))
+		VMOVUPS(v, at(gy, k, 4, 0))
+		ADDQ(set.As64(), k)
+	}
+	VPADDD(ahead, first, first)
+	ADDQ(U8(8), i)
+	Label("test")
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+
+	MOVQ(i, reg.RCX)
+	SUBQ(n, reg.RCX)
+	among := GP32()
+	MOVL(U32(1<<32-1), among)
+	SHLL(reg.CL, among)
+	set := listed(lastU, lastV)
+	ANDL(among, set)
+	VMOVD(n.As32(), first.AsX())
+	VPBROADCASTD(first.AsX(), first)
+	lastNumber := pack(set, lastU, lastV)
+
+	last, bins, fields := constant(9<<16|9), constant(10<<16|10), constant(1<<21|1)
+	// places are those of two responses, one in a word and one in the next.
+	places := func(r, s reg.VecVirtual) reg.VecVirtual {
+		negative := YMM()
+		VCVTTPS2DQ(r, r)
+		VCVTTPS2DQ(s, s)
+		VPSLLD(U8(16), s, s)
+		VPBLENDW(U8(0b10101010), s, r, r)
+		VPSRAW(U8(15), r, negative)
+		VPABSW(r, r)
+		VPMINUW(last, r, r)
+		VPAND(bins, negative, negative)
+		VPADDW(negative, r, r)
+		VPMADDWD(fields, r, r)
+		return r
+	}
+	code := func(number, u, v reg.VecVirtual, dst Mem) {
+		sum, difference := YMM(), YMM()
+		VADDPS(v, u, sum)
+		VSUBPS(u, v, difference)
+		VMULPS(scale, u, u)
+		VMULPS(scale, v, v)
+		VMULPS(diagonal, sum, sum)
+		VMULPS(diagonal, difference, difference)
+		low, high := places(u, sum), places(v, difference)
+		VPSLLD(U8(10), high, high)
+		VPSLLD(U8(20), number, number)
+		VPOR(high, low, low)
+		VPOR(number, low, low)
+		VMOVDQU(low, dst)
+	}
+	XORQ(i, i)
+	JMP(LabelRef("testCodes"))
+	Label("codes")
+	{
+		number, u, v := YMM(), YMM(), YMM()
+		VMOVDQU(at(list, i, 4, 0), number)
+		VMOVUPS(at(gx, i, 4, 0), u)
+		VMOVUPS(at(gy, i, 4, 0), v)
+		code(number, u, v, at(list, i, 4, 0))
+	}
+	ADDQ(U8(8), i)
+	Label("testCodes")
+	CMPQ(i, k)
+	JLT(LabelRef("codes"))
+	code(lastNumber, lastU, lastV, at(list, k, 4, 0))
+	ADDQ(set.As64(), k)
+	Store(k, ReturnIndex(0))
+	finish()
+}
+
+func same() {
+	function("sameAVX2", "func(bits *uint8, a, b *int32, n int)", "sameAVX2 needs n, of bytes of bits, to be more than 0.")
+	bits, a, b, n := param("bits"), param("a"), param("b"), param("n")
+	i, mask := GP64(), GP32()
+	XORQ(i, i)
+	Label("loop")
+	v := YMM()
+	VMOVDQU(Mem{Base: a}, v)
+	VPCMPEQD(Mem{Base: b}, v, v)
+	VMOVMSKPS(v, mask)
+	ANDB(mask.As8(), at(bits, i, 1, 0))
+	ADDQ(U8(32), a)
+	ADDQ(U8(32), b)
+	INCQ(i)
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	finish()
+}
