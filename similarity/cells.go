@@ -24,10 +24,10 @@ type Segmentation struct {
 type Cells struct {
 	segmentations []Segmentation
 	n, most       int
-	labels        []int32  // by cell, of each segmentation
-	table         []int32  // 1 + a cell, near where the hash of its labels says
-	cells         []uint16 // by pixel
-	same          []uint8  // a bit for each pixel of a stretch
+	labels        []int32 // by cell, of each segmentation
+	table         []int32 // 1 + a cell, near where the hash of its labels says
+	cells         []int32 // by pixel
+	same          []uint8 // a bit for each pixel of a stretch
 	counts        shelf.Shelf[[]uint32]
 }
 
@@ -39,7 +39,7 @@ const (
 // DescribeAll is Describe of several segmentations of one picture, dst[i] that of
 // segmentations[i]. Each pixel is counted once, for its cell; the counts of a region are
 // the sums of its cells', so results are the same to the bit. Where there are too many
-// cells, each segmentation is described for itself. It takes 2 bytes a pixel more.
+// cells, each segmentation is described for itself. That takes 4 bytes a pixel.
 func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *Field, segmentations []Segmentation, each Each) error {
 	if len(dst) != len(segmentations) {
 		panic(fmt.Sprintf("similarity: DescribeAll: %d sets of regions for %d segmentations", len(dst), len(segmentations)))
@@ -92,7 +92,7 @@ func (s summing) piece(ctx context.Context, i int) error {
 	}
 	*counts = shelf.Resize(*counts, s.n*bins)
 	clear(*counts)
-	if err := count(ctx, rows{*counts, uint(bins)}, s.f, i, s.cells); err != nil {
+	if err := s.f.count(ctx, rows{*counts, bins}, i, s.cells); err != nil {
 		return err
 	}
 	for cell := range s.n {
@@ -104,7 +104,7 @@ func (s summing) piece(ctx context.Context, i int) error {
 		from := (*counts)[cell*bins : (cell+1)*bins]
 		for j, label := range s.labels[cell*len(s.dst) : (cell+1)*len(s.dst)] {
 			to := s.dst[j].piece(i)
-			simd.Add(to.counts[uint(label)*to.row:][:bins], from)
+			simd.Add(to.counts[int(label)*to.row:][:bins], from)
 		}
 	}
 	return nil
@@ -183,7 +183,7 @@ func (c *Cells) stretch(start, stop int) bool {
 			if cell < 0 {
 				return false
 			}
-			c.cells[i] = uint16(cell)
+			c.cells[i] = int32(cell)
 		}
 	}
 	return true

@@ -67,15 +67,15 @@ type counting struct {
 }
 
 func (c counting) piece(ctx context.Context, i int) error {
-	return count(ctx, c.regions.piece(i), c.Field, i, c.labels)
+	return c.count(ctx, c.regions.piece(i), i, c.labels)
 }
 
 // piece are the counts of a piece of counting.
 func (r *Regions) piece(i int) rows {
 	if i == 0 {
-		return rows{r.colour.counts, uint(r.colour.bins)}
+		return rows{r.colour.counts, r.colour.bins}
 	}
-	return rows{r.texture.counts[(i-1)*planeBins:], uint(r.texture.bins)}
+	return rows{r.texture.counts[(i-1)*planeBins:], r.texture.bins}
 }
 
 // reset makes a set of the regions of a segmentation, with no pixel counted yet.

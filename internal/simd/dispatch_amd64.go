@@ -232,3 +232,23 @@ func same(bits []uint8, a, b []int32) {
 	}
 	sameGo(bits[n:], a[8*n:], b[8*n:])
 }
+
+func addBins3(counts []uint32, row int, bins []uint16, labels []int32) {
+	n := len(bins) / 2
+	if len(counts) == 0 {
+		n = 0
+	}
+	if n > 0 && addBins3AMD64(&counts[0], row, len(counts)-3*ColourBins, &bins[0], &labels[0], n) < n {
+		panic("simd: AddBins3: a label has no row")
+	}
+	addBins3Go(counts, row, bins[2*n:], labels[2*n:])
+}
+
+func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
+	n := len(list)
+	if n == 0 || len(counts) == 0 || len(labels) == 0 {
+		addTexturesGo(counts, row, list, labels)
+	} else if addTexturesAMD64(&counts[0], row, len(counts)-8*TextureBins, &list[0], n, &labels[0], len(labels)) < n {
+		panic("simd: AddTextures: a sample has no label or row")
+	}
+}

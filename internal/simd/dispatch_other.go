@@ -73,3 +73,11 @@ func textures(list []uint32, gx, gy []float32, scale, diagonal float32) int {
 }
 
 func same(bits []uint8, a, b []int32) { sameGo(bits, a, b) }
+
+func addBins3(counts []uint32, row int, bins []uint16, labels []int32) {
+	addBins3Go(counts, row, bins, labels)
+}
+
+func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
+	addTexturesGo(counts, row, list, labels)
+}

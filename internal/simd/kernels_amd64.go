@@ -94,6 +94,16 @@ func texturesAVX2(list *uint32, gx *float32, gy *float32, scale float32, diagona
 //go:noescape
 func sameAVX2(bits *uint8, a *int32, b *int32, n int)
 
+// addBins3AMD64 counts elements i and n+i until i is n, or the row of one would begin behind the last.
+//
+//go:noescape
+func addBins3AMD64(counts *uint32, row int, last int, bins *uint16, labels *int32, n int) int
+
+// addTexturesAMD64 counts until i is n, or an element has no label, or its row would begin behind the last.
+//
+//go:noescape
+func addTexturesAMD64(counts *uint32, row int, last int, list *uint32, n int, labels *int32, labelled int) int
+
 // intersectionsAVX2 needs bins, a multiple of 16, and n to be more than 0.
 //
 //go:noescape

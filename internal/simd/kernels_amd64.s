@@ -2904,6 +2904,107 @@ loop:
 	VZEROUPPER
 	RET
 
+// func addBins3AMD64(counts *uint32, row int, last int, bins *uint16, labels *int32, n int) int
+TEXT ·addBins3AMD64(SB), NOSPLIT, $0-56
+	MOVQ counts+0(FP), AX
+	MOVQ row+8(FP), CX
+	MOVQ last+16(FP), DX
+	MOVQ n+40(FP), BX
+	MOVQ bins+24(FP), SI
+	MOVQ labels+32(FP), DI
+	LEAQ (SI)(BX*2), R8
+	LEAQ (DI)(BX*4), R9
+	XORQ R10, R10
+	JMP  test
+
+loop:
+	MOVWLZX (SI)(R10*2), R11
+	MOVL    (DI)(R10*4), R12
+	IMULQ   CX, R12
+	CMPQ    R12, DX
+	JGT     end
+	LEAQ    (AX)(R12*4), R12
+	MOVL    R11, R13
+	ANDL    $0x1f, R13
+	INCL    (R12)(R13*4)
+	MOVL    R11, R13
+	SHRL    $0x05, R13
+	ANDL    $0x1f, R13
+	INCL    100(R12)(R13*4)
+	SHRL    $0x0a, R11
+	INCL    200(R12)(R11*4)
+	MOVWLZX (R8)(R10*2), R11
+	MOVL    (R9)(R10*4), R12
+	IMULQ   CX, R12
+	CMPQ    R12, DX
+	JGT     end
+	LEAQ    (AX)(R12*4), R12
+	MOVL    R11, R13
+	ANDL    $0x1f, R13
+	INCL    (R12)(R13*4)
+	MOVL    R11, R13
+	SHRL    $0x05, R13
+	ANDL    $0x1f, R13
+	INCL    100(R12)(R13*4)
+	SHRL    $0x0a, R11
+	INCL    200(R12)(R11*4)
+	INCQ    R10
+
+test:
+	CMPQ R10, BX
+	JLT  loop
+
+end:
+	MOVQ R10, ret+48(FP)
+	RET
+
+// func addTexturesAMD64(counts *uint32, row int, last int, list *uint32, n int, labels *int32, labelled int) int
+TEXT ·addTexturesAMD64(SB), NOSPLIT, $0-64
+	MOVQ counts+0(FP), AX
+	MOVQ row+8(FP), CX
+	MOVQ last+16(FP), DX
+	MOVQ n+32(FP), BX
+	MOVQ list+24(FP), SI
+	MOVQ labels+40(FP), DI
+	MOVQ labelled+48(FP), R8
+	XORQ R9, R9
+	JMP  test
+
+loop:
+	MOVL  (SI)(R9*4), R10
+	MOVL  R10, R11
+	SHRL  $0x14, R11
+	CMPQ  R11, R8
+	JGE   end
+	MOVL  (DI)(R11*4), R11
+	IMULQ CX, R11
+	CMPQ  R11, DX
+	JGT   end
+	LEAQ  (AX)(R11*4), R11
+	ANDL  $0x000fffff, R10
+	MOVL  R10, R12
+	ANDL  $0x1f, R12
+	INCL  (R11)(R12*4)
+	MOVL  R10, R12
+	SHRL  $0x05, R12
+	ANDL  $0x1f, R12
+	INCL  80(R11)(R12*4)
+	MOVL  R10, R12
+	SHRL  $0x0a, R12
+	ANDL  $0x1f, R12
+	INCL  160(R11)(R12*4)
+	SHRL  $0x0f, R10
+	INCL  240(R11)(R10*4)
+	INCQ  R9
+
+test:
+	CMPQ R9, BX
+	JLT  loop
+
+end:
+	MOVQ R9, ret+56(FP)
+	RET
+
 // func intersectionsAVX2(sums *uint32, row *uint16, rows *uint16, bins int, others *int32, n int)
 // Requires: AVX, AVX2
 TEXT ·intersectionsAVX2(SB), NOSPLIT, $0-48

@@ -411,3 +411,26 @@ func sameGo(bits []uint8, a, b []int32) {
 		}
 	}
 }
+
+const binMask = 1<<BinBits - 1
+
+func addBins3Go(counts []uint32, row int, bins []uint16, labels []int32) {
+	labels = labels[:len(bins)]
+	for i, b := range bins {
+		b, at := uint(b), uint(labels[i])*uint(row)
+		counts[at+b&binMask]++
+		counts[at+(ColourBins+b>>BinBits&binMask)]++
+		counts[at+(2*ColourBins+b>>(2*BinBits))]++
+	}
+}
+
+func addTexturesGo(counts []uint32, row int, list []uint32, labels []int32) {
+	const places = 2 * TextureBins
+	for _, t := range list {
+		t, at := uint(t), uint(labels[t>>TextureBits])*uint(row)
+		counts[at+t&binMask]++
+		counts[at+(places+t>>BinBits&binMask)]++
+		counts[at+(2*places+t>>(2*BinBits)&binMask)]++
+		counts[at+(3*places+t>>(3*BinBits)&binMask)]++
+	}
+}

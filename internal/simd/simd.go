@@ -294,3 +294,17 @@ func Same(bits []uint8, a, b []int32) {
 	want("Same", (len(a)+7)/8, len(bits))
 	same(bits, a, b)
 }
+
+// AddBins3 counts samples that Bins3 binned: each adds one at its three bins, those of a
+// plane behind those of the one before, in the row of its label. Rows begin row elements
+// apart. A label that has none is panicked at.
+func AddBins3(counts []uint32, row int, bins []uint16, labels []int32) {
+	want("AddBins3", len(bins), len(labels))
+	addBins3(counts, row, bins, labels)
+}
+
+// AddTextures counts samples that Textures listed as AddBins3 does, each at its four
+// places of 20; labels are those of all samples.
+func AddTextures(counts []uint32, row int, list []uint32, labels []int32) {
+	addTextures(counts, row, list, labels)
+}

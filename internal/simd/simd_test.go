@@ -323,6 +323,30 @@ var checks = []check{
 		sameGo(want, a, b)
 		return slices.Equal(got, want)
 	}},
+	{name: "AddBins3", equal: func(m maker, n int) bool {
+		c := m.colours(n)
+		bins, labels := fenced[uint16](m.t, n, m.front), m.labels(n, 3)
+		Bins3(bins, c[0], c[1], c[2])
+		// The last row ends with its bins.
+		got, want := pair[uint32](m, 2*80+3*ColourBins)
+		AddBins3(got, 80, bins, labels)
+		addBins3Go(want, 80, bins, labels)
+		return slices.Equal(got, want)
+	}},
+	{name: "AddTextures", equal: func(m maker, n int) bool {
+		n = min(n, MostTextures)
+		labels, list := m.labels(n, 3), fenced[uint32](m.t, n, m.front)
+		for i := range list {
+			list[i] = uint32(m.rng.IntN(n)) << TextureBits
+			for k := range 4 {
+				list[i] |= m.rng.Uint32N([]uint32{2 * TextureBins, 2, 1, 9}[m.kind]) << (k * BinBits)
+			}
+		}
+		got, want := pair[uint32](m, 2*240+8*TextureBins)
+		AddTextures(got, 240, list, labels)
+		addTexturesGo(want, 240, list, labels)
+		return slices.Equal(got, want)
+	}},
 }
 
 // colours are three planes of samples, of few or all levels.
@@ -337,6 +361,18 @@ func (m maker) colours(n int) (planes [3][]uint8) {
 		}
 	}
 	return planes
+}
+
+// labels are those of n samples in so many regions, at random or all of the last.
+func (m maker) labels(n int, regions int32) []int32 {
+	labels := fenced[int32](m.t, n, m.front)
+	for i := range labels {
+		labels[i] = regions - 1
+		if m.kind != 3 {
+			labels[i] = m.rng.Int32N(regions)
+		}
+	}
+	return labels
 }
 
 // weights are of a few levels, with ties and edges that are not there.
@@ -501,6 +537,17 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"Same":       func() { Same(make([]uint8, 2), make([]int32, 9), make([]int32, 8)) },
 		"Same: bits": func() { Same(make([]uint8, 1), make([]int32, 9), make([]int32, 9)) },
 
+		"AddBins3":         func() { AddBins3(counts, 1, u, make([]int32, 8)) },
+		"AddBins3: beyond": func() { AddBins3(make([]uint32, 80), 80, u, slices.Repeat([]int32{1}, 9)) },
+		"AddBins3: before": func() { AddBins3(make([]uint32, 80), 80, u, slices.Repeat([]int32{-1}, 9)) },
+		"AddBins3: none":   func() { AddBins3(nil, 80, u, make([]int32, 9)) },
+
+		"AddTextures: beyond":  func() { AddTextures(make([]uint32, 80), 80, list, []int32{1}) },
+		"AddTextures: before":  func() { AddTextures(make([]uint32, 80), 80, list, []int32{-1}) },
+		"AddTextures: none":    func() { AddTextures(nil, 80, list, []int32{0}) },
+		"AddTextures: labels":  func() { AddTextures(make([]uint32, 80), 80, list, nil) },
+		"AddTextures: samples": func() { AddTextures(make([]uint32, 80), 80, []uint32{1 << TextureBits}, []int32{0}) },
+
 		"Textures":       func() { Textures(list, f, f[:8], 1, 1) },
 		"Textures: room": func() { Textures(list[1:], f, f, 1, 1) },
 		"Textures: many": func() {
@@ -603,6 +650,20 @@ func BenchmarkTextures(b *testing.B) {
 func BenchmarkSame(b *testing.B) {
 	bits, x, y := make([]uint8, row/8), make([]int32, row), make([]int32, row)
 	bench(b, func() { Same(bits, x, y) }, func() { sameGo(bits, x, y) })
+}
+
+func BenchmarkAddBins3(b *testing.B) {
+	m := newMaker(b)
+	c, bins, labels, counts := m.colours(row), make([]uint16, row), m.labels(row, 9), make([]uint32, 9*80)
+	Bins3(bins, c[0], c[1], c[2])
+	bench(b, func() { AddBins3(counts, 80, bins, labels) }, func() { addBins3Go(counts, 80, bins, labels) })
+}
+
+func BenchmarkAddTextures(b *testing.B) {
+	m := newMaker(b)
+	list, labels, counts := make([]uint32, row+TexturesRoom), m.labels(row, 9), make([]uint32, 9*240)
+	list = list[:Textures(list, m.floats(row, -11, 11), m.floats(row, -11, 11), 0.1, 0.07)]
+	bench(b, func() { AddTextures(counts, 240, list, labels) }, func() { addTexturesGo(counts, 240, list, labels) })
 }
 
 const texture = 240 // bins

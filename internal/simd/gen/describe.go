@@ -204,3 +204,84 @@ func same() {
 	JLT(LabelRef("loop"))
 	finish()
 }
+
+// increment adds one to the counts of a row, at the places that fields of five bits tell,
+// the highest of which has nothing above it.
+func increment(row, fields reg.Register, step int, n int) {
+	for k := range n {
+		place := GP32()
+		MOVL(fields, place)
+		if k > 0 {
+			SHRL(U8(5*k), place)
+		}
+		if k < n-1 {
+			ANDL(U8(31), place)
+		}
+		INCL(Mem{Base: row, Index: place.As64(), Scale: 4, Disp: 4 * step * k})
+	}
+}
+
+// rowOf is the row of a label, or it jumps to the end if that is beyond the last.
+func rowOf(label Mem, counts, row, last reg.Register) reg.GPVirtual {
+	p := GP64()
+	MOVL(label, p.As32())
+	IMULQ(row, p)
+	CMPQ(p, last)
+	JGT(LabelRef("end"))
+	LEAQ(at(counts, p, 4, 0), p)
+	return p
+}
+
+// addBins3 counts at two places in turn: neighbours often share a counter, and the second
+// then waits for the first.
+func addBins3() {
+	function("addBins3AMD64", "func(counts *uint32, row, last int, bins *uint16, labels *int32, n int) int",
+		"addBins3AMD64 counts elements i and n+i until i is n, or the row of one would begin behind the last.")
+	counts, row, last, n := param("counts"), param("row"), param("last"), param("n")
+	bins, labels := param("bins"), param("labels")
+	binsBehind, labelsBehind, i := GP64(), GP64(), GP64()
+	LEAQ(at(bins, n, 2, 0), binsBehind)
+	LEAQ(at(labels, n, 4, 0), labelsBehind)
+	XORQ(i, i)
+	JMP(LabelRef("test"))
+	Label("loop")
+	for _, from := range [][2]reg.Register{{bins, labels}, {binsBehind, labelsBehind}} {
+		fields := GP32()
+		MOVWLZX(at(from[0], i, 2, 0), fields)
+		increment(rowOf(at(from[1], i, 4, 0), counts, row, last), fields, 25, 3)
+	}
+	INCQ(i)
+	Label("test")
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	Label("end")
+	Store(i, ReturnIndex(0))
+	RET()
+}
+
+func addTextures() {
+	function("addTexturesAMD64", "func(counts *uint32, row, last int, list *uint32, n int, labels *int32, labelled int) int",
+		"addTexturesAMD64 counts until i is n, or an element has no label, or its row would begin behind the last.")
+	counts, row, last, n := param("counts"), param("row"), param("last"), param("n")
+	list, labels, labelled := param("list"), param("labels"), param("labelled")
+	i := GP64()
+	XORQ(i, i)
+	JMP(LabelRef("test"))
+	Label("loop")
+	fields, number := GP32(), GP64()
+	MOVL(at(list, i, 4, 0), fields)
+	MOVL(fields, number.As32())
+	SHRL(U8(20), number.As32())
+	CMPQ(number, labelled)
+	JGE(LabelRef("end"))
+	p := rowOf(at(labels, number, 4, 0), counts, row, last)
+	ANDL(U32(1<<20-1), fields)
+	increment(p, fields, 20, 4)
+	INCQ(i)
+	Label("test")
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
+	Label("end")
+	Store(i, ReturnIndex(0))
+	RET()
+}

@@ -31,6 +31,8 @@ func main() {
 	bins("bins3AVX2", "a", "b", "c")
 	textures()
 	same()
+	addBins3()
+	addTextures()
 	intersections()
 	merge()
 	addCounts()
