@@ -27,7 +27,7 @@ type Cells struct {
 	labels        []int32 // by cell, of each segmentation
 	table         []int32 // 1 + a cell, near where the hash of its labels says
 	cells         []int32 // by pixel
-	same          []uint8 // a bit for each pixel of a stretch
+	above, left   []uint8 // bits, by pixel of a stretch
 	counts        shelf.Shelf[[]uint32]
 }
 
@@ -133,52 +133,47 @@ func (c *Cells) expect(f *Field, segmentations []Segmentation) bool {
 // A pixel has the cell of the one some rows above, if all its labels are the same, or
 // else of the one to the left, or else it is looked for.
 func (c *Cells) overlay(ctx context.Context, width int) (bool, error) {
-	above := (fewAbove/width + 1) * width
-	for start := 0; start < len(c.cells); {
+	up := (fewPixels/width + 1) * width
+	for start, stop := 0, 0; start < len(c.cells); start = stop {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		stop := min(start+min(above, pollEvery), len(c.cells))
-		c.compare(start, stop, above)
-		if !c.stretch(start, stop) {
+		stop = min(start+min(up, pollEvery), len(c.cells))
+		above, left := c.differ(&c.above, start, stop, up), c.differ(&c.left, start, stop, 1)
+		copy(c.cells[start:stop], c.cells[max(0, start-up):])
+		if !c.stretch(start, above, left) {
 			return false, nil
 		}
-		start = stop
 	}
 	return true, nil
 }
 
-const fewAbove = 255 // pixels
-
-// compare tells which pixels of a stretch are in the cells of those above, and gives all these.
-func (c *Cells) compare(start, stop, above int) {
-	c.same = shelf.Resize(c.same, (stop-start+63)/64*8)
-	if start < above {
-		clear(c.same)
-		return
+// differ has a bit for each pixel of a stretch: is it in another cell than the one so far back?
+func (c *Cells) differ(memory *[]uint8, start, stop, back int) []uint8 {
+	n := stop - start
+	others := shelf.Resize(*memory, (n+63)/64*8)
+	*memory = others
+	clear(others)
+	bits := others[:(n+7)/8]
+	if start < back {
+		for i := range bits {
+			bits[i] = math.MaxUint8
+		}
+		bits[len(bits)-1] >>= 8*len(bits) - n
+		return others
 	}
-	copy(c.cells[start:stop], c.cells[start-above:])
-	for i := range c.same {
-		c.same[i] = math.MaxUint8
-	}
-	same := c.same[:(stop-start+7)/8]
 	for _, s := range c.segmentations {
-		simd.Same(same, s.Labels[start:stop], s.Labels[start-above:stop-above])
+		simd.Differ(bits, s.Labels[start:stop], s.Labels[start-back:stop-back])
 	}
+	return others
 }
 
-// stretch finds the cells of the pixels that are in others than those above.
-func (c *Cells) stretch(start, stop int) bool {
-	for at := 0; at < len(c.same); at += 8 {
-		for other := ^binary.LittleEndian.Uint64(c.same[at:]); other != 0; other &= other - 1 {
-			i := start + 8*at + bits.TrailingZeros64(other)
-			if i >= stop {
-				break
-			}
-			if i > 0 && c.alike(i, i-1) {
-				c.cells[i] = c.cells[i-1]
-				continue
-			}
+// stretch finds the cells of the pixels from start on that are not in those of the pixels above.
+func (c *Cells) stretch(start int, above, left []uint8) bool {
+	for at := 0; at < len(above); at += 8 {
+		others := binary.LittleEndian.Uint64(above[at:]) & binary.LittleEndian.Uint64(left[at:])
+		for ; others != 0; others &= others - 1 {
+			i := start + 8*at + bits.TrailingZeros64(others)
 			cell := c.find(i)
 			if cell < 0 {
 				return false
@@ -186,14 +181,12 @@ func (c *Cells) stretch(start, stop int) bool {
 			c.cells[i] = int32(cell)
 		}
 	}
-	return true
-}
-
-// alike tells whether two pixels are in one cell.
-func (c *Cells) alike(i, j int) bool {
-	for _, s := range c.segmentations {
-		if s.Labels[i] != s.Labels[j] {
-			return false
+	for at := 0; at < len(above); at += 8 {
+		others := binary.LittleEndian.Uint64(above[at:]) &^ binary.LittleEndian.Uint64(left[at:])
+		for ; others != 0; others &= others - 1 {
+			// The first of all is not among them: it has none to the left.
+			i := start + 8*at + bits.TrailingZeros64(others)
+			c.cells[i] = c.cells[i-1]
 		}
 	}
 	return true

@@ -113,34 +113,56 @@ func blocks(rng *rand.Rand, width, height, n int) []int32 {
 // TestShared: what is counted cell by cell, and by several at a time, is what is counted
 // for each segmentation alone, in pictures of any shape.
 func TestShared(t *testing.T) {
-	var cells Cells
-	var f *Field
-	dst := []*Regions{new(Regions), new(Regions), new(Regions)}
+	s := newShared()
 	rapid.Check(t, func(t *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		w := rapid.SampledFrom([]int{1, 2, 63, 64, 65, 100, 255, 256, 257, 700}).Draw(t, "width")
 		h := rapid.IntRange(1, 3000/w).Draw(t, "height")
-		img := noise(rng, rapid.SampledFrom([]raster.Space{raster.Lab, raster.Gray}).Draw(t, "space"), w, h)
-		var err error
-		if f, err = NewField(context.Background(), f, img, together); err != nil {
-			t.Fatal(err)
-		}
-		segmentations := make([]Segmentation, rapid.IntRange(2, 3).Draw(t, "segmentations"))
-		for i := range segmentations {
-			labels, sizes, boxes := measure(blocks(rng, w, h, 4), w, 4)
-			segmentations[i] = Segmentation{labels, sizes, boxes}
-		}
-		if err := DescribeAll(context.Background(), dst[:len(segmentations)], &cells, f, segmentations, together); err != nil {
-			t.Fatal(err)
-		}
-		for i, s := range segmentations {
-			checkCounts(t, img, s.Labels, s.Sizes, dst[i])
-			want := describe(t, img, s.Labels, s.Sizes, s.Boxes)
-			if !slices.Equal(dst[i].colour.normal, want.colour.normal) || !slices.Equal(dst[i].texture.normal, want.texture.normal) {
-				t.Fatal("not normalised")
-			}
-		}
+		s.check(t, rng, w, h, rapid.IntRange(2, 3).Draw(t, "segmentations"))
 	})
+}
+
+// Rows of more pixels than are looked at between two looks at the context.
+func TestSharedLongRows(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	for _, height := range []int{1, 3} {
+		newShared().check(t, rng, pollEvery+3, height, 2)
+	}
+}
+
+// shared is what is used again.
+type shared struct {
+	field Field
+	cells Cells
+	dst   []*Regions
+}
+
+func newShared() *shared { return &shared{dst: []*Regions{new(Regions), new(Regions), new(Regions)}} }
+
+func (s *shared) check(t interface {
+	Helper()
+	Fatal(...any)
+}, rng *rand.Rand, w, h, n int) {
+	t.Helper()
+	img := noise(rng, []raster.Space{raster.Lab, raster.Gray}[rng.IntN(2)], w, h)
+	if _, err := NewField(context.Background(), &s.field, img, together); err != nil {
+		t.Fatal(err)
+	}
+	segmentations := make([]Segmentation, n)
+	for i := range segmentations {
+		labels, sizes, boxes := measure(blocks(rng, w, h, 4), w, 4)
+		segmentations[i] = Segmentation{labels, sizes, boxes}
+	}
+	if err := DescribeAll(context.Background(), s.dst[:n], &s.cells, &s.field, segmentations, together); err != nil {
+		t.Fatal(err)
+	}
+	for i, alone := range segmentations {
+		checkCounts(t, img, alone.Labels, alone.Sizes, s.dst[i])
+		want := describe(t, img, alone.Labels, alone.Sizes, alone.Boxes)
+		if !slices.Equal(s.dst[i].colour.normal, want.colour.normal) || !slices.Equal(s.dst[i].texture.normal, want.texture.normal) {
+			t.Fatal("not normalised")
+		}
+	}
 }
 
 func TestSharedErrors(t *testing.T) {

@@ -224,13 +224,13 @@ func textures(list []uint32, gx, gy []float32, scale, diagonal float32) int {
 	return texturesGo(list, gx, gy, scale, diagonal)
 }
 
-func same(bits []uint8, a, b []int32) {
+func differ(bits []uint8, a, b []int32) {
 	n := 0
 	if avx2 && len(a) >= 8 {
 		n = len(a) / 8
-		sameAVX2(&bits[0], &a[0], &b[0], n)
+		differAVX2(&bits[0], &a[0], &b[0], n)
 	}
-	sameGo(bits[n:], a[8*n:], b[8*n:])
+	differGo(bits[n:], a[8*n:], b[8*n:])
 }
 
 func addBins3(counts []uint32, row int, bins []uint16, labels []int32) {

@@ -72,7 +72,7 @@ func textures(list []uint32, gx, gy []float32, scale, diagonal float32) int {
 	return texturesGo(list, gx, gy, scale, diagonal)
 }
 
-func same(bits []uint8, a, b []int32) { sameGo(bits, a, b) }
+func differ(bits []uint8, a, b []int32) { differGo(bits, a, b) }
 
 func addBins3(counts []uint32, row int, bins []uint16, labels []int32) {
 	addBins3Go(counts, row, bins, labels)

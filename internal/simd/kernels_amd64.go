@@ -89,10 +89,10 @@ func bins3AVX2(dst *uint16, a *uint8, b *uint8, c *uint8, n int)
 //go:noescape
 func texturesAVX2(list *uint32, gx *float32, gy *float32, scale float32, diagonal float32, n int) int
 
-// sameAVX2 needs n, of bytes of bits, to be more than 0.
+// differAVX2 takes n bytes of bits.
 //
 //go:noescape
-func sameAVX2(bits *uint8, a *int32, b *int32, n int)
+func differAVX2(bits *uint8, a *int32, b *int32, n int)
 
 // addBins3AMD64 counts elements i and n+i until i is n, or the row of one would begin behind the last.
 //

@@ -2882,25 +2882,60 @@ testCodes:
 	VZEROUPPER
 	RET
 
-// func sameAVX2(bits *uint8, a *int32, b *int32, n int)
+// func differAVX2(bits *uint8, a *int32, b *int32, n int)
 // Requires: AVX, AVX2
-TEXT ·sameAVX2(SB), NOSPLIT, $0-32
+TEXT ·differAVX2(SB), NOSPLIT, $0-32
 	MOVQ bits+0(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ b+16(FP), DX
 	MOVQ n+24(FP), BX
-	XORQ SI, SI
+
+	// Packing leaves fours of the vectors in turn.
+	MOVQ      $0x0703060205010400, SI
+	VMOVQ     SI, X0
+	VPMOVZXBD X0, Y0
+	JMP       testFour
+
+four:
+	VMOVDQU   (CX), Y1
+	VPCMPEQD  (DX), Y1, Y1
+	VMOVDQU   64(CX), Y2
+	VPCMPEQD  64(DX), Y2, Y2
+	VMOVDQU   32(CX), Y3
+	VPCMPEQD  32(DX), Y3, Y3
+	VPACKSSDW Y3, Y1, Y1
+	VMOVDQU   96(CX), Y3
+	VPCMPEQD  96(DX), Y3, Y3
+	VPACKSSDW Y3, Y2, Y2
+	VPACKSSWB Y2, Y1, Y1
+	VPERMD    Y1, Y0, Y1
+	VPMOVMSKB Y1, SI
+	NOTL      SI
+	ORL       SI, (AX)
+	ADDQ      $0x00000080, CX
+	ADDQ      $0x00000080, DX
+	ADDQ      $0x04, AX
+	SUBQ      $0x04, BX
+
+testFour:
+	CMPQ BX, $0x04
+	JGE  four
+	JMP  test
 
 loop:
 	VMOVDQU   (CX), Y0
 	VPCMPEQD  (DX), Y0, Y0
-	VMOVMSKPS Y0, DI
-	ANDB      DI, (AX)(SI*1)
-	ADDQ      $0x20, CX
-	ADDQ      $0x20, DX
-	INCQ      SI
-	CMPQ      SI, BX
-	JLT       loop
+	VMOVMSKPS Y0, SI
+	XORL      $0x000000ff, SI
+	ORB       SI, (AX)
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000020, DX
+	ADDQ      $0x01, AX
+	SUBQ      $0x01, BX
+
+test:
+	CMPQ BX, $0x00
+	JNE  loop
 	VZEROUPPER
 	RET
 

@@ -403,11 +403,11 @@ func (t *LabTables) root(m *[4]int16, u, v, w int32) int32 {
 	return t.Roots[sum>>LabXYZBits&(LabRoots-1)]
 }
 
-func sameGo(bits []uint8, a, b []int32) {
+func differGo(bits []uint8, a, b []int32) {
 	b = b[:len(a)]
 	for i, v := range a {
 		if v != b[i] {
-			bits[i/8] &^= 1 << (i % 8)
+			bits[i/8] |= 1 << (i % 8)
 		}
 	}
 }

@@ -287,12 +287,12 @@ func Lab(l, a, b, red, green, blue []uint8, t *LabTables) {
 	lab(l, a, b, red, green, blue, t)
 }
 
-// Same clears the bits, from the lowest of the first byte on, of elements that differ.
-// There are as many bytes as it takes; what bits are left in the last is not of use.
-func Same(bits []uint8, a, b []int32) {
-	want("Same", len(a), len(b))
-	want("Same", (len(a)+7)/8, len(bits))
-	same(bits, a, b)
+// Differ sets the bits, from the lowest of the first byte on, of elements that differ.
+// There are as many bytes as it takes.
+func Differ(bits []uint8, a, b []int32) {
+	want("Differ", len(a), len(b))
+	want("Differ", (len(a)+7)/8, len(bits))
+	differ(bits, a, b)
 }
 
 // AddBins3 counts samples that Bins3 binned: each adds one at its three bins, those of a

@@ -312,15 +312,15 @@ var checks = []check{
 		k := Textures(got, gx, gy, 0.9, 0.7)
 		return k == n && slices.Equal(got[:k], want[:k])
 	}},
-	{name: "Same", equal: func(m maker, n int) bool {
+	{name: "Differ", equal: func(m maker, n int) bool {
 		a, b := fenced[int32](m.t, n, m.front), fenced[int32](m.t, n, m.front)
 		for i := range a {
 			a[i], b[i] = m.rng.Int32N(3)-1, m.rng.Int32N([]int32{2, 1 << 30, 1, 3}[m.kind])
 		}
 		got := m.bytes((n + 7) / 8)
 		want := slices.Clone(got)
-		Same(got, a, b)
-		sameGo(want, a, b)
+		Differ(got, a, b)
+		differGo(want, a, b)
 		return slices.Equal(got, want)
 	}},
 	{name: "AddBins3", equal: func(m maker, n int) bool {
@@ -534,8 +534,8 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"Bins1":        func() { Bins1(u, make([]uint8, 8)) },
 		"Bins3":        func() { Bins3(u, rows[0], rows[1], short[7]) },
 
-		"Same":       func() { Same(make([]uint8, 2), make([]int32, 9), make([]int32, 8)) },
-		"Same: bits": func() { Same(make([]uint8, 1), make([]int32, 9), make([]int32, 9)) },
+		"Differ":       func() { Differ(make([]uint8, 2), make([]int32, 9), make([]int32, 8)) },
+		"Differ: bits": func() { Differ(make([]uint8, 1), make([]int32, 9), make([]int32, 9)) },
 
 		"AddBins3":         func() { AddBins3(counts, 1, u, make([]int32, 8)) },
 		"AddBins3: beyond": func() { AddBins3(make([]uint32, 80), 80, u, slices.Repeat([]int32{1}, 9)) },
@@ -647,9 +647,9 @@ func BenchmarkTextures(b *testing.B) {
 	bench(b, again(Textures), again(texturesGo))
 }
 
-func BenchmarkSame(b *testing.B) {
+func BenchmarkDiffer(b *testing.B) {
 	bits, x, y := make([]uint8, row/8), make([]int32, row), make([]int32, row)
-	bench(b, func() { Same(bits, x, y) }, func() { sameGo(bits, x, y) })
+	bench(b, func() { Differ(bits, x, y) }, func() { differGo(bits, x, y) })
 }
 
 func BenchmarkAddBins3(b *testing.B) {

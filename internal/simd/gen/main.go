@@ -30,7 +30,7 @@ func main() {
 	bins("bins1AVX2", "a")
 	bins("bins3AVX2", "a", "b", "c")
 	textures()
-	same()
+	differ()
 	addBins3()
 	addTextures()
 	intersections()
