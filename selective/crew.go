@@ -2,6 +2,7 @@ package selective
 
 import (
 	"cmp"
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,13 +12,17 @@ import (
 
 // crew does work on a bounded number of goroutines, the caller's included. Whoever
 // brings work does it himself, and is joined by others as they fall idle, so that work may
-// bring more work without waiting for a place.
+// bring more work without waiting for a place. Whoever waits for others leaves his place
+// to them.
 type crew struct {
-	idle *semaphore.Weighted
+	places *semaphore.Weighted
 }
 
+// newCrew has a place taken, by the caller.
 func newCrew(threads int) *crew {
-	return &crew{semaphore.NewWeighted(int64(threads - 1))}
+	c := &crew{semaphore.NewWeighted(int64(threads))}
+	c.places.TryAcquire(1)
+	return c
 }
 
 // each does n pieces of work and returns when all are done, or left out because
@@ -27,6 +32,7 @@ func (c *crew) each(n int, stage *atomic.Int64, work func(i int) error) error {
 	var (
 		next   atomic.Int64
 		others sync.WaitGroup
+		joined atomic.Bool
 		failed = make([]error, n)
 		do     func()
 	)
@@ -36,9 +42,10 @@ func (c *crew) each(n int, stage *atomic.Int64, work func(i int) error) error {
 			if i >= n {
 				return
 			}
-			if i < n-1 && c.idle.TryAcquire(1) {
+			if i < n-1 && c.places.TryAcquire(1) {
+				joined.Store(true)
 				others.Go(func() {
-					defer c.idle.Release(1)
+					defer c.places.Release(1)
 					begin := time.Now()
 					do()
 					if stage != nil {
@@ -53,6 +60,11 @@ func (c *crew) each(n int, stage *atomic.Int64, work func(i int) error) error {
 		}
 	}
 	do()
-	others.Wait()
+	if joined.Load() {
+		c.places.Release(1)
+		others.Wait()
+		// Those who have a place are at work, not waiting: there will be one.
+		_ = c.places.Acquire(context.Background(), 1)
+	}
 	return cmp.Or(failed...)
 }
