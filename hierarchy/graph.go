@@ -2,10 +2,13 @@ package hierarchy
 
 import (
 	"context"
+	"encoding/binary"
+	"math"
 	"math/bits"
 	"slices"
 
 	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/simd"
 )
 
 // Graph is a region adjacency graph: which regions touch.
@@ -133,6 +136,9 @@ type contacts struct {
 	// A border is many pixels long: remembering pairs, each where its hash says,
 	// keeps nearly all repetitions out of the list.
 	met [1 << metBits]uint64
+	// A bit for each pixel of a row: is the one to its right another region's, is it so
+	// in the row above, and is the pixel above another region's?
+	right, rightAbove, down []uint8
 }
 
 const metBits = 11
@@ -145,7 +151,7 @@ func (c *contacts) meet(a, b int32) {
 	}
 }
 
-// pollPixels is the number of pixels of a row to scan between two looks at the context.
+// pollPixels is the number of pixels of a row to compare between two looks at the context.
 const pollPixels = 1 << 17
 
 // scan finds the contacts of a picture. Of the pixels
@@ -158,67 +164,68 @@ const pollPixels = 1 << 17
 func (c *contacts) scan(ctx context.Context, labels []int32, width int) error {
 	c.pairs = c.pairs[:0]
 	clear(c.met[:]) // 0 is a region with itself
+	size := (width + 63) / 64 * 8
+	c.right, c.rightAbove, c.down = shelf.Resize(c.right, size), shelf.Resize(c.rightAbove, size), shelf.Resize(c.down, size)
+	clear(c.right)
 	for start := 0; start < len(labels); start += width {
 		row := labels[start : start+width]
 		above := row
 		if start > 0 {
 			above = labels[start-width : start]
-			c.meet(above[0], row[0])
 		}
-		for from := 0; from < width; from += pollPixels {
-			if err := ctx.Err(); err != nil {
-				return err
+		c.right, c.rightAbove = c.rightAbove, c.right
+		if err := differ(ctx, c.right, row[:width-1], row[1:]); err != nil {
+			return err
+		}
+		if err := differ(ctx, c.down, above, row); err != nil {
+			return err
+		}
+		if start == 0 { // the first row has none above: its own contacts are all new
+			for i := range c.down {
+				c.down[i] = math.MaxUint8
 			}
-			// One pixel of the last part again: contacts have two.
-			from, to := max(from-1, 0), min(from+pollPixels, width)
-			if start == 0 {
-				c.scanFirst(row[from:to])
-			} else {
-				c.scanRow(row[from:to], above[from:to])
-			}
+		}
+		c.meet(above[0], row[0])
+		if err := c.scanRow(ctx, row, above); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (c *contacts) scanFirst(row []int32) {
-	for x, p := range row[1:] {
-		c.meet(row[x], p)
+// differ sets the bits of elements that differ, and no others.
+func differ(ctx context.Context, bits []uint8, a, b []int32) error {
+	clear(bits)
+	for from := 0; from < len(a); from += pollPixels {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		to := min(from+pollPixels, len(a))
+		simd.Differ(bits[from/8:(to+7)/8], a[from:to], b[from:to])
 	}
+	return nil
 }
 
-// nonzero is 1 if x is not 0.
-func nonzero(x int32) uint32 { return uint32(x|-x) >> 31 }
-
-func (c *contacts) scanRow(row, above []int32) {
-	const block = 8
-	above = above[:len(row)]
-	x := 1
-	for ; x+block-1 <= len(row); x += block - 1 {
-		// Most of a picture is inside a region or on a steep border.
-		r, s := (*[block]int32)(row[x-1:]), (*[block]int32)(above[x-1:])
-		if *(*[4]int32)(r[:4]) == *(*[4]int32)(s[:4]) && *(*[4]int32)(r[4:]) == *(*[4]int32)(s[4:]) {
-			continue
+// scanRow finds the contacts of all pixels of a row but the first, 64 at a time.
+func (c *contacts) scanRow(ctx context.Context, row, above []int32) error {
+	for at := 0; at < len(c.right); at += 8 {
+		if at%(pollPixels/8) == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 		}
-		l, q := r[0], s[0]
-		events := uint32(0) // a bit for each pixel, the last one's lowest
-		for i := 1; i < block; i++ {
-			p, a := r[i], s[i]
-			events = events<<1 | nonzero((p^a)|(l^q))&nonzero((p^l)|(a^q))
-			l, q = p, a
+		down, next := binary.LittleEndian.Uint64(c.down[at:]), uint64(0)
+		if at+8 < len(c.down) {
+			next = uint64(c.down[at+8])
 		}
-		for ; events != 0; events &= events - 1 {
-			i := (block - 1 - bits.TrailingZeros32(events)) & (block - 1)
-			c.meet(r[(i-1)&(block-1)], r[i])
-			c.meet(s[i], r[i])
+		right := binary.LittleEndian.Uint64(c.right[at:]) | binary.LittleEndian.Uint64(c.rightAbove[at:])
+		for events := right & (down | down>>1 | next<<63); events != 0; events &= events - 1 {
+			l := 8*at + bits.TrailingZeros64(events)
+			c.meet(row[l], row[l+1])
+			c.meet(above[l+1], row[l+1])
 		}
 	}
-	for ; x < len(row); x++ {
-		if l, p, q, a := row[x-1], row[x], above[x-1], above[x]; (p^a)|(l^q) != 0 && (p^l)|(a^q) != 0 {
-			c.meet(l, p)
-			c.meet(a, p)
-		}
-	}
+	return nil
 }
 
 // Regions is the number of regions.
