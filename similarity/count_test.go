@@ -59,7 +59,8 @@ func literalCounts(img *raster.Image, labels []int32, sizes []int32) (colour, te
 func checkCounts(t interface {
 	Helper()
 	Fatal(...any)
-}, img *raster.Image, labels, sizes []int32, r *Regions) {
+}, img *raster.Image, labels, sizes []int32, r *Regions,
+) {
 	t.Helper()
 	colour, texture := literalCounts(img, labels, sizes)
 	if !slices.Equal(r.colour.counts, colour) {
@@ -142,7 +143,8 @@ func newShared() *shared { return &shared{dst: []*Regions{new(Regions), new(Regi
 func (s *shared) check(t interface {
 	Helper()
 	Fatal(...any)
-}, rng *rand.Rand, w, h, n int) {
+}, rng *rand.Rand, w, h, n int,
+) {
 	t.Helper()
 	img := noise(rng, []raster.Space{raster.Lab, raster.Gray}[rng.IntN(2)], w, h)
 	if _, err := NewField(context.Background(), &s.field, img, together); err != nil {
