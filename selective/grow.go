@@ -86,7 +86,15 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 	if err := g.prepare(b, byScale); err != nil {
 		return err
 	}
-	err := g.crew.each(len(scales), nil, func(i int) error { return g.segment(b, scales[i], byScale[i][0]) })
+	// Much of a segmentation is one thread's work, at one scale all of it: the field is kept for the others.
+	err := g.crew.each(1+len(scales), nil, func(i int) error {
+		if i == 0 {
+			defer g.clock.start(&g.clock.describe)()
+			_, err := similarity.NewField(g.ctx, &b.field, &b.image, g.each(&g.clock.describe))
+			return err
+		}
+		return g.segment(b, scales[i-1], byScale[i-1][0])
+	})
 	if err != nil {
 		return err
 	}
@@ -115,31 +123,22 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 	})
 }
 
-// prepare makes what all strategies of a colour space share.
+// prepare converts the picture to a colour space, and builds its graph.
 func (g *grower) prepare(b *spaceBuffer, byScale [][]int) error {
 	least := math.Inf(1)
 	for _, which := range byScale {
 		least = min(least, g.opts.Strategies[which[0]].K)
 	}
-	stop := g.clock.start(&g.clock.segment)
+	defer g.clock.start(&g.clock.segment)()
 	_, err := raster.Convert(g.ctx, &b.image, g.img, g.opts.Strategies[byScale[0][0]].Space)
-	stop()
 	if err != nil {
 		return err
 	}
-	return g.crew.each(2, nil, func(i int) error {
-		if i == 0 {
-			defer g.clock.start(&g.clock.segment)()
-			_, err := segment.NewGraph(g.ctx, &b.graph, &b.image, segment.Options{
-				Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, Least: least, Once: len(byScale) == 1,
-				Each: g.each(&g.clock.segment),
-			})
-			return err
-		}
-		defer g.clock.start(&g.clock.describe)()
-		_, err := similarity.NewField(g.ctx, &b.field, &b.image, g.each(&g.clock.describe))
-		return err
+	_, err = segment.NewGraph(g.ctx, &b.graph, &b.image, segment.Options{
+		Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, Least: least, Once: len(byScale) == 1,
+		Each: g.each(&g.clock.segment),
 	})
+	return err
 }
 
 // each shares out the work of a stage.
