@@ -175,13 +175,10 @@ func (s *segmenter) join(ctx context.Context, g *Graph, scale uint32) error {
 func (s *segmenter) absorb(ctx context.Context, minSize int) error {
 	f := &s.forest
 	least := int32(min(minSize, math.MaxInt32))
-	small := 0
-	for i := range f.nodes {
-		if n := &f.nodes[i]; n.root == int32(i) && n.size < least {
-			small++
-		}
+	if least <= 1 {
+		return nil
 	}
-	for start := 0; start < len(s.rejected) && small > 0; start += pollEvery {
+	for start := 0; start < len(s.rejected); start += pollEvery {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -190,19 +187,8 @@ func (s *segmenter) absorb(ctx context.Context, minSize int) error {
 			if a == b {
 				continue
 			}
-			sa, sb := f.nodes[a].size, f.nodes[b].size
-			if sa >= least && sb >= least {
-				continue
-			}
-			f.join(a, b, 0)
-			if sa < least {
-				small--
-			}
-			if sb < least {
-				small--
-			}
-			if sa+sb < least {
-				small++
+			if min(f.nodes[a].size, f.nodes[b].size) < least {
+				f.join(a, b, 0)
 			}
 		}
 	}
