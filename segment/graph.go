@@ -314,12 +314,6 @@ func sortEdges(dst, edges, scratch []edge) {
 	}
 }
 
-// differ is 1 for two different numbers, else 0.
-func differ(a, b int32) int {
-	d := uint32(a ^ b)
-	return int((d | -d) >> 31)
-}
-
 // bounds are weights between which there are about equally many edges in the strips. The
 // first is 0, and the last above all.
 func (g *Graph) bounds() (bounds [merges + 1]int32) {

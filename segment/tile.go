@@ -21,7 +21,7 @@ const (
 	lightLimit = 32 * weightScale
 )
 
-// tiler joins the pixels of tiles, one after the other. What it has of a tile takes 130 KB.
+// tiler joins the pixels of tiles, one after the other. What it has of a photograph's tile takes 150 KB.
 type tiler struct {
 	kept   [directions][tileSide]uint16 // of a row, the weights of edges that may join something
 	pieces [tilePixels]part
@@ -204,6 +204,12 @@ func (t *tiler) grow(scale uint32) {
 		t.trees[a] = tree{min(w+int32(scale/uint32(size)), int32(outer)-1), size, outer}
 		t.inner[a] = uint16(w)
 	}
+}
+
+// differ is 1 for two different numbers, else 0.
+func differ(a, b int32) int {
+	d := uint32(a ^ b)
+	return int((d | -d) >> 31)
 }
 
 // harvest makes pieces of the trees, and labels the tile's pixels with them and a tag.

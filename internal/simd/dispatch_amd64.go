@@ -119,7 +119,7 @@ func list4(dst []uint32, number uint32, limit uint16, r, d []uint16) int {
 	n, whole := 0, 0
 	if avx2 && len(r) >= 4 {
 		whole = len(r) &^ 3
-		n = list4AVX2(&dst[0], &r[0], &d[0], whole, number, uint32(limit), &numbers4, &packs)
+		n = list4AVX2(&dst[0], &r[0], &d[0], whole, number, uint32(limit), &numbers4)
 	}
 	return n + list4Go(dst[n:], number+4*uint32(whole), limit, r[whole:], d[whole:])
 }
@@ -128,7 +128,7 @@ func list8(dst []uint32, number uint32, limit uint16, r, d, f, i []uint16) int {
 	n, whole := 0, 0
 	if avx2 && len(r) >= 4 {
 		whole = len(r) &^ 3
-		n = list8AVX2(&dst[0], &r[0], &d[0], &f[0], &i[0], whole, number, uint32(limit), &numbers8, &packs)
+		n = list8AVX2(&dst[0], &r[0], &d[0], &f[0], &i[0], whole, number, uint32(limit), &numbers8)
 	}
 	return n + list8Go(dst[n:], number+4*uint32(whole), limit, r[whole:], d[whole:], f[whole:], i[whole:])
 }
@@ -138,20 +138,6 @@ var (
 	numbers4 = [8]uint8{0, 1, 4, 5, 8, 9, 12, 13}
 	numbers8 = [8]uint8{0, 1, 2, 3, 4, 5, 6, 7}
 )
-
-// packs are, by mask, the places of its bits.
-var packs = func() (t [256][8]uint8) {
-	for mask := range t {
-		n := 0
-		for bit := range 8 {
-			if mask>>bit&1 != 0 {
-				t[mask][n] = uint8(bit)
-				n++
-			}
-		}
-	}
-	return t
-}()
 
 // Kernels names what the loops run on.
 func Kernels() string {

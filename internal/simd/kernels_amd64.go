@@ -47,12 +47,12 @@ func borders8DownAVX2(keptDown *uint16, keptFalling *uint16, keptRising *uint16,
 // list4AVX2 needs n, a multiple of 4, to be more than 0.
 //
 //go:noescape
-func list4AVX2(dst *uint32, right *uint16, down *uint16, n int, first uint32, limit uint32, numbers *[8]uint8, packs *[256][8]uint8) int
+func list4AVX2(dst *uint32, right *uint16, down *uint16, n int, first uint32, limit uint32, numbers *[8]uint8) int
 
 // list8AVX2 needs n, a multiple of 4, to be more than 0.
 //
 //go:noescape
-func list8AVX2(dst *uint32, right *uint16, down *uint16, falling *uint16, rising *uint16, n int, first uint32, limit uint32, numbers *[8]uint8, packs *[256][8]uint8) int
+func list8AVX2(dst *uint32, right *uint16, down *uint16, falling *uint16, rising *uint16, n int, first uint32, limit uint32, numbers *[8]uint8) int
 
 // columns4AVX2 needs n ≥ 16.
 //

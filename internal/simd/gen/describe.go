@@ -42,26 +42,9 @@ func bins(name string, planes ...string) {
 	})
 }
 
-// packing has eight bytes for every set of eight lanes: the numbers of those in the set.
-func packing() Mem {
-	table := GLOBL("packing", RODATA|NOPTR)
-	for set := range 256 {
-		row, n := uint64(0), 0
-		for lane := range 8 {
-			if set>>lane&1 != 0 {
-				row |= uint64(lane) << (8 * n)
-				n++
-			}
-		}
-		DATA(8*set, U64(row))
-	}
-	return table
-}
-
 // textures packs the derivatives and the numbers of what it lists to the front, and then
 // finds the places: of most samples it needs none.
 func textures() {
-	table := packing()
 	function("texturesAVX2", "func(list *uint32, gx, gy *float32, scale, diagonal float32, n int) int",
 		"texturesAVX2 needs n ≥ 8, and room for n+7 in the list.")
 	list, gx, gy, n := param("list"), param("gx"), param("gy"), param("n")
@@ -69,7 +52,7 @@ func textures() {
 	VBROADCASTSS(address("scale"), scale)
 	VBROADCASTSS(address("diagonal"), diagonal)
 	rows, i, k := GP64(), GP64(), GP64()
-	LEAQ(table, rows)
+	LEAQ(packing, rows)
 	SUBQ(U8(8), n)
 	Comment("The last vector ends with the slices; what it has of the one before is left out.")
 	lastU, lastV, ahead := YMM(), YMM(), constant(8)

@@ -7,7 +7,7 @@ import (
 )
 
 func list4() {
-	function("list4AVX2", "func(dst *uint32, right, down *uint16, n int, first, limit uint32, numbers *[8]uint8, packs *[256][8]uint8) int",
+	function("list4AVX2", "func(dst *uint32, right, down *uint16, n int, first, limit uint32, numbers *[8]uint8) int",
 		"list4AVX2 needs n, a multiple of 4, to be more than 0.")
 	r, d := param("right"), param("down")
 	listEach(16, func(i reg.Register, pack func(words reg.VecVirtual)) {
@@ -20,7 +20,7 @@ func list4() {
 }
 
 func list8() {
-	function("list8AVX2", "func(dst *uint32, right, down, falling, rising *uint16, n int, first, limit uint32, numbers *[8]uint8, packs *[256][8]uint8) int",
+	function("list8AVX2", "func(dst *uint32, right, down, falling, rising *uint16, n int, first, limit uint32, numbers *[8]uint8) int",
 		"list8AVX2 needs n, a multiple of 4, to be more than 0.")
 	rows := [4]reg.Register{param("right"), param("down"), param("falling"), param("rising")}
 	listEach(8, func(i reg.Register, pack func(words reg.VecVirtual)) {
@@ -41,7 +41,8 @@ func list8() {
 // listEach runs body on every fourth pixel. It packs the weights of eight edges at a
 // time, the numbers of the next are step higher, below the limit to the front.
 func listEach(step uint32, body func(i reg.Register, pack func(words reg.VecVirtual))) {
-	packs, dst, n := param("packs"), param("dst"), param("n")
+	dst, n, rows := param("dst"), param("n"), GP64()
+	LEAQ(packing, rows)
 	sign, steps := constant(1<<31), constant(step)
 	Comment("Without their highest bits unsigned numbers compare as signed ones do.")
 	limit := broadcast("limit")
@@ -62,7 +63,7 @@ func listEach(step uint32, body func(i reg.Register, pack func(words reg.VecVirt
 		VPXOR(sign, key, t)
 		VPCMPGTD(t, limit, t)
 		VMOVMSKPS(t, mask.As32())
-		VPMOVZXBD(Mem{Base: packs, Index: mask, Scale: 8}, order)
+		VPMOVZXBD(at(rows, mask, 8, 0), order)
 		VPERMD(key, order, key)
 		VMOVDQU(key, Mem{Base: dst, Index: found, Scale: 4})
 		POPCNTL(mask.As32(), mask.As32())

@@ -13,6 +13,7 @@ import (
 
 func main() {
 	ConstraintExpr("!purego")
+	packing = newPacking()
 	distances1()
 	distances3()
 	thin4()
@@ -42,6 +43,24 @@ func main() {
 	lab()
 	gray()
 	Generate()
+}
+
+// packing has eight bytes for every set of eight lanes: the numbers of those in the set.
+var packing Mem
+
+func newPacking() Mem {
+	table := GLOBL("packing", RODATA|NOPTR)
+	for set := range 256 {
+		row, n := uint64(0), 0
+		for lane := range 8 {
+			if set>>lane&1 != 0 {
+				row |= uint64(lane) << (8 * n)
+				n++
+			}
+		}
+		DATA(8*set, U64(row))
+	}
+	return table
 }
 
 // function begins a kernel.
