@@ -81,8 +81,8 @@ type strip struct {
 // smoothed picture in float32, which never exists as a whole. It reuses the memory of
 // dst if that is not nil.
 //
-// Time is near-linear in the pixels; memory is about 45 bytes a pixel with eight
-// neighbours and 30 with four. It panics if an option is out of its range; the only
+// Time is near-linear in the pixels; memory is about 50 bytes a pixel with eight
+// neighbours and 35 with four. It panics if an option is out of its range; the only
 // errors are the context's.
 func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) (*Graph, error) {
 	if opts.Connectivity != Four && opts.Connectivity != Eight {
