@@ -45,17 +45,27 @@ func (s *Searcher) grow(ctx context.Context, img *raster.Image, opts Options, c 
 	for len(s.trees) < n {
 		s.trees = append(s.trees, new(hierarchy.Tree))
 	}
+	threads := cmp.Or(opts.Threads, runtime.GOMAXPROCS(0))
 	g := &grower{
 		Searcher: s, ctx: ctx, clock: c, img: img, opts: opts,
-		crew:   newCrew(cmp.Or(opts.Threads, runtime.GOMAXPROCS(0))),
-		failed: make([]error, n),
+		crew: newCrew(threads), failed: make([]error, n),
 	}
 	bySpace := split(opts.Strategies, all(n), func(s Strategy) raster.Space { return s.Space })
-	atOnce := max(1, spacesMemory/spaceMemory/(img.Width*img.Height))
-	for chunk := range slices.Chunk(bySpace, atOnce) {
-		if err := g.crew.each(len(chunk), nil, func(i int) error { return g.space(chunk[i]) }); err != nil {
-			return nil, err
+	atOnce := min(threads, len(bySpace), max(1, spacesMemory/spaceMemory/(img.Width*img.Height)))
+	var next atomic.Int64
+	err := g.crew.each(atOnce, nil, func(int) error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(bySpace) {
+				return nil
+			}
+			if err := g.space(bySpace[i]); err != nil {
+				return err
+			}
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	return s.trees[:n], cmp.Or(g.failed...)
 }

@@ -81,7 +81,7 @@ var searchers = sync.Pool{New: func() any { return new(Searcher) }}
 
 // Search proposes boxes of img, which is RGB or Gray. The result is the caller's own.
 //
-// It works on at most Options.Threads goroutines, all of which have ended when it
+// At most Options.Threads goroutines are at work at once, and all have ended when it
 // returns. Its errors are those of Options.Validate, a picture that is none, a
 // *RegionsError, and the context's: a cancelled search stops within milliseconds.
 //
