@@ -279,7 +279,7 @@ func TestEach(t *testing.T) {
 }
 
 func TestShapes(t *testing.T) {
-	for _, size := range [][2]int{{1, 1}, {1, 50}, {50, 1}, {2, 2}, {3, 200}, {200, 3}} {
+	for _, size := range [][2]int{{1, 1}, {1, 50}, {50, 1}, {2, 2}, {3, 200}, {200, 3}, {chunk + 77, 2}} {
 		for _, space := range []raster.Space{raster.Gray, raster.HSV} {
 			for _, c := range []Connectivity{Four, Eight} {
 				img := raster.New(space, size[0], size[1])
