@@ -162,8 +162,8 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 func (g *Graph) cut() {
 	rows := ceil(g.height, tileSide)
 	g.columns = ceil(g.width, tileSide)
-	g.tiles = keep(g.tiles, rows*g.columns)
-	g.strips = keep(g.strips, rows*rowStrips)
+	g.tiles = shelf.Keep(g.tiles, rows*g.columns)
+	g.strips = shelf.Keep(g.strips, rows*rowStrips)
 	for i := range rows {
 		top, bottom := cut(g.height, i, rows), cut(g.height, i+1, rows)
 		for j := range g.columns {
@@ -176,12 +176,6 @@ func (g *Graph) cut() {
 			s.row, s.top, s.bottom = i, top+cut(bottom-top, j, rowStrips), top+cut(bottom-top, j+1, rowStrips)
 		}
 	}
-}
-
-// keep gives s the length n, with the memory of all elements that it ever had.
-func keep[T any](s []T, n int) []T {
-	s = s[:cap(s)]
-	return slices.Grow(s, max(0, n-len(s)))[:n]
 }
 
 // row is a row of tiles.
@@ -231,7 +225,7 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 		c.kept[d] = shelf.Resize(c.kept[d], g.width)
 	}
 	c.ids = shelf.Resize(c.ids, 2*g.width)
-	c.keys = shelf.Resize(c.keys, w.directions()*min(g.width, chunk)+listSlack)
+	c.keys = shelf.Resize(c.keys, w.directions()*min(g.width, chunk)+simd.ListRoom)
 	list := c.list[:0]
 	here, below := 0, g.width
 	row := g.row(s.row)
@@ -347,6 +341,7 @@ func (m *merger) merge(ctx context.Context, g *Graph, low, high int32) error {
 	m.counts = shelf.Resize(m.counts, int(high-low))
 	clear(m.counts)
 	m.edges = m.edges[:0]
+	defer func() { clear(m.edges) }() // the memory is the strips'
 	total := uint32(0)
 	for i := range g.strips {
 		if err := ctx.Err(); err != nil {
@@ -395,8 +390,9 @@ func (g *Graph) leave() {
 	}
 }
 
-func hash(a, b int32, bits int) uint32 {
-	return (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b) >> (32 - bits)
+// hash has atomBits bits.
+func hash(a, b int32) uint32 {
+	return (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b) >> (32 - atomBits)
 }
 
 // join joins the pieces to atoms, as long as the least scale, and with it all larger
@@ -425,7 +421,7 @@ func (g *Graph) join(ctx context.Context) error {
 			f.wait(b)
 			a, b = min(a, b), max(a, b)
 			pair := uint64(a)<<32 | uint64(b)
-			if m := &g.met[hash(a, b, atomBits)]; *m != pair {
+			if m := &g.met[hash(a, b)]; *m != pair {
 				*m = pair
 				g.edges = append(g.edges, edge{a, b, e.weight})
 			}

@@ -216,8 +216,8 @@ func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 	}
 	l.Pix = shelf.Resize(l.Pix, g.width*g.height)
 	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
-	for i := 0; i < len(g.tiles); i += g.columns {
-		tiles := g.tiles[i : i+g.columns]
+	for i := range len(g.tiles) / g.columns {
+		tiles := g.row(i)
 		for y := tiles[0].top; y < tiles[0].bottom; y++ {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -16,6 +16,7 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/natural"
 	"github.com/proposer/proposer/internal/rate"
+	"github.com/proposer/proposer/internal/simd"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -305,7 +306,7 @@ func TestWidePictureTakesNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := g.connectors.Get(); len(c.keys) == 0 || len(c.keys) > directions*chunk+listSlack {
+	if c := g.connectors.Get(); len(c.keys) == 0 || len(c.keys) > directions*chunk+simd.ListRoom {
 		t.Errorf("room for the keys of %d edges, want at most %d", len(c.keys), directions*chunk)
 	}
 }

@@ -13,9 +13,8 @@ const (
 	tileSide   = 1 << tileBits
 	tilePixels = tileSide * tileSide
 	tileMask   = tilePixels - 1
-	// What simd.List4 has of an edge: its number, of row, column and direction, below its weight.
-	edgeBits  = 16
-	listSlack = 8
+	// edgeBits are those of an edge's number, of row, column and direction, in simd.List4's keys.
+	edgeBits = 16
 	// lightLimit bounds the weights that the pixels of a tile are joined by: 32 grey
 	// levels. Few are heavier, and those come to their turn later anyway.
 	lightLimit = 32 * weightScale
@@ -62,7 +61,7 @@ func (t *tiler) join(ctx context.Context, g *Graph, i int) error {
 // list lists the light edges within a tile, each its weight and number, in the order of
 // their numbers, without those that come last in a cycle.
 func (t *tiler) list(tile *tile, w *weights) {
-	t.keys = shelf.Resize(t.keys, directions*tilePixels+listSlack)
+	t.keys = shelf.Resize(t.keys, directions*tilePixels+simd.ListRoom)
 	n, width := 0, tile.right-tile.left
 	for y := tile.top; y < tile.bottom; y++ {
 		var kept, above, here [directions][]uint16

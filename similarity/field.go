@@ -77,8 +77,7 @@ func NewField(ctx context.Context, dst *Field, img *raster.Image, each Each) (*F
 	f.width, f.height, f.planes = img.Width, img.Height, img.Space.Planes()
 	f.colours = shelf.Resize(f.colours, f.width*f.height)
 	n := (f.height + bandRows - 1) / bandRows
-	f.bands = f.bands[:cap(f.bands)] // with the memory of all
-	f.bands = slices.Grow(f.bands, max(0, n-len(f.bands)))[:n]
+	f.bands = shelf.Keep(f.bands, n)
 	return f, share(ctx, each, n, binning{f, img}, binning.band)
 }
 

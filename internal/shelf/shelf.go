@@ -2,7 +2,10 @@
 // to someone, and what lies on it stays.
 package shelf
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Shelf holds values that are not in use. Its zero value is empty; it is safe for concurrent use.
 type Shelf[T any] struct {
@@ -37,4 +40,11 @@ func Resize[T any](s []T, n int) []T {
 		return make([]T, n)
 	}
 	return s[:n]
+}
+
+// Keep gives s the length n. Its elements are those that it ever had, with the memory
+// that they hold, and zero ones where there are too few.
+func Keep[T any](s []T, n int) []T {
+	s = s[:cap(s)]
+	return slices.Grow(s, max(0, n-len(s)))[:n]
 }

@@ -42,3 +42,19 @@ func TestConcurrentUse(t *testing.T) {
 		t.Errorf("%d uses, want 8000: a value was with two at once", sum)
 	}
 }
+
+func TestKeep(t *testing.T) {
+	s := Keep[[]int](nil, 3)
+	for i := range s {
+		if s[i] != nil {
+			t.Errorf("element %d is %v, want a zero one", i, s[i])
+		}
+		s[i] = []int{i}
+	}
+	s = Keep(Keep(s, 1), 5)
+	for i, v := range s {
+		if i < 3 && (len(v) != 1 || v[0] != i) || i >= 3 && v != nil {
+			t.Errorf("element %d is %v after the slice was shorter", i, v)
+		}
+	}
+}

@@ -215,10 +215,13 @@ func Borders8(kept, weights *[4][]uint16, labels []uint16, stride int) {
 	borders8(kept, weights, labels, stride)
 }
 
+// ListRoom is how much longer a list of edges is than there are edges.
+const ListRoom = 8
+
 // List4 lists the edges of a row of the grid of Thin4 that are lighter than limit, pixel
 // by pixel, each its weight and in the lower 16 bits its number: four times that of its
 // first pixel, of which the row's first has number first, and its direction. It returns
-// how many there are; dst has to have room for all of the row, and 8 more.
+// how many there are; dst has to have room for all of the row, and ListRoom more.
 func List4(dst []uint32, first uint32, limit uint16, right, down []uint16) int {
 	n := len(right)
 	want("List4", n, len(down))
@@ -236,8 +239,8 @@ func List8(dst []uint32, first uint32, limit uint16, right, down, falling, risin
 
 // wantRoom panics if n pixels have edges for which there is too little room, or higher numbers than fit.
 func wantRoom(name string, room, edges int, first uint32, n int) {
-	if room < edges+8 {
-		panic(fmt.Sprintf("simd: %s: room for %d of %d edges and 8 more", name, room, edges))
+	if room < edges+ListRoom {
+		panic(fmt.Sprintf("simd: %s: room for %d of %d edges and %d more", name, room, edges, ListRoom))
 	}
 	if int64(first)+int64(n) > 1<<14 {
 		panic(fmt.Sprintf("simd: %s: %d pixels from %d on: want at most %d", name, n, first, 1<<14))

@@ -276,7 +276,7 @@ var checks = []check{
 	{name: "List4", equal: func(m maker, n int) bool {
 		r, d := m.weights(n), m.weights(n)
 		first, limit := uint32(m.rng.IntN(100)), uint16(m.rng.IntN(math.MaxUint16+1))
-		got, want := pair[uint32](m, 2*n+8)
+		got, want := pair[uint32](m, 2*n+ListRoom)
 		g := List4(got, first, limit, r, d)
 		w := list4Go(want, 4*first, limit, r, d)
 		return slices.Equal(got[:g], want[:w])
@@ -284,7 +284,7 @@ var checks = []check{
 	{name: "List8", equal: func(m maker, n int) bool {
 		r, d, f, i := m.weights(n), m.weights(n), m.weights(n), m.weights(n)
 		first, limit := uint32(m.rng.IntN(100)), uint16(m.rng.IntN(math.MaxUint16+1))
-		got, want := pair[uint32](m, 4*n+8)
+		got, want := pair[uint32](m, 4*n+ListRoom)
 		g := List8(got, first, limit, r, d, f, i)
 		w := list8Go(want, 4*first, limit, r, d, f, i)
 		return slices.Equal(got[:g], want[:w])
