@@ -24,10 +24,10 @@ var floors = map[string]int{
 
 	"box":          1,
 	"raster":       1,
-	"imbalance":    1,
 	"segment":      2,
 	"similarity":   2,
 	"hierarchy":    2,
+	"imbalance":    2,
 	"selective":    3,
 	"objectness":   4,
 	"imageio":      5,
