@@ -86,7 +86,9 @@ func (l Loss) Validate() error {
 	return nil
 }
 
-func weight(w float64) bool { return w >= 0 && !math.IsInf(w, 1) }
+func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
+
+func weight(w float64) bool { return w >= 0 && finite(w) }
 
 // At is the loss and its first and second derivative with respect to the logit,
 // for a valid Loss, a finite logit and a target in [0,1], none of which it checks;
