@@ -29,7 +29,7 @@ type Batch struct {
 
 // DataError is an element that is out of range.
 type DataError struct {
-	What  string // "logit", "target", "weight" or "loss"
+	What  string // "logit", "target", "weight", "loss" or "score"
 	Index int
 	Value float64
 	Want  string

@@ -98,7 +98,7 @@ func weight(w float64) bool { return w >= 0 && finite(w) }
 //	gradient = s α_t (1−p_t)^γ (γ p_t log p_t + p_t − 1)
 //	hessian  = α_t (1−p_t)^γ p_t ((1−p_t)(1 + 2γ + γ log p_t) − γ² p_t log p_t)
 //
-// (the gradient is in Lin et al., appendix B). They come from the logit without
+// (the gradient is in Lin et al.'s appendix). They come from the logit without
 // cancellation, and stay finite up to logits where the loss itself is not. With
 // γ > 0 the loss is not convex: the hessian is below 0 for badly classified
 // examples, under γ = 2 for p_t < 0.0578. It is given as it is; who divides by it,

@@ -1,0 +1,189 @@
+package imbalance
+
+import (
+	"context"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// threshold is a model of numbers that gives each its value, less the largest it was trained on.
+type threshold struct {
+	values []float64
+	at     float64
+	seen   [][]int32
+}
+
+func (m *threshold) train(_ context.Context, negatives []int32) error {
+	m.seen = append(m.seen, slices.Clone(negatives))
+	m.at = 0
+	for _, i := range negatives {
+		m.at = max(m.at, m.values[i])
+	}
+	clear(negatives) // which are a copy
+	return nil
+}
+
+func (m *threshold) score(_ context.Context, scores []float64) error {
+	for i, v := range m.values {
+		scores[i] = v - m.at
+	}
+	return nil
+}
+
+func TestMining(t *testing.T) {
+	values := []float64{1, 5, 2, 8, 3, 9, 4}
+	for _, c := range []struct {
+		name   string
+		mining Mining
+		start  []int32
+		want   Mined
+	}{
+		{
+			"all that is above goes in, nothing out", // Sung and Poggio
+			Mining{Rounds: 9, Hard: 0.5, Easy: math.Inf(-1)},
+			[]int32{4},
+			Mined{[]int32{1, 3, 4, 5, 6}, []Round{{1, 4, 0, 4}, {5, 0, 0, 0}}, true},
+		},
+		{
+			"one at a time, the hardest first",
+			Mining{Rounds: 9, Hard: 0.5, Easy: math.Inf(-1), Grow: 1},
+			[]int32{4},
+			Mined{[]int32{4, 5}, []Round{{1, 4, 0, 1}, {2, 0, 0, 0}}, true},
+		},
+		{
+			"what is easy goes", // Felzenszwalb
+			Mining{Rounds: 9, Hard: -1, Easy: -1, Grow: 1},
+			[]int32{2, 0},
+			Mined{[]int32{3, 5}, []Round{{2, 5, 0, 1}, {3, 1, 2, 1}, {2, 0, 0, 0}}, true},
+		},
+		{
+			"a full cache of hard ones",
+			Mining{Rounds: 9, Hard: -2, Easy: -2, Cache: 1},
+			[]int32{5},
+			Mined{[]int32{5}, []Round{{1, 1, 0, 0}}, false},
+		},
+		{
+			"no more rounds",
+			Mining{Rounds: 1, Hard: 0.5, Easy: 0.5},
+			[]int32{0},
+			Mined{[]int32{0}, []Round{{1, 6, 0, 0}}, false},
+		},
+		{
+			"from nothing",
+			Mining{Rounds: 9, Hard: 0.5, Easy: math.Inf(-1), Cache: 2},
+			nil,
+			Mined{[]int32{3, 5}, []Round{{0, 7, 0, 2}, {2, 0, 0, 0}}, true},
+		},
+	} {
+		m := &threshold{values: values}
+		got, err := c.mining.Run(t.Context(), len(values), c.start, m.train, m.score)
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, %v; want %+v", c.name, got, err, c.want)
+		}
+	}
+}
+
+func TestMiningProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.SliceOfN(rapid.Float64Range(-5, 5), 0, 40).Draw(t, "values")
+		m := Mining{
+			Rounds: rapid.IntRange(1, 8).Draw(t, "rounds"),
+			Hard:   rapid.Float64Range(-2, 1).Draw(t, "hard"),
+			Grow:   rapid.IntRange(0, 9).Draw(t, "grow"),
+			Cache:  rapid.IntRange(0, 9).Draw(t, "cache"),
+		}
+		m.Easy = m.Hard - rapid.SampledFrom([]float64{0, 0.5, math.Inf(1)}).Draw(t, "slack")
+		var start []int32
+		for i := range values {
+			if (m.Cache == 0 || len(start) < m.Cache) && rapid.Bool().Draw(t, "start") {
+				start = append(start, int32(i))
+			}
+		}
+		model := &threshold{values: values}
+		got, err := m.Run(context.Background(), len(values), start, model.train, model.score)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rounds := len(got.Rounds)
+		if rounds < 1 || rounds > m.Rounds || len(model.seen) != rounds || !slices.Equal(model.seen[rounds-1], got.Cache) {
+			t.Fatalf("%+v, after training on %v", got, model.seen)
+		}
+		for k, r := range got.Rounds {
+			if r.Trained != len(model.seen[k]) || !slices.IsSorted(model.seen[k]) || m.Cache > 0 && r.Trained > m.Cache ||
+				m.Grow > 0 && r.Added > m.Grow || r.Added > r.Found {
+				t.Fatalf("round %d: %+v of %v", k, r, model.seen[k])
+			}
+			if k+1 < rounds && got.Rounds[k+1].Trained != r.Trained-r.Dropped+r.Added {
+				t.Fatalf("%+v, then %+v", r, got.Rounds[k+1])
+			}
+		}
+		if last := got.Rounds[rounds-1]; last.Dropped != 0 || last.Added != 0 || got.Converged != (last.Found == 0) {
+			t.Fatalf("%+v", got)
+		}
+		for i, v := range values {
+			if got.Converged && v-model.at >= m.Hard && !slices.Contains(got.Cache, int32(i)) {
+				t.Fatalf("%+v leaves out %d", got, i)
+			}
+		}
+	})
+}
+
+func TestMiningErrors(t *testing.T) {
+	values := []float64{1, 5, 2}
+	grows := Mining{Rounds: 9, Hard: 0.5, Easy: math.Inf(-1), Grow: 1}
+	broken := errors.New("broken")
+	for _, name := range []string{"train", "score", "NaN"} {
+		m, calls := &threshold{values: values}, 0
+		fails := func(step string) bool { return name == step && calls == 2 }
+		got, err := grows.Run(t.Context(), 3, []int32{0},
+			func(ctx context.Context, negatives []int32) error {
+				if calls++; fails("train") {
+					return broken
+				}
+				return m.train(ctx, negatives)
+			},
+			func(ctx context.Context, scores []float64) error {
+				_ = m.score(ctx, scores)
+				switch {
+				case fails("score"):
+					return broken
+				case fails("NaN"):
+					scores[2] = math.NaN()
+				}
+				return nil
+			})
+		e := (*DataError)(nil)
+		if isNaN := errors.As(err, &e) && e.What == "score" && e.Index == 2; !errors.Is(err, broken) && !isNaN || (name == "NaN") != isNaN {
+			t.Errorf("%s: %v", name, err)
+		}
+		if wantMined := (Mined{Cache: []int32{0}, Rounds: []Round{{1, 2, 0, 1}}}); !reflect.DeepEqual(got, wantMined) {
+			t.Errorf("%s: %+v; want %+v", name, got, wantMined)
+		}
+	}
+	m := &threshold{values: values}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := grows.Run(ctx, 3, nil, m.train, m.score); !errors.Is(err, context.Canceled) || len(m.seen) > 0 || len(got.Rounds) > 0 {
+		t.Errorf("after cancelling: %+v, %v", got, err)
+	}
+	for name, f := range map[string]func(m Mining, start []int32) (Mining, []int32){
+		"no rounds":     func(m Mining, start []int32) (Mining, []int32) { m.Rounds = 0; return m, start },
+		"easy, hard":    func(m Mining, start []int32) (Mining, []int32) { m.Easy = m.Hard + 1; return m, start },
+		"NaN":           func(m Mining, start []int32) (Mining, []int32) { m.Hard = math.NaN(); return m, start },
+		"grow":          func(m Mining, start []int32) (Mining, []int32) { m.Grow = -1; return m, start },
+		"cache":         func(m Mining, start []int32) (Mining, []int32) { m.Cache = -1; return m, start },
+		"too many":      func(m Mining, start []int32) (Mining, []int32) { m.Cache = 1; return m, start },
+		"twice":         func(m Mining, start []int32) (Mining, []int32) { return m, []int32{1, 1} },
+		"out of bounds": func(m Mining, start []int32) (Mining, []int32) { return m, []int32{3} },
+	} {
+		bad, start := f(grows, []int32{0, 1})
+		if !panics(func() { _, _ = bad.Run(t.Context(), 3, start, m.train, m.score) }) {
+			t.Errorf("%s: no panic", name)
+		}
+	}
+}

@@ -1,0 +1,376 @@
+package imbalance
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+)
+
+func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
+// labelled is fg RoIs of foreground, then bg of background, then two ignored.
+func labelled(fg, bg int) []RoI {
+	var rois []RoI
+	for range fg {
+		rois = append(rois, RoI{Foreground, 0, 0.75})
+	}
+	for i := range bg {
+		rois = append(rois, RoI{Background, -1, 0.5 * float64(i) / float64(bg)})
+	}
+	return append(rois, RoI{Ignore, -1, 0}, RoI{Ignore, 0, 0.05})
+}
+
+func TestRandomCounts(t *testing.T) {
+	for _, c := range []struct {
+		quota  Quota
+		fg, bg int
+		want   Sample // without Indices
+	}{
+		{FastRCNNQuota(), 100, 1000, Sample{Foreground: 32, Background: 96}},
+		{Quota{512, 0.25}, 200, 1000, Sample{Foreground: 128, Background: 384}},
+		{FastRCNNQuota(), 5, 1000, Sample{Foreground: 5, Background: 123, MissingForeground: 27}},
+		{FastRCNNQuota(), 100, 10, Sample{Foreground: 32, Background: 10, Missing: 86}},
+		{FastRCNNQuota(), 5, 10, Sample{Foreground: 5, Background: 10, MissingForeground: 27, Missing: 113}},
+		{FastRCNNQuota(), 0, 200, Sample{Background: 128, MissingForeground: 32}},
+		{FastRCNNQuota(), 200, 0, Sample{Foreground: 32, Missing: 96}},
+		{FastRCNNQuota(), 0, 0, Sample{MissingForeground: 32, Missing: 128}},
+		{Quota{}, 5, 5, Sample{}},
+		{Quota{4, 0}, 5, 5, Sample{Background: 4}},
+		{Quota{4, 1}, 5, 5, Sample{Foreground: 4}},
+		{Quota{100, 0.29}, 50, 100, Sample{Foreground: 29, Background: 71}}, // rounded: 100 × 0.29 is a little less
+	} {
+		for name, got := range map[string]Sample{
+			"random":       c.quota.Random(seeded(1), labelled(c.fg, c.bg)),
+			"IoU-balanced": c.quota.IoUBalanced(seeded(1), labelled(c.fg, c.bg), FasterRCNN(), 3),
+		} {
+			if got.Indices = nil; !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%s, %+v of %d and %d: %+v; want %+v", name, c.quota, c.fg, c.bg, got, c.want)
+			}
+		}
+	}
+	if got := FastRCNNQuota().Random(seeded(1), nil); len(got.Indices) != 0 || got.Missing != 128 {
+		t.Errorf("of no RoIs: %+v", got)
+	}
+}
+
+// check finds what no sample may be: counts that are not those of its indices, indices
+// that are ignored, repeated or out of order.
+func check(t interface{ Fatalf(string, ...any) }, rois []RoI, s Sample) {
+	if len(s.Indices) != s.Foreground+s.Background || s.Missing < 0 || s.MissingForeground < 0 {
+		t.Fatalf("%+v", s)
+	}
+	for k, i := range s.Indices {
+		want := Foreground
+		if k >= s.Foreground {
+			want = Background
+		}
+		if rois[i].Label != want || k > 0 && k != s.Foreground && s.Indices[k-1] >= i {
+			t.Fatalf("%+v of %+v", s, rois)
+		}
+	}
+}
+
+func anyRoIs() *rapid.Generator[[]RoI] {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) RoI {
+		return RoI{
+			Label(rapid.IntRange(-1, 1).Draw(t, "label")), 0,
+			rapid.Float64Range(0, 1).Draw(t, "IoU"),
+		}
+	}), 0, 60)
+}
+
+func TestQuotaProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rois, seed := anyRoIs().Draw(t, "rois"), rapid.Uint64().Draw(t, "seed")
+		q := Quota{rapid.IntRange(0, 80).Draw(t, "size"), rapid.Float64Range(0, 1).Draw(t, "share")}
+		bins := rapid.IntRange(1, 8).Draw(t, "bins")
+		before := slices.Clone(rois)
+		for _, f := range []func() Sample{
+			func() Sample { return q.Random(seeded(seed), rois) },
+			func() Sample { return q.IoUBalanced(seeded(seed), rois, FastRCNN(), bins) },
+		} {
+			s := f()
+			check(t, rois, s)
+			share := int(math.Round(float64(q.Size) * q.Foreground))
+			fg, bg := len(with(rois, Foreground)), len(with(rois, Background))
+			if s.Foreground != min(share, fg) || s.Background != min(q.Size-s.Foreground, bg) ||
+				s.MissingForeground != share-s.Foreground || s.Missing != q.Size-len(s.Indices) {
+				t.Fatalf("%+v of %d and %d: %+v", q, fg, bg, s)
+			}
+			if again := f(); !reflect.DeepEqual(s, again) {
+				t.Fatalf("%+v, then %+v", s, again)
+			}
+		}
+		if !slices.Equal(rois, before) {
+			t.Fatal("the RoIs have changed")
+		}
+	})
+}
+
+// chiSquare is that of counts against equal ones.
+func chiSquare(counts []int) float64 {
+	var sum float64
+	for _, n := range counts {
+		sum += float64(n)
+	}
+	want, chi := sum/float64(len(counts)), 0.0
+	for _, n := range counts {
+		chi += (float64(n) - want) * (float64(n) - want) / want
+	}
+	return chi
+}
+
+func TestRandomIsUniform(t *testing.T) {
+	const fg, bg, rounds = 20, 40, 5000
+	rois, rng := labelled(fg, bg), seeded(3)
+	counts := make([]int, len(rois))
+	for range rounds {
+		for _, i := range (Quota{16, 0.25}).Random(rng, rois).Indices {
+			counts[i]++
+		}
+	}
+	// The 99.9th percentiles for 19 and 39 degrees of freedom; without replacement χ² is rather less.
+	if chi := chiSquare(counts[:fg]); chi > 43.8 {
+		t.Errorf("foreground: χ² = %v: %v", chi, counts[:fg])
+	}
+	if chi := chiSquare(counts[fg : fg+bg]); chi > 72.1 {
+		t.Errorf("background: χ² = %v: %v", chi, counts[fg:fg+bg])
+	}
+	// Not less than it can be, either: a rota would give 0. The 0.1st percentiles, times 1−n/N.
+	if chi := chiSquare(counts[:fg]); chi < 5.4*0.8 {
+		t.Errorf("foreground: χ² = %v", chi)
+	}
+	if chi := chiSquare(counts[fg : fg+bg]); chi < 17.3*0.7 {
+		t.Errorf("background: χ² = %v", chi)
+	}
+}
+
+func TestIoUBalanced(t *testing.T) {
+	// Background as it is: nine in ten touch next to nothing. The bins of [0,0.5) hold 90, 6 and 4.
+	var rois []RoI
+	for bin, n := range []int{90, 6, 4} {
+		for range n {
+			rois = append(rois, RoI{Background, 0, (float64(bin) + 0.5) / 6})
+		}
+	}
+	bins := func(s Sample) (n [3]int) {
+		for _, i := range s.Indices {
+			n[int(rois[i].IoU*6)]++
+		}
+		return n
+	}
+	for _, c := range []struct {
+		size int
+		want [3]int
+	}{
+		{9, [3]int{3, 3, 3}},
+		{12, [3]int{4, 4, 4}},
+		{100, [3]int{90, 6, 4}},
+		{200, [3]int{90, 6, 4}},
+		{0, [3]int{}},
+	} {
+		s := Quota{c.size, 0}.IoUBalanced(seeded(1), rois, FasterRCNN(), 3)
+		if check(t, rois, s); bins(s) != c.want {
+			t.Errorf("%d: %v; want %v", c.size, bins(s), c.want)
+		}
+	}
+	// Short bins are filled up from the others; those of 30 are 10, 6 and 4, and 10 more.
+	s := Quota{30, 0}.IoUBalanced(seeded(1), rois, FasterRCNN(), 3)
+	if got := bins(s); got != [3]int{20, 6, 4} {
+		t.Errorf("30: %v", got)
+	}
+	// The sampler without bins takes mostly what is easy.
+	if got := bins(Quota{9, 0}.Random(seeded(1), rois)); got[0] < 7 {
+		t.Errorf("random: %v", got)
+	}
+	// What is out of bounds goes to the nearest bin, and bins may be of no width.
+	out := []RoI{{Background, 0, 0.05}, {Background, 0, 0.9}, {Background, 0, 0.6}}
+	if s := (Quota{2, 0}).IoUBalanced(seeded(1), out, FastRCNN(), 2); !slices.Contains(s.Indices, 0) {
+		t.Errorf("out of bounds: %+v", s)
+	}
+	if s := (Quota{2, 0}).IoUBalanced(seeded(1), out, Thresholds{Foreground: 0.5}, 2); s.Background != 2 {
+		t.Errorf("of no width: %+v", s)
+	}
+}
+
+// Within a bin each has the same chance.
+func TestIoUBalancedIsUniform(t *testing.T) {
+	rois, rng := labelled(0, 60), seeded(5)
+	counts := make([]int, 60)
+	for range 4000 {
+		for _, i := range (Quota{12, 0}).IoUBalanced(rng, rois, FasterRCNN(), 3).Indices {
+			counts[i]++
+		}
+	}
+	for bin := range 3 {
+		if chi := chiSquare(counts[bin*20 : bin*20+20]); chi > 43.8 || chi < 5.4*0.8 {
+			t.Errorf("bin %d: χ² = %v: %v", bin, chi, counts[bin*20:bin*20+20])
+		}
+	}
+}
+
+func TestHardest(t *testing.T) {
+	rois := []RoI{{Background, -1, 0}, {Foreground, 0, 0.8}, {Background, 0, 0.3}, {Ignore, 0, 0}, {Foreground, 0, 0.9}}
+	boxes := []box.Box{
+		{X0: 50, Y0: 0, X1: 60, Y1: 10},
+		{X0: 0, Y0: 0, X1: 10, Y1: 10},
+		{X0: 0, Y0: 0, X1: 10, Y1: 9}, // IoU 0.9 with the one before
+		{X0: 90, Y0: 0, X1: 99, Y1: 10},
+		{X0: 20, Y0: 0, X1: 30, Y1: 10},
+	}
+	losses := []float64{1, 2, 3, 99, 1}
+	for _, c := range []struct {
+		size int
+		nms  box.NMS
+		want Sample
+	}{
+		{4, box.NMS{}, Sample{Indices: []int32{1, 4, 0, 2}, Foreground: 2, Background: 2}},
+		{2, box.NMS{}, Sample{Indices: []int32{1, 2}, Foreground: 1, Background: 1}},
+		{2, OHEMSuppression(), Sample{Indices: []int32{0, 2}, Background: 2}}, // 2 suppresses 1; of 0 and 4, equal, the first
+		{3, OHEMSuppression(), Sample{Indices: []int32{4, 0, 2}, Foreground: 1, Background: 2}},
+		{9, OHEMSuppression(), Sample{Indices: []int32{4, 0, 2}, Foreground: 1, Background: 2, Missing: 6}},
+		{0, OHEMSuppression(), Sample{}},
+	} {
+		got, err := Hardest(t.Context(), rois, boxes, losses, c.size, c.nms)
+		if err != nil || !slices.Equal(got.Indices, c.want.Indices) {
+			t.Errorf("%d after %v: %+v, %v; want %+v", c.size, c.nms, got, err, c.want)
+		}
+		if got.Indices = c.want.Indices; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%d after %v: %+v; want %+v", c.size, c.nms, got, c.want)
+		}
+	}
+	if got, err := Hardest(t.Context(), nil, nil, nil, 3, OHEMSuppression()); err != nil || len(got.Indices) != 0 || got.Missing != 3 {
+		t.Errorf("of no RoIs: %+v, %v", got, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Hardest(ctx, rois, boxes, losses, 2, OHEMSuppression()); !errors.Is(err, context.Canceled) {
+		t.Errorf("after cancelling: %v", err)
+	}
+}
+
+// Hardest is the paper's loop: take the largest loss, drop what overlaps it.
+func TestHardestIsGreedy(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rois := anyRoIs().Draw(t, "rois")
+		n := len(rois)
+		boxes := rapid.SliceOfN(anyBox(), n, n).Draw(t, "boxes")
+		losses := rapid.SliceOfN(rapid.SampledFrom([]float64{0, 0.5, 1, 2, math.Inf(1)}), n, n).Draw(t, "losses")
+		size := rapid.IntRange(0, 40).Draw(t, "size")
+		got, err := Hardest(context.Background(), rois, boxes, losses, size, OHEMSuppression())
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, rois, got)
+		out := make([]bool, n)
+		var want []int32
+		for len(want) < size {
+			// Of equal losses the first, of any label.
+			best := -1
+			for i, r := range rois {
+				if !out[i] && r.Label != Ignore && (best < 0 || losses[i] > losses[best]) {
+					best = i
+				}
+			}
+			if best < 0 {
+				break
+			}
+			want = append(want, int32(best))
+			for i := range rois {
+				out[i] = out[i] || i == best || boxes[best].IoU(boxes[i]) > 0.7
+			}
+		}
+		if set := slices.Sorted(slices.Values(got.Indices)); !slices.Equal(set, slices.Sorted(slices.Values(want))) || got.Missing != size-len(want) {
+			t.Fatalf("%+v; want %v", got, want)
+		}
+	})
+}
+
+func TestHardNegatives(t *testing.T) {
+	rois := []RoI{
+		{Background, -1, 0},
+		{Foreground, 0, 0.8},
+		{Background, 0, 0.3},
+		{Ignore, 0, 0},
+		{Background, 0, 0},
+		{Background, 0, 0},
+		{Background, 0, 0},
+	}
+	losses := []float64{1, 0, 3, 99, 2, 2, math.Inf(1)}
+	for _, c := range []struct {
+		ratio float64
+		want  Sample
+	}{
+		{3, Sample{Indices: []int32{1, 2, 4, 6}, Foreground: 1, Background: 3}},
+		{2.9, Sample{Indices: []int32{1, 2, 6}, Foreground: 1, Background: 2}},
+		{0, Sample{Indices: []int32{1}, Foreground: 1}},
+		{8, Sample{Indices: []int32{1, 0, 2, 4, 5, 6}, Foreground: 1, Background: 5, Missing: 3}},
+	} {
+		if got, err := HardNegatives(rois, losses, c.ratio); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%v to 1: %+v, %v; want %+v", c.ratio, got, err, c.want)
+		}
+	}
+	for _, rois := range [][]RoI{nil, labelled(0, 5)} {
+		if got, err := HardNegatives(rois, make([]float64, len(rois)), 3); err != nil || len(got.Indices) != 0 || got.Missing != 0 {
+			t.Errorf("without foreground: %+v, %v", got, err)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		rois := anyRoIs().Draw(t, "rois")
+		losses := rapid.SliceOfN(rapid.Float64(), len(rois), len(rois)).Draw(t, "losses")
+		s, err := HardNegatives(rois, losses, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, rois, s)
+		bg := with(rois, Background)
+		if s.Foreground != len(with(rois, Foreground)) || s.Background != min(3*s.Foreground, len(bg)) || s.Missing != 3*s.Foreground-s.Background {
+			t.Fatalf("%+v", s)
+		}
+		for _, taken := range s.Indices[s.Foreground:] {
+			for _, i := range bg {
+				if losses[i] > losses[taken] && !slices.Contains(s.Indices, i) {
+					t.Fatalf("%+v leaves out %d, of a larger loss than %d", s, i, taken)
+				}
+			}
+		}
+	})
+}
+
+func TestSampleErrors(t *testing.T) {
+	rois, nan := labelled(1, 1), math.NaN()
+	boxes := make([]box.Box, len(rois))
+	losses := []float64{0, nan, nan, nan} // of what is ignored nobody asks
+	_, err := HardNegatives(rois, losses, 3)
+	if e := (*DataError)(nil); !errors.As(err, &e) || e.What != "loss" || e.Index != 1 {
+		t.Errorf("a loss of NaN: %v", err)
+	}
+	_, err = Hardest(t.Context(), rois, boxes, losses, 3, OHEMSuppression())
+	if e := (*DataError)(nil); !errors.As(err, &e) || e.What != "loss" || e.Index != 1 {
+		t.Errorf("a loss of NaN: %v", err)
+	}
+	for name, f := range map[string]func(){
+		"size":       func() { Quota{-1, 0}.Random(seeded(1), rois) },
+		"share":      func() { Quota{1, 1.5}.Random(seeded(1), rois) },
+		"NaN":        func() { Quota{1, nan}.Random(seeded(1), rois) },
+		"bins":       func() { Quota{1, 1}.IoUBalanced(seeded(1), rois, FastRCNN(), 0) },
+		"thresholds": func() { Quota{1, 1}.IoUBalanced(seeded(1), rois, Thresholds{}, 1) },
+		"ratio":      func() { _, _ = HardNegatives(rois, losses, -1) },
+		"losses":     func() { _, _ = HardNegatives(rois, losses[1:], 1) },
+		"boxes":      func() { _, _ = Hardest(t.Context(), rois, boxes[1:], losses, 1, box.NMS{}) },
+		"hardest":    func() { _, _ = Hardest(t.Context(), rois, boxes, losses, -1, box.NMS{}) },
+		"nms":        func() { _, _ = Hardest(t.Context(), rois, boxes, make([]float64, 4), 1, box.NMS{Threshold: 2}) },
+	} {
+		if !panics(f) {
+			t.Errorf("%s: no panic", name)
+		}
+	}
+}
