@@ -1,0 +1,398 @@
+package evaluate
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+)
+
+// judged is a picture as Add takes it.
+type judged struct {
+	img   Image
+	boxes []box.Box
+	took  time.Duration
+}
+
+func tally(t rapid.TB, opts Options, pictures []judged) *Tally {
+	t.Helper()
+	y, err := NewTally(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pictures {
+		y.Add(&pictures[i].img, pictures[i].boxes, pictures[i].took)
+	}
+	return y
+}
+
+// drawPictures makes objects and boxes that often overlap, and often by a round part.
+func drawPictures(t *rapid.T) []judged {
+	side := rapid.IntRange(0, 12)
+	var all []judged
+	for i := range rapid.IntRange(0, 5).Draw(t, "pictures") {
+		scale := rapid.SampledFrom([]float64{.25, 1, 7, 40}).Draw(t, "scale")
+		p := judged{img: Image{File: fmt.Sprint(i, ".jpg")}, took: time.Duration(rapid.IntRange(0, 1000).Draw(t, "ms")) * time.Millisecond}
+		for range rapid.IntRange(0, 5).Draw(t, "objects") {
+			x, y := float64(side.Draw(t, "x")), float64(side.Draw(t, "y"))
+			p.img.Objects = append(p.img.Objects, Object{
+				x * scale, y * scale, (x + float64(side.Draw(t, "w"))) * scale, (y + float64(side.Draw(t, "h"))) * scale,
+				rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "class"), rapid.Bool().Draw(t, "difficult"),
+			})
+		}
+		for range rapid.IntRange(0, 30).Draw(t, "boxes") {
+			x, y := side.Draw(t, "bx"), side.Draw(t, "by")
+			p.boxes = append(p.boxes, box.Box{
+				X0: int32(float64(x) * scale), Y0: int32(float64(y) * scale),
+				X1: int32(float64(x+side.Draw(t, "bw")) * scale), Y1: int32(float64(y+side.Draw(t, "bh")) * scale),
+			})
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// literal is a Report as its definitions have it, budget by budget and object by object.
+func literal(opts Options, pictures []judged) *Report {
+	r := &Report{Images: len(pictures)}
+	var seconds []float64
+	for _, p := range pictures {
+		r.Boxes += float64(len(p.boxes)) / float64(len(pictures))
+		if p.took > 0 {
+			seconds = append(seconds, p.took.Seconds())
+		}
+	}
+	r.Seconds = average(seconds)
+	budgets := slices.Concat(opts.Budgets, []int{0})
+	for _, n := range budgets {
+		l := Level{N: n}
+		var best [4][]float64
+		classes := map[string][]float64{}
+		for _, p := range pictures {
+			boxes := p.boxes
+			if n > 0 {
+				boxes = boxes[:min(n, len(boxes))]
+			}
+			for _, o := range p.img.Objects {
+				if o.Difficult && !opts.Difficult {
+					continue
+				}
+				b := 0.0
+				for _, c := range boxes {
+					b = max(b, overlap(o, c))
+				}
+				area := (o.X1 - o.X0) * (o.Y1 - o.Y0)
+				at := 3
+				if area < 1024 {
+					at = 1
+				} else if area < 9216 {
+					at = 2
+				}
+				best[0], best[at] = append(best[0], b), append(best[at], b)
+				classes[o.Class] = append(classes[o.Class], b)
+			}
+		}
+		l.ABO = average(best[0])
+		l.All, l.Small, l.Medium, l.Large = scores(best[0]), scores(best[1]), scores(best[2]), scores(best[3])
+		r.Objects = len(best[0])
+		for i, name := range []string{"a", "b", "c"} {
+			if len(classes[name]) > 0 {
+				l.MABO += average(classes[name]) / float64(len(classes))
+				if i = slices.IndexFunc(r.Classes, func(c Class) bool { return c.Name == name }); i < 0 {
+					i = len(r.Classes)
+					r.Classes = append(r.Classes, Class{Name: name, Objects: len(classes[name])})
+				}
+				r.Classes[i].ABO = append(r.Classes[i].ABO, average(classes[name]))
+			}
+		}
+		r.Levels = append(r.Levels, l)
+	}
+	return r
+}
+
+func overlap(o Object, b box.Box) float64 {
+	w := min(o.X1, float64(b.X1)) - max(o.X0, float64(b.X0))
+	h := min(o.Y1, float64(b.Y1)) - max(o.Y0, float64(b.Y0))
+	if w <= 0 || h <= 0 {
+		return 0
+	}
+	inter := w * h
+	return inter / ((o.X1-o.X0)*(o.Y1-o.Y0) + float64(b.Area()) - inter)
+}
+
+func average(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x
+	}
+	return sum / max(1, float64(len(v)))
+}
+
+func scores(best []float64) Scores {
+	s := Scores{Objects: len(best)}
+	for _, b := range best {
+		s.AR += 2 * min(max(b-.5, 0), .5) / float64(len(best))
+		for i := range s.Recall {
+			if b >= float64(i)/100 {
+				s.Recall[i] += 1 / float64(len(best))
+			}
+		}
+	}
+	for _, i := range []int{50, 55, 60, 65, 70, 75, 80, 85, 90, 95} {
+		s.COCO += s.Recall[i] / 10
+	}
+	return s
+}
+
+// same fails unless two values agree to about 2⁻³², field by field.
+func same(t rapid.TB, path string, got, want reflect.Value) {
+	t.Helper()
+	switch got.Kind() {
+	case reflect.Pointer:
+		same(t, path, got.Elem(), want.Elem())
+	case reflect.Struct:
+		for i := range got.NumField() {
+			same(t, path+"."+got.Type().Field(i).Name, got.Field(i), want.Field(i))
+		}
+	case reflect.Slice, reflect.Array:
+		if got.Len() != want.Len() {
+			t.Fatalf("%s: %d items, want %d", path, got.Len(), want.Len())
+		}
+		for i := range got.Len() {
+			same(t, fmt.Sprintf("%s[%d]", path, i), got.Index(i), want.Index(i))
+		}
+	case reflect.Float64:
+		if d := got.Float() - want.Float(); !(math.Abs(d) < 1e-9) {
+			t.Fatalf("%s: %v, want %v", path, got.Float(), want.Float())
+		}
+	default:
+		if !got.Equal(want) {
+			t.Fatalf("%s: %v, want %v", path, got, want)
+		}
+	}
+}
+
+func drawOptions(t *rapid.T) Options {
+	return Options{
+		Budgets:   slices.Compact(slices.Sorted(slices.Values(rapid.SliceOfN(rapid.IntRange(1, 40), 1, 5).Draw(t, "budgets")))),
+		Difficult: rapid.Bool().Draw(t, "count difficult"),
+	}
+}
+
+func TestReportIsTheDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		opts, pictures := drawOptions(t), drawPictures(t)
+		got, want := tally(t, opts, pictures).Report(), literal(opts, pictures)
+
+		most := 0
+		for _, p := range pictures {
+			most = max(most, len(p.boxes))
+		}
+		for i, p := range got.Curve {
+			ar := literal(Options{Budgets: []int{p.N}, Difficult: opts.Difficult}, pictures).Levels[0].All.AR
+			if math.Abs(p.AR-ar) > 1e-9 || i > 0 && got.Curve[i-1].N >= most || i == len(got.Curve)-1 && p.N < most {
+				t.Fatalf("point %d of the curve is %v, want AR %v; the most boxes are %d", i, p, ar, most)
+			}
+		}
+		got.Curve = nil
+		same(t, "report", reflect.ValueOf(got), reflect.ValueOf(want))
+	})
+}
+
+func TestMergeInAnyOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		opts, pictures := drawOptions(t), drawPictures(t)
+		want := tally(t, opts, pictures).Report()
+		parts := []*Tally{tally(t, opts, nil), tally(t, opts, nil), tally(t, opts, nil)}
+		for _, p := range rapid.Permutation(pictures).Draw(t, "order") {
+			parts[rapid.IntRange(0, 2).Draw(t, "part")].Add(&p.img, p.boxes, p.took)
+		}
+		parts = rapid.Permutation(parts).Draw(t, "merging")
+		for _, p := range parts[1:] {
+			if err := parts[0].Merge(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := parts[0].Report(); !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+// More boxes never make anything worse, and a box that is the object finds it at every IoU.
+func TestMoreBoxesAreNoWorse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		opts, pictures := drawOptions(t), drawPictures(t)
+		r := tally(t, opts, pictures).Report()
+		for i := 1; i < len(r.Levels); i++ {
+			a, b := r.Levels[i-1], r.Levels[i]
+			if a.MABO > b.MABO || a.ABO > b.ABO || a.All.AR > b.All.AR || a.All.COCO > b.All.COCO || a.Small.AR > b.Small.AR {
+				t.Fatalf("level %+v, then %+v", a, b)
+			}
+		}
+		for _, l := range r.Levels {
+			for i := range steps {
+				if l.All.Recall[i] < l.All.Recall[i+1] {
+					t.Fatalf("recall rises with the IoU, at %d: %v", i, l.All.Recall)
+				}
+			}
+		}
+	})
+	exact := []judged{{img: Image{Objects: []Object{{X0: 3, Y0: 4, X1: 50, Y1: 60, Class: "a"}}}, boxes: []box.Box{{X0: 3, Y0: 4, X1: 50, Y1: 60}}}}
+	l := tally(t, Options{}, exact).Report().Levels[0]
+	if l.MABO != 1 || l.All.AR != 1 || math.Abs(l.All.COCO-1) > 1e-12 || l.All.Recall[steps] != 1 || l.Medium.AR != 1 || l.Small.Objects != 0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestStep(t *testing.T) {
+	for i := range steps + 1 {
+		at := float64(i) / steps
+		if got := step(at); got != i {
+			t.Errorf("step(%v) is %d, want %d", at, got, i)
+		}
+		if got := step(math.Nextafter(at, -1)); i > 0 && got != i-1 {
+			t.Errorf("just below %v it is %d, want %d", at, got, i-1)
+		}
+	}
+}
+
+func TestTallyRefuses(t *testing.T) {
+	for _, c := range []struct {
+		budgets []int
+		want    string
+	}{
+		{[]int{10, 0}, "budget 0: want 1"},
+		{[]int{-1}, "budget -1"},
+		{make([]int, 101), "101 budgets: want at most 100"},
+	} {
+		if _, err := NewTally(Options{Budgets: c.budgets}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %s", c.budgets, err, c.want)
+		}
+	}
+	a, b, c := tally(t, Options{}, nil), tally(t, Options{Budgets: []int{7}}, nil), tally(t, Options{Difficult: true}, nil)
+	if a.Merge(b) == nil || a.Merge(c) == nil || a.Merge(tally(t, Options{Budgets: []int{2000, 10, 100, 300, 1000, 10}}, nil)) != nil {
+		t.Error("tallies of other options are merged, or those of equal ones are not")
+	}
+}
+
+// shared is a file of the folder that may lie beside the project's.
+func shared(t testing.TB, path string) string {
+	t.Helper()
+	path = filepath.Join("..", "..", "shared", path)
+	if _, err := os.Stat(path); err != nil {
+		t.Skip(err)
+	}
+	return path
+}
+
+// The judge that lies beside the project finds the same.
+func TestJudgeAgrees(t *testing.T) {
+	const python = "/usr/bin/python3"
+	judge := shared(t, "tools/evaluate.py")
+	if err := exec.CommandContext(t.Context(), python, "-c", "import numpy").Run(); err != nil {
+		t.Skip(python, " with numpy: ", err)
+	}
+	for seed := range 3 {
+		r := rapid.Custom(drawMany).Example(seed)
+		truth := map[string][][6]any{}
+		var lines strings.Builder
+		for _, p := range r {
+			truth[p.img.File] = [][6]any{}
+			for _, o := range p.img.Objects {
+				difficult := 0
+				if o.Difficult {
+					difficult = 1
+				}
+				truth[p.img.File] = append(truth[p.img.File], [6]any{o.X0, o.Y0, o.X1, o.Y1, o.Class, difficult})
+			}
+			boxes := slices.Clip(append([]box.Box{}, p.boxes...))
+			row, err := json.Marshal(map[string]any{"file": p.img.File, "seconds": p.took.Seconds(), "boxes": boxes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines.Write(append(row, '\n'))
+		}
+		gt, err := json.Marshal(truth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		files := []string{filepath.Join(dir, "gt.json"), filepath.Join(dir, "boxes.jsonl")}
+		for i, data := range []string{string(gt), lines.String()} {
+			if err := os.WriteFile(files[i], []byte(data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.CommandContext(t.Context(), python, judge, files[0], files[1], "x")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := tally(t, Options{}, r).Report()
+		every := got.Levels[len(got.Levels)-1]
+		figures := map[string]float64{
+			"images": float64(got.Images), "objects": float64(got.Objects), "boxes": got.Boxes, "seconds": got.Seconds,
+			"MABO": every.MABO, "ABO": every.ABO,
+			"R@0.5": every.All.Recall[50], "R@0.7": every.All.Recall[70], "R@0.8": every.All.Recall[80], "AR@all": every.All.AR,
+		}
+		for _, l := range got.Levels[:len(got.Levels)-1] {
+			figures[fmt.Sprint("AR@", l.N)] = l.All.AR
+		}
+		compared := 0
+		for field := range strings.FieldsSeq(string(out)) {
+			name, text, _ := strings.Cut(field, "=")
+			if name == "name" {
+				continue
+			}
+			compared++
+			within := 6e-5
+			if name == "boxes" {
+				within = 6e-2
+			}
+			var want float64
+			if err := json.Unmarshal([]byte(text), &want); err != nil || math.Abs(figures[name]-want) > within {
+				t.Errorf("%s: %v, the judge says %s (%v)", name, figures[name], text, err)
+			}
+		}
+		if compared != 15 {
+			t.Errorf("%d figures compared: %s", compared, out)
+		}
+	}
+}
+
+// drawMany is pictures with a great many boxes, some near the objects, and a time each.
+// There are no empty boxes, for two of which the judge divides by 0.
+func drawMany(t *rapid.T) []judged {
+	var all []judged
+	for range 10 {
+		for _, p := range drawPictures(t) {
+			p.img.File = fmt.Sprint(len(all), ".jpg")
+			p.took += time.Millisecond
+			p.img.Objects = slices.DeleteFunc(p.img.Objects, func(o Object) bool { return o.Area() == 0 })
+			for i := range int32(2500) {
+				k := i * 7919 % 10007
+				p.boxes = append(p.boxes, box.Box{X0: k % 40, Y0: k % 37, X1: k%40 + 1 + k%61, Y1: k%37 + 1 + k%59})
+			}
+			for i, o := range p.img.Objects {
+				near := box.Box{X0: int32(o.X0), Y0: int32(o.Y0), X1: int32(o.X1) + 1, Y1: int32(o.Y1) + 1}
+				p.boxes = slices.Insert(p.boxes, (len(all)+i)*97%2500, near)
+			}
+			p.boxes = slices.DeleteFunc(p.boxes, box.Box.Empty)
+			all = append(all, p)
+		}
+	}
+	return all
+}
