@@ -1,7 +1,8 @@
 // Package export writes ranked proposals in the forms that consumers read: one
-// JSON object a picture ([JSONL]) and one line a box ([CSV]).
+// JSON object a picture ([JSONL]) and one line a box ([CSV]); and reads the former
+// back ([ReadJSONL]).
 //
-// Both stream: a picture is one call and one Write, nothing is kept between
+// The writers stream: a picture is one call and one Write, nothing is kept between
 // pictures but the buffer. Neither is safe for concurrent use.
 //
 // Numbers are exact: a score is the shortest decimal that reads back as the
