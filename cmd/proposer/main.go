@@ -26,6 +26,7 @@ const description = `Boxes that may hold objects, best first (selective search).
 
 type cli struct {
 	Propose proposeCmd `cmd:"" help:"Print the boxes of pictures, one line a picture."`
+	Eval    evalCmd    `cmd:"" help:"Judge proposals by a data set's objects: recall, AR, MABO."`
 	Serve   serveCmd   `cmd:"" help:"Serve POST /v1/proposals over HTTP until SIGTERM."`
 	Health  healthCmd  `cmd:"" help:"Ask a service on this machine whether it is well: exit code 0 or 1."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -35,6 +36,16 @@ type cli struct {
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
+}
+
+// terminal tells whether somebody may be looking.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // usageError is a command line that is wrong in a way that kong does not see.

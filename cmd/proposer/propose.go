@@ -75,6 +75,19 @@ func (f *limitFlags) limits() (imageio.Limits, error) {
 	return imageio.Limits{MaxBytes: f.MaxBytes, MaxPixels: f.MaxPixels}, nil
 }
 
+// options reads the flags of a search.
+func options(search *searchFlags, limit *limitFlags) (pipeline.Options, error) {
+	opts, err := pipeline.ParseOptions(search.values())
+	if err != nil {
+		for _, e := range pipeline.OptionErrors(err) {
+			e.Name = "--" + e.Name
+		}
+		return opts, usageError{err}
+	}
+	opts.Decode.Limits, err = limit.limits()
+	return opts, err
+}
+
 type proposeCmd struct {
 	Images []string `arg:"" name:"image" help:"Picture files: JPEG, PNG, WebP, BMP or TIFF; - is standard input."`
 
@@ -92,14 +105,8 @@ func (*proposeCmd) Help() string {
 
 // Run is the command.
 func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
-	opts, err := pipeline.ParseOptions(c.values())
+	opts, err := options(&c.searchFlags, &c.limitFlags)
 	if err != nil {
-		for _, e := range pipeline.OptionErrors(err) {
-			e.Name = "--" + e.Name
-		}
-		return usageError{err}
-	}
-	if opts.Decode.Limits, err = c.limits(); err != nil {
 		return err
 	}
 	if c.Overlay != "" && len(c.Images) != 1 {
@@ -181,6 +188,10 @@ func read(ctx context.Context, stdin io.Reader, name string, limit int64) ([]byt
 	if name == "-" {
 		return readInput(ctx, stdin, limit)
 	}
+	return readFile(name, limit)
+}
+
+func readFile(name string, limit int64) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, reason(err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"github.com/proposer/proposer/api"
@@ -62,12 +61,10 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 
 func (c *serveCmd) logger(std streams) *slog.Logger {
 	format := c.LogFormat
-	if f, ok := std.err.(*os.File); format == "auto" {
+	if format == "auto" {
 		format = "json"
-		if ok {
-			if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-				format = "text"
-			}
+		if terminal(std.err) {
+			format = "text"
 		}
 	}
 	if format == "text" {

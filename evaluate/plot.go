@@ -1,0 +1,220 @@
+package evaluate
+
+import (
+	"fmt"
+	"image/color"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Named is a report of something.
+type Named struct {
+	Name string
+	*Report
+}
+
+// PlotFormat is how [Plot] draws for a file of that name: png, svg or pdf; empty if the
+// name ends in none of them.
+func PlotFormat(name string) string {
+	format := strings.ToLower(strings.TrimPrefix(filepath.Ext(name), "."))
+	if slices.Contains([]string{"png", "svg", "pdf"}, format) {
+		return format
+	}
+	return ""
+}
+
+// The sizes of the picture.
+const (
+	plotWidth  = 11 * vg.Inch
+	plotHeight = 4.5 * vg.Inch
+)
+
+// colours may be told apart by the colour-blind, too: Okabe and Ito's, the dark ones first.
+var colours = []color.RGBA{
+	{0x00, 0x72, 0xb2, 0xff},
+	{0xd5, 0x5e, 0x00, 0xff},
+	{0x00, 0x9e, 0x73, 0xff},
+	{0xcc, 0x79, 0xa7, 0xff},
+	{0xe6, 0x9f, 0x00, 0xff},
+	{0x56, 0xb4, 0xe9, 0xff},
+	{0x00, 0x00, 0x00, 0xff},
+}
+
+// dashes are told apart where the colours begin anew.
+var dashes = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(1.5), vg.Points(2)}}
+
+// Plot draws two diagrams beside each other, in one of [PlotFormat]'s formats: recall over
+// IoU, and AR over the number of boxes. Of one report the former has every level, of
+// several that of 1000 boxes, or else of all.
+func Plot(w io.Writer, format string, reports []Named) error {
+	if PlotFormat("x."+format) != format {
+		return fmt.Errorf("evaluate: plot as %q: want png, svg or pdf", format)
+	}
+	recall, err := recallPlot(reports)
+	if err != nil {
+		return err
+	}
+	ar, err := arPlot(reports)
+	if err != nil {
+		return err
+	}
+	canvas, err := draw.NewFormattedCanvas(plotWidth, plotHeight, format)
+	if err != nil {
+		return fmt.Errorf("evaluate: %w", err)
+	}
+	all := draw.New(canvas)
+	tiles := draw.Tiles{
+		Rows: 1, Cols: 2, PadX: vg.Points(24),
+		PadLeft: vg.Points(8), PadRight: vg.Points(14), PadTop: vg.Points(8), PadBottom: vg.Points(8),
+	}
+	plots := []*plot.Plot{recall, ar}
+	for i, c := range plot.Align([][]*plot.Plot{plots}, tiles, all)[0] {
+		plots[i].Draw(c)
+	}
+	if _, err := canvas.WriteTo(w); err != nil {
+		return fmt.Errorf("evaluate: %w", err)
+	}
+	return nil
+}
+
+func recallPlot(reports []Named) (*plot.Plot, error) {
+	p := newPlot("Recall over IoU", "IoU", "recall")
+	p.X.Min, p.X.Max = .5, 1
+	p.X.Tick.Marker, p.Y.Tick.Marker = tenths, tenths
+	p.Legend.Left, p.Legend.Top = false, true
+	if len(reports) != 1 {
+		n := 0
+		for _, r := range reports {
+			if slices.ContainsFunc(r.Levels, func(l Level) bool { return l.N == 1000 }) {
+				n = 1000
+			}
+		}
+		p.Title.Text += ", " + boxesOf(n)
+		for i, r := range reports {
+			for _, l := range r.Levels {
+				if l.N == n {
+					if err := add(p, i, r.Name, recalls(&l)); err != nil {
+						return nil, err
+					}
+				}
+			}
+		}
+		return p, nil
+	}
+	// The highest curve is the first of the legend.
+	for i, l := range slices.Backward(reports[0].Levels) {
+		if err := add(p, len(reports[0].Levels)-1-i, boxesOf(l.N), recalls(&l)); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func boxesOf(n int) string {
+	if n == 0 {
+		return "all boxes"
+	}
+	return strconv.Itoa(n) + " boxes"
+}
+
+func recalls(l *Level) plotter.XYs {
+	var points plotter.XYs
+	for i := steps / 2; i <= steps; i++ {
+		points = append(points, plotter.XY{X: float64(i) / steps, Y: l.All.Recall[i]})
+	}
+	return points
+}
+
+func arPlot(reports []Named) (*plot.Plot, error) {
+	p := newPlot("Average recall over the number of boxes", "boxes", "AR")
+	p.X.Scale, p.X.Min, p.X.Max = plot.LogScale{}, 1, 10
+	p.X.Tick.Marker, p.Y.Tick.Marker = decades, tenths
+	p.Legend.Left, p.Legend.Top = true, true
+	highest := 0.0
+	for i, r := range reports {
+		var points plotter.XYs
+		for _, c := range r.Curve {
+			points = append(points, plotter.XY{X: float64(c.N), Y: c.AR})
+			highest = max(highest, c.AR)
+		}
+		name := r.Name
+		if len(reports) == 1 {
+			name = "" // there is nothing to tell apart
+		}
+		if err := add(p, i, name, points); err != nil {
+			return nil, err
+		}
+	}
+	p.Y.Max = max(.1, math.Ceil(highest*10+.2)/10)
+	return p, nil
+}
+
+func newPlot(title, x, y string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text, p.Title.Padding = title, vg.Points(8)
+	p.X.Label.Text, p.Y.Label.Text = x, y
+	p.X.Padding, p.Y.Padding = 0, 0
+	p.Y.Min, p.Y.Max = 0, 1
+	p.Legend.Padding, p.Legend.ThumbnailWidth = vg.Points(3), vg.Points(24)
+	p.Legend.XOffs, p.Legend.YOffs = vg.Points(-6), vg.Points(-6)
+	grid := plotter.NewGrid()
+	for _, line := range []*draw.LineStyle{&grid.Vertical, &grid.Horizontal} {
+		line.Color, line.Dashes = color.Gray{Y: 0xdd}, nil
+	}
+	p.Add(grid)
+	return p
+}
+
+// add adds curve i, and it to the legend if it has a name.
+func add(p *plot.Plot, i int, name string, points plotter.XYs) error {
+	if len(points) == 0 {
+		return nil
+	}
+	line, err := plotter.NewLine(points)
+	if err != nil {
+		return fmt.Errorf("evaluate: %s: %w", name, err)
+	}
+	line.Color, line.Width = colours[i%len(colours)], vg.Points(1.75)
+	line.Dashes = dashes[i/len(colours)%len(dashes)]
+	p.Add(line)
+	if name != "" {
+		p.Legend.Add(name, line)
+	}
+	return nil
+}
+
+// tenths are the marks of an axis from 0 to 1.
+var tenths = plot.TickerFunc(func(least, most float64) []plot.Tick {
+	var ticks []plot.Tick
+	for i := range 11 {
+		if v := float64(i) / 10; v >= least-1e-9 && v <= most+1e-9 {
+			ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', 1, 64)})
+		}
+	}
+	return ticks
+})
+
+// decades are the marks of the axis of numbers: 1, 10, 100, 1,000, …
+var decades = plot.TickerFunc(func(_, most float64) []plot.Tick {
+	var ticks []plot.Tick
+	for n := 1; float64(n) <= most; n *= 10 {
+		label := strconv.Itoa(n)
+		if len(label) > 3 {
+			label = label[:len(label)-3] + "," + label[len(label)-3:]
+		}
+		ticks = append(ticks, plot.Tick{Value: float64(n), Label: label})
+		for i := 2; i < 10 && float64(i*n) <= most; i++ {
+			ticks = append(ticks, plot.Tick{Value: float64(i * n)})
+		}
+	}
+	return ticks
+})
