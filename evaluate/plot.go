@@ -56,7 +56,7 @@ var dashes = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(1.5), v
 // IoU, and AR over the number of boxes. Of one report the former has every level, of
 // several that of 1000 boxes, or else of all.
 func Plot(w io.Writer, format string, reports []Named) error {
-	if PlotFormat("x."+format) != format {
+	if format == "" || PlotFormat("x."+format) != format {
 		return fmt.Errorf("evaluate: plot as %q: want png, svg or pdf", format)
 	}
 	recall, err := recallPlot(reports)
@@ -90,7 +90,7 @@ func recallPlot(reports []Named) (*plot.Plot, error) {
 	p := newPlot("Recall over IoU", "IoU", "recall")
 	p.X.Min, p.X.Max = .5, 1
 	p.X.Tick.Marker, p.Y.Tick.Marker = tenths, tenths
-	p.Legend.Left, p.Legend.Top = false, true
+	p.Legend.Top = true
 	if len(reports) != 1 {
 		n := 0
 		for _, r := range reports {
@@ -138,7 +138,7 @@ func arPlot(reports []Named) (*plot.Plot, error) {
 	p := newPlot("Average recall over the number of boxes", "boxes", "AR")
 	p.X.Scale, p.X.Min, p.X.Max = plot.LogScale{}, 1, 10
 	p.X.Tick.Marker, p.Y.Tick.Marker = decades, tenths
-	p.Legend.Left, p.Legend.Top = true, true
+	p.Legend.Left, p.Legend.Top, p.Legend.XOffs = true, true, -p.Legend.XOffs
 	highest := 0.0
 	for i, r := range reports {
 		var points plotter.XYs
@@ -168,7 +168,7 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.Legend.XOffs, p.Legend.YOffs = vg.Points(-6), vg.Points(-6)
 	grid := plotter.NewGrid()
 	for _, line := range []*draw.LineStyle{&grid.Vertical, &grid.Horizontal} {
-		line.Color, line.Dashes = color.Gray{Y: 0xdd}, nil
+		line.Color, line.Dashes = color.Gray{Y: 0xcc}, nil
 	}
 	p.Add(grid)
 	return p

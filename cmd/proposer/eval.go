@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
@@ -279,7 +280,7 @@ func (e *evaluation) search(ctx context.Context, opts pipeline.Options, repeat b
 	bar := progressbar.DefaultSilent(int64(len(images)))
 	if terminal(e.std.err) {
 		bar = progressbar.NewOptions(len(images), progressbar.OptionSetWriter(e.std.err), progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100e6))
+			progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 	}
 	tallies := make([]*evaluate.Tally, threads)
 	for i := range tallies {
@@ -414,7 +415,7 @@ func jsonOf(all []judgement) ([]byte, error) {
 		}
 		objects = append(objects, o)
 	}
-	text, err := json.MarshalIndent(objects, "", " ")
+	text, err := json.Marshal(objects)
 	return append(text, '\n'), err
 }
 

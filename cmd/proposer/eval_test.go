@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proposer/proposer/internal/scene"
+)
+
+// dataset writes scenes and their boxes as COCO has them, and gives the pictures' paths.
+func dataset(t testing.TB, pictures int) (dir string, files []string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "images"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var images, annotations []string
+	for i := range pictures {
+		s := scene.Render(uint64(i), 96, 64, 4)
+		file := filepath.Join(dir, "images", fmt.Sprint(i, ".jpg"))
+		write(t, file, s.JPEG(90))
+		files = append(files, file)
+		images = append(images, fmt.Sprintf(`{"id": %d, "file_name": "%d.jpg", "width": 96, "height": 64}`, i, i))
+		for j, b := range s.Boxes {
+			annotations = append(annotations, fmt.Sprintf(`{"image_id": %d, "category_id": %d, "bbox": [%d, %d, %d, %d], "iscrowd": %d}`,
+				i, 1+j%2, b.X0, b.Y0, b.Width(), b.Height(), j/3))
+		}
+	}
+	write(t, filepath.Join(dir, "instances.json"), fmt.Appendf(nil,
+		`{"images": [%s], "annotations": [%s], "categories": [{"id": 1, "name": "odd"}, {"id": 2, "name": "even"}]}`,
+		strings.Join(images, ", "), strings.Join(annotations, ", ")))
+	return dir, files
+}
+
+// duration is the last column of the first table and of csv, and in json a field.
+var duration = regexp.MustCompile(`("seconds":|,|  )0\.0[0-9]+(\n|,")`)
+
+// The proposals judged on the spot and read from a file are the same, in every form
+// and at any number of threads.
+func TestEvalSearchesAndReads(t *testing.T) {
+	dir, files := dataset(t, 5)
+	jsonl, _, _ := call(t, nil, append([]string{"propose", "--mode=single"}, files...)...)
+	name := filepath.Join(t.TempDir(), "single.jsonl")
+	write(t, name, []byte(jsonl))
+	for _, format := range []string{"--format=table --classes", "--format=csv --budgets=5,50", "--format=json --difficult"} {
+		args := append([]string{"eval", "--data", dir}, strings.Fields(format)...)
+		want, msg, code := call(t, nil, append(args, "--proposals", name)...)
+		if code != exitOK || msg != "" {
+			t.Fatalf("%s: exit code %d, %s", format, code, msg)
+		}
+		want = duration.ReplaceAllString(want, "$1 $2")
+		for _, more := range []string{"--mode=single", "--mode=single --threads=1", "--mode=single --threads=3"} {
+			got, msg, code := call(t, nil, append(args, strings.Fields(more)...)...)
+			if got = duration.ReplaceAllString(got, "$1 $2"); code != exitOK || msg != "" || got != want {
+				t.Errorf("%s %s: exit code %d, %s, got\n%s\nwant\n%s", format, more, code, msg, got, want)
+			}
+		}
+		got, _, code := call(t, strings.NewReader(jsonl), append(args, "--proposals", "single=-")...)
+		if got = duration.ReplaceAllString(got, "$1 $2"); code != exitOK || got != want {
+			t.Errorf("%s from standard input: exit code %d, got\n%s\nwant\n%s", format, code, got, want)
+		}
+	}
+}
+
+func TestEvalCompares(t *testing.T) {
+	dir := tempData(t, `[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]`,
+		`[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 10, 10]}, {"image_id": 2, "category_id": 2, "bbox": [5, 5, 100, 100]},
+		  {"image_id": 2, "category_id": 1, "bbox": [5, 5, 100, 100], "iscrowd": 1}]`)
+	good, bad := filepath.Join(dir, "good.jsonl"), filepath.Join(dir, "bad.jsonl")
+	write(t, good, []byte(`{"file": "b.jpg", "seconds": 0.25, "boxes": [[0, 0, 5, 5], [5, 5, 105, 105]]}
+{"file": "a.jpg", "seconds": 0.75, "boxes": [[0, 0, 10, 8]]}`))
+	write(t, bad, []byte(`{"file": "a.jpg", "boxes": []}
+{"file": "b.jpg", "boxes": []}`))
+	out, msg, code := call(t, nil, "eval", "--data", dir, "--proposals", "good one="+good, "--proposals", bad, "--budgets=1", "--classes")
+	want := `proposals  images  objects  boxes  seconds
+good one        2        2    1.5   0.5000
+bad             2        2    0.0        -
+
+proposals    n    MABO     ABO      AR  AR_COCO   R@0.5   R@0.7   R@0.8  AR_small  AR_medium  AR_large
+good one     1  0.4000  0.4000  0.3000   0.3500  0.5000  0.5000  0.5000    0.6000          -    0.0000
+good one   all  0.9000  0.9000  0.8000   0.8500  1.0000  1.0000  1.0000    0.6000          -    1.0000
+bad          1  0.0000  0.0000  0.0000   0.0000  0.0000  0.0000  0.0000    0.0000          -    0.0000
+bad        all  0.0000  0.0000  0.0000   0.0000  0.0000  0.0000  0.0000    0.0000          -    0.0000
+
+ABO of all boxes  objects  good one     bad
+cat                     1    0.8000  0.0000
+dog                     1    1.0000  0.0000
+`
+	if code != exitOK || msg != "" || out != want {
+		t.Errorf("exit code %d, %s, got\n%s\nwant\n%s", code, msg, out, want)
+	}
+	out, _, _ = call(t, nil, "eval", "--data", dir, "--proposals", good, "--format=csv", "--pictures=1", "--difficult", "--budgets=7")
+	lines, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+	if err != nil || len(lines) != 3 || strings.Join(lines[2], " ") != "good 0 0.800000 0.800000 0.600000 0.700000 1.000000 1.000000 1.000000 0.600000   1 1 1.0 0.750000" {
+		t.Errorf("%v, %s", err, out)
+	}
+}
+
+// tempData is a data set without pictures, of two classes.
+func tempData(t testing.TB, images, annotations string) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "instances.json"), fmt.Appendf(nil,
+		`{"images": %s, "annotations": %s, "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}`, images, annotations))
+	return dir
+}
+
+func TestEvalGoodAndBad(t *testing.T) {
+	dir, files := dataset(t, 4)
+	write(t, files[1], []byte("no picture"))
+	if err := os.Remove(files[2]); err != nil {
+		t.Fatal(err)
+	}
+	out, msg, code := call(t, nil, "eval", "--data", dir, "--mode=single", "--format=json", "--repeatability")
+	if code != exitFailed || strings.Count(msg, "\n") != 2 || !strings.HasPrefix(msg, "proposer: 1.jpg: ") ||
+		!strings.Contains(msg, "proposer: 2.jpg: no such file or directory") {
+		t.Errorf("exit code %d, %s", code, msg)
+	}
+	var got []struct {
+		Name          string
+		Images        int
+		Repeatability map[string]float64
+		Levels        []struct{ MABO float64 }
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got) != 1 || got[0].Images != 4 || got[0].Name != "single" ||
+		got[0].Repeatability["none"] != 1 || got[0].Repeatability["blur 2"] == 0 || got[0].Levels[5].MABO == 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestEvalProposalsThatDoNotFit(t *testing.T) {
+	dir := tempData(t, `[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}, {"id": 3, "file_name": "c.jpg"}]`, "[]")
+	const whole = `{"file":"a.jpg","boxes":[]}` + "\n" + `{"file":"b.jpg","boxes":[]}` + "\n"
+	for _, c := range []struct {
+		args, in, want string
+		code           int
+		table          bool
+	}{
+		{"", whole, `-: 1 of the data set's pictures are not there and count as without proposals, the first is "c.jpg"`, exitFailed, true},
+		{"--pictures=2", whole, "", exitOK, true},
+		{"--pictures=1", whole + `{"file":"z.jpg","boxes":[]}`, `-: 1 of the pictures are not of the data set and left out, the first is "z.jpg"`, exitOK, true},
+		{"--pictures=2", `{"file":"a.jpg","boxes":[]}` + "\n" + `{"file":"b.jpg","error":"ill"}`, "-: line 2: b.jpg: ill", exitFailed, true},
+		{"", whole + whole, `-: line 3: "a.jpg" is there twice`, exitFailed, false},
+		{"", whole + "x", "-: export: line 3: invalid character", exitFailed, false},
+	} {
+		out, msg, code := call(t, strings.NewReader(c.in), append([]string{"eval", "--data", dir, "--proposals=-"}, strings.Fields(c.args)...)...)
+		if code != c.code || !strings.Contains(msg, c.want) || c.want == "" && msg != "" || c.table != (out != "") {
+			t.Errorf("%s %q: exit code %d, %q, %q; want %d, %q", c.args, c.in, code, out, msg, c.code, c.want)
+		}
+	}
+	for _, c := range []struct{ data, proposals, want string }{
+		{filepath.Join(dir, "none"), "", "no such file or directory"},
+		{dir, "", "its pictures are not there"},
+		{dir, filepath.Join(dir, "none.jsonl"), "none.jsonl: no such file or directory"},
+	} {
+		args := []string{"eval", "--data", c.data}
+		if c.proposals != "" {
+			args = append(args, "--proposals", c.proposals)
+		}
+		if out, msg, code := call(t, nil, args...); code != exitFailed || out != "" || !strings.Contains(msg, c.want) {
+			t.Errorf("%+v: exit code %d, %q, %s", c, code, out, msg)
+		}
+	}
+}
+
+func TestEvalUsage(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"", "--data"},
+		{"--data=x --budgets=0", "--budgets: evaluate: budget 0: want 1"},
+		{"--data=x --budgets=ten", "--budgets"},
+		{"--data=x --mode=medium", `--mode "medium": want one of`},
+		{"--data=x --max-bytes=0", "--max-bytes 0"},
+		{"--data=x --pictures=-1", "--pictures -1: want 0 or more"},
+		{"--data=x --plot=p.gif", "--plot p.gif: want a name that ends in .png"},
+		{"--data=x --format=csv --classes", "--format csv: has no room"},
+		{"--data=x --proposals=p --mode=fast", "--mode: an option of the search"},
+		{"--data=x --proposals=p --repeatability", "--repeatability: needs the search"},
+		{"--data=x --proposals=- --proposals=a=-", "standard input can be read once"},
+		{"--data=x --format=xml", "table"},
+	} {
+		out, msg, code := call(t, nil, append([]string{"eval"}, strings.Fields(c.args)...)...)
+		if code != exitUsage || out != "" || !strings.Contains(msg, c.want) {
+			t.Errorf("%s: exit code %d, %q, %q, want %q", c.args, code, out, msg, c.want)
+		}
+	}
+}
+
+func TestLabel(t *testing.T) {
+	for source, want := range map[string][2]string{
+		"x/fast.jsonl": {"fast", "x/fast.jsonl"}, "ours=x/a=b.jsonl": {"ours", "x/a=b.jsonl"}, "./a=b.jsonl": {"a=b", "./a=b.jsonl"},
+		"-": {"-", "-"}, "in=-": {"in", "-"}, "=x": {"=x", "=x"}, "a\x1b=f": {`"a\x1b"`, "f"},
+	} {
+		if got := [2]string{label(source), file(source)}; got != want {
+			t.Errorf("%q: %q, want %q", source, got, want)
+		}
+	}
+}
+
+func TestEvalPlot(t *testing.T) {
+	dir, _ := dataset(t, 2)
+	name := filepath.Join(t.TempDir(), "p.png")
+	if _, msg, code := call(t, nil, "eval", "--data", dir, "--mode=single", "--plot", name); code != exitOK {
+		t.Fatal(msg)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := png.Decode(bytes.NewReader(data)); err != nil {
+		t.Error(err)
+	}
+	_, msg, code := call(t, nil, "eval", "--data", dir, "--mode=single", "--plot", filepath.Join(name, "p.svg"))
+	if code != exitFailed || !strings.Contains(msg, "p.svg") {
+		t.Errorf("into a folder that is none: exit code %d, %s", code, msg)
+	}
+}
+
+func TestEvalInterrupted(t *testing.T) {
+	dir, _ := dataset(t, 3)
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	later, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	never, end := io.Pipe()
+	defer end.Close() // ends the reading goroutine
+	for _, c := range []struct {
+		ctx  context.Context
+		args []string
+	}{
+		{cancelled, []string{"eval", "--data", dir}},
+		{later, []string{"eval", "--data", dir, "--proposals=-"}},
+	} {
+		var out, msg bytes.Buffer
+		if code := run(c.ctx, c.args, streams{never, &out, &msg}); code != exitInterrupted || out.Len() != 0 {
+			t.Errorf("%v: exit code %d, %q, %q", c.args, code, out.String(), msg.String())
+		}
+	}
+}
