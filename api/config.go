@@ -34,7 +34,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/selective"
 )
+
+// DefaultMax is the most boxes of an answer where a request does not say: detectors take
+// 2,000, and all boxes are many more. 0 asks for all.
+const DefaultMax = 2000
 
 // Config says how to serve. Begin with [DefaultConfig].
 type Config struct {
@@ -44,6 +49,8 @@ type Config struct {
 	Workers int
 	// Queue is how many requests beside those may send their body or wait.
 	Queue int
+	// Ranker is that of the order objectness, if not the one of package objectness.
+	Ranker selective.Ranker
 	// Threads is how many threads one search uses; 0: as many as GOMAXPROCS.
 	Threads int
 	// Timeout bounds a request from the end of its body to its answer.

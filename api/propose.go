@@ -125,12 +125,18 @@ func (s *Server) parseOptions(rawQuery string) (pipeline.Options, *problem) {
 			values[name] = given[0]
 		}
 	}
+	if _, ok := values["max"]; !ok {
+		values["max"] = strconv.Itoa(DefaultMax)
+	}
 	opts, err := pipeline.ParseOptions(values)
 	if errs = append(errs, pipeline.OptionErrors(err)...); len(errs) > 0 {
 		return pipeline.Options{}, optionProblem(errs)
 	}
 	opts.Decode.Limits = s.cfg.Limits
 	opts.Search.Threads = s.cfg.Threads
+	if s.cfg.Ranker != nil {
+		opts.Search.Ranker = s.cfg.Ranker
+	}
 	return opts, nil
 }
 

@@ -183,15 +183,15 @@ func (t *Tally) follow(o *Object, boxes []box.Box) {
 			t.best[cut] = best
 			cut++
 		}
-		best = max(best, o.iou(&boxes[i]))
+		best = max(best, o.IoU(&boxes[i]))
 	}
 	for ; cut < len(t.cuts); cut++ {
 		t.best[cut] = best
 	}
 }
 
-// iou is the intersection over the union. Products are rounded before they are added.
-func (o *Object) iou(b *box.Box) float64 {
+// IoU is the intersection over the union. Products are rounded before they are added.
+func (o *Object) IoU(b *box.Box) float64 {
 	x0, y0, x1, y1 := float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1)
 	w, h := min(o.X1, x1)-max(o.X0, x0), min(o.Y1, y1)-max(o.Y0, y0)
 	if !(w > 0 && h > 0) {

@@ -93,7 +93,7 @@ func matched(original []box.Box, back []Object) float64 {
 	var pairs []uint64 // what the IoU lacks to 1, and the two numbers
 	for i := range original {
 		for j := range back {
-			if v := back[j].iou(&original[i]); v > 0 {
+			if v := back[j].IoU(&original[i]); v > 0 {
 				pairs = append(pairs, (unit-uint64(math.Round(v*unit)))<<(2*pairBits)|uint64(i)<<pairBits|uint64(j))
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/selective"
@@ -84,7 +85,7 @@ func OptionErrors(err error) []*OptionError {
 //
 //	mode      a preset of package selective; fast
 //	max       most boxes to return, the best ones; 0: all
-//	order     paper or hierarchy; paper
+//	order     objectness, paper or hierarchy; objectness
 //	seed      of the paper's random order, a uint64; 1
 //	nms       off, an IoU in (0,1], or adaptive; off
 //	min-side  drop boxes narrower or lower, in pixels of the original; 0
@@ -123,7 +124,8 @@ func ParseOptions(values map[string]string) (Options, error) {
 	}
 
 	r.integer("max", maxInt, &search.Max)
-	one(&r, "order", "paper or hierarchy", selective.ParseOrder, &search.Order)
+	search.Order, search.Ranker = selective.OrderObjectness, objectness.Default()
+	one(&r, "order", "objectness, paper or hierarchy", selective.ParseOrder, &search.Order)
 	one(&r, "seed", "a whole number from 0 to 18446744073709551615", func(s string) (uint64, error) {
 		return strconv.ParseUint(s, 10, 64)
 	}, &search.Seed)

@@ -23,10 +23,13 @@ const (
 	OrderPaper Order = iota
 	// OrderHierarchy is the position alone: the largest structures first.
 	OrderHierarchy
+	// OrderObjectness is that of Options.Ranker: by how much a box adds to those before
+	// it, given how probably each holds an object.
+	OrderObjectness
 	orders
 )
 
-var orderNames = [orders]string{"paper", "hierarchy"}
+var orderNames = [orders]string{"paper", "hierarchy", "objectness"}
 
 // String is the name by which ParseOrder knows the order.
 func (o Order) String() string {
@@ -36,12 +39,12 @@ func (o Order) String() string {
 	return fmt.Sprintf("Order(%d)", uint8(o))
 }
 
-// ParseOrder reads paper or hierarchy.
+// ParseOrder reads paper, hierarchy or objectness.
 func ParseOrder(s string) (Order, error) {
 	if i := slices.Index(orderNames[:], s); i >= 0 {
 		return Order(i), nil
 	}
-	return 0, fmt.Errorf("order %q: want %s", s, strings.Join(orderNames[:], " or "))
+	return 0, fmt.Errorf("order %q: want one of %s", s, strings.Join(orderNames[:], ", "))
 }
 
 // The bounds of Options. They keep a search that a stranger asked for finite.
@@ -70,6 +73,8 @@ type Options struct {
 	// Connectivity is the grid of the segmentation.
 	Connectivity segment.Connectivity
 	Order        Order
+	// Ranker tells how probably a box holds an object; OrderObjectness needs one.
+	Ranker Ranker
 	// Seed chooses the random numbers of OrderPaper.
 	Seed uint64
 	// NMS drops proposals that overlap a better one.
@@ -134,6 +139,9 @@ func (o Options) Validate() error {
 	}
 	if o.Order >= orders {
 		bad("%v: unknown", o.Order)
+	}
+	if o.Order == OrderObjectness && o.Ranker == nil {
+		bad("order %v without a ranker: want one, as package objectness has it", o.Order)
 	}
 	if err := o.NMS.Validate(); err != nil {
 		bad("NMS: %w", err)

@@ -156,13 +156,64 @@ func (p *pooler) rank(ctx context.Context, pool []Proposal, trees []*hierarchy.T
 		ranked[i] = pool[o.proposal]
 		score := float32(1 / (1 + o.value))
 		if i > 0 {
-			// Ties, and values that float32 cannot tell apart, step down by the least there is.
-			score = min(score, math.Nextafter32(ranked[i-1].Score, 0))
+			score = below(score, ranked[i-1].Score)
 		}
 		ranked[i].Score = score
 	}
 	return ranked, nil
 }
+
+// Spreading is for the boxes that are looked at: it follows the budget with a power of the
+// IoU, and beyond as many boxes as any detector takes the rest comes as it is.
+const (
+	spreadExponent = 4
+	spreadBoxes    = 2000
+)
+
+// least is a score that is above 0, and so are those of all boxes that follow.
+const least = 1e-30
+
+// rankBy orders the pool by objectness, thins it and cuts it to the budget.
+func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Proposal, error) {
+	scores := make([]float32, len(e.Proposals))
+	if err := opts.Ranker.Score(ctx, scores, e); err != nil {
+		return nil, err
+	}
+	limit := spreadBoxes
+	if opts.Max > 0 && opts.NMS == (box.NMS{}) {
+		limit = min(limit, opts.Max)
+	}
+	order, worth, err := box.Spread(ctx, p.boxes[:len(e.Proposals)], scores, spreadExponent, limit)
+	if err != nil {
+		return nil, err
+	}
+	boxes := make([]box.Box, len(order))
+	for i, o := range order {
+		boxes[i] = e.Proposals[o].Box
+	}
+	kept, err := opts.NMS.Keep(ctx, boxes, opts.Max)
+	if err != nil {
+		return nil, err
+	}
+	ranked := make([]Proposal, len(kept))
+	for i, k := range kept {
+		if err := poll(ctx, i); err != nil {
+			return nil, err
+		}
+		ranked[i] = e.Proposals[order[k]]
+		// What nearly equals a better box is worth next to nothing, but not that.
+		score := max(worth[k], least*float32(len(kept)-i))
+		if i > 0 {
+			score = below(score, ranked[i-1].Score)
+		}
+		ranked[i].Score = score
+	}
+	return ranked, nil
+}
+
+// below is score, or the number just below last if that is not less: what ties, or float32
+// cannot tell apart, steps down by the least there is.
+func below(score, last float32) float32 { return min(score, math.Nextafter32(last, -1)) }
 
 // value gives each proposal its place in the order: the lowest of its origins'.
 func (p *pooler) value(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Options) error {

@@ -19,8 +19,10 @@
 package selective
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -113,7 +115,16 @@ func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) 
 	if err != nil {
 		return nil, err
 	}
-	proposals, err := s.pooler.rank(ctx, pool, trees, opts)
+	var proposals []Proposal
+	if opts.Order == OrderObjectness {
+		crew := newCrew(cmp.Or(opts.Threads, runtime.GOMAXPROCS(0)))
+		proposals, err = s.pooler.rankBy(ctx, opts, &Evidence{
+			Image: img, Strategies: opts.Strategies, Trees: trees, Proposals: pool,
+			Each: func(n int, work func(i int) error) error { return crew.each(n, &clock.rank, work) },
+		})
+	} else {
+		proposals, err = s.pooler.rank(ctx, pool, trees, opts)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type evalCmd struct {
 	Proposals []string `sep:"none" placeholder:"[NAME=]FILE" help:"Judge these, as propose prints them in jsonl, instead of searching; - is standard input. Given several times, they are compared."`
 
 	searchFlags `embed:""`
+	rankerFlag  `embed:""`
 	limitFlags  `embed:""`
 
 	Budgets       []int  `placeholder:"10,100,300,1000,2000" help:"Judge so many of the best boxes of a picture, beside all of them."`
@@ -117,7 +118,7 @@ func (c *evalCmd) Run(ctx context.Context, std streams) error {
 
 // check looks at the flags before any work is done.
 func (c *evalCmd) check() (pipeline.Options, error) {
-	opts, err := options(&c.searchFlags, &c.limitFlags)
+	opts, err := options(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
 	if err != nil {
 		return opts, err
 	}
@@ -277,11 +278,7 @@ func (e *evaluation) search(ctx context.Context, opts pipeline.Options, repeat b
 	threads := min(runtime.GOMAXPROCS(0), max(1, len(images)))
 	opts.Search.Threads = max(1, runtime.GOMAXPROCS(0)/threads)
 
-	bar := progressbar.DefaultSilent(int64(len(images)))
-	if terminal(e.std.err) {
-		bar = progressbar.NewOptions(len(images), progressbar.OptionSetWriter(e.std.err), progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-	}
+	bar := progress(e.std, len(images), "")
 	tallies := make([]*evaluate.Tally, threads)
 	for i := range tallies {
 		var err error
@@ -321,6 +318,16 @@ func (e *evaluation) search(ctx context.Context, opts pipeline.Options, repeat b
 		j.repeatability = means(repeated)
 	}
 	return j, nil
+}
+
+// progress is a bar on standard error, where that is a terminal.
+func progress(std streams, n int, what string) *progressbar.ProgressBar {
+	if !terminal(std.err) {
+		return progressbar.DefaultSilent(int64(n))
+	}
+	return progressbar.NewOptions(n, progressbar.OptionSetWriter(std.err), progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
+		progressbar.OptionThrottle(100*time.Millisecond))
 }
 
 // one judges a picture, and one that fails as without proposals.

@@ -28,6 +28,7 @@ type cli struct {
 	Propose proposeCmd `cmd:"" help:"Print the boxes of pictures, one line a picture."`
 	Eval    evalCmd    `cmd:"" help:"Judge proposals by a data set's objects: recall, AR, MABO."`
 	Serve   serveCmd   `cmd:"" help:"Serve POST /v1/proposals over HTTP until SIGTERM."`
+	Train   trainCmd   `cmd:"" help:"Learn a ranker of boxes from pictures with boxes."`
 	Health  healthCmd  `cmd:"" help:"Ask a service on this machine whether it is well: exit code 0 or 1."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -80,7 +81,7 @@ func run(ctx context.Context, args []string, std streams) (code int) {
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		limitVars(),
+		defaults(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 	)

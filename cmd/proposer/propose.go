@@ -18,7 +18,9 @@ import (
 
 	"github.com/proposer/proposer/export"
 	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/selective"
 )
 
 // searchFlags are the options of package pipeline, which reads them: here they
@@ -26,7 +28,7 @@ import (
 type searchFlags struct {
 	Mode        *string `placeholder:"fast" help:"Strategies to run: single, fast, quality (the paper's), opencv-single, opencv-fast or opencv-quality (what OpenCV runs)."`
 	Max         *string `placeholder:"0" help:"Most boxes of a picture, the best ones; 0 is all."`
-	Order       *string `placeholder:"paper" help:"Ranking: paper (position in the tree times a seeded random number) or hierarchy (position alone)."`
+	Order       *string `placeholder:"objectness" help:"Ranking: objectness (learned), paper (position in the tree times a seeded random number) or hierarchy (position alone)."`
 	Seed        *string `placeholder:"1" help:"Seed of the paper's random numbers, 0 to 2^64-1."`
 	NMS         *string `name:"nms" placeholder:"off" help:"Drop boxes that overlap a better one: off, by more than an IoU as in 0.8, or adaptive."`
 	MinSide     *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the picture."`
@@ -63,9 +65,14 @@ type limitFlags struct {
 	MaxPixels int64 `default:"${max_pixels}" help:"Largest picture, in pixels."`
 }
 
-func limitVars() kong.Vars {
+// defaults are those of flags that other packages know.
+func defaults() kong.Vars {
 	l := imageio.DefaultLimits()
-	return kong.Vars{"max_bytes": fmt.Sprint(l.MaxBytes), "max_pixels": fmt.Sprint(l.MaxPixels)}
+	b := objectness.DefaultBoosting()
+	return kong.Vars{
+		"max_bytes": fmt.Sprint(l.MaxBytes), "max_pixels": fmt.Sprint(l.MaxPixels),
+		"trees": fmt.Sprint(b.Trees), "rate": fmt.Sprint(b.Rate),
+	}
 }
 
 func (f *limitFlags) limits() (imageio.Limits, error) {
@@ -75,14 +82,40 @@ func (f *limitFlags) limits() (imageio.Limits, error) {
 	return imageio.Limits{MaxBytes: f.MaxBytes, MaxPixels: f.MaxPixels}, nil
 }
 
+// rankerFlag names a ranker other than the one that comes with the program.
+type rankerFlag struct {
+	Ranker string `placeholder:"FILE" help:"Ranker of --order objectness, as proposer train writes it, instead of the program's own."`
+}
+
+// into reads the ranker, if there is one.
+func (f *rankerFlag) into(r *selective.Ranker) error {
+	if f.Ranker == "" {
+		return nil
+	}
+	file, err := os.Open(f.Ranker)
+	if err != nil {
+		return usageError{fmt.Errorf("--ranker: %w", err)}
+	}
+	defer file.Close()
+	ranker, err := objectness.Read(file)
+	if err != nil {
+		return usageError{fmt.Errorf("--ranker %s: %w", f.Ranker, err)}
+	}
+	*r = ranker
+	return nil
+}
+
 // options reads the flags of a search.
-func options(search *searchFlags, limit *limitFlags) (pipeline.Options, error) {
+func options(search *searchFlags, ranker *rankerFlag, limit *limitFlags) (pipeline.Options, error) {
 	opts, err := pipeline.ParseOptions(search.values())
 	if err != nil {
 		for _, e := range pipeline.OptionErrors(err) {
 			e.Name = "--" + e.Name
 		}
 		return opts, usageError{err}
+	}
+	if err := ranker.into(&opts.Search.Ranker); err != nil {
+		return opts, err
 	}
 	opts.Decode.Limits, err = limit.limits()
 	return opts, err
@@ -92,6 +125,7 @@ type proposeCmd struct {
 	Images []string `arg:"" name:"image" help:"Picture files: JPEG, PNG, WebP, BMP or TIFF; - is standard input."`
 
 	searchFlags `embed:""`
+	rankerFlag  `embed:""`
 	limitFlags  `embed:""`
 
 	Format     string `enum:"jsonl,csv" default:"jsonl" help:"What to print: jsonl (an object a picture) or csv (a line a box)."`
@@ -105,7 +139,7 @@ func (*proposeCmd) Help() string {
 
 // Run is the command.
 func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
-	opts, err := options(&c.searchFlags, &c.limitFlags)
+	opts, err := options(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type addrFlag struct {
 
 type serveCmd struct {
 	addrFlag   `embed:""`
+	rankerFlag `embed:""`
 	limitFlags `embed:""`
 
 	Workers   int           `placeholder:"N" help:"Pictures to search at once; by default as many as processors."`
@@ -31,6 +32,9 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	cfg := api.DefaultConfig()
 	var err error
 	if cfg.Limits, err = c.limits(); err != nil {
+		return err
+	}
+	if err := c.into(&cfg.Ranker); err != nil {
 		return err
 	}
 	if c.Workers != 0 {

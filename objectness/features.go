@@ -1,0 +1,273 @@
+package objectness
+
+import (
+	"context"
+	"math"
+	"math/bits"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/raster"
+	"github.com/proposer/proposer/selective"
+)
+
+// features are what is asked of a box, in the order in which [scene.describe] puts them.
+// The part before the point is the group; a statistic is over the tree nodes that the box
+// is the box of. Logarithms are log2's: exact at powers of two and straight between.
+var features = []string{
+	// How many nodes, strategies and colour spaces agree on the very box, and how many of
+	// the nodes are first regions.
+	"trees.nodes", "trees.strategies", "trees.spaces", "trees.leaves",
+	// The place in the tree; the similarity at which the region was born and merged away,
+	// and how long it lived between; how much of the box it fills; by how much its box and
+	// its pixels grow when it is merged.
+	"trees.position.max", "trees.position.mean", "trees.position.min",
+	"trees.birth.max", "trees.birth.mean", "trees.birth.min",
+	"trees.death.max", "trees.death.mean", "trees.death.min",
+	"trees.life.max", "trees.life.mean", "trees.life.min",
+	"trees.fill.max", "trees.fill.mean", "trees.fill.min",
+	"trees.grow.max", "trees.grow.mean", "trees.grow.min",
+	"trees.parent.max", "trees.parent.mean", "trees.parent.min",
+	// Size, shape and place, relative to the picture, but for the shorter side in pixels.
+	"place.area", "place.width", "place.height", "place.aspect", "place.side",
+	"place.x", "place.y", "place.near", "place.far", "place.top", "place.bottom", "place.borders",
+	// How many boxes of the pool overlap it by an IoU of .5 and so on, for each strategy,
+	// and how sharply they gather.
+	"votes.5", "votes.6", "votes.7", "votes.8", "votes.9", "votes.96", "votes.85", "votes.75",
+	// What is in the box: steepness in four directions beside the picture's, and colour.
+	"inside.across", "inside.down", "inside.falling", "inside.rising", "inside.L", "inside.a", "inside.b",
+	// The steepness on its sides, across them, from the least to the most; and the contrast
+	// in colour of strips on both sides of each.
+	"sides.steep.0", "sides.steep.1", "sides.steep.2", "sides.steep.3", "sides.steep",
+	"sides.colour.0", "sides.colour.1", "sides.colour.2", "sides.colour.3", "sides.colour",
+	"sides.in", "sides.out", "sides.beside",
+	// The contrast with what is around it, in steepness and colour, and with the picture.
+	"around.across", "around.down", "around.L", "around.a", "around.b", "around.colour", "around.picture",
+}
+
+// scene is a picture and its pool, as far as it is looked at.
+type scene struct {
+	*selective.Evidence
+	picture picture
+	index   *box.Index
+	spaces  []uint8 // by strategy: the number of its colour space
+}
+
+func (s *scene) reset(ctx context.Context, e *selective.Evidence) error {
+	s.Evidence = e
+	boxes := make([]box.Box, len(e.Proposals))
+	for i := range boxes {
+		boxes[i] = e.Proposals[i].Box
+	}
+	s.index = box.NewIndex(boxes)
+	s.spaces = s.spaces[:0]
+	seen := map[raster.Space]uint8{}
+	for _, st := range e.Strategies {
+		if _, ok := seen[st.Space]; !ok {
+			seen[st.Space] = uint8(len(seen))
+		}
+		s.spaces = append(s.spaces, seen[st.Space])
+	}
+	return s.picture.reset(ctx, e.Image)
+}
+
+// column collects the features of a box, which are one of each of the columns.
+type column struct {
+	columns [][block]float32
+	at, box int
+}
+
+func (c *column) put(values ...float32) {
+	for _, v := range values {
+		c.columns[c.at][c.box] = v
+		c.at++
+	}
+}
+
+func (c *column) stat(s *stat) { c.put(s.max, s.sum/s.n, s.min) }
+
+type stat struct{ n, sum, max, min float32 }
+
+func (t *stat) add(v float32) {
+	if t.n == 0 {
+		t.max, t.min = v, v
+	}
+	t.max, t.min = max(t.max, v), min(t.min, v)
+	t.sum += v
+	t.n++
+}
+
+// log2 is exact at the powers of two and straight between: it keeps the order, which is
+// all that trees ask for, and is the same on every machine. Of 0 it is −127.
+func log2(v float32) float32 {
+	const one, bits = 127, 23
+	return float32(math.Float32bits(v))/(1<<bits) - one
+}
+
+// leafBirth stands for the birth of a first region, which was not merged: more than four
+// similarities of at most 1.
+const leafBirth = 4
+
+// describe puts the features of proposal i. A float32 product that is added to something
+// is converted first, here and below, so that it is not fused with the sum.
+func (s *scene) describe(i int, out *column, near []box.Overlap) []box.Overlap {
+	p := &s.Proposals[i]
+	b := p.Box
+	width, height := float32(s.Image.Width), float32(s.Image.Height)
+	w, h := float32(b.Width()), float32(b.Height())
+	area := float32(b.Area())
+
+	var position, birth, death, life, fill, grow, parent stat
+	var spaces uint64
+	strategies, last, first := float32(0), int32(-1), float32(0)
+	for _, o := range p.Origins {
+		nodes := s.Trees[o.Strategy].Nodes
+		n := &nodes[len(nodes)-int(o.Position)]
+		if o.Strategy != last { // they come in the strategies' order
+			strategies++
+			last = o.Strategy
+		}
+		spaces |= 1 << (s.spaces[o.Strategy] % 64)
+		born := o.Birth
+		if n.Children[0] < 0 {
+			first++
+			born = leafBirth
+		}
+		position.add(log2(float32(o.Position)))
+		birth.add(born)
+		death.add(o.Death)
+		life.add(born - o.Death)
+		fill.add(float32(o.Size) / area)
+		if n.Parent < 0 {
+			grow.add(0)
+			parent.add(0)
+			continue
+		}
+		up := &nodes[n.Parent]
+		grow.add(log2(float32(up.Box.Area()) / area))
+		parent.add(log2(float32(up.Size) / float32(o.Size)))
+	}
+	out.put(log2(position.n), strategies, float32(bits.OnesCount64(spaces)), first/position.n)
+	for _, t := range [...]*stat{&position, &birth, &death, &life, &fill, &grow, &parent} {
+		out.stat(t)
+	}
+
+	left, right := float32(b.X0), width-float32(b.X1)
+	top, bottom := float32(b.Y0), height-float32(b.Y1)
+	borders := float32(0)
+	for _, d := range [...]float32{left, right, top, bottom} {
+		if d == 0 {
+			borders++
+		}
+	}
+	middle := float32(b.X0+b.X1)/(2*width) - .5
+	out.put(log2(area/float32(width*height)), w/width, h/height, log2(w/h), log2(min(w, h)),
+		max(middle, -middle), float32(b.Y0+b.Y1)/(2*height), min(left, right)/width, max(left, right)/width,
+		top/height, bottom/height, borders)
+
+	near = s.index.Near(near[:0], b, .5)
+	var votes [5]float32
+	for _, o := range near {
+		votes[min(int(float32(o.IoU-.5)*10), 4)]++
+	}
+	for k := len(votes) - 2; k >= 0; k-- {
+		votes[k] += votes[k+1]
+	}
+	for _, v := range votes {
+		out.put(log2((v + 1) / float32(len(s.Trees))))
+	}
+	out.put(votes[4]/(votes[1]+1), votes[3]/(votes[0]+1), votes[2]/(votes[0]+1))
+
+	s.look(b, out)
+	return near
+}
+
+// look puts the features that are of the picture.
+func (s *scene) look(b box.Box, out *column) {
+	p := &s.picture
+	c := p.cells(b)
+	var in sums
+	p.sum(&in, c)
+	n := c.count()
+	inside, whole := in.over(n), p.all.over(p.width*p.height)
+	steep := whole.of[across] + whole.of[down] + 1
+	for _, v := range inside.of[:lightness] {
+		out.put((v + .5) / steep)
+	}
+	out.put(inside.of[lightness:][:3]...)
+
+	// Strips along each side, half inside and half outside: narrow for its steepness, and
+	// wider for colours.
+	wide := 1 + min(c.x1-c.x0, c.y1-c.y0)/8
+	var sides, contrasts [4]float32
+	var total, colour, innerSum, outerSum, outer float32
+	for k := range 4 {
+		var on, with, without cells
+		channel := across
+		switch k {
+		case 0:
+			on, with, without = cells{c.x0 - 1, c.y0, c.x0 + 1, c.y1}, cells{c.x0, c.y0, c.x0 + wide, c.y1}, cells{c.x0 - wide, c.y0, c.x0, c.y1}
+		case 1:
+			on, with, without = cells{c.x1 - 1, c.y0, c.x1 + 1, c.y1}, cells{c.x1 - wide, c.y0, c.x1, c.y1}, cells{c.x1, c.y0, c.x1 + wide, c.y1}
+		case 2:
+			on, with, without = cells{c.x0, c.y0 - 1, c.x1, c.y0 + 1}, cells{c.x0, c.y0, c.x1, c.y0 + wide}, cells{c.x0, c.y0 - wide, c.x1, c.y0}
+			channel = down
+		case 3:
+			on, with, without = cells{c.x0, c.y1 - 1, c.x1, c.y1 + 1}, cells{c.x0, c.y1 - wide, c.x1, c.y1}, cells{c.x0, c.y1, c.x1, c.y1 + wide}
+			channel = down
+		}
+		m := p.mean(on)
+		sides[k] = m.of[channel] / steep
+		total += sides[k]
+		a, z := p.mean(with), p.mean(without)
+		innerSum += a.of[across] + a.of[down]
+		contrasts[k] = -1 // where the picture ends
+		if !z.none {
+			contrasts[k] = difference(&a, &z)
+			colour += contrasts[k]
+			outerSum += z.of[across] + z.of[down]
+			outer++
+		}
+	}
+	sort4(&sides)
+	sort4(&contrasts)
+	out.put(sides[:]...)
+	out.put(total)
+	out.put(contrasts[:]...)
+	out.put(colour)
+	own := inside.of[across] + inside.of[down] + 1
+	beside := outerSum/max(outer, 1) + 1
+	out.put((innerSum/4+1)/own, beside/own, beside/steep)
+
+	dx, dy := (c.x1-c.x0)/4+2, (c.y1-c.y0)/4+2
+	around := p.within(cells{c.x0 - dx, c.y0 - dy, c.x1 + dx, c.y1 + dy})
+	var ring sums
+	p.sum(&ring, around)
+	outside := inside
+	if m := around.count() - n; m > 0 {
+		for i := range ring {
+			ring[i] -= in[i]
+		}
+		outside = ring.over(m)
+	}
+	out.put(log2((outside.of[across]+1)/(inside.of[across]+1)), log2((outside.of[down]+1)/(inside.of[down]+1)))
+	for k := lightness; k <= blueYellow; k++ {
+		out.put(apart(inside.of[k], outside.of[k]))
+	}
+	out.put(difference(&inside, &outside), difference(&inside, &whole))
+}
+
+func apart(a, b float32) float32 { return max(a-b, b-a) }
+
+// difference is that of two colours.
+func difference(a, b *means) float32 {
+	return apart(a.of[lightness], b.of[lightness]) + apart(a.of[greenRed], b.of[greenRed]) + apart(a.of[blueYellow], b.of[blueYellow])
+}
+
+func sort4(v *[4]float32) {
+	order := func(i, j int) { v[i], v[j] = min(v[i], v[j]), max(v[i], v[j]) }
+	order(0, 1)
+	order(2, 3)
+	order(0, 2)
+	order(1, 3)
+	order(1, 2)
+}

@@ -1,0 +1,190 @@
+package objectness
+
+import (
+	"context"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/raster"
+)
+
+// The channels of a picture: how steep it is across and down and along both diagonals, and
+// its Lab colour. The last is there to make a cell as long as a cache likes it.
+const (
+	across = iota
+	down
+	falling
+	rising
+	lightness
+	greenRed
+	blueYellow
+	_
+	channels
+)
+
+// sums are the channels' over some cells; each is at most 255 a cell.
+type sums [channels]uint32
+
+// picture is the integral image of a picture's channels, in cells of some pixels: a channel's
+// sum over any rectangle of cells is that of four of its entries.
+type picture struct {
+	shift         int // a cell is 1<<shift pixels wide and high
+	width, height int // in cells
+	table         []sums
+	all           sums
+
+	small, lab raster.Image
+}
+
+// maxCells bounds the memory, of 32 bytes a cell, and with it what a sum can be: 255·2²⁰
+// is far from 2³². Pictures up to 4 megapixels have cells of 2×2 pixels.
+const maxCells = 1 << 20
+
+func (p *picture) reset(ctx context.Context, img *raster.Image) error {
+	p.shift = 1
+	cells := func(n int) int { return (n-1)>>p.shift + 1 }
+	for cells(img.Width) > maxCells/cells(img.Height) {
+		p.shift++
+	}
+	p.width, p.height = cells(img.Width), cells(img.Height)
+	if err := p.shrink(ctx, img); err != nil {
+		return err
+	}
+	if _, err := raster.Convert(ctx, &p.lab, &p.small, raster.Lab); err != nil {
+		return err
+	}
+	stride := p.width + 1
+	p.table = shelf.Resize(p.table, stride*(p.height+1))
+	clear(p.table[:stride])
+	planes := [3][]uint8{p.lab.Plane(0), p.lab.Plane(1), p.lab.Plane(2)}
+	for y := range p.height {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var row sums
+		above, here := p.table[y*stride:(y+1)*stride], p.table[(y+1)*stride:(y+2)*stride]
+		here[0] = sums{}
+		up, at, low := max(y-1, 0)*p.width, y*p.width, min(y+1, p.height-1)*p.width
+		for x := range p.width {
+			left, right := at+max(x-1, 0), at+min(x+1, p.width-1)
+			var gx, gy, g1, g2 int32
+			for c := range planes {
+				plane := planes[c]
+				dx := int32(plane[right]) - int32(plane[left])
+				dy := int32(plane[low+x]) - int32(plane[up+x])
+				gx += magnitude(dx)
+				gy += magnitude(dy)
+				g1 += magnitude(dx + dy)
+				g2 += magnitude(dx - dy)
+			}
+			// Three planes, and two where they meet along a diagonal: a sum is at most 255.
+			row[across] += uint32(gx) / 3
+			row[down] += uint32(gy) / 3
+			row[falling] += uint32(g1) / 6
+			row[rising] += uint32(g2) / 6
+			row[lightness] += uint32(planes[0][at+x])
+			row[greenRed] += uint32(planes[1][at+x])
+			row[blueYellow] += uint32(planes[2][at+x])
+			for c, v := range above[x+1] {
+				here[x+1][c] = v + row[c]
+			}
+		}
+	}
+	p.all = p.table[len(p.table)-1]
+	return nil
+}
+
+func magnitude(v int32) int32 { return max(v, -v) }
+
+// shrink averages the pixels of each cell; those that the picture has of it, at its right
+// and lower border.
+func (p *picture) shrink(ctx context.Context, img *raster.Image) error {
+	n := p.width * p.height
+	p.small.Space, p.small.Width, p.small.Height = raster.RGB, p.width, p.height
+	p.small.Pix = shelf.Resize(p.small.Pix, 3*n)
+	side := 1 << p.shift
+	for c := range 3 {
+		from, to := img.Plane(min(c, img.Space.Planes()-1)), p.small.Plane(c)
+		for y := range p.height {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			y0, y1 := y*side, min((y+1)*side, img.Height)
+			out := to[y*p.width : (y+1)*p.width]
+			if p.shift == 1 && y1-y0 == 2 {
+				top, low := from[y0*img.Width:][:img.Width], from[(y0+1)*img.Width:][:img.Width]
+				for x := range img.Width / 2 {
+					out[x] = uint8((int(top[2*x]) + int(top[2*x+1]) + int(low[2*x]) + int(low[2*x+1]) + 2) / 4)
+				}
+				if img.Width%2 == 1 {
+					x := img.Width - 1
+					out[x/2] = uint8((int(top[x]) + int(low[x]) + 1) / 2)
+				}
+				continue
+			}
+			for x := range out {
+				x0, x1 := x*side, min((x+1)*side, img.Width)
+				sum := 0
+				for yy := y0; yy < y1; yy++ {
+					for _, v := range from[yy*img.Width+x0 : yy*img.Width+x1] {
+						sum += int(v)
+					}
+				}
+				count := (y1 - y0) * (x1 - x0)
+				out[x] = uint8((sum + count/2) / count)
+			}
+		}
+	}
+	return nil
+}
+
+// cells are the rectangle of the cells that a box has pixels of.
+type cells struct{ x0, y0, x1, y1 int }
+
+func (p *picture) cells(b box.Box) cells {
+	return cells{
+		int(b.X0) >> p.shift, int(b.Y0) >> p.shift,
+		(int(b.X1)-1)>>p.shift + 1, (int(b.Y1)-1)>>p.shift + 1,
+	}
+}
+
+func (c cells) count() int { return (c.x1 - c.x0) * (c.y1 - c.y0) }
+
+// within is what of the rectangle is in the picture.
+func (p *picture) within(c cells) cells {
+	return cells{max(c.x0, 0), max(c.y0, 0), min(c.x1, p.width), min(c.y1, p.height)}
+}
+
+// sum adds up the channels over a rectangle in the picture.
+func (p *picture) sum(dst *sums, c cells) {
+	stride := p.width + 1
+	lt, rt := &p.table[c.y0*stride+c.x0], &p.table[c.y0*stride+c.x1]
+	lb, rb := &p.table[c.y1*stride+c.x0], &p.table[c.y1*stride+c.x1]
+	for i := range dst {
+		dst[i] = rb[i] - rt[i] - lb[i] + lt[i]
+	}
+}
+
+// means are the channels' mean over a rectangle; none if it is not in the picture.
+type means struct {
+	of   [channels]float32
+	none bool
+}
+
+func (p *picture) mean(c cells) means {
+	c = p.within(c)
+	if c.x0 >= c.x1 || c.y0 >= c.y1 {
+		return means{none: true}
+	}
+	var s sums
+	p.sum(&s, c)
+	return s.over(c.count())
+}
+
+func (s *sums) over(n int) (m means) {
+	scale := 1 / float32(n)
+	for i, v := range s {
+		m.of[i] = float32(float32(v) * scale)
+	}
+	return m
+}

@@ -1,0 +1,193 @@
+// Package objectness tells boxes that hold an object from those that hold background, by
+// evidence that a selective search has anyway or that costs next to nothing: how many
+// strategies agree, how long a region lived in its tree, and sums over the picture.
+//
+//	opts, err := selective.Preset("fast")
+//	...
+//	opts.Order, opts.Ranker = selective.OrderObjectness, objectness.Default()
+//	result, err := selective.Search(ctx, img, opts)
+//
+// A [Ranker] is a learned sum of trees. [Default] is the one that ships with the package;
+// a [Trainer] learns another from pictures with boxes, under any loss of package imbalance.
+package objectness
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/selective"
+)
+
+// Ranker scores proposals: it is a [selective.Ranker], safe for concurrent use.
+type Ranker struct {
+	File
+	scenes shelf.Shelf[scene]
+	desks  shelf.Shelf[desk]
+}
+
+// File is a ranker as it is kept: JSON, in the form that Write writes.
+type File struct {
+	// Format is that of the file: formatVersion.
+	Format int `json:"format"`
+	// About says what it learned from and how good it is, for people.
+	About About `json:"about"`
+	// Features are the names of what is asked; a program with others cannot use the file.
+	Features []string `json:"features"`
+	Model    Model    `json:"model"`
+}
+
+// About is where a ranker comes from.
+type About struct {
+	Data     string  `json:"data"`
+	Pictures int     `json:"pictures"`
+	Boxes    int     `json:"boxes"`
+	Mode     string  `json:"mode"`
+	Loss     string  `json:"loss"`
+	Value    float64 `json:"training_loss"`
+}
+
+const (
+	formatVersion = 1
+	maxFile       = 64 << 20
+	maxTrees      = 10_000
+)
+
+//go:embed default.json
+var embedded []byte
+
+// Default is the ranker that ships with the package; docs/ranking.md has its figures.
+var Default = sync.OnceValue(func() *Ranker {
+	r, err := parse(embedded)
+	if err != nil {
+		panic(err) // the file is the package's own
+	}
+	return r
+})
+
+// Read reads a ranker that [Ranker.Write] wrote. What it reads is hostile: it is at most
+// 64 MiB, and of at most 10,000 trees that ask for what there is.
+func Read(r io.Reader) (*Ranker, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("objectness: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("objectness: a ranker of more than %d bytes", maxFile)
+	}
+	return parse(data)
+}
+
+// ErrRanker is a file that holds no ranker of this program.
+var ErrRanker = errors.New("no ranker of this program")
+
+func parse(data []byte) (*Ranker, error) {
+	bad := func(format string, args ...any) (*Ranker, error) {
+		return nil, fmt.Errorf("objectness: %w: %w", ErrRanker, fmt.Errorf(format, args...))
+	}
+	r := new(Ranker)
+	if err := json.Unmarshal(data, &r.File); err != nil {
+		return bad("%w", err)
+	}
+	switch {
+	case r.Format != formatVersion:
+		return bad("format %d: want %d", r.Format, formatVersion)
+	case !slices.Equal(r.Features, features):
+		return bad("it asks for other features: train it anew")
+	case len(r.Model.Trees) == 0 || len(r.Model.Trees) > maxTrees:
+		return bad("%d trees: want 1 to %d", len(r.Model.Trees), maxTrees)
+	}
+	if err := r.Model.validate(len(features)); err != nil {
+		return bad("%w", err)
+	}
+	return r, nil
+}
+
+// Write writes the ranker.
+func (r *Ranker) Write(w io.Writer) error {
+	e := json.NewEncoder(w)
+	if err := e.Encode(&r.File); err != nil {
+		return fmt.Errorf("objectness: %w", err)
+	}
+	return nil
+}
+
+// desk is where a block of boxes is described and scored.
+type desk struct {
+	columns [][block]float32
+	near    []box.Overlap
+	scores  [block]float32
+}
+
+// describe fills the columns with the features of a block of proposals.
+func (d *desk) describe(s *scene, from, to int) {
+	d.columns = shelf.Resize(d.columns, len(features))
+	for i := from; i < to; i++ {
+		out := column{columns: d.columns, box: i - from}
+		d.near = s.describe(i, &out, d.near)
+	}
+}
+
+// Score is that of [selective.Ranker]. Time is linear in the proposals, besides the pairs
+// of them that overlap by half, and in the picture's pixels.
+func (r *Ranker) Score(ctx context.Context, scores []float32, e *selective.Evidence) error {
+	if len(scores) != len(e.Proposals) {
+		panic(fmt.Sprintf("objectness: Score: %d scores for %d proposals", len(scores), len(e.Proposals)))
+	}
+	return r.each(ctx, e, func(d *desk, from, to int) {
+		r.Model.score(&d.scores, d.columns)
+		for i := range scores[from:to] {
+			scores[from+i] = probability(d.scores[i])
+		}
+	})
+}
+
+// each describes the proposals, a block at a time, for what use does with them.
+func (r *Ranker) each(ctx context.Context, e *selective.Evidence, use func(d *desk, from, to int)) error {
+	s := r.scenes.Get()
+	defer r.scenes.Put(s)
+	defer func() { s.Evidence = nil }() // it is the search's
+	if err := s.reset(ctx, e); err != nil {
+		return err
+	}
+	n := len(e.Proposals)
+	return e.Each((n+block-1)/block, func(k int) error {
+		d := r.desks.Get()
+		defer r.desks.Put(d)
+		from, to := k*block, min((k+1)*block, n)
+		d.describe(s, from, to)
+		use(d, from, to)
+		return ctx.Err()
+	})
+}
+
+// probability is 1/(1+e^−x), by a polynomial that is the same on every machine: the
+// relative error is below 10⁻⁵.
+func probability(x float32) float32 {
+	const log2e = 1.4426950408889634
+	y := float64(-min(max(x, -60), 60)) * log2e
+	whole := float64(int64(y)) // 2^y = 2^whole · 2^rest
+	rest := y - whole
+	power := float64(1)
+	for _, c := range [...]float64{.0013333558, .0096181291, .0555041087, .2402265070, .6931471806, 1} {
+		if c == .0013333558 {
+			power = c
+			continue
+		}
+		power = float64(power*rest) + c
+	}
+	for ; whole > 0; whole-- {
+		power *= 2
+	}
+	for ; whole < 0; whole++ {
+		power /= 2
+	}
+	return float32(1 / (1 + power))
+}
