@@ -4,14 +4,15 @@ import "math"
 
 // Index finds the boxes of a list that overlap a box. It is safe for concurrent use.
 //
-// IoU(b,c) ≥ β implies that widths and heights differ by at most the factor β, and that the
-// centres are at most (1−β)/β widths apart. So boxes are kept in the order of their width and
-// height, in half octaves, and of the place of their centre.
+// IoU(b,c) ≥ β implies that in width and height the overlap is at least β of the larger side.
+// So sides differ by at most the factor β, and centres by at most max(1−β, (1/β−1)/2) sides.
+// Boxes are kept in the order of their height and width, in half octaves, and of their
+// centre's place in a grid.
 type Index struct {
 	entries         []indexed
 	starts          []int32 // of the buckets, in entries
 	widths, heights int
-	left, pitch     float64 // of the slots, which hold twice the boxes' horizontal centres
+	x, y            slots // of the boxes' centres, twice
 }
 
 type indexed struct {
@@ -20,23 +21,40 @@ type indexed struct {
 	id   int32
 }
 
-// indexSlots is the number of buckets by horizontal position.
-const indexSlots = 64
+// The grid of the centres.
+const (
+	slotsX = 16
+	slotsY = 8
+)
+
+// slots cut a range into n parts.
+type slots struct {
+	from, pitch float64
+	n           int
+}
+
+func (s slots) at(v float64) int {
+	return int(min(max((v-s.from)/s.pitch, 0), float64(s.n-1)))
+}
 
 // NewIndex makes the index of boxes, none of which is found if it is empty. It takes
 // time and memory linear in their number.
 func NewIndex(boxes []Box) *Index {
 	var width, height float64 = 1, 1
-	left, right := math.Inf(1), math.Inf(-1)
+	left, right, top, bottom := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
 	for _, b := range boxes {
 		if b.Empty() {
 			continue
 		}
 		width, height = max(width, span(b.X0, b.X1)), max(height, span(b.Y0, b.Y1))
-		left, right = min(left, centre(b)), max(right, centre(b))
+		cx, cy := centre(b.X0, b.X1), centre(b.Y0, b.Y1)
+		left, right, top, bottom = min(left, cx), max(right, cx), min(top, cy), max(bottom, cy)
 	}
-	x := &Index{widths: scale(width) + 1, heights: scale(height) + 1, left: left, pitch: max((right-left)/indexSlots, 1)}
-	x.starts = make([]int32, x.widths*x.heights*indexSlots+2)
+	x := &Index{
+		widths: scale(width) + 1, heights: scale(height) + 1,
+		x: slots{left, max((right-left)/slotsX, 1), slotsX}, y: slots{top, max((bottom-top)/slotsY, 1), slotsY},
+	}
+	x.starts = make([]int32, x.widths*x.heights*slotsX*slotsY+2)
 	for _, b := range boxes {
 		if !b.Empty() {
 			x.starts[x.bucket(b)+2]++
@@ -57,12 +75,8 @@ func NewIndex(boxes []Box) *Index {
 }
 
 func (x *Index) bucket(b Box) int {
-	return (scale(span(b.Y0, b.Y1))*x.widths+scale(span(b.X0, b.X1)))*indexSlots + x.slot(centre(b))
-}
-
-// slot is monotone.
-func (x *Index) slot(c float64) int {
-	return int(min(max((c-x.left)/x.pitch, 0), indexSlots-1))
+	size := scale(span(b.Y0, b.Y1))*x.widths + scale(span(b.X0, b.X1))
+	return (size*slotsY+x.y.at(centre(b.Y0, b.Y1)))*slotsX + x.x.at(centre(b.X0, b.X1))
 }
 
 // Overlap is a box of an [Index], by its number, and its IoU, to the precision of a float32.
@@ -77,27 +91,35 @@ func (x *Index) Near(dst []Overlap, b Box, least float64) []Overlap {
 	if b.Empty() {
 		return dst
 	}
-	w, h, c, area := span(b.X0, b.X1), span(b.Y0, b.Y1), centre(b), float32(b.Area())
+	w, h, area := span(b.X0, b.X1), span(b.Y0, b.Y1), float32(b.Area())
 	// A little more than needed, for the rounding.
 	beta, floor := least*(1-1e-6), float32(least)
+	most := float32(least / (1 + least) * (1 - 1e-5)) // of the sum of the areas: below it the IoU is too small
 	w0, w1 := scale(w*beta), min(scale(w/beta), x.widths-1)
 	h0, h1 := scale(h*beta), min(scale(h/beta), x.heights-1)
-	reach := 2*(1-beta)*w/beta + 1
-	s0, s1 := x.slot(c-reach), x.slot(c+reach)
+	reach := 2 * max(1-beta, (1/beta-1)/2)
+	cx, cy := centre(b.X0, b.X1), centre(b.Y0, b.Y1)
+	x0, x1 := x.x.at(cx-reach*w-1), x.x.at(cx+reach*w+1)
+	y0, y1 := x.y.at(cy-reach*h-1), x.y.at(cy+reach*h+1)
 	for hh := h0; hh <= h1; hh++ {
 		for ww := w0; ww <= w1; ww++ {
-			at := (hh*x.widths + ww) * indexSlots
-			entries := x.entries[x.starts[at+s0]:x.starts[at+s1+1]]
-			for i := range entries {
-				e := &entries[i]
-				dx := min(b.X1, e.X1) - max(b.X0, e.X0)
-				dy := min(b.Y1, e.Y1) - max(b.Y0, e.Y0)
-				if dx <= 0 || dy <= 0 {
-					continue
-				}
-				inter := float32(float32(dx) * float32(dy)) // never fused with the subtraction
-				if iou := inter / (area + e.area - inter); iou >= floor {
-					dst = append(dst, Overlap{e.id, iou})
+			size := (hh*x.widths + ww) * slotsX * slotsY
+			if x.starts[size] == x.starts[size+slotsX*slotsY] {
+				continue
+			}
+			for y := y0; y <= y1; y++ {
+				at := size + y*slotsX
+				entries := x.entries[x.starts[at+x0]:x.starts[at+x1+1]]
+				for i := range entries {
+					e := &entries[i]
+					dx := max(min(b.X1, e.X1)-max(b.X0, e.X0), 0)
+					dy := max(min(b.Y1, e.Y1)-max(b.Y0, e.Y0), 0)
+					inter := float32(float32(dx) * float32(dy)) // never fused with the subtraction
+					if both := area + e.area; inter >= float32(most*both) {
+						if iou := inter / (both - inter); iou >= floor {
+							dst = append(dst, Overlap{e.id, iou})
+						}
+					}
 				}
 			}
 		}

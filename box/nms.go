@@ -143,9 +143,6 @@ type entry struct {
 	next int32 // 1 + the next box in the bucket, or 0
 }
 
-// slots is the number of buckets by horizontal position.
-const slots = 16
-
 func newIndex(boxes []Box) *index {
 	var width, height float64 = 1, 1
 	left, right := math.Inf(1), math.Inf(-1)
@@ -154,19 +151,19 @@ func newIndex(boxes []Box) *index {
 			continue
 		}
 		width, height = max(width, span(b.X0, b.X1)), max(height, span(b.Y0, b.Y1))
-		c := centre(b)
+		c := centre(b.X0, b.X1)
 		left, right = min(left, c), max(right, c)
 	}
-	x := &index{widths: scale(width) + 1, heights: scale(height) + 1, left: left, pitch: max((right-left)/slots, 1)}
-	x.first = make([]int32, x.widths*x.heights*slots)
+	x := &index{widths: scale(width) + 1, heights: scale(height) + 1, left: left, pitch: max((right-left)/slotsX, 1)}
+	x.first = make([]int32, x.widths*x.heights*slotsX)
 	return x
 }
 
 // span is exact: float64 holds every difference of two int32.
 func span(from, to int32) float64 { return float64(to) - float64(from) }
 
-// centre is twice the horizontal centre.
-func centre(b Box) float64 { return float64(b.X0) + float64(b.X1) }
+// centre is twice the middle of a side.
+func centre(from, to int32) float64 { return float64(from) + float64(to) }
 
 // scale is the bucket of a side: the top bits of a float64, two buckets to the
 // octave from 1 on. It is monotone.
@@ -177,22 +174,22 @@ func scale(side float64) int {
 
 // slot is monotone, too.
 func (x *index) slot(c float64) int {
-	return int(min(max((c-x.left)/x.pitch, 0), slots-1))
+	return int(min(max((c-x.left)/x.pitch, 0), slotsX-1))
 }
 
 func (x *index) bucket(width, height, slot int) int {
-	return (height*x.widths+width)*slots + slot
+	return (height*x.widths+width)*slotsX + slot
 }
 
 func (x *index) add(b Box) {
-	at := x.bucket(scale(span(b.X0, b.X1)), scale(span(b.Y0, b.Y1)), x.slot(centre(b)))
+	at := x.bucket(scale(span(b.X0, b.X1)), scale(span(b.Y0, b.Y1)), x.slot(centre(b.X0, b.X1)))
 	x.kept = append(x.kept, entry{b, b.Area(), x.first[at]})
 	x.first[at] = int32(len(x.kept))
 }
 
 // overlaps tells whether b's IoU with a kept box exceeds beta.
 func (x *index) overlaps(b Box, beta float64) bool {
-	w, h, c, area := span(b.X0, b.X1), span(b.Y0, b.Y1), centre(b), b.Area()
+	w, h, c, area := span(b.X0, b.X1), span(b.Y0, b.Y1), centre(b.X0, b.X1), b.Area()
 	w0, w1 := scale(w*beta), min(scale(w/beta), x.widths-1)
 	h0, h1 := scale(h*beta), min(scale(h/beta), x.heights-1)
 	// Rounding may move the reach by far less than the pixel that is added to it.

@@ -9,7 +9,7 @@ import (
 )
 
 // SpreadFrom is the IoU from which boxes take from each other's worth.
-const SpreadFrom = 0.4
+const SpreadFrom = 0.5
 
 // Spread is the order in which boxes are best taken, of which any beginning is of use by
 // itself: the next is the one that adds the most to those before it. Worths, by box, are

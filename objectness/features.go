@@ -10,7 +10,7 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// features are what is asked of a box, in the order in which [scene.describe] puts them.
+// features are what is asked of a box, in the order in which [scenery.describe] puts them.
 // The part before the point is the group; a statistic is over the tree nodes that the box
 // is the box of. Logarithms are log2's: exact at powers of two and straight between.
 var features = []string{
@@ -44,21 +44,27 @@ var features = []string{
 	"around.across", "around.down", "around.L", "around.a", "around.b", "around.colour", "around.picture",
 }
 
-// scene is a picture and its pool, as far as it is looked at.
-type scene struct {
+// scenery is a picture and its pool, as far as it is looked at.
+type scenery struct {
 	*selective.Evidence
 	picture picture
-	index   *box.Index
+	voters  *box.Index
+	stride  int     // of the voters in the pool
 	spaces  []uint8 // by strategy: the number of its colour space
 }
 
-func (s *scene) reset(ctx context.Context, e *selective.Evidence) error {
+// mostVoters bounds the boxes that are asked for their vote: of a larger pool every second
+// votes, or every third, or so on, for those between, too.
+const mostVoters = 2500
+
+func (s *scenery) reset(ctx context.Context, e *selective.Evidence) error {
 	s.Evidence = e
-	boxes := make([]box.Box, len(e.Proposals))
-	for i := range boxes {
-		boxes[i] = e.Proposals[i].Box
+	s.stride = (len(e.Proposals)-1)/mostVoters + 1
+	var boxes []box.Box
+	for i := 0; i < len(e.Proposals); i += s.stride {
+		boxes = append(boxes, e.Proposals[i].Box)
 	}
-	s.index = box.NewIndex(boxes)
+	s.voters = box.NewIndex(boxes)
 	s.spaces = s.spaces[:0]
 	seen := map[raster.Space]uint8{}
 	for _, st := range e.Strategies {
@@ -109,7 +115,7 @@ const leafBirth = 4
 
 // describe puts the features of proposal i. A float32 product that is added to something
 // is converted first, here and below, so that it is not fused with the sum.
-func (s *scene) describe(i int, out *column, near []box.Overlap) []box.Overlap {
+func (s *scenery) describe(i int, out *column, near []box.Overlap) []box.Overlap {
 	p := &s.Proposals[i]
 	b := p.Box
 	width, height := float32(s.Image.Width), float32(s.Image.Height)
@@ -164,10 +170,12 @@ func (s *scene) describe(i int, out *column, near []box.Overlap) []box.Overlap {
 		max(middle, -middle), float32(b.Y0+b.Y1)/(2*height), min(left, right)/width, max(left, right)/width,
 		top/height, bottom/height, borders)
 
-	near = s.index.Near(near[:0], b, .5)
+	near = s.voters.Near(near[:0], b, .5)
 	var votes [5]float32
 	for _, o := range near {
-		votes[min(int(float32(o.IoU-.5)*10), 4)]++
+		if int(o.ID)*s.stride != i {
+			votes[min(int(float32(o.IoU-.5)*10), 4)] += float32(s.stride)
+		}
 	}
 	for k := len(votes) - 2; k >= 0; k-- {
 		votes[k] += votes[k+1]
@@ -182,7 +190,7 @@ func (s *scene) describe(i int, out *column, near []box.Overlap) []box.Overlap {
 }
 
 // look puts the features that are of the picture.
-func (s *scene) look(b box.Box, out *column) {
+func (s *scenery) look(b box.Box, out *column) {
 	p := &s.picture
 	c := p.cells(b)
 	var in sums

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/proposer/proposer/internal/simd"
 )
 
 // Depth is the number of questions of a tree.
-const Depth = 6
+const Depth = simd.Questions
 
 const leaves = 1 << Depth
 
@@ -50,7 +52,7 @@ func (m *Model) validate(features int) error {
 }
 
 // block is the number of boxes that are scored at once: their features fit the nearest cache.
-const block = 64
+const block = simd.TreeBlock
 
 // score adds up the trees for a block of boxes: columns has a feature's values after
 // another's. The sums are made in the order of the trees, so they are the same everywhere.
@@ -58,22 +60,8 @@ func (m *Model) score(dst *[block]float32, columns [][block]float32) {
 	for i := range dst {
 		dst[i] = m.Bias
 	}
-	var at [block]uint8
 	for i := range m.Trees {
 		t := &m.Trees[i]
-		clear(at[:])
-		for d, f := range t.Features {
-			column, threshold, bit := &columns[f], t.Thresholds[d], uint8(1)<<d
-			for j, v := range column {
-				b := uint8(0)
-				if v >= threshold {
-					b = bit
-				}
-				at[j] |= b
-			}
-		}
-		for j, a := range at {
-			dst[j] += t.Leaves[a%leaves]
-		}
+		simd.AddTree(dst, columns, &t.Features, &t.Thresholds, &t.Leaves)
 	}
 }

@@ -4,7 +4,7 @@
 //
 //	opts, err := selective.Preset("fast")
 //	...
-//	opts.Order, opts.Ranker = selective.OrderObjectness, objectness.Default()
+//	opts.Order, opts.Ranker = selective.OrderObjectness, objectness.Default(len(opts.Strategies))
 //	result, err := selective.Search(ctx, img, opts)
 //
 // A [Ranker] is a learned sum of trees. [Default] is the one that ships with the package;
@@ -13,7 +13,7 @@ package objectness
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +29,7 @@ import (
 // Ranker scores proposals: it is a [selective.Ranker], safe for concurrent use.
 type Ranker struct {
 	File
-	scenes shelf.Shelf[scene]
+	scenes shelf.Shelf[scenery]
 	desks  shelf.Shelf[desk]
 }
 
@@ -60,17 +60,38 @@ const (
 	maxTrees      = 10_000
 )
 
-//go:embed default.json
-var embedded []byte
+//go:embed fast.json best.json quality.json
+var embedded embed.FS
 
-// Default is the ranker that ships with the package; docs/ranking.md has its figures.
-var Default = sync.OnceValue(func() *Ranker {
-	r, err := parse(embedded)
-	if err != nil {
-		panic(err) // the file is the package's own
+// own reads a ranker of the package's own.
+func own(name string) func() *Ranker {
+	return sync.OnceValue(func() *Ranker {
+		data, err := embedded.ReadFile(name)
+		if err != nil {
+			panic(err)
+		}
+		r, err := parse(data)
+		if err != nil {
+			panic(err)
+		}
+		return r
+	})
+}
+
+var fast, best, quality = own("fast.json"), own("best.json"), own("quality.json")
+
+// Default is the ranker that ships with the package for searches of so many strategies: it
+// has learned from a pool of 8, 16 or 80, as the presets fast, best and quality have, since
+// how many agree means something else in each. docs/ranking.md has the figures.
+func Default(strategies int) *Ranker {
+	switch {
+	case strategies <= 12:
+		return fast()
+	case strategies <= 36:
+		return best()
 	}
-	return r
-})
+	return quality()
+}
 
 // Read reads a ranker that [Ranker.Write] wrote. What it reads is hostile: it is at most
 // 64 MiB, and of at most 10,000 trees that ask for what there is.
@@ -127,7 +148,7 @@ type desk struct {
 }
 
 // describe fills the columns with the features of a block of proposals.
-func (d *desk) describe(s *scene, from, to int) {
+func (d *desk) describe(s *scenery, from, to int) {
 	d.columns = shelf.Resize(d.columns, len(features))
 	for i := from; i < to; i++ {
 		out := column{columns: d.columns, box: i - from}
@@ -169,7 +190,7 @@ func (r *Ranker) each(ctx context.Context, e *selective.Evidence, use func(d *de
 }
 
 // probability is 1/(1+e^−x), by a polynomial that is the same on every machine: the
-// relative error is below 10⁻⁵.
+// relative error is below 2·10⁻⁴.
 func probability(x float32) float32 {
 	const log2e = 1.4426950408889634
 	y := float64(-min(max(x, -60), 60)) * log2e

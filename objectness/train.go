@@ -28,9 +28,13 @@ func NewTrainer(seed uint64) *Trainer {
 	return &Trainer{seed: seed, columns: make([][]float32, len(features))}
 }
 
-// Background is the part of the boxes with no object that a Trainer learns from. They are
-// by far the most; what is drawn stands for what is not.
-const Background = 0.25
+// A Trainer learns from a part of the boxes with no object: they are by far the most. What
+// is drawn stands for what is not. It is a quarter of them, or fewer where a picture has
+// more than these.
+const (
+	mostBackground = 0.25
+	backgrounds    = 1250
+)
 
 // backgroundBelow is the IoU below which a box counts as background.
 const backgroundBelow = 0.4
@@ -62,22 +66,23 @@ func (t *Trainer) Add(ctx context.Context, e *selective.Evidence, best []Match) 
 	rng := rand.New(rand.NewPCG(t.seed, uint64(t.pictures)))
 	t.pictures++
 	t.boxes += len(best)
+	background := min(mostBackground, backgrounds/float64(len(best)))
 	var drawn []int
 	for i, m := range best {
 		weight := float32(1)
 		if target := Target(m.IoU); target > 0 {
 			weight = float32(math.Sqrt(perObject / worth[m.Object]))
 		} else if m.IoU < backgroundBelow {
-			if rng.Float64() >= Background {
+			if rng.Float64() >= background {
 				continue
 			}
-			weight = 1 / Background
+			weight = float32(1 / background)
 		}
 		drawn = append(drawn, i)
 		t.targets = append(t.targets, float32(Target(m.IoU)))
 		t.weights = append(t.weights, weight)
 	}
-	s := new(scene)
+	s := new(scenery)
 	if err := s.reset(ctx, e); err != nil {
 		return err
 	}

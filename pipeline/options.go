@@ -124,7 +124,7 @@ func ParseOptions(values map[string]string) (Options, error) {
 	}
 
 	r.integer("max", maxInt, &search.Max)
-	search.Order, search.Ranker = selective.OrderObjectness, objectness.Default()
+	search.Order = selective.OrderObjectness
 	one(&r, "order", "objectness, paper or hierarchy", selective.ParseOrder, &search.Order)
 	one(&r, "seed", "a whole number from 0 to 18446744073709551615", func(s string) (uint64, error) {
 		return strconv.ParseUint(s, 10, 64)
@@ -161,6 +161,7 @@ func ParseOptions(values map[string]string) (Options, error) {
 		return Options{}, errors.Join(r.errs...)
 	}
 	search.Strategies = selective.Combine(spaces, ks, sets, minSize)
+	search.Ranker = objectness.Default(len(search.Strategies))
 	o.Search = search
 	return o, nil
 }

@@ -26,7 +26,7 @@ import (
 // searchFlags are the options of package pipeline, which reads them: here they
 // are texts, nil where not given. A test keeps their names the same.
 type searchFlags struct {
-	Mode        *string `placeholder:"fast" help:"Strategies to run: single, fast, quality (the paper's), opencv-single, opencv-fast or opencv-quality (what OpenCV runs)."`
+	Mode        *string `placeholder:"fast" help:"Strategies to run: single, fast, quality (the paper's), best (ours), opencv-single, opencv-fast or opencv-quality (what OpenCV runs)."`
 	Max         *string `placeholder:"0" help:"Most boxes of a picture, the best ones; 0 is all."`
 	Order       *string `placeholder:"objectness" help:"Ranking: objectness (learned), paper (position in the tree times a seeded random number) or hierarchy (position alone)."`
 	Seed        *string `placeholder:"1" help:"Seed of the paper's random numbers, 0 to 2^64-1."`

@@ -238,3 +238,11 @@ func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
 		panic("simd: AddTextures: a sample has no label or row")
 	}
 }
+
+func addTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Questions]int32, thresholds *[Questions]float32, leaves *[1 << Questions]float32) {
+	if avx2 {
+		addTreeAVX2(dst, &columns[0], features, thresholds, leaves)
+	} else {
+		addTreeGo(dst, columns, features, thresholds, leaves)
+	}
+}

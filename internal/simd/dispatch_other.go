@@ -81,3 +81,7 @@ func addBins3(counts []uint32, row int, bins []uint16, labels []int32) {
 func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
 	addTexturesGo(counts, row, list, labels)
 }
+
+func addTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Questions]int32, thresholds *[Questions]float32, leaves *[1 << Questions]float32) {
+	addTreeGo(dst, columns, features, thresholds, leaves)
+}

@@ -143,3 +143,7 @@ func labAVX2(l *uint8, a *uint8, b *uint8, red *uint8, green *uint8, blue *uint8
 //
 //go:noescape
 func grayAVX2(y *uint8, red *uint8, green *uint8, blue *uint8, n int)
+
+//
+//go:noescape
+func addTreeAVX2(dst *[64]float32, columns *[64]float32, features *[6]int32, thresholds *[6]float32, leaves *[64]float32)

@@ -3810,3 +3810,93 @@ test:
 	VMOVDQU    X7, (AX)(DI*1)
 	VZEROUPPER
 	RET
+
+// func addTreeAVX2(dst *[64]float32, columns *[64]float32, features *[6]int32, thresholds *[6]float32, leaves *[64]float32)
+// Requires: AVX, AVX2
+TEXT ·addTreeAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         columns+8(FP), CX
+	MOVQ         features+16(FP), DX
+	MOVQ         thresholds+24(FP), BX
+	MOVQ         leaves+32(FP), SI
+	MOVLQSX      (DX), DI
+	SHLQ         $0x08, DI
+	ADDQ         CX, DI
+	VBROADCASTSS (BX), Y0
+	MOVLQSX      4(DX), R8
+	SHLQ         $0x08, R8
+	ADDQ         CX, R8
+	VBROADCASTSS 4(BX), Y1
+	MOVLQSX      8(DX), R9
+	SHLQ         $0x08, R9
+	ADDQ         CX, R9
+	VBROADCASTSS 8(BX), Y2
+	MOVLQSX      12(DX), R10
+	SHLQ         $0x08, R10
+	ADDQ         CX, R10
+	VBROADCASTSS 12(BX), Y3
+	MOVLQSX      16(DX), R11
+	SHLQ         $0x08, R11
+	ADDQ         CX, R11
+	VBROADCASTSS 16(BX), Y4
+	MOVLQSX      20(DX), DX
+	SHLQ         $0x08, DX
+	ADDQ         CX, DX
+	VBROADCASTSS 20(BX), Y5
+	MOVL         $0x00000001, CX
+	VMOVD        CX, X6
+	VPBROADCASTD X6, Y6
+	XORQ         CX, CX
+
+loop:
+	VPXOR   Y7, Y7, Y7
+	VMOVUPS (DI)(CX*4), Y8
+
+	// At least, and not a NaN.
+	VCMPPS  $0x1d, Y0, Y8, Y8
+	VPAND   Y6, Y8, Y8
+	VPOR    Y8, Y7, Y7
+	VMOVUPS (R8)(CX*4), Y8
+
+	// At least, and not a NaN.
+	VCMPPS  $0x1d, Y1, Y8, Y8
+	VPSLLD  $0x01, Y6, Y10
+	VPAND   Y10, Y8, Y8
+	VPOR    Y8, Y7, Y7
+	VMOVUPS (R9)(CX*4), Y8
+
+	// At least, and not a NaN.
+	VCMPPS  $0x1d, Y2, Y8, Y8
+	VPSLLD  $0x02, Y6, Y10
+	VPAND   Y10, Y8, Y8
+	VPOR    Y8, Y7, Y7
+	VMOVUPS (R10)(CX*4), Y8
+
+	// At least, and not a NaN.
+	VCMPPS  $0x1d, Y3, Y8, Y8
+	VPSLLD  $0x03, Y6, Y10
+	VPAND   Y10, Y8, Y8
+	VPOR    Y8, Y7, Y7
+	VMOVUPS (R11)(CX*4), Y8
+
+	// At least, and not a NaN.
+	VCMPPS  $0x1d, Y4, Y8, Y8
+	VPSLLD  $0x04, Y6, Y10
+	VPAND   Y10, Y8, Y8
+	VPOR    Y8, Y7, Y7
+	VMOVUPS (DX)(CX*4), Y8
+
+	// At least, and not a NaN.
+	VCMPPS     $0x1d, Y5, Y8, Y8
+	VPSLLD     $0x05, Y6, Y10
+	VPAND      Y10, Y8, Y8
+	VPOR       Y8, Y7, Y7
+	VPCMPEQD   Y8, Y8, Y8
+	VGATHERDPS Y8, (SI)(Y7*4), Y9
+	VADDPS     (AX)(CX*4), Y9, Y9
+	VMOVUPS    Y9, (AX)(CX*4)
+	ADDQ       $0x08, CX
+	CMPQ       CX, $0x40
+	JLT        loop
+	VZEROUPPER
+	RET

@@ -434,3 +434,20 @@ func addTexturesGo(counts []uint32, row int, list []uint32, labels []int32) {
 		counts[at+(3*places+t>>(3*BinBits)&binMask)]++
 	}
 }
+
+func addTreeGo(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Questions]int32, thresholds *[Questions]float32, leaves *[1 << Questions]float32) {
+	var leaf [TreeBlock]uint8
+	for q, f := range features {
+		threshold := thresholds[q]
+		for i, v := range columns[f] {
+			yes := uint8(0)
+			if v >= threshold {
+				yes = 1
+			}
+			leaf[i] |= yes << q
+		}
+	}
+	for i, l := range leaf {
+		dst[i] += leaves[l%(1<<Questions)]
+	}
+}

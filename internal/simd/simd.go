@@ -311,3 +311,21 @@ func AddBins3(counts []uint32, row int, bins []uint16, labels []int32) {
 func AddTextures(counts []uint32, row int, list []uint32, labels []int32) {
 	addTextures(counts, row, list, labels)
 }
+
+// The shape of a tree of AddTree, and how many numbers it takes at once.
+const (
+	Questions = 6
+	TreeBlock = 64
+)
+
+// AddTree adds to each of dst what an oblivious tree says of it. Question q is whether the
+// value in column features[q] is at least thresholds[q]; the answer is bit q of the leaf's
+// number.
+func AddTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Questions]int32, thresholds *[Questions]float32, leaves *[1 << Questions]float32) {
+	for _, f := range features {
+		if uint(f) >= uint(len(columns)) {
+			panic(fmt.Sprintf("simd: AddTree: column %d of %d", f, len(columns)))
+		}
+	}
+	addTree(dst, columns, features, thresholds, leaves)
+}

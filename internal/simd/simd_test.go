@@ -184,6 +184,23 @@ var checks = []check{
 		Add(got, a)
 		return slices.Equal(got, want)
 	}},
+	{name: "AddTree", equal: func(m maker, n int) bool {
+		columns := make([][TreeBlock]float32, n+1)
+		for i := range columns {
+			copy(columns[i][:], m.floats(TreeBlock, -4, 4))
+		}
+		var features [Questions]int32
+		for i := range features {
+			features[i] = m.rng.Int32N(int32(len(columns)))
+		}
+		thresholds := [Questions]float32(m.floats(Questions, -4, 4))
+		leaves := [1 << Questions]float32(m.floats(1<<Questions, -1, 1))
+		got := [TreeBlock]float32(m.floats(TreeBlock, -9, 9))
+		want := got
+		AddTree(&got, columns, &features, &thresholds, &leaves)
+		addTreeGo(&want, columns, &features, &thresholds, &leaves)
+		return got == want
+	}},
 	{name: "Gray", equal: func(m maker, n int) bool {
 		c := m.colours(n)
 		got, want := pair[uint8](m, n)
@@ -561,6 +578,9 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"Intersections: before": func() { Intersections(counts[:1], bins, bins, []int32{-1}) },
 		"Normalise":             func() { Normalise(bins[:9], counts[:9], 1) },
 		"Add":                   func() { Add(counts, counts[:0]) },
+		"AddTree": func() {
+			AddTree(new([TreeBlock]float32), make([][TreeBlock]float32, 3), &[Questions]int32{0, 1, 2, 3}, new([Questions]float32), new([1 << Questions]float32))
+		},
 		"Merge":                 func() { Merge(bins, counts, counts[:0], counts, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,6 +42,7 @@ func main() {
 	hsv()
 	lab()
 	gray()
+	addTree()
 	Generate()
 }
 

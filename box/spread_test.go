@@ -1,0 +1,96 @@
+package box
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func drawBoxes(t *rapid.T) []Box {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Box {
+		x, y := rapid.Int32Range(0, 80).Draw(t, "x"), rapid.Int32Range(0, 80).Draw(t, "y")
+		return Box{x, y, x + rapid.Int32Range(0, 60).Draw(t, "w"), y + rapid.Int32Range(0, 60).Draw(t, "h")}
+	}), 1, 60).Draw(t, "boxes")
+}
+
+// The index finds what a look at every box finds.
+func TestNear(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		boxes := drawBoxes(t)
+		least := rapid.SampledFrom([]float64{.05, .3, .5, .7, .95, 1}).Draw(t, "least")
+		index := NewIndex(boxes)
+		for i, b := range boxes {
+			var want []int32
+			for j, c := range boxes {
+				// At the very bound a float32 may fall on either side.
+				if iou := b.IoU(c); !b.Empty() && iou >= least && math.Abs(iou-least) > 1e-6 {
+					want = append(want, int32(j))
+				}
+			}
+			var got []int32
+			for _, o := range index.Near(nil, b, least) {
+				if math.Abs(float64(o.IoU)-b.IoU(boxes[o.ID])) > 1e-6 {
+					t.Fatalf("IoU %v of %v and %v: want %v", o.IoU, b, boxes[o.ID], b.IoU(boxes[o.ID]))
+				}
+				if math.Abs(b.IoU(boxes[o.ID])-least) > 1e-6 {
+					got = append(got, o.ID)
+				}
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Fatalf("near box %d %v: %v; want %v", i, b, got, want)
+			}
+		}
+	})
+}
+
+// Spread does what its sentence says, one box at a time.
+func TestSpreadIsTheLiteralLoop(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		boxes := drawBoxes(t)
+		worths := rapid.SliceOfN(rapid.SampledFrom([]float32{0, .1, .25, .5, .9, 1}), len(boxes), len(boxes)).Draw(t, "worths")
+		limit := rapid.IntRange(0, len(boxes)+1).Draw(t, "limit")
+		order, worth, err := Spread(context.Background(), boxes, worths, 4, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if limit == 0 {
+			limit = len(boxes)
+		}
+		now := slices.Clone(worths)
+		taken := make([]bool, len(boxes))
+		for place, got := range order {
+			best := -1
+			for i := range boxes {
+				if !taken[i] && (best < 0 || now[i] > now[best]) {
+					best = i
+				}
+			}
+			if int(got) != best || worth[place] != now[best] {
+				t.Fatalf("place %d: box %d worth %v; want %d, %v", place, got, worth[place], best, now[best])
+			}
+			taken[best] = true
+			if place >= limit {
+				continue
+			}
+			for _, o := range NewIndex(boxes).Near(nil, boxes[best], SpreadFrom) {
+				part := float32(float32(float32(o.IoU*o.IoU)*o.IoU) * o.IoU)
+				now[o.ID] = float32(now[o.ID] * (1 - part))
+			}
+		}
+		if len(order) != len(boxes) {
+			t.Fatalf("%d of %d boxes", len(order), len(boxes))
+		}
+	})
+}
+
+func TestSpreadIsCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, err := Spread(ctx, make([]Box, 10), make([]float32, 10), 4, 0); err != context.Canceled {
+		t.Errorf("%v; want %v", err, context.Canceled)
+	}
+}
