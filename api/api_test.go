@@ -321,7 +321,7 @@ func TestBadOptions(t *testing.T) {
 		return nil, errors.New("searched")
 	}
 	for query, want := range map[string]map[string]string{ // names, and what is wanted of them
-		"mode=best":                  {"mode": "one of single, fast"},
+		"mode=worst":                 {"mode": "one of single, fast"},
 		"max=-1&k=0&mode=x":          {"max": "a whole number", "k": "a number above 0", "mode": "one of"},
 		"threads=4":                  {"threads": "a parameter that exists: mode, max, "},
 		"colours=HSV":                {"colours": "a parameter that exists"},

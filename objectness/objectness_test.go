@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"slices"
 	"testing"
@@ -301,5 +304,28 @@ func TestTrainerWantsObjects(t *testing.T) {
 	}), 1)
 	if _, err := trainer.Train(t.Context(), DefaultBoosting(), About{}); err == nil {
 		t.Error("it learned from pictures without an object")
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// The order is the same on every machine, to the bit of the scores.
+func TestGolden(t *testing.T) {
+	var got bytes.Buffer
+	for _, p := range search(t, drawn(t, 5), Default(8), 1)[:300] {
+		fmt.Fprintln(&got, p.Box, p.Score)
+	}
+	const name = "testdata/fast.golden"
+	if *update {
+		if err := os.WriteFile(name, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("another order than in %s: if that is meant, run with -update", name)
 	}
 }

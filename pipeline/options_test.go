@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/selective"
@@ -31,16 +32,23 @@ func given(t testing.TB, query string) map[string]string {
 	return values
 }
 
+// objectnessOf has the order that is the default here, not of package selective.
+func objectnessOf(o selective.Options) selective.Options {
+	o.Order, o.Ranker = selective.OrderObjectness, objectness.Default(len(o.Strategies))
+	return o
+}
+
 func TestDefaults(t *testing.T) {
 	want, err := selective.Preset("fast")
 	if err != nil {
 		t.Fatal(err)
 	}
+	want = objectnessOf(want)
 	if got := DefaultOptions(); !reflect.DeepEqual(got, Options{Mode: "fast", Search: want}) {
 		t.Errorf("got %+v", got)
 	}
 	// What the documentation gives as the defaults says nothing new.
-	got, err := ParseOptions(given(t, "mode=fast&max=0&order=paper&seed=1&nms=off&min-side=0&max-side=0&sigma=0.8&min-size=0&orientation=exif&threads=0"))
+	got, err := ParseOptions(given(t, "mode=fast&max=0&order=objectness&seed=1&nms=off&min-side=0&max-side=0&sigma=0.8&min-size=0&orientation=exif&threads=0"))
 	if err != nil || !reflect.DeepEqual(got, DefaultOptions()) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -49,6 +57,7 @@ func TestDefaults(t *testing.T) {
 func TestEveryPresetIsAProduct(t *testing.T) {
 	for _, mode := range selective.PresetNames() {
 		want, _ := selective.Preset(mode)
+		want = objectnessOf(want)
 		got, err := ParseOptions(map[string]string{"mode": mode})
 		if err != nil || !reflect.DeepEqual(got.Search, want) {
 			t.Errorf("%s: %v, %+v, want %+v", mode, err, got.Search, want)
@@ -110,7 +119,7 @@ func TestBadOptions(t *testing.T) {
 		"max=1.5":                      `max "1.5"`,
 		"max=":                         `max ""`,
 		"max=99999999999999999999":     `max "99999999999999999999"`,
-		"order=random":                 `order "random": want paper or hierarchy`,
+		"order=random":                 `order "random": want objectness, paper or hierarchy`,
 		"seed=-1":                      `seed "-1": want a whole number from 0 to 18446744073709551615`,
 		"seed=18446744073709551616":    `seed "18446744073709551616"`,
 		"nms=0":                        `nms "0": want off, adaptive or a number in (0,1]`,

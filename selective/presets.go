@@ -20,8 +20,7 @@ type preset struct {
 }
 
 // The first three are the paper's (table 5), with its smallest first region of k pixels;
-// best is our own: a plane less to segment than fast, and more groupings, which cost
-// next to nothing. The others are what OpenCV's ximgproc runs under these names.
+// best is our own: fast with more groupings, which cost next to nothing. The others are what OpenCV's ximgproc runs under these names.
 var presets = []preset{
 	{
 		"single",
@@ -46,7 +45,7 @@ var presets = []preset{
 	},
 	{
 		"best",
-		[]raster.Space{raster.Lab, raster.Gray},
+		[]raster.Space{raster.HSV, raster.Lab},
 		[]float64{50, 100},
 		[]string{"CTSF", "TSF", "F", "S"},
 		0, segment.Eight,
@@ -88,13 +87,13 @@ func PresetNames() []string {
 //	single          1 tree     HSV; k 100; CTSF
 //	fast            8 trees    HSV, Lab; k 50, 100; CTSF, TSF
 //	quality         80 trees   HSV, Lab, rgI, H, I; k 50, 100, 150, 300; CTSF, TSF, F, S
-//	best            16 trees   Lab, I; k 50, 100; CTSF, TSF, F, S
+//	best            16 trees   HSV, Lab; k 50, 100; CTSF, TSF, F, S
 //	opencv-single   1 tree     HSV; k 200; CTSF
 //	opencv-fast     12 trees   HSV, Lab; k 150, 300, 450; CTSF, TSF
 //	opencv-quality  100 trees  HSV, Lab, I, H, R-G-I; k 150, 300, 450, 600, 750; CTSF, TSF, F, S
 //
-// The first three are those of Uijlings et al. (IJCV 2013, table 5); best takes no longer
-// than fast and finds more, but is not the paper's; the others do the work of OpenCV's switchTo… functions, with its first regions of at least
+// The first three are those of Uijlings et al. (IJCV 2013, table 5); best is fast
+// with groupings that cost little and find more, and not the paper's; the others do the work of OpenCV's switchTo… functions, with its first regions of at least
 // 100 pixels and its four neighbours.
 func Preset(name string) (Options, error) {
 	for _, p := range presets {

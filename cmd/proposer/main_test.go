@@ -155,7 +155,7 @@ func TestUsage(t *testing.T) {
 		{"", "expected one of"},
 		{"propose", "<image>"},
 		{"propose --mdoe fast x.jpg", "--mode"},
-		{"propose --mode medium x.jpg", `--mode "medium": want one of single, fast, quality, opencv-single`},
+		{"propose --mode medium x.jpg", `--mode "medium": want one of single, fast, quality, best, opencv-single`},
 		{"propose --k 0 --max=-1 x.jpg", "--max \"-1\": want a whole number from 0 to 2147483647\nproposer: --k \"0\": want a number above 0, at most 1000000"},
 		{"propose --threads two x.jpg", "--threads"},
 		{"propose --format xml x.jpg", "jsonl"},
@@ -362,7 +362,7 @@ func TestServiceAndShellAgree(t *testing.T) {
 	}
 	url, stop := serve(t, "--threads=1")
 	for _, file := range files {
-		for _, opts := range []string{"mode=fast", "mode=single&nms=adaptive&max=100&max-side=200&min-side=5", "colors=Lab,I&k=70&measures=CTSF,S&seed=9&sigma=1.1&min-size=30&order=hierarchy"} {
+		for _, opts := range []string{"mode=fast&max=0", "mode=fast&max=2000", "mode=single&nms=adaptive&max=100&max-side=200&min-side=5", "colors=Lab,I&k=70&measures=CTSF,S&seed=9&sigma=1.1&min-size=30&order=hierarchy&max=0"} {
 			args := []string{"propose"}
 			for opt := range strings.SplitSeq(opts, "&") {
 				args = append(args, "--"+opt)

@@ -581,7 +581,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"AddTree": func() {
 			AddTree(new([TreeBlock]float32), make([][TreeBlock]float32, 3), &[Questions]int32{0, 1, 2, 3}, new([Questions]float32), new([1 << Questions]float32))
 		},
-		"Merge":                 func() { Merge(bins, counts, counts[:0], counts, 1) },
+		"Merge": func() { Merge(bins, counts, counts[:0], counts, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
