@@ -314,6 +314,21 @@ func TestTooManyRegions(t *testing.T) {
 	}
 }
 
+// An answer has 2,000 boxes at most, unless the request says otherwise.
+func TestDefaultMax(t *testing.T) {
+	s := start(t, nil)
+	var most int
+	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+		most = o.Search.Max
+		return pipeline.Run(ctx, data, o)
+	}
+	for query, want := range map[string]int{"mode=single": DefaultMax, "mode=single&max=0": 0, "mode=single&max=3": 3} {
+		if res := s.post(t, query, small().PNG()); res.status != http.StatusOK || most != want {
+			t.Errorf("%s: status %d, at most %d boxes; want %d", query, res.status, most, want)
+		}
+	}
+}
+
 func TestBadOptions(t *testing.T) {
 	s := start(t, nil)
 	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -89,8 +90,7 @@ func (c *trainCmd) Run(ctx context.Context, std streams) error {
 		fmt.Fprintf(curve, "%d,%.6g\n", tree+1, loss)
 		bar.Add(1)
 	}
-	about := objectness.About{Data: data.Folder, Mode: opts.Mode, Loss: c.Loss}
-	about.Data = base(about.Data)
+	about := objectness.About{Data: base(filepath.Clean(c.Data)), Mode: opts.Mode, Loss: c.Loss}
 	if c.Loss == "focal" {
 		about.Loss = fmt.Sprintf("focal(gamma=%g, alpha=%g)", c.Gamma, c.Alpha)
 	} else if c.Loss == "alpha" {
