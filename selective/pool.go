@@ -147,17 +147,27 @@ func (p *pooler) rank(ctx context.Context, pool []Proposal, trees []*hierarchy.T
 	if err != nil {
 		return nil, err
 	}
+	return list(ctx, kept, func(k int32) (*Proposal, float32) {
+		o := p.order[k]
+		return &pool[o.proposal], float32(1 / (1 + o.value))
+	})
+}
+
+// list gives the proposals that are kept their scores, which of knows by their place in the order.
+func list(ctx context.Context, kept []int32, of func(k int32) (*Proposal, float32)) ([]Proposal, error) {
 	ranked := make([]Proposal, len(kept))
 	for i, k := range kept {
 		if err := poll(ctx, i); err != nil {
 			return nil, err
 		}
-		o := p.order[k]
-		ranked[i] = pool[o.proposal]
-		score := float32(1 / (1 + o.value))
+		proposal, score := of(k)
+		// What nearly equals a better box may be worth next to nothing, but not that.
+		score = max(score, least*float32(len(kept)-i))
 		if i > 0 {
-			score = below(score, ranked[i-1].Score)
+			// Ties, and values that float32 cannot tell apart, step down by the least there is.
+			score = min(score, math.Nextafter32(ranked[i-1].Score, 0))
 		}
+		ranked[i] = *proposal
 		ranked[i].Score = score
 	}
 	return ranked, nil
@@ -195,25 +205,8 @@ func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Propo
 	if err != nil {
 		return nil, err
 	}
-	ranked := make([]Proposal, len(kept))
-	for i, k := range kept {
-		if err := poll(ctx, i); err != nil {
-			return nil, err
-		}
-		ranked[i] = e.Proposals[order[k]]
-		// What nearly equals a better box is worth next to nothing, but not that.
-		score := max(worth[k], least*float32(len(kept)-i))
-		if i > 0 {
-			score = below(score, ranked[i-1].Score)
-		}
-		ranked[i].Score = score
-	}
-	return ranked, nil
+	return list(ctx, kept, func(k int32) (*Proposal, float32) { return &e.Proposals[order[k]], worth[k] })
 }
-
-// below is score, or the number just below last if that is not less: what ties, or float32
-// cannot tell apart, steps down by the least there is.
-func below(score, last float32) float32 { return min(score, math.Nextafter32(last, -1)) }
 
 // value gives each proposal its place in the order: the lowest of its origins'.
 func (p *pooler) value(ctx context.Context, pool []Proposal, trees []*hierarchy.Tree, opts Options) error {
