@@ -33,6 +33,7 @@ type slots struct {
 	n           int
 }
 
+// at is monotone.
 func (s slots) at(v float64) int {
 	return int(min(max((v-s.from)/s.pitch, 0), float64(s.n-1)))
 }

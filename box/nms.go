@@ -134,7 +134,7 @@ type index struct {
 	first           []int32 // by bucket: 1 + the box last put in, or 0
 	kept            []entry
 	widths, heights int
-	left, pitch     float64 // of the slots, which hold twice the boxes' horizontal centres
+	x               slots // of the boxes' horizontal centres, twice
 }
 
 type entry struct {
@@ -154,7 +154,7 @@ func newIndex(boxes []Box) *index {
 		c := centre(b.X0, b.X1)
 		left, right = min(left, c), max(right, c)
 	}
-	x := &index{widths: scale(width) + 1, heights: scale(height) + 1, left: left, pitch: max((right-left)/slotsX, 1)}
+	x := &index{widths: scale(width) + 1, heights: scale(height) + 1, x: slots{left, max((right-left)/slotsX, 1), slotsX}}
 	x.first = make([]int32, x.widths*x.heights*slotsX)
 	return x
 }
@@ -172,17 +172,12 @@ func scale(side float64) int {
 	return max(int(math.Float64bits(side)>>51)-one, 0)
 }
 
-// slot is monotone, too.
-func (x *index) slot(c float64) int {
-	return int(min(max((c-x.left)/x.pitch, 0), slotsX-1))
-}
-
 func (x *index) bucket(width, height, slot int) int {
 	return (height*x.widths+width)*slotsX + slot
 }
 
 func (x *index) add(b Box) {
-	at := x.bucket(scale(span(b.X0, b.X1)), scale(span(b.Y0, b.Y1)), x.slot(centre(b.X0, b.X1)))
+	at := x.bucket(scale(span(b.X0, b.X1)), scale(span(b.Y0, b.Y1)), x.x.at(centre(b.X0, b.X1)))
 	x.kept = append(x.kept, entry{b, b.Area(), x.first[at]})
 	x.first[at] = int32(len(x.kept))
 }
@@ -194,7 +189,7 @@ func (x *index) overlaps(b Box, beta float64) bool {
 	h0, h1 := scale(h*beta), min(scale(h/beta), x.heights-1)
 	// Rounding may move the reach by far less than the pixel that is added to it.
 	reach := 2*(1-beta)*w/beta + 1
-	s0, s1 := x.slot(c-reach), x.slot(c+reach)
+	s0, s1 := x.x.at(c-reach), x.x.at(c+reach)
 	for hh := h0; hh <= h1; hh++ {
 		for ww := w0; ww <= w1; ww++ {
 			for _, at := range x.first[x.bucket(ww, hh, s0) : x.bucket(ww, hh, s1)+1] {

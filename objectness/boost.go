@@ -37,7 +37,7 @@ func DefaultBoosting() Boosting {
 	}
 }
 
-// samples are boxes to learn from. A feature's values are cut into at most 256 bins, of
+// samples are boxes to learn from. A feature's values are cut into at most mostBins bins, of
 // about as many samples each.
 type samples struct {
 	bins    [][]uint8   // by feature, then sample

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sync"
 
@@ -162,16 +163,6 @@ func (r *Ranker) Score(ctx context.Context, scores []float32, e *selective.Evide
 	if len(scores) != len(e.Proposals) {
 		panic(fmt.Sprintf("objectness: Score: %d scores for %d proposals", len(scores), len(e.Proposals)))
 	}
-	return r.each(ctx, e, func(d *desk, from, to int) {
-		r.Model.score(&d.scores, d.columns)
-		for i := range scores[from:to] {
-			scores[from+i] = probability(d.scores[i])
-		}
-	})
-}
-
-// each describes the proposals, a block at a time, for what use does with them.
-func (r *Ranker) each(ctx context.Context, e *selective.Evidence, use func(d *desk, from, to int)) error {
 	s := r.scenes.Get()
 	defer r.scenes.Put(s)
 	defer func() { s.Evidence = nil }() // it is the search's
@@ -184,7 +175,10 @@ func (r *Ranker) each(ctx context.Context, e *selective.Evidence, use func(d *de
 		defer r.desks.Put(d)
 		from, to := k*block, min((k+1)*block, n)
 		d.describe(s, from, to)
-		use(d, from, to)
+		r.Model.score(&d.scores, d.columns)
+		for i := range scores[from:to] {
+			scores[from+i] = probability(d.scores[i])
+		}
 		return ctx.Err()
 	})
 }
@@ -196,19 +190,9 @@ func probability(x float32) float32 {
 	y := float64(-min(max(x, -60), 60)) * log2e
 	whole := float64(int64(y)) // 2^y = 2^whole · 2^rest
 	rest := y - whole
-	power := float64(1)
-	for _, c := range [...]float64{.0013333558, .0096181291, .0555041087, .2402265070, .6931471806, 1} {
-		if c == .0013333558 {
-			power = c
-			continue
-		}
+	power := .0013333558
+	for _, c := range [...]float64{.0096181291, .0555041087, .2402265070, .6931471806, 1} {
 		power = float64(power*rest) + c
 	}
-	for ; whole > 0; whole-- {
-		power *= 2
-	}
-	for ; whole < 0; whole++ {
-		power /= 2
-	}
-	return float32(1 / (1 + power))
+	return float32(1 / (1 + math.Ldexp(power, int(whole))))
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/proposer/proposer/selective"
 )
@@ -15,7 +16,8 @@ import (
 // each, and of a picture about 1,500 boxes. It is not safe for concurrent use.
 type Trainer struct {
 	seed    uint64
-	ranker  Ranker // of which only the shelves are used
+	scene   scenery
+	desk    desk
 	columns [][]float32
 	targets []float32
 	weights []float32
@@ -82,12 +84,11 @@ func (t *Trainer) Add(ctx context.Context, e *selective.Evidence, best []Match) 
 		t.targets = append(t.targets, float32(Target(m.IoU)))
 		t.weights = append(t.weights, weight)
 	}
-	s := new(scenery)
+	s, d := &t.scene, &t.desk
+	defer func() { s.Evidence = nil }() // it is the search's
 	if err := s.reset(ctx, e); err != nil {
 		return err
 	}
-	d := t.ranker.desks.Get()
-	defer t.ranker.desks.Put(d)
 	for from, next := 0, 0; from < len(best); from += block {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -117,7 +118,7 @@ func (t *Trainer) Train(ctx context.Context, b Boosting, about About, without ..
 	}
 	s := &samples{targets: t.targets, weights: t.weights, bins: make([][]uint8, len(features)), cuts: make([][]float32, len(features))}
 	err := b.each(ctx, len(features), func(f int) {
-		if slices.ContainsFunc(without, func(p string) bool { return p != "" && len(features[f]) >= len(p) && features[f][:len(p)] == p }) {
+		if slices.ContainsFunc(without, func(p string) bool { return p != "" && strings.HasPrefix(features[f], p) }) {
 			return
 		}
 		values := t.columns[f]

@@ -161,7 +161,9 @@ func ParseOptions(values map[string]string) (Options, error) {
 		return Options{}, errors.Join(r.errs...)
 	}
 	search.Strategies = selective.Combine(spaces, ks, sets, minSize)
-	search.Ranker = objectness.Default(len(search.Strategies))
+	if search.Order == selective.OrderObjectness { // reading a ranker takes a while, the first time
+		search.Ranker = objectness.Default(len(search.Strategies))
+	}
 	o.Search = search
 	return o, nil
 }

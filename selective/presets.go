@@ -20,7 +20,8 @@ type preset struct {
 }
 
 // The first three are the paper's (table 5), with its smallest first region of k pixels;
-// best is our own: fast with more groupings, which cost next to nothing. The others are what OpenCV's ximgproc runs under these names.
+// best is our own: fast with more groupings, which cost next to nothing. The others are
+// what OpenCV's ximgproc runs under these names.
 var presets = []preset{
 	{
 		"single",
@@ -93,8 +94,9 @@ func PresetNames() []string {
 //	opencv-quality  100 trees  HSV, Lab, I, H, R-G-I; k 150, 300, 450, 600, 750; CTSF, TSF, F, S
 //
 // The first three are those of Uijlings et al. (IJCV 2013, table 5); best is fast
-// with groupings that cost little and find more, and not the paper's; the others do the work of OpenCV's switchTo… functions, with its first regions of at least
-// 100 pixels and its four neighbours.
+// with groupings that cost little and find more, and not the paper's; the others do the
+// work of OpenCV's switchTo… functions, with its first regions of at least 100 pixels and
+// its four neighbours.
 func Preset(name string) (Options, error) {
 	for _, p := range presets {
 		if p.name != name {
