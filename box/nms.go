@@ -211,3 +211,17 @@ func (x *index) overlaps(b Box, beta float64) bool {
 	}
 	return false
 }
+
+// slotsX is how many slots hold the centres.
+const slotsX = 16
+
+// slots cut a range into n parts.
+type slots struct {
+	from, pitch float64
+	n           int
+}
+
+// at is monotone.
+func (s slots) at(v float64) int {
+	return int(min(max((v-s.from)/s.pitch, 0), float64(s.n-1)))
+}

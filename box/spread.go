@@ -35,7 +35,7 @@ func Spread(ctx context.Context, boxes []Box, worths []float32, exponent int, li
 		q.items = append(q.items, waiting{w, int32(i)})
 	}
 	heap.Init(&q)
-	var near []Overlap
+	var near Overlaps
 	for polled := 0; len(order) < limit; polled++ {
 		if polled%64 == 0 {
 			if err := ctx.Err(); err != nil {
@@ -56,13 +56,13 @@ func Spread(ctx context.Context, boxes []Box, worths []float32, exponent int, li
 			heap.Fix(&q, 0)
 		}
 		order, worth = append(order, id), append(worth, q.now[id])
-		near = index.Near(near[:0], boxes[id], SpreadFrom)
-		for _, o := range near {
+		index.Near(&near, boxes[id], SpreadFrom)
+		for k, other := range near.IDs {
 			part := float32(1)
 			for range exponent {
-				part = float32(part * o.IoU)
+				part = float32(part * near.IoUs[k])
 			}
-			q.now[o.ID] = float32(q.now[o.ID] * (1 - part))
+			q.now[other] = float32(q.now[other] * (1 - part))
 		}
 	}
 	for i := range q.items {

@@ -22,6 +22,7 @@ func TestNear(t *testing.T) {
 		boxes := drawBoxes(t)
 		least := rapid.SampledFrom([]float64{.05, .3, .5, .7, .95, 1}).Draw(t, "least")
 		index := NewIndex(boxes)
+		var near Overlaps
 		for i, b := range boxes {
 			var want []int32
 			for j, c := range boxes {
@@ -31,12 +32,14 @@ func TestNear(t *testing.T) {
 				}
 			}
 			var got []int32
-			for _, o := range index.Near(nil, b, least) {
-				if math.Abs(float64(o.IoU)-b.IoU(boxes[o.ID])) > 1e-6 {
-					t.Fatalf("IoU %v of %v and %v: want %v", o.IoU, b, boxes[o.ID], b.IoU(boxes[o.ID]))
+			index.Near(&near, b, least)
+			for k, id := range near.IDs {
+				iou := b.IoU(boxes[id])
+				if math.Abs(float64(near.IoUs[k])-iou) > 1e-6 {
+					t.Fatalf("IoU %v of %v and %v: want %v", near.IoUs[k], b, boxes[id], iou)
 				}
-				if math.Abs(b.IoU(boxes[o.ID])-least) > 1e-6 {
-					got = append(got, o.ID)
+				if math.Abs(iou-least) > 1e-6 {
+					got = append(got, id)
 				}
 			}
 			slices.Sort(got)
@@ -76,9 +79,12 @@ func TestSpreadIsTheLiteralLoop(t *testing.T) {
 			if place >= limit {
 				continue
 			}
-			for _, o := range NewIndex(boxes).Near(nil, boxes[best], SpreadFrom) {
-				part := float32(float32(float32(o.IoU*o.IoU)*o.IoU) * o.IoU)
-				now[o.ID] = float32(now[o.ID] * (1 - part))
+			var near Overlaps
+			NewIndex(boxes).Near(&near, boxes[best], SpreadFrom)
+			for k, id := range near.IDs {
+				iou := near.IoUs[k]
+				part := float32(float32(float32(iou*iou)*iou) * iou)
+				now[id] = float32(now[id] * (1 - part))
 			}
 		}
 		if len(order) != len(boxes) {

@@ -115,7 +115,7 @@ const leafBirth = 4
 
 // describe puts the features of proposal i. A float32 product that is added to something
 // is converted first, here and below, so that it is not fused with the sum.
-func (s *scenery) describe(i int, out *column, near []box.Overlap) []box.Overlap {
+func (s *scenery) describe(i int, out *column, near *box.Overlaps) {
 	p := &s.Proposals[i]
 	b := p.Box
 	width, height := float32(s.Image.Width), float32(s.Image.Height)
@@ -170,12 +170,13 @@ func (s *scenery) describe(i int, out *column, near []box.Overlap) []box.Overlap
 		max(middle, -middle), float32(b.Y0+b.Y1)/(2*height), min(left, right)/width, max(left, right)/width,
 		top/height, bottom/height, borders)
 
-	near = s.voters.Near(near[:0], b, .5)
+	s.voters.Near(near, b, .5)
 	var votes [5]float32
-	for _, o := range near {
-		if int(o.ID)*s.stride != i {
-			votes[min(int(float32(o.IoU-.5)*10), 4)] += float32(s.stride)
-		}
+	for _, iou := range near.IoUs {
+		votes[min(int(float32(iou-.5)*10), 4)] += float32(s.stride)
+	}
+	if i%s.stride == 0 { // it does not vote for itself
+		votes[4] -= float32(s.stride)
 	}
 	for k := len(votes) - 2; k >= 0; k-- {
 		votes[k] += votes[k+1]
@@ -186,7 +187,6 @@ func (s *scenery) describe(i int, out *column, near []box.Overlap) []box.Overlap
 	out.put(votes[4]/(votes[1]+1), votes[3]/(votes[0]+1), votes[2]/(votes[0]+1))
 
 	s.look(b, out)
-	return near
 }
 
 // look puts the features that are of the picture.

@@ -16,6 +16,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/imbalance"
 	"github.com/proposer/proposer/internal/scene"
 	"github.com/proposer/proposer/raster"
@@ -58,7 +59,7 @@ func TestFeaturesAreNumbersAndAllThere(t *testing.T) {
 			columns := make([][block]float32, len(features))
 			for i := range e.Proposals {
 				out := column{columns: columns}
-				s.describe(i, &out, nil)
+				s.describe(i, &out, new(box.Overlaps))
 				if out.at != len(features) {
 					t.Fatalf("%d features are put, %d have names", out.at, len(features))
 				}

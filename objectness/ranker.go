@@ -144,7 +144,7 @@ func (r *Ranker) Write(w io.Writer) error {
 // desk is where a block of boxes is described and scored.
 type desk struct {
 	columns [][block]float32
-	near    []box.Overlap
+	near    box.Overlaps
 	scores  [block]float32
 }
 
@@ -153,7 +153,7 @@ func (d *desk) describe(s *scenery, from, to int) {
 	d.columns = shelf.Resize(d.columns, len(features))
 	for i := from; i < to; i++ {
 		out := column{columns: d.columns, box: i - from}
-		d.near = s.describe(i, &out, d.near)
+		s.describe(i, &out, &d.near)
 	}
 }
 

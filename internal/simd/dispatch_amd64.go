@@ -246,3 +246,10 @@ func addTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Q
 		addTreeGo(dst, columns, features, thresholds, leaves)
 	}
 }
+
+func overlaps(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int32, area, least float32) int {
+	if avx2 {
+		return overlapsAVX2(&found[0], &ious[0], &b.X0[from], &b.Y0[from], &b.X1[from], &b.Y1[from], &b.IDs[from], &b.Areas[from], to-from, box, area, least)
+	}
+	return overlapsGo(found, ious, b, from, to, box, area, least)
+}

@@ -85,3 +85,7 @@ func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
 func addTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Questions]int32, thresholds *[Questions]float32, leaves *[1 << Questions]float32) {
 	addTreeGo(dst, columns, features, thresholds, leaves)
 }
+
+func overlaps(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int32, area, least float32) int {
+	return overlapsGo(found, ious, b, from, to, box, area, least)
+}

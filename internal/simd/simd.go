@@ -329,3 +329,26 @@ func AddTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Q
 	}
 	addTree(dst, columns, features, thresholds, leaves)
 }
+
+// Boxes are the half-open boxes that Overlaps looks through: slices of one length, of which
+// the last OverlapsRoom elements are not looked at.
+type Boxes struct {
+	X0, Y0, X1, Y1 []int32
+	IDs            []int32
+	Areas          []float32 // above 0
+}
+
+// OverlapsRoom is how much longer Boxes are, and what Overlaps writes to, than there are boxes.
+const OverlapsRoom = 8
+
+// Overlaps finds the boxes from number from to below to whose intersection over union with
+// a box of that area is at least least, which is above 0. It writes their IDs and IoUs and
+// returns how many there are. All sides are below 2³¹.
+func Overlaps(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int32, area, least float32) int {
+	want("Overlaps", len(b.X0), len(b.Y0), len(b.X1), len(b.Y1), len(b.IDs), len(b.Areas))
+	want("Overlaps", len(found), len(ious))
+	if from < 0 || from > to || to > len(b.X0)-OverlapsRoom || len(found) < to-from+OverlapsRoom {
+		panic(fmt.Sprintf("simd: Overlaps: boxes %d to %d of %d, room for %d: want %d more of both", from, to, len(b.X0), len(found), OverlapsRoom))
+	}
+	return overlaps(found, ious, b, from, to, box, area, least)
+}

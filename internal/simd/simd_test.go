@@ -84,6 +84,14 @@ func (m maker) columnWeights() *[5]int32 {
 	return (*[5]int32)(w)
 }
 
+func (m maker) numbers(n int, low, high int32) []int32 {
+	s := fenced[int32](m.t, n, m.front)
+	for i := range s {
+		s[i] = int32(int64(low) + m.rng.Int64N(int64(high)-int64(low)+1))
+	}
+	return s
+}
+
 func (m maker) size() int32 {
 	return 1 + m.rng.Int32N(1<<m.rng.IntN(31))
 }
@@ -200,6 +208,32 @@ var checks = []check{
 		AddTree(&got, columns, &features, &thresholds, &leaves)
 		addTreeGo(&want, columns, &features, &thresholds, &leaves)
 		return got == want
+	}},
+	{name: "Overlaps", equal: func(m maker, n int) bool {
+		b := Boxes{IDs: m.numbers(n+OverlapsRoom, 0, 1<<30)}
+		low, high := int32(-50), int32(50)
+		if m.kind == 3 {
+			low, high = -1<<30, 1<<30-1
+		}
+		b.X0, b.Y0 = m.numbers(n+OverlapsRoom, low, high), m.numbers(n+OverlapsRoom, low, high)
+		b.X1, b.Y1 = fenced[int32](m.t, n+OverlapsRoom, m.front), fenced[int32](m.t, n+OverlapsRoom, m.front)
+		b.Areas = fenced[float32](m.t, n+OverlapsRoom, m.front)
+		for i := range b.X0 {
+			b.X1[i], b.Y1[i] = b.X0[i]+1+m.rng.Int32N(high), b.Y0[i]+1+m.rng.Int32N(high)
+			b.Areas[i] = float32(int64(b.X1[i]-b.X0[i]) * int64(b.Y1[i]-b.Y0[i]))
+		}
+		to := m.rng.IntN(n + 1)
+		from := m.rng.IntN(to + 1)
+		box, area := [4]int32{low, low, high, high}, float32(int64(high-low)*int64(high-low))
+		if n > 0 && m.kind > 0 {
+			box, area = [4]int32{b.X0[0], b.Y0[0], b.X1[0], b.Y1[0]}, b.Areas[0]
+		}
+		least := []float32{1e-9, .1, .5, 1}[m.rng.IntN(4)]
+		got, want := pair[int32](m, to-from+OverlapsRoom)
+		gotIoU, wantIoU := pair[float32](m, to-from+OverlapsRoom)
+		k := Overlaps(got, gotIoU, &b, from, to, &box, area, least)
+		l := overlapsGo(want, wantIoU, &b, from, to, &box, area, least)
+		return k == l && slices.Equal(got[:k], want[:l]) && slices.Equal(gotIoU[:k], wantIoU[:l])
 	}},
 	{name: "Gray", equal: func(m maker, n int) bool {
 		c := m.colours(n)
@@ -580,6 +614,9 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"Add":                   func() { Add(counts, counts[:0]) },
 		"AddTree": func() {
 			AddTree(new([TreeBlock]float32), make([][TreeBlock]float32, 3), &[Questions]int32{0, 1, 2, 3}, new([Questions]float32), new([1 << Questions]float32))
+		},
+		"Overlaps": func() {
+			Overlaps(make([]int32, 20), make([]float32, 20), &Boxes{make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]float32, 9)}, 0, 2, new([4]int32), 1, 1)
 		},
 		"Merge": func() { Merge(bins, counts, counts[:0], counts, 1) },
 	} {

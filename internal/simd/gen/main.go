@@ -43,6 +43,7 @@ func main() {
 	lab()
 	gray()
 	addTree()
+	overlaps()
 	Generate()
 }
 
