@@ -172,6 +172,12 @@ func scale(side float64) int {
 	return max(int(math.Float64bits(side)>>51)-one, 0)
 }
 
+// least is the smallest side of a bucket.
+func least(scale int) float64 {
+	const one = 0x3ff << 1
+	return math.Float64frombits(uint64(scale+one) << 51)
+}
+
 func (x *index) bucket(width, height, slot int) int {
 	return (height*x.widths+width)*slotsX + slot
 }

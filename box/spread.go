@@ -2,7 +2,6 @@ package box
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"fmt"
 	"slices"
@@ -17,12 +16,12 @@ const SpreadFrom = 0.5
 // is still worth to each box before it that it overlaps by SpreadFrom or more.
 //
 // That is Soft-NMS (Bodla et al., ICCV 2017) with a power of the IoU; nothing is dropped.
-// From limit boxes on (0: all) boxes follow by what they are worth then. Equal worths are
-// taken by their numbers. Worth, by place in the order, is what a box was taken for: it
+// From limit boxes on (0: all) boxes follow by what they are worth then, if rest is true. Equal
+// worths are taken by their numbers. Worth, by place in the order, is what a box was taken for: it
 // does not rise.
 // It panics if worths and boxes are not as many or the exponent is not above 0; the only
 // errors are the context's.
-func Spread(ctx context.Context, boxes []Box, worths []float32, exponent int, limit int) (order []int32, worth []float32, err error) {
+func Spread(ctx context.Context, boxes []Box, worths []float32, exponent, limit int, rest bool) (order []int32, worth []float32, err error) {
 	if len(boxes) != len(worths) || exponent < 1 {
 		panic(fmt.Sprintf("box: Spread: %d boxes, %d worths, exponent %v", len(boxes), len(worths), exponent))
 	}
@@ -30,11 +29,14 @@ func Spread(ctx context.Context, boxes []Box, worths []float32, exponent int, li
 		limit = len(boxes)
 	}
 	index := NewIndex(boxes)
-	q := queue{now: append([]float32(nil), worths...)}
+	now := slices.Clone(worths)
+	q := make(queue, len(boxes))
 	for i, w := range worths {
-		q.items = append(q.items, waiting{w, int32(i)})
+		q[i] = waiting{w, int32(i)}
 	}
-	heap.Init(&q)
+	for i := len(q)/2 - 1; i >= 0; i-- {
+		q.sink(i)
+	}
 	var near Overlaps
 	for polled := 0; len(order) < limit; polled++ {
 		if polled%64 == 0 {
@@ -42,36 +44,36 @@ func Spread(ctx context.Context, boxes []Box, worths []float32, exponent int, li
 				return nil, nil, err
 			}
 		}
-		top := &q.items[0]
-		if now := q.now[top.id]; now < top.worth {
-			top.worth = now
-			heap.Fix(&q, 0)
+		top := q[0]
+		if now := now[top.id]; now < top.worth { // it has lost since
+			q[0].worth = now
+			q.sink(0)
 			continue
 		}
-		id := top.id
-		last := len(q.items) - 1
-		q.Swap(0, last)
-		q.items = q.items[:last]
-		if last > 0 {
-			heap.Fix(&q, 0)
-		}
-		order, worth = append(order, id), append(worth, q.now[id])
-		index.Near(&near, boxes[id], SpreadFrom)
+		last := len(q) - 1
+		q[0] = q[last]
+		q = q[:last]
+		q.sink(0)
+		order, worth = append(order, top.id), append(worth, top.worth)
+		index.Near(&near, boxes[top.id], SpreadFrom)
 		for k, other := range near.IDs {
 			part := float32(1)
 			for range exponent {
 				part = float32(part * near.IoUs[k])
 			}
-			q.now[other] = float32(q.now[other] * (1 - part))
+			now[other] = float32(now[other] * (1 - part))
 		}
 	}
-	for i := range q.items {
-		q.items[i].worth = q.now[q.items[i].id]
+	if !rest {
+		return order, worth, nil
 	}
-	slices.SortFunc(q.items, func(a, b waiting) int {
+	for i := range q {
+		q[i].worth = now[q[i].id]
+	}
+	slices.SortFunc(q, func(a, b waiting) int {
 		return cmp.Or(cmp.Compare(b.worth, a.worth), cmp.Compare(a.id, b.id))
 	})
-	for _, w := range q.items {
+	for _, w := range q {
 		order, worth = append(order, w.id), append(worth, w.worth)
 	}
 	return order, worth, nil
@@ -83,22 +85,33 @@ type waiting struct {
 	id    int32
 }
 
+func (w waiting) before(v waiting) bool {
+	return w.worth > v.worth || w.worth == v.worth && w.id < v.id
+}
+
 // queue is a heap of boxes, of which some have lost worth since: they are found out when
 // they come to the top.
-type queue struct {
-	items []waiting
-	now   []float32
+type queue []waiting
+
+// sink moves a box down to where it belongs.
+func (q queue) sink(i int) {
+	if i >= len(q) {
+		return
+	}
+	w := q[i]
+	for {
+		child := 2*i + 1
+		if child >= len(q) {
+			break
+		}
+		if child+1 < len(q) && q[child+1].before(q[child]) {
+			child++
+		}
+		if !q[child].before(w) {
+			break
+		}
+		q[i] = q[child]
+		i = child
+	}
+	q[i] = w
 }
-
-func (q *queue) Len() int { return len(q.items) }
-
-func (q *queue) Less(i, j int) bool {
-	a, b := q.items[i], q.items[j]
-	return a.worth > b.worth || a.worth == b.worth && a.id < b.id
-}
-
-func (q *queue) Swap(i, j int) { q.items[i], q.items[j] = q.items[j], q.items[i] }
-
-// Push and Pop are of heap.Interface, and not used.
-func (q *queue) Push(any) { panic("box: a queue does not grow") }
-func (q *queue) Pop() any { panic("box: a queue is cut by its owner") }

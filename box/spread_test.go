@@ -56,7 +56,7 @@ func TestSpreadIsTheLiteralLoop(t *testing.T) {
 		boxes := drawBoxes(t)
 		worths := rapid.SliceOfN(rapid.SampledFrom([]float32{0, .1, .25, .5, .9, 1}), len(boxes), len(boxes)).Draw(t, "worths")
 		limit := rapid.IntRange(0, len(boxes)+1).Draw(t, "limit")
-		order, worth, err := Spread(context.Background(), boxes, worths, 4, limit)
+		order, worth, err := Spread(context.Background(), boxes, worths, 4, limit, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestSpreadIsTheLiteralLoop(t *testing.T) {
 func TestSpreadIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err := Spread(ctx, make([]Box, 10), make([]float32, 10), 4, 0); err != context.Canceled {
+	if _, _, err := Spread(ctx, make([]Box, 10), make([]float32, 10), 4, 0, true); err != context.Canceled {
 		t.Errorf("%v; want %v", err, context.Canceled)
 	}
 }

@@ -5,16 +5,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
-
-	"github.com/proposer/proposer/imbalance"
 )
 
-// Boosting says how to train a [Model]: gradient boosting with Newton steps (Friedman,
-// 2001; Chen and Guestrin, "XGBoost", KDD 2016) of oblivious trees (Prokhorenkova et al.,
+// Boosting says how to train trees: gradient boosting with Newton steps (Friedman, 2001;
+// Chen and Guestrin, "XGBoost", KDD 2016) of oblivious trees (Prokhorenkova et al.,
 // "CatBoost", NeurIPS 2018).
 type Boosting struct {
-	Loss imbalance.Loss
 	// Trees is their number, Rate what each takes of its step.
 	Trees int
 	Rate  float64
@@ -22,28 +18,35 @@ type Boosting struct {
 	Ridge float64
 	// Rows and Columns are the parts, in (0,1], of the samples and features that a tree sees.
 	Rows, Columns float64
-	Seed          uint64
-	// Threads bounds the goroutines; at least 1. The model does not depend on it.
-	Threads int
-	// Progress, if not nil, is told the mean training loss after each tree.
-	Progress func(tree int, loss float64)
-}
-
-// DefaultBoosting is what suits some hundreds of pictures.
-func DefaultBoosting() Boosting {
-	return Boosting{
-		Loss: imbalance.CrossEntropy(), Trees: 400, Rate: .08, Ridge: 20,
-		Rows: .5, Columns: .4, Seed: 1, Threads: 1,
-	}
 }
 
 // samples are boxes to learn from. A feature's values are cut into at most mostBins bins, of
 // about as many samples each.
 type samples struct {
-	bins    [][]uint8   // by feature, then sample
+	columns [][]float32 // by feature, then sample
+	bins    [][]uint8
 	cuts    [][]float32 // by feature: bin i has values below cuts[i]
 	targets []float32   // in [0,1]
 	weights []float32
+	used    []int32 // those that are learned from
+}
+
+// bin fills the bins.
+func (s *samples) bin(ctx context.Context, r *Recipe) error {
+	s.bins, s.cuts = make([][]uint8, len(s.columns)), make([][]float32, len(s.columns))
+	return r.each(ctx, len(s.columns), func(f int) {
+		values := s.columns[f]
+		stride := max(1, len(s.used)/50_000)
+		var some []float32
+		for i := 0; i < len(s.used); i += stride {
+			some = append(some, values[s.used[i]])
+		}
+		s.cuts[f] = cut(some)
+		s.bins[f] = make([]uint8, len(values))
+		for i, v := range values {
+			s.bins[f][i] = bin(s.cuts[f], v)
+		}
+	})
 }
 
 const mostBins = 64
@@ -76,22 +79,25 @@ const minCurvature = 1e-3
 type cell struct{ gradient, curvature float64 }
 
 // train grows the trees one after the other. The only errors are the context's.
-func (b Boosting) train(ctx context.Context, s *samples) (*Model, error) {
-	n := len(s.targets)
-	rng := rand.New(rand.NewPCG(b.Seed, 0x0b1ec7))
-	m := &Model{Bias: prior(s)}
-	logits := make([]float32, n)
+func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, error) {
+	if err := s.bin(ctx, t); err != nil {
+		return nil, err
+	}
+	n := len(s.used)
+	rng := rand.New(rand.NewPCG(t.Seed, 0x0b1ec7))
+	m := &Forest{Bias: prior(s)}
+	logits := make([]float32, len(s.targets))
 	for i := range logits {
 		logits[i] = m.Bias
 	}
-	gradients, curvatures := make([]float32, n), make([]float32, n)
-	leaf := make([]uint8, n)
+	gradients, curvatures := make([]float32, len(logits)), make([]float32, len(logits))
+	leaf := make([]uint8, len(logits))
 	losses := make([]float64, (n+chunk-1)/chunk)
 	for k := range b.Trees {
-		err := b.each(ctx, len(losses), func(c int) {
+		err := t.each(ctx, len(losses), func(c int) {
 			losses[c] = 0
-			for i := c * chunk; i < min((c+1)*chunk, n); i++ {
-				v, g, h := b.Loss.At(float64(logits[i]), float64(s.targets[i]))
+			for _, i := range s.used[c*chunk : min((c+1)*chunk, n)] {
+				v, g, h := t.Loss.At(float64(logits[i]), float64(s.targets[i]))
 				w := float64(s.weights[i])
 				losses[c] += v * w
 				gradients[i], curvatures[i] = float32(g*w), float32(max(h, minCurvature)*w)
@@ -101,9 +107,9 @@ func (b Boosting) train(ctx context.Context, s *samples) (*Model, error) {
 			return nil, err
 		}
 		rows := make([]int32, 0, int(float64(n)*b.Rows)+1)
-		for i := range n {
+		for _, i := range s.used {
 			if rng.Float64() < b.Rows {
-				rows = append(rows, int32(i))
+				rows = append(rows, i)
 			}
 		}
 		var columns []int
@@ -112,37 +118,35 @@ func (b Boosting) train(ctx context.Context, s *samples) (*Model, error) {
 				columns = append(columns, f)
 			}
 		}
-		t, err := b.tree(ctx, s, rows, columns, gradients, curvatures, leaf)
+		tree, err := b.tree(ctx, t, s, rows, columns, gradients, curvatures, leaf)
 		if err != nil {
 			return nil, err
 		}
-		if t != nil {
-			m.Trees = append(m.Trees, t.Tree)
-			err = b.each(ctx, len(losses), func(c int) {
-				for i := c * chunk; i < min((c+1)*chunk, n); i++ {
+		if tree != nil {
+			m.Trees = append(m.Trees, tree.Tree)
+			err = t.each(ctx, len(losses), func(c int) {
+				for _, i := range s.used[c*chunk : min((c+1)*chunk, n)] {
 					at := 0
-					for d, f := range t.Features {
-						if s.bins[f][i] > t.bins[d] {
+					for d, f := range tree.Features {
+						if s.bins[f][i] > tree.bins[d] {
 							at |= 1 << d
 						}
 					}
-					logits[i] += t.Leaves[at]
+					logits[i] += tree.Leaves[at]
 				}
 			})
 			if err != nil {
 				return nil, err
 			}
 		}
-		if b.Progress != nil {
-			sum, weight := 0.0, 0.0
-			for _, l := range losses {
-				sum += l
-			}
-			for _, w := range s.weights {
-				weight += float64(w)
-			}
-			b.Progress(k, sum/weight)
+		sum, weight := 0.0, 0.0
+		for _, l := range losses {
+			sum += l
 		}
+		for _, i := range s.used {
+			weight += float64(s.weights[i])
+		}
+		t.progress("trees", k, b.Trees, sum/weight)
 	}
 	return m, nil
 }
@@ -154,8 +158,8 @@ const chunk = 1 << 14
 // Lin et al. does (2017, §3.3), so that the many negatives do not swamp the first steps.
 func prior(s *samples) float32 {
 	sum, weight := 1.0, 2.0
-	for i, t := range s.targets {
-		sum += float64(t * s.weights[i])
+	for _, i := range s.used {
+		sum += float64(s.targets[i] * s.weights[i])
 		weight += float64(s.weights[i])
 	}
 	return float32(math.Log(sum / (weight - sum)))
@@ -168,7 +172,7 @@ type grown struct {
 }
 
 // tree grows a tree on some samples and features; nil if there is nothing to ask.
-func (b Boosting) tree(ctx context.Context, s *samples, rows []int32, columns []int, gradients, curvatures []float32, leaf []uint8) (*grown, error) {
+func (b Boosting) tree(ctx context.Context, r *Recipe, s *samples, rows []int32, columns []int, gradients, curvatures []float32, leaf []uint8) (*grown, error) {
 	if len(rows) == 0 || len(columns) == 0 {
 		return nil, nil
 	}
@@ -183,14 +187,14 @@ func (b Boosting) tree(ctx context.Context, s *samples, rows []int32, columns []
 	best := make([]candidate, len(columns))
 	for depth := range Depth {
 		n := 1 << depth
-		err := b.each(ctx, len(columns), func(c int) {
+		err := r.each(ctx, len(columns), func(c int) {
 			f := columns[c]
 			table := make([]cell, n*mostBins)
 			bins := s.bins[f]
-			for _, r := range rows {
-				e := &table[int(leaf[r])*mostBins+int(bins[r])]
-				e.gradient += float64(gradients[r])
-				e.curvature += float64(curvatures[r])
+			for _, i := range rows {
+				e := &table[int(leaf[i])*mostBins+int(bins[i])]
+				e.gradient += float64(gradients[i])
+				e.curvature += float64(curvatures[i])
 			}
 			gains := make([]float64, len(s.cuts[f]))
 			for l := range n {
@@ -245,18 +249,3 @@ func (b Boosting) tree(ctx context.Context, s *samples, rows []int32, columns []
 }
 
 func (b Boosting) gain(c cell) float64 { return c.gradient * c.gradient / (c.curvature + b.Ridge) }
-
-// each does n pieces of work on the threads, in any order.
-func (b Boosting) each(ctx context.Context, n int, work func(i int)) error {
-	var wg sync.WaitGroup
-	threads := max(1, min(b.Threads, n))
-	for t := range threads {
-		wg.Go(func() {
-			for i := t; i < n && ctx.Err() == nil; i += threads {
-				work(i)
-			}
-		})
-	}
-	wg.Wait()
-	return ctx.Err()
-}

@@ -2,10 +2,13 @@ package objectness
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/bits"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/simd"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
 )
@@ -13,7 +16,7 @@ import (
 // features are what is asked of a box, in the order in which [scenery.describe] puts them.
 // The part before the point is the group; a statistic is over the tree nodes that the box
 // is the box of. Logarithms are log2's: exact at powers of two and straight between.
-var features = []string{
+var features = append([]string{
 	// How many nodes, strategies and colour spaces agree on the very box, and how many of
 	// the nodes are first regions.
 	"trees.nodes", "trees.strategies", "trees.spaces", "trees.leaves",
@@ -42,7 +45,21 @@ var features = []string{
 	"sides.in", "sides.out", "sides.beside",
 	// The contrast with what is around it, in steepness and colour, and with the picture.
 	"around.across", "around.down", "around.L", "around.a", "around.b", "around.colour", "around.picture",
+}, gridFeatures()...)
+
+// gridFeatures are the channels of each cell of a grid that is laid over the box and a quarter of
+// its sides around it, beside those of the box. The cells on the border lie outside.
+func gridFeatures() (names []string) {
+	for cell := range grid * grid {
+		for _, c := range [...]string{"across", "down", "falling", "rising", "L", "a", "b"} {
+			names = append(names, fmt.Sprintf("grid.%d.%d.%s", cell/grid, cell%grid, c))
+		}
+	}
+	return names
 }
+
+// grid is how many cells a grid has on a side.
+const grid = 6
 
 // scenery is a picture and its pool, as far as it is looked at.
 type scenery struct {
@@ -80,6 +97,20 @@ func (s *scenery) reset(ctx context.Context, e *selective.Evidence) error {
 type column struct {
 	columns [][block]float32
 	at, box int
+
+	near  box.Overlaps
+	view  view
+	grids []means // of the block's boxes, grid·grid each
+}
+
+func (c *column) reset() {
+	c.columns = shelf.Resize(c.columns, len(features))
+	c.grids = shelf.Resize(c.grids, block*grid*grid)
+}
+
+// finish puts the grids of all boxes.
+func (c *column) finish() {
+	simd.Transpose(c.columns[len(c.columns)-grid*grid*(channels-1):], c.grids)
 }
 
 func (c *column) put(values ...float32) {
@@ -115,7 +146,7 @@ const leafBirth = 4
 
 // describe puts the features of proposal i. A float32 product that is added to something
 // is converted first, here and below, so that it is not fused with the sum.
-func (s *scenery) describe(i int, out *column, near *box.Overlaps) {
+func (s *scenery) describe(i int, out *column) {
 	p := &s.Proposals[i]
 	b := p.Box
 	width, height := float32(s.Image.Width), float32(s.Image.Height)
@@ -170,9 +201,9 @@ func (s *scenery) describe(i int, out *column, near *box.Overlaps) {
 		max(middle, -middle), float32(b.Y0+b.Y1)/(2*height), min(left, right)/width, max(left, right)/width,
 		top/height, bottom/height, borders)
 
-	s.voters.Near(near, b, .5)
+	s.voters.Near(&out.near, b, .5)
 	var votes [5]float32
-	for _, iou := range near.IoUs {
+	for _, iou := range out.near.IoUs {
 		votes[min(int(float32(iou-.5)*10), 4)] += float32(s.stride)
 	}
 	if i%s.stride == 0 { // it does not vote for itself
@@ -189,50 +220,61 @@ func (s *scenery) describe(i int, out *column, near *box.Overlaps) {
 	s.look(b, out)
 }
 
+// The rectangles that are looked at together.
+const (
+	theBox  = 0
+	theRing = 1 // with the box in it
+	theOn   = 2 // and so on, for each side: on it, inside along it, outside along it
+	beside  = 3
+	looks   = theOn + 4*beside
+)
+
 // look puts the features that are of the picture.
 func (s *scenery) look(b box.Box, out *column) {
-	p := &s.picture
+	p, v := &s.picture, &out.view
+	v.clear()
 	c := p.cells(b)
-	var in sums
-	p.sum(&in, c)
-	n := c.count()
-	inside, whole := in.over(n), p.all.over(p.width*p.height)
-	steep := whole.of[across] + whole.of[down] + 1
-	for _, v := range inside.of[:lightness] {
-		out.put((v + .5) / steep)
-	}
-	out.put(inside.of[lightness:][:3]...)
-
+	dx, dy := (c.x1-c.x0)/4+2, (c.y1-c.y0)/4+2
+	v.add(p, c)
+	ring := v.add(p, cells{c.x0 - dx, c.y0 - dy, c.x1 + dx, c.y1 + dy})
 	// Strips along each side, half inside and half outside: narrow for its steepness, and
 	// wider for colours.
 	wide := 1 + min(c.x1-c.x0, c.y1-c.y0)/8
+	for _, strip := range [...]cells{
+		{c.x0 - 1, c.y0, c.x0 + 1, c.y1}, {c.x0, c.y0, c.x0 + wide, c.y1}, {c.x0 - wide, c.y0, c.x0, c.y1},
+		{c.x1 - 1, c.y0, c.x1 + 1, c.y1}, {c.x1 - wide, c.y0, c.x1, c.y1}, {c.x1, c.y0, c.x1 + wide, c.y1},
+		{c.x0, c.y0 - 1, c.x1, c.y0 + 1}, {c.x0, c.y0, c.x1, c.y0 + wide}, {c.x0, c.y0 - wide, c.x1, c.y0},
+		{c.x0, c.y1 - 1, c.x1, c.y1 + 1}, {c.x0, c.y1 - wide, c.x1, c.y1}, {c.x0, c.y1, c.x1, c.y1 + wide},
+	} {
+		v.add(p, strip)
+	}
+	var means [looks]means
+	v.means(p, means[:], &zeros, &ones)
+
+	inside, whole := &means[theBox], &p.all
+	steep := whole[across] + whole[down] + 1
+	for _, m := range inside[:lightness] {
+		out.put((m + .5) / steep)
+	}
+	out.put(inside[lightness:][:3]...)
+
 	var sides, contrasts [4]float32
 	var total, colour, innerSum, outerSum, outer float32
 	for k := range 4 {
-		var on, with, without cells
+		at := theOn + beside*k
 		channel := across
-		switch k {
-		case 0:
-			on, with, without = cells{c.x0 - 1, c.y0, c.x0 + 1, c.y1}, cells{c.x0, c.y0, c.x0 + wide, c.y1}, cells{c.x0 - wide, c.y0, c.x0, c.y1}
-		case 1:
-			on, with, without = cells{c.x1 - 1, c.y0, c.x1 + 1, c.y1}, cells{c.x1 - wide, c.y0, c.x1, c.y1}, cells{c.x1, c.y0, c.x1 + wide, c.y1}
-		case 2:
-			on, with, without = cells{c.x0, c.y0 - 1, c.x1, c.y0 + 1}, cells{c.x0, c.y0, c.x1, c.y0 + wide}, cells{c.x0, c.y0 - wide, c.x1, c.y0}
-			channel = down
-		case 3:
-			on, with, without = cells{c.x0, c.y1 - 1, c.x1, c.y1 + 1}, cells{c.x0, c.y1 - wide, c.x1, c.y1}, cells{c.x0, c.y1, c.x1, c.y1 + wide}
+		if k >= 2 {
 			channel = down
 		}
-		m := p.mean(on)
-		sides[k] = m.of[channel] / steep
+		sides[k] = means[at][channel] / steep
 		total += sides[k]
-		a, z := p.mean(with), p.mean(without)
-		innerSum += a.of[across] + a.of[down]
+		with, without := &means[at+1], &means[at+2]
+		innerSum += with[across] + with[down]
 		contrasts[k] = -1 // where the picture ends
-		if !z.none {
-			contrasts[k] = difference(&a, &z)
+		if v.scales[at+2] > 0 {
+			contrasts[k] = difference(with, without)
 			colour += contrasts[k]
-			outerSum += z.of[across] + z.of[down]
+			outerSum += without[across] + without[down]
 			outer++
 		}
 	}
@@ -242,33 +284,80 @@ func (s *scenery) look(b box.Box, out *column) {
 	out.put(total)
 	out.put(contrasts[:]...)
 	out.put(colour)
-	own := inside.of[across] + inside.of[down] + 1
-	beside := outerSum/max(outer, 1) + 1
-	out.put((innerSum/4+1)/own, beside/own, beside/steep)
+	own := inside[across] + inside[down] + 1
+	near := outerSum/max(outer, 1) + 1
+	out.put((innerSum/4+1)/own, near/own, near/steep)
 
-	dx, dy := (c.x1-c.x0)/4+2, (c.y1-c.y0)/4+2
-	around := p.within(cells{c.x0 - dx, c.y0 - dy, c.x1 + dx, c.y1 + dy})
-	var ring sums
-	p.sum(&ring, around)
 	outside := inside
-	if m := around.count() - n; m > 0 {
-		for i := range ring {
-			ring[i] -= in[i]
+	if n, m := float32(c.count()), float32(ring.count()); m > n {
+		outside = &means[theRing]
+		for i := range outside {
+			outside[i] = (float32(outside[i]*m) - float32(inside[i]*n)) / (m - n)
 		}
-		outside = ring.over(m)
 	}
-	out.put(log2((outside.of[across]+1)/(inside.of[across]+1)), log2((outside.of[down]+1)/(inside.of[down]+1)))
+	out.put(log2((outside[across]+1)/(inside[across]+1)), log2((outside[down]+1)/(inside[down]+1)))
 	for k := lightness; k <= blueYellow; k++ {
-		out.put(apart(inside.of[k], outside.of[k]))
+		out.put(apart(inside[k], outside[k]))
 	}
-	out.put(difference(&inside, &outside), difference(&inside, &whole))
+	out.put(difference(inside, outside), difference(inside, whole))
+	s.lay(b, inside, out)
+}
+
+// lay looks at the grid, which [column.finish] puts.
+func (s *scenery) lay(b box.Box, inside *means, out *column) {
+	p := &s.picture
+	left, right, across1 := lines(b.X0, b.X1, p.shift, p.width)
+	top, bottom, down1 := lines(b.Y0, b.Y1, p.shift, p.height)
+	var corners [grid * grid][4]int32
+	var scales [grid * grid]float32
+	stride := int32(p.width + 1)
+	for y := range grid {
+		above, below := top[y]*stride, bottom[y]*stride
+		for x := range grid {
+			corners[y*grid+x] = [4]int32{above + left[x], above + right[x], below + left[x], below + right[x]}
+			scales[y*grid+x] = float32(down1[y] * across1[x])
+		}
+	}
+	// As they come, but for what is not in the picture: that is like the box.
+	const colourUnit = 32
+	gain := means{lightness: 1. / colourUnit, greenRed: 1. / colourUnit, blueYellow: 1. / colourUnit}
+	offset := means{lightness: inside[lightness], greenRed: inside[greenRed], blueYellow: inside[blueYellow]}
+	steep := 1 / (inside[across] + inside[down] + 2)
+	for k := range lightness {
+		gain[k] = steep
+	}
+	cells := out.grids[out.box*grid*grid:][:grid*grid]
+	simd.Rectangles(cells, p.table, corners[:], scales[:], &offset, &gain)
+	for i, scale := range scales {
+		if scale == 0 {
+			cells[i] = zeros
+		}
+	}
+}
+
+// lines are where the grid's columns, or rows, of cells begin and end in the picture, of
+// which they are at least one cell wide, and one over how many cells of it they are wide:
+// 0 for none. They are a quarter of the box's side apart, from a quarter before it on.
+func lines(from, to int32, shift, most int) (begin, end [grid]int32, scale [grid]float32) {
+	line := func(k int) int { return (4*int(from) + (k-1)*int(to-from) + 2<<shift) >> (shift + 2) }
+	at := line(0)
+	for k := range grid {
+		next := line(k + 1)
+		a, b := min(max(at, 0), most), min(max(next, at+1, 0), most)
+		begin[k], end[k] = int32(a), int32(b)
+		if a < b {
+			scale[k] = 1 / float32(b-a)
+		}
+		at = next
+	}
+	return begin, end, scale
 }
 
 func apart(a, b float32) float32 { return max(a-b, b-a) }
 
 // difference is that of two colours.
 func difference(a, b *means) float32 {
-	return apart(a.of[lightness], b.of[lightness]) + apart(a.of[greenRed], b.of[greenRed]) + apart(a.of[blueYellow], b.of[blueYellow])
+	return apart(a[lightness], b[lightness]) + apart(a[greenRed], b[greenRed]) + apart(a[blueYellow], b[blueYellow])
 }
 
 func sort4(v *[4]float32) {

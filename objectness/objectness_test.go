@@ -56,14 +56,16 @@ func TestFeaturesAreNumbersAndAllThere(t *testing.T) {
 			if err := s.reset(t.Context(), e); err != nil {
 				return err
 			}
-			columns := make([][block]float32, len(features))
+			var out column
 			for i := range e.Proposals {
-				out := column{columns: columns}
-				s.describe(i, &out, new(box.Overlaps))
-				if out.at != len(features) {
-					t.Fatalf("%d features are put, %d have names", out.at, len(features))
+				out.reset()
+				out.at = 0
+				s.describe(i, &out)
+				if put := out.at + grid*grid*(channels-1); put != len(features) {
+					t.Fatalf("%d features are put, %d have names", put, len(features))
 				}
-				for f, c := range columns {
+				out.finish()
+				for f, c := range out.columns {
 					if v := float64(c[0]); math.IsNaN(v) || math.IsInf(v, 0) {
 						t.Fatalf("%d×%d, box %v: %s is %v", img.Width, img.Height, e.Proposals[i].Box, features[f], v)
 					}
@@ -84,28 +86,77 @@ func TestSumsAreThePixels(t *testing.T) {
 		}
 		x0, y0 := rapid.IntRange(0, p.width-1).Draw(t, "x0"), rapid.IntRange(0, p.height-1).Draw(t, "y0")
 		c := cells{x0, y0, rapid.IntRange(x0+1, p.width).Draw(t, "x1"), rapid.IntRange(y0+1, p.height).Draw(t, "y1")}
-		var got, want sums
-		p.sum(&got, c)
+		var v view
+		v.add(&p, c)
+		v.scales[0] = 1 // sums, not means
+		got, want := make([]means, 1), means{}
+		v.means(&p, got, &zeros, &ones)
 		at := func(plane, x, y int) int32 {
 			return int32(p.lab.Plane(plane)[min(max(y, 0), p.height-1)*p.width+min(max(x, 0), p.width-1)])
 		}
-		abs := func(v int32) uint32 { return uint32(max(v, -v)) }
+		abs := func(v int32) int32 { return max(v, -v) }
 		for y := c.y0; y < c.y1; y++ {
 			for x := c.x0; x < c.x1; x++ {
-				var gx, gy, g1, g2 uint32
+				var gx, gy, g1, g2 int32
 				for k := range 3 {
 					dx, dy := at(k, x+1, y)-at(k, x-1, y), at(k, x, y+1)-at(k, x, y-1)
 					gx, gy, g1, g2 = gx+abs(dx), gy+abs(dy), g1+abs(dx+dy), g2+abs(dx-dy)
-					want[lightness+k] += uint32(at(k, x, y))
+					want[lightness+k] += float32(at(k, x, y))
 				}
-				want[across] += gx / 3
-				want[down] += gy / 3
-				want[falling] += g1 / 6
-				want[rising] += g2 / 6
+				want[across] += float32(gx / 3)
+				want[down] += float32(gy / 3)
+				want[falling] += float32(g1 / 6)
+				want[rising] += float32(g2 / 6)
 			}
 		}
-		if got != want {
+		want[channels-1] = got[0][channels-1] // it has no meaning
+		if got[0] != want {
 			t.Fatalf("%+v: %v; want %v", c, got, want)
+		}
+	})
+}
+
+// A grid's cells are rectangles of cells, and like the box where there is no picture.
+func TestGrid(t *testing.T) {
+	img := drawn(t, 2)
+	var s scenery
+	s.Evidence = &selective.Evidence{Image: img}
+	if err := s.picture.reset(t.Context(), img); err != nil {
+		t.Fatal(err)
+	}
+	p := &s.picture
+	rapid.Check(t, func(t *rapid.T) {
+		x, y := rapid.IntRange(0, img.Width-1).Draw(t, "x"), rapid.IntRange(0, img.Height-1).Draw(t, "y")
+		b := box.Box{X0: int32(x), Y0: int32(y), X1: int32(rapid.IntRange(x+1, img.Width).Draw(t, "x1")), Y1: int32(rapid.IntRange(y+1, img.Height).Draw(t, "y1"))}
+		inside := means{10, 20, 30, 40, 50, 60, 70}
+		out := column{box: rapid.IntRange(0, block-1).Draw(t, "place")}
+		out.reset()
+		out.columns = out.columns[:grid*grid*(channels-1)]
+		s.lay(b, &inside, &out)
+		out.finish()
+		line := func(from, to int32, k int) int { // in cells, to the nearest
+			return int(math.Floor((float64(from)+float64(k-1)*float64(to-from)/4)/2 + .5))
+		}
+		for cell := range grid * grid {
+			cx, cy := cell%grid, cell/grid
+			c := cells{line(b.X0, b.X1, cx), line(b.Y0, b.Y1, cy), line(b.X0, b.X1, cx+1), line(b.Y0, b.Y1, cy+1)}
+			c.x1, c.y1 = max(c.x1, c.x0+1), max(c.y1, c.y0+1)
+			var v view
+			v.add(p, c)
+			mean := make([]means, 1)
+			v.means(p, mean, &zeros, &ones)
+			for k := range channels - 1 {
+				want := mean[0][k] / (10 + 20 + 2)
+				if k >= lightness {
+					want = (mean[0][k] - inside[k]) / 32
+				}
+				if v.scales[0] == 0 {
+					want = 0
+				}
+				if got := out.columns[cell*(channels-1)+k][out.box]; math.Abs(float64(got-want)) > 1e-4 {
+					t.Fatalf("%v, cell %d, channel %d: %v; want %v", b, cell, k, got, want)
+				}
+			}
 		}
 	})
 }
@@ -120,8 +171,8 @@ func TestCellsOfLargePictures(t *testing.T) {
 	if err := p.reset(t.Context(), img); err != nil {
 		t.Fatal(err)
 	}
-	if n := p.width * p.height; n > maxCells || p.all[lightness] != 255*uint32(n) {
-		t.Errorf("%d cells with a sum of %d; want at most %d, of 255 each", n, p.all[lightness], maxCells)
+	if n := p.width * p.height; n > maxCells || p.all[lightness] != 255 {
+		t.Errorf("%d cells with a mean of %v; want at most %d, of 255", n, p.all[lightness], maxCells)
 	}
 }
 
@@ -150,30 +201,34 @@ func TestLog2(t *testing.T) {
 	}
 }
 
-// toy are samples of which a product of two features tells the target.
+// toy are samples of which a product of two features tells the target, and one is the same in all.
 func toy(n int) *samples {
 	rng := rand.New(rand.NewPCG(1, 1))
-	s := &samples{bins: make([][]uint8, 4), cuts: make([][]float32, 4)}
-	values := make([][]float32, 4)
+	s := &samples{columns: make([][]float32, 5)}
 	for range n {
-		var row [4]float32
-		for f := range row {
+		var row [5]float32
+		for f := range row[:4] {
 			row[f] = rng.Float32()*2 - 1
-			values[f] = append(values[f], row[f])
+		}
+		for f, v := range row {
+			s.columns[f] = append(s.columns[f], v)
 		}
 		target := float32(0)
 		if row[0]*row[2] > 0 {
 			target = 1
 		}
 		s.targets, s.weights = append(s.targets, target), append(s.weights, 1)
-	}
-	for f := range values {
-		s.cuts[f] = cut(slices.Clone(values[f]))
-		for _, v := range values[f] {
-			s.bins[f] = append(s.bins[f], bin(s.cuts[f], v))
-		}
+		s.used = append(s.used, int32(len(s.used)))
 	}
 	return s
+}
+
+// small is a recipe for toys.
+func small() Recipe {
+	r := DefaultRecipe()
+	r.Trees.Trees, r.Trees.Rate = 60, .3
+	r.Network.Batch, r.Network.Epochs, r.Network.Rate = 64, 30, .01
+	return r
 }
 
 func TestEveryLossLearns(t *testing.T) {
@@ -181,26 +236,94 @@ func TestEveryLossLearns(t *testing.T) {
 	for name, loss := range map[string]imbalance.Loss{
 		"ce": imbalance.CrossEntropy(), "focal": imbalance.Focal(), "alpha": {Alpha: imbalance.Balanced(.25)},
 	} {
-		b := DefaultBoosting()
-		b.Loss, b.Trees, b.Rate = loss, 60, .3
-		var losses []float64
-		b.Progress = func(_ int, l float64) { losses = append(losses, l) }
-		if _, err := b.train(t.Context(), s); err != nil {
+		r := small()
+		r.Loss = loss
+		losses := map[string][]float64{}
+		r.Progress = func(part string, step, steps int, l float64) {
+			if step != len(losses[part]) || step >= steps {
+				t.Fatalf("%s: step %d of %d after %d", part, step, steps, len(losses[part]))
+			}
+			losses[part] = append(losses[part], l)
+		}
+		if _, err := r.train(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		if first, last := losses[0], losses[len(losses)-1]; last > first/2 {
-			t.Errorf("%s: loss from %v to %v; want less than half", name, first, last)
+		for _, part := range []string{"trees", "network"} {
+			l := losses[part]
+			if first, last := l[0], l[len(l)-1]; last > first/2 {
+				t.Errorf("%s of %s: loss from %v to %v; want less than half", name, part, first, last)
+			}
+		}
+	}
+}
+
+// What a network says of a toy is the sign of the product; without units it cannot know.
+func TestNetworkNeedsUnits(t *testing.T) {
+	for units, most := range map[int]float64{31: .1, 0: 1} {
+		r := small()
+		r.Trees.Trees, r.Network.Units = 0, units
+		m, err := r.train(t.Context(), toy(4000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, wrong := toy(8000), 0.
+		for i := 4000; i < 8000; i++ {
+			row := []float32{s.columns[0][i], s.columns[1][i], s.columns[2][i], s.columns[3][i], 9} // never seen
+			if (m.Network.literal(row) > 0) != (s.targets[i] > 0) {
+				wrong += 1. / 4000
+			}
+		}
+		if wrong > most || units == 0 && wrong < .3 {
+			t.Errorf("%d units: %.3f wrong", units, wrong)
+		}
+	}
+}
+
+// The gradient is that of the loss.
+func TestNetworkGradient(t *testing.T) {
+	s := toy(50)
+	r := small()
+	r.Loss = imbalance.Focal()
+	d := Descent{Units: 3, Batch: 50}
+	net := &Network{Means: make([]float32, 5), Scales: []float32{1, 1, 1, 1, 0}}
+	w := newWeights(d.Units, 5)
+	rng := rand.New(rand.NewPCG(3, 3))
+	for i := range w.all() {
+		w.all()[i] = float32(rng.NormFloat64())
+	}
+	rows := make([]int32, 50)
+	for i := range rows {
+		rows[i] = int32(i)
+	}
+	b := newBatch(50, d.Units, 5)
+	loss := func() float64 {
+		b.step(&r, d, net, s, rows, &w, nil)
+		return b.loss
+	}
+	loss()
+	gradient := slices.Clone(b.gradient.all())
+	for i, g := range gradient {
+		const h = 1e-2
+		v := &w.all()[i]
+		at := *v
+		*v = at + h
+		above := loss()
+		*v = at - h
+		below := loss()
+		*v = at
+		if slope := (above - below) / (2 * h); math.Abs(slope-float64(g)) > .02+.02*math.Abs(slope) {
+			t.Errorf("weight %d: %v; want %v", i, g, slope)
 		}
 	}
 }
 
 func TestTrainingDoesNotDependOnThreads(t *testing.T) {
-	s := toy(40_000)
+	s := toy(20_000)
 	var models []*Model
 	for _, threads := range []int{1, 3} {
-		b := DefaultBoosting()
-		b.Trees, b.Threads = 5, threads
-		m, err := b.train(t.Context(), s)
+		r := DefaultRecipe()
+		r.Trees.Trees, r.Network.Epochs, r.Threads = 5, 1, threads
+		m, err := r.train(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,11 +334,64 @@ func TestTrainingDoesNotDependOnThreads(t *testing.T) {
 	}
 }
 
+// What is left out has no say.
+func TestOthersAreNotLearnedFrom(t *testing.T) {
+	var models []*Model
+	for _, noise := range []float32{0, 9} {
+		s := toy(3000)
+		s.used = s.used[:2000]
+		for i := 2000; i < 3000; i++ {
+			s.targets[i], s.weights[i] = noise/9, 1+noise
+			for _, c := range s.columns {
+				c[i] += noise
+			}
+		}
+		r := small()
+		r.Trees.Trees, r.Network.Epochs = 3, 1
+		m, err := r.train(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		models = append(models, m)
+	}
+	if !reflect.DeepEqual(models[0], models[1]) {
+		t.Error("other samples beside those that are used, another model")
+	}
+}
+
 func TestTrainingIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := DefaultBoosting().train(ctx, toy(100)); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v; want %v", err, context.Canceled)
+	for _, part := range []func(*Recipe){func(r *Recipe) { r.Trees.Trees = 0 }, func(r *Recipe) { r.Network.Epochs = 0 }} {
+		r := small()
+		part(&r)
+		if _, err := r.train(ctx, toy(100)); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v; want %v", err, context.Canceled)
+		}
+	}
+}
+
+func TestRecipesAreChecked(t *testing.T) {
+	for name, change := range map[string]func(*Recipe){
+		"nothing":        func(r *Recipe) { r.Trees.Trees, r.Network.Epochs = 0, 0 },
+		"trees":          func(r *Recipe) { r.Trees.Trees = -1 },
+		"rate":           func(r *Recipe) { r.Trees.Rate = 0 },
+		"ridge":          func(r *Recipe) { r.Trees.Ridge = math.NaN() },
+		"epochs":         func(r *Recipe) { r.Network.Epochs = 1e6 },
+		"units":          func(r *Recipe) { r.Network.Units = -1 },
+		"batch":          func(r *Recipe) { r.Network.Batch = 0 },
+		"network's rate": func(r *Recipe) { r.Network.Rate = 2 },
+		"dropout":        func(r *Recipe) { r.Network.Dropout = 1 },
+		"loss":           func(r *Recipe) { r.Loss.Gamma = -1 },
+	} {
+		r := DefaultRecipe()
+		if err := r.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		change(&r)
+		if r.Validate() == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 }
 
@@ -257,7 +433,11 @@ func TestFileComesBack(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	change := func(f func(*File)) []byte {
 		file := Default(8).File
-		file.Features, file.Model.Trees = slices.Clone(file.Features), slices.Clone(file.Model.Trees[:2])
+		file.Features = slices.Clone(file.Features)
+		file.Model.Trees = &Forest{Trees: slices.Clone(file.Model.Trees.Trees[:2])}
+		network := *file.Model.Network
+		network.Units = slices.Clone(network.Units[:2])
+		file.Model.Network = &network
 		f(&file)
 		data, err := json.Marshal(&file)
 		if err != nil {
@@ -268,11 +448,17 @@ func TestReadRefuses(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"nothing":        nil,
 		"no JSON":        []byte("ranker"),
-		"another format": change(func(f *File) { f.Format = 2 }),
+		"another format": change(func(f *File) { f.Format = 1 }),
 		"other features": change(func(f *File) { f.Features[3] = "luck" }),
-		"no trees":       change(func(f *File) { f.Model.Trees = nil }),
-		"beyond":         change(func(f *File) { f.Model.Trees[1].Features[2] = int32(len(features)) }),
-		"before":         change(func(f *File) { f.Model.Trees[1].Features[2] = -1 }),
+		"no trees":       change(func(f *File) { f.Model.Trees.Trees = nil }),
+		"beyond":         change(func(f *File) { f.Model.Trees.Trees[1].Features[2] = int32(len(features)) }),
+		"before":         change(func(f *File) { f.Model.Trees.Trees[1].Features[2] = -1 }),
+		"no model":       change(func(f *File) { f.Model = Model{} }),
+		"short means":    change(func(f *File) { f.Model.Network.Means = f.Model.Network.Means[1:] }),
+		"short direct":   change(func(f *File) { f.Model.Network.Direct = nil }),
+		"short weights":  change(func(f *File) { f.Model.Network.Units[1].Weights = nil }),
+		"many units":     change(func(f *File) { f.Model.Network.Units = make([]Unit, maxUnits+1) }),
+		"large":          change(func(f *File) { f.Model.Network.Bias = 1e20 }),
 		"a huge number":  bytes.Replace(change(func(*File) {}), []byte(`"bias":`), []byte(`"bias":1e99,"x":`), 1),
 	} {
 		if _, err := Read(bytes.NewReader(data)); !errors.Is(err, ErrRanker) {
@@ -287,14 +473,15 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(file.Bytes()[:2000])
-	f.Add([]byte(`{"format":1,"features":[],"model":{"trees":[{"features":[1,2,3]}]}}`))
+	f.Add([]byte(`{"format":2,"features":[],"model":{"trees":{"trees":[{"features":[1,2,3]}]}}}`))
+	f.Add([]byte(`{"format":2,"features":[],"model":{"network":{"units":[{"weights":[1,2,3]}]}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Read(bytes.NewReader(data))
 		if err != nil {
 			return
 		}
 		var dst [block]float32
-		r.Model.score(&dst, make([][block]float32, len(features)))
+		r.Model.score(&dst, make([][block]float32, len(features)), new(scratch))
 	})
 }
 
@@ -303,7 +490,7 @@ func TestTrainerWantsObjects(t *testing.T) {
 	search(t, drawn(t, 1), catch(func(e *selective.Evidence) error {
 		return trainer.Add(t.Context(), e, make([]Match, len(e.Proposals)))
 	}), 1)
-	if _, err := trainer.Train(t.Context(), DefaultBoosting(), About{}); err == nil {
+	if _, err := trainer.Train(t.Context(), DefaultRecipe(), About{}, nil); err == nil {
 		t.Error("it learned from pictures without an object")
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/simd"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -22,16 +23,16 @@ const (
 	channels
 )
 
-// sums are the channels' over some cells; each is at most 255 a cell.
-type sums [channels]uint32
+// means are the channels' over some cells.
+type means = [channels]float32
 
 // picture is the integral image of a picture's channels, in cells of some pixels: a channel's
 // sum over any rectangle of cells is that of four of its entries.
 type picture struct {
 	shift         int // a cell is 1<<shift pixels wide and high
 	width, height int // in cells
-	table         []sums
-	all           sums
+	table         [][channels]uint32
+	all           means
 
 	small, lab raster.Image
 }
@@ -61,9 +62,9 @@ func (p *picture) reset(ctx context.Context, img *raster.Image) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		var row sums
+		var row [channels]uint32
 		above, here := p.table[y*stride:(y+1)*stride], p.table[(y+1)*stride:(y+2)*stride]
-		here[0] = sums{}
+		here[0] = row
 		up, at, low := max(y-1, 0)*p.width, y*p.width, min(y+1, p.height-1)*p.width
 		for x := range p.width {
 			left, right := at+max(x-1, 0), at+min(x+1, p.width-1)
@@ -90,7 +91,9 @@ func (p *picture) reset(ctx context.Context, img *raster.Image) error {
 			}
 		}
 	}
-	p.all = p.table[len(p.table)-1]
+	for c, v := range p.table[len(p.table)-1] {
+		p.all[c] = float32(v) / float32(p.width*p.height)
+	}
 	return nil
 }
 
@@ -155,36 +158,34 @@ func (p *picture) within(c cells) cells {
 	return cells{max(c.x0, 0), max(c.y0, 0), min(c.x1, p.width), min(c.y1, p.height)}
 }
 
-// sum adds up the channels over a rectangle in the picture.
-func (p *picture) sum(dst *sums, c cells) {
-	stride := p.width + 1
-	lt, rt := &p.table[c.y0*stride+c.x0], &p.table[c.y0*stride+c.x1]
-	lb, rb := &p.table[c.y1*stride+c.x0], &p.table[c.y1*stride+c.x1]
-	for i := range dst {
-		dst[i] = rb[i] - rt[i] - lb[i] + lt[i]
-	}
+// view is a list of rectangles to look at.
+type view struct {
+	corners [][4]int32 // in the table
+	scales  []float32  // one over the number of cells; 0 if none is in the picture
 }
 
-// means are the channels' mean over a rectangle; none if it is not in the picture.
-type means struct {
-	of   [channels]float32
-	none bool
-}
+func (v *view) clear() { v.corners, v.scales = v.corners[:0], v.scales[:0] }
 
-func (p *picture) mean(c cells) means {
+// add adds a rectangle, and returns what of it is in the picture.
+func (v *view) add(p *picture, c cells) cells {
 	c = p.within(c)
 	if c.x0 >= c.x1 || c.y0 >= c.y1 {
-		return means{none: true}
+		v.corners, v.scales = append(v.corners, [4]int32{}), append(v.scales, 0)
+		return cells{}
 	}
-	var s sums
-	p.sum(&s, c)
-	return s.over(c.count())
+	stride := p.width + 1
+	top, low := c.y0*stride, c.y1*stride
+	v.corners = append(v.corners, [4]int32{int32(top + c.x0), int32(top + c.x1), int32(low + c.x0), int32(low + c.x1)})
+	v.scales = append(v.scales, 1/float32(c.count()))
+	return c
 }
 
-func (s *sums) over(n int) (m means) {
-	scale := 1 / float32(n)
-	for i, v := range s {
-		m.of[i] = float32(float32(v) * scale)
-	}
-	return m
+var (
+	zeros means
+	ones  = means{1, 1, 1, 1, 1, 1, 1, 1}
+)
+
+// means writes the rectangles' means, less offset and then times gain; 0 is the mean of none.
+func (v *view) means(p *picture, dst []means, offset, gain *means) {
+	simd.Rectangles(dst, p.table, v.corners, v.scales, offset, gain)
 }

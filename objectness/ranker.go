@@ -7,7 +7,7 @@
 //	opts.Order, opts.Ranker = selective.OrderObjectness, objectness.Default(len(opts.Strategies))
 //	result, err := selective.Search(ctx, img, opts)
 //
-// A [Ranker] is a learned sum of trees. [Default] is the one that ships with the package;
+// A [Ranker] is a learned sum of trees, and a small network. [Default] is the one that ships with the package;
 // a [Trainer] learns another from pictures with boxes, under any loss of package imbalance.
 package objectness
 
@@ -22,7 +22,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/shelf"
 	"github.com/proposer/proposer/selective"
 )
@@ -47,18 +46,17 @@ type File struct {
 
 // About is where a ranker comes from.
 type About struct {
-	Data     string  `json:"data"`
-	Pictures int     `json:"pictures"`
-	Boxes    int     `json:"boxes"`
-	Mode     string  `json:"mode"`
-	Loss     string  `json:"loss"`
-	Value    float64 `json:"training_loss"`
+	Data     string `json:"data"`
+	Pictures int    `json:"pictures"`
+	Boxes    int    `json:"boxes"`
+	Mode     string `json:"mode"`
+	Model    string `json:"model"`
+	Loss     string `json:"loss"`
 }
 
 const (
-	formatVersion = 1
+	formatVersion = 2
 	maxFile       = 64 << 20
-	maxTrees      = 10_000
 )
 
 //go:embed fast.json best.json quality.json
@@ -123,8 +121,6 @@ func parse(data []byte) (*Ranker, error) {
 		return bad("format %d: want %d", r.Format, formatVersion)
 	case !slices.Equal(r.Features, features):
 		return bad("it asks for other features: train it anew")
-	case len(r.Model.Trees) == 0 || len(r.Model.Trees) > maxTrees:
-		return bad("%d trees: want 1 to %d", len(r.Model.Trees), maxTrees)
 	}
 	if err := r.Model.validate(len(features)); err != nil {
 		return bad("%w", err)
@@ -143,18 +139,20 @@ func (r *Ranker) Write(w io.Writer) error {
 
 // desk is where a block of boxes is described and scored.
 type desk struct {
-	columns [][block]float32
-	near    box.Overlaps
+	column  column
 	scores  [block]float32
+	scratch scratch
 }
 
 // describe fills the columns with the features of a block of proposals.
 func (d *desk) describe(s *scenery, from, to int) {
-	d.columns = shelf.Resize(d.columns, len(features))
+	out := &d.column
+	out.reset()
 	for i := from; i < to; i++ {
-		out := column{columns: d.columns, box: i - from}
-		s.describe(i, &out, &d.near)
+		out.at, out.box = 0, i-from
+		s.describe(i, out)
 	}
+	out.finish()
 }
 
 // Score is that of [selective.Ranker]. Time is linear in the proposals, besides the pairs
@@ -175,7 +173,7 @@ func (r *Ranker) Score(ctx context.Context, scores []float32, e *selective.Evide
 		defer r.desks.Put(d)
 		from, to := k*block, min((k+1)*block, n)
 		d.describe(s, from, to)
-		r.Model.score(&d.scores, d.columns)
+		r.Model.score(&d.scores, d.column.columns, &d.scratch)
 		for i := range scores[from:to] {
 			scores[from+i] = probability(d.scores[i])
 		}

@@ -2,17 +2,20 @@ package objectness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/proposer/proposer/imbalance"
 	"github.com/proposer/proposer/selective"
 )
 
 // Trainer learns a [Ranker] from pictures with boxes: give it each picture's evidence with
-// Add, then let it Train. It keeps the features of the boxes that it drew, about 300 bytes
+// Add, then let it Train. It keeps the features of the boxes that it drew, about 1,300 bytes
 // each, and of a picture about 1,500 boxes. It is not safe for concurrent use.
 type Trainer struct {
 	seed    uint64
@@ -21,6 +24,7 @@ type Trainer struct {
 	columns [][]float32
 	targets []float32
 	weights []float32
+	from    []int32 // by sample: the number of its picture
 
 	pictures, boxes int
 }
@@ -66,7 +70,6 @@ func (t *Trainer) Add(ctx context.Context, e *selective.Evidence, best []Match) 
 		worth[m.Object] += Target(m.IoU)
 	}
 	rng := rand.New(rand.NewPCG(t.seed, uint64(t.pictures)))
-	t.pictures++
 	t.boxes += len(best)
 	background := min(mostBackground, backgrounds/float64(len(best)))
 	var drawn []int
@@ -83,7 +86,9 @@ func (t *Trainer) Add(ctx context.Context, e *selective.Evidence, best []Match) 
 		drawn = append(drawn, i)
 		t.targets = append(t.targets, float32(Target(m.IoU)))
 		t.weights = append(t.weights, weight)
+		t.from = append(t.from, int32(t.pictures))
 	}
+	t.pictures++
 	s, d := &t.scene, &t.desk
 	defer func() { s.Evidence = nil }() // it is the search's
 	if err := s.reset(ctx, e); err != nil {
@@ -97,53 +102,89 @@ func (t *Trainer) Add(ctx context.Context, e *selective.Evidence, best []Match) 
 		d.describe(s, from, to)
 		for ; next < len(drawn) && drawn[next] < to; next++ {
 			for f := range features {
-				t.columns[f] = append(t.columns[f], d.columns[f][drawn[next]-from])
+				t.columns[f] = append(t.columns[f], d.column.columns[f][drawn[next]-from])
 			}
 		}
 	}
 	return nil
 }
 
+// Skip counts a picture of which there is nothing to learn.
+func (t *Trainer) Skip() { t.pictures++ }
+
 // Samples is how many boxes have been drawn.
 func (t *Trainer) Samples() int { return len(t.targets) }
 
-// Train learns from what was added. Features whose names begin with one of without are not
-// asked for.
-func (t *Trainer) Train(ctx context.Context, b Boosting, about About, without ...string) (*Ranker, error) {
-	if err := b.Validate(); err != nil {
+// Recipe says how to train a [Model]: of its parts, one may do without.
+type Recipe struct {
+	Loss imbalance.Loss
+	// Trees and Network are the two parts; no trees, or no epochs, leave one out.
+	Trees   Boosting
+	Network Descent
+	Seed    uint64
+	// Threads bounds the goroutines; at least 1. The model does not depend on it.
+	Threads int
+	// Progress, if not nil, is told the mean training loss after each of so many steps of
+	// a part: "trees" or "network".
+	Progress func(part string, step, steps int, loss float64)
+}
+
+// DefaultRecipe is what suits some hundreds of pictures.
+func DefaultRecipe() Recipe {
+	return Recipe{
+		Loss:    imbalance.CrossEntropy(),
+		Trees:   Boosting{Trees: 400, Rate: .08, Ridge: 20, Rows: .5, Columns: .4},
+		Network: Descent{Units: 15, Epochs: 6, Batch: 1024, Rate: .002, Dropout: .2},
+		Seed:    1, Threads: 1,
+	}
+}
+
+func (r *Recipe) progress(part string, step, steps int, loss float64) {
+	if r.Progress != nil {
+		r.Progress(part, step, steps, loss)
+	}
+}
+
+// each does n pieces of work on the threads, in any order.
+func (r *Recipe) each(ctx context.Context, n int, work func(i int)) error {
+	var wg sync.WaitGroup
+	threads := max(1, min(r.Threads, n))
+	for t := range threads {
+		wg.Go(func() {
+			for i := t; i < n && ctx.Err() == nil; i += threads {
+				work(i)
+			}
+		})
+	}
+	wg.Wait()
+	return ctx.Err()
+}
+
+// Train learns from what was added, or the pictures of it, by their numbers, that learned
+// holds for. Features whose names begin with one of without are not asked for.
+func (t *Trainer) Train(ctx context.Context, r Recipe, about About, learned func(picture int) bool, without ...string) (*Ranker, error) {
+	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(t.targets, func(v float32) bool { return v > 0 }) {
-		return nil, fmt.Errorf("objectness: none of the %d boxes overlaps an object by more than half: want pictures with objects", len(t.targets))
-	}
-	s := &samples{targets: t.targets, weights: t.weights, bins: make([][]uint8, len(features)), cuts: make([][]float32, len(features))}
-	err := b.each(ctx, len(features), func(f int) {
-		if slices.ContainsFunc(without, func(p string) bool { return p != "" && strings.HasPrefix(features[f], p) }) {
-			return
-		}
-		values := t.columns[f]
-		stride := max(1, len(values)/50_000)
-		var some []float32
-		for i := 0; i < len(values); i += stride {
-			some = append(some, values[i])
-		}
-		s.cuts[f] = cut(some)
-		s.bins[f] = make([]uint8, len(values))
-		for i, v := range values {
-			s.bins[f][i] = bin(s.cuts[f], v)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	progress := b.Progress
-	b.Progress = func(tree int, loss float64) {
-		about.Value = loss
-		if progress != nil {
-			progress(tree, loss)
+	s := &samples{targets: t.targets, weights: t.weights}
+	objects := false
+	for i, picture := range t.from {
+		if learned == nil || learned(int(picture)) {
+			s.used = append(s.used, int32(i))
+			objects = objects || t.targets[i] > 0
 		}
 	}
-	m, err := b.train(ctx, s)
+	if !objects {
+		return nil, fmt.Errorf("objectness: none of %d boxes overlaps an object by more than half: want pictures with objects", len(s.used))
+	}
+	for f, name := range features {
+		if slices.ContainsFunc(without, func(p string) bool { return p != "" && strings.HasPrefix(name, p) }) {
+			s.columns = append(s.columns, make([]float32, len(t.targets))) // they tell nothing
+		} else {
+			s.columns = append(s.columns, t.columns[f])
+		}
+	}
+	m, err := r.train(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -151,16 +192,48 @@ func (t *Trainer) Train(ctx context.Context, b Boosting, about About, without ..
 	return &Ranker{File: File{Format: formatVersion, About: about, Features: slices.Clone(features), Model: *m}}, nil
 }
 
-// Validate reports the first setting that is out of range.
-func (b Boosting) Validate() error {
-	part := func(v float64) bool { return v > 0 && v <= 1 }
-	switch {
-	case b.Trees < 1 || b.Trees > maxTrees:
-		return fmt.Errorf("objectness: %d trees: want 1 to %d", b.Trees, maxTrees)
-	case !part(b.Rate), !part(b.Rows), !part(b.Columns):
-		return fmt.Errorf("objectness: rate %v, rows %v, columns %v: want numbers in (0,1]", b.Rate, b.Rows, b.Columns)
-	case !(b.Ridge > 0) || math.IsInf(b.Ridge, 0):
-		return fmt.Errorf("objectness: ridge %v: want a number above 0", b.Ridge)
+func (r *Recipe) train(ctx context.Context, s *samples) (*Model, error) {
+	m := new(Model)
+	var err error
+	if r.Network.Epochs > 0 {
+		if m.Network, err = r.Network.train(ctx, r, s); err != nil {
+			return nil, err
+		}
 	}
-	return b.Loss.Validate()
+	if r.Trees.Trees > 0 {
+		if m.Trees, err = r.Trees.train(ctx, r, s); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
 }
+
+// Validate reports the first setting that is out of range.
+func (r *Recipe) Validate() error {
+	part := func(v float64) bool { return v > 0 && v <= 1 }
+	b, d := &r.Trees, &r.Network
+	switch {
+	case b.Trees == 0 && d.Epochs == 0:
+		return errors.New("objectness: neither trees nor epochs of a network: want one of them")
+	case b.Trees < 0 || b.Trees > maxTrees:
+		return fmt.Errorf("objectness: %d trees: want 0 to %d", b.Trees, maxTrees)
+	case b.Trees > 0 && !(part(b.Rate) && part(b.Rows) && part(b.Columns)):
+		return fmt.Errorf("objectness: rate %v, rows %v, columns %v: want numbers in (0,1]", b.Rate, b.Rows, b.Columns)
+	case b.Trees > 0 && (!(b.Ridge > 0) || math.IsInf(b.Ridge, 0)):
+		return fmt.Errorf("objectness: ridge %v: want a number above 0", b.Ridge)
+	case d.Epochs < 0 || d.Epochs > maxEpochs:
+		return fmt.Errorf("objectness: %d epochs: want 0 to %d", d.Epochs, maxEpochs)
+	case d.Epochs > 0 && (d.Units < 0 || d.Units > maxUnits):
+		return fmt.Errorf("objectness: %d units: want 0 to %d", d.Units, maxUnits)
+	case d.Epochs > 0 && (d.Batch < 1 || d.Batch > maxBatch):
+		return fmt.Errorf("objectness: batches of %d: want 1 to %d", d.Batch, maxBatch)
+	case d.Epochs > 0 && !(part(d.Rate) && d.Dropout >= 0 && d.Dropout < 1):
+		return fmt.Errorf("objectness: rate %v, dropout %v of the network: want a number in (0,1], and one in [0,1)", d.Rate, d.Dropout)
+	}
+	return r.Loss.Validate()
+}
+
+const (
+	maxEpochs = 1000
+	maxBatch  = 1 << 16
+)

@@ -189,11 +189,11 @@ func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Propo
 	if err := opts.Ranker.Score(ctx, scores, e); err != nil {
 		return nil, err
 	}
-	limit := spreadBoxes
+	limit, rest := spreadBoxes, true
 	if opts.Max > 0 && opts.NMS == (box.NMS{}) {
-		limit = min(limit, opts.Max)
+		limit, rest = min(limit, opts.Max), opts.Max > limit
 	}
-	order, worth, err := box.Spread(ctx, p.boxes[:len(e.Proposals)], scores, spreadExponent, limit)
+	order, worth, err := box.Spread(ctx, p.boxes[:len(e.Proposals)], scores, spreadExponent, limit, rest)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func (c *evalCmd) Run(ctx context.Context, std streams) error {
 	}
 	if len(c.Proposals) == 0 {
 		if data.Folder == "" && len(data.Images) > 0 {
-			return fmt.Errorf("--data %s: its pictures are not there: want them in images or JPEGImages beside the annotations", c.Data)
+			return noFolder(c.Data)
 		}
 		j, err := e.search(ctx, opts, c.Repeatability)
 		if err != nil {
@@ -114,6 +114,10 @@ func (c *evalCmd) Run(ctx context.Context, std streams) error {
 		return errPictures
 	}
 	return nil
+}
+
+func noFolder(data string) error {
+	return fmt.Errorf("--data %s: its pictures are not there: want them in images or JPEGImages beside the annotations", data)
 }
 
 // check looks at the flags before any work is done.
@@ -185,6 +189,7 @@ type evaluation struct {
 	data   *evaluate.Dataset
 	index  map[string]int // of all its pictures, also those that are not taken
 	judge  evaluate.Options
+	ranker func(picture int) selective.Ranker // if not the options'
 	std    streams
 	failed bool
 }
@@ -293,6 +298,10 @@ func (e *evaluation) search(ctx context.Context, opts pipeline.Options, repeat b
 	for _, tally := range tallies {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(images) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				opts := opts
+				if e.ranker != nil {
+					opts.Search.Ranker = e.ranker(i)
+				}
 				repeated[i], failures[i] = e.one(ctx, tally, &images[i], opts, repeat)
 				bar.Add(1) // fails where the terminal does
 			}

@@ -68,10 +68,11 @@ type limitFlags struct {
 // defaults are those of flags that other packages know.
 func defaults() kong.Vars {
 	l := imageio.DefaultLimits()
-	b := objectness.DefaultBoosting()
+	r := objectness.DefaultRecipe()
 	return kong.Vars{
 		"max_bytes": fmt.Sprint(l.MaxBytes), "max_pixels": fmt.Sprint(l.MaxPixels),
-		"trees": fmt.Sprint(b.Trees), "rate": fmt.Sprint(b.Rate),
+		"trees": fmt.Sprint(r.Trees.Trees), "rate": fmt.Sprint(r.Trees.Rate),
+		"epochs": fmt.Sprint(r.Network.Epochs), "units": fmt.Sprint(r.Network.Units),
 	}
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,7 +21,7 @@ import (
 
 type trainCmd struct {
 	Data string `required:"" placeholder:"PATH" help:"Data set: a COCO instances file, a folder with one, or a PASCAL VOC folder (Annotations/*.xml)."`
-	Out  string `required:"" placeholder:"FILE" help:"Where to write the ranker, for --ranker."`
+	Out  string `placeholder:"FILE" help:"Where to write the ranker, for --ranker."`
 
 	searchFlags `embed:""`
 	limitFlags  `embed:""`
@@ -27,12 +29,18 @@ type trainCmd struct {
 	Loss    string  `enum:"ce,alpha,focal" default:"ce" help:"Loss: ce (cross entropy), alpha (the same, balanced) or focal (Lin et al. 2017)."`
 	Gamma   float64 `default:"2" help:"How much focal looks away from what is easy, 0 to 100."`
 	Alpha   float64 `default:"0.25" help:"Weight of objects under alpha and focal, in [0,1]; background has the rest."`
+	Model   string  `enum:"both,trees,network,linear" default:"both" help:"What to learn: boosted trees, a small neural network, both, whose log-odds are averaged, or a linear model."`
 	Trees   int     `default:"${trees}" help:"How many trees to grow."`
 	Rate    float64 `default:"${rate}" help:"What part of its step each tree takes, in (0,1]."`
-	Without string  `placeholder:"LIST" help:"Do not ask for these groups of evidence, as in votes,sides: trees, place, votes, inside, sides, around."`
-	Holdout bool    `help:"Leave out every third picture, and print what it is then worth on those, as eval does."`
-	Curve   string  `placeholder:"FILE.csv" help:"Write the training loss after each tree."`
+	Epochs  int     `default:"${epochs}" help:"How often the network sees each box."`
+	Units   int     `default:"${units}" help:"How many hidden units the network has."`
+	Without string  `placeholder:"LIST" help:"Do not ask for these groups of evidence, as in votes,sides: trees, place, votes, inside, sides, around, grid."`
+	Folds   int     `placeholder:"N" help:"Cross-validate: learn N times without every N-th picture, and print what that is worth on those left out, as eval does."`
+	Curve   string  `placeholder:"FILE.csv" help:"Write the training loss as it falls."`
 }
+
+// maxFolds is far more than is of use.
+const maxFolds = 100
 
 // Help is the text below the flags.
 func (*trainCmd) Help() string {
@@ -50,104 +58,139 @@ func (c *trainCmd) lossOf() imbalance.Loss {
 	return imbalance.CrossEntropy()
 }
 
+// recipe is what the flags ask for.
+func (c *trainCmd) recipe() objectness.Recipe {
+	r := objectness.DefaultRecipe()
+	r.Loss, r.Threads = c.lossOf(), runtime.GOMAXPROCS(0)
+	r.Trees.Trees, r.Trees.Rate, r.Network.Epochs, r.Network.Units = c.Trees, c.Rate, c.Epochs, c.Units
+	switch c.Model {
+	case "trees":
+		r.Network.Epochs = 0
+	case "network":
+		r.Trees.Trees = 0
+	case "linear":
+		r.Trees.Trees, r.Network.Units = 0, 0
+	}
+	return r
+}
+
 // Run is the command.
 func (c *trainCmd) Run(ctx context.Context, std streams) error {
 	opts, err := options(&c.searchFlags, &rankerFlag{}, &c.limitFlags)
 	if err != nil {
 		return err
 	}
-	boosting := objectness.DefaultBoosting()
-	boosting.Loss, boosting.Trees, boosting.Rate = c.lossOf(), c.Trees, c.Rate
-	boosting.Threads = runtime.GOMAXPROCS(0)
-	if err := boosting.Validate(); err != nil {
+	recipe := c.recipe()
+	if err := recipe.Validate(); err != nil {
 		return usageError{err}
+	}
+	switch {
+	case c.Folds < 0 || c.Folds == 1 || c.Folds > maxFolds:
+		return usageError{fmt.Errorf("--folds %d: want 2 to %d", c.Folds, maxFolds)}
+	case c.Folds == 0 && c.Out == "":
+		return usageError{errors.New("neither --out nor --folds: want one of them, or both")}
 	}
 	data, err := evaluate.Open(c.Data)
 	if err != nil {
 		return err
 	}
-	learned, kept := split(data.Images, c.Holdout)
+	if data.Folder == "" && len(data.Images) > 0 {
+		return noFolder(c.Data)
+	}
 	trainer := objectness.NewTrainer(1)
-	failed := false
-	bar := progress(std, len(learned), "looking")
-	for i := range learned {
-		err := learn(ctx, trainer, data, &learned[i], opts)
+	e := evaluation{data: data, std: std, judge: evaluate.Options{Budgets: evaluate.DefaultBudgets()}}
+	bar := progress(std, len(data.Images), "looking")
+	for i := range data.Images {
+		err := learn(ctx, trainer, data, &data.Images[i], opts)
 		if ctx.Err() != nil {
 			bar.Exit()
 			return ctx.Err()
 		}
 		if err != nil {
-			failed = true
-			fmt.Fprintf(std.err, "proposer: %s: %v\n", printable(learned[i].File), err)
+			e.tell("%s: %v", printable(data.Images[i].File), err)
+			trainer.Skip()
 		}
 		bar.Add(1) // fails where the terminal does
 	}
 	bar.Exit()
 
-	curve := bytes.NewBufferString("tree,loss\n")
-	bar = progress(std, boosting.Trees, "growing")
-	boosting.Progress = func(tree int, loss float64) {
-		fmt.Fprintf(curve, "%d,%.6g\n", tree+1, loss)
+	curve := bytes.NewBufferString("part,step,loss\n")
+	part := ""
+	recipe.Progress = func(name string, step, steps int, loss float64) {
+		if name != part {
+			bar.Exit()
+			bar, part = progress(std, steps, name), name
+		}
+		fmt.Fprintf(curve, "%s,%d,%.6g\n", name, step+1, loss)
 		bar.Add(1)
 	}
-	about := objectness.About{Data: base(filepath.Clean(c.Data)), Mode: opts.Mode, Loss: c.Loss}
+	about := objectness.About{Data: base(filepath.Clean(c.Data)), Mode: opts.Mode, Model: c.Model, Loss: c.Loss}
 	if c.Loss == "focal" {
 		about.Loss = fmt.Sprintf("focal(gamma=%g, alpha=%g)", c.Gamma, c.Alpha)
 	} else if c.Loss == "alpha" {
 		about.Loss = fmt.Sprintf("alpha(%g)", c.Alpha)
 	}
-	ranker, err := trainer.Train(ctx, boosting, about, strings.Split(c.Without, ",")...)
-	bar.Exit()
-	if err != nil {
-		return err
-	}
-	var file bytes.Buffer
-	if err := ranker.Write(&file); err != nil {
-		return err
-	}
-	if err := os.WriteFile(c.Out, file.Bytes(), 0o644); err != nil {
-		return err
+	without := strings.Split(c.Without, ",")
+	if c.Out != "" {
+		ranker, err := trainer.Train(ctx, recipe, about, nil, without...)
+		bar.Exit()
+		if err != nil {
+			return err
+		}
+		if err := save(c.Out, ranker.Write); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.err, "%d pictures, %d boxes, of which %d learned from\n",
+			ranker.About.Pictures, ranker.About.Boxes, trainer.Samples())
 	}
 	if c.Curve != "" {
 		if err := os.WriteFile(c.Curve, curve.Bytes(), 0o644); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(std.err, "%d pictures, %d boxes, of which %d learned from; loss %.4f\n",
-		ranker.About.Pictures, ranker.About.Boxes, trainer.Samples(), ranker.About.Value)
-	if c.Holdout {
-		judge := evalCmd{Format: "table", Budgets: evaluate.DefaultBudgets()}
-		e := evaluation{data: &evaluate.Dataset{Images: kept, Folder: data.Folder}, std: std}
-		opts.Search.Ranker = ranker
-		j, err := e.search(ctx, opts, false)
-		if err != nil {
+	if c.Folds > 0 {
+		if err := c.validate(ctx, trainer, recipe, about, opts, &e); err != nil {
 			return err
 		}
-		j.Name = "held out"
-		if err := judge.print(std.out, []judgement{*j}); err != nil {
-			return err
-		}
-		failed = failed || e.failed
 	}
-	if failed {
+	if e.failed {
 		return errPictures
 	}
 	return nil
 }
 
-// split leaves out every third picture, if it is to.
-func split(images []evaluate.Image, holdout bool) (learned, kept []evaluate.Image) {
-	if !holdout {
-		return images, nil
-	}
-	for i, img := range images {
-		if i%3 == 0 {
-			kept = append(kept, img)
-		} else {
-			learned = append(learned, img)
+// validate prints what rankers are worth on the pictures that they have not learned from.
+func (c *trainCmd) validate(ctx context.Context, trainer *objectness.Trainer, recipe objectness.Recipe, about objectness.About, opts pipeline.Options, e *evaluation) error {
+	bar := progress(e.std, c.Folds, "validating")
+	recipe.Progress = nil
+	rankers := make([]*objectness.Ranker, c.Folds)
+	for k := range rankers {
+		var err error
+		learned := func(picture int) bool { return picture%c.Folds != k }
+		if rankers[k], err = trainer.Train(ctx, recipe, about, learned, strings.Split(c.Without, ",")...); err != nil {
+			bar.Exit()
+			return err
 		}
+		bar.Add(1)
 	}
-	return learned, kept
+	bar.Exit()
+	e.ranker = func(picture int) selective.Ranker { return rankers[picture%c.Folds] }
+	j, err := e.search(ctx, opts, false)
+	if err != nil {
+		return err
+	}
+	j.Name = fmt.Sprintf("%d folds", c.Folds)
+	judge := evalCmd{Format: "table", Budgets: evaluate.DefaultBudgets()}
+	return judge.print(e.std.out, []judgement{*j})
+}
+
+// save writes a file.
+func save(name string, write func(io.Writer) error) error {
+	var file bytes.Buffer
+	if err := write(&file); err != nil {
+		return err
+	}
+	return os.WriteFile(name, file.Bytes(), 0o644)
 }
 
 // pupil stands in for a ranker, and learns.

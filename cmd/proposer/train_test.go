@@ -10,17 +10,23 @@ import (
 func TestTrain(t *testing.T) {
 	dir, _ := dataset(t, 4)
 	out, curve := filepath.Join(t.TempDir(), "ranker.json"), filepath.Join(t.TempDir(), "curve.csv")
-	for _, loss := range []string{"--loss=ce", "--loss=alpha", "--loss=focal"} {
-		table, msg, code := call(t, nil, "train", "--data", dir, "--out", out, "--trees=5", "--holdout", "--curve", curve, loss, "--without=votes")
-		if code != exitOK || !strings.Contains(table, "held out") || !strings.Contains(msg, "pictures") {
-			t.Fatalf("%s: exit code %d, %q, %q", loss, code, table, msg)
+	for flags, steps := range map[string][2]int{
+		"--loss=ce": {1, 5}, "--loss=alpha --model=trees": {0, 5}, "--loss=focal --model=network": {1, 0}, "--model=linear": {1, 0},
+	} {
+		args := []string{"train", "--data", dir, "--out", out, "--trees=5", "--epochs=1", "--folds=2", "--curve", curve, "--without=votes"}
+		table, msg, code := call(t, nil, append(args, strings.Fields(flags)...)...)
+		if code != exitOK || !strings.Contains(table, "2 folds") || !strings.Contains(msg, "pictures") {
+			t.Fatalf("%s: exit code %d, %q, %q", flags, code, table, msg)
 		}
 		data, err := os.ReadFile(curve)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lines := strings.Count(string(data), "\n"); lines != 6 {
-			t.Errorf("a curve of %d lines; want a header and 5", lines)
+		if n := strings.Count(string(data), "\nnetwork,"); n < steps[0] || n > 0 && steps[0] == 0 {
+			t.Errorf("%s: %d steps of a network", flags, n)
+		}
+		if n := strings.Count(string(data), "\ntrees,"); n != steps[1] {
+			t.Errorf("%s: %d trees; want %d", flags, n, steps[1])
 		}
 	}
 	file := picture(t, 11)
@@ -37,7 +43,10 @@ func TestTrainUsage(t *testing.T) {
 	dir, _ := dataset(t, 1)
 	out := filepath.Join(t.TempDir(), "ranker.json")
 	for args, want := range map[string]string{
-		"--trees=0":               "0 trees: want 1 to",
+		"--trees=-1":              "-1 trees: want 0 to",
+		"--trees=0 --epochs=0":    "neither trees nor",
+		"--folds=1":               "--folds 1: want 2 to",
+		"--model=forest":          "--model",
 		"--rate=2":                "want numbers in (0,1]",
 		"--loss=focal --gamma=-1": "",
 		"--loss=hinge":            "--loss",
@@ -46,6 +55,9 @@ func TestTrainUsage(t *testing.T) {
 		if code != exitUsage || !strings.Contains(msg, want) {
 			t.Errorf("%s: exit code %d, %q; want %d, %q", args, code, msg, exitUsage, want)
 		}
+	}
+	if _, msg, code := call(t, nil, "train", "--data", dir); code != exitUsage || !strings.Contains(msg, "neither --out nor --folds") {
+		t.Errorf("nothing to do: exit code %d, %q", code, msg)
 	}
 	bad := filepath.Join(t.TempDir(), "bad.json")
 	write(t, bad, []byte("{}"))

@@ -253,3 +253,35 @@ func overlaps(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int
 	}
 	return overlapsGo(found, ious, b, from, to, box, area, least)
 }
+
+func scaleColumns(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
+	if n := len(means); avx2 && n > 0 {
+		scaleColumnsAVX2(&dst[0], &columns[0], &means[0], &scales[0], most, n)
+	} else {
+		scaleColumnsGo(dst, columns, means, scales, most)
+	}
+}
+
+func project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []float32) {
+	if n := len(a); avx2 && n > 0 {
+		projectAVX2(dst, &columns[0], &a[0], &b[0], n)
+	} else {
+		projectGo(dst, columns, a, b)
+	}
+}
+
+func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
+	if n := len(dst); avx2 && n > 0 {
+		rectanglesAVX2(&dst[0], &table[0], &corners[0], &scales[0], n, offset, gain)
+	} else {
+		rectanglesGo(dst, table, corners, scales, offset, gain)
+	}
+}
+
+func transpose(columns [][TreeBlock]float32, rows [][8]float32) {
+	if n := len(rows) / TreeBlock; avx2 && n > 0 {
+		transposeAVX2(&columns[0], &rows[0], n)
+	} else {
+		transposeGo(columns, rows)
+	}
+}

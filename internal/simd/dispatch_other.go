@@ -89,3 +89,17 @@ func addTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Q
 func overlaps(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int32, area, least float32) int {
 	return overlapsGo(found, ious, b, from, to, box, area, least)
 }
+
+func scaleColumns(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
+	scaleColumnsGo(dst, columns, means, scales, most)
+}
+
+func project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []float32) {
+	projectGo(dst, columns, a, b)
+}
+
+func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
+	rectanglesGo(dst, table, corners, scales, offset, gain)
+}
+
+func transpose(columns [][TreeBlock]float32, rows [][8]float32) { transposeGo(columns, rows) }

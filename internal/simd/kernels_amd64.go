@@ -152,3 +152,23 @@ func addTreeAVX2(dst *[64]float32, columns *[64]float32, features *[6]int32, thr
 //
 //go:noescape
 func overlapsAVX2(found *int32, ious *float32, x0 *int32, y0 *int32, x1 *int32, y1 *int32, ids *int32, areas *float32, n int, box *[4]int32, area float32, least float32) int
+
+// scaleColumnsAVX2 needs n to be more than 0.
+//
+//go:noescape
+func scaleColumnsAVX2(dst *[64]float32, columns *[64]float32, means *float32, scales *float32, most float32, n int)
+
+// projectAVX2 needs n to be more than 0.
+//
+//go:noescape
+func projectAVX2(dst *[2][64]float32, columns *[64]float32, a *float32, b *float32, n int)
+
+// rectanglesAVX2 needs n to be more than 0.
+//
+//go:noescape
+func rectanglesAVX2(dst *[8]float32, table *[8]uint32, corners *[4]int32, scales *float32, n int, offset *[8]float32, gain *[8]float32)
+
+// transposeAVX2 needs cells to be more than 0.
+//
+//go:noescape
+func transposeAVX2(columns *[64]float32, rows *[8]float32, cells int)

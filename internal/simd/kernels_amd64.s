@@ -3972,3 +3972,287 @@ test:
 	MOVQ R13, ret+88(FP)
 	VZEROUPPER
 	RET
+
+// func scaleColumnsAVX2(dst *[64]float32, columns *[64]float32, means *float32, scales *float32, most float32, n int)
+// Requires: AVX, AVX2
+TEXT ·scaleColumnsAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         columns+8(FP), CX
+	MOVQ         means+16(FP), DX
+	MOVQ         scales+24(FP), BX
+	MOVQ         n+40(FP), SI
+	VBROADCASTSS most+32(FP), Y0
+	MOVL         $0x80000000, DI
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
+	VXORPS       Y1, Y0, Y1
+	XORQ         DI, DI
+
+loop:
+	VBROADCASTSS (DX)(DI*4), Y2
+	VBROADCASTSS (BX)(DI*4), Y3
+	VMOVUPS      (CX), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y0, Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      32(CX), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 32(AX)
+	VMOVUPS      64(CX), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      96(CX), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 96(AX)
+	VMOVUPS      128(CX), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      160(CX), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 160(AX)
+	VMOVUPS      192(CX), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 192(AX)
+	VMOVUPS      224(CX), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 224(AX)
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000100, AX
+	INCQ         DI
+	CMPQ         DI, SI
+	JLT          loop
+	VZEROUPPER
+	RET
+
+// func projectAVX2(dst *[2][64]float32, columns *[64]float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·projectAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    columns+8(FP), CX
+	MOVQ    a+16(FP), DX
+	MOVQ    b+24(FP), BX
+	MOVQ    n+32(FP), SI
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 256(AX), Y4
+	VMOVUPS 288(AX), Y5
+	VMOVUPS 320(AX), Y6
+	VMOVUPS 352(AX), Y7
+	XORQ    DI, DI
+	MOVQ    CX, R8
+
+first:
+	VBROADCASTSS (DX)(DI*4), Y8
+	VBROADCASTSS (BX)(DI*4), Y9
+	VMOVUPS      (R8), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y4, Y4
+	VMOVUPS      32(R8), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y1, Y1
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VMOVUPS      64(R8), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      96(R8), Y10
+	VMULPS       Y8, Y10, Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y9, Y10, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x00000100, R8
+	INCQ         DI
+	CMPQ         DI, SI
+	JLT          first
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y4, 256(AX)
+	VMOVUPS      Y5, 288(AX)
+	VMOVUPS      Y6, 320(AX)
+	VMOVUPS      Y7, 352(AX)
+	VMOVUPS      128(AX), Y0
+	VMOVUPS      160(AX), Y1
+	VMOVUPS      192(AX), Y2
+	VMOVUPS      224(AX), Y3
+	VMOVUPS      384(AX), Y4
+	VMOVUPS      416(AX), Y5
+	VMOVUPS      448(AX), Y6
+	VMOVUPS      480(AX), Y7
+	XORQ         DI, DI
+
+second:
+	VBROADCASTSS (DX)(DI*4), Y8
+	VBROADCASTSS (BX)(DI*4), Y9
+	VMOVUPS      128(CX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y4, Y4
+	VMOVUPS      160(CX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y1, Y1
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VMOVUPS      192(CX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      224(CX), Y10
+	VMULPS       Y8, Y10, Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y9, Y10, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x00000100, CX
+	INCQ         DI
+	CMPQ         DI, SI
+	JLT          second
+	VMOVUPS      Y0, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VMOVUPS      Y2, 192(AX)
+	VMOVUPS      Y3, 224(AX)
+	VMOVUPS      Y4, 384(AX)
+	VMOVUPS      Y5, 416(AX)
+	VMOVUPS      Y6, 448(AX)
+	VMOVUPS      Y7, 480(AX)
+	VZEROUPPER
+	RET
+
+// func rectanglesAVX2(dst *[8]float32, table *[8]uint32, corners *[4]int32, scales *float32, n int, offset *[8]float32, gain *[8]float32)
+// Requires: AVX, AVX2
+TEXT ·rectanglesAVX2(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    table+8(FP), CX
+	MOVQ    corners+16(FP), DX
+	MOVQ    scales+24(FP), BX
+	MOVQ    n+32(FP), SI
+	MOVQ    offset+40(FP), DI
+	VMOVUPS (DI), Y0
+	MOVQ    gain+48(FP), DI
+	VMOVUPS (DI), Y1
+
+loop:
+	MOVLQSX      12(DX), DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (CX)(DI*1), Y2
+	MOVLQSX      8(DX), DI
+	SHLQ         $0x05, DI
+	VPSUBD       (CX)(DI*1), Y2, Y2
+	MOVLQSX      4(DX), DI
+	SHLQ         $0x05, DI
+	VPSUBD       (CX)(DI*1), Y2, Y2
+	MOVLQSX      (DX), DI
+	SHLQ         $0x05, DI
+	VPADDD       (CX)(DI*1), Y2, Y2
+	VBROADCASTSS (BX), Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x10, DX
+	ADDQ         $0x04, BX
+	DECQ         SI
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func transposeAVX2(columns *[64]float32, rows *[8]float32, cells int)
+// Requires: AVX
+TEXT ·transposeAVX2(SB), NOSPLIT, $0-24
+	MOVQ columns+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ cells+16(FP), DX
+	MOVQ DX, BX
+	SHLQ $0x05, BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ DX, DI
+
+cell:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ $0x00000008, DX
+
+group:
+	VMOVUPS    (R8), Y0
+	VMOVUPS    (R8)(BX*1), Y1
+	VMOVUPS    (R8)(BX*2), Y2
+	VMOVUPS    (R8)(SI*1), Y3
+	LEAQ       (R8)(BX*4), R10
+	VMOVUPS    (R10), Y4
+	VMOVUPS    (R10)(BX*1), Y5
+	VMOVUPS    (R10)(BX*2), Y6
+	VMOVUPS    (R10)(SI*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VUNPCKLPD  Y1, Y8, Y7
+	VUNPCKHPD  Y1, Y8, Y1
+	VUNPCKLPD  Y2, Y0, Y8
+	VUNPCKHPD  Y2, Y0, Y0
+	VUNPCKLPD  Y5, Y3, Y2
+	VUNPCKHPD  Y5, Y3, Y3
+	VUNPCKLPD  Y6, Y4, Y5
+	VUNPCKHPD  Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VMOVUPS    Y6, (R9)
+	VMOVUPS    Y2, 1024(R9)
+	VPERM2F128 $0x20, Y3, Y1, Y2
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VMOVUPS    Y2, 256(R9)
+	VMOVUPS    Y1, 1280(R9)
+	VPERM2F128 $0x20, Y5, Y8, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VMOVUPS    Y1, 512(R9)
+	VMOVUPS    Y2, 1536(R9)
+	VPERM2F128 $0x20, Y4, Y0, Y1
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y1, 768(R9)
+	LEAQ       (R8)(BX*8), R8
+	ADDQ       $0x20, R9
+	DECQ       DX
+	JNZ        group
+	ADDQ       $0x20, CX
+	ADDQ       $0x00000700, AX
+	DECQ       DI
+	JNZ        cell
+	VZEROUPPER
+	RET

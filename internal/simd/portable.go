@@ -468,3 +468,42 @@ func overlapsGo(found []int32, ious []float32, b *Boxes, from, to int, box *[4]i
 	}
 	return n
 }
+
+func scaleColumnsGo(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
+	for f, mean := range means {
+		scale, to := scales[f], &dst[f]
+		for i, v := range columns[f] {
+			to[i] = min(max(float32((v-mean)*scale), -most), most)
+		}
+	}
+}
+
+func projectGo(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []float32) {
+	for f, w := range a {
+		u, column := b[f], &columns[f]
+		for i, v := range column {
+			dst[0][i] += float32(w * v)
+			dst[1][i] += float32(u * v)
+		}
+	}
+}
+
+func rectanglesGo(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
+	for i, c := range corners {
+		to, scale := &dst[i], scales[i]
+		lt, rt, lb, rb := &table[c[0]], &table[c[1]], &table[c[2]], &table[c[3]]
+		for k := range to {
+			mean := float32(float32(int32(rb[k]-lb[k]-rt[k]+lt[k])) * scale)
+			to[k] = float32((mean - offset[k]) * gain[k])
+		}
+	}
+}
+
+func transposeGo(columns [][TreeBlock]float32, rows [][8]float32) {
+	cells := len(rows) / TreeBlock
+	for i, row := range rows {
+		for k, v := range row[:7] {
+			columns[i%cells*7+k][i/cells] = v
+		}
+	}
+}

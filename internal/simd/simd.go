@@ -352,3 +352,36 @@ func Overlaps(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int
 	}
 	return overlaps(found, ious, b, from, to, box, area, least)
 }
+
+// Scale writes (v−means)·scales of each column's values, bounded to ±most. All values are finite.
+func Scale(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
+	want("Scale", len(dst), len(columns), len(means), len(scales))
+	scaleColumns(dst, columns, means, scales, most)
+}
+
+// Project adds to dst[0] the columns weighed by a, and to dst[1] those weighed by b, one
+// column after the other.
+func Project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []float32) {
+	want("Project", len(columns), len(a), len(b))
+	project(dst, columns, a, b)
+}
+
+// Rectangles writes the sums over rectangles of an integral image of eight channels: each
+// is (table[c₃] − table[c₂] − table[c₁] + table[c₀])·scale, less offset and then times gain
+// by channel. Corners are in the table, and sums below 2³¹.
+func Rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
+	want("Rectangles", len(dst), len(corners), len(scales))
+	for _, c := range corners {
+		if most := max(uint32(c[0]), uint32(c[1]), uint32(c[2]), uint32(c[3])); int64(most) >= int64(len(table)) {
+			panic(fmt.Sprintf("simd: Rectangles: corners %v of a table of %d", c, len(table)))
+		}
+	}
+	rectangles(dst, table, corners, scales, offset, gain)
+}
+
+// Transpose writes the first seven numbers of each cell of a block of rows, which have as
+// many cells each, to seven columns a cell.
+func Transpose(columns [][TreeBlock]float32, rows [][8]float32) {
+	want("Transpose", len(rows)*7, len(columns)*TreeBlock)
+	transpose(columns, rows)
+}

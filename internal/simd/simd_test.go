@@ -92,6 +92,14 @@ func (m maker) numbers(n int, low, high int32) []int32 {
 	return s
 }
 
+func (m maker) columns(n int) [][TreeBlock]float32 {
+	s := fenced[[TreeBlock]float32](m.t, n, m.front)
+	for i := range s {
+		copy(s[i][:], m.floats(TreeBlock, -4, 4))
+	}
+	return s
+}
+
 func (m maker) size() int32 {
 	return 1 + m.rng.Int32N(1<<m.rng.IntN(31))
 }
@@ -208,6 +216,51 @@ var checks = []check{
 		AddTree(&got, columns, &features, &thresholds, &leaves)
 		addTreeGo(&want, columns, &features, &thresholds, &leaves)
 		return got == want
+	}},
+	{name: "Scale", equal: func(m maker, n int) bool {
+		got, want := m.columns(n), make([][TreeBlock]float32, n)
+		columns, means, scales := m.columns(n), m.floats(n, -4, 4), m.floats(n, 0, 4)
+		Scale(got, columns, means, scales, 3)
+		scaleColumnsGo(want, columns, means, scales, 3)
+		return slices.Equal(got, want)
+	}},
+	{name: "Project", equal: func(m maker, n int) bool {
+		columns, a, b := m.columns(n), m.floats(n, -4, 4), m.floats(n, -1, 1)
+		var got [2][TreeBlock]float32
+		for i := range got {
+			copy(got[i][:], m.floats(TreeBlock, -4, 4))
+		}
+		want := got
+		Project(&got, columns, a, b)
+		projectGo(&want, columns, a, b)
+		return got == want
+	}},
+	{name: "Rectangles", equal: func(m maker, n int) bool {
+		table := fenced[[8]uint32](m.t, n+1, m.front)
+		for i := range table {
+			copy(table[i][:], words[uint32](m, 8, math.MaxUint32))
+		}
+		corners := fenced[[4]int32](m.t, n, m.front)
+		for i := range corners {
+			copy(corners[i][:], m.numbers(4, 0, int32(n)))
+		}
+		scales := m.floats(n, 0, 1)
+		offset, gain := [8]float32(m.floats(8, -9, 9)), [8]float32(m.floats(8, -9, 9))
+		got, want := pair[[8]float32](m, n)
+		Rectangles(got, table, corners, scales, &offset, &gain)
+		rectanglesGo(want, table, corners, scales, &offset, &gain)
+		return slices.Equal(got, want)
+	}},
+	{name: "Transpose", equal: func(m maker, n int) bool {
+		n %= 5
+		rows := fenced[[8]float32](m.t, n*TreeBlock, m.front)
+		for i := range rows {
+			copy(rows[i][:], m.floats(8, -4, 4))
+		}
+		got, want := pair[[TreeBlock]float32](m, 7*n)
+		Transpose(got, rows)
+		transposeGo(want, rows)
+		return slices.Equal(got, want)
 	}},
 	{name: "Overlaps", equal: func(m maker, n int) bool {
 		b := Boxes{IDs: m.numbers(n+OverlapsRoom, 0, 1<<30)}
@@ -617,6 +670,16 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		},
 		"Overlaps": func() {
 			Overlaps(make([]int32, 20), make([]float32, 20), &Boxes{make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]float32, 9)}, 0, 2, new([4]int32), 1, 1)
+		},
+		"Scale": func() {
+			Scale(make([][TreeBlock]float32, 3), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2), 1)
+		},
+		"Project": func() {
+			Project(new([2][TreeBlock]float32), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2))
+		},
+		"Transpose": func() { Transpose(make([][TreeBlock]float32, 7), make([][8]float32, 2*TreeBlock)) },
+		"Rectangles": func() {
+			Rectangles(make([][8]float32, 1), make([][8]uint32, 9), [][4]int32{{0, 1, -1, 2}}, make([]float32, 1), new([8]float32), new([8]float32))
 		},
 		"Merge": func() { Merge(bins, counts, counts[:0], counts, 1) },
 	} {

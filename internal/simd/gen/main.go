@@ -44,6 +44,10 @@ func main() {
 	gray()
 	addTree()
 	overlaps()
+	scaleColumns()
+	project()
+	rectangles()
+	transpose()
 	Generate()
 }
 

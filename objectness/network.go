@@ -1,0 +1,305 @@
+package objectness
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas32"
+
+	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/simd"
+)
+
+// Network is a small neural network: the features, brought to one scale, their weighted sum,
+// and that of some hidden units, which are weighted sums where these are above 0. It gives
+// log-odds. It is safe for concurrent use.
+type Network struct {
+	// Means and Scales, by feature, bring features to one scale.
+	Means  []float32 `json:"means"`
+	Scales []float32 `json:"scales"`
+	Bias   float32   `json:"bias"`
+	// Direct are the weights of the features themselves. Without units that is logistic regression.
+	Direct []float32 `json:"direct"`
+	Units  []Unit    `json:"units"`
+}
+
+// Unit is a hidden unit.
+type Unit struct {
+	Bias    float32   `json:"bias"`
+	Out     float32   `json:"out"`
+	Weights []float32 `json:"weights"`
+}
+
+// farthest bounds what a scaled feature is: an outlier says no more than that it is one.
+const farthest = 4
+
+// Descent says how to train a [Network]: stochastic gradient descent by Adam (Kingma and Ba,
+// ICLR 2015) at a rate that rises for a tenth of the steps and then falls to 0, with dropout
+// (Srivastava et al., JMLR 2014) of the hidden units.
+type Descent struct {
+	// Units is the number of hidden units, Epochs how often each sample is seen; Batch is
+	// how many samples a step takes.
+	Units, Epochs, Batch int
+	Rate                 float64
+	// Dropout is the part, in [0,1), of the units that a sample does without.
+	Dropout float64
+}
+
+// parts of a batch are worked on at the same time, and added up in their order.
+const parts = 4
+
+// steps is how many a training of n samples takes.
+func (d Descent) steps(n int) int { return d.Epochs * max(1, n/d.Batch) }
+
+// weights are a network's, or their gradient: a row of the features' for each unit and
+// behind them, then the biases and what comes of units.
+type weights struct {
+	rows   blas32.General // units+1 × features: the last is direct
+	biases []float32      // units+1
+	out    []float32      // units
+}
+
+func newWeights(units, features int) weights {
+	all := make([]float32, (units+1)*(features+1)+units)
+	rows, rest := all[:(units+1)*features], all[(units+1)*features:]
+	return weights{
+		blas32.General{Rows: units + 1, Cols: features, Stride: features, Data: rows},
+		rest[:units+1], rest[units+1:],
+	}
+}
+
+// all is everything in one slice.
+func (w *weights) all() []float32 {
+	return w.rows.Data[:len(w.rows.Data)+len(w.biases)+len(w.out)]
+}
+
+// train descends. The only errors are the context's.
+func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, error) {
+	n, f := len(s.used), len(s.columns)
+	net := &Network{Means: make([]float32, f), Scales: make([]float32, f)}
+	for k, c := range s.columns {
+		net.Means[k], net.Scales[k] = spread(c, s.used)
+	}
+	rng := rand.New(rand.NewPCG(t.Seed, 0x0e7))
+	w := newWeights(d.Units, f)
+	for i := range w.rows.Data[:d.Units*f] {
+		w.rows.Data[i] = float32(rng.NormFloat64() * math.Sqrt(2/float64(f)))
+	}
+	for i := range w.out {
+		w.out[i] = float32(rng.NormFloat64() * math.Sqrt(1/float64(d.Units)))
+	}
+	w.biases[d.Units] = prior(s)
+
+	var work [parts]*batch
+	for i := range work {
+		work[i] = newBatch((d.Batch+parts-1)/parts, d.Units, f)
+	}
+	order := slices.Clone(s.used)
+	sum := w.all()
+	first, second := make([]float32, len(sum)), make([]float32, len(sum))
+	steps, perEpoch := d.steps(n), max(1, n/d.Batch)
+	var loss, weight float64
+	for step := range steps {
+		at := step % perEpoch
+		if at == 0 {
+			rng.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
+			loss, weight = 0, 0
+		}
+		rows := order[at*d.Batch : min((at+1)*d.Batch, n)]
+		err := t.each(ctx, parts, func(k int) {
+			from, to := k*len(rows)/parts, (k+1)*len(rows)/parts
+			work[k].step(t, d, net, s, rows[from:to], &w, rand.New(rand.NewPCG(t.Seed+uint64(k), uint64(step))))
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range work {
+			loss += b.loss
+			weight += b.weight
+		}
+		total := 0.0
+		for _, b := range work {
+			total += b.weight
+		}
+		rate := d.Rate * schedule(float64(step)/float64(steps))
+		const keep1, keep2 = .9, .999
+		c1, c2 := 1-math.Pow(keep1, float64(step+1)), 1-math.Pow(keep2, float64(step+1))
+		for i := range sum {
+			g := 0.0
+			for _, b := range work {
+				g += float64(b.gradient.all()[i])
+			}
+			g /= total
+			first[i] = float32(keep1*float64(first[i]) + (1-keep1)*g)
+			second[i] = float32(keep2*float64(second[i]) + (1-keep2)*g*g)
+			sum[i] -= float32(rate * float64(first[i]) / c1 / (math.Sqrt(float64(second[i])/c2) + 1e-8))
+		}
+		t.progress("network", step, steps, loss/weight)
+	}
+	for u := range d.Units {
+		net.Units = append(net.Units, Unit{w.biases[u], w.out[u], w.rows.Data[u*f : (u+1)*f]})
+	}
+	net.Direct, net.Bias = w.rows.Data[d.Units*f:(d.Units+1)*f], w.biases[d.Units]
+	return net, nil
+}
+
+// schedule is the part of the rate at a time in [0,1).
+func schedule(at float64) float64 {
+	const up = .1
+	return min(at/up+.01, (1-at)/(1-up))
+}
+
+// spread is the mean and one over the deviation, which is 0 for what does not vary: it
+// tells nothing.
+func spread(values []float32, used []int32) (mean, scale float32) {
+	var sum, squares float64
+	for _, i := range used {
+		sum += float64(values[i])
+	}
+	sum /= float64(len(used))
+	for _, i := range used {
+		squares += (float64(values[i]) - sum) * (float64(values[i]) - sum)
+	}
+	if squares == 0 {
+		return float32(sum), 0
+	}
+	return float32(sum), float32(1 / math.Sqrt(squares/float64(len(used))+1e-6))
+}
+
+// batch is where a part of a batch is worked on.
+type batch struct {
+	x, z, dz     blas32.General // samples × features, and × units+1
+	gradient     weights
+	loss, weight float64
+}
+
+func newBatch(samples, units, features int) *batch {
+	general := func(cols int) blas32.General {
+		return blas32.General{Rows: samples, Cols: cols, Stride: cols, Data: make([]float32, samples*cols)}
+	}
+	return &batch{x: general(features), z: general(units + 1), dz: general(units + 1), gradient: newWeights(units, features)}
+}
+
+// step writes the loss and its gradient over some samples.
+func (b *batch) step(t *Recipe, d Descent, net *Network, s *samples, rows []int32, w *weights, rng *rand.Rand) {
+	f, units := len(s.columns), d.Units
+	b.x.Rows, b.z.Rows, b.dz.Rows = len(rows), len(rows), len(rows)
+	for k, c := range s.columns {
+		mean, scale := net.Means[k], net.Scales[k]
+		for i, r := range rows {
+			b.x.Data[i*f+k] = min(max((c[r]-mean)*scale, -farthest), farthest)
+		}
+	}
+	clear(b.gradient.all())
+	b.loss, b.weight = 0, 0
+	if len(rows) == 0 {
+		return
+	}
+	blas32.Gemm(blas.NoTrans, blas.Trans, 1, b.x, w.rows, 0, b.z)
+	for i, r := range rows {
+		z, dz := b.z.Data[i*(units+1):(i+1)*(units+1)], b.dz.Data[i*(units+1):(i+1)*(units+1)]
+		logit := z[units] + w.biases[units]
+		for u := range units {
+			dz[u] = 0
+			v := z[u] + w.biases[u]
+			if v <= 0 || d.Dropout > 0 && rng.Float64() < d.Dropout {
+				z[u] = 0
+				continue
+			}
+			z[u] = v / float32(1-d.Dropout)
+			dz[u] = w.out[u] / float32(1-d.Dropout)
+			logit += w.out[u] * z[u]
+		}
+		value, slope, _ := t.Loss.At(float64(logit), float64(s.targets[r]))
+		weight := float64(s.weights[r])
+		b.loss += value * weight
+		b.weight += weight
+		g := float32(slope * weight)
+		for u := range units {
+			b.gradient.out[u] += g * z[u]
+			dz[u] *= g
+			b.gradient.biases[u] += dz[u]
+		}
+		dz[units] = g
+		b.gradient.biases[units] += g
+	}
+	blas32.Gemm(blas.Trans, blas.NoTrans, 1, b.dz, b.x, 0, b.gradient.rows)
+}
+
+// validate reports what would make scoring fail or give no numbers.
+func (n *Network) validate(features int) error {
+	long := func(what string, v []float32) error {
+		if len(v) != features {
+			return fmt.Errorf("%d %s: want %d", len(v), what, features)
+		}
+		return finite(what, v...)
+	}
+	for _, err := range []error{
+		long("means", n.Means), long("scales", n.Scales), long("direct weights", n.Direct), finite("bias", n.Bias),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if len(n.Units) > maxUnits {
+		return fmt.Errorf("%d units: want at most %d", len(n.Units), maxUnits)
+	}
+	for i, u := range n.Units {
+		if err := long("weights", u.Weights); err != nil {
+			return fmt.Errorf("unit %d: %w", i, err)
+		}
+		if err := finite("bias or weight", u.Bias, u.Out); err != nil {
+			return fmt.Errorf("unit %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// finite reports a number that is none.
+func finite(what string, values ...float32) error {
+	for _, v := range values {
+		if math.IsNaN(float64(v)) || math.Abs(float64(v)) > mostWeight {
+			return fmt.Errorf("%s %v: want a number within ±%g", what, v, float64(mostWeight))
+		}
+	}
+	return nil
+}
+
+// mostWeight keeps sums of products finite.
+const mostWeight = 1e12
+
+// score sums up as a block of boxes at a time.
+func (n *Network) score(dst *[block]float32, columns [][block]float32, s *scratch) {
+	s.scaled = shelf.Resize(s.scaled, len(columns))
+	simd.Scale(s.scaled, columns, n.Means, n.Scales, farthest)
+	// What is direct goes with the first unit, and then two units go together.
+	first := n.Direct
+	for u := -1; u < len(n.Units); u += 2 {
+		second := first
+		if u+1 < len(n.Units) {
+			second = n.Units[u+1].Weights
+		}
+		s.sums = [2][block]float32{}
+		simd.Project(&s.sums, s.scaled, first, second)
+		for k := range s.sums {
+			switch {
+			case u+k < 0:
+				for i, v := range s.sums[k] {
+					dst[i] = n.Bias + v
+				}
+			case u+k < len(n.Units):
+				unit := &n.Units[u+k]
+				for i, v := range s.sums[k] {
+					dst[i] += float32(unit.Out * max(v+unit.Bias, 0))
+				}
+			}
+		}
+		if u+2 < len(n.Units) {
+			first = n.Units[u+2].Weights
+		}
+	}
+}
