@@ -247,11 +247,11 @@ func addTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Q
 	}
 }
 
-func overlaps(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int32, area, least float32) int {
-	if avx2 {
-		return overlapsAVX2(&found[0], &ious[0], &b.X0[from], &b.Y0[from], &b.X1[from], &b.Y1[from], &b.IDs[from], &b.Areas[from], to-from, box, area, least)
+func overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, least float32) int {
+	if n := len(runs); avx2 && n > 0 {
+		return overlapsAVX2(&found[0], &ious[0], &b.X0[0], &b.Y0[0], &b.X1[0], &b.Y1[0], &b.IDs[0], &b.Areas[0], &runs[0], n, box, area, least)
 	}
-	return overlapsGo(found, ious, b, from, to, box, area, least)
+	return overlapsGo(found, ious, b, runs, box, area, least)
 }
 
 func scaleColumns(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {

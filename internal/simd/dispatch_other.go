@@ -86,8 +86,8 @@ func addTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Q
 	addTreeGo(dst, columns, features, thresholds, leaves)
 }
 
-func overlaps(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int32, area, least float32) int {
-	return overlapsGo(found, ious, b, from, to, box, area, least)
+func overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, least float32) int {
+	return overlapsGo(found, ious, b, runs, box, area, least)
 }
 
 func scaleColumns(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {

@@ -148,10 +148,10 @@ func grayAVX2(y *uint8, red *uint8, green *uint8, blue *uint8, n int)
 //go:noescape
 func addTreeAVX2(dst *[64]float32, columns *[64]float32, features *[6]int32, thresholds *[6]float32, leaves *[64]float32)
 
-// overlapsAVX2 reads up to seven elements behind the first n.
+// overlapsAVX2 reads up to seven elements behind each of the n runs, and needs n to be more than 0.
 //
 //go:noescape
-func overlapsAVX2(found *int32, ious *float32, x0 *int32, y0 *int32, x1 *int32, y1 *int32, ids *int32, areas *float32, n int, box *[4]int32, area float32, least float32) int
+func overlapsAVX2(found *int32, ious *float32, x0 *int32, y0 *int32, x1 *int32, y1 *int32, ids *int32, areas *float32, runs *[2]int32, n int, box *[4]int32, area float32, least float32) int
 
 // scaleColumnsAVX2 needs n to be more than 0.
 //

@@ -3901,9 +3901,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func overlapsAVX2(found *int32, ious *float32, x0 *int32, y0 *int32, x1 *int32, y1 *int32, ids *int32, areas *float32, n int, box *[4]int32, area float32, least float32) int
+// func overlapsAVX2(found *int32, ious *float32, x0 *int32, y0 *int32, x1 *int32, y1 *int32, ids *int32, areas *float32, runs *[2]int32, n int, box *[4]int32, area float32, least float32) int
 // Requires: AVX, AVX2, POPCNT
-TEXT ·overlapsAVX2(SB), NOSPLIT, $0-96
+TEXT ·overlapsAVX2(SB), NOSPLIT, $8-104
 	MOVQ         found+0(FP), AX
 	MOVQ         ious+8(FP), CX
 	MOVQ         x0+16(FP), DX
@@ -3912,42 +3912,50 @@ TEXT ·overlapsAVX2(SB), NOSPLIT, $0-96
 	MOVQ         y1+40(FP), DI
 	MOVQ         ids+48(FP), R8
 	MOVQ         areas+56(FP), R9
-	MOVQ         n+64(FP), R10
-	MOVQ         box+72(FP), R11
-	VPBROADCASTD (R11), Y0
-	VPBROADCASTD 4(R11), Y1
-	VPBROADCASTD 8(R11), Y2
-	VPBROADCASTD 12(R11), Y3
-	MOVL         $0x00000008, R11
-	VMOVD        R11, X8
+	MOVQ         runs+64(FP), R10
+	MOVQ         n+72(FP), R11
+	MOVQ         box+80(FP), R12
+	VPBROADCASTD (R12), Y0
+	VPBROADCASTD 4(R12), Y1
+	VPBROADCASTD 8(R12), Y2
+	VPBROADCASTD 12(R12), Y3
+	MOVL         $0x00000008, R12
+	VMOVD        R12, X8
 	VPBROADCASTD X8, Y8
-	VBROADCASTSS area+80(FP), Y4
-	VBROADCASTSS least+84(FP), Y5
-	LEAQ         packing<>+0(SB), R11
+	VBROADCASTSS area+88(FP), Y4
+	VBROADCASTSS least+92(FP), Y5
+	LEAQ         packing<>+0(SB), R12
+	VPMOVZXBD    2040(R12), Y6
+	XORQ         R15, R15
 
-	// What is left, beside the lanes' numbers, tells which lanes are of the first n.
-	VPMOVZXBD    2040(R11), Y6
-	VMOVD        R10, X7
+run:
+	MOVLQSX (R10), R13
+	MOVLQSX 4(R10), R14
+	ADDQ    $0x08, R10
+	CMPQ    R13, R14
+	JGE     next
+
+	// What is left, beside the lanes' numbers, tells which lanes are of the run.
+	MOVQ         R14, BP
+	SUBQ         R13, BP
+	VMOVD        BP, X7
 	VPBROADCASTD X7, Y7
-	XORQ         R12, R12
-	XORQ         R13, R13
-	JMP          test
 
 loop:
-	VPMAXSD   (DX)(R12*4), Y0, Y9
-	VPMINSD   (SI)(R12*4), Y2, Y10
+	VPMAXSD   (DX)(R13*4), Y0, Y9
+	VPMINSD   (SI)(R13*4), Y2, Y10
 	VPCMPGTD  Y9, Y10, Y11
 	VPSUBD    Y9, Y10, Y10
 	VPAND     Y11, Y10, Y10
 	VCVTDQ2PS Y10, Y10
-	VPMAXSD   (BX)(R12*4), Y1, Y9
-	VPMINSD   (DI)(R12*4), Y3, Y11
+	VPMAXSD   (BX)(R13*4), Y1, Y9
+	VPMINSD   (DI)(R13*4), Y3, Y11
 	VPCMPGTD  Y9, Y11, Y12
 	VPSUBD    Y9, Y11, Y11
 	VPAND     Y12, Y11, Y11
 	VCVTDQ2PS Y11, Y11
 	VMULPS    Y11, Y10, Y10
-	VADDPS    (R9)(R12*4), Y4, Y9
+	VADDPS    (R9)(R13*4), Y4, Y9
 	VSUBPS    Y10, Y9, Y9
 	VDIVPS    Y9, Y10, Y10
 
@@ -3955,21 +3963,23 @@ loop:
 	VCMPPS    $0x1d, Y5, Y10, Y9
 	VPCMPGTD  Y6, Y7, Y11
 	VPAND     Y11, Y9, Y9
-	VMOVMSKPS Y9, R14
-	VPMOVZXBD (R11)(R14*8), Y11
+	VMOVMSKPS Y9, BP
+	VPMOVZXBD (R12)(BP*8), Y11
 	VPERMPS   Y10, Y11, Y10
-	VMOVUPS   Y10, (CX)(R13*4)
-	VPERMD    (R8)(R12*4), Y11, Y11
-	VMOVDQU   Y11, (AX)(R13*4)
-	POPCNTL   R14, R14
-	ADDQ      R14, R13
-	ADDQ      $0x08, R12
+	VMOVUPS   Y10, (CX)(R15*4)
+	VPERMD    (R8)(R13*4), Y11, Y11
+	VMOVDQU   Y11, (AX)(R15*4)
+	POPCNTL   BP, BP
+	ADDQ      BP, R15
+	ADDQ      $0x08, R13
 	VPSUBD    Y8, Y7, Y7
+	CMPQ      R13, R14
+	JLT       loop
 
-test:
-	CMPQ R12, R10
-	JLT  loop
-	MOVQ R13, ret+88(FP)
+next:
+	DECQ R11
+	JNZ  run
+	MOVQ R15, ret+96(FP)
 	VZEROUPPER
 	RET
 

@@ -452,18 +452,20 @@ func addTreeGo(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *
 	}
 }
 
-func overlapsGo(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int32, area, least float32) int {
+func overlapsGo(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, least float32) int {
 	n := 0
-	for i := from; i < to; i++ {
-		x0, y0 := max(b.X0[i], box[0]), max(b.Y0[i], box[1])
-		x1, y1 := min(b.X1[i], box[2]), min(b.Y1[i], box[3])
-		if x0 >= x1 || y0 >= y1 {
-			continue
-		}
-		inter := float32(float32(x1-x0) * float32(y1-y0)) // never fused with the subtraction
-		if iou := inter / (area + b.Areas[i] - inter); iou >= least {
-			found[n], ious[n] = b.IDs[i], iou
-			n++
+	for _, r := range runs {
+		for i := r[0]; i < r[1]; i++ {
+			x0, y0 := max(b.X0[i], box[0]), max(b.Y0[i], box[1])
+			x1, y1 := min(b.X1[i], box[2]), min(b.Y1[i], box[3])
+			if x0 >= x1 || y0 >= y1 {
+				continue
+			}
+			inter := float32(float32(x1-x0) * float32(y1-y0)) // never fused with the subtraction
+			if iou := inter / (area + b.Areas[i] - inter); iou >= least {
+				found[n], ious[n] = b.IDs[i], iou
+				n++
+			}
 		}
 	}
 	return n

@@ -341,16 +341,24 @@ type Boxes struct {
 // OverlapsRoom is how much longer Boxes are, and what Overlaps writes to, than there are boxes.
 const OverlapsRoom = 8
 
-// Overlaps finds the boxes from number from to below to whose intersection over union with
-// a box of that area is at least least, which is above 0. It writes their IDs and IoUs and
-// returns how many there are. All sides are below 2³¹.
-func Overlaps(found []int32, ious []float32, b *Boxes, from, to int, box *[4]int32, area, least float32) int {
+// Overlaps finds the boxes of some runs, each from a number to below another, whose
+// intersection over union with a box of that area is at least least, which is above 0. It
+// writes their IDs and IoUs, run by run, and returns how many there are. All sides are
+// below 2³¹.
+func Overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, least float32) int {
 	want("Overlaps", len(b.X0), len(b.Y0), len(b.X1), len(b.Y1), len(b.IDs), len(b.Areas))
 	want("Overlaps", len(found), len(ious))
-	if from < 0 || from > to || to > len(b.X0)-OverlapsRoom || len(found) < to-from+OverlapsRoom {
-		panic(fmt.Sprintf("simd: Overlaps: boxes %d to %d of %d, room for %d: want %d more of both", from, to, len(b.X0), len(found), OverlapsRoom))
+	n := 0
+	for _, r := range runs {
+		if r[0] < 0 || r[0] > r[1] || int(r[1]) > len(b.X0)-OverlapsRoom {
+			panic(fmt.Sprintf("simd: Overlaps: boxes %v of %d: want %d behind them", r, len(b.X0), OverlapsRoom))
+		}
+		n += int(r[1] - r[0])
 	}
-	return overlaps(found, ious, b, from, to, box, area, least)
+	if len(found) < n+OverlapsRoom {
+		panic(fmt.Sprintf("simd: Overlaps: room for %d of %d boxes and %d more", len(found), n, OverlapsRoom))
+	}
+	return overlaps(found, ious, b, runs, box, area, least)
 }
 
 // Scale writes (v−means)·scales of each column's values, bounded to ±most. All values are finite.

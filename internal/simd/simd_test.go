@@ -275,17 +275,22 @@ var checks = []check{
 			b.X1[i], b.Y1[i] = b.X0[i]+1+m.rng.Int32N(high), b.Y0[i]+1+m.rng.Int32N(high)
 			b.Areas[i] = float32(int64(b.X1[i]-b.X0[i]) * int64(b.Y1[i]-b.Y0[i]))
 		}
-		to := m.rng.IntN(n + 1)
-		from := m.rng.IntN(to + 1)
+		runs := make([][2]int32, m.rng.IntN(4))
+		room := OverlapsRoom
+		for i := range runs {
+			to := m.rng.Int32N(int32(n + 1))
+			runs[i] = [2]int32{m.rng.Int32N(to + 1), to}
+			room += int(runs[i][1] - runs[i][0])
+		}
 		box, area := [4]int32{low, low, high, high}, float32(int64(high-low)*int64(high-low))
 		if n > 0 && m.kind > 0 {
 			box, area = [4]int32{b.X0[0], b.Y0[0], b.X1[0], b.Y1[0]}, b.Areas[0]
 		}
 		least := []float32{1e-9, .1, .5, 1}[m.rng.IntN(4)]
-		got, want := pair[int32](m, to-from+OverlapsRoom)
-		gotIoU, wantIoU := pair[float32](m, to-from+OverlapsRoom)
-		k := Overlaps(got, gotIoU, &b, from, to, &box, area, least)
-		l := overlapsGo(want, wantIoU, &b, from, to, &box, area, least)
+		got, want := pair[int32](m, room)
+		gotIoU, wantIoU := pair[float32](m, room)
+		k := Overlaps(got, gotIoU, &b, runs, &box, area, least)
+		l := overlapsGo(want, wantIoU, &b, runs, &box, area, least)
 		return k == l && slices.Equal(got[:k], want[:l]) && slices.Equal(gotIoU[:k], wantIoU[:l])
 	}},
 	{name: "Gray", equal: func(m maker, n int) bool {
@@ -669,7 +674,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 			AddTree(new([TreeBlock]float32), make([][TreeBlock]float32, 3), &[Questions]int32{0, 1, 2, 3}, new([Questions]float32), new([1 << Questions]float32))
 		},
 		"Overlaps": func() {
-			Overlaps(make([]int32, 20), make([]float32, 20), &Boxes{make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]float32, 9)}, 0, 2, new([4]int32), 1, 1)
+			Overlaps(make([]int32, 20), make([]float32, 20), &Boxes{make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]float32, 9)}, [][2]int32{{0, 2}}, new([4]int32), 1, 1)
 		},
 		"Scale": func() {
 			Scale(make([][TreeBlock]float32, 3), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2), 1)

@@ -7,14 +7,14 @@ import (
 )
 
 func overlaps() {
-	function("overlapsAVX2", "func(found *int32, ious *float32, x0, y0, x1, y1, ids *int32, areas *float32, n int, box *[4]int32, area, least float32) int",
-		"overlapsAVX2 reads up to seven elements behind the first n.")
+	function("overlapsAVX2", "func(found *int32, ious *float32, x0, y0, x1, y1, ids *int32, areas *float32, runs *[2]int32, n int, box *[4]int32, area, least float32) int",
+		"overlapsAVX2 reads up to seven elements behind each of the n runs, and needs n to be more than 0.")
 	found, ious := param("found"), param("ious")
 	var sides [4]reg.Register
 	for i, name := range []string{"x0", "y0", "x1", "y1"} {
 		sides[i] = param(name)
 	}
-	ids, areas, n := param("ids"), param("areas"), param("n")
+	ids, areas, runs, n := param("ids"), param("areas"), param("runs"), param("n")
 	box, one := param("box"), [4]reg.VecVirtual{}
 	for i := range one {
 		one[i] = YMM()
@@ -25,12 +25,8 @@ func overlaps() {
 	VBROADCASTSS(address("least"), least)
 	rows := GP64()
 	LEAQ(packing, rows)
-	Comment("What is left, beside the lanes' numbers, tells which lanes are of the first n.")
 	VPMOVZXBD(Mem{Base: rows, Disp: 8 * 255}, lanes)
-	VMOVD(n.As32(), left.AsX())
-	VPBROADCASTD(left.AsX(), left)
-	i, count := GP64(), GP64()
-	XORQ(i, i)
+	i, to, count := GP64(), GP64(), GP64()
 	XORQ(count, count)
 	along := func(axis int) reg.VecVirtual {
 		low, high, apart := YMM(), YMM(), YMM()
@@ -42,7 +38,18 @@ func overlaps() {
 		VCVTDQ2PS(high, high)
 		return high
 	}
-	JMP(LabelRef("test"))
+	Label("run")
+	MOVLQSX(Mem{Base: runs}, i)
+	MOVLQSX(Mem{Base: runs, Disp: 4}, to)
+	ADDQ(U8(8), runs)
+	CMPQ(i, to)
+	JGE(LabelRef("next"))
+	Comment("What is left, beside the lanes' numbers, tells which lanes are of the run.")
+	rest := GP64()
+	MOVQ(to, rest)
+	SUBQ(i, rest)
+	VMOVD(rest.As32(), left.AsX())
+	VPBROADCASTD(left.AsX(), left)
 	Label("loop")
 	inter, union, yes, order, mask := along(0), YMM(), YMM(), YMM(), GP64()
 	VMULPS(along(1), inter, inter)
@@ -63,9 +70,11 @@ func overlaps() {
 	ADDQ(mask, count)
 	ADDQ(U8(8), i)
 	VPSUBD(eight, left, left)
-	Label("test")
-	CMPQ(i, n)
+	CMPQ(i, to)
 	JLT(LabelRef("loop"))
+	Label("next")
+	DECQ(n)
+	JNZ(LabelRef("run"))
 	Store(count, ReturnIndex(0))
 	finish()
 }
