@@ -1,9 +1,9 @@
 package box
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -32,7 +32,7 @@ func Spread(ctx context.Context, boxes []Box, worths []float32, exponent, limit 
 	now := slices.Clone(worths)
 	q := make(queue, len(boxes))
 	for i, w := range worths {
-		q[i] = waiting{w, int32(i)}
+		q[i] = wait(w, int32(i))
 	}
 	for i := len(q)/2 - 1; i >= 0; i-- {
 		q.sink(i)
@@ -44,9 +44,9 @@ func Spread(ctx context.Context, boxes []Box, worths []float32, exponent, limit 
 				return nil, nil, err
 			}
 		}
-		top := q[0]
-		if now := now[top.id]; now < top.worth { // it has lost since
-			q[0].worth = now
+		id := q[0].id()
+		if w := wait(now[id], id); w < q[0] { // it has lost since
+			q[0] = w
 			q.sink(0)
 			continue
 		}
@@ -54,40 +54,39 @@ func Spread(ctx context.Context, boxes []Box, worths []float32, exponent, limit 
 		q[0] = q[last]
 		q = q[:last]
 		q.sink(0)
-		order, worth = append(order, top.id), append(worth, top.worth)
-		index.Near(&near, boxes[top.id], SpreadFrom)
+		order, worth = append(order, id), append(worth, now[id])
+		index.Near(&near, boxes[id], SpreadFrom)
 		for k, other := range near.IDs {
 			part := float32(1)
 			for range exponent {
 				part = float32(part * near.IoUs[k])
 			}
-			now[other] = float32(now[other] * (1 - part))
+			now[other] = float32(now[other] * (1 - min(part, 1)))
 		}
 	}
 	if !rest {
 		return order, worth, nil
 	}
-	for i := range q {
-		q[i].worth = now[q[i].id]
+	for i, w := range q {
+		q[i] = wait(now[w.id()], w.id())
 	}
-	slices.SortFunc(q, func(a, b waiting) int {
-		return cmp.Or(cmp.Compare(b.worth, a.worth), cmp.Compare(a.id, b.id))
-	})
-	for _, w := range q {
-		order, worth = append(order, w.id), append(worth, w.worth)
+	slices.Sort(q)
+	for _, w := range slices.Backward(q) {
+		order, worth = append(order, w.id()), append(worth, now[w.id()])
 	}
 	return order, worth, nil
 }
 
-// waiting is a box that is not taken yet, and what it was worth when last looked at.
-type waiting struct {
-	worth float32
-	id    int32
+// waiting is a box that is not taken yet: what it was worth when last looked at, of which the
+// bits have the order of the numbers, and what its number is short of the largest.
+type waiting uint64
+
+// wait takes −0 for 0.
+func wait(worth float32, id int32) waiting {
+	return waiting(math.Float32bits(worth+0))<<32 | waiting(math.MaxInt32-id)
 }
 
-func (w waiting) before(v waiting) bool {
-	return w.worth > v.worth || w.worth == v.worth && w.id < v.id
-}
+func (w waiting) id() int32 { return math.MaxInt32 - int32(uint32(w)) }
 
 // queue is a heap of boxes, of which some have lost worth since: they are found out when
 // they come to the top.
@@ -104,10 +103,10 @@ func (q queue) sink(i int) {
 		if child >= len(q) {
 			break
 		}
-		if child+1 < len(q) && q[child+1].before(q[child]) {
+		if child+1 < len(q) && q[child+1] > q[child] {
 			child++
 		}
-		if !q[child].before(w) {
+		if q[child] <= w {
 			break
 		}
 		q[i] = q[child]

@@ -35,6 +35,7 @@ type picture struct {
 	all           means
 
 	small, lab raster.Image
+	row        [][channels]uint8
 }
 
 // maxCells bounds the memory, of 32 bytes a cell, and with it what a sum can be: 255·2²⁰
@@ -57,44 +58,48 @@ func (p *picture) reset(ctx context.Context, img *raster.Image) error {
 	stride := p.width + 1
 	p.table = shelf.Resize(p.table, stride*(p.height+1))
 	clear(p.table[:stride])
-	planes := [3][]uint8{p.lab.Plane(0), p.lab.Plane(1), p.lab.Plane(2)}
+	p.row = shelf.Resize(p.row, p.width)
 	for y := range p.height {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		var row [channels]uint32
+		p.describe(y)
 		above, here := p.table[y*stride:(y+1)*stride], p.table[(y+1)*stride:(y+2)*stride]
-		here[0] = row
-		up, at, low := max(y-1, 0)*p.width, y*p.width, min(y+1, p.height-1)*p.width
-		for x := range p.width {
-			left, right := at+max(x-1, 0), at+min(x+1, p.width-1)
-			var gx, gy, g1, g2 int32
-			for c := range planes {
-				plane := planes[c]
-				dx := int32(plane[right]) - int32(plane[left])
-				dy := int32(plane[low+x]) - int32(plane[up+x])
-				gx += magnitude(dx)
-				gy += magnitude(dy)
-				g1 += magnitude(dx + dy)
-				g2 += magnitude(dx - dy)
-			}
-			// Three planes, and two where they meet along a diagonal: a sum is at most 255.
-			row[across] += uint32(gx) / 3
-			row[down] += uint32(gy) / 3
-			row[falling] += uint32(g1) / 6
-			row[rising] += uint32(g2) / 6
-			row[lightness] += uint32(planes[0][at+x])
-			row[greenRed] += uint32(planes[1][at+x])
-			row[blueYellow] += uint32(planes[2][at+x])
-			for c, v := range above[x+1] {
-				here[x+1][c] = v + row[c]
-			}
-		}
+		here[0] = [channels]uint32{}
+		simd.Integrate(here[1:], above[1:], p.row)
 	}
 	for c, v := range p.table[len(p.table)-1] {
 		p.all[c] = float32(v) / float32(p.width*p.height)
 	}
 	return nil
+}
+
+// describe fills the row with the channels of row y.
+func (p *picture) describe(y int) {
+	w := p.width
+	at := func(plane, y int) []uint8 { return p.lab.Plane(plane)[y*w:][:w] }
+	var rows, up, low [3][]uint8
+	for c := range rows {
+		rows[c], up[c], low[c] = at(c, y), at(c, max(y-1, 0)), at(c, min(y+1, p.height-1))
+	}
+	row := p.row[:w]
+	for x := range row {
+		left, right := max(x-1, 0), min(x+1, w-1)
+		var gx, gy, g1, g2 int32
+		for c := range rows {
+			dx := int32(rows[c][right]) - int32(rows[c][left])
+			dy := int32(low[c][x]) - int32(up[c][x])
+			gx += magnitude(dx)
+			gy += magnitude(dy)
+			g1 += magnitude(dx + dy)
+			g2 += magnitude(dx - dy)
+		}
+		// Three planes, and two where they meet along a diagonal: at most 255.
+		row[x] = [channels]uint8{
+			across: uint8(uint32(gx) / 3), down: uint8(uint32(gy) / 3), falling: uint8(uint32(g1) / 6), rising: uint8(uint32(g2) / 6),
+			lightness: rows[0][x], greenRed: rows[1][x], blueYellow: rows[2][x],
+		}
+	}
 }
 
 func magnitude(v int32) int32 { return max(v, -v) }
@@ -116,9 +121,8 @@ func (p *picture) shrink(ctx context.Context, img *raster.Image) error {
 			out := to[y*p.width : (y+1)*p.width]
 			if p.shift == 1 && y1-y0 == 2 {
 				top, low := from[y0*img.Width:][:img.Width], from[(y0+1)*img.Width:][:img.Width]
-				for x := range img.Width / 2 {
-					out[x] = uint8((int(top[2*x]) + int(top[2*x+1]) + int(low[2*x]) + int(low[2*x+1]) + 2) / 4)
-				}
+				whole := img.Width &^ 1
+				simd.Halve(out[:whole/2], top[:whole], low[:whole])
 				if img.Width%2 == 1 {
 					x := img.Width - 1
 					out[x/2] = uint8((int(top[x]) + int(low[x]) + 1) / 2)

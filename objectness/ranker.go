@@ -52,6 +52,15 @@ type About struct {
 	Mode     string `json:"mode"`
 	Model    string `json:"model"`
 	Loss     string `json:"loss"`
+	// Judged is the other data set that it was judged by, Figures how well it did.
+	Judged  string   `json:"judged,omitempty"`
+	Figures []Figure `json:"figures,omitempty"`
+}
+
+// Figure is the average recall of so many of the best boxes of each picture; 0 is all.
+type Figure struct {
+	Boxes int     `json:"boxes"`
+	AR    float64 `json:"ar"`
 }
 
 const (

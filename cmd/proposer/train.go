@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -36,6 +35,7 @@ type trainCmd struct {
 	Units   int     `default:"${units}" help:"How many hidden units the network has."`
 	Without string  `placeholder:"LIST" help:"Do not ask for these groups of evidence, as in votes,sides: trees, place, votes, inside, sides, around, grid."`
 	Folds   int     `placeholder:"N" help:"Cross-validate: learn N times without every N-th picture, and print what that is worth on those left out, as eval does."`
+	Judge   string  `placeholder:"PATH" help:"Another data set to judge it by in the end. The figures are printed, and kept in the file."`
 	Curve   string  `placeholder:"FILE.csv" help:"Write the training loss as it falls."`
 }
 
@@ -90,107 +90,162 @@ func (c *trainCmd) Run(ctx context.Context, std streams) error {
 	case c.Folds == 0 && c.Out == "":
 		return usageError{errors.New("neither --out nor --folds: want one of them, or both")}
 	}
-	data, err := evaluate.Open(c.Data)
+	t := training{trainCmd: c, opts: opts, recipe: recipe, trainer: objectness.NewTrainer(1), std: std}
+	data, err := t.open(c.Data)
 	if err != nil {
 		return err
 	}
-	if data.Folder == "" && len(data.Images) > 0 {
-		return noFolder(c.Data)
-	}
-	trainer := objectness.NewTrainer(1)
-	e := evaluation{data: data, std: std, judge: evaluate.Options{Budgets: evaluate.DefaultBudgets()}}
-	bar := progress(std, len(data.Images), "looking")
-	for i := range data.Images {
-		err := learn(ctx, trainer, data, &data.Images[i], opts)
-		if ctx.Err() != nil {
-			bar.Exit()
-			return ctx.Err()
+	var other *evaluation
+	if c.Judge != "" {
+		if other, err = t.open(c.Judge); err != nil {
+			return err
 		}
-		if err != nil {
-			e.tell("%s: %v", printable(data.Images[i].File), err)
-			trainer.Skip()
-		}
-		bar.Add(1) // fails where the terminal does
 	}
-	bar.Exit()
-
-	curve := bytes.NewBufferString("part,step,loss\n")
-	part := ""
-	recipe.Progress = func(name string, step, steps int, loss float64) {
-		if name != part {
-			bar.Exit()
-			bar, part = progress(std, steps, name), name
-		}
-		fmt.Fprintf(curve, "%s,%d,%.6g\n", name, step+1, loss)
-		bar.Add(1)
+	if err := t.look(ctx, data); err != nil {
+		return err
 	}
-	about := objectness.About{Data: base(filepath.Clean(c.Data)), Mode: opts.Mode, Model: c.Model, Loss: c.Loss}
-	if c.Loss == "focal" {
-		about.Loss = fmt.Sprintf("focal(gamma=%g, alpha=%g)", c.Gamma, c.Alpha)
-	} else if c.Loss == "alpha" {
-		about.Loss = fmt.Sprintf("alpha(%g)", c.Alpha)
-	}
-	without := strings.Split(c.Without, ",")
 	if c.Out != "" {
-		ranker, err := trainer.Train(ctx, recipe, about, nil, without...)
-		bar.Exit()
-		if err != nil {
-			return err
-		}
-		if err := save(c.Out, ranker.Write); err != nil {
-			return err
-		}
-		fmt.Fprintf(std.err, "%d pictures, %d boxes, of which %d learned from\n",
-			ranker.About.Pictures, ranker.About.Boxes, trainer.Samples())
-	}
-	if c.Curve != "" {
-		if err := os.WriteFile(c.Curve, curve.Bytes(), 0o644); err != nil {
+		if err := t.learn(ctx, other); err != nil {
 			return err
 		}
 	}
 	if c.Folds > 0 {
-		if err := c.validate(ctx, trainer, recipe, about, opts, &e); err != nil {
+		if err := t.validate(ctx, data); err != nil {
 			return err
 		}
 	}
-	if e.failed {
+	if data.failed || other != nil && other.failed {
 		return errPictures
 	}
 	return nil
 }
 
+// training is what a command is at.
+type training struct {
+	*trainCmd
+	opts    pipeline.Options
+	recipe  objectness.Recipe
+	trainer *objectness.Trainer
+	std     streams
+}
+
+// open opens a data set with its pictures.
+func (t *training) open(path string) (*evaluation, error) {
+	data, err := evaluate.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if data.Folder == "" && len(data.Images) > 0 {
+		return nil, noFolder(path)
+	}
+	return &evaluation{data: data, std: t.std, judge: evaluate.Options{Budgets: evaluate.DefaultBudgets()}}, nil
+}
+
+// look searches the pictures.
+func (t *training) look(ctx context.Context, e *evaluation) error {
+	bar := progress(t.std, len(e.data.Images), "looking")
+	defer bar.Exit()
+	for i := range e.data.Images {
+		err := learn(ctx, t.trainer, e.data, &e.data.Images[i], t.opts)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			e.tell("%s: %v", printable(e.data.Images[i].File), err)
+			t.trainer.Skip()
+		}
+		bar.Add(1) // fails where the terminal does
+	}
+	return nil
+}
+
+func (t *training) about() objectness.About {
+	about := objectness.About{Data: base(filepath.Clean(t.Data)), Mode: t.opts.Mode, Model: t.Model, Loss: t.Loss}
+	switch t.Loss {
+	case "focal":
+		about.Loss = fmt.Sprintf("focal(gamma=%g, alpha=%g)", t.Gamma, t.Alpha)
+	case "alpha":
+		about.Loss = fmt.Sprintf("alpha(%g)", t.Alpha)
+	}
+	return about
+}
+
+// train learns from some of the pictures.
+func (t *training) train(ctx context.Context, recipe objectness.Recipe, learned func(picture int) bool) (*objectness.Ranker, error) {
+	return t.trainer.Train(ctx, recipe, t.about(), learned, strings.Split(t.Without, ",")...)
+}
+
+// learn learns from all pictures, judges by others, and writes the ranker and the curve.
+func (t *training) learn(ctx context.Context, other *evaluation) error {
+	curve := bytes.NewBufferString("part,step,loss\n")
+	part, bar := "", progress(t.std, 1, "")
+	recipe := t.recipe
+	recipe.Progress = func(name string, step, steps int, loss float64) {
+		if name != part {
+			bar.Exit()
+			bar, part = progress(t.std, steps, name), name
+		}
+		fmt.Fprintf(curve, "%s,%d,%.6g\n", name, step+1, loss)
+		bar.Add(1)
+	}
+	ranker, err := t.train(ctx, recipe, nil)
+	bar.Exit()
+	if err != nil {
+		return err
+	}
+	if other != nil {
+		other.ranker = func(int) selective.Ranker { return ranker }
+		report, err := t.print(ctx, other, base(filepath.Clean(t.Judge)))
+		if err != nil {
+			return err
+		}
+		ranker.About.Judged = base(filepath.Clean(t.Judge))
+		for _, l := range report.Levels {
+			ranker.About.Figures = append(ranker.About.Figures, objectness.Figure{Boxes: l.N, AR: l.All.AR})
+		}
+	}
+	var file bytes.Buffer
+	if err := ranker.Write(&file); err != nil {
+		return err
+	}
+	if err := os.WriteFile(t.Out, file.Bytes(), 0o644); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.std.err, "%d pictures, %d boxes, of which %d learned from\n",
+		ranker.About.Pictures, ranker.About.Boxes, t.trainer.Samples())
+	if t.Curve == "" {
+		return nil
+	}
+	return os.WriteFile(t.Curve, curve.Bytes(), 0o644)
+}
+
+// print judges, and prints a table.
+func (t *training) print(ctx context.Context, e *evaluation, name string) (*evaluate.Report, error) {
+	j, err := e.search(ctx, t.opts, false)
+	if err != nil {
+		return nil, err
+	}
+	j.Name = name
+	judge := evalCmd{Format: "table", Budgets: evaluate.DefaultBudgets()}
+	return j.Report, judge.print(t.std.out, []judgement{*j})
+}
+
 // validate prints what rankers are worth on the pictures that they have not learned from.
-func (c *trainCmd) validate(ctx context.Context, trainer *objectness.Trainer, recipe objectness.Recipe, about objectness.About, opts pipeline.Options, e *evaluation) error {
-	bar := progress(e.std, c.Folds, "validating")
-	recipe.Progress = nil
-	rankers := make([]*objectness.Ranker, c.Folds)
+func (t *training) validate(ctx context.Context, e *evaluation) error {
+	bar := progress(t.std, t.Folds, "validating")
+	defer bar.Exit()
+	rankers := make([]*objectness.Ranker, t.Folds)
 	for k := range rankers {
 		var err error
-		learned := func(picture int) bool { return picture%c.Folds != k }
-		if rankers[k], err = trainer.Train(ctx, recipe, about, learned, strings.Split(c.Without, ",")...); err != nil {
-			bar.Exit()
+		if rankers[k], err = t.train(ctx, t.recipe, func(picture int) bool { return picture%t.Folds != k }); err != nil {
 			return err
 		}
 		bar.Add(1)
 	}
 	bar.Exit()
-	e.ranker = func(picture int) selective.Ranker { return rankers[picture%c.Folds] }
-	j, err := e.search(ctx, opts, false)
-	if err != nil {
-		return err
-	}
-	j.Name = fmt.Sprintf("%d folds", c.Folds)
-	judge := evalCmd{Format: "table", Budgets: evaluate.DefaultBudgets()}
-	return judge.print(e.std.out, []judgement{*j})
-}
-
-// save writes a file.
-func save(name string, write func(io.Writer) error) error {
-	var file bytes.Buffer
-	if err := write(&file); err != nil {
-		return err
-	}
-	return os.WriteFile(name, file.Bytes(), 0o644)
+	e.ranker = func(picture int) selective.Ranker { return rankers[picture%t.Folds] }
+	_, err := t.print(ctx, e, fmt.Sprintf("%d folds", t.Folds))
+	return err
 }
 
 // pupil stands in for a ranker, and learns.

@@ -29,7 +29,17 @@ func TestTrain(t *testing.T) {
 			t.Errorf("%s: %d trees; want %d", flags, n, steps[1])
 		}
 	}
+	if table, msg, code := call(t, nil, "train", "--data", dir, "--judge", dir, "--out", out, "--trees=5", "--epochs=1"); code != exitOK || !strings.Contains(table, filepath.Base(dir)) {
+		t.Fatalf("exit code %d, %q, %q", code, table, msg)
+	}
 	file := picture(t, 11)
+	data, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), `"figures":[{"boxes":10,"ar":`) {
+		t.Error("no figures in the file")
+	}
 	own, msg, code := call(t, nil, "propose", "--ranker", out, file)
 	if code != exitOK {
 		t.Fatal(msg)

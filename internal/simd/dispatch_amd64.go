@@ -270,6 +270,22 @@ func project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []fl
 	}
 }
 
+func halve(dst, top, low []uint8) {
+	if n := len(dst); avx2 && n >= 16 {
+		halveAVX2(&dst[0], &top[0], &low[0], n)
+	} else {
+		halveGo(dst, top, low)
+	}
+}
+
+func integrate(here, above [][8]uint32, cells [][8]uint8) {
+	if n := len(here); avx2 && n > 0 {
+		integrateAVX2(&here[0], &above[0], &cells[0], n)
+	} else {
+		integrateGo(here, above, cells)
+	}
+}
+
 func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
 	if n := len(dst); avx2 && n > 0 {
 		rectanglesAVX2(&dst[0], &table[0], &corners[0], &scales[0], n, offset, gain)

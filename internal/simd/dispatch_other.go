@@ -98,6 +98,10 @@ func project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []fl
 	projectGo(dst, columns, a, b)
 }
 
+func halve(dst, top, low []uint8) { halveGo(dst, top, low) }
+
+func integrate(here, above [][8]uint32, cells [][8]uint8) { integrateGo(here, above, cells) }
+
 func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
 	rectanglesGo(dst, table, corners, scales, offset, gain)
 }

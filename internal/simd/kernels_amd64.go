@@ -172,3 +172,13 @@ func rectanglesAVX2(dst *[8]float32, table *[8]uint32, corners *[4]int32, scales
 //
 //go:noescape
 func transposeAVX2(columns *[64]float32, rows *[8]float32, cells int)
+
+// integrateAVX2 needs n to be more than 0.
+//
+//go:noescape
+func integrateAVX2(here *[8]uint32, above *[8]uint32, cells *[8]uint8, n int)
+
+// halveAVX2 needs n to be 16 or more.
+//
+//go:noescape
+func halveAVX2(dst *uint8, top *uint8, low *uint8, n int)

@@ -4266,3 +4266,74 @@ group:
 	JNZ        cell
 	VZEROUPPER
 	RET
+
+// func integrateAVX2(here *[8]uint32, above *[8]uint32, cells *[8]uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·integrateAVX2(SB), NOSPLIT, $0-32
+	MOVQ  here+0(FP), AX
+	MOVQ  above+8(FP), CX
+	MOVQ  cells+16(FP), DX
+	MOVQ  n+24(FP), BX
+	VPXOR Y0, Y0, Y0
+
+loop:
+	VPMOVZXBD (DX), Y1
+	VPADDD    Y1, Y0, Y0
+	VPADDD    (CX), Y0, Y1
+	VMOVDQU   Y1, (AX)
+	ADDQ      $0x08, DX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, AX
+	DECQ      BX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func halveAVX2(dst *uint8, top *uint8, low *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·halveAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         top+8(FP), CX
+	MOVQ         low+16(FP), DX
+	MOVL         $0x01010101, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00020002, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         n+24(FP), BX
+	SUBQ         $0x10, BX
+	XORQ         SI, SI
+	JMP          test
+
+loop:
+	VMOVDQU    (CX)(SI*2), Y2
+	VMOVDQU    (DX)(SI*2), Y3
+	VPMADDUBSW Y0, Y2, Y2
+	VPMADDUBSW Y0, Y3, Y3
+	VPADDW     Y3, Y2, Y2
+	VPADDW     Y1, Y2, Y2
+	VPSRLW     $0x02, Y2, Y2
+	VPACKUSWB  Y2, Y2, Y2
+	VPERMQ     $0x08, Y2, Y2
+	VMOVDQU    X2, (AX)(SI*1)
+	ADDQ       $0x10, SI
+
+test:
+	CMPQ SI, BX
+	JLT  loop
+	MOVQ BX, SI
+
+	// The last vector ends with the slices.
+	VMOVDQU    (CX)(SI*2), Y2
+	VMOVDQU    (DX)(SI*2), Y3
+	VPMADDUBSW Y0, Y2, Y2
+	VPMADDUBSW Y0, Y3, Y3
+	VPADDW     Y3, Y2, Y2
+	VPADDW     Y1, Y2, Y2
+	VPSRLW     $0x02, Y2, Y2
+	VPACKUSWB  Y2, Y2, Y2
+	VPERMQ     $0x08, Y2, Y2
+	VMOVDQU    X2, (AX)(SI*1)
+	VZEROUPPER
+	RET

@@ -490,6 +490,22 @@ func projectGo(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []
 	}
 }
 
+func halveGo(dst, top, low []uint8) {
+	for x := range dst {
+		dst[x] = uint8((int(top[2*x]) + int(top[2*x+1]) + int(low[2*x]) + int(low[2*x+1]) + 2) / 4)
+	}
+}
+
+func integrateGo(here, above [][8]uint32, cells [][8]uint8) {
+	var row [8]uint32
+	for i := range here {
+		for k, v := range cells[i] {
+			row[k] += uint32(v)
+			here[i][k] = above[i][k] + row[k]
+		}
+	}
+}
+
 func rectanglesGo(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
 	for i, c := range corners {
 		to, scale := &dst[i], scales[i]

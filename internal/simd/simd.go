@@ -374,6 +374,20 @@ func Project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []fl
 	project(dst, columns, a, b)
 }
 
+// Halve writes the mean of each two samples of two rows, rounded to the nearest. The rows
+// are twice as long as dst.
+func Halve(dst, top, low []uint8) {
+	want("Halve", 2*len(dst), len(top), len(low))
+	halve(dst, top, low)
+}
+
+// Integrate writes a row of an integral image of eight channels: what the row above it has,
+// and the sum of the cells up to here. Sums wrap around.
+func Integrate(here, above [][8]uint32, cells [][8]uint8) {
+	want("Integrate", len(here), len(above), len(cells))
+	integrate(here, above, cells)
+}
+
 // Rectangles writes the sums over rectangles of an integral image of eight channels: each
 // is (table[c₃] − table[c₂] − table[c₁] + table[c₀])·scale, less offset and then times gain
 // by channel. Corners are in the table, and sums below 2³¹.

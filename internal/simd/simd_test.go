@@ -235,6 +235,25 @@ var checks = []check{
 		projectGo(&want, columns, a, b)
 		return got == want
 	}},
+	{name: "Halve", equal: func(m maker, n int) bool {
+		top, low := m.bytes(2*n), m.bytes(2*n)
+		got, want := pair[uint8](m, n)
+		Halve(got, top, low)
+		halveGo(want, top, low)
+		return slices.Equal(got, want)
+	}},
+	{name: "Integrate", equal: func(m maker, n int) bool {
+		above := fenced[[8]uint32](m.t, n, m.front)
+		cells := fenced[[8]uint8](m.t, n, m.front)
+		for i := range above {
+			copy(above[i][:], words[uint32](m, 8, math.MaxUint32))
+			copy(cells[i][:], m.bytes(8))
+		}
+		got, want := pair[[8]uint32](m, n)
+		Integrate(got, above, cells)
+		integrateGo(want, above, cells)
+		return slices.Equal(got, want)
+	}},
 	{name: "Rectangles", equal: func(m maker, n int) bool {
 		table := fenced[[8]uint32](m.t, n+1, m.front)
 		for i := range table {
@@ -683,6 +702,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 			Project(new([2][TreeBlock]float32), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2))
 		},
 		"Transpose": func() { Transpose(make([][TreeBlock]float32, 7), make([][8]float32, 2*TreeBlock)) },
+		"Integrate": func() { Integrate(make([][8]uint32, 3), make([][8]uint32, 3), make([][8]uint8, 2)) },
 		"Rectangles": func() {
 			Rectangles(make([][8]float32, 1), make([][8]uint32, 9), [][4]int32{{0, 1, -1, 2}}, make([]float32, 1), new([8]float32), new([8]float32))
 		},

@@ -48,6 +48,8 @@ func main() {
 	project()
 	rectangles()
 	transpose()
+	integrate()
+	halve()
 	Generate()
 }
 
