@@ -397,7 +397,7 @@ func TestRecipesAreChecked(t *testing.T) {
 
 func TestRankersOfThePackage(t *testing.T) {
 	for n, mode := range map[int]string{1: "fast", 8: "fast", 16: "best", 80: "quality"} {
-		if r := Default(n); r.About.Mode != mode || r.About.Pictures == 0 {
+		if r := Default(n); r.About.Mode != mode || r.About.Pictures == 0 || len(r.About.Figures) == 0 {
 			t.Errorf("%d strategies: %+v; want one for %s", n, r.About, mode)
 		}
 	}
