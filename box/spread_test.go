@@ -56,14 +56,15 @@ func TestSpreadIsTheLiteralLoop(t *testing.T) {
 		boxes := drawBoxes(t)
 		worths := rapid.SliceOfN(rapid.SampledFrom([]float32{0, .1, .25, .5, .9, 1}), len(boxes), len(boxes)).Draw(t, "worths")
 		limit := rapid.IntRange(0, len(boxes)+1).Draw(t, "limit")
-		order, worth, err := Spread(context.Background(), boxes, worths, 4, limit, true)
+		first := rapid.IntRange(1, len(boxes)+1).Draw(t, "first")
+		order, worth, err := spread(context.Background(), boxes, worths, first, limit, true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if limit == 0 {
 			limit = len(boxes)
 		}
-		now := slices.Clone(worths)
+		now, later := slices.Clone(worths), slices.Clone(worths)
 		taken := make([]bool, len(boxes))
 		for place, got := range order {
 			best := -1
@@ -71,6 +72,9 @@ func TestSpreadIsTheLiteralLoop(t *testing.T) {
 				if !taken[i] && (best < 0 || now[i] > now[best]) {
 					best = i
 				}
+			}
+			if place > 0 && worth[place] > worth[place-1] {
+				t.Fatalf("place %d: %v after %v", place, worth[place], worth[place-1])
 			}
 			if int(got) != best || worth[place] != now[best] {
 				t.Fatalf("place %d: box %d worth %v; want %d, %v", place, got, worth[place], best, now[best])
@@ -83,8 +87,28 @@ func TestSpreadIsTheLiteralLoop(t *testing.T) {
 			NewIndex(boxes).Near(&near, boxes[best], SpreadFrom)
 			for k, id := range near.IDs {
 				iou := near.IoUs[k]
-				part := float32(float32(float32(iou*iou)*iou) * iou)
-				now[id] = float32(now[id] * (1 - part))
+				square := float32(iou * iou)
+				sixth := float32(float32(square*square) * square)
+				if place < first {
+					now[id] = float32(now[id] * (1 - float32(square*square)))
+					later[id] = float32(later[id] * (1 - sixth))
+				} else {
+					now[id] = float32(now[id] * (1 - sixth))
+				}
+			}
+			if place+1 == first {
+				now = slices.Clone(later)
+				top := worth[place]
+				for i, v := range now {
+					if !taken[i] {
+						top = max(top, v)
+					}
+				}
+				for i := range now {
+					if top > worth[place] {
+						now[i] = min(float32(now[i]*worth[place])/top, worth[place])
+					}
+				}
 			}
 		}
 		if len(order) != len(boxes) {
@@ -96,7 +120,7 @@ func TestSpreadIsTheLiteralLoop(t *testing.T) {
 func TestSpreadIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err := Spread(ctx, make([]Box, 10), make([]float32, 10), 4, 0, true); err != context.Canceled {
+	if _, _, err := Spread(ctx, make([]Box, 10), make([]float32, 10), 0, true); err != context.Canceled {
 		t.Errorf("%v; want %v", err, context.Canceled)
 	}
 }

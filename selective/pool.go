@@ -173,12 +173,9 @@ func list(ctx context.Context, kept []int32, of func(k int32) (*Proposal, float3
 	return ranked, nil
 }
 
-// Spreading is for the boxes that are looked at: it follows the budget with a power of the
-// IoU, and beyond as many boxes as any detector takes the rest comes as it is.
-const (
-	spreadExponent = 4
-	spreadBoxes    = 2000
-)
+// spreadBoxes is how many boxes are spread: beyond as many as any detector takes the rest
+// comes as it is.
+const spreadBoxes = 2000
 
 // least is a score that is above 0, and so are those of all boxes that follow.
 const least = 1e-30
@@ -193,7 +190,7 @@ func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Propo
 	if opts.Max > 0 && opts.NMS == (box.NMS{}) {
 		limit, rest = min(limit, opts.Max), opts.Max > limit
 	}
-	order, worth, err := box.Spread(ctx, p.boxes[:len(e.Proposals)], scores, spreadExponent, limit, rest)
+	order, worth, err := box.Spread(ctx, p.boxes[:len(e.Proposals)], scores, limit, rest)
 	if err != nil {
 		return nil, err
 	}
