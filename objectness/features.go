@@ -241,10 +241,18 @@ func (s *scenery) look(b box.Box, out *column) {
 	// wider for colours.
 	wide := 1 + min(c.x1-c.x0, c.y1-c.y0)/8
 	for _, strip := range [...]cells{
-		{c.x0 - 1, c.y0, c.x0 + 1, c.y1}, {c.x0, c.y0, c.x0 + wide, c.y1}, {c.x0 - wide, c.y0, c.x0, c.y1},
-		{c.x1 - 1, c.y0, c.x1 + 1, c.y1}, {c.x1 - wide, c.y0, c.x1, c.y1}, {c.x1, c.y0, c.x1 + wide, c.y1},
-		{c.x0, c.y0 - 1, c.x1, c.y0 + 1}, {c.x0, c.y0, c.x1, c.y0 + wide}, {c.x0, c.y0 - wide, c.x1, c.y0},
-		{c.x0, c.y1 - 1, c.x1, c.y1 + 1}, {c.x0, c.y1 - wide, c.x1, c.y1}, {c.x0, c.y1, c.x1, c.y1 + wide},
+		{c.x0 - 1, c.y0, c.x0 + 1, c.y1},
+		{c.x0, c.y0, c.x0 + wide, c.y1},
+		{c.x0 - wide, c.y0, c.x0, c.y1},
+		{c.x1 - 1, c.y0, c.x1 + 1, c.y1},
+		{c.x1 - wide, c.y0, c.x1, c.y1},
+		{c.x1, c.y0, c.x1 + wide, c.y1},
+		{c.x0, c.y0 - 1, c.x1, c.y0 + 1},
+		{c.x0, c.y0, c.x1, c.y0 + wide},
+		{c.x0, c.y0 - wide, c.x1, c.y0},
+		{c.x0, c.y1 - 1, c.x1, c.y1 + 1},
+		{c.x0, c.y1 - wide, c.x1, c.y1},
+		{c.x0, c.y1, c.x1, c.y1 + wide},
 	} {
 		v.add(p, strip)
 	}
