@@ -11,9 +11,9 @@ import (
 const (
 	// SpreadFrom is the IoU from which they do.
 	SpreadFrom = 0.5
-	// SpreadFirst is how many boxes are taken to be apart from one another; from there on
-	// what is nearly one of them may be a better fit.
-	SpreadFirst = 300
+	// SpreadFirst is how many boxes are to be apart from one another; from there on what is
+	// nearly one of them may be a better fit.
+	SpreadFirst = 1000
 )
 
 // Spread is the order in which boxes are best taken, of which any beginning is of use by
