@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -116,6 +117,11 @@ func TestEntriesHaveAnEnd(t *testing.T) {
 func TestMalformedVOC(t *testing.T) {
 	object := func(s string) string { return "<annotation><object><name>a</name>" + s + "</object></annotation>" }
 	corners := "<bndbox><xmin>%s</xmin><ymin>1</ymin><xmax>5</xmax><ymax>%s</ymax></bndbox>"
+	// On 32 bits this is no number at all.
+	huge := "a picture of 3000000000 × 0"
+	if strconv.IntSize == 32 {
+		huge = `size "3000000000": want a number`
+	}
 	for _, c := range []struct{ text, want string }{
 		{"", "unexpected EOF"},
 		{"no xml", "EOF"},
@@ -123,6 +129,7 @@ func TestMalformedVOC(t *testing.T) {
 		{smallVOC[:400], "XML syntax error"},
 		{"<annotation><filename>/etc/passwd</filename></annotation>", `picture file "/etc/passwd": want a path below`},
 		{"<annotation><size><width>wide</width></size></annotation>", `size "wide": want a number`},
+		{"<annotation><size><width>3000000000</width></size></annotation>", huge},
 		{"<annotation><object/></annotation>", "object 1: want a name"},
 		{object(""), "object 1: want a bndbox"},
 		{object("<difficult>yes</difficult>" + corners), `object 1: difficult "yes": want 0 or 1`},
