@@ -1,7 +1,6 @@
 package box
 
 import (
-	"math"
 	"slices"
 
 	"github.com/proposer/proposer/internal/simd"
@@ -32,24 +31,12 @@ const mostSlots = 32
 // NewIndex makes the index of boxes, none of which is found if it is empty. It takes
 // time and memory linear in their number.
 func NewIndex(boxes []Box) *Index {
-	height := 1.
-	left, right, top, bottom := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
-	for _, b := range boxes {
-		if b.Empty() {
-			continue
-		}
-		height = max(height, span(b.Y0, b.Y1))
-		cx, cy := centre(b.X0, b.X1), centre(b.Y0, b.Y1)
-		left, right, top, bottom = min(left, cx), max(right, cx), min(top, cy), max(bottom, cy)
-	}
-	x := &Index{levels: make([]level, scale(height)+1)}
-	cut := func(from, to, pitch float64) slots {
-		pitch = max(pitch, (to-from)/mostSlots)
-		return slots{from, pitch, min(int(max(to-from, 0)/pitch)+1, mostSlots)}
-	}
+	e := measure(boxes)
+	x := &Index{levels: make([]level, scale(e.height)+1)}
 	n := 0
 	for h := range x.levels {
-		l := level{n, cut(left, right, 2*least(h)), cut(top, bottom, 2*least(h))}
+		pitch := 2 * least(h)
+		l := level{n, newSlots(e.left, e.right, pitch, mostSlots), newSlots(e.top, e.bottom, pitch, mostSlots)}
 		x.levels[h] = l
 		n += l.x.n * l.y.n
 	}

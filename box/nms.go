@@ -144,17 +144,8 @@ type entry struct {
 }
 
 func newIndex(boxes []Box) *index {
-	var width, height float64 = 1, 1
-	left, right := math.Inf(1), math.Inf(-1)
-	for _, b := range boxes {
-		if b.Empty() {
-			continue
-		}
-		width, height = max(width, span(b.X0, b.X1)), max(height, span(b.Y0, b.Y1))
-		c := centre(b.X0, b.X1)
-		left, right = min(left, c), max(right, c)
-	}
-	x := &index{widths: scale(width) + 1, heights: scale(height) + 1, x: slots{left, max((right-left)/slotsX, 1), slotsX}}
+	e := measure(boxes)
+	x := &index{widths: scale(e.width) + 1, heights: scale(e.height) + 1, x: newSlots(e.left, e.right, 1, slotsX)}
 	x.first = make([]int32, x.widths*x.heights*slotsX)
 	return x
 }
@@ -221,10 +212,33 @@ func (x *index) overlaps(b Box, beta float64) bool {
 // slotsX is how many slots hold the centres.
 const slotsX = 16
 
+// extent is how large boxes are at most, but at least 1, and between what their centres
+// lie, twice. Empty boxes have no say.
+type extent struct{ width, height, left, right, top, bottom float64 }
+
+func measure(boxes []Box) extent {
+	e := extent{1, 1, math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)}
+	for _, b := range boxes {
+		if b.Empty() {
+			continue
+		}
+		e.width, e.height = max(e.width, span(b.X0, b.X1)), max(e.height, span(b.Y0, b.Y1))
+		x, y := centre(b.X0, b.X1), centre(b.Y0, b.Y1)
+		e.left, e.right, e.top, e.bottom = min(e.left, x), max(e.right, x), min(e.top, y), max(e.bottom, y)
+	}
+	return e
+}
+
 // slots cut a range into n parts.
 type slots struct {
 	from, pitch float64
 	n           int
+}
+
+// newSlots has at most so many, no shorter than pitch.
+func newSlots(from, to, pitch float64, most int) slots {
+	pitch = max(pitch, (to-from)/float64(most))
+	return slots{from, pitch, min(int(max(to-from, 0)/pitch)+1, most)}
 }
 
 // at is monotone.

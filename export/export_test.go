@@ -5,11 +5,9 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,9 +18,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // object is the row as a consumer reads it.
 type object struct {
@@ -72,19 +69,7 @@ func TestGolden(t *testing.T) {
 					}
 				}
 			}
-			name := filepath.Join("testdata", "rows."+format)
-			if *update {
-				if err := os.WriteFile(name, got.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got.Bytes(), want) {
-				t.Errorf("got\n%s\nwant\n%s", got.Bytes(), want)
-			}
+			golden.Equal(t, filepath.Join("testdata", "rows."+format), got.Bytes())
 		})
 	}
 }

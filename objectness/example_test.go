@@ -33,6 +33,7 @@ func Example() {
 // pupil stands in for a ranker, and hands a trainer what the search knows.
 type pupil struct {
 	trainer *objectness.Trainer
+	picture int
 	objects []box.Box
 }
 
@@ -45,7 +46,7 @@ func (p pupil) Score(ctx context.Context, _ []float32, e *selective.Evidence) er
 			}
 		}
 	}
-	return p.trainer.Add(ctx, e, best)
+	return p.trainer.Add(ctx, p.picture, e, best)
 }
 
 func ExampleTrainer() {
@@ -58,7 +59,7 @@ func ExampleTrainer() {
 	opts.Order = selective.OrderObjectness
 	for seed := range uint64(3) {
 		picture := scene.Render(seed, 160, 120, 3)
-		opts.Ranker = pupil{trainer, picture.Boxes}
+		opts.Ranker = pupil{trainer, int(seed), picture.Boxes}
 		if _, err := selective.Search(ctx, picture.Image, opts); err != nil {
 			panic(err)
 		}

@@ -257,7 +257,7 @@ func (s *scenery) look(b box.Box, out *column) {
 		v.add(p, strip)
 	}
 	var means [looks]means
-	v.means(p, means[:], &zeros, &ones)
+	v.means(p, means[:])
 
 	inside, whole := &means[theBox], &p.all
 	steep := whole[across] + whole[down] + 1
@@ -338,7 +338,7 @@ func (s *scenery) lay(b box.Box, inside *means, out *column) {
 	simd.Rectangles(cells, p.table, corners[:], scales[:], &offset, &gain)
 	for i, scale := range scales {
 		if scale == 0 {
-			cells[i] = zeros
+			cells[i] = means{}
 		}
 	}
 }

@@ -52,9 +52,6 @@ type Descent struct {
 // parts of a batch are worked on at the same time, and added up in their order.
 const parts = 4
 
-// steps is how many a training of n samples takes.
-func (d Descent) steps(n int) int { return d.Epochs * max(1, n/d.Batch) }
-
 // weights are a network's, or their gradient: a row of the features' for each unit and
 // behind them, then the biases and what comes of units.
 type weights struct {
@@ -82,7 +79,7 @@ func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, er
 	n, f := len(s.used), len(s.columns)
 	net := &Network{Means: make([]float32, f), Scales: make([]float32, f)}
 	for k, c := range s.columns {
-		net.Means[k], net.Scales[k] = spread(c, s.used)
+		net.Means[k], net.Scales[k] = moments(c, s.used)
 	}
 	rng := rand.New(rand.NewPCG(t.Seed, 0x0e7))
 	w := newWeights(d.Units, f)
@@ -101,7 +98,8 @@ func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, er
 	order := slices.Clone(s.used)
 	sum := w.all()
 	first, second := make([]float32, len(sum)), make([]float32, len(sum))
-	steps, perEpoch := d.steps(n), max(1, n/d.Batch)
+	perEpoch := max(1, n/d.Batch)
+	steps := d.Epochs * perEpoch
 	var loss, weight float64
 	for step := range steps {
 		at := step % perEpoch
@@ -117,14 +115,12 @@ func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, er
 		if err != nil {
 			return nil, err
 		}
-		for _, b := range work {
-			loss += b.loss
-			weight += b.weight
-		}
 		total := 0.0
 		for _, b := range work {
+			loss += b.loss
 			total += b.weight
 		}
+		weight += total
 		rate := d.Rate * schedule(float64(step)/float64(steps))
 		const keep1, keep2 = .9, .999
 		c1, c2 := 1-math.Pow(keep1, float64(step+1)), 1-math.Pow(keep2, float64(step+1))
@@ -153,9 +149,9 @@ func schedule(at float64) float64 {
 	return min(at/up+.01, (1-at)/(1-up))
 }
 
-// spread is the mean and one over the deviation, which is 0 for what does not vary: it
+// moments are the mean and one over the deviation, which is 0 for what does not vary: it
 // tells nothing.
-func spread(values []float32, used []int32) (mean, scale float32) {
+func moments(values []float32, used []int32) (mean, scale float32) {
 	var sum, squares float64
 	for _, i := range used {
 		sum += float64(values[i])

@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"slices"
 	"testing"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/imbalance"
+	"github.com/proposer/proposer/internal/golden"
 	"github.com/proposer/proposer/internal/scene"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
@@ -90,7 +89,7 @@ func TestSumsAreThePixels(t *testing.T) {
 		v.add(&p, c)
 		v.scales[0] = 1 // sums, not means
 		got, want := make([]means, 1), means{}
-		v.means(&p, got, &zeros, &ones)
+		v.means(&p, got)
 		at := func(plane, x, y int) int32 {
 			return int32(p.lab.Plane(plane)[min(max(y, 0), p.height-1)*p.width+min(max(x, 0), p.width-1)])
 		}
@@ -144,7 +143,7 @@ func TestGrid(t *testing.T) {
 			var v view
 			v.add(p, c)
 			mean := make([]means, 1)
-			v.means(p, mean, &zeros, &ones)
+			v.means(p, mean)
 			for k := range channels - 1 {
 				want := mean[0][k] / (10 + 20 + 2)
 				if k >= lightness {
@@ -488,14 +487,12 @@ func FuzzRead(f *testing.F) {
 func TestTrainerWantsObjects(t *testing.T) {
 	trainer := NewTrainer(1)
 	search(t, drawn(t, 1), catch(func(e *selective.Evidence) error {
-		return trainer.Add(t.Context(), e, make([]Match, len(e.Proposals)))
+		return trainer.Add(t.Context(), 0, e, make([]Match, len(e.Proposals)))
 	}), 1)
 	if _, err := trainer.Train(t.Context(), DefaultRecipe(), About{}, nil); err == nil {
 		t.Error("it learned from pictures without an object")
 	}
 }
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // The order is the same on every machine, to the bit of the scores.
 func TestGolden(t *testing.T) {
@@ -503,17 +500,5 @@ func TestGolden(t *testing.T) {
 	for _, p := range search(t, drawn(t, 5), Default(8), 1)[:300] {
 		fmt.Fprintln(&got, p.Box, p.Score)
 	}
-	const name = "testdata/fast.golden"
-	if *update {
-		if err := os.WriteFile(name, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("another order than in %s: if that is meant, run with -update", name)
-	}
+	golden.Equal(t, "testdata/fast.golden", got.Bytes())
 }

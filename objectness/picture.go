@@ -119,17 +119,12 @@ func (p *picture) shrink(ctx context.Context, img *raster.Image) error {
 			}
 			y0, y1 := y*side, min((y+1)*side, img.Height)
 			out := to[y*p.width : (y+1)*p.width]
+			done := 0
 			if p.shift == 1 && y1-y0 == 2 {
-				top, low := from[y0*img.Width:][:img.Width], from[(y0+1)*img.Width:][:img.Width]
-				whole := img.Width &^ 1
-				simd.Halve(out[:whole/2], top[:whole], low[:whole])
-				if img.Width%2 == 1 {
-					x := img.Width - 1
-					out[x/2] = uint8((int(top[x]) + int(low[x]) + 1) / 2)
-				}
-				continue
+				done = img.Width / 2
+				simd.Halve(out[:done], from[y0*img.Width:][:2*done], from[(y0+1)*img.Width:][:2*done])
 			}
-			for x := range out {
+			for x := done; x < len(out); x++ {
 				x0, x1 := x*side, min((x+1)*side, img.Width)
 				sum := 0
 				for yy := y0; yy < y1; yy++ {
@@ -184,12 +179,7 @@ func (v *view) add(p *picture, c cells) cells {
 	return c
 }
 
-var (
-	zeros means
-	ones  = means{1, 1, 1, 1, 1, 1, 1, 1}
-)
-
-// means writes the rectangles' means, less offset and then times gain; 0 is the mean of none.
-func (v *view) means(p *picture, dst []means, offset, gain *means) {
-	simd.Rectangles(dst, p.table, v.corners, v.scales, offset, gain)
+// means writes the rectangles' means; 0 is that of none.
+func (v *view) means(p *picture, dst []means) {
+	simd.Rectangles(dst, p.table, v.corners, v.scales, new(means), &means{1, 1, 1, 1, 1, 1, 1, 1})
 }

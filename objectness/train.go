@@ -59,9 +59,10 @@ type Match struct {
 // hundreds of good boxes, small ones a few, and each object is to be found once.
 const perObject = 20
 
-// Add learns the pool of a picture, given the match of each proposal. It is to be called by
-// a [selective.Ranker] that stands in for one while training.
-func (t *Trainer) Add(ctx context.Context, e *selective.Evidence, best []Match) error {
+// Add learns the pool of a picture, which has a number, given the match of each proposal. It
+// is to be called by a [selective.Ranker] that stands in for one while training. The only
+// errors are the context's; after one the trainer is of no use.
+func (t *Trainer) Add(ctx context.Context, picture int, e *selective.Evidence, best []Match) error {
 	if len(best) != len(e.Proposals) {
 		panic(fmt.Sprintf("objectness: Add: %d matches for %d proposals", len(best), len(e.Proposals)))
 	}
@@ -69,7 +70,8 @@ func (t *Trainer) Add(ctx context.Context, e *selective.Evidence, best []Match) 
 	for _, m := range best {
 		worth[m.Object] += Target(m.IoU)
 	}
-	rng := rand.New(rand.NewPCG(t.seed, uint64(t.pictures)))
+	rng := rand.New(rand.NewPCG(t.seed, uint64(picture)))
+	t.pictures++
 	t.boxes += len(best)
 	background := min(mostBackground, backgrounds/float64(len(best)))
 	var drawn []int
@@ -86,9 +88,8 @@ func (t *Trainer) Add(ctx context.Context, e *selective.Evidence, best []Match) 
 		drawn = append(drawn, i)
 		t.targets = append(t.targets, float32(Target(m.IoU)))
 		t.weights = append(t.weights, weight)
-		t.from = append(t.from, int32(t.pictures))
+		t.from = append(t.from, int32(picture))
 	}
-	t.pictures++
 	s, d := &t.scene, &t.desk
 	defer func() { s.Evidence = nil }() // it is the search's
 	if err := s.reset(ctx, e); err != nil {
@@ -108,9 +109,6 @@ func (t *Trainer) Add(ctx context.Context, e *selective.Evidence, best []Match) 
 	}
 	return nil
 }
-
-// Skip counts a picture of which there is nothing to learn.
-func (t *Trainer) Skip() { t.pictures++ }
 
 // Samples is how many boxes have been drawn.
 func (t *Trainer) Samples() int { return len(t.targets) }

@@ -15,12 +15,13 @@ import (
 // bring more work without waiting for a place. Whoever waits for others leaves his place
 // to them.
 type crew struct {
-	places *semaphore.Weighted
+	threads int
+	places  *semaphore.Weighted
 }
 
 // newCrew has a place taken, by the caller.
 func newCrew(threads int) *crew {
-	c := &crew{semaphore.NewWeighted(int64(threads))}
+	c := &crew{threads, semaphore.NewWeighted(int64(threads))}
 	c.places.TryAcquire(1)
 	return c
 }

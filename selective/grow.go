@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"math"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -40,18 +39,17 @@ const (
 )
 
 // grow grows the trees, by strategy. They are the Searcher's, until the next search.
-func (s *Searcher) grow(ctx context.Context, img *raster.Image, opts Options, c *clock) ([]*hierarchy.Tree, error) {
+func (s *Searcher) grow(ctx context.Context, img *raster.Image, opts Options, crew *crew, c *clock) ([]*hierarchy.Tree, error) {
 	n := len(opts.Strategies)
 	for len(s.trees) < n {
 		s.trees = append(s.trees, new(hierarchy.Tree))
 	}
-	threads := cmp.Or(opts.Threads, runtime.GOMAXPROCS(0))
 	g := &grower{
-		Searcher: s, ctx: ctx, clock: c, img: img, opts: opts,
-		crew: newCrew(threads), failed: make([]error, n),
+		Searcher: s, ctx: ctx, crew: crew, clock: c, img: img, opts: opts,
+		failed: make([]error, n),
 	}
 	bySpace := split(opts.Strategies, all(n), func(s Strategy) raster.Space { return s.Space })
-	atOnce := min(threads, len(bySpace), max(1, spacesMemory/spaceMemory/(img.Width*img.Height)))
+	atOnce := min(crew.threads, len(bySpace), max(1, spacesMemory/spaceMemory/(img.Width*img.Height)))
 	var next atomic.Int64
 	err := g.crew.each(atOnce, nil, func(int) error {
 		for {

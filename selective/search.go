@@ -106,7 +106,8 @@ func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) 
 			img.Width, img.Height, img.Space, len(img.Pix), want)
 	}
 	var clock clock
-	trees, err := s.grow(ctx, img, opts, &clock)
+	crew := newCrew(cmp.Or(opts.Threads, runtime.GOMAXPROCS(0)))
+	trees, err := s.grow(ctx, img, opts, crew, &clock)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +118,6 @@ func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) 
 	}
 	var proposals []Proposal
 	if opts.Order == OrderObjectness {
-		crew := newCrew(cmp.Or(opts.Threads, runtime.GOMAXPROCS(0)))
 		proposals, err = s.pooler.rankBy(ctx, opts, &Evidence{
 			Image: img, Strategies: opts.Strategies, Trees: trees, Proposals: pool,
 			Each: func(n int, work func(i int) error) error { return crew.each(n, &clock.rank, work) },

@@ -3,10 +3,8 @@ package selective
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -18,14 +16,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/golden"
 	"github.com/proposer/proposer/internal/natural"
 	"github.com/proposer/proposer/internal/scene"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/similarity"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func mustPreset(t testing.TB, name string) Options {
 	t.Helper()
@@ -163,7 +160,7 @@ func TestPoolEqualsLiteral(t *testing.T) {
 	for _, order := range []Order{OrderPaper, OrderHierarchy} {
 		opts := mustPreset(t, "fast")
 		opts.Order = order
-		trees, err := new(Searcher).grow(t.Context(), img, opts, &clock{})
+		trees, err := new(Searcher).grow(t.Context(), img, opts, newCrew(2), &clock{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -457,7 +454,7 @@ func TestSearcherAllocations(t *testing.T) {
 // TestCancelRank: large pools, too, are left when the context ends.
 func TestCancelRank(t *testing.T) {
 	opts := mustPreset(t, "single")
-	trees, err := new(Searcher).grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, &clock{})
+	trees, err := new(Searcher).grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, newCrew(2), &clock{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -497,19 +494,7 @@ func TestGolden(t *testing.T) {
 		for _, p := range proposals[:min(60, len(proposals))] {
 			fmt.Fprintf(&b, "%v %v %d\n", p.Box, p.Score, len(p.Origins))
 		}
-		file := filepath.Join("testdata", mode+".golden")
-		if *update {
-			if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if b.String() != string(want) {
-			t.Errorf("%s: the result differs from %s; if that is meant, run the test with -update", mode, file)
-		}
+		golden.Equal(t, filepath.Join("testdata", mode+".golden"), []byte(b.String()))
 	}
 }
 

@@ -47,21 +47,22 @@ func (*trainCmd) Help() string {
 	return `A picture that cannot be read is told of on standard error; the others are learned from and the exit code is 1.`
 }
 
-// lossOf is the loss that the flags name.
-func (c *trainCmd) lossOf() imbalance.Loss {
+// lossOf is the loss that the flags name, and what a ranker's file calls it.
+func (c *trainCmd) lossOf() (loss imbalance.Loss, name string) {
 	switch c.Loss {
 	case "alpha":
-		return imbalance.Loss{Alpha: imbalance.Balanced(c.Alpha)}
+		return imbalance.Loss{Alpha: imbalance.Balanced(c.Alpha)}, fmt.Sprintf("alpha(%g)", c.Alpha)
 	case "focal":
-		return imbalance.Loss{Gamma: c.Gamma, Alpha: imbalance.Balanced(c.Alpha)}
+		return imbalance.Loss{Gamma: c.Gamma, Alpha: imbalance.Balanced(c.Alpha)}, fmt.Sprintf("focal(gamma=%g, alpha=%g)", c.Gamma, c.Alpha)
 	}
-	return imbalance.CrossEntropy()
+	return imbalance.CrossEntropy(), c.Loss
 }
 
 // recipe is what the flags ask for.
 func (c *trainCmd) recipe() objectness.Recipe {
 	r := objectness.DefaultRecipe()
-	r.Loss, r.Threads = c.lossOf(), runtime.GOMAXPROCS(0)
+	r.Loss, _ = c.lossOf()
+	r.Threads = runtime.GOMAXPROCS(0)
 	r.Trees.Trees, r.Trees.Rate, r.Network.Epochs, r.Network.Units = c.Trees, c.Rate, c.Epochs, c.Units
 	switch c.Model {
 	case "trees":
@@ -89,6 +90,8 @@ func (c *trainCmd) Run(ctx context.Context, std streams) error {
 		return usageError{fmt.Errorf("--folds %d: want 2 to %d", c.Folds, maxFolds)}
 	case c.Folds == 0 && c.Out == "":
 		return usageError{errors.New("neither --out nor --folds: want one of them, or both")}
+	case c.Out == "" && (c.Judge != "" || c.Curve != ""):
+		return usageError{errors.New("--judge and --curve tell of the ranker that --out writes: want that, too")}
 	}
 	t := training{trainCmd: c, opts: opts, recipe: recipe, trainer: objectness.NewTrainer(1), std: std}
 	data, err := t.open(c.Data)
@@ -146,33 +149,23 @@ func (t *training) look(ctx context.Context, e *evaluation) error {
 	bar := progress(t.std, len(e.data.Images), "looking")
 	defer bar.Exit()
 	for i := range e.data.Images {
-		err := learn(ctx, t.trainer, e.data, &e.data.Images[i], t.opts)
+		err := t.one(ctx, e.data, i)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
 			e.tell("%s: %v", printable(e.data.Images[i].File), err)
-			t.trainer.Skip()
 		}
 		bar.Add(1) // fails where the terminal does
 	}
 	return nil
 }
 
-func (t *training) about() objectness.About {
-	about := objectness.About{Data: base(filepath.Clean(t.Data)), Mode: t.opts.Mode, Model: t.Model, Loss: t.Loss}
-	switch t.Loss {
-	case "focal":
-		about.Loss = fmt.Sprintf("focal(gamma=%g, alpha=%g)", t.Gamma, t.Alpha)
-	case "alpha":
-		about.Loss = fmt.Sprintf("alpha(%g)", t.Alpha)
-	}
-	return about
-}
-
 // train learns from some of the pictures.
 func (t *training) train(ctx context.Context, recipe objectness.Recipe, learned func(picture int) bool) (*objectness.Ranker, error) {
-	return t.trainer.Train(ctx, recipe, t.about(), learned, strings.Split(t.Without, ",")...)
+	_, loss := t.lossOf()
+	about := objectness.About{Data: base(filepath.Clean(t.Data)), Mode: t.opts.Mode, Model: t.Model, Loss: loss}
+	return t.trainer.Train(ctx, recipe, about, learned, strings.Split(t.Without, ",")...)
 }
 
 // learn learns from all pictures, judges by others, and writes the ranker and the curve.
@@ -251,6 +244,7 @@ func (t *training) validate(ctx context.Context, e *evaluation) error {
 // pupil stands in for a ranker, and learns.
 type pupil struct {
 	trainer *objectness.Trainer
+	picture int
 	objects []evaluate.Object
 }
 
@@ -266,21 +260,23 @@ func (p *pupil) Score(ctx context.Context, _ []float32, e *selective.Evidence) e
 			}
 		}
 	}
-	return p.trainer.Add(ctx, e, best)
+	return p.trainer.Add(ctx, p.picture, e, best)
 }
 
-func learn(ctx context.Context, t *objectness.Trainer, data *evaluate.Dataset, img *evaluate.Image, opts pipeline.Options) error {
+// one searches a picture, and has the trainer look on.
+func (t *training) one(ctx context.Context, data *evaluate.Dataset, picture int) error {
+	img, opts := &data.Images[picture], t.opts
 	file, err := readFile(data.Path(img), opts.Decode.Limits.MaxBytes)
 	if err != nil {
 		return err
 	}
 	opts.Decode.LongestSide = 0 // objects are in the picture's own pixels
-	picture, err := imageio.Decode(ctx, file, opts.Decode)
+	decoded, err := imageio.Decode(ctx, file, opts.Decode)
 	if err != nil {
 		return err
 	}
 	opts.Search.Order, opts.Search.Max = selective.OrderObjectness, 1
-	opts.Search.Ranker = &pupil{trainer: t, objects: img.Objects}
-	_, err = selective.Search(ctx, picture.Image, opts.Search)
+	opts.Search.Ranker = &pupil{t.trainer, picture, img.Objects}
+	_, err = selective.Search(ctx, decoded.Image, opts.Search)
 	return err
 }

@@ -69,6 +69,9 @@ func TestTrainUsage(t *testing.T) {
 	if _, msg, code := call(t, nil, "train", "--data", dir); code != exitUsage || !strings.Contains(msg, "neither --out nor --folds") {
 		t.Errorf("nothing to do: exit code %d, %q", code, msg)
 	}
+	if _, msg, code := call(t, nil, "train", "--data", dir, "--folds=2", "--judge", dir); code != exitUsage || !strings.Contains(msg, "--out") {
+		t.Errorf("nothing to judge: exit code %d, %q", code, msg)
+	}
 	bad := filepath.Join(t.TempDir(), "bad.json")
 	write(t, bad, []byte("{}"))
 	for _, file := range []string{bad, bad + ".not"} {

@@ -45,6 +45,7 @@ var floors = map[string]int{
 
 	// For tests and shows: no other package of the house may import them but in its tests.
 	"internal/floors":  workshop,
+	"internal/golden":  workshop,
 	"internal/natural": workshop,
 	"internal/rate":    workshop,
 	"internal/scene":   workshop,
