@@ -34,6 +34,7 @@ var floors = map[string]int{
 	"export":       5,
 	"evaluate":     5,
 	"pipeline":     6,
+	"api/oip":      6,
 	"api":          7,
 	"batch":        7,
 	"queue":        7,
