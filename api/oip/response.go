@@ -21,7 +21,7 @@ const maxCoordinate = 1 << 24
 // with it. Numbers are exact: in JSON the shortest decimals that read back as the same
 // float32, in one flat list a tensor.
 //
-// It refuses as many boxes as there are not scores, coordinates beyond ±2²⁴, which FP32 does
+// It refuses boxes without as many scores, coordinates beyond ±2²⁴, which FP32 does
 // not hold, and scores that are not finite; then dst comes back as it was.
 func AppendResponse(dst []byte, req *Request, boxes []box.Box, scores []float32, model, version string) (body []byte, headerLength int, err error) {
 	tensors, err := tensorsOf(boxes, scores)
