@@ -29,3 +29,13 @@ func ExampleParseNMS() {
 	// adaptive <nil>
 	// off box: NMS "2": want off, adaptive or a number in (0,1]
 }
+
+func ExampleDeltaWeights_Encode() {
+	proposal, truth := box.Box{X0: 10, Y0: 20, X1: 30, Y1: 60}, box.Box{X0: 15, Y0: 40, X1: 55, Y1: 60}
+	delta := box.Detectron2Weights.Encode(proposal, truth)
+	fmt.Printf("%.3f\n", delta)
+	fmt.Println(box.Detectron2Weights.Decode(proposal, delta))
+	// Output:
+	// [7.500 2.500 3.466 -3.466]
+	// [15 40 55 60]
+}
