@@ -27,7 +27,7 @@ const (
 )
 
 // Detectron2Weights are the weights of Detectron2's box head: the standard deviations
-// 0.1, 0.1, 0.2 and 0.2 of Fast R-CNN's code, inverted.
+// 0.1, 0.1, 0.2 and 0.2 of py-faster-rcnn, inverted.
 var Detectron2Weights = DeltaWeights{10, 10, 5, 5}
 
 // MaxDeltaScale is what [DeltaWeights.Decode] takes dw and dh for that are larger, once the

@@ -1,9 +1,7 @@
 package pipeline
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -11,6 +9,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/internal/option"
 	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
@@ -57,28 +56,10 @@ func DefaultOptions() Options {
 }
 
 // An OptionError names an option whose value is wrong, and what would be right.
-type OptionError struct {
-	Name, Value, Want string
-}
-
-func (e *OptionError) Error() string {
-	return fmt.Sprintf("%s %q: want %s", e.Name, e.Value, e.Want)
-}
+type OptionError = option.Error
 
 // OptionErrors finds every [OptionError] in what [ParseOptions] returned.
-func OptionErrors(err error) []*OptionError {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []*OptionError
-		for _, e := range joined.Unwrap() {
-			all = append(all, OptionErrors(e)...)
-		}
-		return all
-	}
-	if e, ok := errors.AsType[*OptionError](err); ok {
-		return []*OptionError{e}
-	}
-	return nil
-}
+func OptionErrors(err error) []*OptionError { return option.Errors(err) }
 
 // ParseOptions reads options from their texts. It is the only reader of them:
 // command line flags and query parameters have the same names and mean the same.
@@ -106,59 +87,51 @@ func OptionErrors(err error) []*OptionError {
 //
 // All that is wrong is reported at once: the error joins an [OptionError] each.
 func ParseOptions(values map[string]string) (Options, error) {
-	r := reader{values: values}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if !slices.Contains(names, name) {
-			r.errs = append(r.errs, &OptionError{name, values[name], "an option that exists: " + strings.Join(names, ", ")})
-		}
-	}
-
+	r := option.NewReader(values, names)
 	o := Options{Mode: DefaultMode}
 	if mode, ok := values["mode"]; ok {
 		o.Mode = mode
 	}
 	search, err := selective.Preset(o.Mode)
 	if err != nil {
-		r.bad("mode", o.Mode, "one of "+strings.Join(selective.PresetNames(), ", "))
+		r.Bad("mode", o.Mode, "one of "+strings.Join(selective.PresetNames(), ", "))
 		search, _ = selective.Preset(DefaultMode) // to look at the other options
 	}
 
-	r.integer("max", maxInt, &search.Max)
+	r.Integer("max", 0, maxInt, &search.Max)
 	search.Order = selective.OrderObjectness
-	one(&r, "order", "objectness, paper or hierarchy", selective.ParseOrder, &search.Order)
-	one(&r, "seed", "a whole number from 0 to 18446744073709551615", func(s string) (uint64, error) {
-		return strconv.ParseUint(s, 10, 64)
-	}, &search.Seed)
-	one(&r, "nms", "off, adaptive or a number in (0,1]", box.ParseNMS, &search.NMS)
-	r.integer("min-side", maxInt, &search.MinSide)
-	r.integer("max-side", maxInt, &o.Decode.LongestSide)
-	r.integer("threads", maxThreads, &search.Threads)
-	one(&r, "orientation", "exif or ignore", parseOrientation, &o.Decode.IgnoreOrientation)
-	one(&r, "sigma", fmt.Sprintf("a number from 0 to %g", selective.MaxSigma), func(s string) (float64, error) {
-		return number(s, func(v float64) bool { return v >= 0 && v <= selective.MaxSigma })
+	option.One(r, "order", "objectness, paper or hierarchy", selective.ParseOrder, &search.Order)
+	r.Seed("seed", &search.Seed)
+	option.One(r, "nms", "off, adaptive or a number in (0,1]", box.ParseNMS, &search.NMS)
+	r.Integer("min-side", 0, maxInt, &search.MinSide)
+	r.Integer("max-side", 0, maxInt, &o.Decode.LongestSide)
+	r.Integer("threads", 0, maxThreads, &search.Threads)
+	option.One(r, "orientation", "exif or ignore", parseOrientation, &o.Decode.IgnoreOrientation)
+	option.One(r, "sigma", fmt.Sprintf("a number from 0 to %g", selective.MaxSigma), func(s string) (float64, error) {
+		return option.Number(s, func(v float64) bool { return v >= 0 && v <= selective.MaxSigma })
 	}, &search.Sigma)
 
 	minSize := search.Strategies[0].MinSize
 	own := minSize
-	r.integer("min-size", maxInt, &minSize)
+	r.Integer("min-size", 0, maxInt, &minSize)
 	if minSize == 0 {
 		minSize = own
 	}
 	spaces := distinct(search.Strategies, func(s selective.Strategy) raster.Space { return s.Space })
 	ks := distinct(search.Strategies, func(s selective.Strategy) float64 { return s.K })
 	sets := distinct(search.Strategies, func(s selective.Strategy) similarity.Weights { return s.Weights })
-	list(&r, "colors", "one of "+strings.ReplaceAll(join(raster.Spaces()), ",", ", "), raster.ParseSpace, &spaces)
-	list(&r, "k", fmt.Sprintf("a number above 0, at most %.0f", segment.MaxK), func(s string) (float64, error) {
-		return number(s, func(v float64) bool { return v > 0 && v <= segment.MaxK })
+	list(r, "colors", "one of "+strings.ReplaceAll(join(raster.Spaces()), ",", ", "), raster.ParseSpace, &spaces)
+	list(r, "k", fmt.Sprintf("a number above 0, at most %.0f", segment.MaxK), func(s string) (float64, error) {
+		return option.Number(s, func(v float64) bool { return v > 0 && v <= segment.MaxK })
 	}, &ks)
-	list(&r, "measures", "letters of CTSF, each with a weight in (0,1] or none, as in TSF or C0.5TS",
+	list(r, "measures", "letters of CTSF, each with a weight in (0,1] or none, as in TSF or C0.5TS",
 		similarity.ParseWeights, &sets)
-	if n := len(spaces) * len(ks) * len(sets); n > selective.MaxStrategies && len(r.errs) == 0 {
-		r.bad("colors, k, measures", fmt.Sprintf("%d × %d × %d", len(spaces), len(ks), len(sets)),
+	if n := len(spaces) * len(ks) * len(sets); n > selective.MaxStrategies && r.Err() == nil {
+		r.Bad("colors, k, measures", fmt.Sprintf("%d × %d × %d", len(spaces), len(ks), len(sets)),
 			fmt.Sprintf("at most %d strategies in all", selective.MaxStrategies))
 	}
-	if len(r.errs) > 0 {
-		return Options{}, errors.Join(r.errs...)
+	if err := r.Err(); err != nil {
+		return Options{}, err
 	}
 	search.Strategies = selective.Combine(spaces, ks, sets, minSize)
 	if search.Order == selective.OrderObjectness { // reading a ranker takes a while, the first time
@@ -204,48 +177,14 @@ func parseOrientation(s string) (ignore bool, err error) {
 	return false, strconv.ErrSyntax
 }
 
-// reader takes options out of their texts and gathers what is wrong.
-type reader struct {
-	values map[string]string
-	errs   []error
-}
-
-func (r *reader) bad(name, value, want string) {
-	r.errs = append(r.errs, &OptionError{name, value, want})
-}
-
-func (r *reader) integer(name string, most int, into *int) {
-	one(r, name, fmt.Sprintf("a whole number from 0 to %d", most), func(s string) (int, error) {
-		v, err := strconv.Atoi(s)
-		if err == nil && (v < 0 || v > most) {
-			err = strconv.ErrRange
-		}
-		return v, err
-	}, into)
-}
-
-// one reads an option into *into, which stays if the option is not given or wrong.
-func one[T any](r *reader, name, want string, parse func(string) (T, error), into *T) {
-	text, ok := r.values[name]
-	if !ok {
-		return
-	}
-	v, err := parse(text)
-	if err != nil {
-		r.bad(name, text, want)
-		return
-	}
-	*into = v
-}
-
 // list reads an option of several items, separated by commas.
-func list[T comparable](r *reader, name, want string, parse func(string) (T, error), into *[]T) {
-	text, ok := r.values[name]
+func list[T comparable](r *option.Reader, name, want string, parse func(string) (T, error), into *[]T) {
+	text, ok := r.Text(name)
 	if !ok {
 		return
 	}
 	if n := 1 + strings.Count(text, ","); n > selective.MaxStrategies {
-		r.bad(name, fmt.Sprintf("%d items", n), fmt.Sprintf("at most %d", selective.MaxStrategies))
+		r.Bad(name, fmt.Sprintf("%d items", n), fmt.Sprintf("at most %d", selective.MaxStrategies))
 		return
 	}
 	var items []T
@@ -253,23 +192,14 @@ func list[T comparable](r *reader, name, want string, parse func(string) (T, err
 		v, err := parse(item)
 		switch {
 		case err != nil:
-			r.bad(name, item, want)
+			r.Bad(name, item, want)
 		case slices.Contains(items, v):
-			r.bad(name, item, "each item once")
+			r.Bad(name, item, "each item once")
 		default:
 			items = append(items, v)
 		}
 	}
 	*into = items
-}
-
-// number reads a finite number for which ok holds; NaN fails every comparison.
-func number(s string, ok func(float64) bool) (float64, error) {
-	v, err := strconv.ParseFloat(s, 64)
-	if err == nil && !ok(v) {
-		err = strconv.ErrRange
-	}
-	return v, err
 }
 
 func distinct[T comparable](all []selective.Strategy, of func(selective.Strategy) T) []T {

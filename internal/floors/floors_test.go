@@ -19,8 +19,9 @@ const module = "github.com/proposer/proposer"
 
 // floors are the packages' floors. A new folder has to be entered here.
 var floors = map[string]int{
-	"internal/shelf": 0,
-	"internal/simd":  0,
+	"internal/option": 0,
+	"internal/shelf":  0,
+	"internal/simd":   0,
 
 	"box":          1,
 	"raster":       1,
@@ -35,6 +36,7 @@ var floors = map[string]int{
 	"evaluate":     5,
 	"pipeline":     6,
 	"api/oip":      6,
+	"rois":         6,
 	"api":          7,
 	"batch":        7,
 	"queue":        7,
