@@ -1,0 +1,396 @@
+package rois
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/imbalance"
+)
+
+// side is that of the pictures of drawn boxes.
+const side = 60
+
+func drawBox(t *rapid.T) box.Box {
+	x, y := rapid.Int32Range(0, side-1).Draw(t, "x"), rapid.Int32Range(0, side-1).Draw(t, "y")
+	return box.Box{X0: x, Y0: y, X1: rapid.Int32Range(x+1, side).Draw(t, "x1"), Y1: rapid.Int32Range(y+1, side).Draw(t, "y1")}
+}
+
+func anyTruth(t *rapid.T) Truth {
+	n := rapid.IntRange(0, 5).Draw(t, "objects")
+	truth := Truth{Boxes: make([]box.Box, n)}
+	for i := range truth.Boxes {
+		truth.Boxes[i] = drawBox(t)
+	}
+	if rapid.Bool().Draw(t, "classes") {
+		truth.Classes = rapid.SliceOfN(rapid.IntRange(0, 9), n, n).Draw(t, "classes")
+	}
+	if rapid.Bool().Draw(t, "crowd") {
+		truth.Crowd = rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "crowd")
+	}
+	return truth
+}
+
+// anyProposals are near the truth, and anywhere.
+func anyProposals(t *rapid.T, truth []box.Box) []box.Box {
+	proposals := make([]box.Box, rapid.IntRange(0, 60).Draw(t, "proposals"))
+	for i := range proposals {
+		if len(truth) == 0 || rapid.Bool().Draw(t, "anywhere") {
+			proposals[i] = drawBox(t)
+			continue
+		}
+		b := rapid.SampledFrom(truth).Draw(t, "near")
+		j := rapid.Int32Range(-3, 3)
+		b = box.Box{X0: b.X0 + j.Draw(t, "x0"), Y0: b.Y0 + j.Draw(t, "y0"), X1: b.X1 + j.Draw(t, "x1"), Y1: b.Y1 + j.Draw(t, "y1")}
+		proposals[i] = b.Intersect(box.Box{X1: side, Y1: side})
+	}
+	return proposals
+}
+
+func anyOptions(t *rapid.T) Options {
+	o := Sampler(rapid.IntRange(0, len(samplers)-1).Draw(t, "sampler")).Options()
+	if rapid.Bool().Draw(t, "small") {
+		o.Size = rapid.IntRange(1, 40).Draw(t, "size")
+		o.Foreground = rapid.Float64Range(0, 1).Draw(t, "foreground")
+	}
+	o.Seed = rapid.Uint64().Draw(t, "seed")
+	o.AppendTruth = rapid.Bool().Draw(t, "append truth")
+	o.Weights = rapid.SampledFrom([]box.DeltaWeights{{}, {1, 1, 1, 1}, box.Detectron2Weights}).Draw(t, "weights")
+	return o
+}
+
+// One object, one crowd, and a RoI of each kind; all numbers by hand.
+func TestSample(t *testing.T) {
+	truth := Truth{
+		Boxes:   []box.Box{{X0: 0, Y0: 50, X1: 100, Y1: 100}, {X0: 10, Y0: 10, X1: 30, Y1: 30}},
+		Classes: []int{7, 3},
+		Crowd:   []bool{true, false},
+	}
+	proposals := []box.Box{
+		{X0: 60, Y0: 0, X1: 80, Y1: 20},   // far from all: ignored
+		{X0: 10, Y0: 20, X1: 30, Y1: 40},  // IoU 200/600: background
+		{X0: 10, Y0: 10, X1: 30, Y1: 20},  // IoU 200/400: foreground
+		{X0: 0, Y0: 50, X1: 100, Y1: 100}, // the crowd itself: ignored
+		{X0: 10, Y0: 10, X1: 20, Y1: 20},  // IoU 100/400: background
+		{X0: 50, Y0: 60, X1: 60, Y1: 70},  // in the crowd: ignored
+	}
+	o := DefaultOptions()
+	o.Size, o.Foreground, o.Weights = 8, 0.5, box.Detectron2Weights
+	want := &Minibatch{
+		Options:           o,
+		Boxes:             []box.Box{proposals[2], truth.Boxes[1], proposals[1], proposals[4]},
+		Indices:           []int32{2, 6, 1, 4},
+		Labels:            []imbalance.Label{1, 1, 0, 0},
+		Classes:           []int{3, 3, -1, -1},
+		Truth:             []int{1, 1, -1, -1},
+		IoUs:              []float64{0.5, 1, 1.0 / 3, 0.25},
+		Deltas:            []*box.Delta{{0, 5, 0, 3.4657359027997265}, {}, nil, nil}, // 10·(20−15)/10, 5·log(20/10)
+		Foreground:        2,
+		Background:        2,
+		MissingForeground: 2,
+		Missing:           4,
+		Ratio:             1,
+		Alpha:             0.5,
+		Pool:              Pool{2, 2, 3, 0.5},
+	}
+	got, err := Sample(t.Context(), proposals, truth, o)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+
+	// Without the truth among them and without classes; all that is not in the crowd counts.
+	o.Sampler, o.AppendTruth, truth.Classes = Detectron2, false, nil
+	got, err = Sample(t.Context(), proposals, truth, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got.Indices, []int32{2, 0, 1, 4}) || got.Classes != nil || got.Pool.Ignored != 2 || got.Ratio != 3 ||
+		math.Abs(got.Alpha-0.75) > 1e-9 || math.Abs(got.Pool.Alpha-0.75) > 1e-9 || got.IoUs[1] != 0 || got.Truth[1] != -1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// The counts that are asked for, of pools that have enough.
+func TestSampleCounts(t *testing.T) {
+	truth := Truth{Boxes: []box.Box{{X0: 100, Y0: 100, X1: 200, Y1: 200}}}
+	var proposals []box.Box
+	for i := range int32(300) {
+		proposals = append(proposals,
+			box.Box{X0: 100, Y0: 100, X1: 200, Y1: 201 + i%90},        // foreground
+			box.Box{X0: 100, Y0: 100, X1: 120 + i%29, Y1: 200},        // background, from 0.2
+			box.Box{X0: 150, Y0: 100 + i%50, X1: 250, Y1: 200 + i%50}, // background, below 1/3
+			box.Box{X0: 300, Y0: 300, X1: 400 + i%7, Y1: 400},         // background, 0
+			box.Box{X0: 190, Y0: 190 + i%10, X1: 290, Y1: 290},        // background, below 0.01
+		)
+	}
+	for _, s := range []Sampler{FastRCNN, Detectron2, IoUBalanced} {
+		o := s.Options()
+		m, err := Sample(t.Context(), proposals, truth, o)
+		if err != nil || m.Foreground != o.Size/4 || m.Background != o.Size*3/4 || m.Missing+m.MissingForeground != 0 || m.Ratio != 3 {
+			t.Errorf("%v: %+v, %v", s, m, err)
+			continue
+		}
+		bins := [3]int{}
+		for _, iou := range m.IoUs[m.Foreground:] {
+			bins[int(iou*6)]++
+		}
+		if s == IoUBalanced && bins != [3]int{128, 128, 128} {
+			t.Errorf("background by IoU: %v", bins)
+		}
+		if s == Detectron2 && bins[0] < 160 { // as in the pool, of which half is there
+			t.Errorf("background by IoU: %v", bins)
+		}
+		want := float64(m.Pool.Background) / float64(m.Pool.Foreground+m.Pool.Background)
+		if m.Pool.Foreground != 301 || math.Abs(m.Pool.Alpha-want) > 1e-9 || math.Abs(m.Alpha-0.75) > 1e-9 {
+			t.Errorf("%v: α %v, pool %+v", s, m.Alpha, m.Pool)
+		}
+	}
+}
+
+func TestSampleOfNothing(t *testing.T) {
+	b := box.Box{X0: 0, Y0: 0, X1: 10, Y1: 10}
+	for _, c := range []struct {
+		name      string
+		sampler   Sampler
+		proposals []box.Box
+		truth     Truth
+		fg, bg    int
+		pool      Pool
+		ratio     float64
+	}{
+		{"nothing", FastRCNN, nil, Truth{}, 0, 0, Pool{0, 0, 0, 0.5}, math.Inf(1)},
+		{"no objects", FastRCNN, []box.Box{b}, Truth{}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
+		{"no objects, all is background", Detectron2, []box.Box{b}, Truth{}, 0, 1, Pool{0, 1, 0, 0.5}, math.Inf(1)},
+		{"no proposals", FastRCNN, nil, Truth{Boxes: []box.Box{b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
+		{"a crowd alone", Detectron2, []box.Box{b}, Truth{Boxes: []box.Box{b}, Crowd: []bool{true}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
+		{"proposed already, and drawn twice", Detectron2, []box.Box{b}, Truth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
+		{"drawn twice", Detectron2, nil, Truth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
+		{"an empty object", Detectron2, nil, Truth{Boxes: []box.Box{{}}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
+	} {
+		m, err := Sample(t.Context(), c.proposals, c.truth, c.sampler.Options())
+		if err != nil || m.Foreground != c.fg || m.Background != c.bg || m.Pool != c.pool || m.Ratio != c.ratio || m.Alpha != 0.5 {
+			t.Errorf("%s: %+v, %v; want %d and %d of %+v", c.name, m, err, c.fg, c.bg, c.pool)
+		}
+		if text := m.AppendJSON(nil, "", 10, 10); !json.Valid(text) || c.fg == 0 != bytes.Contains(text, []byte(`"ratio":null`)) || bytes.Contains(text, []byte(`s":null`)) {
+			t.Errorf("%s: %s", c.name, text)
+		}
+	}
+}
+
+func TestSampleProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		truth := anyTruth(t)
+		proposals := anyProposals(t, truth.Boxes)
+		o := anyOptions(t)
+		before := slices.Clone(proposals)
+		m, err := Sample(context.Background(), proposals, truth, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := Sample(context.Background(), proposals, truth, o); err != nil || !reflect.DeepEqual(again, m) {
+			t.Fatalf("%+v, then %+v", m, again)
+		}
+		if !slices.Equal(proposals, before) {
+			t.Fatal("the proposals have changed")
+		}
+
+		// The counts add up.
+		n := len(m.Boxes)
+		for what, length := range map[string]int{
+			"indices": len(m.Indices), "labels": len(m.Labels), "truth": len(m.Truth), "IoUs": len(m.IoUs), "deltas": len(m.Deltas),
+			"foreground and background": m.Foreground + m.Background, "what is not missing": o.Size - m.Missing,
+		} {
+			if length != n {
+				t.Fatalf("%d %s of %d RoIs", length, what, n)
+			}
+		}
+		if (m.Classes != nil) != (truth.Classes != nil) || m.Classes != nil && len(m.Classes) != n {
+			t.Fatalf("%d classes", len(m.Classes))
+		}
+		share := int(math.Round(float64(o.Size) * o.Foreground))
+		pooled := m.Pool.Foreground + m.Pool.Background + m.Pool.Ignored
+		if m.Foreground != min(share, m.Pool.Foreground) || m.MissingForeground != share-m.Foreground ||
+			m.Background != min(o.Size-m.Foreground, m.Pool.Background) ||
+			pooled < len(proposals) || pooled > len(proposals)+len(truth.Boxes) || !o.AppendTruth && pooled != len(proposals) {
+			t.Fatalf("%+v of %d proposals", m, len(proposals))
+		}
+		if m.Foreground > 0 && m.Ratio != float64(m.Background)/float64(m.Foreground) || m.Foreground == 0 && !math.IsInf(m.Ratio, 1) {
+			t.Fatalf("%+v", m)
+		}
+		// α makes both kinds weigh the same.
+		for _, c := range []struct {
+			alpha  float64
+			fg, bg int
+		}{{m.Alpha, m.Foreground, m.Background}, {m.Pool.Alpha, m.Pool.Foreground, m.Pool.Background}} {
+			a := imbalance.Balanced(c.alpha)
+			if c.fg > 0 && c.bg > 0 && math.Abs(a.Positive*float64(c.fg)-a.Negative*float64(c.bg)) > 1e-9 ||
+				(c.fg == 0 || c.bg == 0) && c.alpha != 0.5 {
+				t.Fatalf("α = %v for %d and %d", c.alpha, c.fg, c.bg)
+			}
+		}
+
+		// Each RoI is what it is said to be.
+		th := o.Sampler.Thresholds()
+		seen := map[int32]bool{}
+		for k, i := range m.Indices {
+			b := m.Boxes[k]
+			if seen[i] {
+				t.Fatalf("RoI %d twice", i)
+			}
+			seen[i] = true
+			if int(i) < len(proposals) && proposals[i] != b || int(i) >= pooled ||
+				int(i) >= len(proposals) && (slices.Contains(proposals, b) || !slices.Contains(truth.Boxes, b)) {
+				t.Fatalf("RoI %d is %v", i, b)
+			}
+			best, number, crowded := 0.0, -1, false
+			for j, c := range truth.Boxes {
+				if truth.Crowd != nil && truth.Crowd[j] {
+					crowded = crowded || 2*b.Intersect(c).Area() >= b.Area()
+				} else if iou := b.IoU(c); iou > best {
+					best, number = iou, j
+				}
+			}
+			if m.IoUs[k] != best {
+				t.Fatalf("%v: IoU %v; want %v", b, m.IoUs[k], best)
+			}
+			if k >= m.Foreground {
+				if m.Labels[k] != imbalance.Background || best < th.Background[0] || best >= th.Background[1] || crowded ||
+					m.Truth[k] != -1 || m.Deltas[k] != nil || m.Classes != nil && m.Classes[k] != -1 {
+					t.Fatalf("%v, RoI %d of %+v", b, k, m)
+				}
+				continue
+			}
+			if m.Labels[k] != imbalance.Foreground || best < th.Foreground || m.Truth[k] != number ||
+				m.Classes != nil && m.Classes[k] != truth.Classes[number] || o.Weights.Decode(b, *m.Deltas[k]) != truth.Boxes[number] {
+				t.Fatalf("%v, RoI %d of %+v", b, k, m)
+			}
+		}
+	})
+}
+
+func TestSeeds(t *testing.T) {
+	truth := Truth{Boxes: []box.Box{{X0: 0, Y0: 0, X1: 5, Y1: 5}}}
+	var proposals []box.Box
+	for i := range int32(1000) {
+		proposals = append(proposals, box.Box{X0: 10, Y0: i, X1: 20, Y1: i + 10})
+	}
+	o := Detectron2.Options()
+	one, err1 := Sample(t.Context(), proposals, truth, o)
+	o.Seed = 2
+	two, err2 := Sample(t.Context(), proposals, truth, o)
+	if err1 != nil || err2 != nil || slices.Equal(one.Indices, two.Indices) {
+		t.Errorf("seeds 1 and 2 draw the same: %v, %v", err1, err2)
+	}
+}
+
+func TestSampleStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if m, err := Sample(ctx, make([]box.Box, 10), Truth{}, DefaultOptions()); !errors.Is(err, context.Canceled) {
+		t.Errorf("after cancelling: %v, %v", m, err)
+	}
+}
+
+func TestSamplePanics(t *testing.T) {
+	boxes := make([]box.Box, 2)
+	for name, f := range map[string]func(){
+		"options": func() { _, _ = Sample(t.Context(), nil, Truth{}, Options{}) },
+		"classes": func() { _, _ = Sample(t.Context(), nil, Truth{Boxes: boxes, Classes: []int{1}}, DefaultOptions()) },
+		"crowd":   func() { _, _ = Sample(t.Context(), nil, Truth{Boxes: boxes, Crowd: []bool{}}, DefaultOptions()) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+func TestAppendJSON(t *testing.T) {
+	truth := Truth{Boxes: []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 30}}, Classes: []int{3}}
+	proposals := []box.Box{
+		{X0: 10, Y0: 10, X1: 30, Y1: 20},
+		{X0: 10, Y0: 10, X1: 20, Y1: 20},
+		{X0: 10, Y0: 20, X1: 30, Y1: 40},
+		{X0: 0, Y0: 40, X1: 9, Y1: 49},
+	}
+	o := Detectron2.Options()
+	o.Size, o.Seed, o.AppendTruth = 16, 1<<63+1, false
+	m, err := Sample(t.Context(), proposals, truth, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `before {"file":"a & b\ufffd.jpg","width":640,"height":480,"sampler":"detectron2","seed":9223372036854775809,` +
+		`"rois":[[10,10,30,20],[10,10,20,20],[10,20,30,40],[0,40,9,49]],"labels":[1,0,0,0],"classes":[3,-1,-1,-1],` +
+		`"truth":[0,-1,-1,-1],"ious":[0.5,0.25,0.3333333333333333,0],"deltas":[[0,0.5,0,0.6931472],null,null,null],` +
+		`"foreground":1,"background":3,"missing_foreground":3,"missing":12,"ratio":3,"alpha":0.75,` +
+		`"pool":{"foreground":1,"background":3,"ignored":0}}`
+	if got := string(m.AppendJSON([]byte("before "), "a & b\xff.jpg", 640, 480)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A reader that knows these keys and no others gets out what went in.
+func TestAppendJSONReads(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		truth, o := anyTruth(t), anyOptions(t)
+		m, err := Sample(context.Background(), anyProposals(t, truth.Boxes), truth, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := m.AppendJSON(nil, "x.png", side, side)
+		var got struct {
+			File                   string
+			Width, Height          int
+			Sampler                string
+			Seed                   uint64
+			RoIs                   []box.Box
+			Labels                 []imbalance.Label
+			Classes                []int
+			Truth                  []int
+			IoUs                   []float64
+			Deltas                 [][]float64
+			Foreground, Background int
+			MissingForeground      *int `json:"missing_foreground"`
+			Missing                *int
+			Ratio                  *float64
+			Alpha                  float64
+			Pool                   map[string]int
+		}
+		d := json.NewDecoder(strings.NewReader(string(text)))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&got); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if got.File != "x.png" || got.Width != side || got.Height != side || got.Sampler != o.Sampler.String() || got.Seed != o.Seed ||
+			!reflect.DeepEqual(got.RoIs, m.Boxes) || !reflect.DeepEqual(got.Labels, m.Labels) || !reflect.DeepEqual(got.Classes, m.Classes) ||
+			!reflect.DeepEqual(got.Truth, m.Truth) || !reflect.DeepEqual(got.IoUs, m.IoUs) || len(got.Deltas) != len(m.Deltas) ||
+			got.Foreground != m.Foreground || got.Background != m.Background || *got.MissingForeground != m.MissingForeground || *got.Missing != m.Missing ||
+			(got.Ratio == nil) != (m.Foreground == 0) || got.Ratio != nil && *got.Ratio != m.Ratio || math.Abs(got.Alpha-m.Alpha) > 1e-7 ||
+			!reflect.DeepEqual(got.Pool, map[string]int{"foreground": m.Pool.Foreground, "background": m.Pool.Background, "ignored": m.Pool.Ignored}) {
+			t.Fatalf("%s of %+v", text, m)
+		}
+		for i, d := range m.Deltas {
+			if (d == nil) != (got.Deltas[i] == nil) {
+				t.Fatalf("%s of %+v", text, m)
+			}
+			for j := range got.Deltas[i] {
+				if len(got.Deltas[i]) != 4 || float32(got.Deltas[i][j]) != float32(d[j]) {
+					t.Fatalf("%s of %+v", text, m)
+				}
+			}
+		}
+	})
+}
