@@ -67,6 +67,21 @@ func (b Box) IoU(c Box) float64 {
 	return float64(inter) / float64(b.Area()+c.Area()-inter)
 }
 
+// Rescale maps a box of a picture of width × height to the same picture of toWidth ×
+// toHeight, edge by edge with [Rescale]: order is kept, the whole picture maps to the whole
+// picture, and in a larger picture a box that holds a pixel still does.
+func (b Box) Rescale(width, height, toWidth, toHeight int) Box {
+	return Box{
+		Rescale(b.X0, width, toWidth), Rescale(b.Y0, height, toHeight),
+		Rescale(b.X1, width, toWidth), Rescale(b.Y1, height, toHeight),
+	}
+}
+
+// Rescale is v·to/from, rounded half up, for v ≥ 0.
+func Rescale(v int32, from, to int) int32 {
+	return int32((2*int64(v)*int64(to) + int64(from)) / (2 * int64(from)))
+}
+
 // String gives [x0 y0 x1 y1].
 func (b Box) String() string { return fmt.Sprintf("[%d %d %d %d]", b.X0, b.Y0, b.X1, b.Y1) }
 

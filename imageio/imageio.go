@@ -132,14 +132,7 @@ type Picture struct {
 // and rounded half up, so order is kept, a box that holds a pixel still does, and
 // the whole picture maps to the whole picture.
 func (p *Picture) Original(b box.Box) box.Box {
-	x := func(v int32) int32 { return rescale(v, p.Image.Width, p.Width) }
-	y := func(v int32) int32 { return rescale(v, p.Image.Height, p.Height) }
-	return box.Box{X0: x(b.X0), Y0: y(b.Y0), X1: x(b.X1), Y1: y(b.Y1)}
-}
-
-// rescale is v·to/from, rounded half up, for v ≥ 0.
-func rescale(v int32, from, to int) int32 {
-	return int32((2*int64(v)*int64(to) + int64(from)) / (2 * int64(from)))
+	return b.Rescale(p.Image.Width, p.Image.Height, p.Width, p.Height)
 }
 
 // Decode reads a picture. It costs the decoder's time and a few ns a pixel; memory
@@ -172,7 +165,7 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Picture, error) {
 	// Shrinking first leaves less to turn; the filter is symmetric, so the order does not show.
 	if n := opts.LongestSide; n > 0 && n < max(img.Width, img.Height) {
 		longest := max(img.Width, img.Height)
-		img = shrink(img, max(1, int(rescale(int32(img.Width), longest, n))), max(1, int(rescale(int32(img.Height), longest, n))))
+		img = shrink(img, max(1, int(box.Rescale(int32(img.Width), longest, n))), max(1, int(box.Rescale(int32(img.Height), longest, n))))
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("imageio: %w", err)
 		}

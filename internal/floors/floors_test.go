@@ -24,6 +24,7 @@ var floors = map[string]int{
 	"internal/simd":   0,
 
 	"box":          1,
+	"mask":         2,
 	"raster":       1,
 	"segment":      2,
 	"similarity":   2,

@@ -1,0 +1,209 @@
+// Package mask holds sets of a picture's pixels in the form that COCO's tools read:
+// the lengths of the runs down the columns, compressed to a short text.
+//
+// The pixels are taken column by column, each from the top: pixel (x, y) of a picture of
+// height h is number x·h + y. The first run is of pixels that are not in the set, and may
+// have length 0; then the kinds take turns, and no other run is empty. In the text a run
+// stands for itself, from the fourth run on for the difference to the run two before; a
+// number is written in groups of five bits, the lowest first, each as a character from
+// '0' to 'o' that also tells whether another follows.
+package mask
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+
+	"github.com/proposer/proposer/box"
+)
+
+// RLE is a set of the pixels of a picture of Width × Height. Equal sets are equal with ==.
+// Its zero value is of no picture. It takes a byte or two a run.
+type RLE struct {
+	Width, Height int
+	counts        string // as Encoder writes it
+}
+
+// ErrInvalid is wrapped by the errors of [Parse].
+var ErrInvalid = errors.New("mask: not a run-length mask")
+
+// checkSize tells whether a picture can have masks.
+func checkSize(width, height int) error {
+	if width < 1 || height < 1 || width > math.MaxInt32/height {
+		return fmt.Errorf("picture of %d×%d: want sides above 0 and at most %d pixels", width, height, math.MaxInt32)
+	}
+	return nil
+}
+
+// Parse reads what [RLE.String] writes, and what other tools do: runs of length 0 are
+// taken out. The runs must fill the picture. Errors wrap [ErrInvalid].
+//
+// It takes time and memory linear in len(s), whatever s says.
+func Parse(s string, width, height int) (RLE, error) {
+	fail := func(format string, args ...any) (RLE, error) {
+		return RLE{}, fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
+	}
+	if err := checkSize(width, height); err != nil {
+		return fail("%w", err)
+	}
+	e := NewEncoder(width, height)
+	var last [2]int64 // the run before, and the one before that
+	at, total := int64(0), int64(width)*int64(height)
+	for run := 0; s != ""; run++ {
+		n, length, err := number(s)
+		if err != nil {
+			return fail("run %d %w", run, err)
+		}
+		s = s[length:]
+		if run > 2 {
+			n += last[1]
+		}
+		if n < 0 || n > total-at {
+			return fail("run %d has %d pixels: want 0 to %d, which are left of %d×%d", run, n, total-at, width, height)
+		}
+		if run%2 == 1 && n > 0 {
+			e.Run(int(at), int(at+n))
+		}
+		at += n
+		last = [2]int64{n, last[0]}
+	}
+	if at != total {
+		return fail("the runs have %d pixels: want %d×%d", at, width, height)
+	}
+	return e.RLE(), nil
+}
+
+// String is COCO's compressed text: ASCII, and without quotes, but backslashes there are.
+func (r RLE) String() string { return r.counts }
+
+// Counts are the lengths of the runs.
+func (r RLE) Counts() []int {
+	var counts []int
+	at := 0
+	for start, end := range r.runs() {
+		counts = append(counts, start-at, end-start)
+		at = end
+	}
+	if total := r.Width * r.Height; at < total || total == 0 {
+		counts = append(counts, total-at)
+	}
+	return counts
+}
+
+// Area is the number of pixels in the set. It takes time linear in the runs.
+func (r RLE) Area() int {
+	area := 0
+	for start, end := range r.runs() {
+		area += end - start
+	}
+	return area
+}
+
+// Box is the smallest box that holds the set, the zero Box if that is empty. It takes
+// time linear in the runs.
+func (r RLE) Box() box.Box {
+	b := box.Box{X0: math.MaxInt32, Y0: math.MaxInt32}
+	h := r.Height
+	for start, end := range r.runs() {
+		x0, y0 := start/h, start%h
+		x1, y1 := (end-1)/h, (end-1)%h
+		if x0 < x1 { // over the end of a column
+			y0, y1 = 0, h-1
+		}
+		b.X0, b.X1 = min(b.X0, int32(x0)), int32(x1)+1
+		b.Y0, b.Y1 = min(b.Y0, int32(y0)), max(b.Y1, int32(y1)+1)
+	}
+	if b.Empty() {
+		return box.Box{}
+	}
+	return b
+}
+
+// Rescale is the same set in the same picture of width × height: each pixel becomes the
+// box that [box.Box.Rescale] makes of it. Sides that are shorter than r's make pixels
+// vanish. It takes time linear in the runs of both.
+func (r RLE) Rescale(width, height int) RLE {
+	if width == r.Width && height == r.Height {
+		return r
+	}
+	e := NewEncoder(width, height)
+	var (
+		column int      // of r
+		spans  [][2]int // of that column, in rows of the result
+	)
+	flush := func() {
+		if len(spans) == 0 {
+			return
+		}
+		left, right := box.Rescale(int32(column), r.Width, width), box.Rescale(int32(column)+1, r.Width, width)
+		for x := int(left); x < int(right); x++ {
+			for _, s := range spans {
+				e.Run(x*height+s[0], x*height+s[1])
+			}
+		}
+		spans = spans[:0]
+	}
+	for start, end := range r.runs() {
+		for start < end {
+			x := start / r.Height
+			if x != column {
+				flush()
+				column = x
+			}
+			top, bottom := start-x*r.Height, min(end-x*r.Height, r.Height)
+			spans = append(spans, [2]int{
+				int(box.Rescale(int32(top), r.Height, height)),
+				int(box.Rescale(int32(bottom), r.Height, height)),
+			})
+			start = x*r.Height + bottom
+		}
+	}
+	flush()
+	return e.RLE()
+}
+
+// runs yields the runs of pixels that are in the set, by their numbers: [start,end).
+func (r RLE) runs() iter.Seq2[int, int] {
+	return func(yield func(start, end int) bool) {
+		var last [2]int64
+		at := int64(0)
+		for run, s := 0, r.counts; s != ""; run++ {
+			n, length, _ := number(s)
+			s = s[length:]
+			if run > 2 {
+				n += last[1]
+			}
+			if run%2 == 1 && !yield(int(at), int(at+n)) {
+				return
+			}
+			at += n
+			last = [2]int64{n, last[0]}
+		}
+	}
+}
+
+// digits is how many characters a number has at most: 33 bits in groups of five.
+const digits = 7
+
+// number reads the number that s, which is not empty, begins with, and tells how long it is.
+func number(s string) (n int64, length int, err error) {
+	for shift := 0; length < len(s); shift += 5 {
+		if s[length] < '0' || s[length] > 'o' {
+			return 0, length, fmt.Errorf("has %q: want characters from '0' to 'o'", s[length])
+		}
+		if length == digits {
+			return 0, length, fmt.Errorf("has a number of more than %d characters", digits)
+		}
+		c := int64(s[length] - '0')
+		length++
+		n |= c & 31 << shift
+		if c&32 == 0 {
+			if c&16 != 0 {
+				n -= 32 << shift
+			}
+			return n, length, nil
+		}
+	}
+	return 0, length, errors.New("ends amid a number")
+}
