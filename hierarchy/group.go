@@ -54,6 +54,9 @@ func (t *Tree) Leaves() int { return (len(t.Nodes) + 1) / 2 }
 // made last before it, and so on to the leaves.
 func (t *Tree) Position(node int) int { return len(t.Nodes) - node }
 
+// At is the node at a place from the root, as Position tells it.
+func (t *Tree) At(position int) int { return len(t.Nodes) - position }
+
 // Grouper groups, and keeps its memory for the next time. Its zero value is ready;
 // it is not safe for concurrent use.
 //

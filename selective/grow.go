@@ -28,6 +28,8 @@ type grower struct {
 	// failed has the errors that are the picture's, by strategy. They do not stop the
 	// others, or which one is told of would be a matter of chance.
 	failed []error
+
+	keep *Regions // nil: nothing is to be kept
 }
 
 // Several colour spaces are worked on at once only as long as their buffers, of
@@ -38,15 +40,19 @@ const (
 	spacesMemory = 1 << 30
 )
 
-// grow grows the trees, by strategy. They are the Searcher's, until the next search.
-func (s *Searcher) grow(ctx context.Context, img *raster.Image, opts Options, crew *crew, c *clock) ([]*hierarchy.Tree, error) {
+// grow grows the trees, by strategy. They are the Searcher's, until the next search. What
+// else there is to keep is put into keep, if that is not nil.
+func (s *Searcher) grow(ctx context.Context, img *raster.Image, opts Options, crew *crew, c *clock, keep *Regions) ([]*hierarchy.Tree, error) {
 	n := len(opts.Strategies)
 	for len(s.trees) < n {
 		s.trees = append(s.trees, new(hierarchy.Tree))
 	}
 	g := &grower{
 		Searcher: s, ctx: ctx, crew: crew, clock: c, img: img, opts: opts,
-		failed: make([]error, n),
+		failed: make([]error, n), keep: keep,
+	}
+	if keep != nil {
+		keep.columns = make([]*columns, n)
 	}
 	bySpace := split(opts.Strategies, all(n), func(s Strategy) raster.Space { return s.Space })
 	atOnce := min(crew.threads, len(bySpace), max(1, spacesMemory/spaceMemory/(img.Width*img.Height)))
@@ -157,12 +163,8 @@ func (g *grower) each(stage *atomic.Int64) func(n int, work func(i int) error) e
 // segment segments the picture for a strategy. It notes the failure of the strategy if there are too many.
 func (g *grower) segment(b *spaceBuffer, s *scaleBuffer, strategy int) error {
 	st := g.opts.Strategies[strategy]
-	minSize := st.MinSize
-	if minSize == 0 {
-		minSize = int(math.Round(st.K))
-	}
 	defer g.clock.start(&g.clock.segment)()
-	labels, err := b.graph.Segment(g.ctx, &s.labels, st.K, minSize)
+	labels, err := b.graph.Segment(g.ctx, &s.labels, st.K, st.LeastSize())
 	if err != nil {
 		return err
 	}
@@ -172,14 +174,26 @@ func (g *grower) segment(b *spaceBuffer, s *scaleBuffer, strategy int) error {
 	return nil
 }
 
-// group grows the trees of the strategies which, all of one colour space and scale.
+// group grows the trees of the strategies which, all of one colour space and scale, and
+// keeps what is to be kept of the first regions.
 func (g *grower) group(s *scaleBuffer, which []int) error {
 	if g.failed[which[0]] != nil {
 		return nil
 	}
 	labels := &s.labels
-	return g.crew.each(len(which), nil, func(i int) error {
+	n := len(which)
+	if g.keep != nil {
+		n++
+	}
+	return g.crew.each(n, nil, func(i int) error {
 		defer g.clock.start(&g.clock.group)()
+		if i == len(which) {
+			c, err := newColumns(g.ctx, labels)
+			for _, strategy := range which {
+				g.keep.columns[strategy] = c
+			}
+			return err
+		}
 		b := g.groups.Get()
 		defer g.groups.Put(b)
 		s.regions.Under(&b.regions, g.opts.Strategies[which[i]].Weights)

@@ -3,6 +3,7 @@ package selective
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -64,6 +65,14 @@ type Strategy struct {
 	Weights similarity.Weights
 }
 
+// LeastSize is MinSize, or what that stands for if it is 0.
+func (s Strategy) LeastSize() int {
+	if s.MinSize == 0 {
+		return int(math.Round(s.K))
+	}
+	return s.MinSize
+}
+
 // Options says how to search. The zero value is not of use: begin with [Preset].
 type Options struct {
 	// Strategies are the trees to build, at least one, at most MaxStrategies.
@@ -90,6 +99,8 @@ type Options struct {
 	// DefaultMaxRegions. A small K and MinSize make a region of every few pixels, and
 	// each takes 2 KiB; photographs have one for some hundreds of pixels.
 	MaxRegions int
+	// Keep has the Result hold the Regions, too.
+	Keep bool
 }
 
 // DefaultMaxRegions keeps the descriptors of a grouping below half a gigabyte.

@@ -46,7 +46,7 @@ type Origin struct {
 	// Strategy is the index into Options.Strategies.
 	Strategy int32
 	// Position is the node's place in its tree: 1 for the root, 2 for the region
-	// merged last before it, and so on.
+	// merged last before it, and so on; hierarchy.Tree.At tells the node.
 	Position int32
 	// Size is the region's number of pixels.
 	Size int32
@@ -69,6 +69,8 @@ type Result struct {
 	// Proposals are the ranked boxes, best first.
 	Proposals []Proposal
 	Stages    Stages
+	// Regions are what the proposals are the boxes of, if Options.Keep asks for them.
+	Regions *Regions
 }
 
 // Search searches with a [Searcher] that is free, or a new one. It is safe for concurrent use.
@@ -107,9 +109,16 @@ func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) 
 	}
 	var clock clock
 	crew := newCrew(cmp.Or(opts.Threads, runtime.GOMAXPROCS(0)))
-	trees, err := s.grow(ctx, img, opts, crew, &clock)
+	var regions *Regions
+	if opts.Keep {
+		regions = &Regions{Width: img.Width, Height: img.Height}
+	}
+	trees, err := s.grow(ctx, img, opts, crew, &clock, regions)
 	if err != nil {
 		return nil, err
+	}
+	if regions != nil {
+		regions.own(trees)
 	}
 	stop := clock.start(&clock.rank)
 	pool, err := s.pooler.pool(ctx, trees, opts.MinSide)
@@ -129,5 +138,5 @@ func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) 
 		return nil, err
 	}
 	stop()
-	return &Result{proposals, clock.stages()}, nil
+	return &Result{proposals, clock.stages(), regions}, nil
 }

@@ -160,7 +160,7 @@ func TestPoolEqualsLiteral(t *testing.T) {
 	for _, order := range []Order{OrderPaper, OrderHierarchy} {
 		opts := mustPreset(t, "fast")
 		opts.Order = order
-		trees, err := new(Searcher).grow(t.Context(), img, opts, newCrew(2), &clock{})
+		trees, err := new(Searcher).grow(t.Context(), img, opts, newCrew(2), &clock{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -454,7 +454,7 @@ func TestSearcherAllocations(t *testing.T) {
 // TestCancelRank: large pools, too, are left when the context ends.
 func TestCancelRank(t *testing.T) {
 	opts := mustPreset(t, "single")
-	trees, err := new(Searcher).grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, newCrew(2), &clock{})
+	trees, err := new(Searcher).grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, newCrew(2), &clock{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,146 @@
+package selective
+
+import (
+	"context"
+	"slices"
+
+	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/mask"
+	"github.com/proposer/proposer/segment"
+)
+
+// Regions are what the proposals of a search are the boxes of: its trees, and the pixels
+// of every node. They do not change, so they are safe for concurrent use.
+//
+// The memory is 8 bytes for each change of the first region down a column of the picture, of
+// which photographs have one in 10 pixels, noise one in 2; for each colour space and scale;
+// and 44 bytes for each node.
+type Regions struct {
+	// Width and Height are the searched picture's, in pixels.
+	Width, Height int
+	// Trees are by strategy.
+	Trees []*hierarchy.Tree
+
+	columns []*columns // by strategy; those of one colour space and scale are the same
+	spans   [][]span   // by strategy and node
+}
+
+// columns is a picture of first regions, run by run down the columns.
+type columns struct {
+	// runs are in the order of their pixels, x·height + y; where one ends the next one starts,
+	// the last of which is none.
+	runs   []run
+	starts []int32 // by column: its first run; and the number of runs
+}
+
+type run struct{ start, label int32 }
+
+// span is where the first regions of a node are when those of the tree are put in an order
+// in which every node's are next to each other.
+type span struct{ first, leaves int32 }
+
+// pollEvery is the number of runs between two looks at the context.
+const pollEvery = 1 << 16
+
+// Mask is the set of the pixels of a node, of the tree of a strategy. It takes time linear
+// in the runs of first regions in the columns of the node's box. Its only error is the context's.
+func (r *Regions) Mask(ctx context.Context, strategy, node int) (mask.RLE, error) {
+	c, spans := r.columns[strategy], r.spans[strategy]
+	b, s := r.Trees[strategy].Nodes[node].Box, spans[node]
+	leaves := uint32(s.leaves)
+	e := mask.NewEncoder(r.Width, r.Height)
+	end := c.starts[b.X1]
+	for start := c.starts[b.X0]; start < end; start += pollEvery {
+		if err := ctx.Err(); err != nil {
+			return mask.RLE{}, err
+		}
+		runs := c.runs[start : min(start+pollEvery, end)+1]
+		for i, run := range runs[:len(runs)-1] {
+			if uint32(spans[run.label].first-s.first) < leaves {
+				e.Run(int(run.start), int(runs[i+1].start))
+			}
+		}
+	}
+	return e.RLE(), nil
+}
+
+// Pixels is the leaf, of the tree of a strategy, that each pixel of the picture is in,
+// row-major. Its only error is the context's.
+func (r *Regions) Pixels(ctx context.Context, strategy int) ([]int32, error) {
+	c := r.columns[strategy]
+	pix := make([]int32, r.Width*r.Height)
+	for x := range r.Width {
+		if err := poll(ctx, x*r.Height); err != nil {
+			return nil, err
+		}
+		at := x
+		for i := c.starts[x]; i < c.starts[x+1]; i++ {
+			for range c.runs[i+1].start - c.runs[i].start {
+				pix[at] = c.runs[i].label
+				at += r.Width
+			}
+		}
+	}
+	return pix, nil
+}
+
+// newColumns reads a segmentation. Its only error is the context's.
+func newColumns(ctx context.Context, l *segment.Labels) (*columns, error) {
+	w, h := l.Width, l.Height
+	c := &columns{starts: make([]int32, w+1)}
+	counts := c.starts[1:]
+	for x := range counts {
+		counts[x] = 1
+	}
+	for y := 1; y < h; y++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		above, row := l.Pix[(y-1)*w:y*w], l.Pix[y*w:(y+1)*w]
+		for x, label := range row {
+			if label != above[x] {
+				counts[x]++
+			}
+		}
+	}
+	for x := range counts {
+		counts[x] += c.starts[x]
+	}
+	c.runs = make([]run, c.starts[w]+1)
+	c.runs[c.starts[w]].start = int32(w * h)
+	next := slices.Clone(c.starts[:w])
+	for y := range h {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		row := l.Pix[y*w : (y+1)*w]
+		for x, label := range row {
+			if y == 0 || label != l.Pix[(y-1)*w+x] {
+				c.runs[next[x]] = run{int32(x*h + y), label}
+				next[x]++
+			}
+		}
+	}
+	return c, nil
+}
+
+// own makes the trees, which are the searcher's, the regions' own.
+func (r *Regions) own(trees []*hierarchy.Tree) {
+	for _, t := range trees {
+		nodes := slices.Clone(t.Nodes)
+		spans := make([]span, len(nodes))
+		for i := range nodes {
+			if children := nodes[i].Children; children[0] < 0 {
+				spans[i].leaves = 1
+			} else {
+				spans[i].leaves = spans[children[0]].leaves + spans[children[1]].leaves
+			}
+		}
+		for i := len(nodes) - 1; i >= t.Leaves(); i-- { // parents come after their children
+			children := nodes[i].Children
+			spans[children[0]].first = spans[i].first
+			spans[children[1]].first = spans[i].first + spans[children[0]].leaves
+		}
+		r.Trees, r.spans = append(r.Trees, &hierarchy.Tree{Nodes: nodes}), append(r.spans, spans)
+	}
+}

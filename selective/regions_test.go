@@ -1,0 +1,292 @@
+package selective
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/natural"
+	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/mask"
+	"github.com/proposer/proposer/raster"
+)
+
+// kept is a search that keeps its regions.
+func kept(t testing.TB, img *raster.Image, opts Options) *Result {
+	t.Helper()
+	opts.Keep = true
+	r, err := Search(t.Context(), img, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func maskOf(t testing.TB, r *Regions, strategy, node int) mask.RLE {
+	t.Helper()
+	m, err := r.Mask(t.Context(), strategy, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// literalMask goes down the tree to a node's leaves, and asks every pixel whether it is in one.
+func literalMask(r *Regions, pix []int32, strategy, node int) mask.RLE {
+	nodes := r.Trees[strategy].Nodes
+	leaves := map[int32]bool{}
+	var down func(n int32)
+	down = func(n int32) {
+		if nodes[n].Children[0] < 0 {
+			leaves[n] = true
+			return
+		}
+		down(nodes[n].Children[0])
+		down(nodes[n].Children[1])
+	}
+	down(int32(node))
+	e := mask.NewEncoder(r.Width, r.Height)
+	for x := range r.Width {
+		for y := range r.Height {
+			if leaves[pix[y*r.Width+x]] {
+				e.Run(x*r.Height+y, x*r.Height+y+1)
+			}
+		}
+	}
+	return e.RLE()
+}
+
+// The first regions are those of the segmentation, and a node is all that its leaves are.
+func TestMasksEqualLiteral(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w, h := rapid.IntRange(1, 40).Draw(rt, "width"), rapid.IntRange(1, 40).Draw(rt, "height")
+		img := raster.New(raster.RGB, w, h)
+		for i := range img.Pix {
+			img.Pix[i] = rapid.SampledFrom([]uint8{0, 10, 200}).Draw(rt, "sample")
+		}
+		opts := mustPreset(t, "fast")
+		opts.Sigma = 0
+		for i := range opts.Strategies {
+			opts.Strategies[i].K /= 10
+			opts.Strategies[i].MinSize = rapid.IntRange(1, 6).Draw(rt, "min size")
+		}
+		r := kept(t, img, opts).Regions
+		for s, tree := range r.Trees {
+			pix, err := r.Pixels(t.Context(), s)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			for n := range tree.Nodes {
+				if got, want := maskOf(t, r, s, n), literalMask(r, pix, s, n); got != want {
+					rt.Fatalf("strategy %d, node %d: %v, want %v", s, n, got.Counts(), want.Counts())
+				}
+			}
+		}
+	})
+}
+
+// TestPixels: the pixels are those that the search labelled.
+func TestPixels(t *testing.T) {
+	img := scene.Render(4, 130, 90, 5).Image
+	opts := mustPreset(t, "single")
+	var s Searcher
+	opts.Keep = true
+	got, err := s.Search(t.Context(), img, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pix, err := got.Regions.Pixels(t.Context(), 0)
+	if want := s.scales.Get().labels.Pix; err != nil || !slices.Equal(pix, want) {
+		t.Errorf("%v, other pixels than the segmentation's", err)
+	}
+}
+
+// checkRegions holds what is true of the regions of every search.
+func checkRegions(t testing.TB, r *Result, strategies []Strategy) {
+	t.Helper()
+	if len(r.Regions.Trees) != len(strategies) {
+		t.Fatalf("%d trees, want %d", len(r.Regions.Trees), len(strategies))
+	}
+	for i, p := range r.Proposals {
+		for _, o := range p.Origins {
+			tree := r.Regions.Trees[o.Strategy]
+			m := maskOf(t, r.Regions, int(o.Strategy), tree.At(int(o.Position)))
+			if m.Box() != p.Box || m.Area() != int(o.Size) {
+				t.Fatalf("proposal %d, %v, %+v: a mask of %d pixels in %v", i, p.Box, o, m.Area(), m.Box())
+			}
+		}
+	}
+	for s, tree := range r.Regions.Trees {
+		for n, node := range tree.Nodes {
+			if node.Children[0] < 0 {
+				continue
+			}
+			// Masks of these areas and this union have no pixel in common.
+			a, b := maskOf(t, r.Regions, s, int(node.Children[0])), maskOf(t, r.Regions, s, int(node.Children[1]))
+			m := maskOf(t, r.Regions, s, n)
+			if u := union(a, b); u != m || a.Area()+b.Area() != m.Area() {
+				t.Fatalf("strategy %d, node %d is not the disjoint union of %v", s, n, node.Children)
+			}
+		}
+	}
+}
+
+// union is all pixels of a and b, by their runs.
+func union(a, b mask.RLE) mask.RLE {
+	type span struct{ start, end int }
+	var spans []span
+	for _, m := range []mask.RLE{a, b} {
+		at := 0
+		for i, n := range m.Counts() {
+			if i%2 == 1 {
+				spans = append(spans, span{at, at + n})
+			}
+			at += n
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return a.start - b.start })
+	e := mask.NewEncoder(a.Width, a.Height)
+	for _, s := range spans {
+		e.Run(s.start, s.end)
+	}
+	return e.RLE()
+}
+
+func TestRegions(t *testing.T) {
+	for seed, mode := range []string{"single", "fast", "quality", "opencv-fast"} {
+		opts := mustPreset(t, mode)
+		img := scene.Render(uint64(seed), 150-20*seed, 90+10*seed, 5).Image
+		r := kept(t, img, opts)
+		checkRegions(t, r, opts.Strategies)
+		// What is kept changes nothing.
+		if !reflect.DeepEqual(r.Proposals, search(t, img, opts)) {
+			t.Errorf("%s: other proposals when the regions are kept", mode)
+		}
+	}
+}
+
+func TestRegionsOfNaturalPictures(t *testing.T) {
+	opts := mustPreset(t, "fast")
+	for _, img := range natural.Crops(t, 3, 200, 150) {
+		checkRegions(t, kept(t, img, opts), opts.Strategies)
+	}
+}
+
+// The regions are the caller's own: the next search leaves them as they are, and they
+// are the same at any number of threads.
+func TestRegionsStay(t *testing.T) {
+	opts := mustPreset(t, "fast")
+	opts.Keep = true
+	var s Searcher
+	all := func(r *Regions) (texts []string) {
+		for strategy, tree := range r.Trees {
+			for n := range tree.Nodes {
+				texts = append(texts, maskOf(t, r, strategy, n).String())
+			}
+		}
+		return texts
+	}
+	img := scene.Render(1, 120, 100, 6).Image
+	r, err := s.Search(t.Context(), img, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := all(r.Regions)
+	trees := slices.Clone(r.Regions.Trees)
+	for i, tree := range trees {
+		trees[i] = &hierarchy.Tree{Nodes: slices.Clone(tree.Nodes)}
+	}
+	for _, opts.Threads = range []int{1, 2, 5} {
+		if _, err := s.Search(t.Context(), scene.Render(2, 140, 110, 6).Image, opts); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(all(r.Regions), want) || !reflect.DeepEqual(r.Regions.Trees, trees) {
+			t.Fatal("another search changed the regions")
+		}
+		if again := kept(t, img, opts).Regions; !slices.Equal(all(again), want) || !reflect.DeepEqual(again.Trees, trees) {
+			t.Fatalf("other regions with %d threads", opts.Threads)
+		}
+	}
+	opts.Keep = false
+	if r, err = s.Search(t.Context(), img, opts); err != nil || r.Regions != nil {
+		t.Errorf("%v, and regions that nobody asked for", err)
+	}
+}
+
+func TestCancelRegions(t *testing.T) {
+	r := kept(t, scene.Render(1, 80, 60, 3).Image, mustPreset(t, "single")).Regions
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Mask(ctx, 0, len(r.Trees[0].Nodes)-1); !errors.Is(err, context.Canceled) {
+		t.Errorf("Mask: %v, want context.Canceled", err)
+	}
+	if _, err := r.Pixels(ctx, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("Pixels: %v, want context.Canceled", err)
+	}
+}
+
+func ExampleRegions() {
+	opts, err := Preset("single")
+	if err != nil {
+		panic(err)
+	}
+	opts.Keep = true
+	opts.Sigma = 0
+	img := raster.New(raster.RGB, 10, 8)
+	for p := range 3 {
+		for y := 2; y < 7; y++ {
+			for x := 3; x < 3+y; x++ {
+				img.Plane(p)[y*10+x] = 220
+			}
+		}
+	}
+	opts.Strategies[0].K = 5
+	result, err := Search(context.Background(), img, opts)
+	if err != nil {
+		panic(err)
+	}
+	for _, p := range result.Proposals {
+		o := p.Origins[0]
+		m, err := result.Regions.Mask(context.Background(), int(o.Strategy), result.Regions.Trees[o.Strategy].At(int(o.Position)))
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(p.Box, m.Area(), "pixels:", m)
+	}
+	// Output:
+	// [0 0 10 8] 80 pixels: 0`2
+	// [3 2 9 7] 20 pixels: j05301O1O1O1O2
+}
+
+// BenchmarkMasks makes the masks of the 2,000 best boxes.
+func BenchmarkMasks(b *testing.B) {
+	b.Run("scene", func(b *testing.B) { benchmarkMasks(b, scene.Render(1, 640, 480, 12).Image) })
+	b.Run("photograph", func(b *testing.B) { benchmarkMasks(b, natural.Read(b, natural.Files(b)[0])) })
+}
+
+func benchmarkMasks(b *testing.B, img *raster.Image) {
+	opts := mustPreset(b, "fast")
+	opts.Max = 2000
+	r := kept(b, img, opts)
+	b.ReportAllocs()
+	bytes := 0
+	for b.Loop() {
+		bytes = 0
+		for _, p := range r.Proposals {
+			o := p.Origins[0]
+			m, err := r.Regions.Mask(b.Context(), int(o.Strategy), r.Regions.Trees[o.Strategy].At(int(o.Position)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			bytes += len(m.String())
+		}
+	}
+	b.ReportMetric(float64(len(r.Proposals)), "masks")
+	b.ReportMetric(float64(bytes), "text-B")
+}
