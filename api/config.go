@@ -34,6 +34,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/internal/credentials"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -45,43 +46,71 @@ const DefaultMax = 2000
 type Config struct {
 	// Limits bounds a picture. Zero fields are imageio's defaults.
 	Limits imageio.Limits
+	// MaxBoxes bounds the boxes of an answer, 0 does not; MaxPictures the pictures of a request.
+	MaxBoxes, MaxPictures int
 	// Workers is how many pictures are decoded and searched at once.
 	Workers int
-	// Queue is how many requests beside those may send their body or wait.
+	// Queue is how many requests beside those may wait for their turn.
 	Queue int
+	// WorkPixels bounds the pixels that are decoded and searched at once: a large picture
+	// takes the place of several. One that is larger than all of it is worked on alone.
+	WorkPixels int64
+	// BodyMemory bounds the bytes of all bodies that are read or wait.
+	BodyMemory int64
+	// MaxConnections bounds the open connections of the service's listener.
+	MaxConnections int
 	// Ranker is that of the order objectness, if not the one of package objectness.
 	Ranker selective.Ranker
 	// Threads is how many threads one search uses; 0: as many as GOMAXPROCS.
 	Threads int
+	// CacheBytes bounds the answers that are kept for the next who asks the same; 0 keeps none.
+	CacheBytes int64
+	// RateLimit is how many requests a minute each token, or without tokens each address, may
+	// make; 0: any number.
+	RateLimit int
+	// Tokens are who may enter; nil: everybody.
+	Tokens *credentials.Tokens
+	// Certificate makes the service speak TLS; nil: plain HTTP.
+	Certificate *credentials.Certificate
+	// CORSOrigins are the origins whose pages may ask; none: no other than the service's own.
+	CORSOrigins []string
 	// Timeout bounds a request from the end of its body to its answer.
 	Timeout time.Duration
-	// BodyTimeout bounds the reading of a request, WriteTimeout the sending of its answer.
-	BodyTimeout, WriteTimeout time.Duration
+	// HeaderTimeout bounds the reading of a request's header, BodyTimeout that of the whole
+	// request, WriteTimeout the sending of its answer.
+	HeaderTimeout, BodyTimeout, WriteTimeout time.Duration
 	// Grace bounds how long Serve waits for admitted requests once told to stop.
 	Grace time.Duration
-	// Version is told in the metrics.
+	// Version is told in the metrics, and is part of every ETag.
 	Version string
 	// Logger takes one line a request.
 	Logger *slog.Logger
-	// Registry takes the service's metrics and is what /metrics shows.
+	// Registry takes the service's metrics and is what the admin handler shows.
 	Registry *prometheus.Registry
 }
 
-// DefaultConfig serves as many pictures at once as there are processors, and
-// lets four times as many wait. It has a registry of its own.
+// DefaultConfig serves as many pictures at once as there are processors, lets
+// twice as many wait, and everybody in. It has a registry of its own.
 func DefaultConfig() Config {
 	workers := runtime.GOMAXPROCS(0)
+	limits := imageio.DefaultLimits()
 	return Config{
-		Limits:       imageio.DefaultLimits(),
-		Workers:      workers,
-		Queue:        4 * workers,
-		Timeout:      60 * time.Second,
-		BodyTimeout:  30 * time.Second,
-		WriteTimeout: 30 * time.Second,
-		Grace:        30 * time.Second,
-		Version:      "unknown",
-		Logger:       slog.Default(),
-		Registry:     prometheus.NewRegistry(),
+		Limits:         limits,
+		MaxPictures:    100,
+		Workers:        workers,
+		Queue:          2 * workers,
+		WorkPixels:     limits.MaxPixels,
+		BodyMemory:     512 << 20,
+		MaxConnections: 1024,
+		CacheBytes:     64 << 20,
+		Timeout:        60 * time.Second,
+		HeaderTimeout:  10 * time.Second,
+		BodyTimeout:    30 * time.Second,
+		WriteTimeout:   30 * time.Second,
+		Grace:          30 * time.Second,
+		Version:        "unknown",
+		Logger:         slog.Default(),
+		Registry:       prometheus.NewRegistry(),
 	}
 }
 
@@ -95,11 +124,19 @@ func (c Config) Validate() error {
 	}
 	check(c.Limits.MaxBytes >= 0, "max-bytes", c.Limits.MaxBytes, "0 for the default, or more")
 	check(c.Limits.MaxPixels >= 0, "max-pixels", c.Limits.MaxPixels, "0 for the default, or more")
-	check(c.Limits.MaxSide >= 0, "max-side", c.Limits.MaxSide, "0 for the default, or more")
+	check(c.Limits.MaxSide >= 0, "max-picture-side", c.Limits.MaxSide, "0 for the default, or more")
+	check(c.MaxBoxes >= 0, "max-boxes", c.MaxBoxes, "0 or more")
+	check(c.MaxPictures > 0, "max-pictures", c.MaxPictures, "1 or more")
 	check(c.Workers > 0, "workers", c.Workers, "1 or more")
 	check(c.Queue >= 0, "queue", c.Queue, "0 or more")
 	check(c.Threads >= 0, "threads", c.Threads, "0 or more")
+	check(c.WorkPixels > 0, "work-pixels", c.WorkPixels, "1 or more")
+	check(c.BodyMemory > 0, "body-memory", c.BodyMemory, "1 or more")
+	check(c.MaxConnections > 0, "max-connections", c.MaxConnections, "1 or more")
+	check(c.CacheBytes >= 0, "cache", c.CacheBytes, "0 or more")
+	check(c.RateLimit >= 0, "rate-limit", c.RateLimit, "0 or more")
 	check(c.Timeout > 0, "timeout", c.Timeout, "more than 0")
+	check(c.HeaderTimeout > 0, "header-timeout", c.HeaderTimeout, "more than 0")
 	check(c.BodyTimeout > 0, "body-timeout", c.BodyTimeout, "more than 0")
 	check(c.WriteTimeout > 0, "write-timeout", c.WriteTimeout, "more than 0")
 	check(c.Grace >= 0, "grace", c.Grace, "0 or more")
@@ -115,7 +152,7 @@ func (c Config) Validate() error {
 func (c Config) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: c.HeaderTimeout,
 		ReadTimeout:       c.BodyTimeout,
 		WriteTimeout:      c.BodyTimeout + c.Timeout + c.WriteTimeout,
 		IdleTimeout:       2 * time.Minute,

@@ -110,6 +110,9 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// HighestLimits are those that no Limits goes beyond, whatever it says.
+func HighestLimits() Limits { return Limits{mostBytes, mostPixels, mostSide} }
+
 // DefaultLimits are the limits that the zero Limits stands for.
 func DefaultLimits() Limits { return Limits{}.withDefaults() }
 

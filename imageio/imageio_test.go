@@ -10,6 +10,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -610,6 +611,9 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	at("tile", Limits{}, tiffFile(binary.BigEndian, 100, 100, tile, nil), "pixels in a tile", 1<<40, 50_000_000)
+	if got := (Limits{math.MaxInt64, math.MaxInt64, math.MaxInt}).withDefaults(); got != HighestLimits() {
+		t.Errorf("limits without end are %+v, want %+v", got, HighestLimits())
+	}
 	at("no limit is beyond the decoders'", Limits{MaxPixels: 1 << 60, MaxSide: 1 << 30},
 		tiffFile(binary.BigEndian, 1<<21, 1, gray, nil), "pixels wide", 1<<21, 1<<20)
 }
