@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, std streams) (code int) {
 			code = int(c)
 		}
 	}()
-	parser, err := kong.New(&cli{},
+	parser, err := kong.New(&cli{Serve: newServe()},
 		kong.Name("proposer"),
 		kong.Description(description),
 		kong.Writers(std.out, std.err),

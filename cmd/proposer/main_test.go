@@ -164,10 +164,11 @@ func TestUsage(t *testing.T) {
 		{"propose --overlay o.png --overlay-max 0 a.jpg", "--overlay-max 0: want 1 or more"},
 		{"propose --max-pixels 0 a.jpg", "--max-pixels 0: want 1 or more"},
 		{"propose - -", "standard input"},
-		{"serve --workers=-1 --timeout=0s", "timeout 0s: want more than 0"},
-		{"serve --queue=-2", "queue -2"},
-		{"serve --threads=-2", "threads -2"},
-		{"health --addr nowhere", "HOST:PORT"},
+		{"serve --workers=-1 --timeout=0s", "--workers \"-1\": want auto, or a whole number from 1 to 1024\nproposer: --timeout \"0s\": want a time from 1ms to 24h"},
+		{"serve --wrokers=1", "did you mean \"--workers\""},
+		{"serve --print-config --queue=-2", "--queue \"-2\": want auto, or a whole number from 0"},
+		{"health --admin-addr nowhere", "HOST:PORT"},
+		{"health --admin-addr=", "HOST:PORT"},
 		{"version now", "unexpected argument now"},
 	} {
 		out, msg, code := call(t, nil, strings.Fields(c.args)...)
@@ -293,11 +294,11 @@ func TestHealth(t *testing.T) {
 	defer s.Close()
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
 	for _, addr := range []string{":" + port, "0.0.0.0:" + port, "[::]:" + port, "localhost:" + port} {
-		if _, msg, code := call(t, nil, "health", "--addr", addr); code != exitOK {
+		if _, msg, code := call(t, nil, "health", "--admin-addr", addr); code != exitOK {
 			t.Errorf("%s: exit code %d, %s", addr, code, msg)
 		}
 	}
-	t.Setenv("PROPOSER_ADDR", ":"+port)
+	t.Setenv("PROPOSER_ADMIN_ADDR", ":"+port)
 	if _, msg, code := call(t, nil, "health"); code != exitOK {
 		t.Errorf("by the environment: exit code %d, %s", code, msg)
 	}
@@ -332,20 +333,20 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
-// serve starts the service as the shell does and tells where it listens. What it
-// returns stops it, and gives its exit code.
-func serve(t testing.TB, args ...string) (url string, stop func() int) {
+// serve starts the service as the shell does and tells where it listens, and what it
+// logs. What it returns stops it, and gives its exit code.
+func serve(t testing.TB, args ...string) (url string, log *syncBuffer, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var msg syncBuffer
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append([]string{"serve", "--addr=127.0.0.1:0"}, args...), streams{nil, io.Discard, &msg})
+		code <- run(ctx, append([]string{"serve", "--addr=127.0.0.1:0", "--admin-addr="}, args...), streams{nil, io.Discard, &msg})
 	}()
 	addr := regexp.MustCompile(`"addr":"([^"]+)"`)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if m := addr.FindStringSubmatch(msg.String()); m != nil {
-			return "http://" + m[1], func() int { cancel(); return <-code }
+			return "http://" + m[1], &msg, func() int { cancel(); return <-code }
 		}
 		if time.Now().After(deadline) {
 			cancel()
@@ -360,7 +361,7 @@ func TestServiceAndShellAgree(t *testing.T) {
 	if _, err := os.Stat(filepath.Join("..", "..", "..", "shared", "data", "coco-dev")); err == nil {
 		files = append(files, natural.Files(t)[:2]...)
 	}
-	url, stop := serve(t, "--threads=1")
+	url, _, stop := serve(t, "--threads=1")
 	for _, file := range files {
 		for _, opts := range []string{"mode=fast&max=0", "mode=fast&max=2000", "mode=single&nms=adaptive&max=100&max-side=200&min-side=5", "colors=Lab,I&k=70&measures=CTSF,S&seed=9&sigma=1.1&min-size=30&order=hierarchy&max=0"} {
 			args := []string{"propose"}
@@ -389,7 +390,7 @@ func TestServiceAndShellAgree(t *testing.T) {
 			}
 		}
 	}
-	if _, msg, code := call(t, nil, "health", "--ready", "--addr", strings.TrimPrefix(url, "http://")); code != exitOK {
+	if _, msg, code := call(t, nil, "health", "--ready", "--admin-addr", strings.TrimPrefix(url, "http://")); code != exitOK {
 		t.Error(msg)
 	}
 	http.DefaultClient.CloseIdleConnections()
@@ -404,7 +405,7 @@ func TestServeOnATakenPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if _, msg, code := call(t, nil, "serve", "--addr", ln.Addr().String()); code != exitFailed || !strings.Contains(msg, "--addr") {
+	if _, msg, code := call(t, nil, "serve", "--admin-addr=", "--addr", ln.Addr().String()); code != exitFailed || !strings.Contains(msg, "--addr \""+ln.Addr().String()+"\": want an address to listen on") {
 		t.Errorf("exit code %d, %q", code, msg)
 	}
 }

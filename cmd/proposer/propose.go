@@ -93,17 +93,21 @@ func (f *rankerFlag) into(r *selective.Ranker) error {
 	if f.Ranker == "" {
 		return nil
 	}
-	file, err := os.Open(f.Ranker)
+	ranker, err := readRanker(f.Ranker)
 	if err != nil {
-		return usageError{fmt.Errorf("--ranker: %w", err)}
-	}
-	defer file.Close()
-	ranker, err := objectness.Read(file)
-	if err != nil {
-		return usageError{fmt.Errorf("--ranker %s: %w", f.Ranker, err)}
+		return usageError{fmt.Errorf("--ranker %s: %w", f.Ranker, reason(err))}
 	}
 	*r = ranker
 	return nil
+}
+
+func readRanker(name string) (selective.Ranker, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return objectness.Read(file)
 }
 
 // options reads the flags of a search.

@@ -2,77 +2,378 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/proposer/proposer/api"
+	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/internal/credentials"
+	"github.com/proposer/proposer/internal/settings"
 )
 
-type addrFlag struct {
-	Addr string `default:":8080" env:"PROPOSER_ADDR" placeholder:"HOST:PORT" help:"Address of the service, by default :8080: all interfaces."`
+type serveCmd struct {
+	Settings    any  `embed:""` // flags of the settings, which read them: here they are texts, nil where not given
+	PrintConfig bool `help:"Print the settings as a file for --config, each with the place it is from, and exit."`
+
+	service *service
 }
 
-type serveCmd struct {
-	addrFlag   `embed:""`
-	rankerFlag `embed:""`
-	limitFlags `embed:""`
+func newServe() serveCmd {
+	s := newService()
+	return serveCmd{Settings: textFlags(append([]settings.Setting{settings.File}, s.table...)), service: s}
+}
 
-	Workers   int           `placeholder:"N" help:"Pictures to search at once; by default as many as processors."`
-	Queue     int           `placeholder:"N" default:"-1" help:"Requests that may wait beside those; more get 503. By default four times the workers. Bodies take up to (workers + queue) × max-bytes of memory."`
-	Threads   int           `placeholder:"N" default:"0" help:"Threads of one search; 0 is as many as processors."`
-	Timeout   time.Duration `default:"60s" help:"Longest time from the end of a request's body to its answer."`
-	Grace     time.Duration `default:"30s" help:"Longest time to answer what was admitted, once told to stop."`
-	LogFormat string        `enum:"auto,text,json" default:"auto" help:"Log lines on standard error: text, json, or auto (text on a terminal)."`
+func (*serveCmd) Help() string {
+	return `A flag goes before the environment, that before the file, that before the default. SIGHUP reads the tokens and the certificate anew, SIGTERM ends the service once what it has admitted is answered.`
+}
+
+// textFlags makes a structure that has kong make a flag of text of each setting.
+func textFlags(all []settings.Setting) any {
+	var fields []reflect.StructField
+	for i, s := range all {
+		help := strings.TrimSuffix(s.Help, ".") + " ("
+		if s.Default != "" {
+			help += "default " + s.Default + ", "
+		}
+		help += s.Env() + ")."
+		fields = append(fields, reflect.StructField{
+			Name: "Flag" + strconv.Itoa(i), Type: reflect.TypeFor[*string](),
+			Tag: reflect.StructTag(fmt.Sprintf("name:%q placeholder:%q help:%q", s.Name, s.Hint, help)),
+		})
+	}
+	return reflect.New(reflect.StructOf(fields)).Interface()
+}
+
+// texts are the flags that were given, by their names.
+func texts(flags any) map[string]string {
+	given := map[string]string{}
+	v := reflect.ValueOf(flags).Elem()
+	for i := range v.NumField() {
+		if text := v.Field(i).Interface().(*string); text != nil {
+			given[v.Type().Field(i).Tag.Get("name")] = *text
+		}
+	}
+	return given
+}
+
+// service is what serve is told.
+type service struct {
+	table []settings.Setting
+
+	cfg                             api.Config
+	addr, admin                     string
+	ranker, tokens, tlsCert, tlsKey string
+	logFormat, logLevel             string
+}
+
+func newService() *service {
+	s := &service{cfg: api.DefaultConfig()}
+	d, c, most := s.cfg, &s.cfg, imageio.HighestLimits()
+	whole := func(n int) string { return strconv.Itoa(n) }
+	text, bytes := settings.FormatDuration, settings.FormatBytes
+	const day, tebibyte = 24 * time.Hour, 1 << 40
+	s.table = []settings.Setting{
+		{
+			Name: "addr", Hint: "HOST:PORT", Default: ":8080", Set: address(&s.addr, ""),
+			Help: "Address of the service; without a host all interfaces.",
+		},
+		{
+			Name: "admin-addr", Hint: "HOST:PORT", Default: "127.0.0.1:9090", Set: address(&s.admin, "nothing, or "),
+			Help: "Address of the metrics, the profiler and health, which ask for no token; nothing is none.",
+		},
+		{
+			Name: "ranker", Hint: "FILE", Set: settings.Text(&s.ranker),
+			Help: "Ranker of the order objectness, as proposer train writes it, instead of the program's own.",
+		},
+		{
+			Name: "max-bytes", Hint: "SIZE", Default: bytes(d.Limits.MaxBytes), Set: settings.Bytes(&c.Limits.MaxBytes, 1, most.MaxBytes),
+			Help: "Largest file of a picture.",
+		},
+		{
+			Name: "max-pixels", Hint: "N", Default: whole(int(d.Limits.MaxPixels)), Set: settings.Whole(&c.Limits.MaxPixels, 1, most.MaxPixels),
+			Help: "Largest picture, in pixels.",
+		},
+		{
+			Name: "max-picture-side", Hint: "N", Default: whole(d.Limits.MaxSide), Set: settings.Whole(&c.Limits.MaxSide, 1, most.MaxSide),
+			Help: "Longest side of a picture, in pixels.",
+		},
+		{
+			Name: "max-boxes", Hint: "N", Default: whole(d.MaxBoxes), Set: settings.Whole(&c.MaxBoxes, 0, math.MaxInt32),
+			Help: "Most boxes of an answer; 0 is any number.",
+		},
+		{
+			Name: "max-pictures", Hint: "N", Default: whole(d.MaxPictures), Set: settings.Whole(&c.MaxPictures, 1, 100_000),
+			Help: "Most pictures of a request.",
+		},
+		{
+			Name: "workers", Hint: "N", Default: "auto", Set: settings.Auto(func() { c.Workers = d.Workers }, settings.Whole(&c.Workers, 1, 1024)),
+			Help: "Pictures to search at once; auto is as many as processors.",
+		},
+		{
+			Name: "queue", Hint: "N", Default: "auto", Set: settings.Auto(func() { c.Queue = -1 }, settings.Whole(&c.Queue, 0, 1<<20)),
+			Help: "Requests that may wait beside those, more are turned away; auto is twice the workers.",
+		},
+		{
+			Name: "threads", Hint: "N", Default: whole(d.Threads), Set: settings.Whole(&c.Threads, 0, 1024),
+			Help: "Threads of one search; 0 is as many as processors.",
+		},
+		{
+			Name: "work-pixels", Hint: "N", Default: "auto", Set: settings.Auto(func() { c.WorkPixels = 0 }, settings.Whole(&c.WorkPixels, 1, tebibyte)),
+			Help: "Most pixels to decode and search at once, unless by one larger picture alone; auto is max-pixels.",
+		},
+		{
+			Name: "body-memory", Hint: "SIZE", Default: bytes(d.BodyMemory), Set: settings.Bytes(&c.BodyMemory, 1, tebibyte),
+			Help: "Most memory of all requests' bodies; at least max-bytes.",
+		},
+		{
+			Name: "max-connections", Hint: "N", Default: whole(d.MaxConnections), Set: settings.Whole(&c.MaxConnections, 1, 1<<20),
+			Help: "Most open connections.",
+		},
+		{
+			Name: "timeout", Hint: "TIME", Default: text(d.Timeout), Set: settings.Duration(&c.Timeout, time.Millisecond, day),
+			Help: "Longest time from the end of a request's body to its answer.",
+		},
+		{
+			Name: "header-timeout", Hint: "TIME", Default: text(d.HeaderTimeout), Set: settings.Duration(&c.HeaderTimeout, time.Millisecond, day),
+			Help: "Longest time to read a request's header.",
+		},
+		{
+			Name: "body-timeout", Hint: "TIME", Default: text(d.BodyTimeout), Set: settings.Duration(&c.BodyTimeout, time.Millisecond, day),
+			Help: "Longest time to read a whole request.",
+		},
+		{
+			Name: "write-timeout", Hint: "TIME", Default: text(d.WriteTimeout), Set: settings.Duration(&c.WriteTimeout, time.Millisecond, day),
+			Help: "Longest time to send an answer.",
+		},
+		{
+			Name: "grace", Hint: "TIME", Default: text(d.Grace), Set: settings.Duration(&c.Grace, 0, day),
+			Help: "Longest time to answer what was admitted, once told to stop.",
+		},
+		{
+			Name: "cache", Hint: "SIZE", Default: bytes(d.CacheBytes), Set: settings.Bytes(&c.CacheBytes, 0, tebibyte),
+			Help: "Memory of answers that are kept for the next who asks the same; 0 keeps none.",
+		},
+		{
+			Name: "rate-limit", Hint: "N", Default: whole(d.RateLimit), Set: settings.Whole(&c.RateLimit, 0, 1_000_000),
+			Help: "Most requests a minute of each token, or without tokens of each address; 0 is any number.",
+		},
+		{
+			Name: "tokens", Hint: "FILE", Set: settings.Text(&s.tokens),
+			Help: "File of lines NAME TOKEN: who may enter, everybody without it.",
+		},
+		{
+			Name: "tls-cert", Hint: "FILE", Set: settings.Text(&s.tlsCert),
+			Help: "Certificate of the service (PEM), with those between it and a root; plain HTTP without it.",
+		},
+		{
+			Name: "tls-key", Hint: "FILE", Set: settings.Text(&s.tlsKey),
+			Help: "The certificate's key (PEM).",
+		},
+		{
+			Name: "cors-origin", Hint: "LIST", List: true,
+			Set:  settings.List(&c.CORSOrigins, "origins as https://example.com, https://*.example.com or *, with commas between", origin),
+			Help: "Origins whose web pages may ask, as in https://example.com,https://*.example.com; * is all.",
+		},
+		{
+			Name: "log-format", Hint: "WORD", Default: "auto", Set: settings.OneOf(&s.logFormat, "auto", "text", "json"),
+			Help: "Log lines on standard error: text, json, or auto (text on a terminal).",
+		},
+		{
+			Name: "log-level", Hint: "WORD", Default: "info", Set: settings.OneOf(&s.logLevel, "debug", "info", "warn", "error"),
+			Help: "Least weight of the lines to log: debug, info, warn or error.",
+		},
+	}
+	return s
+}
+
+// address keeps HOST:PORT, or nothing if that may be.
+func address(to *string, none string) settings.Parser {
+	return func(text string) string {
+		_, port, err := net.SplitHostPort(text)
+		if _, wrong := strconv.ParseUint(port, 10, 16); (err != nil || wrong != nil) && (text != "" || none == "") {
+			return none + "HOST:PORT, or :PORT for all interfaces, with a port from 0 to 65535"
+		}
+		*to = text
+		return ""
+	}
+}
+
+// origin tells whether browsers could send this as an origin, or one for which * stands.
+func origin(text string) bool {
+	if text == "*" {
+		return true
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || text != u.Scheme+"://"+u.Host {
+		return false
+	}
+	host := strings.TrimPrefix(u.Hostname(), "*.")
+	return host != "" && !strings.ContainsAny(host, "* ")
+}
+
+// read takes the settings in, and the files that they name. All that is wrong is told of.
+func (s *service) read(flags map[string]string, environ []string) (*settings.Values, error) {
+	v, err := settings.Read(s.table, flags, environ)
+	errs := []error{err}
+	wrong := func(name, want string, err error) {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			errs = append(errs, v.Wrong(name, want+": "+line))
+		}
+	}
+	c := &s.cfg
+	if c.Queue < 0 {
+		c.Queue = 2 * c.Workers
+	}
+	if c.WorkPixels == 0 {
+		c.WorkPixels = c.Limits.MaxPixels
+	}
+	if c.BodyMemory < c.Limits.MaxBytes {
+		errs = append(errs, v.Wrong("body-memory", "max-bytes or more: "+settings.FormatBytes(c.Limits.MaxBytes)))
+	}
+	if s.ranker != "" {
+		if c.Ranker, err = readRanker(s.ranker); err != nil {
+			wrong("ranker", "a ranker as proposer train writes it", err)
+		}
+	}
+	if s.tokens != "" {
+		if c.Tokens, err = credentials.LoadTokens(s.tokens); err != nil {
+			wrong("tokens", "a file of tokens", err)
+		}
+	}
+	switch {
+	case s.tlsCert == "" && s.tlsKey != "":
+		errs = append(errs, v.Wrong("tls-key", "tls-cert beside it"))
+	case s.tlsCert != "" && s.tlsKey == "":
+		errs = append(errs, v.Wrong("tls-cert", "tls-key beside it"))
+	case s.tlsCert != "":
+		if c.Certificate, err = credentials.LoadCertificate(s.tlsCert, s.tlsKey); err != nil {
+			wrong("tls-cert", "a certificate, and tls-key its key", err)
+		}
+	}
+	return v, errors.Join(errs...)
+}
+
+// print writes the settings as a file, and what auto is here.
+func (s *service) print(v *settings.Values, std streams) error {
+	notes := map[string]string{}
+	for name, value := range map[string]any{"workers": s.cfg.Workers, "queue": s.cfg.Queue, "work-pixels": s.cfg.WorkPixels} {
+		if v.Text(name) == "auto" {
+			notes[name] = fmt.Sprintf("%d here", value)
+		}
+	}
+	return v.Print(std.out, notes)
 }
 
 // Run is the command.
 func (c *serveCmd) Run(ctx context.Context, std streams) error {
-	cfg := api.DefaultConfig()
-	var err error
-	if cfg.Limits, err = c.limits(); err != nil {
-		return err
-	}
-	if err := c.into(&cfg.Ranker); err != nil {
-		return err
-	}
-	if c.Workers != 0 {
-		cfg.Workers = c.Workers
-		cfg.Queue = 4 * c.Workers
-	}
-	if c.Queue != -1 {
-		cfg.Queue = c.Queue
-	}
-	cfg.Threads = c.Threads
-	cfg.Timeout = c.Timeout
-	cfg.Grace = c.Grace
-	cfg.Version = thisBuild().Version
-	cfg.Logger = c.logger(std)
-	if err := cfg.Validate(); err != nil {
+	s := c.service
+	values, err := s.read(texts(c.Settings), os.Environ())
+	if err != nil {
 		return usageError{err}
 	}
-	server, err := api.New(cfg)
+	if c.PrintConfig {
+		for _, warning := range values.Warnings {
+			fmt.Fprintln(std.err, "proposer:", warning)
+		}
+		return s.print(values, std)
+	}
+	s.cfg.Version = thisBuild().Version
+	s.cfg.Logger = s.logger(std)
+	for _, warning := range values.Warnings {
+		s.cfg.Logger.Warn("environment", "warning", warning)
+	}
+	s.looseTokens()
+	server, err := api.New(s.cfg)
 	if err != nil {
 		return err
 	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Addr)
+	defer s.reloadOnHangup(ctx)()
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.addr)
 	if err != nil {
-		return fmt.Errorf("--addr %s: %w", c.Addr, err)
+		return values.Wrong("addr", "an address to listen on: "+err.Error())
 	}
 	return server.Serve(ctx, ln)
 }
 
-func (c *serveCmd) logger(std streams) *slog.Logger {
-	format := c.LogFormat
+// reloadOnHangup reads the tokens and the certificate anew at every SIGHUP, until the context
+// ends. What it returns waits for the last time.
+func (s *service) reloadOnHangup(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-hangups:
+				s.reload()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+		signal.Stop(hangups) // last: one that comes while the service drains is not to end it
+	}
+}
+
+// reload reads the tokens and the certificate anew. One that is bad stays what it was.
+func (s *service) reload() {
+	log := s.cfg.Logger
+	tell := func(what, file string, err error) {
+		if err != nil {
+			log.Error("not reloaded, the old one stays", "what", what, "file", file, "error", err)
+			return
+		}
+		log.Info("reloaded", "what", what, "file", file)
+	}
+	if t := s.cfg.Tokens; t != nil {
+		tell("tokens", s.tokens, t.Reload())
+		s.looseTokens()
+	}
+	if c := s.cfg.Certificate; c != nil {
+		tell("certificate", s.tlsCert, c.Reload())
+	}
+	if s.cfg.Tokens == nil && s.cfg.Certificate == nil {
+		log.Info("nothing to reload: there are no tokens and no certificate")
+	}
+}
+
+func (s *service) looseTokens() {
+	if t := s.cfg.Tokens; t != nil && t.Loose() {
+		s.cfg.Logger.Warn("every user of this machine may read the tokens: want mode 0640 or less", "file", s.tokens)
+	}
+}
+
+func (s *service) logger(std streams) *slog.Logger {
+	format := s.logFormat
 	if format == "auto" {
 		format = "json"
 		if terminal(std.err) {
 			format = "text"
 		}
 	}
-	if format == "text" {
-		return slog.New(slog.NewTextHandler(std.err, nil))
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
+		panic(err) // the table has other names
 	}
-	return slog.New(slog.NewJSONHandler(std.err, nil))
+	opts := &slog.HandlerOptions{Level: level}
+	if format == "text" {
+		return slog.New(slog.NewTextHandler(std.err, opts))
+	}
+	return slog.New(slog.NewJSONHandler(std.err, opts))
 }

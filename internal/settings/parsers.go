@@ -69,11 +69,22 @@ func Duration(to *time.Duration, least, most time.Duration) Parser {
 	return func(text string) string {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < least || d > most {
-			return fmt.Sprintf("a time from %v to %v, as in 500ms or 1m30s", least, most)
+			return fmt.Sprintf("a time from %s to %s, as in 500ms or 1m30s", FormatDuration(least), FormatDuration(most))
 		}
 		*to = d
 		return ""
 	}
+}
+
+// FormatDuration writes a time as a person would: 1m, not 1m0s.
+func FormatDuration(d time.Duration) string {
+	text := d.String()
+	for _, none := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, none) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 // OneOf keeps one of the words.

@@ -201,13 +201,21 @@ func readFile(table []Setting, all []said) ([]said, []error) {
 	return parse(file.text, data, table)
 }
 
+// Text is what a setting came to be, as it was written.
+func (v *Values) Text(name string) string { return v.find(name).text }
+
 // Wrong is the error that a value, right by itself, cannot be.
 func (v *Values) Wrong(name, want string) error {
+	one := v.find(name)
+	return &Error{one.origin, name, one.text, want}
+}
+
+func (v *Values) find(name string) said {
 	one, ok := v.said[name]
 	if !ok {
 		panic("settings: there is no " + name)
 	}
-	return &Error{one.origin, name, one.text, want}
+	return one
 }
 
 // Print writes the settings as a file that says the same, each with its origin in a comment

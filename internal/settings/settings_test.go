@@ -108,7 +108,7 @@ log-level: {a: b}
 	})
 	want := []string{
 		`--workers "x": want auto, or a whole number from 1 to 1024`,
-		`--body-timeout "1m\n": want a time from 1ms to 1h0m0s, as in 500ms or 1m30s`,
+		`--body-timeout "1m\n": want a time from 1ms to 1h, as in 500ms or 1m30s`,
 		`PROPOSER_ADDR="\xff": want text in UTF-8`,
 		`PROPOSER_CACHE="-3": want bytes from 0 to 1TiB, as in 1000000, 500MB or 64MiB`,
 		`PROPOSER_LOG_LEVEL="": want one of debug, info`,
@@ -120,7 +120,7 @@ log-level: {a: b}
 		file + `:12: want NAME: VALUE`,
 		file + `:3: cache "1 GiB": want bytes from 0 to 1TiB, as in 1000000, 500MB or 64MiB`,
 		file + `:5: workers "0": want auto, or a whole number from 1 to 1024`,
-		file + `:8: body-timeout "30": want a time from 1ms to 1h0m0s, as in 500ms or 1m30s`,
+		file + `:8: body-timeout "30": want a time from 1ms to 1h, as in 500ms or 1m30s`,
 		file + `:10: cors-origin "x,q": want names of x, y and z`,
 	}
 	if err == nil || values == nil {
@@ -281,6 +281,20 @@ func TestBytesAreReadAsWritten(t *testing.T) {
 			t.Errorf("%d is written %s and read %d, want %s", want, FormatBytes(want), got, wish)
 		}
 	})
+}
+
+func TestFormatDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 10 * time.Second: "10s", time.Minute: "1m", 10 * time.Minute: "10m", 90 * time.Second: "1m30s", time.Hour: "1h",
+		time.Hour + time.Minute: "1h1m", time.Hour + time.Second: "1h0m1s", time.Millisecond: "1ms",
+	} {
+		if got := FormatDuration(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+		if got, err := time.ParseDuration(want); err != nil || got != d {
+			t.Errorf("%s is %v, %v", want, got, err)
+		}
+	}
 }
 
 // What is printed says the same when it is read.

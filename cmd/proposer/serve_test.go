@@ -1,0 +1,343 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/proposer/proposer/api"
+	"github.com/proposer/proposer/internal/settings"
+)
+
+// text writes a new file and gives its name.
+func text(t testing.TB, name, text string) string {
+	t.Helper()
+	name = filepath.Join(t.TempDir(), name)
+	write(t, name, []byte(text))
+	return name
+}
+
+// The defaults are the service's own.
+func TestServeDefaults(t *testing.T) {
+	s := newService()
+	want := api.DefaultConfig()
+	want.Registry, want.Logger = s.cfg.Registry, s.cfg.Logger
+	if _, err := s.read(nil, nil); err != nil || !reflect.DeepEqual(s.cfg, want) {
+		t.Errorf("%v\n%+v, want\n%+v", err, s.cfg, want)
+	}
+	if s.addr != ":8080" || s.admin != "127.0.0.1:9090" || s.logFormat != "auto" || s.logLevel != "info" {
+		t.Errorf("%q, %q, %q, %q", s.addr, s.admin, s.logFormat, s.logLevel)
+	}
+}
+
+// Every setting reaches its place.
+func TestServeSettings(t *testing.T) {
+	tokens := text(t, "tokens", "alice 0123456789abcdef")
+	cert, key := certificate(t)
+	ranker := filepath.Join(t.TempDir(), "ranker.json")
+	dir, _ := dataset(t, 2)
+	if _, msg, code := call(t, nil, "train", "--data", dir, "--out", ranker, "--trees=2", "--epochs=1"); code != exitOK {
+		t.Fatal(msg)
+	}
+	s := newService()
+	flags := map[string]string{
+		"addr": ":1", "admin-addr": ":2", "ranker": ranker, "max-bytes": "3kB", "max-pixels": "4", "max-picture-side": "5",
+		"max-boxes": "6", "max-pictures": "7", "workers": "8", "queue": "auto", "threads": "10", "work-pixels": "auto",
+		"body-memory": "12MiB", "max-connections": "13", "timeout": "14s", "header-timeout": "15s", "body-timeout": "16s",
+		"write-timeout": "17s", "grace": "18s", "cache": "19", "rate-limit": "20", "tokens": tokens, "tls-cert": cert, "tls-key": key,
+		"cors-origin": "https://a.example,http://localhost:3000", "log-format": "text", "log-level": "debug",
+	}
+	for _, one := range s.table {
+		if _, ok := flags[one.Name]; !ok {
+			t.Errorf("%s is not tried", one.Name)
+		}
+	}
+	if _, err := s.read(flags, nil); err != nil {
+		t.Fatal(err)
+	}
+	if name, ok := s.cfg.Tokens.Name("0123456789abcdef"); !ok || name != "alice" || s.cfg.Certificate == nil || s.cfg.Ranker == nil {
+		t.Errorf("tokens %q, certificate %v, ranker %v", name, s.cfg.Certificate, s.cfg.Ranker)
+	}
+	want := api.Config{
+		MaxBoxes: 6, MaxPictures: 7, Workers: 8, Queue: 16, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20, MaxConnections: 13,
+		Timeout: 14 * time.Second, HeaderTimeout: 15 * time.Second, BodyTimeout: 16 * time.Second, WriteTimeout: 17 * time.Second,
+		Grace: 18 * time.Second, CacheBytes: 19, RateLimit: 20, CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
+		Ranker: s.cfg.Ranker, Tokens: s.cfg.Tokens, Certificate: s.cfg.Certificate, Version: "unknown", Logger: s.cfg.Logger, Registry: s.cfg.Registry,
+	}
+	want.Limits.MaxBytes, want.Limits.MaxPixels, want.Limits.MaxSide = 3000, 4, 5
+	if !reflect.DeepEqual(s.cfg, want) {
+		t.Errorf("%+v, want\n%+v", s.cfg, want)
+	}
+	if s.addr != ":1" || s.admin != ":2" || s.logFormat != "text" || s.logLevel != "debug" {
+		t.Errorf("%q, %q, %q, %q", s.addr, s.admin, s.logFormat, s.logLevel)
+	}
+	if err := s.cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServeEverythingWrongAtOnce(t *testing.T) {
+	tokens := text(t, "tokens", "alice short\n0123456789abcdef\n")
+	file := text(t, "proposer.yaml", "workers: 0\nqeue: 3\ntls-cert: none.pem\nworkers: 2\nmax-bytes: 1GiB\nadmin-addr: ''\n")
+	t.Setenv("PROPOSER_CORS_ORIGIN", "https://a.example/")
+	t.Setenv("PROPOSER_ADDR", "8080")
+	for _, args := range [][]string{nil, {"--print-config"}} {
+		out, msg, code := call(t, nil, append([]string{
+			"serve", "--config", file, "--tokens", tokens, "--ranker=none.json", "--log-level=loud", "--max-picture-side=1048577",
+		}, args...)...)
+		want := []string{
+			`--max-picture-side "1048577": want a whole number from 1 to 1048576`,
+			`--log-level "loud": want one of debug, info, warn, error`,
+			`PROPOSER_ADDR="8080": want HOST:PORT, or :PORT for all interfaces, with a port from 0 to 65535`,
+			`PROPOSER_CORS_ORIGIN="https://a.example/": want origins as https://example.com, https://*.example.com or *, with commas between`,
+			file + `:2: "qeue" is not a setting: did you mean queue?`,
+			file + `:4: workers is in line 1, too: want it once`,
+			file + `:1: workers "0": want auto, or a whole number from 1 to 1024`,
+			`default: body-memory "512MiB": want max-bytes or more: 1GiB`,
+			`--ranker "none.json": want a ranker as proposer train writes it: open none.json: no such file or directory`,
+			fmt.Sprintf("--tokens %q: want a file of tokens: %s:1: want a token of 16 to 1024 printable ASCII characters", tokens, tokens),
+			fmt.Sprintf("--tokens %q: want a file of tokens: %s:2: want NAME TOKEN, or a # before it", tokens, tokens),
+			file + `:3: tls-cert "none.pem": want tls-key beside it`,
+		}
+		for i := range want {
+			want[i] = "proposer: " + want[i]
+		}
+		if got := strings.Split(strings.TrimSuffix(msg, "\n"), "\n"); code != exitUsage || out != "" || !slices.Equal(got, want) {
+			t.Errorf("%q: exit code %d, %q, got\n%s\nwant\n%s", args, code, out, msg, strings.Join(want, "\n"))
+		}
+	}
+	for flags, want := range map[string]string{
+		"--tls-key=k.pem":                    `--tls-key "k.pem": want tls-cert beside it`,
+		"--tls-key=k.pem --tls-cert=c.pem":   `--tls-cert "c.pem": want a certificate, and tls-key its key: stat c.pem: no such file`,
+		"--max-bytes=2MiB --body-memory=1MB": `--body-memory "1MB": want max-bytes or more: 2MiB`,
+		"--config=none.yaml":                 `--config "none.yaml": want a file of settings: stat none.yaml: no such file`,
+		"--max-bytes=2GiB":                   `--max-bytes "2GiB": want bytes from 1 to 2147483647`,
+	} {
+		if _, msg, code := call(t, nil, append([]string{"serve"}, strings.Fields(flags)...)...); code != exitUsage || !strings.Contains(msg, want) {
+			t.Errorf("%s: exit code %d, %q; want %q", flags, code, msg, want)
+		}
+	}
+}
+
+// What is printed is the file that makes the same service.
+func TestPrintConfig(t *testing.T) {
+	tokens := text(t, "tokens", "alice 0123456789abcdef")
+	file := text(t, "proposer.yaml", "# ours\nworkers: 3\ncache: 1GiB\ncors-origin:\n  - https://a.example\n  - https://*.b.example\nqueue: 9\n")
+	t.Setenv("PROPOSER_QUEUE", "8")
+	t.Setenv("PROPOSER_CACHE", "7MB")
+	t.Setenv("PROPOSER_LOGFORMAT", "json")
+	t.Setenv("PROPOSER_SERVICE_HOST", "10.0.0.1")
+	out, msg, code := call(t, nil, "serve", "--print-config", "--config", file, "--tokens", tokens, "--admin-addr=", "--cache=0")
+	if code != exitOK || msg != "proposer: \"PROPOSER_LOGFORMAT\" is not a setting: did you mean PROPOSER_LOG_FORMAT?\n" {
+		t.Fatalf("exit code %d, %q", code, msg)
+	}
+	for _, line := range []string{
+		`addr: ":8080"  # default`,
+		`admin-addr: ""  # --admin-addr`,
+		`workers: 3  # ` + file + `:2`,
+		`queue: 8  # PROPOSER_QUEUE`,
+		`cache: 0  # --cache`,
+		`work-pixels: auto  # default; 50000000 here`,
+		`tokens: ` + tokens + `  # --tokens`,
+		`cors-origin: "https://a.example,https://*.b.example"  # ` + file + `:4`,
+	} {
+		if !strings.Contains("\n"+out, "\n"+line+"\n") {
+			t.Errorf("%q is not in\n%s", line, out)
+		}
+	}
+	if strings.Contains(out, "0123456789abcdef") {
+		t.Error("a token is printed")
+	}
+	for _, name := range []string{"QUEUE", "CACHE", "LOGFORMAT"} {
+		os.Unsetenv("PROPOSER_" + name)
+	}
+	printed := text(t, "printed.yaml", out)
+	again, msg, code := call(t, nil, "serve", "--print-config", "--config", printed)
+	comments := regexp.MustCompile(`  #.*`)
+	if code != exitOK || msg != "" || comments.ReplaceAllString(again, "") != comments.ReplaceAllString(out, "") {
+		t.Errorf("exit code %d, %q, got\n%s\nwant\n%s", code, msg, again, out)
+	}
+}
+
+func TestServeHelp(t *testing.T) {
+	out, msg, code := call(t, nil, "serve", "--help")
+	if code != exitOK || msg != "" {
+		t.Fatalf("exit code %d, %q", code, msg)
+	}
+	out = strings.Join(strings.Fields(out), " ")
+	for _, s := range append(newService().table, settings.File) {
+		want := fmt.Sprintf("--%s=%s %s (", s.Name, s.Hint, strings.TrimSuffix(s.Help, "."))
+		if s.Default != "" {
+			want += "default " + s.Default + ", "
+		}
+		if want += s.Env() + ")."; !strings.Contains(out, want) {
+			t.Errorf("%q is not in %s", want, out)
+		}
+	}
+}
+
+// The documentation lists the settings as they are.
+func TestDocumentation(t *testing.T) {
+	data, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "| setting | environment | default | |\n|---|---|---|---|\n"
+	for _, s := range append([]settings.Setting{settings.File}, newService().table...) {
+		byDefault := ""
+		if s.Default != "" {
+			byDefault = "`" + s.Default + "`"
+		}
+		table += fmt.Sprintf("| `%s` | `%s` | %s | %s |\n", s.Name, s.Env(), byDefault, strings.ReplaceAll(s.Help, "*", `\*`))
+	}
+	if !strings.Contains(string(data), "\n"+table+"\n") {
+		t.Errorf("docs/configuration.md does not hold\n%s", table)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for text, want := range map[string]bool{
+		":8080": true, "127.0.0.1:0": true, "[::1]:65535": true, "localhost:80": true,
+		"8080": false, ":65536": false, ":http": false, "::1:80": false, "localhost": false, ":": false, ":-1": false,
+	} {
+		var to string
+		if wish := address(&to, "")(text); (wish == "") != want || want && to != text {
+			t.Errorf("%q: %q, want %s", text, to, wish)
+		}
+	}
+	var to string
+	if address(&to, "")("") == "" || address(&to, "nothing, or ")("") != "" || address(&to, "nothing, or ")(":") == "" {
+		t.Error("nothing is an address only where that is said")
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	for text, want := range map[string]bool{
+		"*": true, "https://example.com": true, "http://localhost:3000": true, "https://*.example.com": true, "http://[::1]:80": true,
+		"": false, "example.com": false, "https://": false, "https://example.com/": false, "https://example.com?a": false, "https://u@example.com": false,
+		"ftp://example.com": false, "https://*": false, "https://*.": false, "https://a.*.com": false, "https://**.a.com": false, "null": false, "https://a b": false,
+	} {
+		if got := origin(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// certificate writes a certificate and its key.
+func certificate(t testing.TB) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text(t, "tls.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
+		text(t, "tls.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+}
+
+// hangUp sends the signal and waits for so many lines with the words.
+func hangUp(t *testing.T, log *syncBuffer, words string, times int) {
+	t.Helper()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); strings.Count(log.String(), words) < times; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%q is not logged %d times:\n%s", words, times, log)
+		}
+	}
+}
+
+func TestHangupReloads(t *testing.T) {
+	tokens := text(t, "tokens", "alice hunter2-hunter2-a")
+	t.Setenv("PROPOSER_WRITE_TIME", "1s")
+	_, log, stop := serve(t, "--tokens", tokens)
+	hangUp(t, log, `"msg":"reloaded","what":"tokens"`, 1)
+	write(t, tokens, []byte("alice hunter2-hunter2-b"))
+	hangUp(t, log, `"msg":"reloaded","what":"tokens"`, 2)
+	write(t, tokens, []byte("alice hunter2-hunter2-b\nbob hunter2-hunter2-c"))
+	if err := os.Chmod(tokens, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	hangUp(t, log, "every user of this machine may read the tokens", 1)
+	write(t, tokens, []byte("bob hunter2"))
+	hangUp(t, log, `"level":"ERROR","msg":"not reloaded, the old one stays","what":"tokens"`, 1)
+	if code := stop(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if strings.Contains(log.String(), "hunter2") {
+		t.Errorf("a token is logged:\n%s", log)
+	}
+	if want := `\"PROPOSER_WRITE_TIME\" is not a setting: did you mean PROPOSER_WRITE_TIMEOUT?`; !strings.Contains(log.String(), want) {
+		t.Errorf("%s is not logged:\n%s", want, log)
+	}
+
+	_, log, stop = serve(t, "--log-level=info")
+	hangUp(t, log, "nothing to reload", 1)
+	if code := stop(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// What a reload changes, and that it changes nothing where a file is bad.
+func TestReload(t *testing.T) {
+	tokens := text(t, "tokens", "alice 0123456789abcdef")
+	cert, key := certificate(t)
+	s := newService()
+	if _, err := s.read(map[string]string{"tokens": tokens, "tls-cert": cert, "tls-key": key, "log-format": "json"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var log syncBuffer
+	s.cfg.Logger = s.logger(streams{err: &log})
+	before := s.cfg.Certificate.Expires()
+
+	write(t, tokens, []byte("bob fedcba9876543210"))
+	write(t, cert, []byte("no certificate"))
+	s.reload()
+	if name, ok := s.cfg.Tokens.Name("fedcba9876543210"); !ok || name != "bob" {
+		t.Errorf("the new token is %q's", name)
+	}
+	if !s.cfg.Certificate.Expires().Equal(before) {
+		t.Error("a bad certificate is taken")
+	}
+	if got := log.String(); !strings.Contains(got, `"msg":"reloaded","what":"tokens"`) ||
+		!strings.Contains(got, `"level":"ERROR","msg":"not reloaded, the old one stays","what":"certificate"`) {
+		t.Error(got)
+	}
+}
+
+func TestLogLevels(t *testing.T) {
+	for level, want := range map[string]int{"debug": 4, "info": 3, "warn": 2, "error": 1} {
+		var log syncBuffer
+		s := &service{logFormat: "auto", logLevel: level}
+		l := s.logger(streams{err: &log})
+		l.Debug("x")
+		l.Info("x")
+		l.Warn("x")
+		l.Error("x")
+		if got := strings.Count(log.String(), `"msg":"x"`); got != want {
+			t.Errorf("%s: %d lines, want %d", level, got, want)
+		}
+	}
+}
