@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/mask"
+	"github.com/proposer/proposer/selective"
 )
 
 // Row is one picture and its proposals.
@@ -38,12 +40,24 @@ type Row struct {
 	// Boxes are in the picture's pixels, best first; Scores go with them.
 	Boxes  []box.Box
 	Scores []float32
+
+	// The rest is written by JSONL alone, and only what is not nil.
+
+	// Strategies are those of the search; Origins and Tree have their indices.
+	Strategies []selective.Strategy
+	// Masks are the pixels of the regions that the boxes are of: by box, of the picture.
+	Masks []mask.RLE
+	// Origins are the tree nodes that the boxes are of: by box, at least one.
+	Origins [][]selective.Origin
+	// Tree is that of one strategy.
+	Tree *Tree
 }
 
 // Writer writes pictures one after the other.
 type Writer interface {
 	// Write writes a picture. It refuses a row with as many boxes as it has not
-	// scores, or a score that is not finite, and writes nothing of it.
+	// scores, or masks or origins if it has any, or a score that is not finite, and writes
+	// nothing of it.
 	Write(r *Row) error
 	// WriteError says that a picture has no proposals, and why.
 	WriteError(file string, reason error) error
@@ -72,7 +86,7 @@ func (r *Row) check() error {
 			return fmt.Errorf("export: %q: score %d is %v: want a finite number", r.File, i, s)
 		}
 	}
-	return nil
+	return r.checkEvidence()
 }
 
 // JSONL writes JSON Lines: one object a picture, in the order of the calls,
@@ -81,7 +95,16 @@ func (r *Row) check() error {
 //
 // with the file's EXIF "orientation" before the seconds if it has one that is not 1, and
 // {"file":"b.jpg","error":"..."} for a picture without proposals. Lists are
-// never null.
+// never null. After the scores come, of a row that has them,
+//
+//	"strategies":[{"color":"HSV","k":50,"measures":"CTSF","min_size":50},...]
+//	"masks":[{"size":[height,width],"counts":"..."},...]
+//	"evidence":[{"strategies":9,"strategy":0,"position":12,"size":4123,"birth":1.5,"death":0.25},...]
+//	"tree":{"strategy":0,"width":640,"height":480,"leaves":R,"parents":[...],"similarities":[...],"sizes":[...],"boxes":[...],"labels":[...]}
+//
+// where masks are COCO's, evidence tells the number of a box's origins and of the first one
+// all that selective.Origin does, and the tree's lists are by node, as [Tree] has them; a
+// first region's birth and similarity are null.
 type JSONL struct {
 	w   io.Writer
 	buf []byte
@@ -129,23 +152,12 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 	dst = appendSeconds(dst, r.Search)
 	dst = append(dst, `,"decode_seconds":`...)
 	dst = appendSeconds(dst, r.Decode)
-	dst = append(dst, `,"boxes":[`...)
-	for i, b := range r.Boxes {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, '[')
-		dst = appendBox(dst, b)
-		dst = append(dst, ']')
-	}
-	dst = append(dst, `],"scores":[`...)
-	for i, s := range r.Scores {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendScore(dst, s)
-	}
-	return append(dst, "]}"...), nil
+	dst = append(dst, `,"boxes":`...)
+	dst = appendList(dst, r.Boxes, appendCorners)
+	dst = append(dst, `,"scores":`...)
+	dst = appendList(dst, r.Scores, appendScore)
+	dst = appendEvidence(dst, r)
+	return append(dst, '}'), nil
 }
 
 // csvHeader names the columns of CSV.
@@ -224,6 +236,13 @@ func appendField(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, strings.ReplaceAll(s, `"`, `""`)...)
 	return append(dst, '"')
+}
+
+// appendCorners writes a list.
+func appendCorners(dst []byte, b box.Box) []byte {
+	dst = append(dst, '[')
+	dst = appendBox(dst, b)
+	return append(dst, ']')
 }
 
 func appendBox(dst []byte, b box.Box) []byte {

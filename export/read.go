@@ -39,7 +39,8 @@ func (e *LineError) Error() string { return fmt.Sprintf("export: line %d: %v", e
 
 func (e *LineError) Unwrap() error { return e.Err }
 
-// ReadJSONL yields the lines that [JSONL] writes, in their order. Those of others may
+// ReadJSONL yields the lines that [JSONL] writes, in their order, of each all but what comes
+// after the scores. Those of others may
 // leave out all but the file, and boxes or error, and have keys of their own; scores, if
 // there are any, are as many as the boxes. Empty lines are passed over. It ends with the
 // first error, r's own or a *[LineError].

@@ -11,11 +11,13 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/export"
 	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -33,6 +35,75 @@ type Result struct {
 	Decode, Search time.Duration
 	// Stages divide the work of Search; summed over its threads.
 	Stages selective.Stages
+
+	// Strategies and Origins are there if Options.Search.Keep is set, and with them Masks
+	// and Tree. Origins are by box, as selective.Proposal has them: their sizes are in the
+	// searched picture's pixels, which max-side may have shrunk.
+	Strategies []selective.Strategy
+	Origins    [][]selective.Origin
+
+	regions *selective.Regions
+}
+
+// Masks are by box, in the original's pixels: of the region that the box is of, the one of
+// its first origin. In a shrunken picture each of its pixels stands for the box that the
+// boxes' own scaling makes of it, so a mask's box is the box in any case. It panics if
+// nothing was kept.
+//
+// A mask takes a byte or two for each time that a column of the picture enters or leaves the
+// region. If all of them take more than limit bytes the error is an *imageio.LimitError; the
+// others are the context's.
+func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
+	k := r.kept()
+	masks := make([]mask.RLE, 0, len(r.Boxes))
+	size := int64(0)
+	for _, origins := range r.Origins {
+		first := origins[0]
+		m, err := k.Mask(ctx, int(first.Strategy), k.Trees[first.Strategy].At(int(first.Position)))
+		if err != nil {
+			return nil, err
+		}
+		m = m.Rescale(r.Width, r.Height)
+		if size += int64(len(m.String())); size > limit {
+			return nil, &imageio.LimitError{What: "bytes of masks", Got: size, Max: limit}
+		}
+		masks = append(masks, m)
+	}
+	return masks, nil
+}
+
+// Tree is that of a strategy, by its index, with the boxes in the original's pixels. It
+// panics if nothing was kept, or there is no such strategy. The only error is the context's.
+func (r *Result) Tree(ctx context.Context, strategy int) (*export.Tree, error) {
+	k := r.kept()
+	pix, err := k.Pixels(ctx, strategy)
+	if err != nil {
+		return nil, err
+	}
+	t := &export.Tree{
+		Strategy: strategy, Width: k.Width, Height: k.Height,
+		Nodes: slices.Clone(k.Trees[strategy].Nodes),
+	}
+	for i := range t.Nodes {
+		b := &t.Nodes[i].Box
+		*b = b.Rescale(k.Width, k.Height, r.Width, r.Height)
+	}
+	for start := 0; start < len(pix); {
+		end := start + 1
+		for end < len(pix) && pix[end] == pix[start] {
+			end++
+		}
+		t.Labels = append(t.Labels, pix[start], int32(end-start))
+		start = end
+	}
+	return t, ctx.Err()
+}
+
+func (r *Result) kept() *selective.Regions {
+	if r.regions == nil {
+		panic("pipeline: the search was not told to keep its regions")
+	}
+	return r.regions
 }
 
 // Row is the result as package export writes it.
@@ -76,6 +147,9 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	r.Stages = found.Stages
 	r.Boxes = make([]box.Box, 0, len(found.Proposals))
 	r.Scores = make([]float32, 0, len(found.Proposals))
+	if search.Keep {
+		r.Strategies, r.Origins, r.regions = search.Strategies, make([][]selective.Origin, 0, len(found.Proposals)), found.Regions
+	}
 	for _, p := range found.Proposals {
 		b := picture.Original(p.Box)
 		if filter && min(int(b.Width()), int(b.Height())) < opts.Search.MinSide {
@@ -86,6 +160,9 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 		}
 		r.Boxes = append(r.Boxes, b)
 		r.Scores = append(r.Scores, p.Score)
+		if search.Keep {
+			r.Origins = append(r.Origins, p.Origins)
+		}
 	}
 	return r, nil
 }
