@@ -27,8 +27,10 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/natural"
 	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/pipeline"
 )
 
@@ -132,6 +134,33 @@ func TestProposeCSV(t *testing.T) {
 	}
 }
 
+func TestProposeMasks(t *testing.T) {
+	name := picture(t, 1)
+	plain, _, _ := call(t, nil, "propose", "--max=5", "--max-side=60", name)
+	out, msg, code := call(t, nil, "propose", "--max=5", "--max-side=60", "--masks", name)
+	var got struct {
+		Width, Height int
+		Boxes         []box.Box
+		Masks         []struct {
+			Size   [2]int
+			Counts string
+		}
+		Strategies []struct{ Color string }
+	}
+	if err := json.Unmarshal([]byte(out), &got); code != exitOK || msg != "" || err != nil || len(got.Strategies) != 8 || len(got.Masks) != 5 {
+		t.Fatalf("exit code %d, %q, %v:\n%s", code, msg, err, out)
+	}
+	for i, m := range got.Masks {
+		r, err := mask.Parse(m.Counts, m.Size[1], m.Size[0])
+		if err != nil || r.Box() != got.Boxes[i] || r.Width != got.Width || r.Height != got.Height {
+			t.Errorf("mask %d: %v in %v, want %v", i, err, r.Box(), got.Boxes[i])
+		}
+	}
+	if head, ok := strings.CutSuffix(timeless(plain), "}\n"); !ok || !strings.HasPrefix(timeless(out), head+`,"strategies":`) {
+		t.Errorf("%s does not begin as\n%s", out, plain)
+	}
+}
+
 func TestProposeStandardInput(t *testing.T) {
 	name := picture(t, 2)
 	data, err := os.ReadFile(name)
@@ -159,6 +188,7 @@ func TestUsage(t *testing.T) {
 		{"propose --k 0 --max=-1 x.jpg", "--max \"-1\": want a whole number from 0 to 2147483647\nproposer: --k \"0\": want a number above 0, at most 1000000"},
 		{"propose --threads two x.jpg", "--threads"},
 		{"propose --format xml x.jpg", "jsonl"},
+		{"propose --masks --format csv x.jpg", "--masks --format csv: want --format jsonl"},
 		{"propose --overlay o.png a.jpg b.jpg", "one picture, not 2"},
 		{"propose --overlay o.gif a.jpg", ".png, .jpg or .jpeg"},
 		{"propose --overlay o.png --overlay-max 0 a.jpg", "--overlay-max 0: want 1 or more"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -134,6 +135,7 @@ type proposeCmd struct {
 	limitFlags  `embed:""`
 
 	Format     string `enum:"jsonl,csv" default:"jsonl" help:"What to print: jsonl (an object a picture) or csv (a line a box)."`
+	Masks      bool   `help:"Tell the pixels of each box's region, too, as a run-length mask that COCO's tools read; jsonl only."`
 	Overlay    string `placeholder:"OUT.png" help:"Draw the best boxes on the picture, one picture only, and write that as .png or .jpg."`
 	OverlayMax int    `default:"50" help:"How many boxes --overlay draws."`
 }
@@ -148,6 +150,10 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.Masks && c.Format != "jsonl" {
+		return usageError{fmt.Errorf("--masks --format %s: want --format jsonl, the others have no place for masks", c.Format)}
+	}
+	opts.Search.Keep = c.Masks
 	if c.Overlay != "" && len(c.Images) != 1 {
 		return usageError{fmt.Errorf("--overlay %s: want one picture, not %d", c.Overlay, len(c.Images))}
 	}
@@ -204,7 +210,14 @@ func (c *proposeCmd) one(ctx context.Context, std streams, out export.Writer, na
 	if err != nil {
 		return err
 	}
-	if err := out.Write(result.Row(base(name))); err != nil {
+	row := result.Row(base(name))
+	if c.Masks {
+		row.Strategies = result.Strategies
+		if row.Masks, err = result.Masks(ctx, math.MaxInt64); err != nil {
+			return err
+		}
+	}
+	if err := out.Write(row); err != nil {
 		return outputError{err}
 	}
 	if c.Overlay == "" {
