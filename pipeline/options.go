@@ -42,7 +42,8 @@ type Options struct {
 	Mode string
 	// Decode holds the limits, and in LongestSide what max-side asks for.
 	Decode imageio.Options
-	// Search is in the original's pixels: [Run] scales MinSide for a shrunken picture.
+	// Search is in the original's pixels: [Run] scales MinSide for a shrunken picture. Its
+	// Keep has the [Result] hold the masks, the evidence and the trees.
 	Search selective.Options
 }
 

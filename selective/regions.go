@@ -12,9 +12,9 @@ import (
 // Regions are what the proposals of a search are the boxes of: its trees, and the pixels
 // of every node. They do not change, so they are safe for concurrent use.
 //
-// The memory is 8 bytes for each change of the first region down a column of the picture, of
-// which photographs have one in 10 pixels, noise one in 2; for each colour space and scale;
-// and 44 bytes for each node.
+// For each colour space and scale they take 8 bytes for each change of the first region down a
+// column of the picture: photographs have one in 10 pixels, noise one in 6, and no picture more
+// than one a pixel. Each node takes 44 bytes.
 type Regions struct {
 	// Width and Height are the searched picture's, in pixels.
 	Width, Height int

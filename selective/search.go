@@ -91,7 +91,8 @@ var searchers = sync.Pool{New: func() any { return new(Searcher) }}
 //
 // Memory is about 60 bytes a pixel for each colour space at work, of which there are
 // at most Threads, and one alone above a gigabyte; 4 bytes a pixel for each scale of
-// theirs; and 2 KiB for each first region and grouping at work.
+// theirs; and 2 KiB for each first region and grouping at work. What Options.Keep keeps
+// comes on top; see [Regions].
 func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
