@@ -26,6 +26,14 @@ type Header struct {
 	orientationAt int  // TIFF: offset of the directory entry, 0 if none
 }
 
+// Upright is the picture's size once it is turned as its orientation says.
+func (h Header) Upright() (width, height int) {
+	if h.Orientation >= 5 {
+		return h.Height, h.Width
+	}
+	return h.Width, h.Height
+}
+
 // Inspect reads the header only: it takes no memory for pixels and touches a few
 // bytes of each segment. Errors are those of [Decode]. What Inspect accepts may
 // still prove broken.

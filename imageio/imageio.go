@@ -175,9 +175,7 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Picture, error) {
 	}
 	if !opts.IgnoreOrientation {
 		img = upright(img, h.Orientation)
-		if h.Orientation >= 5 {
-			p.Width, p.Height = p.Height, p.Width
-		}
+		p.Width, p.Height = h.Upright()
 	}
 	p.Image = img
 	return p, nil
