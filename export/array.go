@@ -1,0 +1,54 @@
+package export
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// AppendNPY appends a picture's proposals as a file of NumPy: a matrix of float32,
+// little-endian, a row a box,
+//
+//	x0 y0 x1 y1 score
+//
+// in version 1.0 of the format, its header padded to a multiple of 64 bytes as
+// numpy.save does. Coordinates are exact to 2^24. It refuses what [Writer] does.
+func AppendNPY(dst []byte, r *Row) ([]byte, error) {
+	if err := r.check(); err != nil {
+		return dst, err
+	}
+	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 5), }", len(r.Boxes))
+	const prefix = len("\x93NUMPY") + 2 + 2
+	pad := 63 - (prefix+len(header))%64
+	header += strings.Repeat(" ", pad) + "\n"
+	dst = append(dst, "\x93NUMPY\x01\x00"...)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(header)))
+	dst = append(dst, header...)
+	return appendRows(dst, r), nil
+}
+
+// AppendBinary appends a picture's proposals in the plainest form, little-endian: its width,
+// its height and the number of boxes as uint32, then of each box
+//
+//	x0 y0 x1 y1 score
+//
+// as float32, 12 + 20·n bytes in all. It refuses what [Writer] does.
+func AppendBinary(dst []byte, r *Row) ([]byte, error) {
+	if err := r.check(); err != nil {
+		return dst, err
+	}
+	for _, v := range []int{r.Width, r.Height, len(r.Boxes)} {
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(v))
+	}
+	return appendRows(dst, r), nil
+}
+
+func appendRows(dst []byte, r *Row) []byte {
+	for i, b := range r.Boxes {
+		for _, v := range []float32{float32(b.X0), float32(b.Y0), float32(b.X1), float32(b.Y1), r.Scores[i]} {
+			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v))
+		}
+	}
+	return dst
+}
