@@ -63,6 +63,7 @@ func goroutines() []string {
 func testConfig(t testing.TB) Config {
 	cfg := DefaultConfig()
 	cfg.Workers, cfg.Queue = 1, 2
+	cfg.CacheBytes = 0
 	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	return cfg
 }
@@ -105,6 +106,12 @@ func (s *service) do(t testing.TB, method, path, contentType string, body io.Rea
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	return s.send(t, req)
+}
+
+// send sends a request, and checks that the answer is one that is described.
+func (s *service) send(t testing.TB, req *http.Request) answer {
+	t.Helper()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +121,9 @@ func (s *service) do(t testing.TB, method, path, contentType string, body io.Rea
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{res.StatusCode, res.Header, b}
+	a := answer{res.StatusCode, res.Header, b}
+	checkDescribed(t, req, a)
+	return a
 }
 
 func (s *service) post(t testing.TB, query string, body []byte) answer {
@@ -140,7 +149,7 @@ func (a answer) problem(t testing.TB, status int, kind string) problem {
 	if a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get(requestIDHeader) == "" {
 		t.Errorf("%s has the header %v", kind, a.header)
 	}
-	if (status == http.StatusServiceUnavailable) != (a.header.Get("Retry-After") != "") {
+	if (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) != (a.header.Get("Retry-After") != "") {
 		t.Errorf("%s: Retry-After %q", kind, a.header.Get("Retry-After"))
 	}
 	return p
@@ -150,6 +159,7 @@ func (a answer) problem(t testing.TB, status int, kind string) problem {
 func (a answer) proposals(t testing.TB) (file string, boxes [][4]int) {
 	t.Helper()
 	var r struct {
+		Index         int       `json:"index"`
 		File          string    `json:"file"`
 		Width         int       `json:"width"`
 		Height        int       `json:"height"`
@@ -206,12 +216,10 @@ func TestRoutes(t *testing.T) {
 		status       int
 		want         string
 	}{
-		{"GET", "/", 200, "POST /v1/proposals"},
-		{"HEAD", "/", 200, ""},
 		{"GET", "/healthz", 200, "alive"},
 		{"HEAD", "/healthz", 200, ""},
 		{"GET", "/readyz", 200, "ready"},
-		{"GET", "/metrics", 200, "proposer_build_info{"},
+		{"GET", "/v1/modes", 200, `"default_mode":"fast"`},
 	} {
 		a := s.do(t, c.method, c.path, "", nil)
 		if a.status != c.status || !strings.Contains(string(a.body), c.want) || a.header.Get("X-Content-Type-Options") != "nosniff" {
@@ -224,8 +232,7 @@ func TestRoutes(t *testing.T) {
 		{"OPTIONS", "/v1/proposals", "POST"},
 		{"BREW", "/v1/proposals", "POST"},
 		{"POST", "/healthz", "GET, HEAD"},
-		{"DELETE", "/metrics", "GET, HEAD"},
-		{"POST", "/", "GET, HEAD"},
+		{"POST", "/v1/modes", "GET, HEAD"},
 	} {
 		a := s.do(t, c.method, c.path, "", nil)
 		p := a.problem(t, http.StatusMethodNotAllowed, "method")
@@ -233,7 +240,7 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s %s: Allow %q, %+v", c.method, c.path, a.header.Get("Allow"), p)
 		}
 	}
-	for _, path := range []string{"/v1", "/v1/proposals/", "/v2/../favicon.ico", "/%00"} {
+	for _, path := range []string{"/metrics", "/debug/pprof/", "/v1", "/v1/proposals/", "/v1/../favicon.ico", "/%00"} {
 		s.do(t, "GET", path, "", nil).problem(t, http.StatusNotFound, "path")
 	}
 	s.do(t, "BREW", "/coffee", "", nil).problem(t, http.StatusNotFound, "path")
@@ -415,8 +422,13 @@ func TestBadForms(t *testing.T) {
 	png := string(small().PNG())
 	one := [3]string{"image", "a.png", png}
 	for _, parts := range [][][3]string{
-		{one, one},
 		{one, {"mode", "", "fast"}},
+		{one, {"options", "", "{}"}, {"options", "", "{}"}},
+		{one, {"options", "", "mode=fast"}},
+		{one, {"options", "", `{"mode":null}`}},
+		{one, {"options", "", `{"mode":{"fast":1}}`}},
+		{one, {"options", "", `{} {}`}},
+		{one, {"image", "b.png", ""}},
 		{{"", "", png}},
 		{},
 	} {
@@ -430,7 +442,7 @@ func TestBadForms(t *testing.T) {
 	s.do(t, "POST", "/v1/proposals", "multipart/form-data", strings.NewReader("no boundary")).problem(t, http.StatusBadRequest, "request")
 	// More than a form may add, behind the picture.
 	contentType, body = form(t, one)
-	body.Write(make([]byte, 90_000))
+	body.Write(make([]byte, 90_000+fieldBytes))
 	s.do(t, "POST", "/v1/proposals", contentType, io.MultiReader(body)).problem(t, http.StatusRequestEntityTooLarge, "size")
 }
 
@@ -485,17 +497,28 @@ func TestBrokenBodies(t *testing.T) {
 	s.waitCount(t, `proposer_requests_rejected_total{reason="gone"}`, 1)
 }
 
+// scrape is what /metrics tells.
+func (s *service) scrape(t testing.TB) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.Admin().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("metrics: %d %s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
 // waitCount waits until /metrics tells a value.
 func (s *service) waitCount(t testing.TB, metric string, want int) {
 	t.Helper()
 	line := fmt.Sprintf("%s %d\n", metric, want)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		a := s.do(t, "GET", "/metrics", "", nil)
-		if strings.Contains(string(a.body), line) {
+		all := s.scrape(t)
+		if strings.Contains(all, line) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("no %q in\n%s", line, a.body)
+			t.Fatalf("no %q in\n%s", line, all)
 		}
 	}
 }
@@ -547,7 +570,7 @@ func (s *service) background(ctx context.Context, png []byte) <-chan any {
 
 func (s *service) waitInFlight(t testing.TB, want int) {
 	t.Helper()
-	s.waitCount(t, "proposer_http_requests_in_flight", want+1) // and the one that asks
+	s.waitCount(t, "proposer_http_requests_in_flight", want)
 }
 
 func TestFull(t *testing.T) {
@@ -559,7 +582,7 @@ func TestFull(t *testing.T) {
 	waiting := []<-chan any{s.background(t.Context(), png), s.background(t.Context(), png)}
 	s.waitInFlight(t, 3)
 	for range 3 {
-		s.post(t, "", png).problem(t, http.StatusServiceUnavailable, "full")
+		s.post(t, "", png).problem(t, http.StatusTooManyRequests, "full")
 	}
 	// Who waits gets its turn, one at a time.
 	select {
@@ -589,7 +612,7 @@ func TestClientsThatGoAway(t *testing.T) {
 	inQueue, leaveQueue := context.WithCancel(t.Context())
 	waiting := s.background(inQueue, png)
 	s.waitInFlight(t, 2)
-	s.post(t, "", png).problem(t, http.StatusServiceUnavailable, "full")
+	s.post(t, "", png).problem(t, http.StatusTooManyRequests, "full")
 
 	// From the queue: its place is free at once.
 	leaveQueue()
@@ -737,19 +760,24 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%v: %v requests, want %v", labels, got, want)
 		}
 	}
-	if n := testutil.CollectAndCount(s.metrics.requests); n != 4 { // and /metrics
-		t.Errorf("%d kinds of requests, want 4", n)
+	if n := testutil.CollectAndCount(s.metrics.requests); n != 3 {
+		t.Errorf("%d kinds of requests, want 3", n)
 	}
-	if n := testutil.CollectAndCount(s.metrics.stage); n != 5 {
-		t.Errorf("%d stages, want 5", n)
+	if n := testutil.CollectAndCount(s.metrics.stage); n != 6 {
+		t.Errorf("%d stages, want 6", n)
 	}
-	body := string(s.do(t, "GET", "/metrics", "", nil).body)
+	body := s.scrape(t)
 	for _, want := range []string{
 		`proposer_stage_duration_seconds_count{stage="decode"} 1`,
 		`proposer_stage_duration_seconds_bucket{stage="rank",le="0.001"}`,
 		`proposer_stage_duration_seconds_bucket{stage="segment",le="60"}`,
 		`proposer_http_request_duration_seconds_count{code="200",route="/v1/proposals"} 1`,
 		`proposer_requests_rejected_total{reason="path"} 50`,
+		`proposer_stage_duration_seconds_count{stage="encode"} 1`,
+		`proposer_pictures_total{format="png",mode="single"} 1`,
+		`proposer_decode_failures_total{format="unknown"} 1`,
+		"proposer_queue_depth 0", "proposer_work_pixels 0", "proposer_body_bytes 0",
+		"proposer_queue_wait_seconds_count 1", "proposer_picture_pixels_sum 3072", "proposer_boxes_count 1",
 		`version="v9"`, "go_goroutines ", "process_resident_memory_bytes ",
 	} {
 		if !strings.Contains(body, want) {
@@ -771,7 +799,7 @@ func TestConfigNamesAllThatIsWrong(t *testing.T) {
 		t.Error(err)
 	}
 	err := Config{Queue: -1, Threads: -1, Grace: -1}.Validate()
-	for _, name := range []string{"workers", "queue", "threads", " timeout", "body-timeout", "write-timeout", "grace", "logger", "registry"} {
+	for _, name := range []string{"workers", "queue", "threads", "work-pixels", "max-connections", "max-pictures", " timeout", "header-timeout", "body-timeout", "write-timeout", "grace", "logger", "registry"} {
 		if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "\n", " "), name) {
 			t.Errorf("%s is not named in %v", name, err)
 		}
@@ -795,7 +823,7 @@ func listen(t *testing.T, change func(*Config)) (s *service, stop func(), ended 
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	end := make(chan error, 1)
-	go func() { end <- server.Serve(ctx, ln) }()
+	go func() { end <- server.Serve(ctx, ln, nil) }()
 	return &service{server, "http://" + ln.Addr().String()}, cancel, end
 }
 
@@ -862,7 +890,7 @@ func TestServeFailsWithItsListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.Close()
-	if err := s.Serve(t.Context(), ln); !errors.Is(err, net.ErrClosed) {
+	if err := s.Serve(t.Context(), ln, nil); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("%v", err)
 	}
 }
@@ -899,12 +927,13 @@ func TestCrowd(t *testing.T) {
 		t.Errorf("nobody was served: %v", statuses)
 	}
 	for status := range statuses {
-		if !slices.Contains([]int{200, 422, 503}, status) {
+		if !slices.Contains([]int{200, 422, 429}, status) {
 			t.Errorf("%d answers of status %d", statuses[status], status)
 		}
 	}
 	s.waitInFlight(t, 0)
-	if !s.places.TryAcquire(4) || !s.work.TryAcquire(2) {
+	a := s.admission
+	if !a.places.TryAcquire(4) || !a.work.TryAcquire(a.most) || !a.bodies.TryAcquire(s.cfg.BodyMemory) || !a.admitted.TryAcquire(everyone) {
 		t.Error("places or workers are lost")
 	}
 }

@@ -1,26 +1,28 @@
-// Package api is the HTTP service: a picture in, ranked boxes out.
+// Package api is the HTTP service: a picture in, ranked boxes out. openapi.yaml describes
+// it, and is what GET /docs shows; a test holds every answer to it.
 //
-//	POST /v1/proposals  the picture as the body, or as the field image of a
-//	                    multipart form; options as query parameters
+//	POST /v1/proposals  boxes of a picture, or of several, in the form that Accept wishes
+//	POST /v1/rois       sampled and labelled proposals for the training of a detector
+//	GET  /v1/modes      what can be asked
+//	     /v2/...        the Open Inference Protocol, see package oip
 //	GET  /healthz       200 while the process lives
 //	GET  /readyz        200 while it takes requests, 503 while it drains
-//	GET  /metrics       for Prometheus
-//	GET  /              what there is
 //
-// The answer is the object that package export documents, byte for byte what
-// the command line prints. Options are those of pipeline.ParseOptions but
-// threads, which is the operator's to say.
+// Operators have a handler of their own, [Server.Admin]: metrics, profiles, health.
 //
-// Errors are RFC 9457 problems (application/problem+json) that name what is
-// wrong and what would be right; see the table in problem.go.
+// Boxes are as package export writes them: a JSON answer is byte for byte what the command
+// line prints. Options are those of pipeline.ParseOptions but threads, which is the
+// operator's to say. Errors are RFC 9457 problems (application/problem+json), below /v2 the
+// protocol's, that name what is wrong and what would be right; see the table in problem.go.
 //
 // # Overload
 //
-// A request needs a place before its body is read, and there are Workers + Queue
-// of them; without one it is turned away with 503 at once. So bodies take at most
-// (Workers + Queue) × Limits.MaxBytes of memory, and decoded pictures and searches
-// at most Workers times what the largest picture takes. A client that goes away
-// gives its place back at once.
+// A request is refused as early as it can be, and in this order: for its token, its rate,
+// its options, the memory for its body, its picture's header, its place in the queue. Bodies
+// take memory as they come in, from Config.BodyMemory in all. Whatever is not known yet is
+// searched, if one of Workers + Queue places is free, else 429. Of those who have a place
+// as many are at work as fit Workers and WorkPixels, first come, first served: that bounds
+// the memory of searches. A client that goes away gives all of that back at once.
 package api
 
 import (
@@ -61,6 +63,9 @@ type Config struct {
 	MaxConnections int
 	// Ranker is that of the order objectness, if not the one of package objectness.
 	Ranker selective.Ranker
+	// RankerName is what the service calls it, and part of every ETag; empty: the one that
+	// comes with the program.
+	RankerName string
 	// Threads is how many threads one search uses; 0: as many as GOMAXPROCS.
 	Threads int
 	// CacheBytes bounds the answers that are kept for the next who asks the same; 0 keeps none.

@@ -15,58 +15,154 @@ import (
 	"github.com/proposer/proposer/pipeline"
 )
 
-// buckets span a probe's millisecond and a large picture's minute.
-var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+var (
+	// seconds span a probe's millisecond and a large picture's minute.
+	seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	// megapixels span an icon and the largest picture.
+	megapixels = []float64{1e4, 1e5, 3e5, 1e6, 2e6, 4e6, 8e6, 12e6, 24e6, 50e6}
+	boxCounts  = []float64{1, 10, 100, 300, 1000, 2000, 5000, 10000, 20000, 50000}
+)
 
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	rejected *prometheus.CounterVec
-	stage    *prometheus.HistogramVec
+	tokens   *prometheus.CounterVec
+	reloads  *prometheus.CounterVec
+
+	bodyBytes, queueDepth, workPixels prometheus.Gauge
+	queueWait                         prometheus.Histogram
+
+	pictures       *prometheus.CounterVec
+	decodeFailures *prometheus.CounterVec
+	stage          *prometheus.HistogramVec
+	pixels, boxes  prometheus.Histogram
+
+	cacheRequests *prometheus.CounterVec
+	notModified   prometheus.Counter
+
+	registry *prometheus.Registry
 	handler  http.Handler
 }
 
-func newMetrics(reg *prometheus.Registry, version string) (*metrics, error) {
-	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "proposer_http_requests_total",
-			Help: "Requests by route pattern and status code; 499: the client went away.",
-		}, []string{"route", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "proposer_http_request_duration_seconds",
-			Help:    "Time from a request's header to the end of its answer.",
-			Buckets: buckets,
-		}, []string{"route", "code"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "proposer_http_requests_in_flight",
-			Help: "Requests that are being read, wait, are worked on or answered.",
-		}),
-		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "proposer_requests_rejected_total",
-			Help: "Requests answered with a problem, by its kind.",
-		}, []string{"reason"}),
-		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "proposer_stage_duration_seconds",
-			Help:    "Time a picture took in a stage; but for decode, summed over the search's threads.",
-			Buckets: buckets,
-		}, []string{"stage"}),
+// newMetrics registers all metrics. It panics where a registry has them already; a
+// registry is one server's.
+func newMetrics(c Config) (m *metrics, err error) {
+	all := collection{registry: c.Registry}
+	m = &metrics{
+		requests: all.counters("proposer_http_requests_total",
+			"Requests by route pattern and status code; 499: the client went away.", "route", "code"),
+		duration: all.histograms("proposer_http_request_duration_seconds",
+			"Time from a request's header to the end of its answer.", seconds, "route", "code"),
+		inFlight: all.gauge("proposer_http_requests_in_flight",
+			"Requests that are being read, wait, are worked on or answered."),
+		rejected: all.counters("proposer_requests_rejected_total",
+			"Requests, and pictures among several, that were answered with a problem, by its kind.", "reason"),
+		tokens: all.counters("proposer_token_requests_total",
+			"Requests by the name of their token.", "name"),
+		reloads: all.counters("proposer_config_reloads_total",
+			"Times that tokens and certificate were read anew, by result: ok or failed.", "result"),
+		bodyBytes: all.gauge("proposer_body_bytes",
+			"Memory for bodies that are read, wait or are worked on."),
+		queueDepth: all.gauge("proposer_queue_depth",
+			"Pictures that wait for a worker."),
+		queueWait: all.histogram("proposer_queue_wait_seconds",
+			"Time that a picture waited for a worker.", seconds),
+		workPixels: all.gauge("proposer_work_pixels",
+			"Pixels of the pictures that are decoded and searched."),
+		pictures: all.counters("proposer_pictures_total",
+			"Pictures that were searched.", "format", "mode"),
+		decodeFailures: all.counters("proposer_decode_failures_total",
+			"Pictures that could not be decoded, by their format.", "format"),
+		stage: all.histograms("proposer_stage_duration_seconds",
+			"Time a picture took in a stage; but for decode and encode, summed over the search's threads.", seconds, "stage"),
+		pixels: all.histogram("proposer_picture_pixels",
+			"Pixels of the pictures that were searched.", megapixels),
+		boxes: all.histogram("proposer_boxes",
+			"Boxes in the answer for a picture.", boxCounts),
+		cacheRequests: all.counters("proposer_cache_requests_total",
+			"Answers that were looked up among those kept, by result: hit or miss.", "result"),
+		notModified: all.counter("proposer_not_modified_total",
+			"Answers that the client had already (304)."),
+		registry: c.Registry,
 	}
+	all.gauge("proposer_work_pixels_limit", "Most pixels that are worked on at once, but for a single larger picture.").Set(float64(c.WorkPixels))
+	all.gauge("proposer_cache_limit_bytes", "Most memory for answers that are kept.").Set(float64(c.CacheBytes))
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "proposer_build_info",
 		Help: "1, labelled with the build.",
 	}, []string{"version", "goversion", "decoder"})
-	build.WithLabelValues(version, runtime.Version(), imageio.Decoder()).Set(1)
-	for _, c := range []prometheus.Collector{
-		m.requests, m.duration, m.inFlight, m.rejected, m.stage, build,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("api: registry: %w", err)
-		}
+	build.WithLabelValues(c.Version, runtime.Version(), imageio.Decoder()).Set(1)
+	all.add(build)
+	all.add(collectors.NewGoCollector())
+	all.add(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if all.err != nil {
+		return nil, fmt.Errorf("api: registry: %w", all.err)
 	}
-	m.handler = promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+	m.handler = promhttp.HandlerFor(c.Registry, promhttp.HandlerOpts{})
 	return m, nil
+}
+
+// collection registers metrics as it makes them, and keeps the first error.
+type collection struct {
+	registry *prometheus.Registry
+	err      error
+}
+
+func (c *collection) add(m prometheus.Collector) {
+	if err := c.registry.Register(m); err != nil && c.err == nil {
+		c.err = err
+	}
+}
+
+func (c *collection) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	c.add(g)
+	return g
+}
+
+func (c *collection) counter(name, help string) prometheus.Counter {
+	n := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	c.add(n)
+	return n
+}
+
+func (c *collection) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	c.add(v)
+	return v
+}
+
+func (c *collection) histogram(name, help string, buckets []float64) prometheus.Histogram {
+	h := prometheus.NewHistogram(histogramOpts(name, help, buckets))
+	c.add(h)
+	return h
+}
+
+func (c *collection) histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	v := prometheus.NewHistogramVec(histogramOpts(name, help, buckets), labels)
+	c.add(v)
+	return v
+}
+
+// histogramOpts make a histogram that is classic and native: who scrapes native ones gets
+// buckets a tenth wide, of which one histogram has at most 160.
+func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  160,
+		NativeHistogramMinResetDuration: time.Hour,
+	}
+}
+
+// cacheSize shows how large the answers are that are kept.
+func (m *metrics) cacheSize(bytes func() uint64) error {
+	return m.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "proposer_cache_bytes",
+		Help: "Memory for answers that are kept.",
+	}, func() float64 { return float64(bytes()) }))
 }
 
 func (m *metrics) request(route string, status int, d time.Duration) {
@@ -75,13 +171,18 @@ func (m *metrics) request(route string, status int, d time.Duration) {
 	m.duration.WithLabelValues(route, code).Observe(d.Seconds())
 }
 
-func (m *metrics) stages(r *pipeline.Result) {
+// searched counts a picture that was searched and whose answer was encoded.
+func (m *metrics) searched(r *pipeline.Result, mode string, pixels int64, encode time.Duration) {
+	m.pictures.WithLabelValues(r.Format, mode).Inc()
+	m.pixels.Observe(float64(pixels))
+	m.boxes.Observe(float64(len(r.Boxes)))
 	for stage, d := range map[string]time.Duration{
 		"decode":   r.Decode,
 		"segment":  r.Stages.Segment,
 		"describe": r.Stages.Describe,
 		"group":    r.Stages.Group,
 		"rank":     r.Stages.Rank,
+		"encode":   encode,
 	} {
 		m.stage.WithLabelValues(stage).Observe(d.Seconds())
 	}

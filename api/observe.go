@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -19,6 +20,7 @@ const requestIDHeader = "X-Request-Id"
 // record is what the handlers tell the log of their request.
 type record struct {
 	problem *problem
+	token   string // the name of the client's token
 	attrs   []slog.Attr
 }
 
@@ -31,7 +33,7 @@ func recordOf(r *http.Request) *record {
 // fail answers with a problem and records it.
 func fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	recordOf(r).problem = p
-	p.write(w)
+	p.write(w, r)
 }
 
 // observe logs and counts every request, names it, and turns a panic into a problem.
@@ -49,14 +51,19 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		h.Set(requestIDHeader, id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
 
 		rec := &record{}
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
 			abort := false
 			if v := recover(); v != nil {
-				abort = s.recovered(ww, rec, v)
+				abort = recovered(ww, r, rec, v)
 			}
 			s.finish(ww, r, rec, id, time.Since(start))
 			if abort {
@@ -69,7 +76,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 
 // recovered answers for a handler that panicked. It reports whether the answer
 // had begun, so that the connection must be cut to show that it is not whole.
-func (s *Server) recovered(w middleware.WrapResponseWriter, rec *record, v any) bool {
+func recovered(w middleware.WrapResponseWriter, r *http.Request, rec *record, v any) bool {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return true
 	}
@@ -79,7 +86,7 @@ func (s *Server) recovered(w middleware.WrapResponseWriter, rec *record, v any) 
 	if w.Status() != 0 {
 		return true
 	}
-	p.write(w)
+	p.write(w, r)
 	return false
 }
 
@@ -109,8 +116,11 @@ func (s *Server) finish(w middleware.WrapResponseWriter, r *http.Request, rec *r
 		if p.Status == http.StatusInternalServerError {
 			level = slog.LevelError
 		}
-	} else if s.isProbe(r.URL.Path) {
+	} else if isProbe(r.URL.Path) {
 		level = slog.LevelDebug
+	}
+	if rec.token != "" {
+		attrs = append(attrs, slog.String("token", rec.token))
 	}
 	s.metrics.request(routeOf(r), status, d)
 	attrs = append(attrs, slog.Int("status", status))
@@ -118,8 +128,8 @@ func (s *Server) finish(w middleware.WrapResponseWriter, r *http.Request, rec *r
 }
 
 // isProbe tells the requests that come every few seconds and say nothing.
-func (s *Server) isProbe(path string) bool {
-	return path == "/healthz" || path == "/readyz" || path == "/metrics"
+func isProbe(path string) bool {
+	return path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/v2/health/")
 }
 
 // routeOf is the pattern that took the request: few values, whatever strangers ask for.

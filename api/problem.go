@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/proposer/proposer/api/oip"
 	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/pipeline"
 	"github.com/proposer/proposer/selective"
@@ -19,16 +20,19 @@ import (
 //
 //	400 option        an option is unknown, wrong, or not the client's to choose
 //	400 request       the body or the query cannot be taken apart
+//	401 token         no token, or one that is not known
 //	404 path          there is no such resource
 //	405 method        the resource has other methods: see Allow
+//	406 accept        no answer is as Accept wants it
 //	408 slow          the body did not come in time
 //	413 size          too many bytes, pixels, or pixels a side
 //	415 format        not a picture of a format that is read
 //	422 picture       a picture that is broken
 //	422 regions       a picture that the options cut into too many regions
+//	429 full          no place, or no memory for the body: see Retry-After
+//	429 rate          too many requests of this token or address: see Retry-After
 //	499 gone          the client went away: for the log and the metrics
 //	500 internal      a fault of the service
-//	503 full          no place: see Retry-After
 //	503 deadline      the search took longer than the service allows
 //	503 draining      the service is about to stop
 type problem struct {
@@ -111,9 +115,28 @@ func classify(ctx context.Context, err error) *problem {
 	return newProblem(http.StatusInternalServerError, "internal", "the service failed: its log says why")
 }
 
+// line is the problem as a line among the answers for several pictures.
+func (p *problem) line(index int, file string) []byte {
+	body, err := json.Marshal(struct {
+		Index   int      `json:"index"`
+		File    string   `json:"file"`
+		Error   string   `json:"error"`
+		Problem *problem `json:"problem"`
+	}{index, file, p.Detail, p})
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return append(body, '\n')
+}
+
+// fullProblem is for a request that finds no place.
+func fullProblem() *problem {
+	return newProblem(http.StatusTooManyRequests, "full", "the service has as much to do as it may: try again after Retry-After seconds")
+}
+
 // write sends the problem; of one that nobody is there to read, the status alone,
 // or net/http would make it 200.
-func (p *problem) write(w http.ResponseWriter) {
+func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 	if p.Status == statusGone {
 		w.WriteHeader(p.Status)
 		return
@@ -122,10 +145,14 @@ func (p *problem) write(w http.ResponseWriter) {
 	if err != nil {
 		panic(err) // strings and numbers only
 	}
+	media := "application/problem+json"
+	if r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") {
+		body, media = oip.AppendError(nil, p.Detail), "application/json"
+	}
 	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Type", media)
 	h.Set("Content-Length", strconv.Itoa(len(body)+1))
-	if p.Status == http.StatusServiceUnavailable {
+	if retry := p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests; retry && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	w.WriteHeader(p.Status)

@@ -1,239 +1,360 @@
 package api
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"io"
+	"fmt"
 	"log/slog"
 	"maps"
-	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/proposer/proposer/export"
 	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/internal/option"
 	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/selective"
 )
 
-const (
-	// formOverhead is what a multipart form may add to its picture.
-	formOverhead = 64 << 10
-	// trust is how many bytes of memory a Content-Length alone is given.
-	trust = 1 << 20
-)
+// shared are the options of every search: how many threads is for the operator to say.
+var shared = slices.DeleteFunc(pipeline.Names(), func(name string) bool { return name == "threads" })
 
-// options are the query parameters: how many threads is for the operator to say.
-var options = slices.DeleteFunc(pipeline.Names(), func(name string) bool { return name == "threads" })
+// rich are the options of answers in JSON.
+var rich = []string{"masks", "evidence", "tree", "strategy"}
+
+// query is what a request for proposals asks.
+type query struct {
+	pipeline.Options
+	rep                   *representation
+	masks, evidence, tree bool
+	strategy              int    // whose tree
+	canonical             string // the same for the same answer
+}
+
+// masksBytes bounds the masks of an answer.
+const masksBytes = 64 << 20
 
 // propose answers POST /v1/proposals. What is cheap to refuse is refused first.
 func (s *Server) propose(w http.ResponseWriter, r *http.Request) {
-	opts, p := s.parseOptions(r.URL.RawQuery)
+	w.Header().Set("Vary", "Accept")
+	rep, p := accepted(r)
+	if p == nil {
+		_, p = s.parse(r.URL.RawQuery, nil, rep)
+	}
 	if p != nil {
 		fail(w, r, p)
 		return
 	}
-	if !s.places.TryAcquire(1) {
-		fail(w, r, s.fullProblem())
-		return
-	}
-	defer s.places.Release(1)
-	if s.draining.Load() { // checked with the place in hand: Serve waits for all places
-		fail(w, r, drainingProblem())
-		return
-	}
-
-	file, data, p := s.readPicture(w, r)
+	up, release, p := s.read(w, r, "options")
 	if p != nil {
 		fail(w, r, p)
 		return
 	}
-	// BodyTimeout is over: it would cancel the request while it is worked on.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a test's recorder has none
-	header, err := imageio.Inspect(data, s.cfg.Limits)
-	rec := recordOf(r)
-	rec.attrs = append(rec.attrs, slog.Int("picture_bytes", len(data)), slog.String("format", header.Format),
-		slog.Int("width", header.Width), slog.Int("height", header.Height))
-	if err != nil {
-		fail(w, r, problemOf(r.Context(), err))
+	defer release()
+	if len(up.pictures) > 1 && rep == representations[0] {
+		rep = ndjson
+	}
+	q, p := s.parse(r.URL.RawQuery, up.fields["options"], rep)
+	switch {
+	case p != nil:
+		fail(w, r, p)
+	case rep.many:
+		s.proposeMany(w, r, up.pictures, q)
+	case len(up.pictures) > 1:
+		fail(w, r, manyProblem(rep))
+	default:
+		s.proposeOne(w, r, up.pictures[0], q, release)
+	}
+}
+
+// proposeOne answers for one picture.
+func (s *Server) proposeOne(w http.ResponseWriter, r *http.Request, pic picture, q query, release func()) {
+	k := s.key(pic, q)
+	h := w.Header()
+	if k.known(r) {
+		s.metrics.notModified.Inc()
+		h.Set("ETag", k.etag())
+		w.WriteHeader(http.StatusNotModified)
 		return
 	}
+	answer, cached := s.answers.get(k)
+	if !cached {
+		leave, p := s.place()
+		if p != nil {
+			fail(w, r, p)
+			return
+		}
+		answer, p = s.answer(r.Context(), recordOf(r), pic, q)
+		leave()
+		if p != nil {
+			fail(w, r, p)
+			return
+		}
+		s.answers.set(k, answer)
+	}
+	h.Set("ETag", k.etag())
+	h.Set("X-Cache", map[bool]string{true: "hit", false: "miss"}[cached])
+	s.send(w, q.rep.media, answer)
+}
 
-	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
+// proposeMany answers for any number of pictures, with a line for each as soon as it is done.
+func (s *Server) proposeMany(w http.ResponseWriter, r *http.Request, pictures []picture, q query) {
+	leave, p := s.place()
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	defer leave()
+	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	result, err := s.runInTurn(ctx, data, opts)
-	if err != nil {
-		fail(w, r, problemOf(r.Context(), err))
-		return
+	out := http.NewResponseController(w)
+	w.Header().Set("Content-Type", q.rep.media)
+	var mu sync.Mutex
+	line := func(object []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = out.SetWriteDeadline(time.Now().Add(s.cfg.Timeout + s.cfg.WriteTimeout)) // a test's recorder has none
+		if _, err := w.Write(object); err != nil {
+			cancel() // nobody to tell
+			return
+		}
+		_ = out.Flush()
 	}
-	s.metrics.stages(result)
+	rec := recordOf(r)
+	rec.attrs = append(rec.attrs, slog.Int("pictures", len(pictures)))
+	var crew errgroup.Group
+	crew.SetLimit(s.cfg.Workers)
+	for i, pic := range pictures {
+		crew.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			k := s.key(pic, q)
+			object, cached := s.answers.get(k)
+			if !cached {
+				var p *problem
+				if object, p = s.answer(ctx, &record{}, pic, q); p != nil {
+					s.metrics.rejected.WithLabelValues(p.kind).Inc()
+					line(p.line(i, pic.file))
+					return nil
+				}
+				s.answers.set(k, object)
+			}
+			line(fmt.Appendf(nil, `{"index":%d,%s`, i, object[1:]))
+			return nil
+		})
+	}
+	_ = crew.Wait() // they return none
+}
+
+// answer searches a picture when its turn comes, and says what it found.
+func (s *Server) answer(ctx context.Context, rec *record, pic picture, q query) ([]byte, *problem) {
+	return s.search(ctx, rec, pic.data, q.Options, func(ctx context.Context, result *pipeline.Result) ([]byte, error) {
+		row, err := q.row(ctx, result, pic.file)
+		if err != nil {
+			return nil, err
+		}
+		return q.rep.encode(ctx, row, pic.data, q.Options)
+	})
+}
+
+// row is what an answer says of a picture.
+func (q *query) row(ctx context.Context, result *pipeline.Result, file string) (row *export.Row, err error) {
+	row = result.Row(file)
+	if !q.Search.Keep {
+		return row, nil
+	}
+	row.Strategies = result.Strategies
+	if q.masks {
+		if row.Masks, err = result.Masks(ctx, masksBytes); err != nil {
+			return nil, err
+		}
+	}
+	if q.evidence {
+		row.Origins = result.Origins
+	}
+	if q.tree {
+		row.Tree, err = result.Tree(ctx, q.strategy)
+	}
+	return row, err
+}
+
+// search runs a picture when its turn comes. It encodes the answer while it has its turn.
+func (s *Server) search(ctx context.Context, rec *record, data []byte, opts pipeline.Options,
+	encode func(context.Context, *pipeline.Result) ([]byte, error),
+) ([]byte, *problem) {
+	header, err := imageio.Inspect(data, s.cfg.Limits)
+	rec.attrs = append(rec.attrs, slog.Int("picture_bytes", len(data)), slog.String("format", header.Format),
+		slog.Int("width", header.Width), slog.Int("height", header.Height), slog.String("mode", opts.Mode))
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	pixels := int64(header.Width) * int64(header.Height)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	done, err := s.admission.turn(ctx, pixels)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	defer done()
+	result, err := s.run(ctx, data, opts)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	start := time.Now()
+	body, err := encode(ctx, result)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	s.metrics.searched(result, opts.Mode, pixels, time.Since(start))
 	rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)),
 		slog.Float64("decode_seconds", result.Decode.Seconds()), slog.Float64("search_seconds", result.Search.Seconds()))
+	return body, nil
+}
 
-	body, err := export.AppendJSON(nil, result.Row(file))
-	if err != nil {
-		fail(w, r, problemOf(r.Context(), err))
-		return
+// failed is the problem of a picture that was not searched to its end. ctx is the
+// picture's: when it has ended for another reason than its time, the client is gone.
+func (s *Server) failed(ctx context.Context, err error) *problem {
+	p := problemOf(ctx, err)
+	switch p.kind {
+	case "format":
+		s.metrics.decodeFailures.WithLabelValues("unknown").Inc()
+	case "picture":
+		s.metrics.decodeFailures.WithLabelValues(p.Errors[0].Value).Inc()
 	}
-	body = append(body, '\n')
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // likewise
-	w.Header().Set("Content-Type", "application/json")
+	return p
+}
+
+// place takes a place among those that wait or are worked on.
+func (s *Server) place() (leave func(), p *problem) {
+	if !s.admission.places.TryAcquire(1) {
+		return nil, fullProblem()
+	}
+	return func() { s.admission.places.Release(1) }, nil
+}
+
+// send writes an answer in one piece.
+func (s *Server) send(w http.ResponseWriter, media string, body []byte) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // a test's recorder has none
+	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // nobody to tell
 }
 
-// runInTurn waits for a free worker and runs one picture.
-func (s *Server) runInTurn(ctx context.Context, data []byte, opts pipeline.Options) (*pipeline.Result, error) {
-	if err := s.work.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer s.work.Release(1)
-	return s.run(ctx, data, opts)
+// key is that of the answer to a query for a picture.
+func (s *Server) key(pic picture, q query) key {
+	return keyOf(pic.data, s.cfg.Version, s.cfg.RankerName, pic.file, q.rep.media, q.canonical)
 }
 
-func (s *Server) fullProblem() *problem {
-	if s.draining.Load() {
-		return drainingProblem()
+// parse reads what a request for proposals asks: the query, and the options of the form,
+// which may not say the same. Everything wrong is in the problem.
+func (s *Server) parse(rawQuery string, form []byte, rep *representation) (query, *problem) {
+	texts, p := given(rawQuery, form)
+	if p != nil {
+		return query{}, p
 	}
-	return newProblem(http.StatusServiceUnavailable, "full",
-		"the service has as many requests as it may: try again after Retry-After seconds")
-}
-
-// parseOptions reads the query. Everything wrong with it is in the problem.
-func (s *Server) parseOptions(rawQuery string) (pipeline.Options, *problem) {
-	query, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		p := newProblem(http.StatusBadRequest, "request", "the query cannot be taken apart: "+err.Error(),
-			field{"query", rawQuery, "name=value pairs, separated by &, in percent encoding"})
-		return pipeline.Options{}, p
-	}
-	var errs []*pipeline.OptionError
-	values := make(map[string]string, len(query))
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		switch given := query[name]; {
-		case !slices.Contains(options, name):
-			errs = append(errs, &pipeline.OptionError{
-				Name: name, Value: given[0], Want: "a parameter that exists: " + strings.Join(options, ", "),
-			})
-		case len(given) > 1:
-			errs = append(errs, &pipeline.OptionError{Name: name, Value: strings.Join(given, ", "), Want: "one value"})
-		default:
-			values[name] = given[0]
+	values, errs := single(texts, append(slices.Clone(shared), rich...))
+	q := query{rep: rep}
+	given := map[string]string{}
+	for _, name := range rich {
+		text, ok := values[name]
+		delete(values, name)
+		if ok && !rep.rich {
+			errs = append(errs, &pipeline.OptionError{Name: name, Value: text, Want: "an answer in JSON (Accept: application/json) to go with it"})
+		} else if ok {
+			given[name] = text
 		}
 	}
+	extras := option.NewReader(given, rich)
+	option.One(extras, "masks", "rle or off", parseMasks, &q.masks)
+	option.One(extras, "evidence", "1 or 0", strconv.ParseBool, &q.evidence)
+	option.One(extras, "tree", "1 or 0", strconv.ParseBool, &q.tree)
+	extras.Integer("strategy", 0, selective.MaxStrategies-1, &q.strategy)
+	opts, p := s.options(values, append(errs, pipeline.OptionErrors(extras.Err())...), rep.max)
+	if p != nil {
+		return query{}, p
+	}
+	if n := len(opts.Search.Strategies); q.strategy >= n {
+		return query{}, optionProblem([]*pipeline.OptionError{{
+			Name: "strategy", Value: strconv.Itoa(q.strategy), Want: fmt.Sprintf("a whole number below the number of strategies, %d", n),
+		}})
+	}
+	opts.Search.Keep = q.masks || q.evidence || q.tree
+	q.Options = opts
+	q.canonical = canonical(values) + fmt.Sprint(q.masks, q.evidence, q.tree, q.strategy)
+	return q, nil
+}
+
+func parseMasks(s string) (bool, error) {
+	if s != "rle" && s != "off" {
+		return false, strconv.ErrSyntax
+	}
+	return s == "rle", nil
+}
+
+// given are the options in a query and in the field of a form.
+func given(rawQuery string, form []byte) (url.Values, *problem) {
+	texts, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return nil, newProblem(http.StatusBadRequest, "request", "the query cannot be taken apart: "+err.Error(),
+			field{"query", rawQuery, "name=value pairs, separated by &, in percent encoding"})
+	}
+	if form == nil {
+		return texts, nil
+	}
+	fields, p := parseFields(form)
+	for name, text := range fields {
+		texts[name] = append(texts[name], text)
+	}
+	return texts, p
+}
+
+// single are the options by name. It finds those that are not among the names, or are said twice.
+func single(texts url.Values, names []string) (map[string]string, []*pipeline.OptionError) {
+	var errs []*pipeline.OptionError
+	values := make(map[string]string, len(texts))
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		switch all := texts[name]; {
+		case !slices.Contains(names, name):
+			errs = append(errs, &pipeline.OptionError{
+				Name: name, Value: all[0], Want: "a parameter that exists: " + strings.Join(names, ", "),
+			})
+		case len(all) > 1:
+			errs = append(errs, &pipeline.OptionError{Name: name, Value: strings.Join(all, ", "), Want: "one value"})
+		default:
+			values[name] = all[0]
+		}
+	}
+	return values, errs
+}
+
+// options are those of a search, as the service allows them. Without a max they say the
+// default. It replaces values by their canonical form.
+func (s *Server) options(values map[string]string, errs []*pipeline.OptionError, defaultMax int) (pipeline.Options, *problem) {
+	most := s.cfg.MaxBoxes
 	if _, ok := values["max"]; !ok {
-		values["max"] = strconv.Itoa(DefaultMax)
+		values["max"] = strconv.Itoa(min(defaultMax, cmp.Or(most, defaultMax)))
 	}
 	opts, err := pipeline.ParseOptions(values)
-	if errs = append(errs, pipeline.OptionErrors(err)...); len(errs) > 0 {
+	errs = append(errs, pipeline.OptionErrors(err)...)
+	if err == nil && most > 0 && (opts.Search.Max == 0 || opts.Search.Max > most) {
+		errs = append(errs, &pipeline.OptionError{Name: "max", Value: values["max"], Want: fmt.Sprintf("a whole number from 1 to %d", most)})
+	}
+	if len(errs) > 0 {
 		return pipeline.Options{}, optionProblem(errs)
 	}
+	maps.Copy(values, opts.Values())
 	opts.Decode.Limits = s.cfg.Limits
 	opts.Search.Threads = s.cfg.Threads
 	if s.cfg.Ranker != nil {
 		opts.Search.Ranker = s.cfg.Ranker
 	}
 	return opts, nil
-}
-
-// readPicture takes the picture, and the name a form gives it, from the body.
-func (s *Server) readPicture(w http.ResponseWriter, r *http.Request) (file string, data []byte, p *problem) {
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // unreadable: the body speaks for itself
-	form := media == "multipart/form-data"
-	limit := s.cfg.Limits.MaxBytes
-	if form {
-		limit += formOverhead
-	}
-	if r.ContentLength > limit {
-		return "", nil, problemOf(r.Context(), &imageio.LimitError{What: "bytes", Got: r.ContentLength, Max: s.cfg.Limits.MaxBytes})
-	}
-	body := &bodyReader{ReadCloser: http.MaxBytesReader(w, r.Body, limit)}
-	r.Body = body
-	hint := min(max(r.ContentLength, 0), trust, s.cfg.Limits.MaxBytes)
-	var err error
-	if form {
-		file, data, p, err = readForm(r, hint, s.cfg.Limits.MaxBytes)
-	} else {
-		data, err = pipeline.ReadAll(body, hint, s.cfg.Limits.MaxBytes)
-	}
-	switch {
-	case body.err != nil:
-		return "", nil, body.problem(r.Context(), s.cfg.Limits.MaxBytes)
-	case p != nil:
-		return "", nil, p
-	case err != nil:
-		if _, ok := errors.AsType[*imageio.LimitError](err); ok {
-			return "", nil, problemOf(r.Context(), err)
-		}
-		return "", nil, newProblem(http.StatusBadRequest, "request", "the form cannot be taken apart: "+err.Error(),
-			field{"body", media, "a multipart form as RFC 7578 has it"})
-	case len(data) == 0:
-		return "", nil, newProblem(http.StatusBadRequest, "request", "there is no picture",
-			field{"image", "", "a picture as the body, or as the field image of a multipart form"})
-	}
-	return file, data, nil
-}
-
-// readForm takes the one field that a form may have.
-func readForm(r *http.Request, hint, limit int64) (file string, data []byte, p *problem, err error) {
-	form, err := r.MultipartReader()
-	if err != nil {
-		return "", nil, nil, err
-	}
-	found := false
-	for {
-		part, err := form.NextPart()
-		if err == io.EOF { // a wrapped one is a form that ends early
-			break
-		}
-		if err != nil {
-			return "", nil, nil, err
-		}
-		if name := part.FormName(); name != "image" || found {
-			return "", nil, newProblem(http.StatusBadRequest, "request", "the form has another field than one picture",
-				field{name, part.FileName(), "one field image; options are query parameters"}), nil
-		}
-		found = true
-		file = part.FileName()
-		if data, err = pipeline.ReadAll(part, hint, limit); err != nil {
-			return "", nil, nil, err
-		}
-	}
-	// To the very end, or the client's going away would not be seen while it waits.
-	_, err = io.Copy(io.Discard, r.Body)
-	return file, data, nil, err
-}
-
-// bodyReader remembers why a body could not be read to its end, which a form's
-// reader may hide.
-type bodyReader struct {
-	io.ReadCloser
-	err error
-}
-
-func (b *bodyReader) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	return n, err
-}
-
-// problem says what the error means. A picture may have at most maxBytes.
-func (b *bodyReader) problem(ctx context.Context, maxBytes int64) *problem {
-	if e, ok := errors.AsType[*http.MaxBytesError](b.err); ok {
-		return problemOf(ctx, &imageio.LimitError{What: "bytes", Got: e.Limit + 1, Max: maxBytes})
-	}
-	p := newProblem(http.StatusBadRequest, "request", "the body cannot be taken apart: "+b.err.Error())
-	if e, ok := errors.AsType[net.Error](b.err); ok && e.Timeout() {
-		p = newProblem(http.StatusRequestTimeout, "slow", "the body did not come in the time that the service allows")
-	} else if ok || errors.Is(b.err, io.ErrUnexpectedEOF) {
-		p = newProblem(statusGone, "gone", "the client went away")
-	}
-	p.cause = b.err
-	return p
 }

@@ -1,8 +1,8 @@
 package api
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
-	"golang.org/x/sync/semaphore"
+	"golang.org/x/net/netutil"
 
 	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/pipeline"
@@ -19,13 +19,13 @@ import (
 
 // Server is the service. It is an http.Handler, safe for concurrent use.
 type Server struct {
-	cfg     Config
-	mux     *chi.Mux
-	metrics *metrics
-
-	places   *semaphore.Weighted // held by every request from its body to its answer
-	work     *semaphore.Weighted // held by those that decode and search
-	draining atomic.Bool
+	cfg          Config
+	mux          *chi.Mux
+	metrics      *metrics
+	admission    *admission
+	answers      *answers
+	capabilities []byte
+	draining     atomic.Bool
 
 	// run is pipeline.Run, but for tests that must know when a search is at work.
 	run func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error)
@@ -36,65 +36,118 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.Limits.MaxBytes == 0 {
-		cfg.Limits.MaxBytes = imageio.DefaultLimits().MaxBytes
-	}
-	m, err := newMetrics(cfg.Registry, cfg.Version)
+	limits := imageio.DefaultLimits()
+	cfg.Limits.MaxBytes = cmp.Or(cfg.Limits.MaxBytes, limits.MaxBytes)
+	cfg.Limits.MaxPixels = cmp.Or(cfg.Limits.MaxPixels, limits.MaxPixels)
+	cfg.Limits.MaxSide = cmp.Or(cfg.Limits.MaxSide, limits.MaxSide)
+	m, err := newMetrics(cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		cfg:     cfg,
-		mux:     chi.NewRouter(),
-		metrics: m,
-		places:  semaphore.NewWeighted(int64(cfg.Workers + cfg.Queue)),
-		work:    semaphore.NewWeighted(int64(cfg.Workers)),
-		run:     pipeline.Run,
+		cfg:       cfg,
+		mux:       chi.NewRouter(),
+		metrics:   m,
+		admission: newAdmission(cfg, m),
+		run:       pipeline.Run,
 	}
-	s.mux.Use(s.observe, middleware.GetHead)
+	if s.answers, err = newAnswers(cfg, m); err != nil {
+		return nil, err
+	}
+	if s.capabilities, err = s.describe(); err != nil {
+		return nil, err
+	}
+	return s, s.route()
+}
+
+func (s *Server) route() error {
+	docs, err := newDocs()
+	if err != nil {
+		return err
+	}
+	s.mux.Use(s.observe, s.crossOrigin, middleware.GetHead)
 	s.mux.NotFound(notFound)
 	s.mux.MethodNotAllowed(s.methodNotAllowed)
-	s.mux.Get("/", index)
-	s.mux.Post("/v1/proposals", s.propose)
-	s.mux.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, "alive\n") })
+	s.mux.Get("/docs", docs.ServeHTTP)
+	s.mux.Get("/openapi.yaml", serveOpenAPI)
+	s.mux.Get("/healthz", healthy)
 	s.mux.Get("/readyz", s.ready)
-	s.mux.Method(http.MethodGet, "/metrics", m.handler)
-	return s, nil
+	s.mux.Get("/v2/health/live", healthy)
+	s.mux.Get("/v2/health/ready", s.ready)
+	s.mux.Group(func(r chi.Router) {
+		r.Use(s.authenticate, s.limitRate())
+		r.Get("/v1/modes", s.modes)
+		r.With(s.admit).Post("/v1/proposals", s.propose)
+		r.With(s.admit).Post("/v1/rois", s.rois)
+		s.routeInference(r)
+	})
+	return nil
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Serve takes connections from ln until the context ends. Then it drains: it
-// turns new requests away (503, also on /readyz) but goes on listening until all
-// that were admitted are answered, then closes. It returns nil if that was done
-// within Config.Grace, else an error, with what was left cut off.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	hs := s.cfg.httpServer(s)
-	ended := make(chan error, 1)
-	go func() { ended <- hs.Serve(ln) }()
-	s.cfg.Logger.Info("listening", "addr", ln.Addr().String())
-	select {
-	case err := <-ended:
-		return fmt.Errorf("api: %w", err)
-	case <-ctx.Done():
+// Serve takes connections from ln, and of operators from admin, if that is not nil, until
+// the context ends. Then it drains: it turns new requests away (503, also on /readyz) but
+// goes on listening until all that were admitted are answered, then closes. It returns nil
+// if that was done within Config.Grace, else an error, with what was left cut off.
+func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
+	ended := make(chan error, 2)
+	servers := []*http.Server{s.cfg.httpServer(s)}
+	ln = netutil.LimitListener(ln, s.cfg.MaxConnections)
+	if c := s.cfg.Certificate; c != nil {
+		servers[0].TLSConfig = c.TLSConfig()
+		go func() { ended <- servers[0].ServeTLS(ln, "", "") }()
+	} else {
+		go func() { ended <- servers[0].Serve(ln) }()
 	}
+	s.cfg.Logger.Info("listening", "addr", ln.Addr().String(), "tls", s.cfg.Certificate != nil)
+	if admin != nil {
+		servers = append(servers, s.adminServer())
+		go func() { ended <- servers[1].Serve(admin) }()
+		s.cfg.Logger.Info("listening for operators", "addr", admin.Addr().String())
+	}
+	left := len(servers)
+	var err error
+	select {
+	case err = <-ended:
+		left--
+		err = fmt.Errorf("api: %w", err)
+	case <-ctx.Done():
+		err = s.drain(ctx, servers[0])
+	}
+	for _, hs := range servers {
+		_ = hs.Close() // what is still open has had its time
+	}
+	for range left {
+		<-ended
+	}
+	return err
+}
 
+// drain waits until all who were admitted are answered.
+func (s *Server) drain(ctx context.Context, hs *http.Server) error {
 	s.draining.Store(true)
 	s.cfg.Logger.Info("draining", "grace_seconds", s.cfg.Grace.Seconds())
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Grace)
 	defer cancel()
-	all := int64(s.cfg.Workers + s.cfg.Queue)
-	err := s.places.Acquire(grace, all)
+	err := s.admission.admitted.Acquire(grace, everyone)
 	if err == nil {
-		s.places.Release(all)
+		s.admission.admitted.Release(everyone)
 		err = hs.Shutdown(grace) // the last answers may still be on their way
 	}
 	if err != nil {
-		err = fmt.Errorf("api: requests were not answered within %v and are cut off", s.cfg.Grace)
-		err = errors.Join(err, hs.Close())
+		return fmt.Errorf("api: requests were not answered within %v and are cut off", s.cfg.Grace)
 	}
-	<-ended
-	return err
+	return nil
+}
+
+// Reloaded counts that tokens or certificate were read anew, or could not be.
+func (s *Server) Reloaded(err error) {
+	result := "ok"
+	if err != nil {
+		result = "failed"
+	}
+	s.metrics.reloads.WithLabelValues(result).Inc()
 }
 
 func text(w http.ResponseWriter, s string) {
@@ -102,18 +155,7 @@ func text(w http.ResponseWriter, s string) {
 	_, _ = w.Write([]byte(s)) // nobody to tell
 }
 
-func index(w http.ResponseWriter, _ *http.Request) {
-	text(w, `proposer: boxes that may hold objects, best first
-
-POST /v1/proposals   a picture (JPEG, PNG, WebP, BMP, TIFF) as the body or as the form field image
-                     ?`+strings.Join(options, "= &")+`=
-GET  /healthz        alive
-GET  /readyz         takes requests
-GET  /metrics        for Prometheus
-
-curl --data-binary @photo.jpg 'http://HOST/v1/proposals?mode=fast&max=100'
-`)
-}
+func healthy(w http.ResponseWriter, _ *http.Request) { text(w, "alive\n") }
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
@@ -128,8 +170,8 @@ func drainingProblem() *problem {
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	fail(w, r, newProblem(http.StatusNotFound, "path", "there is nothing at this path: GET / tells what there is",
-		field{"path", r.URL.Path, "/v1/proposals, /healthz, /readyz or /metrics"}))
+	fail(w, r, newProblem(http.StatusNotFound, "path", "there is nothing at this path: GET /docs tells what there is",
+		field{"path", r.URL.Path, "one of the paths in /openapi.yaml"}))
 }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {

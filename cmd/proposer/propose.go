@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -94,7 +95,7 @@ func (f *rankerFlag) into(r *selective.Ranker) error {
 	if f.Ranker == "" {
 		return nil
 	}
-	ranker, err := readRanker(f.Ranker)
+	ranker, _, err := readRanker(f.Ranker)
 	if err != nil {
 		return usageError{fmt.Errorf("--ranker %s: %w", f.Ranker, reason(err))}
 	}
@@ -102,13 +103,18 @@ func (f *rankerFlag) into(r *selective.Ranker) error {
 	return nil
 }
 
-func readRanker(name string) (selective.Ranker, error) {
+// readRanker reads a ranker. Its identity is the file's name and what is in it.
+func readRanker(name string) (r selective.Ranker, identity string, err error) {
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer file.Close()
-	return objectness.Read(file)
+	sum := sha256.New()
+	if r, err = objectness.Read(io.TeeReader(file, sum)); err != nil {
+		return nil, "", err
+	}
+	return r, fmt.Sprintf("%s sha256:%.6x", filepath.Base(name), sum.Sum(nil)), nil
 }
 
 // options reads the flags of a search.

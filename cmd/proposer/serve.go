@@ -243,7 +243,7 @@ func (s *service) read(flags map[string]string, environ []string) (*settings.Val
 		errs = append(errs, v.Wrong("body-memory", "max-bytes or more: "+settings.FormatBytes(c.Limits.MaxBytes)))
 	}
 	if s.ranker != "" {
-		if c.Ranker, err = readRanker(s.ranker); err != nil {
+		if c.Ranker, c.RankerName, err = readRanker(s.ranker); err != nil {
 			wrong("ranker", "a ranker as proposer train writes it", err)
 		}
 	}
@@ -299,17 +299,25 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	defer s.reloadOnHangup(ctx)()
+	defer s.reloadOnHangup(ctx, server.Reloaded)()
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.addr)
 	if err != nil {
 		return values.Wrong("addr", "an address to listen on: "+err.Error())
 	}
-	return server.Serve(ctx, ln)
+	if s.admin == "" {
+		return server.Serve(ctx, ln, nil)
+	}
+	admin, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.admin)
+	if err != nil {
+		_ = ln.Close() // nothing came of it
+		return values.Wrong("admin-addr", "an address to listen on: "+err.Error())
+	}
+	return server.Serve(ctx, ln, admin)
 }
 
 // reloadOnHangup reads the tokens and the certificate anew at every SIGHUP, until the context
-// ends. What it returns waits for the last time.
-func (s *service) reloadOnHangup(ctx context.Context) (stop func()) {
+// ends, and counts each. What it returns waits for the last time.
+func (s *service) reloadOnHangup(ctx context.Context, count func(error)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -318,7 +326,7 @@ func (s *service) reloadOnHangup(ctx context.Context) (stop func()) {
 		for {
 			select {
 			case <-hangups:
-				s.reload()
+				s.reload(count)
 			case <-ctx.Done():
 				return
 			}
@@ -332,9 +340,10 @@ func (s *service) reloadOnHangup(ctx context.Context) (stop func()) {
 }
 
 // reload reads the tokens and the certificate anew. One that is bad stays what it was.
-func (s *service) reload() {
+func (s *service) reload(count func(error)) {
 	log := s.cfg.Logger
 	tell := func(what, file string, err error) {
+		count(err)
 		if err != nil {
 			log.Error("not reloaded, the old one stays", "what", what, "file", file, "error", err)
 			return

@@ -75,11 +75,14 @@ func TestServeSettings(t *testing.T) {
 		MaxBoxes: 6, MaxPictures: 7, Workers: 8, Queue: 16, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20, MaxConnections: 13,
 		Timeout: 14 * time.Second, HeaderTimeout: 15 * time.Second, BodyTimeout: 16 * time.Second, WriteTimeout: 17 * time.Second,
 		Grace: 18 * time.Second, CacheBytes: 19, RateLimit: 20, CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
-		Ranker: s.cfg.Ranker, Tokens: s.cfg.Tokens, Certificate: s.cfg.Certificate, Version: "unknown", Logger: s.cfg.Logger, Registry: s.cfg.Registry,
+		Ranker: s.cfg.Ranker, RankerName: s.cfg.RankerName, Tokens: s.cfg.Tokens, Certificate: s.cfg.Certificate, Version: "unknown", Logger: s.cfg.Logger, Registry: s.cfg.Registry,
 	}
 	want.Limits.MaxBytes, want.Limits.MaxPixels, want.Limits.MaxSide = 3000, 4, 5
 	if !reflect.DeepEqual(s.cfg, want) {
 		t.Errorf("%+v, want\n%+v", s.cfg, want)
+	}
+	if !strings.HasPrefix(s.cfg.RankerName, "ranker.json sha256:") {
+		t.Errorf("the ranker is called %q", s.cfg.RankerName)
 	}
 	if s.addr != ":1" || s.admin != ":2" || s.logFormat != "text" || s.logLevel != "debug" {
 		t.Errorf("%q, %q, %q, %q", s.addr, s.admin, s.logFormat, s.logLevel)
@@ -314,7 +317,7 @@ func TestReload(t *testing.T) {
 
 	write(t, tokens, []byte("bob fedcba9876543210"))
 	write(t, cert, []byte("no certificate"))
-	s.reload()
+	s.reload(func(error) {})
 	if name, ok := s.cfg.Tokens.Name("fedcba9876543210"); !ok || name != "bob" {
 		t.Errorf("the new token is %q's", name)
 	}

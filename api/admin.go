@@ -1,0 +1,36 @@
+package api
+
+import (
+	"net/http"
+	"net/http/pprof"
+	"time"
+)
+
+// Admin is what operators ask: metrics, profiles and health. It belongs on a listener of
+// its own that strangers do not reach: profiles show what the service does, and take time.
+func (s *Server) Admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.handler)
+	mux.HandleFunc("GET /healthz", healthy)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if s.draining.Load() {
+			http.Error(w, "draining", http.StatusServiceUnavailable)
+			return
+		}
+		text(w, "ready\n")
+	})
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// adminServer has no limit on writing: a profile may take minutes.
+func (s *Server) adminServer() *http.Server {
+	hs := s.cfg.httpServer(s.Admin())
+	hs.WriteTimeout = 0
+	hs.IdleTimeout = time.Minute
+	return hs
+}

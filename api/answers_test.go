@@ -1,0 +1,435 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"image"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/mask"
+	"github.com/proposer/proposer/pipeline"
+
+	_ "image/jpeg"
+	_ "image/png"
+)
+
+// ask posts a body with header lines, each "Name: value".
+func (s *service) ask(t testing.TB, path, contentType string, body []byte, headers ...string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	for _, h := range headers {
+		if name, value, ok := strings.Cut(h, ": "); ok {
+			req.Header.Add(name, value)
+		}
+	}
+	return s.send(t, req)
+}
+
+func TestAccept(t *testing.T) {
+	for accept, want := range map[string]string{
+		"":                                     "application/json",
+		"*/*":                                  "application/json",
+		"application/*":                        "application/json",
+		"image/*":                              "image/png",
+		"image/*, image/jpeg":                  "image/png",
+		"image/*;q=0.5, image/jpeg;q=.6":       "image/jpeg",
+		"text/html, */*;q=0.1":                 "application/json",
+		"application/json;q=0, */*":            "application/x-ndjson",
+		"text/csv;q=0.9, application/x-npy":    "application/x-npy",
+		"application/json;q=0.2, text/*;q=0.3": "text/csv",
+		"APPLICATION/X-NPY":                    "application/x-npy",
+		"application/json;q=2, text/csv;q=x, ;;, a/b": "",
+		"text/html":                 "",
+		"application/json;q=0":      "",
+		"application/octet-stream ": "application/octet-stream",
+	} {
+		r, _ := http.NewRequest("POST", "/", nil)
+		if accept != "" {
+			r.Header.Set("Accept", accept)
+		}
+		got := ""
+		if rep, p := accepted(r); p == nil {
+			got = rep.media
+		}
+		if got != want {
+			t.Errorf("Accept %q: %q, want %q", accept, got, want)
+		}
+	}
+}
+
+// Whatever the form of the answer, it says the same.
+func TestRepresentations(t *testing.T) {
+	s := start(t, nil)
+	picture := scene.Render(2, 120, 90, 4).JPEG(90)
+	as := func(media string) answer {
+		a := s.ask(t, "/v1/proposals?mode=single&max=30", "", picture, "Accept: "+media)
+		if a.status != http.StatusOK || a.header.Get("Content-Type") != media || a.header.Get("Vary") != "Accept" {
+			t.Fatalf("%s: %d %v %.200q", media, a.status, a.header, a.body)
+		}
+		return a
+	}
+	var want export.Row
+	for line, err := range export.ReadJSONL(bytes.NewReader(as("application/json").body)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = line.Row
+	}
+	var flat []float32
+	for i, b := range want.Boxes {
+		flat = append(flat, float32(b.X0), float32(b.Y0), float32(b.X1), float32(b.Y1), want.Scores[i])
+	}
+	floats := func(b []byte) []float32 {
+		f := make([]float32, len(b)/4)
+		for i := range f {
+			f[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+		return f
+	}
+
+	b := as("application/octet-stream").body
+	if w, h, n := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), binary.LittleEndian.Uint32(b[8:]); w != 120 || h != 90 || int(n) != len(want.Boxes) {
+		t.Errorf("octet-stream: %d×%d, %d boxes", w, h, n)
+	}
+	if !slices.Equal(floats(b[12:]), flat) {
+		t.Error("octet-stream: other boxes")
+	}
+	if b := as("application/x-npy").body; !slices.Equal(floats(b[10+int(binary.LittleEndian.Uint16(b[8:])):]), flat) {
+		t.Error("npy: other boxes")
+	}
+	if lines := strings.Count(string(as("text/csv").body), "\n"); lines != len(want.Boxes)+1 {
+		t.Errorf("csv: %d lines", lines)
+	}
+	var line struct {
+		Index *int     `json:"index"`
+		Boxes [][4]int `json:"boxes"`
+	}
+	if err := json.Unmarshal(as("application/x-ndjson").body, &line); err != nil || line.Index == nil || len(line.Boxes) != len(want.Boxes) {
+		t.Errorf("ndjson: %v %+v", err, line)
+	}
+	for _, media := range []string{"image/png", "image/jpeg"} {
+		img, format, err := image.Decode(bytes.NewReader(as(media).body))
+		if err != nil || "image/"+format != media || img.Bounds().Dx() != 120 || img.Bounds().Dy() != 90 {
+			t.Errorf("%s: %v %v", media, format, err)
+		}
+	}
+	p := s.ask(t, "/v1/proposals", "", picture, "Accept: text/html").problem(t, http.StatusNotAcceptable, "accept")
+	if !strings.Contains(p.Errors[0].Want, "image/png") {
+		t.Errorf("%+v", p)
+	}
+}
+
+// A drawing of thousands of boxes would show nothing.
+func TestDrawingsHaveFewBoxes(t *testing.T) {
+	s := start(t, nil)
+	var most int
+	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+		most = o.Search.Max
+		return pipeline.Run(ctx, data, o)
+	}
+	for query, want := range map[string]int{"": drawn, "max=7": 7, "max=0": 0} {
+		s.ask(t, "/v1/proposals?mode=single&"+query, "", small().PNG(), "Accept: image/png")
+		if most != want {
+			t.Errorf("%q: %d boxes, want %d", query, most, want)
+		}
+	}
+}
+
+func TestMaxBoxes(t *testing.T) {
+	s := start(t, func(c *Config) { c.MaxBoxes = 10 })
+	if _, boxes := s.post(t, "mode=single", small().PNG()).proposals(t); len(boxes) > 10 {
+		t.Errorf("%d boxes", len(boxes))
+	}
+	for _, query := range []string{"max=0", "max=11"} {
+		p := s.post(t, query, small().PNG()).problem(t, http.StatusBadRequest, "option")
+		if p.Errors[0].Name != "max" || p.Errors[0].Want != "a whole number from 1 to 10" {
+			t.Errorf("%s: %+v", query, p)
+		}
+	}
+}
+
+// Options in a form mean what they mean in the query.
+func TestFormOptions(t *testing.T) {
+	s := start(t, nil)
+	png := string(small().PNG())
+	_, want := s.post(t, "max=5&colors=HSV,Lab&k=100&measures=CTSF", []byte(png)).proposals(t)
+	contentType, body := form(t, [3]string{"options", "", `{"max":5,"colors":["HSV","Lab"],"k":100}`}, [3]string{"image", "a.png", png})
+	if _, got := s.do(t, "POST", "/v1/proposals?measures=CTSF", contentType, body).proposals(t); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	contentType, body = form(t, [3]string{"image", "a.png", png}, [3]string{"options", "", `{"max":5,"mode":"slow"}`})
+	p := s.do(t, "POST", "/v1/proposals?max=6", contentType, body).problem(t, http.StatusBadRequest, "option")
+	if len(p.Errors) != 2 || p.Errors[0].Value != "6, 5" || p.Errors[1].Name != "mode" {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestSeveralPictures(t *testing.T) {
+	s := start(t, func(c *Config) { c.Workers = 2; c.MaxPictures = 4 })
+	good, other := string(small().PNG()), string(scene.Render(3, 80, 60, 2).JPEG(90))
+	contentType, body := form(t, [3]string{"image", "a.png", good}, [3]string{"image", "b.jpg", good[:100]},
+		[3]string{"image", "c.jpg", other}, [3]string{"options", "", `{"mode":"single"}`})
+	a := s.do(t, "POST", "/v1/proposals", contentType, body)
+	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/x-ndjson" {
+		t.Fatalf("%d %v %s", a.status, a.header, a.body)
+	}
+	type row struct {
+		Index   int      `json:"index"`
+		File    string   `json:"file"`
+		Width   int      `json:"width"`
+		Error   string   `json:"error"`
+		Problem *problem `json:"problem"`
+	}
+	got := map[int]row{}
+	for line := range bytes.SplitSeq(bytes.TrimSpace(a.body), []byte("\n")) {
+		var r row
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		got[r.Index] = r
+	}
+	if !slices.Equal(slices.Sorted(maps.Keys(got)), []int{0, 1, 2}) || got[0].File != "a.png" || got[0].Width != 64 ||
+		got[2].File != "c.jpg" || got[2].Width != 80 || got[1].File != "b.jpg" || got[1].Error == "" || got[1].Problem.Status != 422 {
+		t.Errorf("%+v", got)
+	}
+	s.waitCount(t, `proposer_requests_rejected_total{reason="picture"}`, 1)
+
+	contentType, body = form(t, slices.Repeat([][3]string{{"image", "a.png", good}}, 5)...)
+	s.do(t, "POST", "/v1/proposals", contentType, body).problem(t, http.StatusRequestEntityTooLarge, "size")
+	contentType, body = form(t, [3]string{"image", "a.png", good}, [3]string{"image", "b.png", good})
+	s.ask(t, "/v1/proposals", contentType, body.Bytes(), "Accept: text/csv").problem(t, http.StatusNotAcceptable, "accept")
+}
+
+// Each line comes as soon as its picture is done.
+func TestLinesComeAtOnce(t *testing.T) {
+	s := start(t, func(c *Config) { c.Workers = 2 })
+	let := make(chan struct{})
+	large := string(scene.Render(3, 80, 60, 2).PNG())
+	s.run = func(ctx context.Context, data []byte, _ pipeline.Options) (*pipeline.Result, error) {
+		if string(data) == large {
+			select {
+			case <-let:
+			case <-ctx.Done():
+			}
+		}
+		return &pipeline.Result{Width: len(data)}, ctx.Err()
+	}
+	contentType, body := form(t, [3]string{"image", "a.png", large}, [3]string{"image", "b.png", string(small().PNG())})
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/v1/proposals", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	d := json.NewDecoder(res.Body)
+	for _, want := range []int{1, 0} {
+		var row struct{ Index int }
+		if err := d.Decode(&row); err != nil || row.Index != want {
+			t.Fatalf("%v, line %d; want %d", err, row.Index, want)
+		}
+		if want == 1 {
+			close(let)
+		}
+	}
+}
+
+func TestETag(t *testing.T) {
+	s := start(t, func(c *Config) { c.CacheBytes = 1 << 20; c.Version = "v1" })
+	searches := 0
+	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+		searches++
+		return pipeline.Run(ctx, data, o)
+	}
+	png := small().PNG()
+	first := s.post(t, "mode=single&max=9", png)
+	tag := first.header.Get("ETag")
+	if !strings.HasPrefix(tag, `W/"`) || first.header.Get("X-Cache") != "miss" {
+		t.Fatalf("%v", first.header)
+	}
+	again := s.post(t, "max=9&mode=single&nms=off", png) // the same, said otherwise
+	if again.header.Get("ETag") != tag || again.header.Get("X-Cache") != "hit" || !bytes.Equal(again.body, first.body) || searches != 1 {
+		t.Errorf("%v, %d searches", again.header, searches)
+	}
+	for _, value := range []string{tag, "*", `"x", ` + tag, strings.TrimPrefix(tag, "W/")} {
+		a := s.ask(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value)
+		if a.status != http.StatusNotModified || a.header.Get("ETag") != tag || len(a.body) > 0 {
+			t.Errorf("If-None-Match %s: %d %v", value, a.status, a.header)
+		}
+	}
+	if a := s.ask(t, "/v1/proposals?mode=single&max=9", "", png, `If-None-Match: W/"x"`); a.status != http.StatusOK {
+		t.Errorf("another tag: %d", a.status)
+	}
+	// What changes the answer changes its name.
+	tags := map[string]string{tag: "first"}
+	for name, a := range map[string]answer{
+		"options": s.post(t, "mode=single&max=8", png),
+		"picture": s.post(t, "mode=single&max=9", scene.Render(2, 64, 48, 3).PNG()),
+		"accept":  s.ask(t, "/v1/proposals?mode=single&max=9", "", png, "Accept: text/csv"),
+	} {
+		if was, twice := tags[a.header.Get("ETag")]; twice {
+			t.Errorf("%s: the name of %s", name, was)
+		}
+		tags[a.header.Get("ETag")] = name
+	}
+	other := start(t, func(c *Config) { c.Version = "v2" })
+	if a := other.post(t, "mode=single&max=9", png); a.header.Get("ETag") == tag || a.header.Get("X-Cache") != "miss" {
+		t.Errorf("another version: %v", a.header)
+	}
+	// Errors are not kept.
+	for range 2 {
+		s.post(t, "mode=single", png[:100]).problem(t, http.StatusUnprocessableEntity, "picture")
+	}
+	s.waitCount(t, "proposer_not_modified_total", 4)
+	s.waitCount(t, `proposer_cache_requests_total{result="hit"}`, 2)
+}
+
+// What is kept stays within its bound.
+func TestCacheIsBounded(t *testing.T) {
+	s := start(t, func(c *Config) { c.CacheBytes = 1 << 14 })
+	for seed := range 40 {
+		s.post(t, "mode=single&max=0", scene.Render(uint64(seed), 64, 48, 3).PNG())
+	}
+	s.answers.cache.CleanUp()
+	if size := s.answers.cache.WeightedSize(); size > 1<<14 || size == 0 {
+		t.Errorf("%d bytes are kept", size)
+	}
+}
+
+func TestCanonicalIsOne(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.MapOf(rapid.String(), rapid.String())
+		a, b := values.Draw(t, "a"), values.Draw(t, "b")
+		if (canonical(a) == canonical(b)) != maps.Equal(a, b) {
+			t.Fatalf("%q %q", a, b)
+		}
+	})
+}
+
+// A body that lies about its length takes memory for what comes alone, and one that finds no
+// memory is turned away.
+func TestBodyMemory(t *testing.T) {
+	s := start(t, func(c *Config) {
+		c.Limits.MaxBytes, c.BodyMemory = 1<<20, 1<<20+2*bodyStep
+		c.Workers, c.Queue = 1, 8
+	})
+	g := newGate(s.Server)
+	large := append(small().PNG(), make([]byte, 900<<10)...)
+	working := s.background(t.Context(), large)
+	<-g.begun
+	s.post(t, "", large).problem(t, http.StatusTooManyRequests, "full")
+	conn := dial(t, s)
+	if _, err := conn.Write([]byte("POST /v1/proposals HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")); err != nil {
+		t.Fatal(err)
+	}
+	waiting := s.background(t.Context(), small().PNG())
+	s.waitInFlight(t, 3)
+	close(g.let)
+	for _, done := range []<-chan any{working, waiting} {
+		if a, ok := (<-done).(answer); !ok || a.status != http.StatusOK {
+			t.Errorf("%+v", a)
+		}
+	}
+	conn.Close()
+	s.waitCount(t, "proposer_body_bytes", 0)
+}
+
+// Large pictures take the place of several; one too large for all is worked on alone.
+func TestWorkIsWeighedByPixels(t *testing.T) {
+	s := start(t, func(c *Config) { c.Workers, c.Queue, c.WorkPixels = 4, 8, 8000 })
+	g := newGate(s.Server)
+	little, large, huge := small().PNG(), scene.Render(1, 80, 60, 2).PNG(), scene.Render(1, 200, 100, 2).PNG() // 3,072, 4,800 and 20,000 pixels
+	var all []<-chan any
+	post := func(png []byte) { all = append(all, s.background(t.Context(), png)) }
+	post(little)
+	<-g.begun
+	post(large)
+	<-g.begun
+	post(little) // 7,872 are at work
+	s.waitCount(t, "proposer_queue_depth", 1)
+	s.waitCount(t, "proposer_work_pixels", 7872)
+	post(huge)
+	s.waitCount(t, "proposer_queue_depth", 2)
+	select {
+	case <-g.begun:
+		t.Error("too many pixels are at work")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(g.let)
+	for _, done := range all {
+		if a, ok := (<-done).(answer); !ok || a.status != http.StatusOK {
+			t.Errorf("%+v", a)
+		}
+	}
+	s.waitCount(t, "proposer_work_pixels", 0)
+}
+
+// Masks, evidence and the tree come with those boxes that come without.
+func TestEvidence(t *testing.T) {
+	s := start(t, nil)
+	picture := scene.Render(2, 120, 90, 4).JPEG(90)
+	_, plain := s.post(t, "max=40", picture).proposals(t)
+	a := s.post(t, "max=40&masks=rle&evidence=1&tree=1&strategy=2", picture)
+	var got struct {
+		Boxes      [][4]int
+		Strategies []struct{ Color string }
+		Masks      []struct {
+			Size   [2]int
+			Counts string
+		}
+		Evidence []struct{ Strategies, Strategy, Position, Size int }
+		Tree     struct {
+			Strategy, Width, Height, Leaves int
+			Parents, Labels                 []int
+			Boxes                           [][4]int
+		}
+	}
+	if err := json.Unmarshal(a.body, &got); err != nil || a.status != 200 {
+		t.Fatalf("%d %v %.300s", a.status, err, a.body)
+	}
+	if !slices.Equal(got.Boxes, plain) || len(got.Strategies) != 8 || len(got.Masks) != 40 || len(got.Evidence) != 40 {
+		t.Errorf("%d boxes, %d strategies, %d masks, %d of evidence", len(got.Boxes), len(got.Strategies), len(got.Masks), len(got.Evidence))
+	}
+	for i, m := range got.Masks {
+		rle, err := mask.Parse(m.Counts, m.Size[1], m.Size[0])
+		if err != nil || rle.Box() != (box.Box{X0: int32(plain[i][0]), Y0: int32(plain[i][1]), X1: int32(plain[i][2]), Y1: int32(plain[i][3])}) || rle.Area() != got.Evidence[i].Size {
+			t.Errorf("mask %d: %v, %v", i, err, rle.Box())
+		}
+	}
+	if tree := got.Tree; tree.Strategy != 2 || tree.Width != 120 || tree.Height != 90 || len(tree.Parents) != 2*tree.Leaves-1 || len(tree.Boxes) != len(tree.Parents) || tree.Parents[len(tree.Parents)-1] != -1 {
+		t.Errorf("tree %+v", tree)
+	}
+	for query, name := range map[string]string{
+		"masks=png": "masks", "evidence=2": "evidence", "tree=x": "tree", "tree=1&strategy=8": "strategy", "strategy=-1": "strategy",
+	} {
+		if p := s.post(t, query, picture).problem(t, http.StatusBadRequest, "option"); len(p.Errors) != 1 || p.Errors[0].Name != name {
+			t.Errorf("%s: %+v", query, p)
+		}
+	}
+	p := s.ask(t, "/v1/proposals?masks=rle&tree=1", "", picture, "Accept: text/csv").problem(t, http.StatusBadRequest, "option")
+	if len(p.Errors) != 2 {
+		t.Errorf("%+v", p)
+	}
+}

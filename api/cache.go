@@ -1,0 +1,101 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// key names an answer: equal keys, equal answers, but for the times in them.
+type key [sha256.Size]byte
+
+// keyOf is the key of what is said of a picture in the words of the parts.
+func keyOf(data []byte, parts ...string) key {
+	h := sha256.New()
+	picture := sha256.Sum256(data)
+	h.Write(picture[:])
+	for _, p := range parts { // their lengths keep them apart
+		h.Write(binary.AppendUvarint(nil, uint64(len(p))))
+		h.Write([]byte(p))
+	}
+	return key(h.Sum(nil))
+}
+
+// canonical is a text that equal values have, and only they.
+func canonical(values map[string]string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fmt.Fprintf(&b, "%q=%q\n", name, values[name])
+	}
+	return b.String()
+}
+
+// etag is weak: the times in two answers may differ.
+func (k key) etag() string { return `W/"` + base64.RawURLEncoding.EncodeToString(k[:16]) + `"` }
+
+// known tells whether the client has the answer, as If-None-Match says. RFC 9110 has it
+// answer 304 for GET alone; a search changes nothing, so here it does for POST.
+func (k key) known(r *http.Request) bool {
+	for _, line := range r.Header.Values("If-None-Match") {
+		for tag := range strings.SplitSeq(line, ",") {
+			tag = strings.TrimSpace(tag)
+			if tag == "*" || "W/"+strings.TrimPrefix(tag, "W/") == k.etag() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// entryOverhead is about what an answer takes beside its bytes.
+const entryOverhead = 256
+
+// answers keeps answers for the next who asks the same; nil keeps none.
+type answers struct {
+	cache     *otter.Cache[key, []byte]
+	hit, miss prometheus.Counter
+}
+
+func newAnswers(c Config, m *metrics) (*answers, error) {
+	if c.CacheBytes == 0 {
+		return nil, nil
+	}
+	a := &answers{
+		cache: otter.Must(&otter.Options[key, []byte]{
+			MaximumWeight: uint64(c.CacheBytes),
+			Weigher: func(_ key, answer []byte) uint32 {
+				return uint32(min(int64(len(answer))+entryOverhead, 1<<32-1))
+			},
+		}),
+		hit: m.cacheRequests.WithLabelValues("hit"), miss: m.cacheRequests.WithLabelValues("miss"),
+	}
+	return a, m.cacheSize(a.cache.WeightedSize)
+}
+
+func (a *answers) get(k key) ([]byte, bool) {
+	if a == nil {
+		return nil, false
+	}
+	answer, ok := a.cache.GetIfPresent(k)
+	if ok {
+		a.hit.Inc()
+	} else {
+		a.miss.Inc()
+	}
+	return answer, ok
+}
+
+// set keeps an answer, which nobody may change from now on.
+func (a *answers) set(k key, answer []byte) {
+	if a != nil {
+		a.cache.Set(k, answer)
+	}
+}

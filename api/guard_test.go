@@ -1,0 +1,263 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proposer/proposer/internal/credentials"
+)
+
+func write(t testing.TB, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func tokens(t testing.TB) *credentials.Tokens {
+	t.Helper()
+	all, err := credentials.LoadTokens(write(t, "tokens", "alice alice-0123456789abcdef\nbob bob-0123456789abcdef\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestTokens(t *testing.T) {
+	var log bytes.Buffer
+	s := start(t, func(c *Config) {
+		c.Tokens = tokens(t)
+		c.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	})
+	png := small().PNG()
+	for _, header := range []string{"", "Authorization: Bearer ", "Authorization: Bearer alice", "Authorization: Basic alice-0123456789abcdef", "Authorization: alice-0123456789abcdef"} {
+		a := s.ask(t, "/v1/proposals?mode=single", "", png, header)
+		a.problem(t, http.StatusUnauthorized, "token")
+		if !strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Bearer") {
+			t.Errorf("%v", a.header)
+		}
+		s.ask(t, inferPath, "", png, header).failure(t, http.StatusUnauthorized)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.yaml"} {
+		if a := s.do(t, "GET", path, "", nil); a.status != http.StatusOK {
+			t.Errorf("%s: %d", path, a.status)
+		}
+	}
+	for _, path := range []string{"/v1/modes", "/v2", "/v2/models/selective_search", "/v2/models/selective_search/ready"} {
+		if a := s.do(t, "GET", path, "", nil); a.status != http.StatusUnauthorized {
+			t.Errorf("%s: %d", path, a.status)
+		}
+	}
+	for _, header := range []string{"Authorization: Bearer alice-0123456789abcdef", "Authorization: bearer bob-0123456789abcdef"} {
+		s.ask(t, "/v1/proposals?mode=single", "", png, header).proposals(t)
+	}
+	s.waitCount(t, `proposer_token_requests_total{name="alice"}`, 1)
+	s.waitCount(t, `proposer_token_requests_total{name="bob"}`, 1)
+	s.waitInFlight(t, 0)
+	if l := log.String(); !strings.Contains(l, `"token":"alice"`) || strings.Contains(l, "0123456789abcdef") {
+		t.Errorf("the log should name who asked, and no token:\n%s", l)
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	s := start(t, func(c *Config) { c.RateLimit = 3; c.Tokens = tokens(t) })
+	ask := func(token string) answer {
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/modes", nil)
+		req.Header.Set("Authorization", "Bearer "+token)
+		return s.send(t, req)
+	}
+	for range 3 {
+		if a := ask("alice-0123456789abcdef"); a.status != http.StatusOK {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	ask("alice-0123456789abcdef").problem(t, http.StatusTooManyRequests, "rate")
+	if a := ask("bob-0123456789abcdef"); a.status != http.StatusOK {
+		t.Errorf("another client: %d %s", a.status, a.body)
+	}
+	open := start(t, func(c *Config) { c.RateLimit = 1 })
+	open.do(t, "GET", "/v1/modes", "", nil)
+	open.do(t, "GET", "/v1/modes", "", nil).problem(t, http.StatusTooManyRequests, "rate")
+	if a := open.do(t, "GET", "/healthz", "", nil); a.status != http.StatusOK {
+		t.Errorf("health is counted: %d", a.status)
+	}
+}
+
+func TestCORS(t *testing.T) {
+	ask := func(s *service, method, origin string) http.Header {
+		req, _ := http.NewRequestWithContext(t.Context(), method, s.url+"/v1/modes", nil)
+		req.Header.Set("Origin", origin)
+		if method == http.MethodOptions {
+			req.Header.Set("Access-Control-Request-Method", "POST")
+			req.Header.Set("Access-Control-Request-Headers", "authorization")
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.Header
+	}
+	off := start(t, nil)
+	for _, method := range []string{"GET", "OPTIONS"} {
+		if h := ask(off, method, "https://a.example"); h.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("off, %s: %v", method, h)
+		}
+	}
+	on := start(t, func(c *Config) { c.CORSOrigins = []string{"https://a.example"}; c.Tokens = tokens(t) })
+	if h := ask(on, "OPTIONS", "https://a.example"); h.Get("Access-Control-Allow-Origin") != "https://a.example" || h.Get("Access-Control-Allow-Methods") != "POST" {
+		t.Errorf("preflight: %v", h)
+	}
+	if h := ask(on, "GET", "https://a.example"); !strings.Contains(h.Get("Access-Control-Expose-Headers"), "Etag") {
+		t.Errorf("%v", h)
+	}
+	for _, method := range []string{"GET", "OPTIONS"} {
+		if h := ask(on, method, "https://b.example"); h.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("another origin, %s: %v", method, h)
+		}
+	}
+}
+
+func TestSecurityHeaders(t *testing.T) {
+	s := start(t, nil)
+	for _, path := range []string{"/healthz", "/v1/modes", "/nothing", "/docs"} {
+		h := s.do(t, "GET", path, "", nil).header
+		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
+			!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") ||
+			h.Get("Cross-Origin-Resource-Policy") != "same-origin" || h.Get("Strict-Transport-Security") != "" {
+			t.Errorf("%s: %v", path, h)
+		}
+	}
+}
+
+// certificate makes one for 127.0.0.1 that signs itself.
+func certificate(t testing.TB) (*credentials.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "proposer"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}, &x509.Certificate{Subject: pkix.Name{CommonName: "proposer"}}, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	cert, err := credentials.LoadCertificate(write(t, "cert.pem", text),
+		write(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(text))
+	return cert, pool
+}
+
+func TestTLS(t *testing.T) {
+	cert, pool := certificate(t)
+	s, stop, ended := listen(t, func(c *Config) { c.Certificate = cert })
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
+	client := &http.Client{Transport: transport}
+	address := strings.TrimPrefix(s.url, "http://")
+	res, err := client.Post("https://"+address+"/v1/proposals?mode=single", "image/png", bytes.NewReader(small().PNG()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	res.Body.Close()
+	if err != nil || res.StatusCode != http.StatusOK || res.ProtoMajor != 2 || res.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("%v %s %v %s", err, res.Proto, res.Header, body)
+	}
+	transport.CloseIdleConnections()
+	if res, err := http.Get(s.url + "/healthz"); err == nil { // Go's server tells who speaks plain HTTP
+		res.Body.Close()
+		if res.StatusCode != http.StatusBadRequest {
+			t.Errorf("plain HTTP: %s", res.Status)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	s, err := New(testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listeners [2]net.Listener
+	for i := range listeners {
+		if listeners[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, listeners[0], listeners[1]) }()
+	url := "http://" + listeners[1].Addr().String()
+	for path, want := range map[string]string{
+		"/metrics": "proposer_build_info", "/healthz": "alive", "/readyz": "ready",
+		"/debug/pprof/": "goroutine", "/debug/pprof/heap?debug=1": "heap profile", "/debug/pprof/cmdline": "test",
+	} {
+		res, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s %.200q", path, res.Status, body)
+		}
+	}
+	res, err := http.Post(url+"/v1/proposals", "image/png", bytes.NewReader(small().PNG()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusNotFound {
+		t.Errorf("proposals of the admin listener: %s", res.Status)
+	}
+	s.draining.Store(true)
+	w := httptest.NewRecorder()
+	s.Admin().ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("readyz while draining: %d", w.Code)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := net.Dial("tcp", listeners[1].Addr().String()); err == nil {
+		t.Error("the admin listener is still open")
+	}
+}

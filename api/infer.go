@@ -1,0 +1,109 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/proposer/proposer/api/oip"
+	"github.com/proposer/proposer/pipeline"
+)
+
+// routeInference routes the Open Inference Protocol, but for the health of the server.
+func (s *Server) routeInference(r chi.Router) {
+	r.Get("/v2", func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, oip.Server(s.cfg.Version)) })
+	for _, version := range []string{"", "/versions/{version}"} {
+		r.Route("/v2/models/{model}"+version, func(r chi.Router) {
+			r.Use(checkModel)
+			r.Get("/", func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, oip.Model()) })
+			r.Get("/ready", s.ready)
+			r.With(s.admit).Post("/infer", s.infer)
+		})
+	}
+}
+
+// checkModel turns away who asks for a model that there is not.
+func checkModel(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := oip.CheckModel(chi.URLParam(r, "model"), chi.URLParam(r, "version")); err != nil {
+			fail(w, r, inferenceProblem(err))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func inferenceProblem(err error) *problem {
+	e, ok := errors.AsType[*oip.Error](err)
+	switch {
+	case !ok:
+		return newProblem(http.StatusInternalServerError, "internal", err.Error())
+	case e.Status == http.StatusNotFound:
+		return newProblem(e.Status, "path", e.Message)
+	}
+	return newProblem(e.Status, "request", e.Message)
+}
+
+// infer answers with the boxes and scores of a picture, as tensors.
+func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
+	// Base64 takes four thirds, and the JSON around it a little.
+	b, hint, p := s.open(w, r, s.cfg.Limits.MaxBytes/3*4+formOverhead)
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	defer b.release()
+	body, err := pipeline.ReadAll(b, hint, s.cfg.Limits.MaxBytes/3*4+formOverhead)
+	if p := s.bodyProblem(r.Context(), b, nil, err, "body"); p != nil {
+		fail(w, r, p)
+		return
+	}
+	s.closeBody(w)
+	req, err := oip.Parse(body, r.Header.Values(oip.HeaderLength))
+	if err != nil {
+		fail(w, r, inferenceProblem(err))
+		return
+	}
+	texts := url.Values{}
+	for name, text := range req.Options {
+		texts.Set(name, text)
+	}
+	values, errs := single(texts, shared)
+	opts, p := s.options(values, errs, DefaultMax)
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	leave, p := s.place()
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	headerLength := -1
+	answer, p := s.search(r.Context(), recordOf(r), req.Image, opts, func(_ context.Context, result *pipeline.Result) (answer []byte, err error) {
+		answer, headerLength, err = oip.AppendResponse(nil, req, result.Boxes, result.Scores, oip.ModelName, oip.ModelVersion)
+		return answer, err
+	})
+	leave()
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	if headerLength >= 0 {
+		w.Header().Set(oip.HeaderLength, strconv.Itoa(headerLength))
+	}
+	s.send(w, oip.ContentType(headerLength), answer)
+}
+
+func (s *Server) sendJSON(w http.ResponseWriter, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	s.send(w, "application/json", body)
+}

@@ -1,0 +1,143 @@
+package api
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/proposer/proposer/api/oip"
+)
+
+const inferPath = "/v2/models/selective_search/infer"
+
+// failure checks that an answer is an error of the protocol, and gives its text.
+func (a answer) failure(t testing.TB, status int) string {
+	t.Helper()
+	var e struct {
+		Error string `json:"error"`
+	}
+	d := json.NewDecoder(bytes.NewReader(a.body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&e); err != nil || a.status != status || e.Error == "" || a.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %v %s: %v; want %d", a.status, a.header, a.body, err, status)
+	}
+	return e.Error
+}
+
+func TestInferenceMetadata(t *testing.T) {
+	s := start(t, func(c *Config) { c.Version = "v7" })
+	for path, want := range map[string]string{
+		"/v2": `{"name":"proposer","version":"v7","extensions":["binary_tensor_data"]}`,
+		"/v2/models/selective_search": `{"name":"selective_search","versions":["1"],"platform":"proposer_selective_search",` +
+			`"inputs":[{"name":"image","datatype":"BYTES","shape":[1]}],` +
+			`"outputs":[{"name":"boxes","datatype":"FP32","shape":[-1,4]},{"name":"scores","datatype":"FP32","shape":[-1]}]}`,
+	} {
+		if a := s.do(t, "GET", path, "", nil); string(a.body) != want || a.status != 200 {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
+	for _, path := range []string{"/v2/health/live", "/v2/health/ready", "/v2/models/selective_search/ready", "/v2/models/selective_search/versions/1/ready", "/v2/models/selective_search/versions/1"} {
+		if a := s.do(t, "GET", path, "", nil); a.status != http.StatusOK {
+			t.Errorf("%s: %d", path, a.status)
+		}
+	}
+	for _, path := range []string{"/v2/models/resnet", "/v2/models/selective_search/versions/2/ready", "/v2/nothing"} {
+		s.do(t, "GET", path, "", nil).failure(t, http.StatusNotFound)
+	}
+	s.do(t, "GET", inferPath, "", nil).failure(t, http.StatusMethodNotAllowed)
+	s.draining.Store(true)
+	s.do(t, "GET", "/v2/health/ready", "", nil).failure(t, http.StatusServiceUnavailable)
+	s.do(t, "GET", "/v2/models/selective_search/ready", "", nil).failure(t, http.StatusServiceUnavailable)
+	s.ask(t, inferPath, "", nil).failure(t, http.StatusServiceUnavailable)
+}
+
+// The three forms of a request get the boxes that /v1/proposals has.
+func TestInfer(t *testing.T) {
+	s := start(t, nil)
+	png := small().PNG()
+	_, want := s.post(t, "mode=single&max=20", png).proposals(t)
+	flat := func(boxes [][4]int) (f []float32) {
+		for _, b := range boxes {
+			for _, v := range b {
+				f = append(f, float32(v))
+			}
+		}
+		return f
+	}
+
+	a := s.ask(t, inferPath, "application/json", fmt.Appendf(nil,
+		`{"id":"42","inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":[%q]}],"parameters":{"mode":"single","max":20}}`,
+		base64.StdEncoding.EncodeToString(png)))
+	var res struct {
+		ID      string `json:"id"`
+		Outputs []struct {
+			Name  string    `json:"name"`
+			Shape []int     `json:"shape"`
+			Data  []float32 `json:"data"`
+		} `json:"outputs"`
+	}
+	if err := json.Unmarshal(a.body, &res); err != nil || a.status != 200 || res.ID != "42" || len(res.Outputs) != 2 ||
+		!slices.Equal(res.Outputs[0].Shape, []int{len(want), 4}) || !slices.Equal(res.Outputs[0].Data, flat(want)) || !slices.Equal(res.Outputs[1].Shape, []int{len(want)}) {
+		t.Errorf("JSON: %v %s", err, a.body)
+	}
+
+	header := fmt.Sprintf(`{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":%d}}],`+
+		`"outputs":[{"name":"boxes","parameters":{"binary_data":true}}],"parameters":{"mode":"single","max":20}}`, len(png)+4)
+	body := append([]byte(header), binary.LittleEndian.AppendUint32(nil, uint32(len(png)))...)
+	body = append(body, png...)
+	a = s.ask(t, "/v2/models/selective_search/versions/1/infer", "application/octet-stream", body, oip.HeaderLength+": "+strconv.Itoa(len(header)))
+	n, err := strconv.Atoi(a.header.Get(oip.HeaderLength))
+	if err != nil || a.status != 200 || len(a.body)-n != 16*len(want) {
+		t.Fatalf("binary: %d %v, %d bytes of JSON in %d", a.status, err, n, len(a.body))
+	}
+	got := make([]float32, 4*len(want))
+	if _, err := binary.Decode(a.body[n:], binary.LittleEndian, got); err != nil || !slices.Equal(got, flat(want)) {
+		t.Errorf("binary: %v, other boxes", err)
+	}
+
+	a = s.ask(t, inferPath, "application/octet-stream", png, oip.HeaderLength+": 0")
+	if n, err := strconv.Atoi(a.header.Get(oip.HeaderLength)); err != nil || a.status != 200 || (len(a.body)-n)%20 != 0 {
+		t.Errorf("raw: %d %v, %d bytes of JSON in %d", a.status, err, n, len(a.body))
+	}
+}
+
+func TestInferRefuses(t *testing.T) {
+	s := start(t, func(c *Config) { c.Limits.MaxBytes = 20_000 })
+	png := base64.StdEncoding.EncodeToString(small().PNG())
+	with := func(image, parameters string) []byte {
+		return fmt.Appendf(nil, `{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":[%q]}],"parameters":%s}`, image, parameters)
+	}
+	for name, c := range map[string]struct {
+		path   string
+		body   []byte
+		header string
+		status int
+		want   string
+	}{
+		"no such model":  {"/v2/models/resnet/infer", with(png, "{}"), "", 404, "selective_search"},
+		"no JSON":        {inferPath, []byte("x"), "", 400, "JSON"},
+		"no picture":     {inferPath, with(base64.StdEncoding.EncodeToString([]byte("hello, this is no picture")), "{}"), "", 415, "JPEG"},
+		"cut":            {inferPath, with(base64.StdEncoding.EncodeToString(small().PNG()[:100]), "{}"), "", 422, "png"},
+		"option":         {inferPath, with(png, `{"mode":"slow","max":-1}`), "", 400, "mode"},
+		"threads":        {inferPath, with(png, `{"threads":4}`), "", 400, "threads"},
+		"header length":  {inferPath, with(png, "{}"), "99999999", 400, "body"},
+		"two lengths":    {inferPath, with(png, "{}"), "1", 400, ""},
+		"too many bytes": {inferPath, make([]byte, 200_000), "", 413, "bytes"},
+		"deep":           {inferPath, bytes.Repeat([]byte("["), 50_000), "", 400, ""},
+	} {
+		headers := []string{}
+		if c.header != "" {
+			headers = append(headers, oip.HeaderLength+": "+c.header)
+		}
+		if text := s.ask(t, c.path, "application/json", c.body, headers...).failure(t, c.status); !strings.Contains(text, c.want) {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}

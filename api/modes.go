@@ -1,0 +1,77 @@
+package api
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/selective"
+)
+
+// modes answers GET /v1/modes: what can be asked, and what is taken where nothing is.
+func (s *Server) modes(w http.ResponseWriter, _ *http.Request) {
+	s.send(w, "application/json", s.capabilities)
+}
+
+type capabilities struct {
+	Version     string       `json:"version"`
+	DefaultMode string       `json:"default_mode"`
+	Modes       []modeInfo   `json:"modes"`
+	Options     []optionInfo `json:"options"`
+	Limits      limitInfo    `json:"limits"`
+	Formats     []string     `json:"formats"`
+	Answers     []string     `json:"answers"`
+	Ranker      string       `json:"ranker"`
+}
+
+type modeInfo struct {
+	Name       string          `json:"name"`
+	Strategies json.RawMessage `json:"strategies"`
+}
+
+type optionInfo struct {
+	Name    string `json:"name"`
+	Default string `json:"default"`
+}
+
+type limitInfo struct {
+	MaxBytes       int64   `json:"max_bytes"`
+	MaxPixels      int64   `json:"max_pixels"`
+	MaxSide        int     `json:"max_side"`
+	MaxBoxes       int     `json:"max_boxes"`
+	MaxPictures    int     `json:"max_pictures"`
+	TimeoutSeconds float64 `json:"timeout_seconds"`
+}
+
+// describe is the answer of modes, which is always the same.
+func (s *Server) describe() ([]byte, error) {
+	c := capabilities{
+		Version:     s.cfg.Version,
+		DefaultMode: pipeline.DefaultMode,
+		Limits: limitInfo{
+			MaxBytes: s.cfg.Limits.MaxBytes, MaxPixels: s.cfg.Limits.MaxPixels, MaxSide: s.cfg.Limits.MaxSide,
+			MaxBoxes: s.cfg.MaxBoxes, MaxPictures: s.cfg.MaxPictures, TimeoutSeconds: s.cfg.Timeout.Seconds(),
+		},
+		Formats: []string{"jpeg", "png", "webp", "bmp", "tiff"},
+		Ranker:  cmp.Or(s.cfg.RankerName, "built in"),
+	}
+	for _, name := range selective.PresetNames() {
+		preset, err := selective.Preset(name)
+		if err != nil {
+			return nil, err
+		}
+		c.Modes = append(c.Modes, modeInfo{name, export.AppendStrategies(nil, preset.Strategies)})
+	}
+	defaults := pipeline.DefaultOptions().Values()
+	defaults["max"] = strconv.Itoa(DefaultMax)
+	for _, name := range shared {
+		c.Options = append(c.Options, optionInfo{name, defaults[name]})
+	}
+	for _, rep := range representations {
+		c.Answers = append(c.Answers, rep.media)
+	}
+	return json.Marshal(c)
+}

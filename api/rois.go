@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/rois"
+)
+
+// truthBoxes is the most true boxes of a picture. Labelling takes time in proposals × them.
+const truthBoxes = 5000
+
+// rois answers POST /v1/rois.
+func (s *Server) rois(w http.ResponseWriter, r *http.Request) {
+	if _, _, p := s.parseRoIs(r.URL.RawQuery, nil); p != nil {
+		fail(w, r, p)
+		return
+	}
+	up, release, p := s.read(w, r, "truth", "options")
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	defer release()
+	if len(up.pictures) > 1 {
+		fail(w, r, newProblem(http.StatusBadRequest, "request", "the form has several pictures",
+			field{"image", up.pictures[1].file, "one picture"}))
+		return
+	}
+	pic := up.pictures[0]
+	opts, sampling, p := s.parseRoIs(r.URL.RawQuery, up.fields["options"])
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	truth, p := s.truth(r.Context(), up, pic, opts)
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	leave, p := s.place()
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	answer, p := s.search(r.Context(), recordOf(r), pic.data, opts, func(ctx context.Context, result *pipeline.Result) ([]byte, error) {
+		batch, err := rois.Sample(ctx, result.Boxes, truth, sampling)
+		if err != nil {
+			return nil, err
+		}
+		return append(batch.AppendJSON(nil, pic.file, result.Width, result.Height), '\n'), nil
+	})
+	leave()
+	if p != nil {
+		fail(w, r, p)
+		return
+	}
+	s.send(w, "application/json", answer)
+}
+
+// parseRoIs reads the options of the search and of the sampler.
+func (s *Server) parseRoIs(rawQuery string, form []byte) (pipeline.Options, rois.Options, *problem) {
+	texts, p := given(rawQuery, form)
+	if p != nil {
+		return pipeline.Options{}, rois.Options{}, p
+	}
+	own := rois.Names()
+	values, errs := single(texts, slices.Concat(own, shared))
+	ours := maps.Clone(values)
+	maps.DeleteFunc(ours, func(name, _ string) bool { return !slices.Contains(own, name) })
+	maps.DeleteFunc(values, func(name, _ string) bool { return slices.Contains(own, name) })
+	sampling, err := rois.ParseOptions(ours)
+	opts, p := s.options(values, append(errs, pipeline.OptionErrors(err)...), DefaultMax)
+	return opts, sampling, p
+}
+
+// truth reads the true boxes, which must lie in the picture.
+func (s *Server) truth(ctx context.Context, up *upload, pic picture, opts pipeline.Options) (rois.Truth, *problem) {
+	text, ok := up.fields["truth"]
+	if !ok {
+		return rois.Truth{}, newProblem(http.StatusBadRequest, "request", "there are no true boxes",
+			field{"truth", "", `a field of the form, as in {"boxes":[[10,20,200,180]]}`})
+	}
+	header, err := imageio.Inspect(pic.data, s.cfg.Limits)
+	if err != nil {
+		return rois.Truth{}, s.failed(ctx, err)
+	}
+	width, height := header.Width, header.Height
+	if !opts.Decode.IgnoreOrientation {
+		width, height = header.Upright()
+	}
+	truth, err := rois.ParseTruth(text, width, height, truthBoxes)
+	if e, ok := errors.AsType[*rois.TruthError](err); ok {
+		return rois.Truth{}, newProblem(http.StatusBadRequest, "request", e.Error(), field(*e))
+	}
+	return truth, nil // it has no other errors
+}
