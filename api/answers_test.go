@@ -266,7 +266,7 @@ func TestETag(t *testing.T) {
 	png := small().PNG()
 	first := s.post(t, "mode=single&max=9", png)
 	tag := first.header.Get("ETag")
-	if !strings.HasPrefix(tag, `W/"`) || first.header.Get("X-Cache") != "miss" {
+	if !strings.HasPrefix(tag, `W/"`) || first.header.Get("X-Cache") != "miss" || first.header.Get("Cache-Control") != "private, no-cache" {
 		t.Fatalf("%v", first.header)
 	}
 	again := s.post(t, "max=9&mode=single&nms=off", png) // the same, said otherwise

@@ -41,6 +41,13 @@ func canonical(values map[string]string) string {
 // etag is weak: the times in two answers may differ.
 func (k key) etag() string { return `W/"` + base64.RawURLEncoding.EncodeToString(k[:16]) + `"` }
 
+// tell says how an answer is called, so that the client, and nobody between, may keep it and
+// ask whether it still holds.
+func (k key) tell(h http.Header) {
+	h.Set("ETag", k.etag())
+	h.Set("Cache-Control", "private, no-cache")
+}
+
 // known tells whether the client has the answer, as If-None-Match says. RFC 9110 has it
 // answer 304 for GET alone; a search changes nothing, so here it does for POST.
 func (k key) known(r *http.Request) bool {

@@ -80,7 +80,7 @@ func (s *Server) proposeOne(w http.ResponseWriter, r *http.Request, pic picture,
 	h := w.Header()
 	if k.known(r) {
 		s.metrics.notModified.Inc()
-		h.Set("ETag", k.etag())
+		k.tell(h)
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -99,7 +99,7 @@ func (s *Server) proposeOne(w http.ResponseWriter, r *http.Request, pic picture,
 		}
 		s.answers.set(k, answer)
 	}
-	h.Set("ETag", k.etag())
+	k.tell(h)
 	h.Set("X-Cache", map[bool]string{true: "hit", false: "miss"}[cached])
 	s.send(w, q.rep.media, answer)
 }
