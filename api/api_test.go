@@ -945,6 +945,8 @@ func FuzzRequest(f *testing.F) {
 	contentType, body := form(f, [3]string{"image", "a.png", png})
 	f.Add("mode=single", "image/png", []byte(png))
 	f.Add("max=1", contentType, body.Bytes())
+	contentType, body = form(f, [3]string{"image", "a.png", png}, [3]string{"options", "", `{"max":3,"masks":"rle"}`}, [3]string{"image", "b.png", png[:20]})
+	f.Add("evidence=1", contentType, body.Bytes())
 	f.Add("max=%", "multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=image\r\n\r\n\r\n--x--"))
 	cfg := testConfig(f)
 	cfg.Logger = slog.New(slog.DiscardHandler)
@@ -954,7 +956,10 @@ func FuzzRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+		if o.Search.Keep {
+			return pipeline.Run(ctx, data, o)
+		}
 		return &pipeline.Result{Width: 1, Height: 1}, nil
 	}
 	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
@@ -963,8 +968,13 @@ func FuzzRequest(f *testing.F) {
 		r.Header.Set("Content-Type", contentType)
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
-		if !slices.Contains([]int{200, 400, 413, 415, 422}, w.Code) || !json.Valid(w.Body.Bytes()) {
+		if !slices.Contains([]int{200, 400, 413, 415, 422}, w.Code) {
 			t.Fatalf("%d %q", w.Code, w.Body)
+		}
+		for line := range strings.SplitSeq(strings.TrimSuffix(w.Body.String(), "\n"), "\n") {
+			if !json.Valid([]byte(line)) {
+				t.Fatalf("%d %q", w.Code, w.Body)
+			}
 		}
 	})
 }

@@ -99,59 +99,69 @@ func (s *Server) proposeOne(w http.ResponseWriter, r *http.Request, pic picture,
 		}
 		s.answers.set(k, answer)
 	}
+	release() // it may be a while until the client has read it all
 	k.tell(h)
 	h.Set("X-Cache", map[bool]string{true: "hit", false: "miss"}[cached])
 	s.send(w, q.rep.media, answer)
 }
 
 // proposeMany answers for any number of pictures, with a line for each as soon as it is done.
+// Each waits for a place of its own, so that a client that reads slowly holds none; where
+// there is none for the first, the request is turned away.
 func (s *Server) proposeMany(w http.ResponseWriter, r *http.Request, pictures []picture, q query) {
-	leave, p := s.place()
-	if p != nil {
+	if _, p := s.place(); p != nil {
 		fail(w, r, p)
 		return
 	}
-	defer leave()
+	rec := recordOf(r)
+	rec.attrs = append(rec.attrs, slog.Int("pictures", len(pictures)))
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", q.rep.media)
 	var mu sync.Mutex
-	line := func(object []byte) {
+	write := func(line []byte) {
 		mu.Lock()
 		defer mu.Unlock()
-		_ = out.SetWriteDeadline(time.Now().Add(s.cfg.Timeout + s.cfg.WriteTimeout)) // a test's recorder has none
-		if _, err := w.Write(object); err != nil {
-			cancel() // nobody to tell
-			return
+		_ = out.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // a test's recorder has none
+		_, err := w.Write(line)
+		if err == nil {
+			err = out.Flush()
 		}
-		_ = out.Flush()
+		if err != nil {
+			cancel() // nobody to tell
+		}
 	}
-	rec := recordOf(r)
-	rec.attrs = append(rec.attrs, slog.Int("pictures", len(pictures)))
 	var crew errgroup.Group
 	crew.SetLimit(s.cfg.Workers)
 	for i, pic := range pictures {
 		crew.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
+			// The first has the place that the request was let in with.
+			if i > 0 && s.admission.places.Acquire(ctx, 1) != nil {
+				return nil // nobody to tell
 			}
-			k := s.key(pic, q)
-			object, cached := s.answers.get(k)
-			if !cached {
-				var p *problem
-				if object, p = s.answer(ctx, &record{}, pic, q); p != nil {
-					s.metrics.rejected.WithLabelValues(p.kind).Inc()
-					line(p.line(i, pic.file))
-					return nil
-				}
-				s.answers.set(k, object)
-			}
-			line(fmt.Appendf(nil, `{"index":%d,%s`, i, object[1:]))
+			line := s.line(ctx, i, pic, q)
+			s.admission.places.Release(1)
+			write(line)
 			return nil
 		})
 	}
 	_ = crew.Wait() // they return none
+}
+
+// line is what is said of one of several pictures.
+func (s *Server) line(ctx context.Context, index int, pic picture, q query) []byte {
+	k := s.key(pic, q)
+	object, cached := s.answers.get(k)
+	if !cached {
+		var p *problem
+		if object, p = s.answer(ctx, &record{}, pic, q); p != nil {
+			s.metrics.rejected.WithLabelValues(p.kind).Inc()
+			return p.line(index, pic.file)
+		}
+		s.answers.set(k, object)
+	}
+	return fmt.Appendf(nil, `{"index":%d,%s`, index, object[1:])
 }
 
 // answer searches a picture when its turn comes, and says what it found.
