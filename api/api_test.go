@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -863,6 +864,50 @@ func TestDrain(t *testing.T) {
 	if _, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://")); err == nil {
 		t.Error("it still listens")
 	}
+}
+
+// Told to stop in the midst of a crowd it answers all who were searched for, to the last byte.
+func TestDrainUnderLoad(t *testing.T) {
+	s, stop, ended := listen(t, func(c *Config) { c.Workers, c.Queue = 2, 6 })
+	var searched, answered atomic.Int64
+	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+		searched.Add(1)
+		return pipeline.Run(ctx, data, o)
+	}
+	png := small().PNG()
+	var crowd sync.WaitGroup
+	for range 16 {
+		crowd.Go(func() {
+			for {
+				a, ok := (<-s.background(t.Context(), png)).(answer)
+				if !ok {
+					return // it listens no more
+				}
+				switch a.status {
+				case http.StatusOK:
+					if !json.Valid(a.body) {
+						t.Errorf("half an answer: %s", a.body)
+					}
+					answered.Add(1)
+				case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+				default:
+					t.Errorf("%d %s", a.status, a.body)
+				}
+			}
+		})
+	}
+	for answered.Load() < 20 {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	crowd.Wait()
+	if searched.Load() != answered.Load() {
+		t.Errorf("%d pictures were searched, %d answered", searched.Load(), answered.Load())
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 func TestDrainEndsWithTheGrace(t *testing.T) {

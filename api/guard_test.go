@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -196,6 +197,9 @@ func TestTLS(t *testing.T) {
 		t.Errorf("%v %s %v %s", err, res.Proto, res.Header, body)
 	}
 	transport.CloseIdleConnections()
+	if want := fmt.Sprintf("proposer_certificate_expiry_timestamp_seconds %v\n", float64(cert.Expires().Unix())); !strings.Contains(s.scrape(t), want) {
+		t.Errorf("no %q in the metrics", want)
+	}
 	if res, err := http.Get(s.url + "/healthz"); err == nil { // Go's server tells who speaks plain HTTP
 		res.Body.Close()
 		if res.StatusCode != http.StatusBadRequest {

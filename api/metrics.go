@@ -89,6 +89,12 @@ func newMetrics(c Config) (m *metrics, err error) {
 	}
 	all.gauge("proposer_work_pixels_limit", "Most pixels that are worked on at once, but for a single larger picture.").Set(float64(c.WorkPixels))
 	all.gauge("proposer_cache_limit_bytes", "Most memory for answers that are kept.").Set(float64(c.CacheBytes))
+	if cert := c.Certificate; cert != nil {
+		all.add(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "proposer_certificate_expiry_timestamp_seconds",
+			Help: "When clients will no longer take the service's certificate, in seconds since 1970.",
+		}, func() float64 { return float64(cert.Expires().Unix()) }))
+	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "proposer_build_info",
 		Help: "1, labelled with the build.",

@@ -92,18 +92,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // if that was done within Config.Grace, else an error, with what was left cut off.
 func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 	ended := make(chan error, 2)
-	servers := []*http.Server{s.cfg.httpServer(s)}
+	service := s.cfg.httpServer(s)
+	servers := []*http.Server{service}
 	ln = netutil.LimitListener(ln, s.cfg.MaxConnections)
 	if c := s.cfg.Certificate; c != nil {
-		servers[0].TLSConfig = c.TLSConfig()
-		go func() { ended <- servers[0].ServeTLS(ln, "", "") }()
+		service.TLSConfig = c.TLSConfig()
+		go func() { ended <- service.ServeTLS(ln, "", "") }()
 	} else {
-		go func() { ended <- servers[0].Serve(ln) }()
+		go func() { ended <- service.Serve(ln) }()
 	}
 	s.cfg.Logger.Info("listening", "addr", ln.Addr().String(), "tls", s.cfg.Certificate != nil)
 	if admin != nil {
-		servers = append(servers, s.adminServer())
-		go func() { ended <- servers[1].Serve(admin) }()
+		operators := s.adminServer()
+		servers = append(servers, operators)
+		go func() { ended <- operators.Serve(admin) }()
 		s.cfg.Logger.Info("listening for operators", "addr", admin.Addr().String())
 	}
 	left := len(servers)
@@ -113,7 +115,7 @@ func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 		left--
 		err = fmt.Errorf("api: %w", err)
 	case <-ctx.Done():
-		err = s.drain(ctx, servers[0])
+		err = s.drain(ctx, service)
 	}
 	for _, hs := range servers {
 		_ = hs.Close() // what is still open has had its time
