@@ -1,0 +1,36 @@
+// Numbers and names as people read them.
+
+const whole = new Intl.NumberFormat("en");
+
+/** 12345 → "12,345". */
+export const number = (n) => whole.format(n);
+
+/** 2, "box" → "2 boxes". */
+export const several = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
+
+/** A score or similarity, to so many digits that neighbours in rank mostly differ. */
+export const score = (v) => v.toFixed(4);
+
+/** A duration in seconds → "61 ms", "1.24 s". */
+export const seconds = (s) => (s < 1 ? `${Math.round(s * 1000)} ms` : `${s.toFixed(2)} s`);
+
+export const size = ([x0, y0, x1, y1]) => `${number(x1 - x0)} × ${number(y1 - y0)}`;
+
+const names = { C: "colour", T: "texture", S: "size", F: "fill" };
+
+/** The letters of a set of measures, each with a weight or none: "C0.5TS" → [["colour", 0.5], …]. */
+export const measures = (set) =>
+  Array.from(set.matchAll(/([CTSF])([\d.]*)/g), ([, letter, weight]) => [names[letter], weight === "" ? 1 : Number(weight)]);
+
+/** "HSV, k 50, CTSF". */
+export const strategy = (s) => `${s.color}, k ${s.k}, ${s.measures}`;
+
+/** An element with attributes and children; class is the one that is most used. */
+export function element(name, className, ...children) {
+  const e = document.createElement(name);
+  if (className) {
+    e.className = className;
+  }
+  e.append(...children);
+  return e;
+}

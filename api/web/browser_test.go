@@ -1,0 +1,426 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// patience is how long a test waits for the browser.
+const patience = 90 * time.Second
+
+// allocator starts the browser's processes; closed at the end of all tests.
+var allocator, closeAllocator = context.WithCancel(context.Background())
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	closeAllocator()
+	os.Exit(code)
+}
+
+// chromium is the browser's program: PROPOSER_CHROMIUM, or one of the usual names. Without
+// one the test is skipped, unless PROPOSER_E2E=1 asks for it.
+func chromium(t *testing.T) string {
+	t.Helper()
+	names := []string{"chromium", "chromium-browser", "google-chrome"}
+	if name := os.Getenv("PROPOSER_CHROMIUM"); name != "" {
+		names = []string{name}
+	}
+	for _, name := range names {
+		if found, err := exec.LookPath(name); err == nil {
+			return found
+		}
+	}
+	message := fmt.Sprintf("no browser: none of %s is there (PROPOSER_CHROMIUM names another)", strings.Join(names, ", "))
+	if os.Getenv("PROPOSER_E2E") == "1" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+	return ""
+}
+
+// A tab is a browser with one page of the service open.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+// open opens the page at base in a browser of its own. When the test ends, the page must have
+// asked no other host for anything, and the console must be silent but for answers that are errors.
+func open(t *testing.T, base string) *tab {
+	t.Helper()
+	program := chromium(t)
+	ctx, cancel := context.WithTimeout(allocator, patience)
+	t.Cleanup(cancel)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()))
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+
+	p := &tab{t, ctx}
+	p.watch(base)
+	p.size(1440, 900)
+	p.do(chromedp.Navigate(base))
+	p.until(`document.querySelectorAll("#mode option").length > 0 || !document.querySelector("#token").hidden`)
+	return p
+}
+
+// watch holds the page to its host and to silence.
+func (p *tab) watch(base string) {
+	p.t.Helper()
+	home := must(url.Parse(base))
+	var (
+		mu   sync.Mutex
+		seen []string
+	)
+	report := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, fmt.Sprintf(format, args...))
+	}
+	messages, requests := chromedp.Console(p.ctx), chromedp.Events(p.ctx, network.RequestWillBeSent)
+	if _, err := chromedp.Call(p.ctx, network.Enable, network.EnableParams{}); err != nil {
+		p.t.Fatal(err)
+	}
+	go func() {
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			if !strings.HasPrefix(m.Text, "Failed to load resource: the server responded with a status of") {
+				report("the console says (%s): %s", m.Type, m.Text)
+			}
+		}
+	}()
+	go func() {
+		for r, err := range requests {
+			if err != nil {
+				return
+			}
+			to, err := url.Parse(r.Request.URL)
+			if err != nil || to.Host != home.Host && to.Scheme != "blob" && to.Scheme != "data" {
+				report("the page asks for %.100s", r.Request.URL)
+			}
+		}
+	}()
+	p.t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, s := range seen {
+			p.t.Error(s)
+		}
+	})
+}
+
+func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, steps...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *tab) size(width, height int64) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetDeviceMetricsOverride,
+		emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// eval is the value of an expression, or of the promise that it is, in the page of p.
+func eval[T any](p *tab, expression string) T {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// until waits for a condition, and fails with what the page shows if it does not come.
+func (p *tab) until(condition string) {
+	p.t.Helper()
+	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool]("Boolean("+condition+")", chromedp.WithPollingTimeout(20*time.Second)))
+	if err != nil {
+		p.t.Fatalf("%s never came: %v; the page says:\n%s", condition, err, eval[string](p, `document.body.innerText`))
+	}
+}
+
+// key presses a key on an element.
+func (p *tab) key(id, key string) {
+	p.t.Helper()
+	p.do(chromedp.Focus(chromedp.ID(id)), chromedp.KeyEvent(key))
+}
+
+// point moves the mouse to a point of the picture, its sides' parts from 0 to 1.
+func (p *tab) point(x, y float64) {
+	p.t.Helper()
+	at := eval[[]float64](p, fmt.Sprintf(`(() => {
+		const r = document.querySelector("#stage").getBoundingClientRect();
+		const [w, h] = document.querySelector("#status").textContent.match(/(\d+) × (\d+)/).slice(1).map(Number);
+		const scale = Math.min((r.width - 32) / w, (r.height - 32) / h);
+		return [r.x + r.width / 2 + (%v - .5) * w * scale, r.y + r.height / 2 + (%v - .5) * h * scale];
+	})()`, x, y))
+	p.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at[0], at[1]))
+}
+
+// upload gives a file to the page.
+func (p *tab) upload(name string, content []byte) {
+	p.t.Helper()
+	at := filepath.Join(p.t.TempDir(), name)
+	if err := os.WriteFile(at, content, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	p.do(chromedp.SetUploadFiles(chromedp.ID("file"), []string{at}, chromedp.NodeReady))
+	p.until(fmt.Sprintf(`document.querySelector("#name").textContent === %q`, name))
+	p.until(`document.querySelector("#progress").hidden`)
+}
+
+func (p *tab) sample(name string) {
+	p.t.Helper()
+	p.do(chromedp.Click(chromedp.CSS(fmt.Sprintf(`[data-sample=%q]`, name))))
+	p.until(`document.body.dataset.state === "shown" && document.querySelector("#progress").hidden`)
+}
+
+// rows is how many boxes the list shows; it follows the picture after a moment.
+const rows = `document.querySelectorAll("#rows .row:not([hidden])").length`
+
+// ink is how many pixels are drawn over the picture.
+const ink = `(() => {
+	const { width, height } = document.querySelector("#stage");
+	const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+	copy.drawImage(document.querySelector("#stage"), 0, 0);
+	const d = copy.getImageData(0, 0, width, height).data;
+	let n = 0;
+	for (let i = 3; i < d.length; i += 4) n += d[i] > 0;
+	return n;
+})()`
+
+func text(id string) string { return fmt.Sprintf(`document.querySelector("#%s").textContent`, id) }
+
+// walk uses the page at base as people do, of any service that holds to the contract.
+func walk(t *testing.T, base string) {
+	p := open(t, base)
+	p.until(`document.querySelector("#empty").offsetHeight > 0`)
+
+	p.sample("table.jpg")
+	p.until(rows + ` === 25`)
+	p.until(ink + ` > 1000`)
+	if got := eval[string](p, text("status")); !strings.HasPrefix(got, "25 of ") || !strings.Contains(got, "720 × 480") {
+		t.Errorf("the status is %q: want 25 boxes, and the sides", got)
+	}
+
+	t.Log("fewer and more boxes")
+	few := eval[int](p, ink)
+	p.key("count", kb.End)
+	p.until(rows + ` > 25`)
+	p.until(fmt.Sprintf(`%s > %d`, ink, few))
+	all := eval[int](p, rows)
+	if want := eval[string](p, text("count-out")); fmt.Sprint(all) != want {
+		t.Errorf("%d rows: want %s, as the slider says", all, want)
+	}
+	p.key("side", kb.PageUp)
+	p.until(fmt.Sprintf(`%s < %d`, rows, all))
+	p.key("side", kb.Home)
+	p.until(fmt.Sprintf(`%s === %d`, rows, all))
+	p.key("score", kb.End)
+	p.until(rows + ` === 1`)
+	p.key("score", kb.Home)
+	p.key("nms", kb.Home)
+	p.until(fmt.Sprintf(`%s < %d`, rows, all))
+	p.key("nms", kb.End)
+	p.key("count", kb.Home)
+	p.until(rows + ` === 1`)
+
+	t.Log("a box under the mouse")
+	before := eval[int](p, ink)
+	first := eval[[]float64](p, `(() => {
+		const c = document.querySelector("#rows .row").children;
+		const [x, y] = c[2].textContent.split(", ").map(Number), [w, h] = c[3].textContent.split(" × ").map(Number);
+		return [(x + w / 2) / 720, (y + h / 2) / 480];
+	})()`)
+	p.point(first[0], first[1])
+	p.until(text("evidence") + `.includes("Merged")`)
+	p.until(fmt.Sprintf(`%s > %d`, ink, before+1000)) // its region
+	for _, want := range []string{"Box 1", "Score", "Region", "Made by", "First tree", "Place", "Born"} {
+		if got := eval[string](p, text("evidence")); !strings.Contains(got, want) {
+			t.Errorf("the evidence is %q: want %s in it", got, want)
+		}
+	}
+	p.point(-0.01, -0.01)
+	p.until(fmt.Sprintf(`%s === %d`, ink, before))
+
+	t.Log("boxes by keyboard")
+	p.key("count", kb.End)
+	for i, key := range []string{kb.ArrowRight, kb.ArrowRight, kb.ArrowRight, kb.ArrowLeft} {
+		p.key("stage", key)
+		p.until(fmt.Sprintf(`%s.startsWith("Box %d")`, text("evidence"), []int{1, 2, 3, 2}[i]))
+	}
+	p.until(text("announce") + `.startsWith("Box 2, score 0.")`)
+	p.key("list", kb.ArrowDown)
+	p.until(`document.querySelector("#rows [aria-selected=true]").id === document.querySelector("#list").getAttribute("aria-activedescendant")`)
+	p.until(text("evidence") + `.startsWith("Box 3")`)
+
+	t.Log("its place in the tree")
+	size := eval[string](p, `[...document.querySelectorAll("#evidence dt")].find((e) => e.textContent === "Place").nextSibling.textContent`)
+	p.do(chromedp.Click(chromedp.CSS("#evidence button")))
+	p.until(`document.body.dataset.view === "tree" && document.querySelector("#progress").hidden`)
+	p.until(text("merges-out") + ` !== ""`)
+	p.t.Logf("the box's place is %s", size)
+
+	t.Log("the tree")
+	p.key("merges", kb.Home)
+	p.until(`/^([\d,]+) of \1/.test(` + text("merges-out") + `)`)
+	p.key("merges", kb.ArrowRight)
+	p.until(`/ after 1 merge /.test(` + text("status") + `)`)
+	p.key("merges", kb.End)
+	p.until(text("merges-out") + `.startsWith("1 of ")`)
+	p.point(0.5, 0.5)
+	p.until(text("evidence") + `.includes("Placethe root")`)
+	p.key("stage", kb.ArrowLeft)
+	p.until(text("merges-out") + `.startsWith("2 of ")`)
+	p.until(text("evidence") + `.includes("from the root")`)
+	p.do(chromedp.Click(chromedp.CSS(`[name=look][value=outline]`)))
+	p.do(chromedp.Click(chromedp.CSS(`[name=view][value=boxes]`)))
+	p.until(rows + ` > 25`)
+
+	t.Log("files")
+	p.upload("broken.jpg", []byte("no picture"))
+	p.until(text("problem") + `.includes("want ")`)
+	p.until(`document.querySelector("#empty").offsetHeight > 0`)
+	p.upload("my table.jpg", must(files.ReadFile("assets/table.jpg")))
+	p.until(rows + ` > 25`)
+	if got := eval[string](p, text("problem")); got != "" {
+		t.Errorf("the problem of the picture before is still told: %q", got)
+	}
+	p.do(chromedp.Click(chromedp.ID("curl")))
+	p.until(`document.querySelector("#command").open || document.querySelector("#curl.done")`)
+}
+
+func TestWalk(t *testing.T) {
+	walk(t, new(double).serve(t))
+}
+
+func TestToken(t *testing.T) {
+	p := open(t, (&double{token: "secret"}).serve(t))
+	p.until(`document.querySelector("#token").offsetHeight > 0 && document.activeElement.id === "bearer"`)
+	p.do(chromedp.SendKeys(chromedp.ID("bearer"), "wrong"+kb.Enter))
+	p.until(`!document.querySelector("#token").hidden && ` + text("problem") + `.includes("token")`)
+	p.do(chromedp.SendKeys(chromedp.ID("bearer"), "secret"+kb.Enter))
+	p.until(`document.querySelectorAll("#mode option").length === 3 && document.querySelector("#token").hidden`)
+	p.sample("table.jpg")
+	p.until(rows + ` === 25`)
+}
+
+// A picture that the browser cannot read has its boxes all the same.
+func TestUnreadable(t *testing.T) {
+	p := open(t, new(double).serve(t))
+	p.upload("scan.tiff", []byte("II*\x00rest"))
+	p.until(rows + ` === 2`)
+	p.until(`document.querySelector("#note").textContent.includes("cannot show scan.tiff")`)
+	p.until(ink + ` > 100`)
+	p.key("stage", kb.ArrowRight)
+	p.until(text("evidence") + `.includes("36 × 36 px")`)
+}
+
+// A request that is not wanted any more is given up.
+func TestNewerRequestWins(t *testing.T) {
+	d := &double{slow: make(chan struct{})}
+	defer close(d.slow)
+	p := open(t, d.serve(t))
+	p.sample("table.jpg")
+	p.until(rows + ` === 25`)
+	p.do(chromedp.SetValue(chromedp.ID("mode"), "best"))
+	eval[any](p, `document.querySelector("#mode").dispatchEvent(new Event("change", { bubbles: true })), null`)
+	p.until(`!document.querySelector("#progress").hidden`)
+	for deadline := time.Now().Add(10 * time.Second); d.asked.Load() < 2; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the other mode was not asked for")
+		}
+	}
+	p.do(chromedp.SetValue(chromedp.ID("mode"), "single"))
+	eval[any](p, `document.querySelector("#mode").dispatchEvent(new Event("change", { bubbles: true })), null`)
+	p.until(`document.querySelector("#progress").hidden`)
+	for deadline := time.Now().Add(10 * time.Second); d.gone.Load() < 1; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the request for the other mode was not given up")
+		}
+	}
+}
+
+// The page fits its window from a phone's to a wall's.
+func TestWidths(t *testing.T) {
+	p := open(t, new(double).serve(t))
+	for _, view := range []string{"empty", "boxes", "tree"} {
+		switch view {
+		case "boxes":
+			p.sample("table.jpg")
+			p.until(rows + ` === 25`)
+			p.key("stage", kb.ArrowRight)
+		case "tree":
+			p.do(chromedp.Click(chromedp.CSS(`[name=view][value=tree]`)))
+			p.until(text("merges-out") + ` !== ""`)
+		}
+		for _, width := range []int64{360, 390, 768, 1024, 1200, 1440, 1920, 2560} {
+			p.size(width, 800)
+			wide := eval[[]float64](p, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+				const stage = document.querySelector(".stage").getBoundingClientRect();
+				done([document.documentElement.scrollWidth, stage.width, stage.height]);
+			})))`)
+			if wide[0] > float64(width) {
+				t.Errorf("%s at %d pixels: the page is %v wide", view, width, wide[0])
+			}
+			if wide[1] < float64(width)*0.45 || wide[2] < 240 {
+				t.Errorf("%s at %d pixels: the stage has %v × %v", view, width, wide[1], wide[2])
+			}
+		}
+		p.size(1440, 900)
+	}
+}
+
+// Five hundred boxes are drawn in a frame. The time is what a shared machine takes, so only
+// what is beyond all reason fails.
+func TestManyBoxes(t *testing.T) {
+	p := open(t, new(double).serve(t))
+	p.sample("meadow.jpg")
+	p.key("count", kb.End)
+	p.until(rows + ` === 500`)
+	spent := eval[[]float64](p, `(async () => {
+		const real = requestAnimationFrame, spent = [];
+		const frame = () => new Promise((r) => real(r));
+		window.requestAnimationFrame = (f) => real((now) => {
+			const start = performance.now();
+			f(now);
+			spent.push(performance.now() - start);
+		});
+		const stage = document.querySelector("#stage");
+		for (let i = 0; i < 30; i++) {
+			stage.dispatchEvent(new KeyboardEvent("keydown", { key: i % 3 ? "ArrowRight" : "Escape", bubbles: true }));
+			await frame();
+			await frame();
+		}
+		window.requestAnimationFrame = real;
+		return spent.sort((a, b) => a - b);
+	})()`)
+	median := spent[len(spent)/2]
+	t.Logf("%d drawings of 500 boxes: median %.1f ms, longest %.1f ms", len(spent), median, spent[len(spent)-1])
+	if len(spent) < 30 || median > 100 {
+		t.Errorf("%d drawings, median %v ms: want at least 30, within 100 ms", len(spent), median)
+	}
+}

@@ -1,0 +1,134 @@
+package web
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// What the service answers to assets/table.jpg: its first 60 boxes in mode fast, and the tree
+// of strategy 3, of the picture shrunken to 180 × 120.
+var (
+	//go:embed testdata/modes.json
+	modesJSON []byte
+	//go:embed testdata/proposals.json
+	proposalsJSON []byte
+	//go:embed testdata/tree.json
+	treeJSON []byte
+)
+
+// A double answers as the service does, for the pictures that it knows.
+type double struct {
+	token string // that it asks for, if it is not empty
+	// slow, unless it is nil, holds up the answers of mode best until the client has
+	// gone, or the channel is closed.
+	slow chan struct{}
+
+	asked atomic.Int32 // for proposals
+	gone  atomic.Int32 // clients that did not wait
+}
+
+func (d *double) serve(t *testing.T) (url string) {
+	t.Helper()
+	r := chi.NewRouter()
+	Mount(r)
+	r.Get("/v1/modes", d.guarded(func(w http.ResponseWriter, _ *http.Request) { answer(w, modesJSON) }))
+	r.Post("/v1/proposals", d.guarded(d.propose))
+	server := httptest.NewServer(r)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func (d *double) guarded(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if d.token != "" && r.Header.Get("Authorization") != "Bearer "+d.token {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			refuse(w, http.StatusUnauthorized, "token", "a token that the service knows is needed")
+			return
+		}
+		h(w, r)
+	}
+}
+
+func (d *double) propose(w http.ResponseWriter, r *http.Request) {
+	d.asked.Add(1)
+	picture, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	query := r.URL.Query()
+	if d.slow != nil && query.Get("mode") == "best" {
+		select {
+		case <-r.Context().Done():
+			d.gone.Add(1)
+			return
+		case <-d.slow:
+		}
+	}
+	tree := query.Get("tree") == "1"
+	switch {
+	case !tree && (query.Get("masks") != "rle" || query.Get("evidence") != "1"):
+		refuse(w, http.StatusBadRequest, "option", "the page asks for masks and evidence", "masks", query.Get("masks"), "rle")
+	case bytes.HasPrefix(picture, []byte("II*\x00")):
+		answer(w, []byte(`{"file":"","width":64,"height":48,"seconds":0.001,"decode_seconds":0.001,"boxes":[[4,4,40,40],[0,0,64,48]],"scores":[0.5,0.25]}`))
+	case !bytes.HasPrefix(picture, []byte("\xff\xd8")):
+		refuse(w, http.StatusUnsupportedMediaType, "format", "the picture's format is not supported", "image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file")
+	case tree:
+		answer(w, treeJSON)
+	case bytes.Equal(picture, must(files.ReadFile("assets/meadow.jpg"))):
+		answer(w, many(500))
+	default:
+		answer(w, proposalsJSON)
+	}
+}
+
+func answer(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // nobody to tell
+}
+
+// refuse answers with a problem; about are the name, value and want of what is wrong.
+func refuse(w http.ResponseWriter, status int, kind, detail string, about ...string) {
+	problem := map[string]any{"type": "urn:proposer:problem:" + kind, "title": http.StatusText(status), "status": status, "detail": detail}
+	if about != nil {
+		problem["errors"] = []any{map[string]string{"name": about[0], "value": about[1], "want": about[2]}}
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = w.Write(must(json.Marshal(problem))) // nobody to tell
+}
+
+// many is an answer with n boxes, without masks and evidence.
+func many(n int) []byte {
+	const width, height = 720, 480
+	r := rand.New(rand.NewPCG(1, 2))
+	boxes := make([]string, n)
+	scores := make([]string, n)
+	for i := range boxes {
+		x, y := []int{r.IntN(width), r.IntN(width)}, []int{r.IntN(height), r.IntN(height)}
+		slices.Sort(x)
+		slices.Sort(y)
+		boxes[i] = fmt.Sprintf("[%d,%d,%d,%d]", x[0], y[0], x[1]+1, y[1]+1)
+		scores[i] = fmt.Sprint(float32(n-i) / float32(n+1))
+	}
+	return fmt.Appendf(nil, `{"file":"","width":%d,"height":%d,"seconds":0.1,"decode_seconds":0.01,"boxes":[%s],"scores":[%s]}`,
+		width, height, strings.Join(boxes, ","), strings.Join(scores, ","))
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
