@@ -217,6 +217,9 @@ func TestRoutes(t *testing.T) {
 		status       int
 		want         string
 	}{
+		{"GET", "/", 200, "<title>"},
+		{"HEAD", "/", 200, ""},
+		{"GET", "/assets/app.js", 200, "import"},
 		{"GET", "/healthz", 200, "alive"},
 		{"HEAD", "/healthz", 200, ""},
 		{"GET", "/readyz", 200, "ready"},
@@ -234,6 +237,7 @@ func TestRoutes(t *testing.T) {
 		{"BREW", "/v1/proposals", "POST"},
 		{"POST", "/healthz", "GET, HEAD"},
 		{"POST", "/v1/modes", "GET, HEAD"},
+		{"POST", "/", "GET, HEAD"},
 	} {
 		a := s.do(t, c.method, c.path, "", nil)
 		p := a.problem(t, http.StatusMethodNotAllowed, "method")

@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"golang.org/x/net/netutil"
 
+	"github.com/proposer/proposer/api/web"
 	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/pipeline"
 )
@@ -68,6 +69,7 @@ func (s *Server) route() error {
 	s.mux.Use(s.observe, s.crossOrigin, middleware.GetHead)
 	s.mux.NotFound(notFound)
 	s.mux.MethodNotAllowed(s.methodNotAllowed)
+	web.Mount(s.mux)
 	s.mux.Get("/docs", docs.ServeHTTP)
 	s.mux.Get("/openapi.yaml", serveOpenAPI)
 	s.mux.Get("/healthz", healthy)
