@@ -21,6 +21,7 @@ type capabilities struct {
 	DefaultMode string       `json:"default_mode"`
 	Modes       []modeInfo   `json:"modes"`
 	Options     []optionInfo `json:"options"`
+	Orders      []string     `json:"orders"`
 	Limits      limitInfo    `json:"limits"`
 	Formats     []string     `json:"formats"`
 	Answers     []string     `json:"answers"`
@@ -55,6 +56,8 @@ func (s *Server) describe() ([]byte, error) {
 			MaxBytes: s.cfg.Limits.MaxBytes, MaxPixels: s.cfg.Limits.MaxPixels, MaxSide: s.cfg.Limits.MaxSide,
 			MaxBoxes: s.cfg.MaxBoxes, MaxPictures: s.cfg.MaxPictures, TimeoutSeconds: s.cfg.Timeout.Seconds(),
 		},
+		// The default first.
+		Orders:  []string{selective.OrderObjectness.String(), selective.OrderPaper.String(), selective.OrderHierarchy.String()},
 		Formats: []string{"jpeg", "png", "webp", "bmp", "tiff"},
 		Ranker:  cmp.Or(s.cfg.RankerName, "built in"),
 	}
