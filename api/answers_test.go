@@ -138,6 +138,18 @@ func TestRepresentations(t *testing.T) {
 	}
 }
 
+func TestContentEncoding(t *testing.T) {
+	s := start(t, nil)
+	if a := s.ask(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: identity"); a.status != http.StatusOK {
+		t.Errorf("identity: %d %s", a.status, a.body)
+	}
+	a := s.ask(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: gzip")
+	if p := a.problem(t, http.StatusUnsupportedMediaType, "format"); p.Errors[0].Name != "Content-Encoding" || a.header.Get("Accept-Encoding") != "identity" {
+		t.Errorf("%+v %v", p, a.header)
+	}
+	s.ask(t, inferPath, "", small().PNG(), "Content-Encoding: deflate").failure(t, http.StatusUnsupportedMediaType)
+}
+
 // A drawing of thousands of boxes would show nothing.
 func TestDrawingsHaveFewBoxes(t *testing.T) {
 	s := start(t, nil)

@@ -78,6 +78,11 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, fields ...string) 
 // open bounds a body by its bytes and by the memory that there is. Memory for hint bytes may
 // be taken before they have come.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, limit int64) (b *body, hint int64, p *problem) {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		w.Header().Set("Accept-Encoding", "identity")
+		return nil, 0, newProblem(http.StatusUnsupportedMediaType, "format", "the body is encoded: pictures hardly get smaller, and bombs do",
+			field{"Content-Encoding", encoding, "none"})
+	}
 	if r.ContentLength > limit {
 		return nil, 0, problemOf(r.Context(), &imageio.LimitError{What: "bytes", Got: r.ContentLength, Max: s.cfg.Limits.MaxBytes})
 	}
