@@ -1,12 +1,15 @@
 package web
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -362,6 +365,91 @@ func TestNewerRequestWins(t *testing.T) {
 			t.Fatal("the request for the other mode was not given up")
 		}
 	}
+}
+
+// An answer that does not hold together is told of, and hides nothing else.
+func TestBrokenAnswers(t *testing.T) {
+	tests := map[string]struct{ old, new, key, want string }{
+		"no JSON":       {`{"`, `<html>`, "", "cannot be used"},
+		"a broken mask": {`"counts":"`, `"counts":"3`, kb.ArrowRight, "mask has"},
+		"a broken tree": {`"leaves":`, `"leaves":1`, "", "no tree"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			d := &double{spoil: func(body []byte) []byte { return bytes.ReplaceAll(body, []byte(test.old), []byte(test.new)) }}
+			p := open(t, d.serve(t))
+			if strings.Contains(name, "tree") {
+				p.do(chromedp.Click(chromedp.CSS(`[name=view][value=tree]`)))
+			}
+			p.sample("table.jpg")
+			if test.key != "" {
+				p.key("stage", test.key)
+			}
+			p.until(fmt.Sprintf(`%s.includes(%q)`, text("problem"), test.want))
+			p.do(chromedp.Click(chromedp.CSS(`[name=view][value=boxes]`)))
+			p.upload("scan.tiff", []byte("II*\x00rest"))
+			p.until(rows + ` === 2 && ` + text("problem") + ` === ""`)
+		})
+	}
+}
+
+func TestCommandAndDownload(t *testing.T) {
+	base := new(double).serve(t)
+	p := open(t, base)
+	got := call[[]string](p, "api.js", `(() => {
+		const plain = m.curl("it's a table.jpg", { mode: "fast", max: 25 });
+		m.token.set("secret");
+		return [plain, m.curl("b.jpg", {})];
+	})()`, nil)
+	want := []string{
+		`curl --data-binary '@it'\''s a table.jpg' '` + base + `/v1/proposals?mode=fast&max=25'`,
+		`curl -H "Authorization: Bearer $TOKEN" --data-binary '@b.jpg' '` + base + `/v1/proposals?'`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("commands %q, want %q", got, want)
+	}
+
+	p.sample("table.jpg")
+	p.until(rows + ` === 25`)
+	saved := eval[[]string](p, `new Promise((done) => {
+		const make = URL.createObjectURL;
+		URL.createObjectURL = (blob) => { window.saved = blob; return make(blob); };
+		HTMLAnchorElement.prototype.click = async function () { done([this.download, await window.saved.text()]); };
+		document.querySelector("#download").click();
+	})`)
+	if saved[0] != "table.boxes.json" || saved[1] != string(proposalsJSON) {
+		t.Errorf("saved as %s, %d bytes: want the %d bytes of the answer as table.boxes.json", saved[0], len(saved[1]), len(proposalsJSON))
+	}
+}
+
+// A picture that its EXIF data turns is shown upright, as the service's boxes have it.
+func TestUpright(t *testing.T) {
+	p := open(t, new(double).serve(t))
+	picture := must(files.ReadFile("assets/table.jpg"))
+	exif := "\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
+	sides := eval[[]int](p, fmt.Sprintf(`new Promise((done) => {
+		const make = createImageBitmap;
+		window.createImageBitmap = async (...args) => {
+			const made = await make(...args);
+			done([made.width, made.height]);
+			return made;
+		};
+		const transfer = new DataTransfer();
+		transfer.items.add(new File([new Uint8Array(%s)], "turned.jpg", { type: "image/jpeg" }));
+		window.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+	})`, must(json.Marshal(numbers(slices.Concat(picture[:2], []byte(exif), picture[2:]))))))
+	if !slices.Equal(sides, []int{480, 720}) {
+		t.Errorf("the turned picture is %v: want 480 × 720", sides)
+	}
+	p.until(rows + ` === 25`)
+}
+
+func numbers(b []byte) []int {
+	n := make([]int, len(b))
+	for i, v := range b {
+		n[i] = int(v)
+	}
+	return n
 }
 
 // The page fits its window from a phone's to a wall's.

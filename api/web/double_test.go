@@ -34,6 +34,8 @@ type double struct {
 	// slow, unless it is nil, holds up the answers of mode best until the client has
 	// gone, or the channel is closed.
 	slow chan struct{}
+	// spoil, unless it is nil, changes the answers about a picture.
+	spoil func([]byte) []byte
 
 	asked atomic.Int32 // for proposals
 	gone  atomic.Int32 // clients that did not wait
@@ -85,12 +87,19 @@ func (d *double) propose(w http.ResponseWriter, r *http.Request) {
 	case !bytes.HasPrefix(picture, []byte("\xff\xd8")):
 		refuse(w, http.StatusUnsupportedMediaType, "format", "the picture's format is not supported", "image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file")
 	case tree:
-		answer(w, treeJSON)
+		answer(w, d.spoilt(treeJSON))
 	case bytes.Equal(picture, must(files.ReadFile("assets/meadow.jpg"))):
 		answer(w, many(500))
 	default:
-		answer(w, proposalsJSON)
+		answer(w, d.spoilt(proposalsJSON))
 	}
+}
+
+func (d *double) spoilt(body []byte) []byte {
+	if d.spoil == nil {
+		return body
+	}
+	return d.spoil(body)
 }
 
 func answer(w http.ResponseWriter, body []byte) {

@@ -22,8 +22,8 @@ const names = { C: "colour", T: "texture", S: "size", F: "fill" };
 export const measures = (set) =>
   Array.from(set.matchAll(/([CTSF])([\d.]*)/g), ([, letter, weight]) => [names[letter], weight === "" ? 1 : Number(weight)]);
 
-/** "HSV, k 50, CTSF". */
-export const strategy = (s) => `${s.color}, k ${s.k}, ${s.measures}`;
+/** "HSV 50 CTSF". */
+export const strategy = (s) => `${s.color} ${s.k} ${s.measures}`;
 
 /** An element with attributes and children; class is the one that is most used. */
 export function element(name, className, ...children) {
