@@ -252,6 +252,7 @@ func walk(t *testing.T, base string) {
 	p.until(rows + ` === 1`)
 
 	t.Log("a box under the mouse")
+	p.point(-0.01, -0.01) // it was where the sample's button was
 	before := eval[int](p, ink)
 	first := eval[[]float64](p, `(() => {
 		const c = document.querySelector("#rows .row").children;

@@ -71,8 +71,9 @@ export function fail(e, again) {
   }
   const line = e instanceof api.Problem ? e.message : `the service's answer cannot be used: ${e.message}`;
   const parts = [element("p", "", line.charAt(0).toUpperCase() + line.slice(1))];
-  if (e.fields?.length > 0) {
-    parts.push(element("ul", "", ...e.fields.map(({ name, value, want }) =>
+  const fields = e.fields?.filter(({ want }) => !e.message.includes(want)) ?? []; // what the line has not told
+  if (fields.length > 0) {
+    parts.push(element("ul", "", ...fields.map(({ name, value, want }) =>
       element("li", "", element("code", "", name), value ? ` is ${value}; want ${want}` : `: want ${want}`))));
   }
   const choice = (label, kind, does) => {

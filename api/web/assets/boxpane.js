@@ -106,10 +106,11 @@ export class BoxPane {
     const drawn = (i) => ({ box: answer.boxes[i], colour: this.#colours[i] });
     const rank = this.#hovered >= 0 ? this.#hovered : this.#held;
     if (!answer || rank < 0) {
-      return {
-        scene: { boxes: this.#shown.map(drawn), focus: null, layer: null },
-        name: answer ? "Point at a box, or step through them with the arrow keys." : "Evidence for a box appears here.",
-      };
+      const scene = { boxes: this.#shown.map(drawn), focus: null, layer: null };
+      const name = "Point at a box, or step through them with the arrow keys.";
+      return answer && answer.boxes.length > 0
+        ? { scene, name, describe: () => evidence.ofAll(name, answer.scores, this.#colours) }
+        : { scene, name: answer ? "There are no boxes." : "Evidence for a box appears here." };
     }
     const { box, colour } = drawn(rank);
     const part = this.#regionOf(rank);

@@ -1,6 +1,6 @@
 // What is known of a box or a region, as a list of terms.
 
-import { area, css } from "./boxes.js";
+import { area, css, scale } from "./boxes.js";
 import { element, measures, number, score, several, size } from "./text.js";
 
 /**
@@ -72,8 +72,33 @@ export function ofNode(node, tree, s, colour) {
   ];
 }
 
-export function nothing(text) {
-  return [element("p", "nothing", text)];
+/** A line in the place of a description. */
+export function nothing(line) {
+  return [element("p", "nothing", line)];
+}
+
+/**
+ * A line, and the scores of all boxes by their ranks, each a bar in its rank's colour, on
+ * the scale of numbers of boxes.
+ */
+export function ofAll(line, scores, colours) {
+  const density = devicePixelRatio;
+  const canvas = Object.assign(document.createElement("canvas"), { width: 304 * density, height: 128 * density });
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", "Scores by rank");
+  const ctx = canvas.getContext("2d");
+  const most = Math.max(...scores);
+  const x = (rank) => scale.t(rank + 1, scores.length + 1) * canvas.width;
+  scores.forEach((s, i) => {
+    const left = Math.round(x(i));
+    const wide = Math.round(x(i + 1)) - left;
+    const high = Math.max(s / most, 0) * canvas.height;
+    ctx.fillStyle = css(colours[i]);
+    ctx.fillRect(left, canvas.height - high, wide < 6 ? Math.max(wide, 1) : wide - 1, high);
+  });
+  return [...nothing(line), element("div", "scores",
+    element("p", "", "Scores by rank", element("span", "", score(most))), canvas,
+    element("p", "", element("span", "", "1"), element("span", "", number(scores.length))))];
 }
 
 /** What similarities of a strategy reach at most: each measure is 0..1 times its weight. */

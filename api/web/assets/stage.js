@@ -52,7 +52,7 @@ export function listen(view, pane) {
   stage.addEventListener("pointercancel", (e) => down.delete(e.pointerId));
   stage.addEventListener("pointerleave", () => pane().hover(null));
 
-  const fixed = matchMedia("(min-width: 75rem)"); // the style sheet's: from there on the page does not scroll
+  const fixed = matchMedia("(min-width: 48rem)"); // the style sheet's: from there on the page does not scroll
   stage.addEventListener("wheel", (e) => {
     if (fixed.matches || e.ctrlKey) {
       e.preventDefault();

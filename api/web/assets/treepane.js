@@ -164,7 +164,7 @@ export class TreePane {
     const told = `${number(leaves - this.#merges)} of ${number(leaves)}`;
     slider.setAttribute("aria-valuetext", `${told} regions`);
     $("merges-out").textContent = this.#merges === 0 ? told
-      : `${told}, the last merged at similarity ${similarities[leaves + this.#merges - 1].toFixed(3)}`;
+      : `${told}, last merge at ${similarities[leaves + this.#merges - 1].toFixed(3)}`;
     this.changed();
   }
 
