@@ -223,7 +223,7 @@ func walk(t *testing.T, base string) {
 	p.until(`document.querySelector("#empty").offsetHeight > 0`)
 
 	p.sample("table.jpg")
-	p.until(rows + ` === 25`)
+	p.until(rows + ` === 25 && document.activeElement.id === "stage"`)
 	p.until(ink + ` > 1000`)
 	if got := eval[string](p, text("status")); !strings.HasPrefix(got, "25 of ") || !strings.Contains(got, "720 × 480") {
 		t.Errorf("the status is %q: want 25 boxes, and the sides", got)

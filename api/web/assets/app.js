@@ -99,9 +99,14 @@ async function open(file) {
     p.forget();
   }
   settle();
-  Object.assign(picture, { file, bitmap: null });
-  body.dataset.state = "waiting";
   view.show(null, 0, 0);
+  picture.bitmap?.close(); // or its memory would wait for the collector
+  Object.assign(picture, { file, bitmap: null });
+  const focused = $("empty").contains(document.activeElement);
+  body.dataset.state = "waiting";
+  if (focused) { // what has the focus is hidden now
+    $("stage").focus({ preventScroll: true });
+  }
   $("name").textContent = file.name;
   $("note").hidden = true;
   show();
