@@ -1,10 +1,12 @@
-package web
+package web_test
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -14,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/proposer/proposer/api"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
@@ -309,7 +313,7 @@ func walk(t *testing.T, base string) {
 	p.upload("broken.jpg", []byte("no picture"))
 	p.until(text("problem") + `.includes("want ")`)
 	p.until(`document.querySelector("#empty").offsetHeight > 0`)
-	p.upload("my table.jpg", must(files.ReadFile("assets/table.jpg")))
+	p.upload("my table.jpg", must(os.ReadFile("assets/table.jpg")))
 	p.until(rows + ` > 25`)
 	if got := eval[string](p, text("problem")); got != "" {
 		t.Errorf("the problem of the picture before is still told: %q", got)
@@ -427,7 +431,7 @@ func TestCommandAndDownload(t *testing.T) {
 // A picture that its EXIF data turns is shown upright, as the service's boxes have it.
 func TestUpright(t *testing.T) {
 	p := open(t, new(double).serve(t))
-	picture := must(files.ReadFile("assets/table.jpg"))
+	picture := must(os.ReadFile("assets/table.jpg"))
 	exif := "\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
 	sides := eval[[]int](p, fmt.Sprintf(`new Promise((done) => {
 		const make = createImageBitmap;
@@ -513,4 +517,18 @@ func TestManyBoxes(t *testing.T) {
 	if len(spent) < 30 || median > 100 {
 		t.Errorf("%d drawings, median %v ms: want at least 30, within 100 ms", len(spent), median)
 	}
+}
+
+// The page and the service, as they are served together.
+func TestWalkService(t *testing.T) {
+	chromium(t)
+	cfg := api.DefaultConfig()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	service, err := api.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewServer(service)
+	t.Cleanup(h.Close)
+	walk(t, h.URL)
 }

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"bytes"
@@ -9,10 +9,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/proposer/proposer/api/web"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -44,7 +47,7 @@ type double struct {
 func (d *double) serve(t *testing.T) (url string) {
 	t.Helper()
 	r := chi.NewRouter()
-	Mount(r)
+	web.Mount(r)
 	r.Get("/v1/modes", d.guarded(func(w http.ResponseWriter, _ *http.Request) { answer(w, modesJSON) }))
 	r.Post("/v1/proposals", d.guarded(d.propose))
 	server := httptest.NewServer(r)
@@ -88,7 +91,7 @@ func (d *double) propose(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "format", "the picture's format is not supported", "image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file")
 	case tree:
 		answer(w, d.spoilt(treeJSON))
-	case bytes.Equal(picture, must(files.ReadFile("assets/meadow.jpg"))):
+	case bytes.Equal(picture, must(os.ReadFile("assets/meadow.jpg"))):
 		answer(w, many(500))
 	default:
 		answer(w, d.spoilt(proposalsJSON))

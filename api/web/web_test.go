@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path"
 	"regexp"
 	"strings"
@@ -79,7 +80,7 @@ func TestFilesAreWhole(t *testing.T) {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := files.ReadFile(name)
+		content, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
