@@ -8,6 +8,7 @@ FUZZTIME ?= 10s
 IMAGE    ?= proposer
 BENCH    ?= .
 COUNT    ?= 1
+URL      ?= http://127.0.0.1:8080
 PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 PEERS    := python3-opencv python3-skimage libdlib-dev
 PYTHON   := /usr/bin/python3
@@ -22,7 +23,7 @@ GO     := CGO_ENABLED=1 go
 PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 
-.PHONY: help serve build test race fuzz bench bench-peers generate lint demo docker deps peers clean
+.PHONY: help serve build test race fuzz bench bench-peers load generate lint demo docker deps peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -62,6 +63,11 @@ bench-peers: peers bin/peer_dlib ## docs/benchmarks.md: ours beside its peers, o
 bin/peer_dlib: internal/bench/peer_dlib.cpp | peers
 	@mkdir -p bin
 	g++ -O3 -march=native -DNDEBUG $< -o $@ -I$(OPENCV) -lopencv_imgcodecs -lopencv_core -ldlib
+
+# For a service that runs already. LOADFLAGS: `bin/load -help` lists them.
+load: ## put the service at URL (http://127.0.0.1:8080) under load, hostile requests among it, and judge its answers
+	$(PUREGO) build -o bin/load ./internal/load
+	bin/load -url '$(URL)' -pictures '$(PICTURES)' $(LOADFLAGS)
 
 generate: ## the vector kernels, by the program in internal/simd/gen
 	go -C internal/simd/gen generate
