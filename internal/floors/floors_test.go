@@ -50,6 +50,8 @@ var floors = map[string]int{
 	// Programs that show the house off, and may use all of it and the workshops.
 	"internal/bench":      show,
 	"internal/load":       show,
+	"examples":            show,
+	"examples/client-go":  show,
 	"internal/scene/draw": show,
 
 	// For tests and shows: no other package of the house may import them but in its tests.

@@ -218,7 +218,7 @@ func drawBadWire(r *rand.Rand, m *mix) *ask {
 			return send(bad, []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"+strings.Repeat("\x00", 512)+"\r\n\r\n"))
 		},
 		func() *ask { return ended(bad, []byte("GET\r\n\r\n")) },
-		func() *ask { return ended([]int{400, 404}, []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")) },
+		func() *ask { return elsewhere([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400, 404) },
 		func() *ask { return send([]int{417}, m.postHead(length, "Expect: a-banana")) },
 		func() *ask {
 			return send([]int{200}, m.head("POST", proposalsPath+"?mode=single", "HTTP/1.0", length), p.data)

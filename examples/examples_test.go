@@ -1,0 +1,237 @@
+// Package examples holds the clients that documentation points to; here they run against
+// a real service.
+package examples
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/proposer/proposer/api"
+	"github.com/proposer/proposer/internal/credentials"
+	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/pipeline"
+)
+
+const token = "a-token-of-the-tests"
+
+// client is a command line, and how it says what both can.
+type client struct {
+	command                  []string
+	options, cache, together string
+	forms                    []string // other ways to ask
+}
+
+// clients are those that can run here.
+func clients(t *testing.T) map[string]client {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "client-go")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./client-go").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	all := map[string]client{"go": {[]string{program}, "-options=", "-cache=", "-together", nil}}
+	const want = "python3, 3.11 or newer, is needed for the client in Python"
+	err := exec.CommandContext(t.Context(), "python3", "-c", "import sys; sys.exit(sys.version_info < (3, 11))").Run()
+	switch {
+	case err == nil:
+		all["python"] = client{
+			[]string{"python3", "client-python/client.py"},
+			"--options=", "--cache=", "--form=together",
+			[]string{"--form=binary", "--form=infer"},
+		}
+	case os.Getenv("PROPOSER_E2E") == "1":
+		t.Fatalf("%s: %v", want, err)
+	default:
+		t.Run("python", func(t *testing.T) { t.Skipf("%s: %v", want, err) })
+	}
+	return all
+}
+
+// served is a service that wants a token, and what became of its requests.
+type served struct {
+	url                           string
+	requests, refusals, unchanged atomic.Int64
+	refuse                        atomic.Int64 // so many more are told that it is full
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func serve(t *testing.T) *served {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("tests "+token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := api.DefaultConfig()
+	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg.Queue = 16
+	var err error
+	if cfg.Tokens, err = credentials.LoadTokens(file); err != nil {
+		t.Fatal(err)
+	}
+	service, err := api.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &served{}
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.requests.Add(1)
+		if s.refuse.Add(-1) >= 0 {
+			s.refusals.Add(1)
+			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = io.WriteString(w, `{"type":"urn:proposer:problem:full","title":"Too Many Requests","status":429,"detail":"full"}`)
+			return
+		}
+		sw := &statusWriter{w, http.StatusOK}
+		service.ServeHTTP(sw, r)
+		if sw.status == http.StatusNotModified {
+			s.unchanged.Add(1)
+		}
+	}))
+	t.Cleanup(h.Close)
+	s.url = h.URL
+	return s
+}
+
+// run runs a client with the token.
+func (c client) run(t *testing.T, token string, args ...string) (out, problems string, code int) {
+	t.Helper()
+	all := append(c.command[1:len(c.command):len(c.command)], args...)
+	cmd := exec.CommandContext(t.Context(), c.command[0], all...)
+	cmd.Env = append(os.Environ(), "PROPOSER_TOKEN="+token)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		t.Fatal(err)
+	}
+	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+}
+
+const most = 5
+
+// pictures draws some, and says what is to be printed of them.
+func pictures(t *testing.T, n int) (files []string, want string) {
+	t.Helper()
+	folder := t.TempDir()
+	opts, err := pipeline.ParseOptions(map[string]string{"mode": "single", "max": fmt.Sprint(most)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		data := scene.Render(uint64(i+1), 160, 120, 4).PNG()
+		file := filepath.Join(folder, fmt.Sprintf("scene%d.png", i))
+		if err := os.WriteFile(file, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+		result, err := pipeline.Run(context.Background(), data, opts)
+		if err != nil || len(result.Boxes) != most {
+			t.Fatalf("%d boxes, %v", len(result.Boxes), err)
+		}
+		for j, b := range result.Boxes {
+			want += fmt.Sprintf("scene%d.png %d %d %d %d %.4f\n", i, b.X0, b.Y0, b.X1, b.Y1, result.Scores[j])
+		}
+	}
+	return files, want
+}
+
+func TestClients(t *testing.T) {
+	files, want := pictures(t, 3)
+	broken := filepath.Join(filepath.Dir(files[0]), "broken.png")
+	data, err := os.ReadFile(files[0])
+	if err == nil {
+		err = os.WriteFile(broken, data[:len(data)/2], 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range clients(t) {
+		t.Run(name, func(t *testing.T) {
+			options := fmt.Sprintf("%smode=single&max=%d", c.options, most)
+			s := serve(t)
+			all := []string{strings.TrimSuffix(c.options, "options=") + "url=" + s.url, options}
+			good := func(t *testing.T, args ...string) {
+				t.Helper()
+				out, problems, code := c.run(t, token, append(append(all, args...), files...)...)
+				if out != want || problems != "" || code != 0 {
+					t.Errorf("exit code %d\n%s%s\nwant\n%s", code, out, problems, want)
+				}
+			}
+			t.Run("each", func(t *testing.T) { good(t) })
+			t.Run("together", func(t *testing.T) {
+				before := s.requests.Load()
+				if good(t, c.together); s.requests.Load() != before+1 {
+					t.Errorf("%d requests", s.requests.Load()-before)
+				}
+			})
+			for _, form := range c.forms {
+				t.Run(form, func(t *testing.T) { good(t, form) })
+			}
+			t.Run("full", func(t *testing.T) {
+				s.refuse.Store(1)
+				if good(t); s.refusals.Load() != 1 {
+					t.Errorf("it was refused %d times", s.refusals.Load())
+				}
+			})
+			t.Run("cache", func(t *testing.T) {
+				cache := c.cache + t.TempDir()
+				if good(t, cache); s.unchanged.Load() != 0 {
+					t.Errorf("%d answers were known before there were any", s.unchanged.Load())
+				}
+				if good(t, cache); s.unchanged.Load() != int64(len(files)) {
+					t.Errorf("%d answers were known", s.unchanged.Load())
+				}
+			})
+			for _, form := range append([]string{"each", c.together}, c.forms...) {
+				t.Run("broken "+form, func(t *testing.T) {
+					args := append(all, form)
+					if form == "each" {
+						args = all
+					}
+					out, problems, code := c.run(t, token, append(args, files[0], broken)...)
+					lines := strings.Join(strings.SplitAfter(want, "\n")[:most], "")
+					if out != lines || code != 1 || !strings.HasPrefix(problems, "client: "+broken+": 422 ") ||
+						!strings.Contains(problems, "png") || strings.Count(problems, "\n") != 1 {
+						t.Errorf("exit code %d\n%s%s", code, out, problems)
+					}
+				})
+			}
+			t.Run("token", func(t *testing.T) {
+				out, problems, code := c.run(t, "wrong-and-long-enough", append(all, files[0])...)
+				if out != "" || code != 1 || !strings.Contains(problems, "401 ") || !strings.Contains(problems, "wants a token") {
+					t.Errorf("exit code %d\n%s%s", code, out, problems)
+				}
+			})
+			t.Run("missing", func(t *testing.T) {
+				out, problems, code := c.run(t, token, append(all, "nowhere.png")...)
+				if out != "" || code != 1 || !strings.Contains(problems, "nowhere.png") || strings.Contains(problems, "Traceback") {
+					t.Errorf("exit code %d\n%s%s", code, out, problems)
+				}
+			})
+		})
+	}
+}
