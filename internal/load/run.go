@@ -88,7 +88,7 @@ func run(ctx context.Context, s settings, progress io.Writer) (*summary, error) 
 		fmt.Fprintf(progress, "load: one client alone for %v\n", s.baseline)
 		alone := *r.mix
 		alone.good, alone.settings.hostile = []kind{{"alone", 1, drawPlain}}, 0
-		took, err := r.ask(ctx, &alone, 1, s.baseline)
+		took, err := r.ask(ctx, &alone, 1, 0, s.baseline)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +101,7 @@ func run(ctx context.Context, s settings, progress io.Writer) (*summary, error) 
 		}
 	}
 	fmt.Fprintf(progress, "load: %s for %v\n", s.mix, s.duration)
-	took, err := r.ask(ctx, r.mix, s.clients, s.duration)
+	took, err := r.ask(ctx, r.mix, s.clients, s.rate, s.duration)
 	if err != nil {
 		return nil, err
 	}
@@ -123,21 +123,21 @@ func run(ctx context.Context, s settings, progress io.Writer) (*summary, error) 
 	return sum, nil
 }
 
-// ask has clients ask, or arrivals come at the rate, for a while. It returns, once all is
+// ask has clients ask, or arrivals come at the rate if there is one, for a while. It returns, once all is
 // answered, how long that took.
-func (r *runner) ask(ctx context.Context, m *mix, clients int, while time.Duration) (time.Duration, error) {
+func (r *runner) ask(ctx context.Context, m *mix, clients int, rate float64, while time.Duration) (time.Duration, error) {
 	start := time.Now()
 	r.slowCtx, r.stopSlow = context.WithCancel(context.WithoutCancel(ctx))
 	defer r.stopSlow()
 	asking, cancel := context.WithTimeout(ctx, while)
 	defer cancel()
 	var crew errgroup.Group
-	if r.rate > 0 && clients == r.clients {
+	if rate > 0 {
 		crew.SetLimit(askedAtOnce)
 		arrivals := rand.New(rand.NewPCG(r.seed, 0xa331a1))
 		at := start
 		for {
-			at = at.Add(time.Duration(arrivals.ExpFloat64() / r.rate * float64(time.Second)))
+			at = at.Add(time.Duration(arrivals.ExpFloat64() / rate * float64(time.Second)))
 			if !sleep(asking, time.Until(at)) {
 				break
 			}
