@@ -410,8 +410,11 @@ func drawRich(r *rand.Rand, m *mix) *ask {
 }
 
 func drawInfo(r *rand.Rand, _ *mix) *ask {
-	path := pick(r, "/v1/modes", "/v2", "/v2/models/selective_search", "/v2/health/live", "/v2/health/ready", "/healthz", "/readyz", "/docs", "/openapi.yaml")
+	path := pick(r, "/v1/modes", "/v2", "/v2/health/live", "/v2/health/ready", "/healthz", "/readyz", "/docs", "/openapi.yaml", "/")
 	a := &ask{method: pick(r, http.MethodGet, http.MethodGet, http.MethodHead), path: path, route: path, header: http.Header{}}
+	if r.IntN(8) == 0 {
+		a.method, a.path, a.route = http.MethodGet, "/v2/models/selective_search", "/v2/models/{model}"
+	}
 	if a.method == http.MethodGet {
 		a.check = func(_ *judge, got *answer) error {
 			if len(got.body) == 0 {
