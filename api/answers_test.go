@@ -285,14 +285,16 @@ func TestETag(t *testing.T) {
 	if again.header.Get("ETag") != tag || again.header.Get("X-Cache") != "hit" || !bytes.Equal(again.body, first.body) || searches != 1 {
 		t.Errorf("%v, %d searches", again.header, searches)
 	}
-	for _, value := range []string{tag, "*", `"x", ` + tag, strings.TrimPrefix(tag, "W/")} {
+	for _, value := range []string{tag, `"x", ` + tag, strings.TrimPrefix(tag, "W/")} {
 		a := s.ask(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value)
 		if a.status != http.StatusNotModified || a.header.Get("ETag") != tag || len(a.body) > 0 {
 			t.Errorf("If-None-Match %s: %d %v", value, a.status, a.header)
 		}
 	}
-	if a := s.ask(t, "/v1/proposals?mode=single&max=9", "", png, `If-None-Match: W/"x"`); a.status != http.StatusOK {
-		t.Errorf("another tag: %d", a.status)
+	for _, value := range []string{`W/"x"`, "*"} {
+		if a := s.ask(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value); a.status != http.StatusOK {
+			t.Errorf("If-None-Match %s: %d", value, a.status)
+		}
 	}
 	// What changes the answer changes its name.
 	tags := map[string]string{tag: "first"}
@@ -314,8 +316,8 @@ func TestETag(t *testing.T) {
 	for range 2 {
 		s.post(t, "mode=single", png[:100]).problem(t, http.StatusUnprocessableEntity, "picture")
 	}
-	s.waitCount(t, "proposer_not_modified_total", 4)
-	s.waitCount(t, `proposer_cache_requests_total{result="hit"}`, 2)
+	s.waitCount(t, "proposer_not_modified_total", 3)
+	s.waitCount(t, `proposer_cache_requests_total{result="hit"}`, 3)
 }
 
 // What is kept stays within its bound.

@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/proposer/proposer/api/oip"
 	"github.com/proposer/proposer/export"
 	"github.com/proposer/proposer/internal/scene"
 	"github.com/proposer/proposer/pipeline"
@@ -499,7 +500,7 @@ func TestBrokenBodies(t *testing.T) {
 	conn = dial(t, s)
 	fmt.Fprint(conn, "POST /v1/proposals HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ngone")
 	conn.Close()
-	s.waitCount(t, `proposer_requests_rejected_total{reason="gone"}`, 1)
+	s.waitCount(t, `proposer_requests_rejected_total{reason="request"}`, 2)
 }
 
 // scrape is what /metrics tells.
@@ -683,7 +684,24 @@ func TestPanic(t *testing.T) {
 	if l := log.String(); !strings.Contains(l, "the sky fell") || !strings.Contains(l, "propose.go") || !strings.Contains(l, `"level":"ERROR"`) {
 		t.Errorf("log %s", l)
 	}
-	// Its place and its worker are free again.
+	// Others that may panic, too: one of several pictures is a line.
+	png := string(small().PNG())
+	contentType, body := form(t, [3]string{"image", "a", png}, [3]string{"truth", "", `{"boxes":[]}`})
+	s.do(t, "POST", "/v1/rois", contentType, body).problem(t, http.StatusInternalServerError, "internal")
+	s.ask(t, inferPath, "", []byte(png), oip.HeaderLength+": 0").failure(t, http.StatusInternalServerError)
+	contentType, body = form(t, [3]string{"image", "a", png}, [3]string{"image", "b", png})
+	if a := s.do(t, "POST", "/v1/proposals", contentType, body); a.status != http.StatusOK || strings.Count(string(a.body), "urn:proposer:problem:internal") != 2 {
+		t.Errorf("several pictures: %d %s", a.status, a.body)
+	}
+	s.waitInFlight(t, 0)
+	all := int64(s.cfg.Workers + s.cfg.Queue)
+	if !s.admission.places.TryAcquire(all) || !s.admission.work.TryAcquire(s.admission.most) || !s.admission.bodies.TryAcquire(s.cfg.BodyMemory) {
+		t.Fatal("places, workers or memory are lost")
+	}
+	s.admission.places.Release(all)
+	s.admission.work.Release(s.admission.most)
+	s.admission.bodies.Release(s.cfg.BodyMemory)
+	// The service goes on.
 	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {
 		return &pipeline.Result{}, nil
 	}

@@ -171,8 +171,11 @@ func (b *body) problem(ctx context.Context, maxBytes int64) *problem {
 	p := newProblem(http.StatusBadRequest, "request", "the body cannot be taken apart: "+b.err.Error())
 	if e, ok := errors.AsType[net.Error](b.err); ok && e.Timeout() {
 		p = newProblem(http.StatusRequestTimeout, "slow", "the body did not come in the time that the service allows")
-	} else if ok || errors.Is(b.err, io.ErrUnexpectedEOF) {
+	} else if ok {
 		p = newProblem(statusGone, "gone", "the client went away")
+	} else if errors.Is(b.err, io.ErrUnexpectedEOF) { // it may still listen
+		p = newProblem(http.StatusBadRequest, "request", "the body ends before it should",
+			field{"body", "", "as many bytes as Content-Length says, or chunks with an end"})
 	}
 	p.cause = b.err
 	return p

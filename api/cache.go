@@ -49,12 +49,13 @@ func (k key) tell(h http.Header) {
 }
 
 // known tells whether the client has the answer, as If-None-Match says. RFC 9110 has it
-// answer 304 for GET alone; a search changes nothing, so here it does for POST.
+// answer 304 for GET alone; a search changes nothing, so here it does for POST. Its * means
+// nothing here: whether there is an answer at all only the search can tell.
 func (k key) known(r *http.Request) bool {
 	for _, line := range r.Header.Values("If-None-Match") {
 		for tag := range strings.SplitSeq(line, ",") {
 			tag = strings.TrimSpace(tag)
-			if tag == "*" || "W/"+strings.TrimPrefix(tag, "W/") == k.etag() {
+			if "W/"+strings.TrimPrefix(tag, "W/") == k.etag() {
 				return true
 			}
 		}

@@ -17,13 +17,11 @@ import (
 // routeInference routes the Open Inference Protocol, but for the health of the server.
 func (s *Server) routeInference(r chi.Router) {
 	r.Get("/v2", func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, oip.Server(s.cfg.Version)) })
-	for _, version := range []string{"", "/versions/{version}"} {
-		r.Route("/v2/models/{model}"+version, func(r chi.Router) {
-			r.Use(checkModel)
-			r.Get("/", func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, oip.Model()) })
-			r.Get("/ready", s.ready)
-			r.With(s.admit).Post("/infer", s.infer)
-		})
+	r = r.With(checkModel)
+	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
+		r.Get(model, func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, oip.Model()) })
+		r.Get(model+"/ready", s.ready)
+		r.With(s.admit).Post(model+"/infer", s.infer)
 	}
 }
 
@@ -79,17 +77,11 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	leave, p := s.place()
-	if p != nil {
-		fail(w, r, p)
-		return
-	}
 	headerLength := -1
-	answer, p := s.search(r.Context(), recordOf(r), req.Image, opts, func(_ context.Context, result *pipeline.Result) (answer []byte, err error) {
+	answer, p := s.searchInPlace(r, req.Image, opts, func(_ context.Context, result *pipeline.Result) (answer []byte, err error) {
 		answer, headerLength, err = oip.AppendResponse(nil, req, result.Boxes, result.Scores, oip.ModelName, oip.ModelVersion)
 		return answer, err
 	})
-	leave()
 	if p != nil {
 		fail(w, r, p)
 		return

@@ -48,6 +48,16 @@ func TestInferenceMetadata(t *testing.T) {
 			t.Errorf("%s: %d", path, a.status)
 		}
 	}
+	for _, path := range []string{"/v2/models/selective_search", "/v2/models/selective_search/versions/1", "/v2/models/selective_search/ready"} {
+		if a := s.do(t, "HEAD", path, "", nil); a.status != http.StatusOK {
+			t.Errorf("HEAD %s: %d", path, a.status)
+		}
+		a := s.do(t, "DELETE", path, "", nil)
+		a.failure(t, http.StatusMethodNotAllowed)
+		if allow := a.header.Get("Allow"); allow != "GET, HEAD" {
+			t.Errorf("%s: Allow %s", path, allow)
+		}
+	}
 	for _, path := range []string{"/v2/models/resnet", "/v2/models/selective_search/versions/2/ready", "/v2/nothing"} {
 		s.do(t, "GET", path, "", nil).failure(t, http.StatusNotFound)
 	}

@@ -83,14 +83,20 @@ func recovered(w middleware.WrapResponseWriter, r *http.Request, rec *record, v 
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return true
 	}
-	p := newProblem(http.StatusInternalServerError, "internal", "the service failed: its log says why")
-	p.cause = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+	p := panicProblem(v)
 	rec.problem = p
 	if w.Status() != 0 {
 		return true
 	}
 	p.write(w, r)
 	return false
+}
+
+// panicProblem is that of a panic, where it is recovered.
+func panicProblem(v any) *problem {
+	p := newProblem(http.StatusInternalServerError, "internal", "the service failed: its log says why")
+	p.cause = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+	return p
 }
 
 func (s *Server) finish(w middleware.WrapResponseWriter, r *http.Request, rec *record, id string, d time.Duration) {

@@ -86,13 +86,8 @@ func (s *Server) proposeOne(w http.ResponseWriter, r *http.Request, pic picture,
 	}
 	answer, cached := s.answers.get(k)
 	if !cached {
-		leave, p := s.place()
-		if p != nil {
-			fail(w, r, p)
-			return
-		}
-		answer, p = s.answer(r.Context(), recordOf(r), pic, q)
-		leave()
+		var p *problem
+		answer, p = s.searchInPlace(r, pic.data, q.Options, q.encode(pic))
 		if p != nil {
 			fail(w, r, p)
 			return
@@ -140,22 +135,29 @@ func (s *Server) proposeMany(w http.ResponseWriter, r *http.Request, pictures []
 			if i > 0 && s.admission.places.Acquire(ctx, 1) != nil {
 				return nil // nobody to tell
 			}
-			line := s.line(ctx, i, pic, q)
-			s.admission.places.Release(1)
-			write(line)
+			write(s.line(ctx, i, pic, q))
 			return nil
 		})
 	}
 	_ = crew.Wait() // they return none
 }
 
-// line is what is said of one of several pictures.
-func (s *Server) line(ctx context.Context, index int, pic picture, q query) []byte {
+// line is what is said of one of several pictures, which has a place, and gives it back.
+func (s *Server) line(ctx context.Context, index int, pic picture, q query) (line []byte) {
+	defer s.admission.places.Release(1)
+	defer func() {
+		if v := recover(); v != nil { // nobody else does, in a goroutine
+			p := panicProblem(v)
+			s.cfg.Logger.Error("a picture among several", "file", pic.file, "error", p.cause)
+			s.metrics.rejected.WithLabelValues(p.kind).Inc()
+			line = p.line(index, pic.file)
+		}
+	}()
 	k := s.key(pic, q)
 	object, cached := s.answers.get(k)
 	if !cached {
 		var p *problem
-		if object, p = s.answer(ctx, &record{}, pic, q); p != nil {
+		if object, p = s.search(ctx, &record{}, pic.data, q.Options, q.encode(pic)); p != nil {
 			s.metrics.rejected.WithLabelValues(p.kind).Inc()
 			return p.line(index, pic.file)
 		}
@@ -164,15 +166,15 @@ func (s *Server) line(ctx context.Context, index int, pic picture, q query) []by
 	return fmt.Appendf(nil, `{"index":%d,%s`, index, object[1:])
 }
 
-// answer searches a picture when its turn comes, and says what it found.
-func (s *Server) answer(ctx context.Context, rec *record, pic picture, q query) ([]byte, *problem) {
-	return s.search(ctx, rec, pic.data, q.Options, func(ctx context.Context, result *pipeline.Result) ([]byte, error) {
+// encode says what was found in a picture as the query wants it.
+func (q *query) encode(pic picture) func(context.Context, *pipeline.Result) ([]byte, error) {
+	return func(ctx context.Context, result *pipeline.Result) ([]byte, error) {
 		row, err := q.row(ctx, result, pic.file)
 		if err != nil {
 			return nil, err
 		}
 		return q.rep.encode(ctx, row, pic.data, q.Options)
-	})
+	}
 }
 
 // row is what an answer says of a picture.
@@ -240,6 +242,18 @@ func (s *Server) failed(ctx context.Context, err error) *problem {
 		s.metrics.decodeFailures.WithLabelValues(p.Errors[0].Value).Inc()
 	}
 	return p
+}
+
+// searchInPlace searches for a request that takes a place in the queue, or is turned away.
+func (s *Server) searchInPlace(r *http.Request, data []byte, opts pipeline.Options,
+	encode func(context.Context, *pipeline.Result) ([]byte, error),
+) ([]byte, *problem) {
+	leave, p := s.place()
+	if p != nil {
+		return nil, p
+	}
+	defer leave() // also of a search that panics
+	return s.search(r.Context(), recordOf(r), data, opts, encode)
 }
 
 // place takes a place among those that wait or are worked on.

@@ -43,19 +43,13 @@ func (s *Server) rois(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	leave, p := s.place()
-	if p != nil {
-		fail(w, r, p)
-		return
-	}
-	answer, p := s.search(r.Context(), recordOf(r), pic.data, opts, func(ctx context.Context, result *pipeline.Result) ([]byte, error) {
+	answer, p := s.searchInPlace(r, pic.data, opts, func(ctx context.Context, result *pipeline.Result) ([]byte, error) {
 		batch, err := rois.Sample(ctx, result.Boxes, truth, sampling)
 		if err != nil {
 			return nil, err
 		}
 		return append(batch.AppendJSON(nil, pic.file, result.Width, result.Height), '\n'), nil
 	})
-	leave()
 	if p != nil {
 		fail(w, r, p)
 		return
