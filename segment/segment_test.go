@@ -246,6 +246,35 @@ func TestEqualsLiteralAcrossTiles(t *testing.T) {
 }
 
 // The graph is the same whoever does the work, in whatever order.
+// A flat picture is a few pieces a tile before the tiles are joined, though every edge weighs
+// as little as those that leave the tile: what is more hangs together by edges of the next
+// tile alone. And flat patches with steps between them are right.
+func TestFlat(t *testing.T) {
+	for _, c := range []Connectivity{Four, Eight} {
+		flat := raster.New(raster.RGB, 3*tileSide+5, 2*tileSide+1)
+		g, err := NewGraph(t.Context(), nil, flat, Options{Connectivity: c, Least: 50})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(g.pieces) > 2*tileSide*len(g.tiles) {
+			t.Errorf("%d neighbours: %d pieces in %d tiles", c, len(g.pieces), len(g.tiles))
+		}
+		rng := rand.New(rand.NewPCG(7, uint64(c)))
+		patches := raster.New(raster.Gray, 2*tileSide+9, tileSide+20)
+		for range 60 {
+			x0, y0, v := rng.IntN(patches.Width), rng.IntN(patches.Height), uint8(rng.IntN(4))
+			for y := y0; y < min(y0+rng.IntN(60), patches.Height); y++ {
+				for x := x0; x < min(x0+40, patches.Width); x++ {
+					patches.Pix[y*patches.Width+x] = v
+				}
+			}
+		}
+		for _, k := range []float64{1, 20, 100} {
+			check(t, patches, 0, run(t, patches, 0, c, k, 5), c, k, 5)
+		}
+	}
+}
+
 func TestEach(t *testing.T) {
 	img := textured(3*tileSide, 5*tileSide)
 	backwards := func(n int, work func(i int) error) error {

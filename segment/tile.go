@@ -37,11 +37,12 @@ type tiler struct {
 
 // tree is a root's tree.
 type tree struct {
-	limit int32 // min(Int(C) + k/|C|, outer−1); negative if the tree waits
+	limit int32 // min(Int(C) + k/|C|, last); negative if the tree waits
 	size  uint16
-	// outer is the weight of the lightest edge that leaves the tile: from there on the
-	// tree waits.
-	outer uint16
+	// last is the greatest weight below the lightest edge that leaves the tile: behind it the
+	// tree waits. It is not below 0: edges of weight 0 join whatever they meet, in any
+	// order, as no limit is below 0. Else a flat tile would be left in pixels.
+	last uint16
 }
 
 // join joins the pixels of tile i.
@@ -135,7 +136,7 @@ var identity = func() (s [tilePixels]uint16) {
 func (t *tiler) plant(tile *tile, w *weights, scale uint32) {
 	width, height := tile.right-tile.left, tile.bottom-tile.top
 	t.root, t.next = identity, identity
-	t.trees[0] = tree{limit: int32(scale), size: 1, outer: noEdge}
+	t.trees[0] = tree{limit: int32(scale), size: 1, last: noEdge - 1}
 	for n := 1; n < tilePixels; n *= 2 {
 		copy(t.trees[n:], t.trees[:n])
 	}
@@ -149,8 +150,8 @@ func (t *tiler) plant(tile *tile, w *weights, scale uint32) {
 			return
 		}
 		p := &t.trees[y<<tileBits+x]
-		p.outer = min(p.outer, w.planes[direction][w.at(tile.left+fromX, tile.top+fromY)])
-		p.limit = min(p.limit, int32(p.outer)-1)
+		p.last = min(p.last, max(w.planes[direction][w.at(tile.left+fromX, tile.top+fromY)], 1)-1)
+		p.limit = min(p.limit, int32(p.last))
 	}
 	for y := range height {
 		leave(0, y, right, -1, y)
@@ -185,7 +186,7 @@ func (t *tiler) grow(scale uint32) {
 			tb.limit |= ^one
 			continue
 		}
-		size, outer := ta.size+tb.size, min(ta.outer, tb.outer)
+		size, last := ta.size+tb.size, min(ta.last, tb.last)
 		smaller := min(ta.size, tb.size)
 		swap := (a ^ b) & uint32((int32(ta.size)-int32(tb.size))>>31)
 		a, b = a^swap, b^swap
@@ -200,7 +201,7 @@ func (t *tiler) grow(scale uint32) {
 		}
 		t.roots[b/tileSide] &^= 1 << (b % tileSide)
 		t.next[a], t.next[b] = t.next[b], t.next[a]
-		t.trees[a] = tree{min(w+int32(scale/uint32(size)), int32(outer)-1), size, outer}
+		t.trees[a] = tree{min(w+int32(scale/uint32(size)), int32(last)), size, last}
 		t.inner[a] = uint16(w)
 	}
 }
