@@ -1,6 +1,5 @@
 # syntax=docker/dockerfile:1
 ARG BUILD_IMAGE=golang:1.26-bookworm
-ARG RUNTIME_IMAGE=debian:bookworm-slim
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
@@ -11,20 +10,20 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=unknown
-RUN make build VERSION="${VERSION}"
+RUN make build VERSION="${VERSION}" && docker/runtime.sh bin/proposer /runtime
 
-FROM ${RUNTIME_IMAGE}
-RUN apt-get update \
- && apt-get install -y --no-install-recommends libopencv-imgcodecs406 libopencv-imgproc406 libopencv-core406 \
- && rm -rf /var/lib/apt/lists/*
-COPY --from=build /src/bin/proposer /usr/local/bin/proposer
+# Nothing but the program and the libraries that it loads: OpenCV's three and theirs.
+FROM scratch
+COPY --from=build /runtime/ /
+ENV PATH=/usr/local/bin
 ARG VERSION=unknown
 LABEL org.opencontainers.image.title="proposer" \
       org.opencontainers.image.description="Selective-search region proposals from the shell and over HTTP" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 USER 65532:65532
-EXPOSE 8080
-HEALTHCHECK --interval=15s --timeout=3s --start-period=5s CMD ["proposer", "health"]
+EXPOSE 8080 9090
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s CMD ["proposer", "health"]
 ENTRYPOINT ["proposer"]
 CMD ["serve"]

@@ -1,0 +1,36 @@
+#!/bin/sh
+# runtime.sh PROGRAM FOLDER: lays out in FOLDER a root file system that holds PROGRAM, the shared
+# libraries that it loads and nothing else: no shell, no package manager. The packages that the
+# libraries are of are listed for scanners of images (var/lib/dpkg/status.d), with their licences.
+set -eu
+[ $# = 2 ] || { echo "usage: runtime.sh PROGRAM FOLDER" >&2; exit 2; }
+program=$1 root=$2
+
+libraries=$(ldd "$program")
+if missing=$(echo "$libraries" | grep 'not found'); then
+	echo "$program lacks $missing" >&2
+	exit 1
+fi
+mkdir -p "$root/usr/local/bin" "$root/usr/lib" "$root/etc" "$root/var/lib/dpkg/status.d"
+cp "$program" "$root/usr/local/bin/proposer"
+echo 'proposer:x:65532:65532::/:' >"$root/etc/passwd"
+echo 'proposer:x:65532:' >"$root/etc/group"
+
+files=
+for library in $(echo "$libraries" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) .*/\1/p'); do
+	# Under the name that is asked for; without a cache the loader looks in /usr/lib.
+	case $library in
+	*/ld-linux*) mkdir -p "$root${library%/*}" && cp -L "$library" "$root$library" ;;
+	*) cp -L "$library" "$root/usr/lib/" ;;
+	esac
+	# Packages know a file by its place in /usr/lib, or in /lib, which is the same.
+	file=$(readlink -f "$library")
+	files="$files $file ${file#/usr}"
+done
+
+# dpkg complains of each name that it does not know: one of the two.
+for package in $(dpkg -S $files 2>/dev/null | sed 's/:.*//' | sort -u); do
+	dpkg -s "$package" >"$root/var/lib/dpkg/status.d/$package"
+	mkdir -p "$root/usr/share/doc/$package"
+	cp -L "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/"
+done
