@@ -1,13 +1,19 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/selective"
 )
 
 // everyone is more requests than there can be.
@@ -47,7 +53,27 @@ func newAdmission(c Config, m *metrics) *admission {
 	}
 }
 
-// turn waits until a picture may be worked on. First come, first served: a large picture is
+// regionPixels is how many pixels take as much memory as a first region and what is grouped
+// of it: 7 KiB.
+const regionPixels = 80
+
+// work is what a search may take, in pixels: those of the picture, and the first regions that
+// it may make at worst, which a small min-size lets be as many as its pixels.
+func work(h imageio.Header, opts pipeline.Options) int64 {
+	pixels := int64(h.Width) * int64(h.Height)
+	searched := pixels
+	if longest, most := max(h.Width, h.Height), opts.Decode.LongestSide; most > 0 && most < longest {
+		searched = int64(float64(pixels) * float64(most) / float64(longest) * float64(most) / float64(longest))
+	}
+	least := math.MaxInt
+	for _, s := range opts.Search.Strategies {
+		least = min(least, max(s.LeastSize(), 1))
+	}
+	regions := min(searched/int64(least), int64(cmp.Or(opts.Search.MaxRegions, selective.DefaultMaxRegions)))
+	return pixels + regionPixels*regions
+}
+
+// turn waits until so many pixels may be worked on. First come, first served: a large picture is
 // not overtaken by small ones. Who gives up gives its place in the queue back at once.
 func (a *admission) turn(ctx context.Context, pixels int64) (done func(), err error) {
 	weight := min(max(pixels, a.least), a.most)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/internal/scene"
 	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/pipeline"
@@ -372,18 +374,20 @@ func TestBodyMemory(t *testing.T) {
 
 // Large pictures take the place of several; one too large for all is worked on alone.
 func TestWorkIsWeighedByPixels(t *testing.T) {
-	s := start(t, func(c *Config) { c.Workers, c.Queue, c.WorkPixels = 4, 8, 8000 })
+	s := start(t, func(c *Config) { c.Workers, c.Queue, c.WorkPixels = 4, 8, 21_000 })
 	g := newGate(s.Server)
-	little, large, huge := small().PNG(), scene.Render(1, 80, 60, 2).PNG(), scene.Render(1, 200, 100, 2).PNG() // 3,072, 4,800 and 20,000 pixels
+	// Of 3,072, 4,800 and 20,000 pixels, which may make a region for each 50 of them.
+	little, large, huge := small().PNG(), scene.Render(1, 80, 60, 2).PNG(), scene.Render(1, 200, 100, 2).PNG()
+	const littleWork, largeWork = 3072 + 61*80, 4800 + 96*80
 	var all []<-chan any
 	post := func(png []byte) { all = append(all, s.background(t.Context(), png)) }
 	post(little)
 	<-g.begun
 	post(large)
 	<-g.begun
-	post(little) // 7,872 are at work
+	post(little)
 	s.waitCount(t, "proposer_queue_depth", 1)
-	s.waitCount(t, "proposer_work_pixels", 7872)
+	s.waitCount(t, "proposer_work_pixels", littleWork+largeWork)
 	post(huge)
 	s.waitCount(t, "proposer_queue_depth", 2)
 	select {
@@ -398,6 +402,31 @@ func TestWorkIsWeighedByPixels(t *testing.T) {
 		}
 	}
 	s.waitCount(t, "proposer_work_pixels", 0)
+}
+
+func TestWork(t *testing.T) {
+	for query, want := range map[string]int64{
+		"mode=fast":              1e6 + 80*1e6/50,
+		"mode=opencv-fast":       1e6 + 80*1e6/100,
+		"min-size=1":             1e6 + 80*262144,
+		"k=20&min-size=0":        1e6 + 80*1e6/20,
+		"max-side=500":           1e6 + 80*250_000/50,
+		"max-side=500&k=.01":     1e6 + 80*250_000,
+		"max-side=5000&k=100,50": 1e6 + 80*1e6/50,
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts, _ := single(values, shared)
+		opts, err := pipeline.ParseOptions(texts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := work(imageio.Header{Width: 1000, Height: 1000}, opts); got != want {
+			t.Errorf("%s: %d, want %d", query, got, want)
+		}
+	}
 }
 
 // Masks, evidence and the tree come with those boxes that come without.

@@ -54,8 +54,9 @@ type Config struct {
 	Workers int
 	// Queue is how many requests beside those may wait for their turn.
 	Queue int
-	// WorkPixels bounds the pixels that are decoded and searched at once: a large picture
-	// takes the place of several. One that is larger than all of it is worked on alone.
+	// WorkPixels bounds the pixels that are decoded and searched at once, to which the first
+	// regions that they may make count as 80 each: a large picture takes the place of
+	// several. One that is larger than all of it is worked on alone.
 	WorkPixels int64
 	// BodyMemory bounds the bytes of all bodies that are read or wait.
 	BodyMemory int64
@@ -160,7 +161,7 @@ func (c Config) httpServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: c.HeaderTimeout,
 		ReadTimeout:       c.BodyTimeout,
 		WriteTimeout:      c.BodyTimeout + c.Timeout + c.WriteTimeout,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       30 * time.Second, // each is one of MaxConnections
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn),
 	}

@@ -70,7 +70,7 @@ func newMetrics(c Config) (m *metrics, err error) {
 		queueWait: all.histogram("proposer_queue_wait_seconds",
 			"Time that a picture waited for a worker.", seconds),
 		workPixels: all.gauge("proposer_work_pixels",
-			"Pixels of the pictures that are decoded and searched."),
+			"Pixels of the pictures that are decoded and searched, and 80 for each first region that they may make."),
 		pictures: all.counters("proposer_pictures_total",
 			"Pictures that were searched.", "format", "mode"),
 		decodeFailures: all.counters("proposer_decode_failures_total",

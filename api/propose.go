@@ -211,7 +211,7 @@ func (s *Server) search(ctx context.Context, rec *record, data []byte, opts pipe
 	pixels := int64(header.Width) * int64(header.Height)
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	done, err := s.admission.turn(ctx, pixels)
+	done, err := s.admission.turn(ctx, work(header, opts))
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}

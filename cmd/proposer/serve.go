@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
 	"github.com/proposer/proposer/api"
 	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/internal/credentials"
@@ -131,7 +133,7 @@ func newService() *service {
 		},
 		{
 			Name: "work-pixels", Hint: "N", Default: "auto", Set: settings.Auto(func() { c.WorkPixels = 0 }, settings.Whole(&c.WorkPixels, 1, tebibyte)),
-			Help: "Most pixels to decode and search at once, unless by one larger picture alone; auto is max-pixels.",
+			Help: "Most pixels to decode and search at once, 80 more for each first region that they may make, unless by one larger picture alone; auto is max-pixels.",
 		},
 		{
 			Name: "body-memory", Hint: "SIZE", Default: bytes(d.BodyMemory), Set: settings.Bytes(&c.BodyMemory, 1, tebibyte),
@@ -295,6 +297,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		s.cfg.Logger.Warn("environment", "warning", warning)
 	}
 	s.looseTokens()
+	s.limitMemory()
 	server, err := api.New(s.cfg)
 	if err != nil {
 		return err
@@ -360,6 +363,17 @@ func (s *service) reload(count func(error)) {
 	if s.cfg.Tokens == nil && s.cfg.Certificate == nil {
 		log.Info("nothing to reload: there are no tokens and no certificate")
 	}
+}
+
+// limitMemory has the collector run earlier where memory gets short: the container's, or the
+// machine's. GOMEMLIMIT says otherwise.
+func (s *service) limitMemory() {
+	limit, err := memlimit.SetGoMemLimitWithOpts(memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)))
+	if err != nil {
+		s.cfg.Logger.Warn("how much memory there is, is not known: set GOMEMLIMIT", "error", err)
+		return
+	}
+	s.cfg.Logger.Debug("memory", "limit_bytes", limit)
 }
 
 func (s *service) looseTokens() {

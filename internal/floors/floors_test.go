@@ -55,6 +55,7 @@ var floors = map[string]int{
 	"internal/scene/draw": show,
 
 	// For tests and shows: no other package of the house may import them but in its tests.
+	"docker":           workshop,
 	"internal/floors":  workshop,
 	"internal/golden":  workshop,
 	"internal/natural": workshop,
