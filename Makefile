@@ -11,6 +11,7 @@ COUNT    ?= 1
 URL      ?= http://127.0.0.1:8080
 PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 PEERS    := python3-opencv python3-skimage libdlib-dev
+E2E      := chromium prometheus python3
 PYTHON   := /usr/bin/python3
 
 # Only these three of OpenCV's libraries are linked, and only their headers are there: the one that
@@ -23,10 +24,10 @@ GO     := CGO_ENABLED=1 go
 PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 
-.PHONY: help serve build test race fuzz bench bench-peers load generate lint demo docker deps peers clean
+.PHONY: help serve build test e2e race fuzz bench bench-peers load generate lint demo docker deps peers clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 serve: build ## build, then serve on PROPOSER_ADDR, :8080 unless set
 	exec bin/proposer serve
@@ -40,6 +41,11 @@ test: deps ## all tests, with and without OpenCV
 	$(GO) test -tags $(TAGS),matprofile ./imageio/...
 	$(PUREGO) test ./...
 	$(PUREGO) test -tags purego -short ./...
+
+e2e: build ## tests with a browser, Prometheus, Python and the image's root: installs them when missing
+	@command -v chromium >/dev/null && command -v promtool >/dev/null && command -v python3 >/dev/null || { \
+	$(call install,E2E,NO_E2E); }
+	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) ./api/web ./docker ./examples
 
 race: deps ## all tests under the race detector
 	$(GO) test -tags $(TAGS) -race -short ./...
@@ -106,6 +112,7 @@ endef
 
 NO_PACKAGES := "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) and give make OPENCV=<folder of its headers>," \
 	"or do without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer"
+NO_E2E := "Install Chromium, Prometheus with promtool, and Python 3"
 NO_PEERS := "Install OpenCV with ximgproc and scikit-image for $(PYTHON), and dlib with its headers"
 
 deps:
