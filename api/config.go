@@ -95,8 +95,8 @@ type Config struct {
 	Registry *prometheus.Registry
 }
 
-// DefaultConfig serves as many pictures at once as there are processors, lets
-// twice as many wait, and everybody in. It has a registry of its own.
+// DefaultConfig serves as many pictures at once as there are processors, lets half as many
+// wait, and everybody in. It has a registry of its own.
 func DefaultConfig() Config {
 	workers := runtime.GOMAXPROCS(0)
 	limits := imageio.DefaultLimits()
@@ -104,7 +104,7 @@ func DefaultConfig() Config {
 		Limits:         limits,
 		MaxPictures:    100,
 		Workers:        workers,
-		Queue:          2 * workers,
+		Queue:          DefaultQueue(workers),
 		WorkPixels:     limits.MaxPixels,
 		BodyMemory:     512 << 20,
 		MaxConnections: 1024,
@@ -119,6 +119,11 @@ func DefaultConfig() Config {
 		Registry:       prometheus.NewRegistry(),
 	}
 }
+
+// DefaultQueue is how many requests may wait for so many workers: half as many, one at least.
+// Whoever is let in is then served in three times the time that a search takes alone; more
+// would wait longer, and no more be served.
+func DefaultQueue(workers int) int { return max(workers/2, 1) }
 
 // Validate reports every setting that cannot be served with, by the names of the flags.
 func (c Config) Validate() error {

@@ -125,7 +125,7 @@ func newService() *service {
 		},
 		{
 			Name: "queue", Hint: "N", Default: "auto", Set: settings.Auto(func() { c.Queue = -1 }, settings.Whole(&c.Queue, 0, 1<<20)),
-			Help: "Requests that may wait beside those, more are turned away; auto is twice the workers.",
+			Help: "Requests that may wait beside those, more are turned away; auto is half the workers.",
 		},
 		{
 			Name: "threads", Hint: "N", Default: whole(d.Threads), Set: settings.Whole(&c.Threads, 0, 1024),
@@ -236,7 +236,7 @@ func (s *service) read(flags map[string]string, environ []string) (*settings.Val
 	}
 	c := &s.cfg
 	if c.Queue < 0 {
-		c.Queue = 2 * c.Workers
+		c.Queue = api.DefaultQueue(c.Workers)
 	}
 	if c.WorkPixels == 0 {
 		c.WorkPixels = c.Limits.MaxPixels

@@ -72,7 +72,7 @@ func TestServeSettings(t *testing.T) {
 		t.Errorf("tokens %q, certificate %v, ranker %v", name, s.cfg.Certificate, s.cfg.Ranker)
 	}
 	want := api.Config{
-		MaxBoxes: 6, MaxPictures: 7, Workers: 8, Queue: 16, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20, MaxConnections: 13,
+		MaxBoxes: 6, MaxPictures: 7, Workers: 8, Queue: 4, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20, MaxConnections: 13,
 		Timeout: 14 * time.Second, HeaderTimeout: 15 * time.Second, BodyTimeout: 16 * time.Second, WriteTimeout: 17 * time.Second,
 		Grace: 18 * time.Second, CacheBytes: 19, RateLimit: 20, CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
 		Ranker: s.cfg.Ranker, RankerName: s.cfg.RankerName, Tokens: s.cfg.Tokens, Certificate: s.cfg.Certificate, Version: "unknown", Logger: s.cfg.Logger, Registry: s.cfg.Registry,
