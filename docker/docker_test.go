@@ -3,7 +3,9 @@ package docker
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -228,6 +230,7 @@ func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamil
 	if cfg.Tokens, err = credentials.LoadTokens(file); err != nil {
 		t.Fatal(err)
 	}
+	cfg.Certificate = certificate(t)
 	if server, err = api.New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +256,33 @@ func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamil
 		all[f.GetName()] = f
 	}
 	return server, all
+}
+
+// certificate is the one that net/http/httptest has.
+func certificate(t *testing.T) *credentials.Certificate {
+	t.Helper()
+	h := httptest.NewTLSServer(nil)
+	h.Close()
+	pair := h.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	var names []string
+	for kind, der := range map[string][]byte{"CERTIFICATE": pair.Certificate[0], "PRIVATE KEY": key} {
+		name := filepath.Join(folder, kind)
+		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	c, err := credentials.LoadCertificate(names[0], names[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // series are the names that Prometheus has of the metrics.
