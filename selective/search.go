@@ -76,12 +76,32 @@ type Result struct {
 // Search searches with a [Searcher] that is free, or a new one. It is safe for concurrent use.
 func Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
 	s := searchers.Get().(*Searcher)
-	defer searchers.Put(s)
-	return s.Search(ctx, img, opts)
+	result, err := s.Search(ctx, img, opts)
+	if err == nil && s.small(img) {
+		searchers.Put(s)
+	}
+	return result, err
 }
 
-// The collector takes back those that lie unused.
+// The collector takes back those that lie unused. In a service none ever does, so one that has
+// grown for a large search, or may have, is not kept: who often searches such pictures has a
+// Searcher of his own, and what it takes to make the memory anew is little beside the search.
 var searchers = sync.Pool{New: func() any { return new(Searcher) }}
+
+// smallPixels and smallNodes, of all trees together, bound the searches whose memory is kept:
+// to some 500 MB.
+const (
+	smallPixels = 4 << 20
+	smallNodes  = 1 << 18
+)
+
+func (s *Searcher) small(img *raster.Image) bool {
+	nodes := 0
+	for _, t := range s.trees {
+		nodes += cap(t.Nodes)
+	}
+	return img.Width*img.Height <= smallPixels && nodes <= smallNodes
+}
 
 // Search proposes boxes of img, which is RGB or Gray. The result is the caller's own.
 //

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/internal/golden"
 	"github.com/proposer/proposer/internal/natural"
 	"github.com/proposer/proposer/internal/scene"
@@ -573,4 +574,27 @@ func ExampleCombine() {
 	opts.Connectivity = segment.Four
 	fmt.Println(len(opts.Strategies), opts.Strategies[0].Space, opts.Strategies[0].Weights)
 	// Output: 4 Lab CT0.5SF
+}
+
+// Memory that a large search took is not kept for small ones.
+func TestLargeSearchersAreNotKept(t *testing.T) {
+	opts, err := Preset("single")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := scene.Render(1, 64, 48, 3).Image
+	var s Searcher
+	if _, err := s.Search(t.Context(), img, opts); err != nil {
+		t.Fatal(err)
+	}
+	if !s.small(img) {
+		t.Error("the memory of a small search is not kept")
+	}
+	if s.small(raster.New(raster.Gray, smallPixels+1, 1)) {
+		t.Error("that of a large picture is")
+	}
+	s.trees[0].Nodes = make([]hierarchy.Node, smallNodes+1)
+	if s.small(img) {
+		t.Error("that of many regions is")
+	}
 }
