@@ -45,7 +45,7 @@ test: deps ## all tests, with and without OpenCV
 e2e: build ## tests with a browser, Prometheus, Python and the image's root: installs them when missing
 	@command -v chromium >/dev/null && command -v promtool >/dev/null && command -v python3 >/dev/null || { \
 	$(call install,E2E,NO_E2E); }
-	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) ./api/web ./docker ./examples
+	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples
 
 race: deps ## all tests under the race detector
 	$(GO) test -tags $(TAGS) -race -short ./...

@@ -38,8 +38,8 @@ func (s *Server) limitRate() func(http.Handler) http.Handler {
 	if s.cfg.RateLimit == 0 {
 		return func(next http.Handler) http.Handler { return next }
 	}
-	return httprate.Limit(s.cfg.RateLimit, time.Minute,
-		httprate.WithKeyFuncs(func(r *http.Request) (string, error) {
+	return httprate.LimitBy(s.cfg.RateLimit, time.Minute,
+		func(r *http.Request) (string, error) {
 			if name := recordOf(r).token; name != "" {
 				return "token " + name, nil
 			}
@@ -48,7 +48,7 @@ func (s *Server) limitRate() func(http.Handler) http.Handler {
 				host = r.RemoteAddr
 			}
 			return host, nil
-		}),
+		},
 		httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
 			fail(w, r, newProblem(http.StatusTooManyRequests, "rate", "too many requests of one client in a minute: try again after Retry-After seconds"))
 		}))

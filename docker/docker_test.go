@@ -205,7 +205,7 @@ func TestSettingsExist(t *testing.T) {
 			}
 		}
 	}
-	others := []string{"enable-feature", "from-file", "build", "previous"} // of other programs
+	others := []string{"enable-feature", "from-file", "build", "signal", "read-only", "print-config"} // of other programs and commands
 	for _, name := range []string{"alerts.yml", "grafana/dashboard.json", "../docs/operations.md"} {
 		for _, m := range regexp.MustCompile(`(?:^|[\s(\x60])--([a-z-]+)`).FindAllStringSubmatch(read(t, name), -1) {
 			flag := m[1]

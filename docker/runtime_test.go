@@ -20,6 +20,9 @@ import (
 // The image's root file system, as runtime.sh lays it out, has all that the program needs to
 // decode each format and to serve, as the image's user, who may write nowhere.
 func TestRuntime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("250 MB are copied")
+	}
 	const program = "../bin/proposer"
 	if os.Geteuid() != 0 {
 		lacking(t, "only root may change the root file system")
