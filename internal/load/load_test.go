@@ -29,7 +29,7 @@ import (
 func serve(t *testing.T, change func(*api.Config)) (url, admin string) {
 	t.Helper()
 	cfg := api.DefaultConfig()
-	cfg.HeaderTimeout, cfg.BodyTimeout = 300*time.Millisecond, 500*time.Millisecond
+	cfg.HeaderTimeout, cfg.BodyTimeout = time.Second, 2*time.Second
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	if change != nil {
 		change(&cfg)
@@ -67,6 +67,9 @@ func quick(url, admin string) settings {
 
 // The service does as it should, in each way to ask it.
 func TestService(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it wants a service that is about as fast as usual")
+	}
 	url, admin := serve(t, nil)
 	for _, c := range []struct {
 		name   string
