@@ -63,7 +63,8 @@ func work(h imageio.Header, opts pipeline.Options) int64 {
 	pixels := int64(h.Width) * int64(h.Height)
 	searched := pixels
 	if longest, most := max(h.Width, h.Height), opts.Decode.LongestSide; most > 0 && most < longest {
-		searched = int64(float64(pixels) * float64(most) / float64(longest) * float64(most) / float64(longest))
+		scale := float64(most) / float64(longest)
+		searched = int64(float64(pixels) * scale * scale)
 	}
 	least := math.MaxInt
 	for _, s := range opts.Search.Strategies {
@@ -71,6 +72,14 @@ func work(h imageio.Header, opts pipeline.Options) int64 {
 	}
 	regions := min(searched/int64(least), int64(cmp.Or(opts.Search.MaxRegions, selective.DefaultMaxRegions)))
 	return pixels + regionPixels*regions
+}
+
+// place takes a place among those that wait or are worked on.
+func (a *admission) place() *problem {
+	if !a.places.TryAcquire(1) {
+		return fullProblem()
+	}
+	return nil
 }
 
 // turn waits until so many pixels may be worked on. First come, first served: a large picture is

@@ -85,7 +85,10 @@ func newAnswers(c Config, m *metrics) (*answers, error) {
 		}),
 		hit: m.cacheRequests.WithLabelValues("hit"), miss: m.cacheRequests.WithLabelValues("miss"),
 	}
-	return a, m.cacheSize(a.cache.WeightedSize)
+	return a, c.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "proposer_cache_bytes",
+		Help: "Memory for answers that are kept.",
+	}, func() float64 { return float64(a.cache.WeightedSize()) }))
 }
 
 func (a *answers) get(k key) ([]byte, bool) {

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/yuin/goldmark"
 	"go.yaml.in/yaml/v3"
@@ -28,6 +29,9 @@ type docs struct {
 	page   []byte
 	policy string
 }
+
+// theDocs are those of all servers: to make them takes some milliseconds.
+var theDocs = sync.OnceValues(newDocs)
 
 func newDocs() (*docs, error) {
 	var root yaml.Node

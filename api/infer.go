@@ -50,13 +50,14 @@ func inferenceProblem(err error) *problem {
 // infer answers with the boxes and scores of a picture, as tensors.
 func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 	// Base64 takes four thirds, and the JSON around it a little.
-	b, hint, p := s.open(w, r, s.cfg.Limits.MaxBytes/3*4+formOverhead)
+	limit := s.cfg.Limits.MaxBytes/3*4 + formOverhead
+	b, hint, p := s.open(w, r, limit)
 	if p != nil {
 		fail(w, r, p)
 		return
 	}
 	defer b.release()
-	body, err := pipeline.ReadAll(b, hint, s.cfg.Limits.MaxBytes/3*4+formOverhead)
+	body, err := pipeline.ReadAll(b, hint, limit)
 	if p := s.bodyProblem(r.Context(), b, nil, err, "body"); p != nil {
 		fail(w, r, p)
 		return

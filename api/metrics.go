@@ -42,15 +42,14 @@ type metrics struct {
 	cacheRequests *prometheus.CounterVec
 	notModified   prometheus.Counter
 
-	registry *prometheus.Registry
-	handler  http.Handler
+	handler http.Handler
 }
 
-// newMetrics registers all metrics. It panics where a registry has them already; a
-// registry is one server's.
-func newMetrics(c Config) (m *metrics, err error) {
+// newMetrics registers all metrics but those of the cache. It is an error that the registry
+// has them already: one is one server's.
+func newMetrics(c Config) (*metrics, error) {
 	all := collection{registry: c.Registry}
-	m = &metrics{
+	m := &metrics{
 		requests: all.counters("proposer_http_requests_total",
 			"Requests by route pattern and status code; 499: the client went away.", "route", "code"),
 		duration: all.histograms("proposer_http_request_duration_seconds",
@@ -85,7 +84,6 @@ func newMetrics(c Config) (m *metrics, err error) {
 			"Answers that were looked up among those kept, by result: hit or miss.", "result"),
 		notModified: all.counter("proposer_not_modified_total",
 			"Answers that the client had already (304)."),
-		registry: c.Registry,
 	}
 	all.gauge("proposer_work_pixels_limit", "Most pixels that are worked on at once, but for a single larger picture.").Set(float64(c.WorkPixels))
 	all.gauge("proposer_cache_limit_bytes", "Most memory for answers that are kept.").Set(float64(c.CacheBytes))
@@ -161,14 +159,6 @@ func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpt
 		NativeHistogramMaxBucketNumber:  160,
 		NativeHistogramMinResetDuration: time.Hour,
 	}
-}
-
-// cacheSize shows how large the answers are that are kept.
-func (m *metrics) cacheSize(bytes func() uint64) error {
-	return m.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "proposer_cache_bytes",
-		Help: "Memory for answers that are kept.",
-	}, func() float64 { return float64(bytes()) }))
 }
 
 func (m *metrics) request(route string, status int, d time.Duration) {

@@ -45,9 +45,11 @@ const masksBytes = 64 << 20
 func (s *Server) propose(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	rep, p := accepted(r)
-	if p == nil {
-		_, p = s.parse(r.URL.RawQuery, nil, rep)
+	if p != nil {
+		fail(w, r, p)
+		return
 	}
+	q, p := s.parse(r.URL.RawQuery, nil, rep)
 	if p != nil {
 		fail(w, r, p)
 		return
@@ -58,14 +60,17 @@ func (s *Server) propose(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	if len(up.pictures) > 1 && rep == representations[0] {
-		rep = ndjson
+	if form, ok := up.fields["options"]; ok {
+		if q, p = s.parse(r.URL.RawQuery, form, rep); p != nil {
+			fail(w, r, p)
+			return
+		}
 	}
-	q, p := s.parse(r.URL.RawQuery, up.fields["options"], rep)
+	if len(up.pictures) > 1 && rep == representations[0] {
+		q.rep = ndjson
+	}
 	switch {
-	case p != nil:
-		fail(w, r, p)
-	case rep.many:
+	case q.rep.many:
 		s.proposeMany(w, r, up.pictures, q)
 	case len(up.pictures) > 1:
 		fail(w, r, manyProblem(rep))
@@ -104,7 +109,7 @@ func (s *Server) proposeOne(w http.ResponseWriter, r *http.Request, pic picture,
 // Each waits for a place of its own, so that a client that reads slowly holds none; where
 // there is none for the first, the request is turned away.
 func (s *Server) proposeMany(w http.ResponseWriter, r *http.Request, pictures []picture, q query) {
-	if _, p := s.place(); p != nil {
+	if p := s.admission.place(); p != nil {
 		fail(w, r, p)
 		return
 	}
@@ -248,20 +253,11 @@ func (s *Server) failed(ctx context.Context, err error) *problem {
 func (s *Server) searchInPlace(r *http.Request, data []byte, opts pipeline.Options,
 	encode func(context.Context, *pipeline.Result) ([]byte, error),
 ) ([]byte, *problem) {
-	leave, p := s.place()
-	if p != nil {
+	if p := s.admission.place(); p != nil {
 		return nil, p
 	}
-	defer leave() // also of a search that panics
+	defer s.admission.places.Release(1) // also of a search that panics
 	return s.search(r.Context(), recordOf(r), data, opts, encode)
-}
-
-// place takes a place among those that wait or are worked on.
-func (s *Server) place() (leave func(), p *problem) {
-	if !s.admission.places.TryAcquire(1) {
-		return nil, fullProblem()
-	}
-	return func() { s.admission.places.Release(1) }, nil
 }
 
 // send writes an answer in one piece.
@@ -284,19 +280,16 @@ func (s *Server) parse(rawQuery string, form []byte, rep *representation) (query
 	if p != nil {
 		return query{}, p
 	}
-	values, errs := single(texts, append(slices.Clone(shared), rich...))
-	q := query{rep: rep}
-	given := map[string]string{}
-	for _, name := range rich {
-		text, ok := values[name]
-		delete(values, name)
-		if ok && !rep.rich {
-			errs = append(errs, &pipeline.OptionError{Name: name, Value: text, Want: "an answer in JSON (Accept: application/json) to go with it"})
-		} else if ok {
-			given[name] = text
+	values, errs := single(texts, slices.Concat(shared, rich))
+	own := take(values, rich)
+	if !rep.rich {
+		for _, name := range slices.Sorted(maps.Keys(own)) {
+			errs = append(errs, &pipeline.OptionError{Name: name, Value: own[name], Want: "an answer in JSON (Accept: application/json) to go with it"})
 		}
+		clear(own)
 	}
-	extras := option.NewReader(given, rich)
+	q := query{rep: rep}
+	extras := option.NewReader(own, rich)
 	option.One(extras, "masks", "rle or off", parseMasks, &q.masks)
 	option.One(extras, "evidence", "1 or 0", strconv.ParseBool, &q.evidence)
 	option.One(extras, "tree", "1 or 0", strconv.ParseBool, &q.tree)
@@ -357,6 +350,18 @@ func single(texts url.Values, names []string) (map[string]string, []*pipeline.Op
 		}
 	}
 	return values, errs
+}
+
+// take takes the options of those names out of the values.
+func take(values map[string]string, names []string) map[string]string {
+	taken := map[string]string{}
+	for _, name := range names {
+		if text, ok := values[name]; ok {
+			taken[name] = text
+			delete(values, name)
+		}
+	}
+	return taken
 }
 
 // options are those of a search, as the service allows them. Without a max they say the

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 
@@ -17,7 +16,8 @@ const truthBoxes = 5000
 
 // rois answers POST /v1/rois.
 func (s *Server) rois(w http.ResponseWriter, r *http.Request) {
-	if _, _, p := s.parseRoIs(r.URL.RawQuery, nil); p != nil {
+	opts, sampling, p := s.parseRoIs(r.URL.RawQuery, nil)
+	if p != nil {
 		fail(w, r, p)
 		return
 	}
@@ -33,10 +33,11 @@ func (s *Server) rois(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	pic := up.pictures[0]
-	opts, sampling, p := s.parseRoIs(r.URL.RawQuery, up.fields["options"])
-	if p != nil {
-		fail(w, r, p)
-		return
+	if form, ok := up.fields["options"]; ok {
+		if opts, sampling, p = s.parseRoIs(r.URL.RawQuery, form); p != nil {
+			fail(w, r, p)
+			return
+		}
 	}
 	truth, p := s.truth(r.Context(), up, pic, opts)
 	if p != nil {
@@ -65,10 +66,7 @@ func (s *Server) parseRoIs(rawQuery string, form []byte) (pipeline.Options, rois
 	}
 	own := rois.Names()
 	values, errs := single(texts, slices.Concat(own, shared))
-	ours := maps.Clone(values)
-	maps.DeleteFunc(ours, func(name, _ string) bool { return !slices.Contains(own, name) })
-	maps.DeleteFunc(values, func(name, _ string) bool { return slices.Contains(own, name) })
-	sampling, err := rois.ParseOptions(ours)
+	sampling, err := rois.ParseOptions(take(values, own))
 	opts, p := s.options(values, append(errs, pipeline.OptionErrors(err)...), DefaultMax)
 	return opts, sampling, p
 }

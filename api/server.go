@@ -62,7 +62,7 @@ func New(cfg Config) (*Server, error) {
 }
 
 func (s *Server) route() error {
-	docs, err := newDocs()
+	docs, err := theDocs()
 	if err != nil {
 		return err
 	}
