@@ -3,9 +3,7 @@ package docker
 
 import (
 	"bytes"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +29,7 @@ import (
 	"github.com/proposer/proposer/api"
 	"github.com/proposer/proposer/internal/credentials"
 	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/selfsigned"
 )
 
 const token = "0123456789abcdef"
@@ -230,7 +229,11 @@ func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamil
 	if cfg.Tokens, err = credentials.LoadTokens(file); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Certificate = certificate(t)
+	cert, key := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
+	selfsigned.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
+	if cfg.Certificate, err = credentials.LoadCertificate(cert, key); err != nil {
+		t.Fatal(err)
+	}
 	if server, err = api.New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -256,33 +259,6 @@ func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamil
 		all[f.GetName()] = f
 	}
 	return server, all
-}
-
-// certificate is the one that net/http/httptest has.
-func certificate(t *testing.T) *credentials.Certificate {
-	t.Helper()
-	h := httptest.NewTLSServer(nil)
-	h.Close()
-	pair := h.TLS.Certificates[0]
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	var names []string
-	for kind, der := range map[string][]byte{"CERTIFICATE": pair.Certificate[0], "PRIVATE KEY": key} {
-		name := filepath.Join(folder, kind)
-		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	c, err := credentials.LoadCertificate(names[0], names[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // series are the names that Prometheus has of the metrics.

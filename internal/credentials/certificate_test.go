@@ -1,48 +1,17 @@
 package credentials
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-)
 
-// issue writes a new certificate for localhost, and its key.
-func issue(t *testing.T, certFile, keyFile, name string, expires time.Time) *x509.CertPool {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: expires, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	write(t, certFile, string(cert))
-	write(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(cert)
-	return pool
-}
+	"github.com/proposer/proposer/internal/selfsigned"
+)
 
 // shake greets a server that has the certificate, and tells what it learned.
 func shake(t *testing.T, c *Certificate, client *tls.Config) (tls.ConnectionState, error) {
@@ -78,7 +47,7 @@ func TestCertificate(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	day := time.Now().Add(24 * time.Hour).Truncate(time.Second).UTC()
-	first := issue(t, certFile, keyFile, "first", day)
+	first := selfsigned.Write(t, certFile, keyFile, "first", day)
 	c, err := LoadCertificate(certFile, keyFile)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +69,7 @@ func TestCertificate(t *testing.T) {
 	}
 
 	// One of the two is new: a moment of every exchange of both.
-	issue(t, certFile, filepath.Join(dir, "other.key"), "second", day)
+	selfsigned.Write(t, certFile, filepath.Join(dir, "other.key"), "second", day)
 	if err := c.Reload(); err == nil || !strings.Contains(err.Error(), "want a certificate and its key") {
 		t.Errorf("another's key: %v", err)
 	}
@@ -108,7 +77,7 @@ func TestCertificate(t *testing.T) {
 		t.Errorf("after a reload that failed: %v", err)
 	}
 
-	second := issue(t, certFile, keyFile, "second", day.Add(time.Hour))
+	second := selfsigned.Write(t, certFile, keyFile, "second", day.Add(time.Hour))
 	if err := c.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +97,7 @@ func TestCertificate(t *testing.T) {
 func TestCertificateErrors(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, junk := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "junk")
-	issue(t, certFile, keyFile, "first", time.Now().Add(time.Hour))
+	selfsigned.Write(t, certFile, keyFile, "first", time.Now().Add(time.Hour))
 	write(t, junk, "s3cret")
 	for _, c := range []struct{ cert, key, want string }{
 		{"none", keyFile, "none: no such file"},

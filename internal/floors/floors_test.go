@@ -37,6 +37,7 @@ var floors = map[string]int{
 	"export":               5,
 	"evaluate":             5,
 	"internal/credentials": 5,
+	"internal/selfsigned":  5,
 	"internal/settings":    5,
 	"pipeline":             6,
 	"api/oip":              6,
