@@ -27,7 +27,7 @@ const description = `Boxes that may hold objects, best first (selective search).
 type cli struct {
 	Propose proposeCmd `cmd:"" help:"Print the boxes of pictures, one line a picture."`
 	Eval    evalCmd    `cmd:"" help:"Judge proposals by a data set's objects: recall, AR, MABO."`
-	Serve   serveCmd   `cmd:"" help:"Serve POST /v1/proposals over HTTP until SIGTERM."`
+	Serve   serveCmd   `cmd:"" help:"Serve over HTTP, with a page to look at boxes, until SIGTERM."`
 	Train   trainCmd   `cmd:"" help:"Learn a ranker of boxes from pictures with boxes."`
 	Health  healthCmd  `cmd:"" help:"Ask a service on this machine whether it is well: exit code 0 or 1."`
 	Version versionCmd `cmd:"" help:"Print the version."`
