@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -35,7 +36,7 @@ var representations = []*representation{
 		var buf bytes.Buffer
 		w, err := export.NewWriter(&buf, "csv")
 		if err == nil {
-			err = w.Write(row)
+			err = errors.Join(w.Write(row), w.Close())
 		}
 		return buf.Bytes(), err
 	}},

@@ -16,7 +16,7 @@ func ExampleReadJSONL() {
 			fmt.Println(err)
 			return
 		}
-		fmt.Printf("%s %v %q\n", line.Row.File, line.Row.Boxes, line.Error)
+		fmt.Printf("%s %v %q\n", line.Row.File, line.Row.Boxes, line.Row.Error)
 	}
 	// Output:
 	// a.jpg [[0 0 640 480] [12 7 201 333]] ""

@@ -1,9 +1,7 @@
-// Package export writes ranked proposals in the forms that consumers read: one
-// JSON object a picture ([JSONL]) and one line a box ([CSV]); and reads the former
-// back ([ReadJSONL]).
+// Package export writes ranked proposals in the forms that consumers read ([Formats]),
+// among them one JSON object a picture, which it reads back ([ReadJSONL]).
 //
-// The writers stream: a picture is one call and one Write, nothing is kept between
-// pictures but the buffer. Neither is safe for concurrent use.
+// The writers stream: a picture is written when it comes. None is safe for concurrent use.
 //
 // Numbers are exact: a score is the shortest decimal that reads back as the
 // same float32, a coordinate is a whole number. Times are rounded to the
@@ -18,6 +16,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,17 +29,21 @@ import (
 
 // Row is one picture and its proposals.
 type Row struct {
-	// File is the name the picture is known by, mostly its base name.
+	// File is the name the picture is known by: its base name, or its path in a data set.
 	File string
+	// ID is what a data set calls the picture, empty if it does not.
+	ID string
 	// Width and Height are the upright picture's, in pixels.
 	Width, Height int
 	// Orientation is the EXIF orientation of the file; 0 and 1 are none.
 	Orientation int
-	// Search and Decode are the wall times.
+	// Search and Decode are the wall times, 0 if they are not to be told.
 	Search, Decode time.Duration
 	// Boxes are in the picture's pixels, best first; Scores go with them.
 	Boxes  []box.Box
 	Scores []float32
+	// Error is why the picture has no proposals; empty if it has, perhaps none.
+	Error string
 
 	// The rest is written by JSONL alone, and only what is not nil.
 
@@ -53,31 +57,78 @@ type Row struct {
 	Tree *Tree
 }
 
+// Identity is the picture's ID or, without one, its file's base name without the
+// extension; a decimal number, as COCO's names are, without leading zeros.
+func (r *Row) Identity() string {
+	id := r.ID
+	if id == "" {
+		id = path.Base(r.File)
+		id = strings.TrimSuffix(id, path.Ext(id))
+	}
+	if n, err := strconv.ParseUint(id, 10, 63); err == nil {
+		return strconv.FormatUint(n, 10)
+	}
+	return id
+}
+
 // Writer writes pictures one after the other.
 type Writer interface {
 	// Write writes a picture. It refuses a row with as many boxes as it has not
-	// scores, or masks or origins if it has any, or a score that is not finite, and writes
-	// nothing of it.
+	// scores, or masks or origins if it has any, a score that is not finite, or both boxes
+	// and an error, and writes nothing of it.
 	Write(r *Row) error
-	// WriteError says that a picture has no proposals, and why.
-	WriteError(file string, reason error) error
+	// Close writes what ends the file. A file of no pictures is one, too.
+	Close() error
 }
 
-// NewWriter returns the writer of a format by its name, one of [Formats].
-func NewWriter(w io.Writer, format string) (Writer, error) {
-	switch format {
-	case "jsonl":
-		return &JSONL{w: w}, nil
-	case "csv":
-		return &CSV{w: w}, nil
+// Format is a form of file.
+type Format struct {
+	Name      string
+	Extension string // with its dot
+	// Whole says that the form is one file of all pictures; others may be cut in parts.
+	Whole bool
+	// Masks says that the form has a place for the masks of a row.
+	Masks bool
+
+	writer func(w io.Writer) Writer
+}
+
+// Formats are those that [NewWriter] knows.
+func Formats() []Format { return slices.Clone(formats) }
+
+var formats = []Format{
+	{Name: "jsonl", Extension: ".jsonl", Masks: true, writer: func(w io.Writer) Writer { return &JSONL{w: w} }},
+	{Name: "csv", Extension: ".csv", writer: func(w io.Writer) Writer { return &CSV{w: w} }},
+}
+
+// ParseFormat finds a format by its name.
+func ParseFormat(name string) (Format, error) {
+	var names []string
+	for _, f := range formats {
+		if f.Name == name {
+			return f, nil
+		}
+		names = append(names, f.Name)
 	}
-	return nil, fmt.Errorf("export: format %q: want %s", format, strings.Join(Formats(), " or "))
+	return Format{}, fmt.Errorf("export: format %q: want one of %s", name, strings.Join(names, ", "))
 }
 
-// Formats are the names that [NewWriter] knows.
-func Formats() []string { return []string{"jsonl", "csv"} }
+// NewWriter returns the writer of a format by its name.
+func NewWriter(w io.Writer, format string) (Writer, error) {
+	f, err := ParseFormat(format)
+	if err != nil {
+		return nil, err
+	}
+	return f.NewWriter(w), nil
+}
+
+// NewWriter returns the writer of a format that is one of [Formats].
+func (f Format) NewWriter(w io.Writer) Writer { return f.writer(w) }
 
 func (r *Row) check() error {
+	if r.Error != "" && len(r.Boxes) > 0 {
+		return fmt.Errorf("export: %q has %d boxes and an error: want one of them", r.File, len(r.Boxes))
+	}
 	if len(r.Boxes) != len(r.Scores) {
 		return fmt.Errorf("export: %q has %d boxes and %d scores: want as many", r.File, len(r.Boxes), len(r.Scores))
 	}
@@ -93,8 +144,9 @@ func (r *Row) check() error {
 //
 //	{"file":"a.jpg","width":640,"height":480,"seconds":0.2,"decode_seconds":0.01,"boxes":[[x0,y0,x1,y1],...],"scores":[...]}
 //
-// with the file's EXIF "orientation" before the seconds if it has one that is not 1, and
-// {"file":"b.jpg","error":"..."} for a picture without proposals. Lists are
+// with the data set's "id" after the file if it has one, a number where that can be; with the
+// file's EXIF "orientation" before the seconds if it has one that is not 1; without seconds that
+// are not known; and {"file":"b.jpg","error":"..."} for a picture without proposals. Lists are
 // never null. After the scores come, of a row that has them,
 //
 //	"strategies":[{"color":"HSV","k":50,"measures":"CTSF","min_size":50},...]
@@ -121,16 +173,8 @@ func (j *JSONL) Write(r *Row) error {
 	return err
 }
 
-// WriteError writes one line.
-func (j *JSONL) WriteError(file string, reason error) error {
-	j.buf = append(j.buf[:0], `{"file":`...)
-	j.buf = appendString(j.buf, file)
-	j.buf = append(j.buf, `,"error":`...)
-	j.buf = appendString(j.buf, reason.Error())
-	j.buf = append(j.buf, "}\n"...)
-	_, err := j.w.Write(j.buf)
-	return err
-}
+// Close has nothing to write.
+func (j *JSONL) Close() error { return nil }
 
 // AppendJSON appends the object that [JSONL] writes for a picture, without the
 // line's end. On an error dst comes back as it was.
@@ -140,18 +184,28 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 	}
 	dst = append(dst, `{"file":`...)
 	dst = appendString(dst, r.File)
-	dst = append(dst, `,"width":`...)
-	dst = strconv.AppendInt(dst, int64(r.Width), 10)
-	dst = append(dst, `,"height":`...)
-	dst = strconv.AppendInt(dst, int64(r.Height), 10)
-	if r.Orientation > 1 {
-		dst = append(dst, `,"orientation":`...)
-		dst = strconv.AppendInt(dst, int64(r.Orientation), 10)
+	if r.ID != "" {
+		dst = append(dst, `,"id":`...)
+		dst = appendID(dst, r.ID)
 	}
-	dst = append(dst, `,"seconds":`...)
-	dst = appendSeconds(dst, r.Search)
-	dst = append(dst, `,"decode_seconds":`...)
-	dst = appendSeconds(dst, r.Decode)
+	if r.Error != "" {
+		dst = append(dst, `,"error":`...)
+		dst = appendString(dst, r.Error)
+		return append(dst, '}'), nil
+	}
+	dst = appendNumber(dst, `,"width":`, r.Width)
+	dst = appendNumber(dst, `,"height":`, r.Height)
+	if r.Orientation > 1 {
+		dst = appendNumber(dst, `,"orientation":`, r.Orientation)
+	}
+	if r.Search > 0 {
+		dst = append(dst, `,"seconds":`...)
+		dst = appendSeconds(dst, r.Search)
+	}
+	if r.Decode > 0 {
+		dst = append(dst, `,"decode_seconds":`...)
+		dst = appendSeconds(dst, r.Decode)
+	}
 	dst = append(dst, `,"boxes":`...)
 	dst = appendList(dst, r.Boxes, appendCorners)
 	dst = append(dst, `,"scores":`...)
@@ -204,8 +258,8 @@ func (c *CSV) Write(r *Row) error {
 	return c.flush()
 }
 
-// WriteError writes no line but the header, if that is still to come.
-func (c *CSV) WriteError(string, error) error {
+// Close writes the header, if there was no picture.
+func (c *CSV) Close() error {
 	c.begin()
 	return c.flush()
 }
@@ -271,6 +325,14 @@ func appendScore(dst []byte, s float32) []byte {
 func appendSeconds(dst []byte, d time.Duration) []byte {
 	// Not Duration.Seconds: its sum of seconds and a fraction may be off in the last place.
 	return strconv.AppendFloat(dst, float64(d.Round(time.Microsecond).Microseconds())/1e6, 'f', -1, 64)
+}
+
+// appendID writes a number where it is one as JSON has them, else a string.
+func appendID(dst []byte, id string) []byte {
+	if n, err := strconv.ParseUint(id, 10, 63); err == nil && strconv.FormatUint(n, 10) == id {
+		return append(dst, id...)
+	}
+	return appendString(dst, id)
 }
 
 // appendString writes a JSON string, with &, < and > as they are. Once a

@@ -41,7 +41,7 @@ func samples() []Row {
 			Scores: []float32{1, 0.1},
 		},
 		{File: "no boxes.png", Width: 1, Height: 1, Orientation: 1},
-		{File: "turned.jpg", Width: 1, Height: 1, Orientation: 6},
+		{File: "a/turned.jpg", ID: "139", Width: 1, Height: 1, Orientation: 6},
 		{
 			File: "quote\" comma, line\nfeed, tab\t, \xff byte, <&> and \u2028.png", Width: 3, Height: 2,
 			Search: 5865294 * time.Microsecond, Decode: time.Hour,
@@ -53,9 +53,9 @@ func samples() []Row {
 
 func TestGolden(t *testing.T) {
 	for _, format := range Formats() {
-		t.Run(format, func(t *testing.T) {
+		t.Run(format.Name, func(t *testing.T) {
 			var got bytes.Buffer
-			w, err := NewWriter(&got, format)
+			w, err := NewWriter(&got, format.Name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,12 +64,15 @@ func TestGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 				if i == 0 {
-					if err := w.WriteError("bad \"one\".jpg", errors.New("no\npicture")); err != nil {
+					if err := w.Write(&Row{File: "bad \"one\".jpg", ID: "x-7", Error: "no\npicture"}); err != nil {
 						t.Fatal(err)
 					}
 				}
 			}
-			golden.Equal(t, filepath.Join("testdata", "rows."+format), got.Bytes())
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			golden.Equal(t, filepath.Join("testdata", "rows"+format.Extension), got.Bytes())
 		})
 	}
 }
@@ -78,9 +81,12 @@ func TestCSVHeaderComesOnceAndWithoutPictures(t *testing.T) {
 	var got bytes.Buffer
 	w := &CSV{w: &got}
 	for range 2 {
-		if err := w.WriteError("a", io.EOF); err != nil {
+		if err := w.Write(&Row{File: "a", Error: "broken"}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
 	}
 	if got.String() != csvHeader {
 		t.Errorf("got %q, want the header alone", got.String())
@@ -94,16 +100,17 @@ func TestRefused(t *testing.T) {
 		"more scores": {Scores: []float32{1}},
 		"NaN":         {Boxes: one, Scores: []float32{float32(math.NaN())}},
 		"infinite":    {Boxes: one, Scores: []float32{float32(math.Inf(-1))}},
+		"an error":    {Boxes: one, Scores: []float32{1}, Error: "broken"},
 	} {
 		for _, format := range Formats() {
 			var got bytes.Buffer
-			w, _ := NewWriter(&got, format)
+			w := format.NewWriter(&got)
 			if err := w.Write(&r); err == nil || got.Len() != 0 {
-				t.Errorf("%s, %s: error %v, wrote %q", name, format, err, got.String())
+				t.Errorf("%s, %s: error %v, wrote %q", name, format.Name, err, got.String())
 			}
 		}
 	}
-	if _, err := NewWriter(io.Discard, "xml"); err == nil || !strings.Contains(err.Error(), "jsonl or csv") {
+	if _, err := NewWriter(io.Discard, "xml"); err == nil || !strings.Contains(err.Error(), "want one of jsonl, csv") {
 		t.Errorf("format xml: %v", err)
 	}
 }
@@ -111,9 +118,9 @@ func TestRefused(t *testing.T) {
 func TestWriteErrorsReachTheCaller(t *testing.T) {
 	r := samples()[0]
 	for _, format := range Formats() {
-		w, _ := NewWriter(failing{}, format)
-		if err := w.Write(&r); !errors.Is(err, io.ErrShortWrite) {
-			t.Errorf("%s: %v", format, err)
+		w := format.NewWriter(failing{})
+		if err := errors.Join(w.Write(&r), w.Close()); !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("%s: %v", format.Name, err)
 		}
 	}
 }
@@ -221,7 +228,7 @@ func FuzzFileNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, file, reason string) {
 		var out bytes.Buffer
-		if err := (&JSONL{w: &out}).WriteError(file, errors.New(reason)); err != nil {
+		if err := (&JSONL{w: &out}).Write(&Row{File: file, Error: "not " + reason}); err != nil {
 			t.Fatal(err)
 		}
 		var got map[string]string
@@ -248,8 +255,8 @@ func BenchmarkWrite(b *testing.B) {
 		r.Scores = append(r.Scores, 1/float32(i+1))
 	}
 	for _, format := range Formats() {
-		b.Run(format, func(b *testing.B) {
-			w, _ := NewWriter(io.Discard, format)
+		b.Run(format.Name, func(b *testing.B) {
+			w := format.NewWriter(io.Discard)
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := w.Write(&r); err != nil {
@@ -257,5 +264,24 @@ func BenchmarkWrite(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	for _, c := range []struct{ file, id, want string }{
+		{"val2017/000000000139.jpg", "", "139"},
+		{"000.png", "", "0"},
+		{"JPEGImages/2007_000027.jpg", "", "2007_000027"},
+		{"a/b.c.jpg", "", "b.c"},
+		{"a/none", "", "none"},
+		{"a/7.jpg", "12", "12"},
+		{"a/7.jpg", "007", "7"},
+		{"a/7.jpg", "-1", "-1"},
+		{"99999999999999999999.jpg", "", "99999999999999999999"},
+		{"", "", ""},
+	} {
+		if got := (&Row{File: c.file, ID: c.id}).Identity(); got != c.want {
+			t.Errorf("%q, %q: %q, want %q", c.file, c.id, got, c.want)
+		}
 	}
 }

@@ -25,8 +25,6 @@ const maxSeconds = 1e6
 type Line struct {
 	Number int // counted from 1
 	Row    Row
-	// Error is why the picture has no proposals, if it has none because of that.
-	Error string
 }
 
 // A LineError says which line is wrong, and how.
@@ -78,6 +76,7 @@ func readJSONL(r io.Reader, longest int) iter.Seq2[*Line, error] {
 func (l *Line) parse(text []byte) error {
 	var o struct {
 		File        *string         `json:"file"`
+		ID          json.RawMessage `json:"id"`
 		Width       int             `json:"width"`
 		Height      int             `json:"height"`
 		Orientation int             `json:"orientation"`
@@ -108,14 +107,17 @@ func (l *Line) parse(text []byte) error {
 		File: *o.File, Width: o.Width, Height: o.Height, Orientation: o.Orientation,
 		Search: seconds(o.Search), Decode: seconds(o.Decode),
 	}
+	var err error
+	if l.Row.ID, err = parseID(o.ID); err != nil {
+		return fmt.Errorf("%q: %w", *o.File, err)
+	}
 	if o.Error != nil {
-		l.Error = *o.Error
-		if l.Error == "" {
-			l.Error = "no reason told"
+		l.Row.Error = *o.Error
+		if l.Row.Error == "" {
+			l.Row.Error = "no reason told"
 		}
 		return nil
 	}
-	var err error
 	if l.Row.Boxes, err = parseBoxes(o.Boxes); err != nil {
 		return fmt.Errorf("%q: %w", *o.File, err)
 	}
@@ -129,6 +131,21 @@ func (l *Line) parse(text []byte) error {
 		return fmt.Errorf("%q has %d boxes and %d scores: want as many, or no scores", *o.File, n, m)
 	}
 	return nil
+}
+
+// parseID reads a string or a number, which stays as it is written.
+func parseID(text json.RawMessage) (id string, err error) {
+	if len(text) == 0 || string(text) == "null" {
+		return "", nil
+	}
+	if text[0] != '"' {
+		if text[0] == '-' || text[0] >= '0' && text[0] <= '9' {
+			return string(text), nil
+		}
+		return "", fmt.Errorf("id %.40s: want a number or a string", text)
+	}
+	err = json.Unmarshal(text, &id)
+	return id, err
 }
 
 // seconds is rounded as it is written.

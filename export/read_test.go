@@ -40,12 +40,13 @@ func TestReadWhatIsWritten(t *testing.T) {
 		for number := range rapid.IntRange(0, 4).Draw(t, "lines") {
 			line := &Line{Number: number + 1}
 			if rapid.Bool().Draw(t, "failed") {
-				line.Row.File, line.Error = "x\n\".jpg", rapid.StringN(1, -1, -1).Draw(t, "reason")
-				if err := w.WriteError(line.Row.File, errors.New(line.Error)); err != nil {
+				line.Row.File, line.Row.Error = "x\n\".jpg", rapid.StringN(1, -1, -1).Draw(t, "reason")
+				if err := w.Write(&line.Row); err != nil {
 					t.Fatal(err)
 				}
 			} else {
 				line.Row = drawRow(t)
+				line.Row.ID = rapid.SampledFrom([]string{"", "0", "139", "007", "a\n", "18446744073709551616"}).Draw(t, "id")
 				line.Row.Orientation = rapid.SampledFrom([]int{0, 2, 8}).Draw(t, "orientation")
 				if err := w.Write(&line.Row); err != nil {
 					t.Fatal(err)
@@ -70,7 +71,8 @@ func TestReadGolden(t *testing.T) {
 	}
 	defer f.Close()
 	lines, err := read(f)
-	if err != nil || len(lines) != len(samples())+1 || lines[1].Error != "no\npicture" || lines[3].Row.Orientation != 6 {
+	if err != nil || len(lines) != len(samples())+1 || lines[1].Row.Error != "no\npicture" || lines[1].Row.ID != "x-7" ||
+		lines[3].Row.Orientation != 6 || lines[3].Row.ID != "139" {
 		t.Errorf("%v, %+v", err, lines)
 	}
 }
@@ -85,7 +87,7 @@ func TestReadWhatOthersWrite(t *testing.T) {
 		{Number: 1, Row: Row{File: "a.jpg", Boxes: []box.Box{{X0: 1, Y0: 2, X1: 3, Y1: 4}, {X0: -5, Y0: -6, X1: 7, Y1: math.MaxInt32}}}},
 		{Number: 3, Row: Row{}},
 		{Number: 4, Row: Row{File: "b", Boxes: []box.Box{{X1: 1, Y1: 1}}, Scores: []float32{-1e-3}, Search: time.Second / 2}},
-		{Number: 5, Row: Row{File: "c"}, Error: "no reason told"},
+		{Number: 5, Row: Row{File: "c", Error: "no reason told"}},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, got", err)
@@ -119,6 +121,7 @@ func TestReadRefuses(t *testing.T) {
 		{`{"file":"a","boxes":[[1,2,3,4]],"scores":[null]}`, `score 0: "": want a number`},
 		{`{"file":"a","boxes":[[1,2,3,4]],"scores":[1e39]}`, `score 0: "1e39": want a number`},
 		{`{"file":"a","boxes":[],"width":-1}`, `"a" is -1 × 0: want sides`},
+		{`{"file":"a","id":[],"boxes":[]}`, `"a": id []: want a number or a string`},
 		{`{"file":"a","boxes":[],"orientation":9}`, "orientation 9: want 0 to 8"},
 		{`{"file":"a","boxes":[],"seconds":-1}`, "took -1 and 0 seconds"},
 		{`{"file":"a","boxes":[],"seconds":1e300}`, "took 1e+300"},
@@ -171,7 +174,7 @@ func FuzzReadJSONL(f *testing.F) {
 		}
 		// What is read is written and read again as it was.
 		for _, l := range lines {
-			if l.Error != "" {
+			if l.Row.Error != "" {
 				continue
 			}
 			l.Row.Scores = slices.Grow(l.Row.Scores, len(l.Row.Boxes))[:len(l.Row.Boxes)]

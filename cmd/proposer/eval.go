@@ -234,8 +234,8 @@ func (e *evaluation) read(ctx context.Context, source string) (*evaluate.Report,
 			return nil, fmt.Errorf("%s: line %d: %q is there twice: want a picture once", name, line.Number, line.Row.File)
 		}
 		seen[i] = true
-		if line.Error != "" {
-			e.tell("%s: line %d: %s: %s", name, line.Number, printable(line.Row.File), printable(line.Error))
+		if line.Row.Error != "" {
+			e.tell("%s: line %d: %s: %s", name, line.Number, printable(line.Row.File), printable(line.Row.Error))
 		}
 		tally.Add(&e.data.Images[i], line.Row.Boxes, line.Row.Search)
 	}

@@ -193,10 +193,13 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 		if err != nil {
 			failed = true
 			fmt.Fprintf(std.err, "proposer: %s: %v\n", printable(name), err)
-			if err := out.WriteError(base(name), err); err != nil {
+			if err := out.Write(&export.Row{File: base(name), Error: err.Error()}); err != nil {
 				return err
 			}
 		}
+	}
+	if err := out.Close(); err != nil {
+		return err
 	}
 	if failed {
 		return errPictures
