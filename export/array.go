@@ -2,9 +2,9 @@ package export
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
-	"strings"
+
+	"github.com/proposer/proposer/internal/npz"
 )
 
 // AppendNPY appends a picture's proposals as a file of NumPy: a matrix of float32,
@@ -12,20 +12,12 @@ import (
 //
 //	x0 y0 x1 y1 score
 //
-// in version 1.0 of the format, its header padded to a multiple of 64 bytes as
-// numpy.save does. Coordinates are exact to 2^24. It refuses what [Writer] does.
+// byte for byte as numpy.save does. Coordinates are exact to 2^24. It refuses what [Writer] does.
 func AppendNPY(dst []byte, r *Row) ([]byte, error) {
 	if err := r.check(); err != nil {
 		return dst, err
 	}
-	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 5), }", len(r.Boxes))
-	const prefix = len("\x93NUMPY") + 2 + 2
-	pad := 63 - (prefix+len(header))%64
-	header += strings.Repeat(" ", pad) + "\n"
-	dst = append(dst, "\x93NUMPY\x01\x00"...)
-	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(header)))
-	dst = append(dst, header...)
-	return appendRows(dst, r), nil
+	return appendRows(npz.AppendHeader(dst, "<f4", len(r.Boxes), 5), r), nil
 }
 
 // AppendBinary appends a picture's proposals in the plainest form, little-endian: its width,
