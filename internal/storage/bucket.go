@@ -117,6 +117,8 @@ func (b *bucket) wrong(name string, err error) error {
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 	case code == gcerrors.NotFound:
 		err = fs.ErrNotExist
+	case code == gcerrors.FailedPrecondition, code == gcerrors.AlreadyExists:
+		err = &advised{fs.ErrExist, text}
 	case code == gcerrors.PermissionDenied:
 		err = &advised{fs.ErrPermission, text + ": want a user who may list, read and write: " + credentials[b.scheme]}
 	case unidentified.MatchString(text):
@@ -167,7 +169,27 @@ func (b *bucket) Open(ctx context.Context, name string) (io.ReadCloser, int64, e
 	return r, r.Size(), nil
 }
 
+func (b *bucket) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	key, err := b.key(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := b.bucket.NewRangeReader(ctx, key, offset, length, nil)
+	if err != nil {
+		return nil, b.wrong(name, err)
+	}
+	return r, nil
+}
+
 func (b *bucket) Create(ctx context.Context, name string) (File, error) {
+	return b.create(ctx, name, nil)
+}
+
+func (b *bucket) CreateNew(ctx context.Context, name string) (File, error) {
+	return b.create(ctx, name, &blob.WriterOptions{IfNotExist: true})
+}
+
+func (b *bucket) create(ctx context.Context, name string, o *blob.WriterOptions) (File, error) {
 	err := checkName(name)
 	if err == nil {
 		err = ctx.Err()
@@ -176,7 +198,7 @@ func (b *bucket) Create(ctx context.Context, name string) (File, error) {
 		return nil, b.wrong(name, err)
 	}
 	writing, cancel := context.WithCancel(ctx)
-	w, err := b.bucket.NewWriter(writing, b.prefix+name, nil)
+	w, err := b.bucket.NewWriter(writing, b.prefix+name, o)
 	if err != nil {
 		cancel()
 		return nil, b.wrong(name, err)

@@ -165,7 +165,33 @@ func (d *folder) Open(ctx context.Context, name string) (io.ReadCloser, int64, e
 	return f, info.Size(), nil
 }
 
+func (d *folder) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	r, _, err := d.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.(io.Seeker).Seek(offset, io.SeekStart); err != nil {
+		r.Close()
+		return nil, d.wrong(name, err)
+	}
+	return &part{io.LimitReader(r, length), r}, nil
+}
+
+// part is a part of a file.
+type part struct {
+	io.Reader
+	io.Closer
+}
+
 func (d *folder) Create(ctx context.Context, name string) (File, error) {
+	return d.create(ctx, name, false)
+}
+
+func (d *folder) CreateNew(ctx context.Context, name string) (File, error) {
+	return d.create(ctx, name, true)
+}
+
+func (d *folder) create(ctx context.Context, name string, exclusive bool) (File, error) {
 	if err := d.check(ctx, name); err != nil {
 		return nil, err
 	}
@@ -182,7 +208,7 @@ func (d *folder) Create(ctx context.Context, name string) (File, error) {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, d.wrong(name, err)
 	}
-	f := &folderFile{ctx: ctx, d: d, root: root, name: name, temporary: temporaryName(name)}
+	f := &folderFile{ctx: ctx, d: d, root: root, name: name, temporary: temporaryName(name), exclusive: exclusive}
 	if err := makeFolders(filepath.Dir(filepath.FromSlash(name)), root.Mkdir, f.sync); err != nil {
 		return nil, d.wrong(name, err)
 	}
@@ -323,6 +349,7 @@ type folderFile struct {
 	d               *folder
 	root            *os.Root
 	name, temporary string
+	exclusive       bool
 	file            *os.File // nil when it is done with
 	buf             *bufio.Writer
 }
@@ -356,7 +383,7 @@ func (f *folderFile) Commit() error {
 			err = f.d.alive()
 		}
 		if err == nil {
-			err = f.root.Rename(f.temporary, filepath.FromSlash(f.name))
+			err = f.rename()
 		}
 	}
 	if err != nil {
@@ -365,6 +392,27 @@ func (f *folderFile) Commit() error {
 	}
 	f.file = nil
 	return f.d.wrong(f.name, f.sync(filepath.Dir(f.temporary)))
+}
+
+// rename gives the file its name.
+func (f *folderFile) rename() error {
+	name := filepath.FromSlash(f.name)
+	if !f.exclusive {
+		return f.root.Rename(f.temporary, name)
+	}
+	err := f.root.Link(f.temporary, name)
+	switch {
+	case err == nil:
+		f.root.Remove(f.temporary) // if it cannot be, Sweep will
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return err
+	}
+	// A file system without links. Two that commit at the very same time both go on.
+	if _, err := f.root.Lstat(name); err == nil {
+		return fs.ErrExist
+	}
+	return f.root.Rename(f.temporary, name)
 }
 
 func (f *folderFile) Abort() {

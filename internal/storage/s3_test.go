@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // fakeS3 is a server that speaks as much of S3 as is spoken here: PUT, GET, HEAD, DELETE and
@@ -66,6 +68,10 @@ func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
+		if _, ok := s.objects[key]; ok && r.Header.Get("If-None-Match") == "*" {
+			fail(http.StatusPreconditionFailed, "PreconditionFailed")
+			return
+		}
 		s.objects[key] = body
 		w.Header().Set("ETag", `"x"`)
 	case r.Method == http.MethodDelete:
@@ -78,11 +84,7 @@ func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("ETag", `"x"`)
-		w.Header().Set("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
-		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-		if r.Method == http.MethodGet {
-			w.Write(data)
-		}
+		http.ServeContent(w, r, "", time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), bytes.NewReader(data))
 	}
 }
 

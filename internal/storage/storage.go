@@ -45,9 +45,15 @@ import (
 type Storage interface {
 	// Open opens a file and tells its size in bytes.
 	Open(ctx context.Context, name string) (io.ReadCloser, int64, error)
+	// OpenRange opens length bytes of a file from an offset on, or as many as there are.
+	OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
 	// Create begins a file, which replaces one of that name when it is committed. A
 	// folder that is missing is made.
 	Create(ctx context.Context, name string) (File, error)
+	// CreateNew begins a file that replaces none: if one of that name is there, or comes
+	// meanwhile, Commit fails with an error that wraps fs.ErrExist. Of several that write
+	// one at once the first to commit has it.
+	CreateNew(ctx context.Context, name string) (File, error)
 	// List is the files whose names begin with a prefix, at any depth, in the order of
 	// their names' bytes. An error is the last that comes. A place where nothing was
 	// written yet has none.

@@ -146,6 +146,64 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestRange(t *testing.T) {
+	everywhere(t, func(t *testing.T, place string) {
+		s := open(t, place)
+		put(t, s, "a/file", "0123456789")
+		for _, c := range []struct {
+			offset, length int64
+			want           string
+		}{{0, 10, "0123456789"}, {3, 4, "3456"}, {0, 1, "0"}, {9, 1, "9"}, {7, 99, "789"}} {
+			r, err := s.OpenRange(t.Context(), "a/file", c.offset, c.length)
+			if err != nil {
+				t.Fatalf("%+v: %v", c, err)
+			}
+			got, err := io.ReadAll(r)
+			if err := errors.Join(err, r.Close()); err != nil || string(got) != c.want {
+				t.Errorf("%+v: %q, %v", c, got, err)
+			}
+		}
+		if _, err := s.OpenRange(t.Context(), "none", 0, 1); !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+	})
+}
+
+// Of several that write a new file the first has it, and nobody replaces it.
+func TestCreateNew(t *testing.T) {
+	everywhere(t, func(t *testing.T, place string) {
+		s := open(t, place)
+		var files []File
+		for i := range 3 {
+			f, err := s.CreateNew(t.Context(), "a/new")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fmt.Fprint(f, i); err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, f)
+		}
+		for i, f := range files {
+			if err := f.Commit(); (err == nil) != (i == 0) || err != nil && !errors.Is(err, fs.ErrExist) {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		if got := get(t, s, "a/new"); got != "0" {
+			t.Errorf("%q, want what the first has written", got)
+		}
+		if got := list(t, s, ""); !slices.Equal(got, []string{"a/new"}) {
+			t.Errorf("%q", got)
+		}
+		if err := s.Sweep(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+		if got := get(t, s, "a/new"); got != "0" {
+			t.Error(got)
+		}
+	})
+}
+
 func TestNotCommitted(t *testing.T) {
 	everywhere(t, func(t *testing.T, place string) {
 		s := open(t, place)
