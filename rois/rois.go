@@ -8,7 +8,8 @@
 //
 // RoIs are labelled by their IoU with the true boxes (imbalance.Thresholds), drawn so
 // that a share of them is foreground (imbalance.Quota), and told the deltas to the box they
-// were matched with (box.DeltaWeights). docs/imbalance.md has the sources.
+// were matched with (box.DeltaWeights). Those of a data set ([TruthOf]) are written for
+// numpy.load ([NPZ]). docs/imbalance.md has the sources.
 package rois
 
 import (

@@ -171,14 +171,27 @@ func (p parser) box() (box.Box, *TruthError) {
 	if len(v) != 4 {
 		return box.Box{}, &TruthError{"", fmt.Sprintf("%d items", len(v)), wantBox}
 	}
-	x0, y0, x1, y1 := math.Round(v[0]), math.Round(v[1]), math.Round(v[2]), math.Round(v[3])
-	if !(x0 >= 0 && x0 < x1 && x1 <= float64(p.width) && y0 >= 0 && y0 < y1 && y1 <= float64(p.height)) {
+	b, inside := pixels([4]float64(v), p.width, p.height)
+	if !inside || b.Empty() {
 		return box.Box{}, &TruthError{
 			"", fmt.Sprintf("[%v,%v,%v,%v]", v[0], v[1], v[2], v[3]),
 			fmt.Sprintf("0 ≤ x0 < x1 ≤ %d and 0 ≤ y0 < y1 ≤ %d, in whole pixels", p.width, p.height),
 		}
 	}
-	return box.Box{X0: int32(x0), Y0: int32(y0), X1: int32(x1), Y1: int32(y1)}, nil
+	return b, nil
+}
+
+// pixels is a box x0, y0, x1, y1 of fractions in whole pixels: each corner goes to the nearest.
+// inside tells whether it then lies in the picture; it is cut to that.
+func pixels(v [4]float64, width, height int) (b box.Box, inside bool) {
+	inside = true
+	to := func(v float64, most int) int32 {
+		v = math.Round(v)
+		cut := min(max(v, 0), float64(most))
+		inside = inside && cut == v
+		return int32(cut)
+	}
+	return box.Box{X0: to(v[0], width), Y0: to(v[1], height), X1: to(v[2], width), Y1: to(v[3], height)}, inside
 }
 
 func (p parser) number() (float64, *TruthError) {

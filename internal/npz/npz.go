@@ -113,9 +113,19 @@ func (z *Writer) Int64s(name string, shape []int, v []int64) error {
 	return add(z, name, "<i8", shape, v, func(dst []byte, x int64) []byte { return binary.LittleEndian.AppendUint64(dst, uint64(x)) })
 }
 
-// Uint8s writes an array of uint8.
-func (z *Writer) Uint8s(name string, shape []int, v []uint8) error {
-	return add(z, name, "|u1", shape, v, func(dst []byte, x uint8) []byte { return append(dst, x) })
+// Int8s writes an array of int8.
+func (z *Writer) Int8s(name string, shape []int, v []int8) error {
+	return add(z, name, "|i1", shape, v, func(dst []byte, x int8) []byte { return append(dst, byte(x)) })
+}
+
+// Bools writes an array of bool.
+func (z *Writer) Bools(name string, shape []int, v []bool) error {
+	return add(z, name, "|b1", shape, v, func(dst []byte, x bool) []byte {
+		if x {
+			return append(dst, 1)
+		}
+		return append(dst, 0)
+	})
 }
 
 // Strings writes a list of texts. NumPy has them all in the length of the longest, 4 bytes a

@@ -27,7 +27,7 @@ func TestAppendHeader(t *testing.T) {
 	}{
 		{"<f4", []int{2, 5}, "\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 5), }"},
 		{"<i8", []int{0}, "\x01\x00\x76\x00{'descr': '<i8', 'fortran_order': False, 'shape': (0,), }"},
-		{"|u1", nil, "\x01\x00\x76\x00{'descr': '|u1', 'fortran_order': False, 'shape': (), }"},
+		{"|i1", nil, "\x01\x00\x76\x00{'descr': '|i1', 'fortran_order': False, 'shape': (), }"},
 		// All aligned before the padding, which then is 64 bytes and not none.
 		{"<U100000000000000000000000000000000", []int{3, 1, 1, 1}, "\x01\x00\xb6\x00{'descr': '<U100000000000000000000000000000000', 'fortran_order': False, 'shape': (3, 1, 1, 1), }"},
 		{"[('x', '<i4'), ('score', '<f4')]", []int{7}, "\x01\x00\x76\x00{'descr': [('x', '<i4'), ('score', '<f4')], 'fortran_order': False, 'shape': (7,), }"},
@@ -77,8 +77,10 @@ func (a array) write(z *Writer) error {
 		return z.Int32s(a.name, a.shape, v)
 	case []int64:
 		return z.Int64s(a.name, a.shape, v)
-	case []uint8:
-		return z.Uint8s(a.name, a.shape, v)
+	case []int8:
+		return z.Int8s(a.name, a.shape, v)
+	case []bool:
+		return z.Bools(a.name, a.shape, v)
 	default:
 		return z.Strings(a.name, v.([]string))
 	}
@@ -138,7 +140,7 @@ func anyArrays(t *rapid.T) []array {
 		}
 		seed := rapid.Uint32().Draw(t, "seed") // a long list drawn one by one takes too long
 		number := func(i int) uint64 { return (uint64(seed) + uint64(i)) * 0x9e3779b97f4a7c15 }
-		switch rapid.IntRange(0, 4).Draw(t, "type") {
+		switch rapid.IntRange(0, 5).Draw(t, "type") {
 		case 0:
 			v := make([]float32, n)
 			for i := range v {
@@ -160,11 +162,17 @@ func anyArrays(t *rapid.T) []array {
 			}
 			a.descr, a.values = "<i8", v
 		case 3:
-			v := make([]uint8, n)
+			v := make([]int8, n)
 			for i := range v {
-				v[i] = uint8(number(i))
+				v[i] = int8(number(i))
 			}
-			a.descr, a.values = "|u1", v
+			a.descr, a.values = "|i1", v
+		case 4:
+			v := make([]bool, n)
+			for i := range v {
+				v[i] = number(i)>>63 == 1
+			}
+			a.descr, a.values = "|b1", v
 		default:
 			v := rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "b/é.jpg", "𝄞🎼", "two\nlines\r\n", "\xff\xfe", "nul\x00", "\x00", "日本", "\ufeff"}), 0, 20).Draw(t, "texts")
 			longest := 1
@@ -299,7 +307,8 @@ func TestNumPyLoads(t *testing.T) {
 		{"floats", "<f4", []int{2, 2}, []float32{0, -1.5, math.MaxFloat32, math.SmallestNonzeroFloat32}},
 		{"ints", "<i4", nil, []int32{math.MinInt32, -1, 0, math.MaxInt32}},
 		{"longs", "<i8", []int{1, 3}, []int64{math.MinInt64, 0, math.MaxInt64}},
-		{"bytes", "|u1", nil, []uint8{0, 1, 255}},
+		{"bytes", "|i1", nil, []int8{-128, -1, 0, 127}},
+		{"bools", "|b1", nil, []bool{true, false}},
 		{"texts", "<U9", nil, texts},
 		{"scalar", "<i4", []int{}, []int32{7}},
 		{"nothing", "<f4", []int{0, 4}, []float32{}},
@@ -354,7 +363,8 @@ json.dump(found, sys.stdout)
 	for name, want := range map[string]string{
 		"ints":        "[-2147483648, -1, 0, 2147483647]",
 		"longs":       "[[-9223372036854775808, 0, 9223372036854775807]]",
-		"bytes":       "[0, 1, 255]",
+		"bytes":       "[-128, -1, 0, 127]",
+		"bools":       "[true, false]",
 		"texts":       `["", "a.jpg", "\ud834\udd1e/\u00e9.png", "two\nlines", "nul", "\u0000in\u0000side", "\ufffd"]`,
 		"scalar":      "7",
 		"nothing":     "null",
@@ -405,7 +415,7 @@ func TestWriterPanics(t *testing.T) {
 		"no shape for a few": func(z *Writer) error { return z.Int32s("a", []int{}, nil) },
 		"a side below 0":     func(z *Writer) error { return z.Int32s("a", []int{-1, -1}, make([]int32, 1)) },
 		"no name":            func(z *Writer) error { return z.Strings("", nil) },
-		"a name twice":       func(z *Writer) error { return z.Uint8s("b", nil, nil) },
+		"a name twice":       func(z *Writer) error { return z.Bools("b", nil, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			z := NewWriter(io.Discard)

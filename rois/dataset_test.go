@@ -1,0 +1,96 @@
+package rois
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/evaluate"
+)
+
+func TestClasses(t *testing.T) {
+	d := &evaluate.Dataset{Images: []evaluate.Image{
+		{Objects: []evaluate.Object{{Class: "dog"}, {Class: "Ant"}, {Class: "dog"}}},
+		{},
+		{Objects: []evaluate.Object{{Class: "bee", Difficult: true}, {Class: "ant"}, {Class: ""}}},
+	}}
+	if got, want := Classes(d), []string{"", "Ant", "ant", "bee", "dog"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := Classes(&evaluate.Dataset{}); len(got) > 0 {
+		t.Errorf("nothing has the classes %q", got)
+	}
+}
+
+func TestTruthOf(t *testing.T) {
+	classes := map[string]int{"ant": 0, "bee": 1}
+	img := &evaluate.Image{File: "a.jpg", Width: 640, Objects: []evaluate.Object{
+		{X0: 10.4, Y0: 0.5, X1: 20.5, Y1: 30.49, Class: "bee"},
+		{X0: 1, Y0: 1, X1: 1, Y1: 9, Class: "ant"},                        // empty
+		{X0: 1.6, Y0: 1, X1: 2.4, Y1: 9, Class: "ant"},                    // in no whole pixel
+		{X0: -0.4, Y0: -7, X1: 640.4, Y1: 2e9, Class: "ant"},              // to the edges
+		{X0: 640, Y0: 0, X1: 650, Y1: 9, Class: "ant"},                    // outside
+		{X0: -9, Y0: 0, X1: -2, Y1: 9, Class: "ant"},                      // outside
+		{X0: 5, Y0: 470, X1: 6, Y1: 480, Class: "ant", Difficult: true},   // at the edge
+		{X0: 5, Y0: 479.6, X1: 6, Y1: 480, Class: "ant", Difficult: true}, // empty when rounded
+	}}
+	want := Truth{
+		Boxes:   []box.Box{{X0: 10, Y0: 1, X1: 21, Y1: 30}, {X0: 0, Y0: 0, X1: 640, Y1: 480}, {X0: 5, Y0: 470, X1: 6, Y1: 480}},
+		Classes: []int{1, 0, 0},
+		Crowd:   []bool{false, false, true},
+	}
+	if got, err := TruthOf(img, 640, 480, classes); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	none := Truth{[]box.Box{}, []int{}, []bool{}}
+	if got, err := TruthOf(&evaluate.Image{}, 1, 1, nil); err != nil || !reflect.DeepEqual(got, none) {
+		t.Errorf("%+v, %v; want lists that are not nil", got, err)
+	}
+
+	turned := &evaluate.Image{File: "a.jpg", Width: 640, Height: 480}
+	_, err := TruthOf(turned, 480, 640, nil)
+	e, ok := errors.AsType[*SizeError](err)
+	if !ok || *e != (SizeError{"a.jpg", 480, 640, 640, 480}) ||
+		err.Error() != `rois: "a.jpg" has 480 × 640 pixels, and its annotations are of 640 × 480: want those of the upright picture` {
+		t.Errorf("of a turned picture: %v", err)
+	}
+
+	defer func() {
+		if recover() == nil {
+			t.Error("a class of another data set is taken")
+		}
+	}()
+	_, _ = TruthOf(&evaluate.Image{Objects: []evaluate.Object{{Class: "cow"}}}, 9, 9, classes)
+}
+
+// What a request may have as its truth, a data set gives as the same; and what it gives otherwise
+// is a truth that a request may have.
+func TestTruthOfIsParseTruth(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		number := rapid.OneOf(rapid.Float64Range(-2, side+2), rapid.Float64Range(-1e10, 1e10), rapid.SampledFrom([]float64{-0.5, 0, 0.5, side - 0.5, side, side + 0.5}))
+		o := evaluate.Object{X0: number.Draw(t, "x0"), Y0: number.Draw(t, "y0"), X1: number.Draw(t, "x1"), Y1: number.Draw(t, "y1")}
+		img := &evaluate.Image{Objects: []evaluate.Object{o}}
+		got, err := TruthOf(img, side, side, map[string]int{"": 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(map[string]any{"boxes": [][]float64{{o.X0, o.Y0, o.X1, o.Y1}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parsed, err := ParseTruth(text, side, side, 0); err == nil && !slices.Equal(parsed.Boxes, got.Boxes) {
+			t.Fatalf("%s is %v, and %v in a data set", text, parsed.Boxes, got.Boxes)
+		}
+		if text, err = json.Marshal(plain(got)); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ParseTruth(text, side, side, 0); err != nil || !reflect.DeepEqual(again, got) {
+			t.Fatalf("%s reads as %+v, %v", text, again, err)
+		}
+	})
+}
