@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/pipeline"
 )
 
 const (
@@ -60,7 +59,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, fields ...string) 
 		p, err = up.readForm(r, hint, s.cfg, fields)
 	} else {
 		var data []byte
-		data, err = pipeline.ReadAll(b, hint, s.cfg.Limits.MaxBytes)
+		data, err = imageio.ReadAll(b, hint, s.cfg.Limits.MaxBytes)
 		up.pictures = []picture{{data: data}}
 	}
 	if p = s.bodyProblem(r.Context(), b, p, err, media); p == nil && (len(up.pictures) == 0 || len(up.pictures[0].data) == 0) {
@@ -114,7 +113,7 @@ func (up *upload) readForm(r *http.Request, hint int64, cfg Config, fields []str
 		_, twice := up.fields[name]
 		switch {
 		case name == "image" && len(up.pictures) < cfg.MaxPictures:
-			data, err := pipeline.ReadAll(part, hint, cfg.Limits.MaxBytes)
+			data, err := imageio.ReadAll(part, hint, cfg.Limits.MaxBytes)
 			if err != nil {
 				return nil, err
 			}
@@ -127,7 +126,7 @@ func (up *upload) readForm(r *http.Request, hint int64, cfg Config, fields []str
 			return newProblem(http.StatusRequestEntityTooLarge, "size", "the form has too many pictures",
 				field{"image", part.FileName(), fmt.Sprintf("at most %d pictures", cfg.MaxPictures)}), nil
 		case slices.Contains(fields, name) && !twice:
-			data, err := pipeline.ReadAll(part, 0, fieldBytes)
+			data, err := imageio.ReadAll(part, 0, fieldBytes)
 			if err != nil {
 				return nil, err
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/proposer/proposer/api/oip"
+	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/pipeline"
 )
 
@@ -57,7 +58,7 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer b.release()
-	body, err := pipeline.ReadAll(b, hint, limit)
+	body, err := imageio.ReadAll(b, hint, limit)
 	if p := s.bodyProblem(r.Context(), b, nil, err, "body"); p != nil {
 		fail(w, r, p)
 		return

@@ -8,14 +8,11 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"io"
 	"math/rand/v2"
 	"reflect"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -298,47 +295,6 @@ func TestOverlay(t *testing.T) {
 	if x, y := int(b.X0), int(b.Y0); m.At(x, y) == plain.At(x, y) {
 		t.Errorf("nothing is drawn at (%d,%d), the corner of the best box", x, y)
 	}
-}
-
-func TestReadAll(t *testing.T) {
-	for _, c := range []struct{ length, size, limit int64 }{
-		{0, 0, 10},
-		{10, 10, 10},
-		{10, 0, 10},
-		{10, 99, 100},
-		{5000, 3, 5000},
-		{11, 0, 10},
-		{11, 11, 10},
-		{1 << 20, 5, 10},
-	} {
-		in := strings.Repeat("x", int(c.length))
-		r := &counter{r: iotest.HalfReader(strings.NewReader(in))}
-		got, err := ReadAll(r, c.size, c.limit)
-		if c.length <= c.limit {
-			if err != nil || string(got) != in {
-				t.Errorf("%+v: %d bytes, %v", c, len(got), err)
-			}
-			continue
-		}
-		e, ok := errors.AsType[*imageio.LimitError](err)
-		if !ok || e.What != "bytes" || e.Max != c.limit || e.Got <= c.limit || r.n > c.limit+1 {
-			t.Errorf("%+v: %v after %d bytes", c, err, r.n)
-		}
-	}
-	if _, err := ReadAll(iotest.ErrReader(io.ErrClosedPipe), 0, 5); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("a reader's error became %v", err)
-	}
-}
-
-type counter struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // Damaged files give a result or a typed error, never a panic. The decoders' own

@@ -269,7 +269,7 @@ func readFile(name string, limit int64) ([]byte, error) {
 		return nil, reason(err)
 	}
 	defer f.Close()
-	data, err := pipeline.ReadAll(f, info.Size(), limit)
+	data, err := imageio.ReadAll(f, info.Size(), limit)
 	return data, reason(err)
 }
 
@@ -282,7 +282,7 @@ func readInput(ctx context.Context, stdin io.Reader, limit int64) ([]byte, error
 	}
 	done := make(chan read, 1)
 	go func() {
-		data, err := pipeline.ReadAll(bufio.NewReader(stdin), 0, limit)
+		data, err := imageio.ReadAll(bufio.NewReader(stdin), 0, limit)
 		done <- read{data, err}
 	}()
 	select {
