@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 )
 
 // maxEntry is the longest entry of an instances file, in bytes. Most of an annotation
@@ -193,7 +194,7 @@ func (c *cocoReader) image() error {
 		return err
 	}
 	c.places[*e.ID] = len(c.images)
-	c.images = append(c.images, Image{File: *e.File, Width: e.Width, Height: e.Height})
+	c.images = append(c.images, Image{File: *e.File, ID: strconv.FormatInt(*e.ID, 10), Width: e.Width, Height: e.Height})
 	return nil
 }
 

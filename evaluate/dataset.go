@@ -26,6 +26,8 @@ func (o *Object) Area() float64 { return (o.X1 - o.X0) * (o.Y1 - o.Y0) }
 type Image struct {
 	// File is the picture's path below the pictures' folder.
 	File string
+	// ID is COCO's id of the picture, in decimal; empty for VOC's, which are known by their names.
+	ID string
 	// Width and Height are as the data set has them, 0 where it does not tell.
 	Width, Height int
 	Objects       []Object

@@ -29,9 +29,9 @@ const (
 func TestReadCOCO(t *testing.T) {
 	got, err := ReadCOCO(iotest.OneByteReader(strings.NewReader(smallCOCO)))
 	want := &Dataset{Images: []Image{
-		{File: "sub/b.jpg", Width: 640, Height: 480, Objects: []Object{{0, 0, 0, 100, "dog", true}}},
-		{File: "c.jpg"},
-		{File: "a.jpg", Objects: []Object{{1, 2, 4.5, 6, "cat", false}}},
+		{File: "sub/b.jpg", ID: "5", Width: 640, Height: 480, Objects: []Object{{0, 0, 0, 100, "dog", true}}},
+		{File: "c.jpg", ID: "6"},
+		{File: "a.jpg", ID: "7", Objects: []Object{{1, 2, 4.5, 6, "cat", false}}},
 	}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
@@ -40,7 +40,7 @@ func TestReadCOCO(t *testing.T) {
 
 func TestReadVOC(t *testing.T) {
 	got, err := ReadVOC(strings.NewReader(smallVOC))
-	want := &Image{"a.jpg", 640, 480, []Object{{0, 0, 2, 3, "cat", false}, {1.25, 2.5, 9, 3.5, "dog", true}}}
+	want := &Image{"a.jpg", "", 640, 480, []Object{{0, 0, 2, 3, "cat", false}, {1.25, 2.5, 9, 3.5, "dog", true}}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
