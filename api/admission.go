@@ -1,19 +1,14 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
-	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/pipeline"
-	"github.com/proposer/proposer/selective"
 )
 
 // everyone is more requests than there can be.
@@ -51,27 +46,6 @@ func newAdmission(c Config, m *metrics) *admission {
 		bodyBytes: m.bodyBytes, depth: m.queueDepth, pixels: m.workPixels,
 		wait: m.queueWait,
 	}
-}
-
-// regionPixels is how many pixels take as much memory as a first region and what is grouped
-// of it: 7 KiB.
-const regionPixels = 80
-
-// work is what a search may take, in pixels: those of the picture, and the first regions that
-// it may make at worst, which a small min-size lets be as many as its pixels.
-func work(h imageio.Header, opts pipeline.Options) int64 {
-	pixels := int64(h.Width) * int64(h.Height)
-	searched := pixels
-	if longest, most := max(h.Width, h.Height), opts.Decode.LongestSide; most > 0 && most < longest {
-		scale := float64(most) / float64(longest)
-		searched = int64(float64(pixels) * scale * scale)
-	}
-	least := math.MaxInt
-	for _, s := range opts.Search.Strategies {
-		least = min(least, max(s.LeastSize(), 1))
-	}
-	regions := min(searched/int64(least), int64(cmp.Or(opts.Search.MaxRegions, selective.DefaultMaxRegions)))
-	return pixels + regionPixels*regions
 }
 
 // place takes a place among those that wait or are worked on.

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"math"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +18,6 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/internal/scene"
 	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/pipeline"
@@ -402,31 +400,6 @@ func TestWorkIsWeighedByPixels(t *testing.T) {
 		}
 	}
 	s.waitCount(t, "proposer_work_pixels", 0)
-}
-
-func TestWork(t *testing.T) {
-	for query, want := range map[string]int64{
-		"mode=fast":              1e6 + 80*1e6/50,
-		"mode=opencv-fast":       1e6 + 80*1e6/100,
-		"min-size=1":             1e6 + 80*262144,
-		"k=20&min-size=0":        1e6 + 80*1e6/20,
-		"max-side=500":           1e6 + 80*250_000/50,
-		"max-side=500&k=.01":     1e6 + 80*250_000,
-		"max-side=5000&k=100,50": 1e6 + 80*1e6/50,
-	} {
-		values, err := url.ParseQuery(query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts, _ := single(values, shared)
-		opts, err := pipeline.ParseOptions(texts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := work(imageio.Header{Width: 1000, Height: 1000}, opts); got != want {
-			t.Errorf("%s: %d, want %d", query, got, want)
-		}
-	}
 }
 
 // Masks, evidence and the tree come with those boxes that come without.

@@ -216,7 +216,7 @@ func (s *Server) search(ctx context.Context, rec *record, data []byte, opts pipe
 	pixels := int64(header.Width) * int64(header.Height)
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	done, err := s.admission.turn(ctx, work(header, opts))
+	done, err := s.admission.turn(ctx, opts.Weight(header))
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}

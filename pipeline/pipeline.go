@@ -8,8 +8,10 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -164,6 +166,28 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 		}
 	}
 	return r, nil
+}
+
+// regionPixels is how many pixels take as much memory as a first region and what is grouped
+// of it: 7 KiB.
+const regionPixels = 80
+
+// Weight is what [Run] may take for a picture, in pixels of some 80 bytes: its own, and 80 for
+// each first region that it may make at worst, which a small min-size lets be as many as its
+// pixels.
+func (o *Options) Weight(h imageio.Header) int64 {
+	pixels := int64(h.Width) * int64(h.Height)
+	searched := pixels
+	if longest, most := max(h.Width, h.Height), o.Decode.LongestSide; most > 0 && most < longest {
+		scale := float64(most) / float64(longest)
+		searched = int64(float64(pixels) * scale * scale)
+	}
+	least := math.MaxInt
+	for _, s := range o.Search.Strategies {
+		least = min(least, max(s.LeastSize(), 1))
+	}
+	regions := min(searched/int64(least), int64(cmp.Or(o.Search.MaxRegions, selective.DefaultMaxRegions)))
+	return pixels + regionPixels*regions
 }
 
 // leastSide is the shortest side in the shrunken picture that may map to side

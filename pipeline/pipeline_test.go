@@ -348,3 +348,20 @@ func TestDefaultOptionsAreFresh(t *testing.T) {
 		t.Error("two sets of options share their strategies")
 	}
 }
+
+func TestWeight(t *testing.T) {
+	for query, want := range map[string]int64{
+		"mode=fast":              1e6 + 80*1e6/50,
+		"mode=opencv-fast":       1e6 + 80*1e6/100,
+		"min-size=1":             1e6 + 80*262144,
+		"k=20&min-size=0":        1e6 + 80*1e6/20,
+		"max-side=500":           1e6 + 80*250_000/50,
+		"max-side=500&k=.01":     1e6 + 80*250_000,
+		"max-side=5000&k=100,50": 1e6 + 80*1e6/50,
+	} {
+		o := parse(t, query)
+		if got := o.Weight(imageio.Header{Width: 1000, Height: 1000}); got != want {
+			t.Errorf("%s: %d, want %d", query, got, want)
+		}
+	}
+}
