@@ -6,7 +6,7 @@
 // Numbers are exact: a score is the shortest decimal that reads back as the
 // same float32, a coordinate is a whole number. Times are rounded to the
 // microsecond. File names are written as UTF-8; a byte that is not valid UTF-8
-// becomes U+FFFD, because neither form can carry it.
+// becomes U+FFFD, because hardly a form can carry it.
 package export
 
 import (
@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/mask"
@@ -45,7 +46,8 @@ type Row struct {
 	// Error is why the picture has no proposals; empty if it has, perhaps none.
 	Error string
 
-	// The rest is written by JSONL alone, and only what is not nil.
+	// The rest is written by JSONL, masks by all formats that have a place for them, and only
+	// what is not nil.
 
 	// Strategies are those of the search; Origins and Tree have their indices.
 	Strategies []selective.Strategy
@@ -99,6 +101,7 @@ func Formats() []Format { return slices.Clone(formats) }
 var formats = []Format{
 	{Name: "jsonl", Extension: ".jsonl", Masks: true, writer: func(w io.Writer) Writer { return &JSONL{w: w} }},
 	{Name: "csv", Extension: ".csv", writer: func(w io.Writer) Writer { return &CSV{w: w} }},
+	{Name: "coco", Extension: ".json", Whole: true, Masks: true, writer: func(w io.Writer) Writer { return &COCO{w: w} }},
 }
 
 // ParseFormat finds a format by its name.
@@ -283,13 +286,21 @@ func (c *CSV) flush() error {
 // appendField quotes what RFC 4180 wants quoted, and a leading space, which
 // some readers trim.
 func appendField(dst []byte, s string) []byte {
-	s = string([]rune(s)) // U+FFFD for each bad byte, as in JSON
+	s = valid(s)
 	if !strings.ContainsAny(s, "\",\r\n") && !strings.HasPrefix(s, " ") && s != "" {
 		return append(dst, s...)
 	}
 	dst = append(dst, '"')
 	dst = append(dst, strings.ReplaceAll(s, `"`, `""`)...)
 	return append(dst, '"')
+}
+
+// valid is s with U+FFFD for each byte that is not UTF-8, as JSON has it.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
 }
 
 // appendCorners writes a list.

@@ -2,6 +2,7 @@ package export
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/mask"
 )
 
 // maxLine is the longest line that is read, in bytes: of some seven million boxes.
@@ -37,11 +39,11 @@ func (e *LineError) Error() string { return fmt.Sprintf("export: line %d: %v", e
 
 func (e *LineError) Unwrap() error { return e.Err }
 
-// ReadJSONL yields the lines that [JSONL] writes, in their order, of each all but what comes
-// after the scores. Those of others may
-// leave out all but the file, and boxes or error, and have keys of their own; scores, if
-// there are any, are as many as the boxes. Empty lines are passed over. It ends with the
-// first error, r's own or a *[LineError].
+// ReadJSONL yields the lines that [JSONL] writes, in their order, of each all but its
+// strategies, evidence and tree. Those of others may
+// leave out all but the file, and boxes or error, and have keys of their own; scores and masks,
+// if there are any, are as many as the boxes, and masks of the picture's size. Empty lines are
+// passed over. It ends with the first error, r's own or a *[LineError].
 //
 // It holds one line at a time, of at most 256 MiB; the rows are the caller's own.
 func ReadJSONL(r io.Reader) iter.Seq2[*Line, error] { return readJSONL(r, maxLine) }
@@ -84,6 +86,7 @@ func (l *Line) parse(text []byte) error {
 		Decode      float64         `json:"decode_seconds"`
 		Boxes       json.RawMessage `json:"boxes"`
 		Scores      json.RawMessage `json:"scores"`
+		Masks       json.RawMessage `json:"masks"`
 		Error       *string         `json:"error"`
 	}
 	if err := json.Unmarshal(text, &o); err != nil {
@@ -94,8 +97,8 @@ func (l *Line) parse(text []byte) error {
 		return errors.New("no file: want the picture's name")
 	case o.Error == nil && o.Boxes == nil:
 		return fmt.Errorf("%q has neither boxes nor an error: want one of them", *o.File)
-	case o.Error != nil && (o.Boxes != nil || o.Scores != nil):
-		return fmt.Errorf("%q has an error, and boxes or scores: want one of them", *o.File)
+	case o.Error != nil && (o.Boxes != nil || o.Scores != nil || o.Masks != nil):
+		return fmt.Errorf("%q has an error, and boxes, scores or masks: want one of them", *o.File)
 	case o.Width < 0 || o.Height < 0 || o.Width > math.MaxInt32 || o.Height > math.MaxInt32:
 		return fmt.Errorf("%q is %d × %d: want sides from 0 to %d", *o.File, o.Width, o.Height, math.MaxInt32)
 	case o.Orientation < 0 || o.Orientation > 8:
@@ -121,16 +124,73 @@ func (l *Line) parse(text []byte) error {
 	if l.Row.Boxes, err = parseBoxes(o.Boxes); err != nil {
 		return fmt.Errorf("%q: %w", *o.File, err)
 	}
-	if o.Scores == nil {
-		return nil
+	if o.Scores != nil {
+		if l.Row.Scores, err = parseScores(o.Scores); err != nil {
+			return fmt.Errorf("%q: %w", *o.File, err)
+		}
+		if n, m := len(l.Row.Boxes), len(l.Row.Scores); n != m {
+			return fmt.Errorf("%q has %d boxes and %d scores: want as many, or no scores", *o.File, n, m)
+		}
 	}
-	if l.Row.Scores, err = parseScores(o.Scores); err != nil {
-		return fmt.Errorf("%q: %w", *o.File, err)
-	}
-	if n, m := len(l.Row.Boxes), len(l.Row.Scores); n != m {
-		return fmt.Errorf("%q has %d boxes and %d scores: want as many, or no scores", *o.File, n, m)
+	if o.Masks != nil {
+		if l.Row.Masks, err = parseMasks(o.Masks, &l.Row); err != nil {
+			return fmt.Errorf("%q: %w", *o.File, err)
+		}
 	}
 	return nil
+}
+
+// parseMasks reads a mask for each of the row's boxes. It ends at the first that is wrong, so
+// that a line of a million empty objects takes no memory.
+func parseMasks(text []byte, r *Row) ([]mask.RLE, error) {
+	const want = "want {size:[height,width],counts:text}"
+	if text[0] != '[' {
+		return nil, errors.New("masks: want a list of {size,counts}")
+	}
+	in := json.NewDecoder(bytes.NewReader(text))
+	if _, err := in.Token(); err != nil {
+		return nil, err
+	}
+	masks := []mask.RLE{}
+	for in.More() {
+		if len(masks) == len(r.Boxes) {
+			return nil, fmt.Errorf("%d boxes and more masks: want as many, or no masks", len(r.Boxes))
+		}
+		var m struct {
+			Size   json.RawMessage `json:"size"`
+			Counts *string         `json:"counts"`
+		}
+		if err := in.Decode(&m); err != nil {
+			return nil, fmt.Errorf("mask %d: %w: %s", len(masks), err, want)
+		}
+		var size [2]int32
+		n := 0
+		c := cursor{m.Size}
+		err := c.list(func() error {
+			v, err := whole(c.number())
+			if err != nil || n == len(size) {
+				return errNotList
+			}
+			size[n] = v
+			n++
+			return nil
+		})
+		if err != nil || n != len(size) || m.Counts == nil {
+			return nil, fmt.Errorf("mask %d: %s", len(masks), want)
+		}
+		if int(size[0]) != r.Height || int(size[1]) != r.Width {
+			return nil, fmt.Errorf("mask %d is of a picture of %d×%d: want %d×%d", len(masks), size[1], size[0], r.Width, r.Height)
+		}
+		parsed, err := mask.Parse(*m.Counts, r.Width, r.Height)
+		if err != nil {
+			return nil, fmt.Errorf("mask %d: %w", len(masks), err)
+		}
+		masks = append(masks, parsed)
+	}
+	if n, m := len(r.Boxes), len(masks); n != m {
+		return nil, fmt.Errorf("%d boxes and %d masks: want as many, or no masks", n, m)
+	}
+	return masks, nil
 }
 
 // parseID reads a string or a number, which stays as it is written.

@@ -97,6 +97,20 @@ func TestReadWhatOthersWrite(t *testing.T) {
 	}
 }
 
+// masked is a line of two boxes with masks.
+func masked(masks string) string {
+	return `{"file":"a","width":3,"height":4,"boxes":[[0,0,3,4],[1,2,3,4]],"masks":[` + masks + `]}`
+}
+
+// Masks are read without scores, too, and empty runs, which others write, taken out.
+func TestReadMasksOfOthers(t *testing.T) {
+	got, err := read(strings.NewReader(masked(`{"counts":"0<","size":[ 4.0 , 3 ],"x":1}, {"size":[4,3],"counts":"102203"}`)))
+	if err != nil || len(got) != 1 || len(got[0].Row.Masks) != 2 || got[0].Row.Masks[0] != rich().Masks[0] ||
+		!slices.Equal(got[0].Row.Masks[1].Counts(), []int{3, 2, 2, 5}) {
+		t.Errorf("%v, %+v", err, got)
+	}
+}
+
 func TestReadRefuses(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"x", "line 2: invalid character 'x'"},
@@ -120,6 +134,23 @@ func TestReadRefuses(t *testing.T) {
 		{`{"file":"a","boxes":[],"scores":3}`, "scores: want a list of numbers"},
 		{`{"file":"a","boxes":[[1,2,3,4]],"scores":[null]}`, `score 0: "": want a number`},
 		{`{"file":"a","boxes":[[1,2,3,4]],"scores":[1e39]}`, `score 0: "1e39": want a number`},
+		{`{"file":"a","error":"x","masks":[]}`, `"a" has an error, and boxes, scores or masks`},
+		{`{"file":"a","boxes":[],"masks":null}`, `"a": masks: want a list of {size,counts}`},
+		{masked(`{"size":[4,3],"counts":"0<"}`), `"a": 2 boxes and 1 masks: want as many`},
+		{masked(`{"size":[4,3],"counts":"0<"},{"size":[4,3],"counts":"0<"},{"size":[4,3],"counts":"0<"}`), "2 boxes and more masks"},
+		{masked(`{"size":[4,3],"counts":"0<"},null`), `mask 1: want {size:[height,width],counts:text}`},
+		{masked(`7`), "mask 0: json: cannot unmarshal number"},
+		{masked(`{"size":[4,3]}`), "mask 0: want {size"},
+		{masked(`{"size":[4,3],"counts":[0,12]}`), "mask 0: json: cannot unmarshal array"},
+		{masked(`{"size":[4],"counts":"0<"}`), "mask 0: want {size"},
+		{masked(`{"size":[4,3,1],"counts":"0<"}`), "mask 0: want {size"},
+		{masked(`{"size":[4,"3"],"counts":"0<"}`), "mask 0: want {size"},
+		{masked(`{"size":[3,4],"counts":"0<"}`), "mask 0 is of a picture of 4×3: want 3×4"},
+		{masked(`{"size":[4,3],"counts":"0;"}`), "mask 0: mask: not a run-length mask: the runs have 11 pixels: want 3×4"},
+		{masked(`{"size":[4,3],"counts":"0ooooooooooo0"}`), "a number of more than 7 characters"},
+		{masked(`{"size":[4,3],"counts":"\u0000"}`), `run 0 has '\x00'`},
+		{`{"file":"a","boxes":[[1,2,3,4]],"masks":[{"size":[0,0],"counts":""}]}`, "mask 0: mask: not a run-length mask: picture of 0×0"},
+		{`{"file":"a","width":2147483647,"height":2147483647,"boxes":[[1,2,3,4]],"masks":[{"size":[2147483647,2147483647],"counts":""}]}`, "picture of 2147483647×2147483647"},
 		{`{"file":"a","boxes":[],"width":-1}`, `"a" is -1 × 0: want sides`},
 		{`{"file":"a","id":[],"boxes":[]}`, `"a": id []: want a number or a string`},
 		{`{"file":"a","boxes":[],"orientation":9}`, "orientation 9: want 0 to 8"},
@@ -167,6 +198,7 @@ func FuzzReadJSONL(f *testing.F) {
 	f.Add(golden)
 	f.Add([]byte(`{"file":"a","boxes":[[1,2,3,4e0],[ ]],"scores":[1,-0.5]}`))
 	f.Add([]byte(`{"file":"a","boxes":[[[1]],{}]}`))
+	f.Add([]byte(masked(`{"size":[4,3],"counts":"0<"},{"size":[4,3],"counts":"12203"}`)))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		lines, err := read(bytes.NewReader(text))
 		if _, ok := errors.AsType[*LineError](err); err != nil && !ok {
@@ -189,7 +221,7 @@ func FuzzReadJSONL(f *testing.F) {
 			got := again[0].Row
 			got.Orientation = l.Row.Orientation
 			if !slices.Equal(got.Boxes, l.Row.Boxes) || !slices.Equal(got.Scores, l.Row.Scores) ||
-				got.File != l.Row.File || got.Width != l.Row.Width || got.Search != l.Row.Search {
+				!reflect.DeepEqual(got.Masks, l.Row.Masks) || got.File != l.Row.File || got.Width != l.Row.Width || got.Search != l.Row.Search {
 				t.Fatalf("%+v became %+v", l.Row, got)
 			}
 		}
