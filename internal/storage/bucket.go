@@ -113,7 +113,7 @@ func (b *bucket) wrong(name string, err error) error {
 	}
 	text := oneLine(err)
 	switch code := gcerrors.Code(err); {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrClosed), errors.Is(err, errName),
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrClosed), errors.Is(err, ErrName),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 	case code == gcerrors.NotFound:
 		err = fs.ErrNotExist

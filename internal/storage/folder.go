@@ -142,7 +142,7 @@ func (d *folder) check(ctx context.Context, name string) error {
 		err = checkName(name)
 	}
 	if err == nil && (!filepath.IsLocal(filepath.FromSlash(name)) || Temporary(name)) {
-		err = errName
+		err = ErrName
 	}
 	if err != nil {
 		return &Error{Place: d.place, Name: name, Err: err}

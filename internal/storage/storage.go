@@ -221,16 +221,17 @@ func filePath(u *url.URL) (string, error) {
 	return path, nil
 }
 
-var errName = errors.New("no name of a file: want a path below the place, with slashes, and neither . nor .. in it")
+// ErrName is wrapped by the error for what is no name of a file.
+var ErrName = errors.New("no name of a file: want a path below the place, with slashes, and neither . nor .. in it")
 
 // checkName refuses what is not a name that a file may have in any place.
 func checkName(name string) error {
 	if strings.ContainsRune(name, 0) {
-		return errName
+		return ErrName
 	}
 	for elem := range strings.SplitSeq(name, "/") {
 		if elem == "" || elem == "." || elem == ".." {
-			return errName
+			return ErrName
 		}
 	}
 	return nil

@@ -275,12 +275,12 @@ func TestHostileNames(t *testing.T) {
 				f.Abort()
 			}
 			for _, err := range []error{opened, created, s.Remove(t.Context(), name)} {
-				if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, errName) {
+				if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, ErrName) {
 					t.Errorf("%q: %v, want that it is no name", name, err)
 				}
 			}
 		}
-		if f, err := s.Create(t.Context(), "a//b"); !errors.Is(err, errName) {
+		if f, err := s.Create(t.Context(), "a//b"); !errors.Is(err, ErrName) {
 			f.Abort()
 			t.Error(err)
 		}

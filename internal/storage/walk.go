@@ -172,12 +172,26 @@ func resolve(root *os.Root, path string) (string, error) {
 // [ErrNotRegular]. Its errors are *[fs.PathError].
 func OpenRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	path, _, err := findRegular(root, name)
+	return openRegular(name, err, func(flag int) (*os.File, error) { return root.OpenFile(path, flag, 0) })
+}
+
+// OpenRegularPath is [OpenRegular] for the path of a file anywhere.
+func OpenRegularPath(path string) (*os.File, fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err == nil {
+		err = checkRegular(info)
+	}
+	return openRegular(path, err, func(flag int) (*os.File, error) { return os.OpenFile(path, flag, 0) })
+}
+
+// openRegular opens what was just found to be regular, if it is so still.
+func openRegular(name string, err error, open func(flag int) (*os.File, error)) (*os.File, fs.FileInfo, error) {
 	var f *os.File
 	if err == nil {
-		f, err = root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // should it be a pipe by now
+		f, err = open(os.O_RDONLY | syscall.O_NONBLOCK) // should it be a pipe by now
 	}
-	var info fs.FileInfo
 	if err == nil {
+		var info fs.FileInfo
 		if info, err = f.Stat(); err == nil {
 			err = checkRegular(info)
 		}
