@@ -1,0 +1,114 @@
+package batch
+
+import (
+	"context"
+	"io"
+	"iter"
+	"maps"
+	"math"
+	"strconv"
+
+	"github.com/proposer/proposer/batch/source"
+	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/pipeline"
+)
+
+// Search is what a search depends on.
+type Search struct {
+	Options pipeline.Options
+	// Ranker tells rankers apart; empty is the program's own.
+	Ranker string
+}
+
+// settings are those of a search, by which plans differ.
+func (s *Search) settings() map[string]string {
+	all := s.Options.Values()
+	delete(all, "threads") // makes no other boxes
+	all["ranker"] = s.Ranker
+	all["decoder"] = imageio.Decoder()
+	limits := s.Options.Decode.Limits
+	all["max-bytes"], all["max-pixels"] = strconv.FormatInt(limits.MaxBytes, 10), strconv.FormatInt(limits.MaxPixels, 10)
+	return all
+}
+
+// weigh is a Task's Weigh.
+func (s *Search) weigh(data []byte) (int64, error) {
+	h, err := imageio.Inspect(data, s.Options.Decode.Limits)
+	if err != nil {
+		return 0, err
+	}
+	return s.Options.Weight(h), nil
+}
+
+func (s *Search) run(ctx context.Context, data []byte) (*pipeline.Result, Outcome, error) {
+	result, err := pipeline.Run(ctx, data, s.Options)
+	if err != nil {
+		return nil, Outcome{}, err
+	}
+	return result, Outcome{
+		Boxes: len(result.Boxes), Pixels: int64(result.Width) * int64(result.Height),
+		Decode: result.Decode, Search: result.Search,
+	}, nil
+}
+
+// Proposals is the task of proposing boxes, written as export.Row.
+func Proposals(s Search, format export.Format, masks bool) Task[*export.Row] {
+	s.Options.Search.Keep = masks
+	settings := s.settings()
+	maps.Copy(settings, map[string]string{"masks": strconv.FormatBool(masks)})
+	return Task[*export.Row]{
+		Name: "proposals", Format: format.Name, Settings: settings,
+		Limit: s.Options.Decode.Limits.MaxBytes, Weigh: s.weigh,
+		Do: func(ctx context.Context, p source.Picture, data []byte) (*export.Row, Outcome, error) {
+			result, outcome, err := s.run(ctx, data)
+			if err != nil {
+				return nil, Outcome{}, err
+			}
+			row := result.Row(p.File)
+			row.ID, row.Search, row.Decode = p.ID, 0, 0
+			if masks {
+				row.Strategies = result.Strategies
+				if row.Masks, err = result.Masks(ctx, math.MaxInt64); err != nil {
+					return nil, Outcome{}, err
+				}
+			}
+			return row, outcome, nil
+		},
+		Failed: func(p source.Picture, reason string) *export.Row {
+			return &export.Row{File: p.File, ID: p.ID, Error: reason}
+		},
+		Form: ProposalForm(format),
+	}
+}
+
+// ProposalForm is the form of a task of [Proposals].
+func ProposalForm(format export.Format) Form[*export.Row] {
+	writer := func(w io.Writer) Writer[*export.Row] { return format.NewWriter(w) }
+	if !format.Whole {
+		return Form[*export.Row]{Extension: format.Extension, Writer: writer}
+	}
+	rows, err := export.ParseFormat("jsonl")
+	if err != nil {
+		panic(err)
+	}
+	return Form[*export.Row]{
+		Extension: rows.Extension,
+		Writer:    func(w io.Writer) Writer[*export.Row] { return rows.NewWriter(w) },
+		Whole:     &Whole[*export.Row]{Extension: format.Extension, Writer: writer, Read: readRows},
+	}
+}
+
+func readRows(r io.Reader) iter.Seq2[*export.Row, error] {
+	return func(yield func(*export.Row, error) bool) {
+		for line, err := range export.ReadJSONL(r) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(&line.Row, nil) {
+				return
+			}
+		}
+	}
+}
