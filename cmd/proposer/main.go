@@ -26,6 +26,9 @@ const description = `Boxes that may hold objects, best first (selective search).
 
 type cli struct {
 	Propose proposeCmd `cmd:"" help:"Print the boxes of pictures, one line a picture."`
+	Batch   batchCmd   `cmd:"" help:"Write the boxes of a whole folder, data set or bucket to files: goes on where it was broken off, shares the work among machines."`
+	Rois    roisCmd    `cmd:"" help:"Write the RoIs of a data set's pictures that a detector trains on to files, as batch writes boxes."`
+	Merge   mergeCmd   `cmd:"" help:"Finish a batch whose shares several machines have done."`
 	Eval    evalCmd    `cmd:"" help:"Judge proposals by a data set's objects: recall, AR, MABO."`
 	Serve   serveCmd   `cmd:"" help:"Serve over HTTP, with a page to look at boxes, until SIGTERM."`
 	Train   trainCmd   `cmd:"" help:"Learn a ranker of boxes from pictures with boxes."`

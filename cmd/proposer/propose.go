@@ -18,6 +18,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/proposer/proposer/batch"
 	"github.com/proposer/proposer/export"
 	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/objectness"
@@ -34,7 +35,7 @@ type searchFlags struct {
 	Seed        *string `placeholder:"1" help:"Seed of the paper's random numbers, 0 to 2^64-1."`
 	NMS         *string `name:"nms" placeholder:"off" help:"Drop boxes that overlap a better one: off, by more than an IoU as in 0.8, or adaptive."`
 	MinSide     *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the picture."`
-	MaxSide     *string `placeholder:"0" help:"Shrink the picture before the search so that no side is longer; boxes stay in its own pixels. 0 is never."`
+	MaxSide     *string `aliases:"resize" placeholder:"0" help:"Shrink the picture before the search so that no side is longer; boxes stay in its own pixels. 0 is never."`
 	Colors      *string `placeholder:"LIST" help:"Colour spaces instead of the mode's, as in HSV,Lab: RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I."`
 	K           *string `name:"k" placeholder:"LIST" help:"Scales of the first regions instead of the mode's, as in 50,100: larger numbers, larger regions."`
 	Measures    *string `placeholder:"LIST" help:"Sets of similarity measures instead of the mode's, as in CTSF,TSF: C colour, T texture, S size, F fill, with a weight as in C0.5TS or without."`
@@ -46,12 +47,16 @@ type searchFlags struct {
 
 // values are the flags that were given, by their names.
 func (f *searchFlags) values() map[string]string {
-	all := map[string]*string{
+	return given(map[string]*string{
 		"mode": f.Mode, "max": f.Max, "order": f.Order, "seed": f.Seed, "nms": f.NMS,
 		"min-side": f.MinSide, "max-side": f.MaxSide, "colors": f.Colors, "k": f.K,
 		"measures": f.Measures, "sigma": f.Sigma, "min-size": f.MinSize, "threads": f.Threads,
 		"orientation": f.Orientation,
-	}
+	})
+}
+
+// given are the texts that are there.
+func given(all map[string]*string) map[string]string {
 	given := map[string]string{}
 	for name, text := range all {
 		if text != nil {
@@ -59,6 +64,14 @@ func (f *searchFlags) values() map[string]string {
 		}
 	}
 	return given
+}
+
+// flagErrors names options as flags are.
+func flagErrors(err error) error {
+	for _, e := range pipeline.OptionErrors(err) {
+		e.Name = "--" + e.Name
+	}
+	return usageError{err}
 }
 
 // limitFlags bound what is read.
@@ -73,7 +86,9 @@ func defaults() kong.Vars {
 	r := objectness.DefaultRecipe()
 	return kong.Vars{
 		"max_bytes": fmt.Sprint(l.MaxBytes), "max_pixels": fmt.Sprint(l.MaxPixels),
-		"trees": fmt.Sprint(r.Trees.Trees), "rate": fmt.Sprint(r.Trees.Rate),
+		"formats":    strings.Join(formats(func(export.Format) bool { return true }), ","),
+		"shard_size": fmt.Sprint(batch.DefaultShardSize),
+		"trees":      fmt.Sprint(r.Trees.Trees), "rate": fmt.Sprint(r.Trees.Rate),
 		"epochs": fmt.Sprint(r.Network.Epochs), "units": fmt.Sprint(r.Network.Units),
 	}
 }
@@ -88,6 +103,8 @@ func (f *limitFlags) limits() (imageio.Limits, error) {
 // rankerFlag names a ranker other than the one that comes with the program.
 type rankerFlag struct {
 	Ranker string `placeholder:"FILE" help:"Ranker of --order objectness, as proposer train writes it, instead of the program's own."`
+
+	identity string // of the ranker that was read
 }
 
 // into reads the ranker, if there is one.
@@ -95,11 +112,10 @@ func (f *rankerFlag) into(r *selective.Ranker) error {
 	if f.Ranker == "" {
 		return nil
 	}
-	ranker, _, err := readRanker(f.Ranker)
-	if err != nil {
+	var err error
+	if *r, f.identity, err = readRanker(f.Ranker); err != nil {
 		return usageError{fmt.Errorf("--ranker %s: %w", f.Ranker, reason(err))}
 	}
-	*r = ranker
 	return nil
 }
 
@@ -121,10 +137,7 @@ func readRanker(name string) (r selective.Ranker, identity string, err error) {
 func options(search *searchFlags, ranker *rankerFlag, limit *limitFlags) (pipeline.Options, error) {
 	opts, err := pipeline.ParseOptions(search.values())
 	if err != nil {
-		for _, e := range pipeline.OptionErrors(err) {
-			e.Name = "--" + e.Name
-		}
-		return opts, usageError{err}
+		return opts, flagErrors(err)
 	}
 	if err := ranker.into(&opts.Search.Ranker); err != nil {
 		return opts, err

@@ -368,13 +368,16 @@ func (s *service) reload(count func(error)) {
 // limitMemory has the collector run earlier where memory gets short: the container's, or the
 // machine's. GOMEMLIMIT says otherwise.
 func (s *service) limitMemory() {
-	limit, err := memlimit.SetGoMemLimitWithOpts(memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)))
+	limit, err := memlimit.SetGoMemLimitWithOpts(memlimit.WithProvider(memory))
 	if err != nil {
 		s.cfg.Logger.Warn("how much memory there is, is not known: set GOMEMLIMIT", "error", err)
 		return
 	}
 	s.cfg.Logger.Debug("memory", "limit_bytes", limit)
 }
+
+// memory is how much there is.
+var memory = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
 
 func (s *service) looseTokens() {
 	if t := s.cfg.Tokens; t != nil && t.Loose() {

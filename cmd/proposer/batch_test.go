@@ -1,0 +1,577 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/proposer/proposer/batch"
+	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/internal/scene"
+)
+
+// asProgram has the tests' program be proposer: for tests that kill it.
+const asProgram = "PROPOSER_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+		stop()
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+// program is proposer as a process.
+func program(t testing.TB, args ...string) *exec.Cmd {
+	c := exec.CommandContext(t.Context(), os.Args[0], args...)
+	c.Env = append(os.Environ(), asProgram+"=1")
+	c.Stderr = new(strings.Builder)
+	return c
+}
+
+// folder makes a folder of pictures, among them what must not stop a batch.
+func folder(t testing.TB, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	names := []string{"new\nline.jpg", "schön/日本 🖼.JPEG", strings.Repeat("l", 240) + ".jpg", "a b/'quoted\" $(x).jpg", "-dash.jpg", "not utf8 \xff.jpg"}
+	for i := range n {
+		name := fmt.Sprintf("%03d/%d.jpg", i/10, i)
+		if i < len(names) {
+			name = names[i]
+		}
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, name, scene.Render(uint64(i), 96+i%3, 64, 4).JPEG(90))
+	}
+	good := scene.Render(1, 64, 48, 3).JPEG(90)
+	write(t, filepath.Join(dir, "empty.jpg"), nil)
+	write(t, filepath.Join(dir, "cut.jpg"), good[:len(good)/2])
+	write(t, filepath.Join(dir, "text.png"), []byte("no picture"))
+	write(t, filepath.Join(dir, "notes.txt"), []byte("not looked at"))
+	return dir
+}
+
+const broken = 3 // of a folder's pictures
+
+// files are a destination's, but for the summary, which has times.
+func files(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "summary") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		all[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func sameFiles(t testing.TB, what string, got, want map[string]string) {
+	t.Helper()
+	for name, text := range want {
+		if other, ok := got[name]; !ok || other != text {
+			t.Errorf("%s: %s: is there: %t, and other than in the undisturbed run", what, name, ok)
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s: %s is there, too", what, name)
+		}
+	}
+}
+
+func TestBatch(t *testing.T) {
+	src, out := folder(t, 15), filepath.Join(t.TempDir(), "new", "out")
+	stdout, stderr, code := call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "7", "--shard-size", "4", "--json")
+	if code != 0 || !strings.Contains(stderr, "18 pictures in ") || !strings.Contains(stderr, "is complete; 3 of its pictures failed") {
+		t.Fatalf("%d: %s", code, stderr)
+	}
+	var s batch.Summary
+	if err := json.Unmarshal([]byte(stdout), &s); err != nil || s.Pictures != 18 || s.Failed != broken || !s.Finished || s.Boxes != 15*7 {
+		t.Errorf("%v: %s", err, stdout)
+	}
+	all := files(t, out)
+	seen := map[string]bool{}
+	for i := range 5 {
+		for line, err := range export.ReadJSONL(strings.NewReader(all[fmt.Sprintf("proposals-%06d.jsonl", i)])) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := line.Row
+			if seen[r.File] || r.Search != 0 || r.Error == "" && len(r.Boxes) != 7 || r.Error != "" && !strings.Contains(all["failures.jsonl"], strconv.Quote(r.File)) {
+				t.Errorf("%+v", r)
+			}
+			seen[r.File] = true
+			if r.Error != "" {
+				continue
+			}
+			// As propose has it.
+			if name := filepath.Join(src, filepath.FromSlash(r.File)); !strings.Contains(name, "\uFFFD") {
+				stdout, _, _ := call(t, nil, "propose", "--mode", "single", "--max", "7", "--", name)
+				if one := rows(t, stdout); len(one) != 1 || one[0].Width != r.Width || fmt.Sprint(one[0].Scores) != fmt.Sprint(r.Scores) {
+					t.Errorf("%s: propose says %s", r.File, stdout)
+				}
+			}
+		}
+	}
+	if len(seen) != 18 || !seen["schön/日本 🖼.JPEG"] || !seen["new\nline.jpg"] || !seen["not utf8 \uFFFD.jpg"] {
+		t.Errorf("%v", seen)
+	}
+
+	// The same again does nothing, another request is refused.
+	before, _ := os.ReadFile(filepath.Join(out, "summary.json"))
+	_, stderr, code = call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "7", "--shard-size", "4", "--threads", "1")
+	after, _ := os.ReadFile(filepath.Join(out, "summary.json"))
+	if code != 0 || !strings.Contains(stderr, "18 of 18 pictures are done already, in 5 of 5 shards") || string(before) != string(after) {
+		t.Errorf("%d: %s", code, stderr)
+	}
+	_, stderr, code = call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "8", "--shard-size", "4")
+	if code != exitFailed || !strings.Contains(stderr, `max was "7" and is "8"; want the same, or another destination`) {
+		t.Errorf("%d: %s", code, stderr)
+	}
+	sameFiles(t, "again", files(t, out), all)
+}
+
+// Every form of file comes out of a batch, also of pictures without a box.
+func TestBatchFormats(t *testing.T) {
+	src := folder(t, 5)
+	for _, f := range export.Formats() {
+		for _, extra := range [][]string{nil, {"--min-side", "1000"}, {"--masks"}} {
+			out := t.TempDir()
+			args := append([]string{"batch", src, "--out", out, "--mode", "single", "--max", "5", "--format", f.Name, "--shard-size", "3"}, extra...)
+			_, stderr, code := call(t, nil, args...)
+			if slices.Contains(extra, "--masks") && !f.Masks {
+				if code != exitUsage || !strings.Contains(stderr, "want a format that has a place for masks: jsonl") {
+					t.Errorf("%q: %d, %s", args, code, stderr)
+				}
+				continue
+			}
+			name := "proposals-000002" + f.Extension
+			if f.Whole {
+				name = "proposals" + f.Extension
+			}
+			if info, err := os.Stat(filepath.Join(out, name)); code != 0 || err != nil || info.Size() == 0 && f.Name != "csv" {
+				t.Errorf("%q: %d, %v, %s", args, code, err, stderr)
+			}
+		}
+	}
+}
+
+func TestBatchExitCode(t *testing.T) {
+	for _, c := range []struct {
+		good   int
+		strict bool
+		want   int
+	}{{1, false, exitOK}, {1, true, exitFailed}, {0, false, exitFailed}} {
+		args := []string{"batch", folder(t, c.good), "--out", t.TempDir(), "--mode", "single"}
+		if c.strict {
+			args = append(args, "--strict")
+		}
+		if _, stderr, code := call(t, nil, args...); code != c.want {
+			t.Errorf("%+v: %d, %s", c, code, stderr)
+		}
+	}
+}
+
+// kills is how many runs TestBatchKilled breaks off; PROPOSER_KILLS says otherwise.
+const kills = 5
+
+// A run that is killed, at any moment, goes on when it is started again, and nothing is
+// lost or doubled.
+func TestBatchKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	rounds := kills
+	if n, err := strconv.Atoi(os.Getenv("PROPOSER_KILLS")); err == nil {
+		rounds = n
+	}
+	src := folder(t, 40)
+	args := func(out, format string) []string {
+		return []string{"batch", src, "--out", out, "--mode", "single", "--shard-size", "3", "--format", format}
+	}
+	want, took := map[string]map[string]string{}, map[string]time.Duration{}
+	for _, format := range []string{"jsonl", "csv"} {
+		out := t.TempDir()
+		start := time.Now()
+		c := program(t, args(out, format)...)
+		if err := c.Run(); err != nil {
+			t.Fatalf("%v: %s", err, c.Stderr)
+		}
+		want[format], took[format] = files(t, out), time.Since(start)
+	}
+	killed := 0
+	for round := 0; killed < rounds; round++ {
+		format := []string{"jsonl", "csv"}[round%2]
+		out := t.TempDir()
+		for {
+			c := program(t, args(out, format)...)
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			kill := time.AfterFunc(time.Duration(rand.Int64N(int64(took[format]))), func() { c.Process.Kill() })
+			err := c.Wait()
+			kill.Stop()
+			if err == nil {
+				break
+			}
+			if status, ok := c.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
+				t.Fatalf("%v: %s", err, c.Stderr)
+			}
+			killed++
+		}
+		sameFiles(t, fmt.Sprintf("round %d, %s", round, format), files(t, out), want[format])
+	}
+	t.Logf("%d runs were killed", killed)
+}
+
+func TestBatchInterrupted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("has no signals")
+	}
+	src, out := folder(t, 40), t.TempDir()
+	c := program(t, "batch", src, "--out", out, "--shard-size", "2")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for !exists(filepath.Join(out, "shards", "000001.json")) {
+		time.Sleep(time.Millisecond)
+	}
+	c.Process.Signal(syscall.SIGTERM)
+	if c.Wait(); c.ProcessState.ExitCode() != exitInterrupted {
+		t.Errorf("%v: %s", c.ProcessState, c.Stderr)
+	}
+	for name := range files(t, out) {
+		if strings.HasSuffix(name, ".tmp") {
+			t.Errorf("%s was left behind", name)
+		}
+	}
+	if _, stderr, code := call(t, nil, "batch", src, "--out", out, "--shard-size", "2"); code != 0 || !strings.Contains(stderr, "are done already") {
+		t.Errorf("%d: %s", code, stderr)
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+func TestBatchShares(t *testing.T) {
+	src := folder(t, 20)
+	args := []string{"batch", src, "--mode", "single", "--shard-size", "3", "--format", "jsonl"}
+	alone, together := t.TempDir(), t.TempDir()
+	if _, stderr, code := call(t, nil, append(args, "--out", alone)...); code != 0 {
+		t.Fatal(stderr)
+	}
+	apart := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	for i, dir := range apart {
+		for _, out := range []string{together, dir} {
+			_, stderr, code := call(t, nil, append(args, "--out", out, "--shard", fmt.Sprintf("%d/3", i))...)
+			if code != 0 || !strings.Contains(stderr, fmt.Sprintf("share %d of 3 is done; when all are: proposer merge", i)) {
+				t.Errorf("%d: %s", code, stderr)
+			}
+		}
+		_, stderr, code := call(t, nil, "merge", together)
+		if last := i == 2; (code == 0) != last || !last && !strings.Contains(stderr, "shards are not done, [") {
+			t.Errorf("%d: %d, %s", i, code, stderr)
+		}
+	}
+	sameFiles(t, "shares in one place", files(t, together), files(t, alone))
+	gathered := filepath.Join(t.TempDir(), "gathered")
+	if _, stderr, code := call(t, nil, append([]string{"merge", gathered}, apart...)...); code != 0 {
+		t.Fatal(stderr)
+	}
+	sameFiles(t, "shares gathered", files(t, gathered), files(t, alone))
+	if _, stderr, code := call(t, nil, "merge", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "want the destination of proposer batch") {
+		t.Errorf("%d: %s", code, stderr)
+	}
+}
+
+func TestShare(t *testing.T) {
+	for _, c := range []struct {
+		flag, env string
+		part, of  int
+		err       string
+	}{
+		{"", "", 0, 1, ""},
+		{"0/1", "", 0, 1, ""},
+		{"2/8", "JOB_COMPLETION_INDEX=1 PROPOSER_SHARDS=4", 2, 8, ""},
+		{"8/8", "", 0, 0, "--shard 8/8: share 8 of 8: want 0 to N-1 of N"},
+		{"-1/8", "", 0, 0, "want 0 to N-1"},
+		{"3", "", 0, 0, "want I/N, as in 0/8"},
+		{"a/b", "", 0, 0, "want I/N"},
+		{"1/2/3", "", 0, 0, "want I/N"},
+		{"", "JOB_COMPLETION_INDEX=3 PROPOSER_SHARDS=4", 3, 4, ""},
+		{"", "JOB_COMPLETION_INDEX=0", 0, 0, "not PROPOSER_SHARDS"},
+		{"", "JOB_COMPLETION_INDEX=4 PROPOSER_SHARDS=4", 0, 0, "share 4 of 4"},
+		{"", "JOB_COMPLETION_INDEX=x PROPOSER_SHARDS=4", 0, 0, `JOB_COMPLETION_INDEX "x": want a number`},
+		{"", "SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_MIN=0", 3, 4, ""},
+		{"", "SLURM_ARRAY_TASK_ID=4 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_MIN=1", 3, 4, ""},
+		{"", "SLURM_ARRAY_TASK_ID=14 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_MIN=10 SLURM_ARRAY_TASK_STEP=2", 2, 4, ""},
+		{"", "SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_COUNT=1 SLURM_ARRAY_TASK_MIN=5 PROPOSER_SHARDS=8", 5, 8, ""},
+		{"", "SLURM_ARRAY_TASK_ID=5", 0, 0, "share 5 of 0"},
+	} {
+		env := map[string]string{}
+		for pair := range strings.FieldsSeq(c.env) {
+			name, value, _ := strings.Cut(pair, "=")
+			env[name] = value
+		}
+		part, of, err := share(c.flag, func(name string) string { return env[name] })
+		if c.err == "" && (err != nil || part != c.part || of != c.of) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%q, %s: %d of %d, %v", c.flag, c.env, part, of, err)
+		}
+	}
+}
+
+func TestBatchUsage(t *testing.T) {
+	src := folder(t, 1)
+	for want, args := range map[string][]string{
+		"--shard-size 0: want 1":           {"--shard-size", "0"},
+		"--work-pixels x: want auto":       {"--work-pixels", "x"},
+		"--shard 1/1":                      {"--shard", "1/1"},
+		`--mode "x": want one of`:          {"--mode", "x"},
+		"--format must be one of":          {"--format", "xml"},
+		"--metrics-addr nowhere":           {"--metrics-addr", "nowhere"},
+		"--ranker ../nothing: no such":     {"--ranker", "../nothing"},
+		"--max-bytes 0":                    {"--max-bytes", "0"},
+		"want a format that has a place f": {"--masks", "--format", "csv"},
+	} {
+		out := t.TempDir()
+		if _, stderr, code := call(t, nil, append([]string{"batch", src, "--out", out}, args...)...); code != exitUsage || !strings.Contains(stderr, want) || len(files(t, out)) > 0 {
+			t.Errorf("%q: %d, %s", args, code, stderr)
+		}
+	}
+	for want, args := range map[string][]string{
+		"no such file or directory": {"batch", filepath.Join(src, "nothing"), "--out", t.TempDir()},
+		"no pictures":               {"batch", t.TempDir(), "--out", t.TempDir()},
+		"want ":                     {"batch", src, "--out", filepath.Join(src, "notes.txt")},
+	} {
+		if _, stderr, code := call(t, nil, args...); code != exitFailed || !strings.Contains(stderr, want) {
+			t.Errorf("%q: %d, %s", args, code, stderr)
+		}
+	}
+}
+
+// What a disk has no room for, and a destination or a source that is gone, stop the run, and
+// it goes on when they are back.
+func TestBatchTrouble(t *testing.T) {
+	if os.Getuid() != 0 || runtime.GOOS != "linux" {
+		t.Skip("mounts file systems, which wants root on Linux")
+	}
+	mount := func(dir string, size string) error {
+		return syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size)
+	}
+	src, want := folder(t, 40), t.TempDir()
+	args := []string{"batch", src, "--mode", "single", "--shard-size", "5"}
+	if _, stderr, code := call(t, nil, append(args, "--out", want)...); code != 0 {
+		t.Fatal(stderr)
+	}
+
+	t.Run("full disk", func(t *testing.T) {
+		out := t.TempDir()
+		if err := mount(out, "64k"); err != nil {
+			t.Skip("cannot mount a tmpfs: ", err)
+		}
+		defer syscall.Unmount(out, 0)
+		_, stderr, code := call(t, nil, append(args, "--out", out)...)
+		if code != exitFailed || !strings.Contains(stderr, "no space left on device") || !strings.Contains(stderr, "same command goes on") {
+			t.Errorf("%d: %s", code, stderr)
+		}
+		if err := syscall.Mount("tmpfs", out, "tmpfs", syscall.MS_REMOUNT, "size=8m"); err != nil {
+			t.Fatal(err)
+		}
+		if _, stderr, code := call(t, nil, append(args, "--out", out)...); code != 0 {
+			t.Errorf("%d: %s", code, stderr)
+		}
+		sameFiles(t, "after room was made", files(t, out), files(t, want))
+	})
+
+	during := func(t *testing.T, out string, trouble func()) (stderr string, code int) {
+		t.Helper()
+		c := program(t, append(args, "--mode", "quality", "--threads", "1", "--out", out)...)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for !exists(filepath.Join(out, "shards", "000001.json")) {
+			time.Sleep(time.Millisecond)
+		}
+		trouble()
+		c.Wait()
+		return c.Stderr.(*strings.Builder).String(), c.ProcessState.ExitCode()
+	}
+	t.Run("destination gone", func(t *testing.T) {
+		out := filepath.Join(t.TempDir(), "out")
+		stderr, code := during(t, out, func() {
+			if err := os.Rename(out, out+".away"); err != nil {
+				t.Error(err)
+			}
+		})
+		if code != exitFailed || !strings.Contains(stderr, "is gone") || exists(out) {
+			t.Errorf("%d, the folder is there again: %t: %s", code, exists(out), stderr)
+		}
+	})
+	t.Run("source gone", func(t *testing.T) {
+		out := t.TempDir()
+		kept := filepath.Join(t.TempDir(), "kept")
+		copied := func(from, to string) {
+			if text, err := exec.CommandContext(t.Context(), "cp", "-a", from, to).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+		}
+		copied(src, kept)
+		stderr, code := during(t, out, func() {
+			if err := os.RemoveAll(src); err != nil {
+				t.Error(err)
+			}
+		})
+		copied(kept, src)
+		if code != exitFailed || !strings.Contains(stderr, "is gone") || exists(filepath.Join(out, "manifest.json")) {
+			t.Errorf("%d: %s", code, stderr)
+		}
+		if _, stderr, code := call(t, nil, append(args, "--mode", "quality", "--out", out)...); code != 0 || !strings.Contains(stderr, "is complete; 3 of its pictures failed") {
+			t.Errorf("%d: %s", code, stderr)
+		}
+	})
+	t.Run("picture gone", func(t *testing.T) {
+		out := t.TempDir()
+		stderr, code := during(t, out, func() {
+			if err := os.Remove(filepath.Join(src, "003", "39.jpg")); err != nil {
+				t.Error(err)
+			}
+		})
+		if code != 0 || !strings.Contains(stderr, "003/39.jpg: ") || !strings.Contains(stderr, "4 of its pictures failed") {
+			t.Errorf("%d: %s", code, stderr)
+		}
+	})
+}
+
+func TestBatchMetrics(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	src := folder(t, 30)
+	done := make(chan string)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		var last string
+		for ctx.Err() == nil {
+			r, err := http.Get("http://" + addr + "/metrics")
+			if err == nil {
+				text, _ := io.ReadAll(r.Body)
+				r.Body.Close()
+				last = string(text)
+			}
+		}
+		done <- last
+	}()
+	_, stderr, code := call(t, nil, "batch", src, "--out", t.TempDir(), "--metrics-addr", addr)
+	cancel()
+	if last := <-done; code != 0 || !strings.Contains(last, "proposer_batch_pictures 33\n") || !strings.Contains(last, `proposer_batch_pictures_done_total{result="failed"}`) {
+		t.Errorf("%d, %s\n%s", code, stderr, last)
+	}
+	if r, err := http.Get("http://" + addr + "/metrics"); err == nil {
+		r.Body.Close()
+		t.Error("metrics are served after the end")
+	} else if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Error(err)
+	}
+}
+
+// The RoIs of a data set, by shards, are those that the package draws.
+func TestRois(t *testing.T) {
+	dir := t.TempDir()
+	var instances struct {
+		Images      []map[string]any `json:"images"`
+		Annotations []map[string]any `json:"annotations"`
+		Categories  []map[string]any `json:"categories"`
+	}
+	for i, name := range []string{"cup", "book"} {
+		instances.Categories = append(instances.Categories, map[string]any{"id": 7 + i, "name": name})
+	}
+	for i := range 7 {
+		s := scene.Render(uint64(i), 96, 64, 4)
+		name := fmt.Sprintf("%d.jpg", i)
+		instances.Images = append(instances.Images, map[string]any{"id": 100 + i, "file_name": name, "width": 96, "height": 64})
+		for j, b := range s.Boxes {
+			instances.Annotations = append(instances.Annotations, map[string]any{
+				"image_id": 100 + i, "id": 1 + len(instances.Annotations), "category_id": 7 + j%2, "iscrowd": 0,
+				"bbox": []int32{b.X0, b.Y0, b.Width(), b.Height()},
+			})
+		}
+		if i != 3 { // is missing
+			write(t, filepath.Join(dir, name), s.JPEG(90))
+		}
+	}
+	text, err := json.Marshal(instances)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "instances.json"), text)
+
+	alone, together := t.TempDir(), t.TempDir()
+	args := []string{"rois", dir, "--mode", "single", "--shard-size", "3", "--size", "32"}
+	_, stderr, code := call(t, nil, append(args, "--out", alone)...)
+	if code != 0 || !strings.Contains(stderr, "is complete; 1 of its pictures failed") {
+		t.Fatalf("%d: %s", code, stderr)
+	}
+	for i := range 2 {
+		if _, stderr, code := call(t, nil, append(args, "--out", together, "--shard", fmt.Sprintf("%d/2", i))...); code != 0 {
+			t.Fatal(stderr)
+		}
+	}
+	if _, stderr, code := call(t, nil, "merge", together); code != 0 {
+		t.Fatal(stderr)
+	}
+	sameFiles(t, "two shares", files(t, together), files(t, alone))
+	for i := range 3 {
+		if info, err := os.Stat(filepath.Join(alone, fmt.Sprintf("rois-%06d.npz", i))); err != nil || info.Size() < 1000 {
+			t.Error(err)
+		}
+	}
+	_, stderr, code = call(t, nil, append(args, "--out", alone, "--rois-seed", "2")...)
+	if code != exitFailed || !strings.Contains(stderr, `rois-seed was "1" and is "2"`) {
+		t.Errorf("%d: %s", code, stderr)
+	}
+	for want, wrong := range map[string][]string{
+		"--sampler \"x\": want":    {"--sampler", "x"},
+		"--foreground \"2\": want": {"--foreground", "2"},
+	} {
+		if _, stderr, code := call(t, nil, append(append(args, "--out", t.TempDir()), wrong...)...); code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%d: %s", code, stderr)
+		}
+	}
+	if _, stderr, code := call(t, nil, "rois", t.TempDir(), "--out", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "no annotations") {
+		t.Errorf("%d: %s", code, stderr)
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+
+	"github.com/proposer/proposer/batch"
+	"github.com/proposer/proposer/batch/source"
+	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/rois"
+)
+
+type roisCmd struct {
+	Data string `arg:"" help:"Data set: a COCO instances file, a folder with one, or a PASCAL VOC folder."`
+
+	searchFlags `embed:""`
+	rankerFlag  `embed:""`
+	limitFlags  `embed:""`
+	jobFlags    `embed:""`
+
+	Sampler      *string `placeholder:"fast-rcnn" help:"How RoIs are labelled and drawn: fast-rcnn, detectron2 or iou-balanced."`
+	Size         *string `placeholder:"128" help:"RoIs of a picture; the default is the sampler's."`
+	Foreground   *string `placeholder:"0.25" help:"Largest share of foreground among them."`
+	RoisSeed     *string `placeholder:"1" help:"Seed of the draw."`
+	AppendTruth  *string `placeholder:"true" help:"Whether the true boxes are among what is drawn from: true or false."`
+	DeltaWeights *string `placeholder:"1,1,1,1" help:"Weights of the deltas dx, dy, dw and dh."`
+}
+
+func (*roisCmd) Help() string {
+	return `Writes for each picture of a data set the RoIs that a detector's second stage trains on, as POST /v1/rois answers them, in NPZ shards: labels, classes, deltas. The same command again goes on where an earlier one ended. docs/batch.md has it all.`
+}
+
+// Run is the command.
+func (c *roisCmd) Run(ctx context.Context, std streams) error {
+	opts, err := options(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
+	if err != nil {
+		return err
+	}
+	sampling, err := rois.ParseOptions(given(map[string]*string{
+		"sampler": c.Sampler, "size": c.Size, "foreground": c.Foreground, "rois-seed": c.RoisSeed,
+		"append-truth": c.AppendTruth, "delta-weights": c.DeltaWeights,
+	}))
+	if err != nil {
+		return flagErrors(err)
+	}
+	data, err := evaluate.Open(c.Data)
+	if err != nil {
+		return err
+	}
+	src, err := source.Open(ctx, c.Data, source.Options{Include: c.Include, Exclude: c.Exclude})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	threads := opts.Search.Threads
+	opts.Search.Threads = 1
+	return runBatch(ctx, std, &c.jobFlags, threads, src, batch.RoIs(batch.Search{Options: opts, Ranker: c.identity}, sampling, data))
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/proposer/proposer/batch"
+	"github.com/proposer/proposer/batch/source"
+)
+
+const (
+	// everyLine is how often somebody who reads lines wants to know.
+	everyLine = 10 * time.Second
+	// toldFailures are those that are told of; failures.jsonl has all.
+	toldFailures = 20
+)
+
+// watch tells how a batch goes on: a bar where standard error is a terminal, else lines.
+type watch struct {
+	std   streams
+	mu    sync.Mutex
+	bar   *progressbar.ProgressBar
+	start time.Time
+	ticks *time.Ticker
+	ended chan struct{}
+	wg    sync.WaitGroup
+
+	pictures, skipped, done, failed int64
+}
+
+func newWatch(std streams) *watch { return &watch{std: std, ended: make(chan struct{})} }
+
+// Begin implements batch.Observer.
+func (w *watch) Begin(pictures, done int64, shards, shardsDone int) {
+	w.pictures, w.skipped, w.start = pictures, done, time.Now()
+	if done > 0 {
+		fmt.Fprintf(w.std.err, "proposer: %d of %d pictures are done already, in %d of %d shards\n", done, pictures, shardsDone, shards)
+	}
+	if terminal(w.std.err) {
+		w.bar = progress(w.std, int(pictures-done), "")
+		return
+	}
+	w.ticks = time.NewTicker(everyLine)
+	w.wg.Go(func() {
+		for {
+			select {
+			case <-w.ticks.C:
+				w.line(w.std.err)
+			case <-w.ended:
+				return
+			}
+		}
+	})
+}
+
+// line tells how far it is.
+func (w *watch) line(out io.Writer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	left := "?"
+	rate := float64(w.done) / time.Since(w.start).Seconds()
+	if w.done > 0 {
+		left = time.Duration(float64(w.pictures-w.skipped-w.done) / rate * float64(time.Second)).Round(time.Second).String()
+	}
+	fmt.Fprintf(out, "proposer: %d of %d pictures, %.1f a second, %d failed, %s left\n", w.skipped+w.done, w.pictures, rate, w.failed, left)
+}
+
+// Picture implements batch.Observer.
+func (w *watch) Picture(p source.Picture, _ batch.Outcome, failure string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done++
+	if failure != "" {
+		w.failed++
+		if w.bar != nil {
+			w.bar.Clear()
+			w.bar.Describe(fmt.Sprintf("%d failed", w.failed))
+		}
+		if w.failed <= toldFailures {
+			fmt.Fprintf(w.std.err, "proposer: %s: %s\n", printable(p.File), printable(failure))
+		}
+		if w.failed == toldFailures {
+			fmt.Fprintln(w.std.err, "proposer: failures.jsonl will tell of more that fail")
+		}
+	}
+	if w.bar != nil {
+		w.bar.Add(1) // fails where the terminal does
+	}
+}
+
+// Shard implements batch.Observer.
+func (w *watch) Shard() {}
+
+// stop ends what it shows.
+func (w *watch) stop() {
+	close(w.ended)
+	w.wg.Wait()
+	if w.ticks != nil {
+		w.ticks.Stop()
+	}
+	if w.bar != nil {
+		w.bar.Exit()
+	}
+}
+
+// observers are told one after the other.
+type observers []batch.Observer
+
+// Begin implements batch.Observer.
+func (o observers) Begin(pictures, done int64, shards, shardsDone int) {
+	for _, v := range o {
+		v.Begin(pictures, done, shards, shardsDone)
+	}
+}
+
+// Picture implements batch.Observer.
+func (o observers) Picture(p source.Picture, outcome batch.Outcome, failure string) {
+	for _, v := range o {
+		v.Picture(p, outcome, failure)
+	}
+}
+
+// Shard implements batch.Observer.
+func (o observers) Shard() {
+	for _, v := range o {
+		v.Shard()
+	}
+}
