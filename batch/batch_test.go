@@ -423,6 +423,41 @@ func TestManyBeginAtOnce(t *testing.T) {
 	same(t, "four at once", tree(t, dir), want)
 }
 
+// A bucket holds what a folder would, and goes on as one.
+func TestBucket(t *testing.T) {
+	base := Job{Source: &pictures{n: 60}, ShardSize: 7}
+	want := undisturbed(t, base, task(true))
+	dest := open(t, "mem://batch/to")
+	for part := range 2 {
+		job := base
+		job.Dest, job.Part, job.Parts = dest, part, 2
+		if _, err := Run(t.Context(), job, task(true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base.Dest = open(t, "mem://batch/to")
+	s, err := Run(t.Context(), base, task(true))
+	if err != nil || s.Done != 0 || !s.Finished {
+		t.Errorf("%v, %+v", err, s)
+	}
+	got := map[string]string{}
+	for e, err := range dest.List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _, err := dest.Open(t.Context(), e.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			t.Fatal(err)
+		}
+		got[e.Name] = string(text)
+	}
+	same(t, "in a bucket", got, want)
+}
+
 func TestGather(t *testing.T) {
 	base := Job{Source: &pictures{n: 60}, ShardSize: 7}
 	want := undisturbed(t, base, task(true))

@@ -203,6 +203,9 @@ func TestBatchExitCode(t *testing.T) {
 // kills is how many runs TestBatchKilled breaks off; PROPOSER_KILLS says otherwise.
 const kills = 5
 
+// killedFormats are one that is cut in parts, and one that is not.
+var killedFormats = []string{"jsonl", "coco"}
+
 // A run that is killed, at any moment, goes on when it is started again, and nothing is
 // lost or doubled.
 func TestBatchKilled(t *testing.T) {
@@ -218,7 +221,7 @@ func TestBatchKilled(t *testing.T) {
 		return []string{"batch", src, "--out", out, "--mode", "single", "--shard-size", "3", "--format", format}
 	}
 	want, took := map[string]map[string]string{}, map[string]time.Duration{}
-	for _, format := range []string{"jsonl", "csv"} {
+	for _, format := range killedFormats {
 		out := t.TempDir()
 		start := time.Now()
 		c := program(t, args(out, format)...)
@@ -229,7 +232,7 @@ func TestBatchKilled(t *testing.T) {
 	}
 	killed := 0
 	for round := 0; killed < rounds; round++ {
-		format := []string{"jsonl", "csv"}[round%2]
+		format := killedFormats[round%len(killedFormats)]
 		out := t.TempDir()
 		for {
 			c := program(t, args(out, format)...)

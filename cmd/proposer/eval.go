@@ -330,13 +330,13 @@ func (e *evaluation) search(ctx context.Context, opts pipeline.Options, repeat b
 }
 
 // progress is a bar on standard error, where that is a terminal.
-func progress(std streams, n int, what string) *progressbar.ProgressBar {
+func progress(std streams, n int, what string, more ...progressbar.Option) *progressbar.ProgressBar {
 	if !terminal(std.err) {
 		return progressbar.DefaultSilent(int64(n))
 	}
-	return progressbar.NewOptions(n, progressbar.OptionSetWriter(std.err), progressbar.OptionSetDescription(what),
+	return progressbar.NewOptions(n, append(more, progressbar.OptionSetWriter(std.err), progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
-		progressbar.OptionThrottle(100*time.Millisecond))
+		progressbar.OptionThrottle(100*time.Millisecond))...)
 }
 
 // one judges a picture, and one that fails as without proposals.

@@ -41,7 +41,7 @@ func (w *watch) Begin(pictures, done int64, shards, shardsDone int) {
 		fmt.Fprintf(w.std.err, "proposer: %d of %d pictures are done already, in %d of %d shards\n", done, pictures, shardsDone, shards)
 	}
 	if terminal(w.std.err) {
-		w.bar = progress(w.std, int(pictures-done), "")
+		w.bar = progress(w.std, int(pictures-done), "", progressbar.OptionShowIts(), progressbar.OptionSetItsString("pictures"))
 		return
 	}
 	w.ticks = time.NewTicker(everyLine)
