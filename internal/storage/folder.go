@@ -243,7 +243,7 @@ func (d *folder) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 		for name, err := range Walk(ctx, root, skip) {
 			if err == nil {
 				var info fs.FileInfo
-				if _, info, err = findRegular(root, name); errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotRegular) || errors.Is(err, ErrOutside) {
+				if _, info, err = findRegular(root, name); noFile(err) {
 					continue
 				}
 				if err == nil {
@@ -260,6 +260,16 @@ func (d *folder) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 			return
 		}
 	}
+}
+
+// noFile tells that there is something, or was, but no file that could be opened.
+func noFile(err error) bool {
+	for _, e := range []error{fs.ErrNotExist, ErrNotRegular, ErrOutside, syscall.ELOOP} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *folder) Remove(ctx context.Context, name string) error {

@@ -26,9 +26,13 @@ func fakeS3(t *testing.T) string {
 		t.Setenv(name, value)
 	}
 	server := httptest.NewServer(&s3{objects: map[string][]byte{}})
+	stopS3 = server.Close
 	t.Cleanup(server.Close)
 	return "s3://bucket/pre/fix?region=us-east-1&use_path_style=true&endpoint=" + server.URL
 }
+
+// stopS3 ends the last fakeS3.
+var stopS3 func()
 
 type s3 struct {
 	mu      sync.Mutex
