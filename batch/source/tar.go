@@ -53,7 +53,10 @@ func (a *archive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Pictu
 		for n := 1; ; n++ {
 			h, err := entries.Next()
 			if errors.Is(err, io.EOF) {
-				return
+				if a.ended(section) {
+					return
+				}
+				err = io.ErrUnexpectedEOF
 			}
 			var p Picture
 			var ok bool
@@ -86,13 +89,23 @@ func (a *archive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Pictu
 	}
 }
 
+// ended tells whether zeros end the archive where it was read to: else it may be of any length.
+func (a *archive) ended(r io.Seeker) bool {
+	var block [blockSize]byte
+	end, err := r.Seek(0, io.SeekCurrent)
+	if err == nil {
+		_, err = a.file.ReadAt(block[:], end-blockSize)
+	}
+	return err == nil && block == [blockSize]byte{}
+}
+
 func entryError(n int, err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		err = e.Err
 	}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		err = errors.New("the archive ends in the midst of it: want a whole one")
+		err = errors.New("the archive ends here without the zeros at the end of one: want a whole one")
 	case errors.Is(err, tar.ErrHeader):
 		err = errors.New("no header of a tar archive: want a .tar that is whole and not compressed")
 	}
@@ -130,7 +143,7 @@ func (a *archive) read(_ context.Context, p Picture, limit int64) ([]byte, error
 	if p.Size > limit {
 		return nil, &imageio.LimitError{What: "bytes", Got: p.Size, Max: limit}
 	}
-	if p.Offset < blockSize || p.Size < 0 || p.Offset > a.info.Size() || p.Size > a.info.Size()-p.Offset {
+	if p.Offset < blockSize || p.Offset%blockSize != 0 || p.Size < 0 || p.Offset > a.info.Size() || p.Size > a.info.Size()-p.Offset {
 		return nil, errMoved
 	}
 	h, err := tar.NewReader(io.NewSectionReader(a.file, p.Offset-blockSize, blockSize+p.Size)).Next()
