@@ -34,7 +34,7 @@ type Row struct {
 	File string
 	// ID is what a data set calls the picture, empty if it does not.
 	ID string
-	// Width and Height are the upright picture's, in pixels.
+	// Width and Height are the upright picture's, in pixels; 0 if they are not known.
 	Width, Height int
 	// Orientation is the EXIF orientation of the file; 0 and 1 are none.
 	Orientation int
@@ -75,9 +75,9 @@ func (r *Row) Identity() string {
 
 // Writer writes pictures one after the other.
 type Writer interface {
-	// Write writes a picture. It refuses a row with as many boxes as it has not
-	// scores, or masks or origins if it has any, a score that is not finite, or both boxes
-	// and an error, and writes nothing of it.
+	// Write writes a picture, or keeps it for later. It refuses a row with as many boxes as it
+	// has not scores, or masks or origins if it has any, a score that is not finite, sides
+	// that are not from 0 to 2³¹−1, or both boxes and an error, and writes nothing of it.
 	Write(r *Row) error
 	// Close writes what ends the file. A file of no pictures is one, too.
 	Close() error
@@ -101,6 +101,7 @@ func Formats() []Format { return slices.Clone(formats) }
 var formats = []Format{
 	{Name: "jsonl", Extension: ".jsonl", Masks: true, writer: func(w io.Writer) Writer { return &JSONL{w: w} }},
 	{Name: "csv", Extension: ".csv", writer: func(w io.Writer) Writer { return &CSV{w: w} }},
+	{Name: "parquet", Extension: ".parquet", writer: func(w io.Writer) Writer { return newParquet(w) }},
 	{Name: "coco", Extension: ".json", Whole: true, Masks: true, writer: func(w io.Writer) Writer { return &COCO{w: w} }},
 }
 
@@ -131,6 +132,9 @@ func (f Format) NewWriter(w io.Writer) Writer { return f.writer(w) }
 func (r *Row) check() error {
 	if r.Error != "" && len(r.Boxes) > 0 {
 		return fmt.Errorf("export: %q has %d boxes and an error: want one of them", r.File, len(r.Boxes))
+	}
+	if r.Width < 0 || r.Height < 0 || r.Width > math.MaxInt32 || r.Height > math.MaxInt32 {
+		return fmt.Errorf("export: %q is %d × %d: want sides from 0 to %d", r.File, r.Width, r.Height, math.MaxInt32)
 	}
 	if len(r.Boxes) != len(r.Scores) {
 		return fmt.Errorf("export: %q has %d boxes and %d scores: want as many", r.File, len(r.Boxes), len(r.Scores))

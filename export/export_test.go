@@ -101,6 +101,7 @@ func TestRefused(t *testing.T) {
 		"NaN":         {Boxes: one, Scores: []float32{float32(math.NaN())}},
 		"infinite":    {Boxes: one, Scores: []float32{float32(math.Inf(-1))}},
 		"an error":    {Boxes: one, Scores: []float32{1}, Error: "broken"},
+		"a side":      {Width: -1},
 	} {
 		for _, format := range Formats() {
 			var got bytes.Buffer

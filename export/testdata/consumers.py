@@ -1,9 +1,11 @@
 """Reads what the writers make, in the way of those who use it, and tells it as JSON.
 
 consumers.py coco TRUTH.json FILE
+consumers.py parquet FILE
 """
 
 import json
+import struct
 import sys
 
 
@@ -75,5 +77,155 @@ def coco(truth, file):
     return {"rows": rows}
 
 
+class Thrift:
+    """Thrift's compact protocol: structs become dictionaries by the fields' numbers."""
+
+    def __init__(self, data, at=0):
+        self.data, self.at = data, at
+
+    def byte(self):
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def varint(self):
+        value, shift = 0, 0
+        while True:
+            b = self.byte()
+            value |= (b & 127) << shift
+            shift += 7
+            if not b & 128:
+                return value
+
+    def zigzag(self):
+        value = self.varint()
+        return value >> 1 ^ -(value & 1)
+
+    def take(self, n):
+        assert self.at + n <= len(self.data)
+        self.at += n
+        return self.data[self.at - n : self.at]
+
+    def value(self, kind):
+        if kind in (1, 2):
+            return kind == 1
+        if kind == 3:
+            return self.byte()
+        if kind in (4, 5, 6):
+            return self.zigzag()
+        if kind == 7:
+            return struct.unpack("<d", self.take(8))[0]
+        if kind == 8:
+            return self.take(self.varint())
+        if kind == 9:
+            head = self.byte()
+            n = head >> 4 if head >> 4 < 15 else self.varint()
+            return [self.value(head & 15) for _ in range(n)]
+        assert kind == 12, kind
+        return self.struct()
+
+    def struct(self):
+        fields, number = {}, 0
+        while True:
+            head = self.byte()
+            if head == 0:
+                return fields
+            number = number + (head >> 4) if head >> 4 else self.zigzag()
+            fields[number] = self.value(head & 15)
+
+
+def hybrid(data, bits, n):
+    """Parquet's runs of repeated and of packed numbers, n of them."""
+    r, values = Thrift(data), []
+    while len(values) < n:
+        head = r.varint()
+        if head & 1:
+            packed = int.from_bytes(r.take((head >> 1) * bits), "little")
+            values += [packed >> (i * bits) & ((1 << bits) - 1) for i in range((head >> 1) * 8)]
+        else:
+            values += [int.from_bytes(r.take((bits + 7) // 8), "little")] * (head >> 1)
+    return values[:n]
+
+
+def plain(data, kind, n):
+    if kind in (1, 4):
+        return list(struct.unpack(f"<{n}{' i  f'[kind]}", data))
+    assert kind == 6
+    r = Thrift(data)
+    values = [r.take(int.from_bytes(r.take(4), "little")).decode("utf-8") for _ in range(n)]
+    assert r.at == len(data)
+    return values
+
+
+def column(data, chunk, repeated, deepest):
+    """The rows of a column: lists if it is repeated, and None for what is null."""
+    meta = chunk[3]
+    assert meta[4] == 0, "compressed"
+    at, end = meta.get(11, meta[9]), meta.get(11, meta[9]) + meta[7]
+    dictionary, rows = None, []
+    while at < end:
+        r = Thrift(data, at)
+        head = r.struct()
+        page, at = data[r.at : r.at + head[3]], r.at + head[3]
+        assert head[2] == head[3] == len(page)
+        if head[1] == 2:
+            dictionary = plain(page, meta[1], head[7][1])
+            continue
+        assert head[1] == 0
+        n, encoding = head[5][1], head[5][2]
+        levels = []
+        for most in (repeated, deepest):
+            if most == 0:
+                levels.append([0] * n)
+                continue
+            length = int.from_bytes(page[:4], "little")
+            levels.append(hybrid(page[4 : 4 + length], most.bit_length(), n))
+            page = page[4 + length :]
+        present = sum(d == deepest for d in levels[1])
+        if encoding == 8:
+            values = [dictionary[i] for i in hybrid(page[1:], page[0], present)]
+        else:
+            assert encoding == 0, encoding
+            values = plain(page, meta[1], present)
+        values = iter(values)
+        for again, d in zip(*levels):
+            v = next(values) if d == deepest else None
+            if not repeated:
+                rows.append(v)
+            elif again:
+                rows[-1].append(v)
+            else:
+                rows.append([] if v is None else [v])
+    assert sum(max(len(row), 1) if repeated else 1 for row in rows) == meta[5]
+    return rows
+
+
+def parquet(file):
+    with open(file, "rb") as f:
+        data = f.read()
+    assert data[:4] == data[-4:] == b"PAR1"
+    length = int.from_bytes(data[-8:-4], "little")
+    meta = Thrift(data, len(data) - 8 - length).struct()
+    leaves, elements = [], iter(meta[2][1:])
+
+    def walk(n, repeated, deepest):
+        for _ in range(n):
+            e = next(elements)
+            r, d = repeated + (e[3] == 2), deepest + (e[3] != 0)
+            walk(e[5], r, d) if 5 in e else leaves.append((r, d))
+
+    walk(meta[2][0][5], 0, 0)
+    names = [e[4].decode() for e in meta[2][1:] if e[4] not in (b"list", b"element")]
+    rows = []
+    for group in meta[4]:
+        columns = [column(data, c, *leaf) for c, leaf in zip(group[1], leaves, strict=True)]
+        assert {len(c) for c in columns} == {group[3]}
+        rows += [dict(zip(names, row, strict=True)) for row in zip(*columns)]
+    assert len(rows) == meta[3]
+    for row in rows:
+        flat = row["boxes"]
+        row["boxes"] = [flat[i : i + 4] for i in range(0, len(flat), 4)]
+    return {"groups": len(meta[4]), "rows": rows}
+
+
 if __name__ == "__main__":
-    json.dump({"coco": coco}[sys.argv[1]](*sys.argv[2:]), sys.stdout)
+    json.dump({"coco": coco, "parquet": parquet}[sys.argv[1]](*sys.argv[2:]), sys.stdout)
