@@ -79,6 +79,9 @@ type Task[T any] struct {
 	Do func(ctx context.Context, p source.Picture, data []byte) (T, Outcome, error)
 	// Failed stands for a picture that failed.
 	Failed func(p source.Picture, reason string) T
+	// Key is what the form knows a picture by, if no two may share that: they are refused when
+	// the pictures are listed, not when all is done. It may be nil.
+	Key func(p source.Picture) string
 	// Limit is the largest file, in bytes.
 	Limit int64
 	Form[T]

@@ -85,10 +85,10 @@ func ReadPlan(ctx context.Context, dest storage.Storage) (*Plan, error) {
 
 // begin reads the plan, or lists the pictures and makes one. Of several that begin at once
 // the first one's list and plan hold for all.
-func begin(ctx context.Context, j *Job, want Plan) (*Plan, error) {
+func begin(ctx context.Context, j *Job, want Plan, key func(source.Picture) string) (*Plan, error) {
 	plan, err := ReadPlan(ctx, j.Dest)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := list(ctx, j); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := list(ctx, j, key); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
 		if want.Pictures, want.List, err = index(ctx, j); err != nil {
@@ -130,12 +130,20 @@ func (e *entry) picture() source.Picture {
 }
 
 // list writes the list, unless there is one.
-func list(ctx context.Context, j *Job) error {
+func list(ctx context.Context, j *Job, key func(source.Picture) string) error {
 	return writeNew(ctx, j.Dest, listName, func(w *sink) error {
 		n := 0
+		keys := map[string]string{}
 		for p, err := range j.Source.Pictures(ctx) {
 			if err != nil {
 				return err
+			}
+			if key != nil {
+				k := key(p)
+				if other, ok := keys[k]; ok {
+					return &SameKeyError{Key: k, Files: [2]string{other, p.File}}
+				}
+				keys[k] = p.File
 			}
 			e := entry{File: p.File, ID: p.ID, Offset: p.Offset, Size: p.Size}
 			if !utf8.ValidString(p.File) {
@@ -151,6 +159,16 @@ func list(ctx context.Context, j *Job) error {
 		}
 		return nil
 	})
+}
+
+// A SameKeyError tells of two pictures that the form could not tell apart.
+type SameKeyError struct {
+	Key   string
+	Files [2]string
+}
+
+func (e *SameKeyError) Error() string {
+	return fmt.Sprintf("%q and %q would both be %q: want another format, or pictures of which no two are", e.Files[0], e.Files[1], e.Key)
 }
 
 // index reads the list through and writes where the shards begin in it, and where it ends.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"iter"
-	"maps"
 	"math"
 	"strconv"
 
@@ -52,21 +51,29 @@ func (s *Search) run(ctx context.Context, data []byte) (*pipeline.Result, Outcom
 	}, nil
 }
 
-// Proposals is the task of proposing boxes, written as export.Row.
-func Proposals(s Search, format export.Format, masks bool) Task[*export.Row] {
+// Proposals is the task of proposing boxes, written as export.Row. Folder is what the
+// pictures' files are below, which some formats have in their names.
+func Proposals(s Search, format export.Format, folder string, masks bool) Task[*export.Row] {
 	s.Options.Search.Keep = masks
 	settings := s.settings()
-	maps.Copy(settings, map[string]string{"masks": strconv.FormatBool(masks)})
+	settings["masks"] = strconv.FormatBool(masks)
+	settings[settingFolder] = folder
+	var key func(p source.Picture) string
+	if format.Key != nil {
+		key = func(p source.Picture) string {
+			return format.Key(&export.Row{File: p.File, ID: p.ID, Folder: folder})
+		}
+	}
 	return Task[*export.Row]{
 		Name: "proposals", Format: format.Name, Settings: settings,
-		Limit: s.Options.Decode.Limits.MaxBytes, Weigh: s.weigh,
+		Limit: s.Options.Decode.Limits.MaxBytes, Weigh: s.weigh, Key: key,
 		Do: func(ctx context.Context, p source.Picture, data []byte) (*export.Row, Outcome, error) {
 			result, outcome, err := s.run(ctx, data)
 			if err != nil {
 				return nil, Outcome{}, err
 			}
 			row := result.Row(p.File)
-			row.ID, row.Search, row.Decode = p.ID, 0, 0
+			row.ID, row.Folder, row.Search, row.Decode = p.ID, folder, 0, 0
 			if masks {
 				row.Strategies = result.Strategies
 				if row.Masks, err = result.Masks(ctx, math.MaxInt64); err != nil {
@@ -78,12 +85,24 @@ func Proposals(s Search, format export.Format, masks bool) Task[*export.Row] {
 		Failed: func(p source.Picture, reason string) *export.Row {
 			return &export.Row{File: p.File, ID: p.ID, Error: reason}
 		},
-		Form: ProposalForm(format),
+		Form: proposalForm(format, folder),
 	}
 }
 
-// ProposalForm is the form of a task of [Proposals].
-func ProposalForm(format export.Format) Form[*export.Row] {
+// settingFolder is where the plan has the folder of [Proposals].
+const settingFolder = "folder"
+
+// ProposalForm is the form of a task of [Proposals], by its plan. The error is that of an
+// unknown format.
+func ProposalForm(p *Plan) (Form[*export.Row], error) {
+	format, err := export.ParseFormat(p.Format)
+	if err != nil {
+		return Form[*export.Row]{}, err
+	}
+	return proposalForm(format, p.Settings[settingFolder]), nil
+}
+
+func proposalForm(format export.Format, folder string) Form[*export.Row] {
 	writer := func(w io.Writer) Writer[*export.Row] { return format.NewWriter(w) }
 	if !format.Whole {
 		return Form[*export.Row]{Extension: format.Extension, Writer: writer}
@@ -95,19 +114,23 @@ func ProposalForm(format export.Format) Form[*export.Row] {
 	return Form[*export.Row]{
 		Extension: rows.Extension,
 		Writer:    func(w io.Writer) Writer[*export.Row] { return rows.NewWriter(w) },
-		Whole:     &Whole[*export.Row]{Extension: format.Extension, Writer: writer, Read: readRows},
+		Whole:     &Whole[*export.Row]{Extension: format.Extension, Writer: writer, Read: readRows(folder)},
 	}
 }
 
-func readRows(r io.Reader) iter.Seq2[*export.Row, error] {
-	return func(yield func(*export.Row, error) bool) {
-		for line, err := range export.ReadJSONL(r) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !yield(&line.Row, nil) {
-				return
+// readRows reads JSON Lines, which do not tell the folder.
+func readRows(folder string) func(r io.Reader) iter.Seq2[*export.Row, error] {
+	return func(r io.Reader) iter.Seq2[*export.Row, error] {
+		return func(yield func(*export.Row, error) bool) {
+			for line, err := range export.ReadJSONL(r) {
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				line.Row.Folder = folder
+				if !yield(&line.Row, nil) {
+					return
+				}
 			}
 		}
 	}

@@ -72,7 +72,7 @@ func TestProposalsAreTheSameBytes(t *testing.T) {
 		for _, threads := range []string{"1", "3"} {
 			dir := t.TempDir()
 			s, err := Run(t.Context(), Job{Source: src, Dest: open(t, dir), ShardSize: 4, Workers: 2 * procs},
-				Proposals(search(t, map[string]string{"mode": "fast", "threads": threads}), format(t, "jsonl"), false))
+				Proposals(search(t, map[string]string{"mode": "fast", "threads": threads}), format(t, "jsonl"), "photos", false))
 			if err != nil || s.Failed != 2 || s.Boxes < 9*20 {
 				t.Fatalf("%v, %+v", err, s)
 			}
@@ -87,30 +87,30 @@ func TestProposalsAreTheSameBytes(t *testing.T) {
 
 // Of options that make other boxes each is another plan.
 func TestSettingsTellSearchesApart(t *testing.T) {
-	plain := Proposals(search(t, nil), format(t, "jsonl"), false).Settings
+	plain := Proposals(search(t, nil), format(t, "jsonl"), "photos", false).Settings
 	for name, values := range map[string]map[string]string{
 		"mode": {"mode": "quality"}, "max": {"max": "5"}, "order": {"order": "paper"}, "seed": {"seed": "7"}, "nms": {"nms": "0.5"},
 		"min-side": {"min-side": "3"}, "max-side": {"max-side": "100"}, "colors": {"colors": "Lab"}, "k": {"k": "70"},
 		"measures": {"measures": "S"}, "sigma": {"sigma": "1"}, "min-size": {"min-size": "9"}, "orientation": {"orientation": "ignore"},
 	} {
-		if all := changes(plain, Proposals(search(t, values), format(t, "jsonl"), false).Settings); !slices.ContainsFunc(all, func(c Change) bool { return c.Name == name }) {
+		if all := changes(plain, Proposals(search(t, values), format(t, "jsonl"), "photos", false).Settings); !slices.ContainsFunc(all, func(c Change) bool { return c.Name == name }) {
 			t.Errorf("%s: %v", name, all)
 		}
 	}
 	other := search(t, nil)
 	other.Ranker, other.Options.Decode.Limits.MaxPixels = "x", 5
-	all := changes(plain, Proposals(other, format(t, "jsonl"), true).Settings)
+	all := changes(plain, Proposals(other, format(t, "jsonl"), "photos", true).Settings)
 	if fmt.Sprint(all) != "[{masks false true} {max-pixels 0 5} {ranker  x}]" {
 		t.Error(all)
 	}
-	if all := changes(plain, Proposals(search(t, map[string]string{"threads": "9"}), format(t, "jsonl"), false).Settings); len(all) > 0 {
+	if all := changes(plain, Proposals(search(t, map[string]string{"threads": "9"}), format(t, "jsonl"), "photos", false).Settings); len(all) > 0 {
 		t.Error(all)
 	}
 }
 
 func TestMasksAreWritten(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Run(t.Context(), Job{Source: scenes(1, 64, 48), Dest: open(t, dir)}, Proposals(search(t, map[string]string{"max": "3"}), format(t, "jsonl"), true))
+	_, err := Run(t.Context(), Job{Source: scenes(1, 64, 48), Dest: open(t, dir)}, Proposals(search(t, map[string]string{"max": "3"}), format(t, "jsonl"), "photos", true))
 	if text := tree(t, dir)["proposals-000000.jsonl"]; err != nil || !strings.Contains(text, `"masks":[{"size":[48,64],"counts":"`) {
 		t.Errorf("%v, %s", err, text)
 	}
@@ -145,7 +145,7 @@ func BenchmarkBatch(b *testing.B) {
 	for _, f := range export.Formats() {
 		b.Run(f.Name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := Run(b.Context(), Job{Source: src, Dest: open(b, b.TempDir())}, Proposals(s, f, false)); err != nil {
+				if _, err := Run(b.Context(), Job{Source: src, Dest: open(b, b.TempDir())}, Proposals(s, f, "", false)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -69,7 +69,7 @@ func Run[T any](ctx context.Context, job Job, task Task[T]) (*Summary, error) {
 	plan, err := begin(ctx, &job, Plan{
 		Version: job.Version, Task: task.Name, Format: task.Format, Source: job.Source.String(),
 		ShardSize: job.ShardSize, Settings: task.Settings,
-	})
+	}, task.Key)
 	if err != nil {
 		return nil, err
 	}

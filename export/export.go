@@ -32,6 +32,9 @@ import (
 type Row struct {
 	// File is the name the picture is known by: its base name, or its path in a data set.
 	File string
+	// Folder is where File is below, a path or its last name; formats whose names of pictures hold
+	// the folder's take it for a File without one. It may be empty.
+	Folder string
 	// ID is what a data set calls the picture, empty if it does not.
 	ID string
 	// Width and Height are the upright picture's, in pixels; 0 if they are not known.
@@ -91,6 +94,9 @@ type Format struct {
 	Whole bool
 	// Masks says that the form has a place for the masks of a row.
 	Masks bool
+	// Key is what the form knows a picture by, which no two pictures of a file may share; nil if
+	// that is their place.
+	Key func(r *Row) string
 
 	writer func(w io.Writer) Writer
 }
@@ -103,6 +109,9 @@ var formats = []Format{
 	{Name: "csv", Extension: ".csv", writer: func(w io.Writer) Writer { return &CSV{w: w} }},
 	{Name: "parquet", Extension: ".parquet", writer: func(w io.Writer) Writer { return newParquet(w) }},
 	{Name: "coco", Extension: ".json", Whole: true, Masks: true, writer: func(w io.Writer) Writer { return &COCO{w: w} }},
+	{Name: "detectron2", Extension: ".pkl", Whole: true, Key: detectron2Key, writer: newDetectron2},
+	{Name: "mmdet", Extension: ".pkl", Whole: true, Key: mmdetKey, writer: newMMDet},
+	{Name: "mmdet2", Extension: ".pkl", Whole: true, writer: newMMDet2},
 }
 
 // ParseFormat finds a format by its name.

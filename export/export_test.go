@@ -72,7 +72,7 @@ func TestGolden(t *testing.T) {
 			if err := w.Close(); err != nil {
 				t.Fatal(err)
 			}
-			golden.Equal(t, filepath.Join("testdata", "rows"+format.Extension), got.Bytes())
+			golden.Equal(t, filepath.Join("testdata", "rows."+format.Name), got.Bytes())
 		})
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"net/url"
+	"path"
+	"strings"
 
 	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/internal/storage"
@@ -33,6 +36,14 @@ func (o *objects) read(ctx context.Context, p Picture, limit int64) ([]byte, err
 	}
 	defer r.Close()
 	return imageio.ReadAll(r, size, limit)
+}
+
+func (o *objects) folder() string {
+	u, err := url.Parse(o.String())
+	if err != nil || strings.Trim(u.Path, "/") == "" {
+		return ""
+	}
+	return path.Base(u.Path)
 }
 
 func (o *objects) alive(ctx context.Context) error { return o.Alive(ctx) }

@@ -19,8 +19,8 @@ import (
 // files are files in a folder, which is held open, so that another folder in its place cannot
 // be taken for it.
 type files struct {
-	folder string
-	root   *os.Root
+	path string
+	root *os.Root
 	info   fs.FileInfo
 
 	mu sync.RWMutex
@@ -34,7 +34,7 @@ func openFiles(folder string) (*files, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &files{folder: folder, root: root, disks: map[uint64]string{}}
+	f := &files{path: folder, root: root, disks: map[uint64]string{}}
 	if f.info, err = root.Stat("."); err != nil {
 		root.Close()
 		return nil, err
@@ -44,7 +44,7 @@ func openFiles(folder string) (*files, error) {
 
 func (f *files) read(ctx context.Context, p Picture, limit int64) ([]byte, error) {
 	file, info, err := storage.OpenRegular(f.root, p.File)
-	return f.readOpened(ctx, filepath.Join(f.folder, filepath.FromSlash(p.File)), file, info, limit, err)
+	return f.readOpened(ctx, filepath.Join(f.path, filepath.FromSlash(p.File)), file, info, limit, err)
 }
 
 // readOpened reads a file that was opened, unless there is an error.
@@ -91,7 +91,7 @@ func (f *files) remember(path string, info fs.FileInfo) {
 }
 
 func (f *files) alive(context.Context) error {
-	if err := storage.SameFolder(f.folder, f.info); err != nil {
+	if err := storage.SameFolder(f.path, f.info); err != nil {
 		return err
 	}
 	f.mu.RLock()
@@ -130,6 +130,14 @@ func (*files) passing(err error) bool {
 		}
 	}
 	return false
+}
+
+func (f *files) folder() string {
+	name, err := filepath.Abs(f.path)
+	if err != nil || filepath.Dir(name) == name {
+		return "" // nobody knows, or it is the root
+	}
+	return filepath.Base(name)
 }
 
 func (f *files) close() error { return f.root.Close() }

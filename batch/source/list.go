@@ -61,7 +61,7 @@ func (l list) list(ctx context.Context, _ func(string) bool) iter.Seq2[Picture, 
 func (l list) read(ctx context.Context, p Picture, limit int64) ([]byte, error) {
 	path := filepath.FromSlash(p.File)
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(l.folder, path)
+		path = filepath.Join(l.files.path, path)
 	}
 	file, info, err := storage.OpenRegularPath(path)
 	return l.readOpened(ctx, path, file, info, limit, err)

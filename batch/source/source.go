@@ -105,6 +105,7 @@ type kind interface {
 	read(ctx context.Context, p Picture, limit int64) ([]byte, error)
 	alive(ctx context.Context) error // why the source is gone; nil if it is not
 	passing(err error) bool          // may it be read if it is tried again?
+	folder() string // what the pictures lie in, or nothing
 	close() error
 }
 
@@ -386,6 +387,10 @@ func (s *Source) Read(ctx context.Context, p Picture, limit int64) ([]byte, erro
 
 // Kind is "folder", "list", "coco", "voc", "tar" or "bucket".
 func (s *Source) Kind() string { return s.kind }
+
+// Folder is the last name of the folder that the pictures' files are below, the archive's
+// without its extension, or the last of a bucket's prefix. It may be empty.
+func (s *Source) Folder() string { return s.in.folder() }
 
 // String is the place, as it was named.
 func (s *Source) String() string { return s.place }

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/proposer/proposer/imageio"
@@ -23,6 +24,11 @@ type archive struct {
 	path string
 	file *os.File
 	info fs.FileInfo
+}
+
+func (a *archive) folder() string {
+	base := filepath.Base(a.path)
+	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
 func openTar(name string) (kind, error) {

@@ -70,12 +70,12 @@ func (c *batchCmd) Run(ctx context.Context, std streams) error {
 	}
 	threads := opts.Search.Threads
 	opts.Search.Threads = 1
-	task := batch.Proposals(batch.Search{Options: opts, Ranker: c.identity}, format, c.Masks)
 	src, err := source.Open(ctx, c.Source, source.Options{Include: c.Include, Exclude: c.Exclude})
 	if err != nil {
 		return err
 	}
 	defer src.Close()
+	task := batch.Proposals(batch.Search{Options: opts, Ranker: c.identity}, format, src.Folder(), c.Masks)
 	return runBatch(ctx, std, &c.jobFlags, threads, src, task)
 }
 
@@ -319,9 +319,9 @@ func finish(ctx context.Context, dest storage.Storage) (*batch.Manifest, error) 
 	if plan.Task == batch.TaskRoIs {
 		return batch.Finish(ctx, dest, batch.RoIForm(nil))
 	}
-	format, err := export.ParseFormat(plan.Format)
+	form, err := batch.ProposalForm(plan)
 	if err != nil {
 		return nil, err
 	}
-	return batch.Finish(ctx, dest, batch.ProposalForm(format))
+	return batch.Finish(ctx, dest, form)
 }
