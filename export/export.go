@@ -108,6 +108,8 @@ var formats = []Format{
 	{Name: "jsonl", Extension: ".jsonl", Masks: true, writer: func(w io.Writer) Writer { return &JSONL{w: w} }},
 	{Name: "csv", Extension: ".csv", writer: func(w io.Writer) Writer { return &CSV{w: w} }},
 	{Name: "parquet", Extension: ".parquet", writer: func(w io.Writer) Writer { return newParquet(w) }},
+	{Name: "npz", Extension: ".npz", writer: func(w io.Writer) Writer { return newNPZ(w) }},
+	{Name: "npy", Extension: ".npy", writer: func(w io.Writer) Writer { return &NPY{w: w} }},
 	{Name: "coco", Extension: ".json", Whole: true, Masks: true, writer: func(w io.Writer) Writer { return &COCO{w: w} }},
 	{Name: "detectron2", Extension: ".pkl", Whole: true, Key: detectron2Key, writer: newDetectron2},
 	{Name: "mmdet", Extension: ".pkl", Whole: true, Key: mmdetKey, writer: newMMDet},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -223,46 +224,98 @@ func TestCSVRoundTrip(t *testing.T) {
 	})
 }
 
-func FuzzFileNames(f *testing.F) {
-	for _, s := range []string{"", "a.jpg", "\"", "\xff\xfe", "a\r\nb,c", " lead", "=cmd()", "\x00", "\ufeffx"} {
-		f.Add(s, "reason")
+// Names, ids and reasons go through every format, whatever they are.
+func FuzzTexts(f *testing.F) {
+	for _, s := range []string{
+		"", "a.jpg", "\"", "\xff\xfe", "a\r\nb,c", " lead", "=cmd()", "\x00", "end\x00", "\ufeffx", "𝄞/0007.jpg",
+		"9223372036854775807.jpg", "9223372036854775808", "\\", "\u2028", "\xed\xa0\x80", "..", "/",
+	} {
+		f.Add(s, "", "reason")
+		f.Add("a", s, s)
 	}
-	f.Fuzz(func(t *testing.T, file, reason string) {
-		var out bytes.Buffer
-		if err := (&JSONL{w: &out}).Write(&Row{File: file, Error: "not " + reason}); err != nil {
-			t.Fatal(err)
+	f.Fuzz(func(t *testing.T, file, id, reason string) {
+		rows := []Row{
+			{File: file, ID: id, Error: "not " + reason},
+			{File: file, ID: id, Boxes: []box.Box{{X1: 3, Y1: 4}, {X0: 1, X1: 2, Y1: 1}}, Scores: []float32{1, .5}},
 		}
-		var got map[string]string
-		if err := json.Unmarshal(out.Bytes(), &got); err != nil || len(got) != 2 || bytes.Count(out.Bytes(), []byte("\n")) != 1 {
-			t.Fatalf("%v: %q", err, out.Bytes())
+		files := map[string][]byte{}
+		for _, format := range Formats() {
+			files[format.Name] = written(t, format.Name, rows...)
 		}
-		out.Reset()
-		r := Row{File: file, Boxes: make([]box.Box, 2), Scores: []float32{1, .5}}
-		if err := (&CSV{w: &out}).Write(&r); err != nil {
-			t.Fatal(err)
+		want := tabled(rows)
+
+		lines, err := read(bytes.NewReader(files["jsonl"]))
+		if err != nil || len(lines) != 2 || bytes.Count(files["jsonl"], []byte("\n")) != 2 {
+			t.Fatalf("%v: %q", err, files["jsonl"])
 		}
-		lines, err := csv.NewReader(&out).ReadAll()
-		if err != nil || len(lines) != 3 || len(lines[1]) != 9 {
-			t.Fatalf("%q: %v, %q", file, err, lines)
+		if got := tabled([]Row{lines[0].Row, lines[1].Row}); !reflect.DeepEqual(got, want) {
+			t.Fatalf("jsonl: %+v, want %+v", got, want)
+		}
+		cells, err := csv.NewReader(bytes.NewReader(files["csv"])).ReadAll()
+		if err != nil || len(cells) != 3 || len(cells[1]) != 9 ||
+			cells[1][0] != strings.ReplaceAll(valid(file), "\r\n", "\n") {
+			t.Fatalf("%q: %v, %q", file, err, cells)
+		}
+		if got, _ := readParquet(t, files["parquet"]); !reflect.DeepEqual(got, want) {
+			t.Fatalf("parquet: %+v, want %+v", got, want)
+		}
+		if got, want := readNPZ(t, files["npz"]), texts(tabled(rows)); !reflect.DeepEqual(got, want) {
+			t.Fatalf("npz: %+v, want %+v", got, want)
+		}
+		all := results(t, files["coco"])
+		if len(all) != 2 || all[0].Image != imageID(&rows[1]) || all[1].Image != all[0].Image {
+			t.Fatalf("coco: %+v of %+v", all, rows)
 		}
 	})
 }
 
-func BenchmarkWrite(b *testing.B) {
-	r := Row{File: "street.jpg", Width: 640, Height: 480}
-	for i := range 28000 {
-		i32 := int32(i)
-		r.Boxes = append(r.Boxes, box.Box{X0: i32 % 300, Y0: i32 % 200, X1: 300 + i32%340, Y1: 200 + i32%280})
-		r.Scores = append(r.Scores, 1/float32(i+1))
+// many is a file of pictures with so many boxes each.
+func many(pictures, boxes int) []Row {
+	rows := make([]Row, pictures)
+	for p := range rows {
+		r := &rows[p]
+		*r = Row{File: fmt.Sprintf("val2017/%012d.jpg", p), Width: 640, Height: 480}
+		for i := range boxes {
+			v := int32(i + p)
+			r.Boxes = append(r.Boxes, box.Box{X0: v % 300, Y0: v % 200, X1: 300 + v%340, Y1: 200 + v%280})
+			r.Scores = append(r.Scores, 1/float32(i+1))
+		}
 	}
+	return rows
+}
+
+func writeAll(t testing.TB, f Format, rows []Row) {
+	w := f.NewWriter(io.Discard)
+	for i := range rows {
+		if err := w.Write(&rows[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nothing is allocated by the box: what a file takes may grow with its buffers alone.
+func TestNoAllocationPerBox(t *testing.T) {
+	few, all := many(20, 100), many(20, 4000)
+	for _, format := range Formats() {
+		before := testing.AllocsPerRun(3, func() { writeAll(t, format, few) })
+		after := testing.AllocsPerRun(3, func() { writeAll(t, format, all) })
+		if after-before > 300 {
+			t.Errorf("%s: %.0f allocations for 2000 boxes, %.0f for 80000", format.Name, before, after)
+		}
+	}
+}
+
+// BenchmarkWrite writes a file of 20 pictures with 2000 boxes each.
+func BenchmarkWrite(b *testing.B) {
+	rows := many(20, 2000)
 	for _, format := range Formats() {
 		b.Run(format.Name, func(b *testing.B) {
-			w := format.NewWriter(io.Discard)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := w.Write(&r); err != nil {
-					b.Fatal(err)
-				}
+				writeAll(b, format, rows)
 			}
 		})
 	}

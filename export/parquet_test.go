@@ -94,17 +94,22 @@ func TestParquetSchema(t *testing.T) {
 	}
 }
 
+func drawRows(t *rapid.T) []Row {
+	rows := make([]Row, rapid.IntRange(0, 5).Draw(t, "rows"))
+	for i := range rows {
+		if rapid.Bool().Draw(t, "failed") {
+			rows[i] = Row{File: "x", Error: rapid.StringN(1, -1, -1).Draw(t, "reason")}
+		} else {
+			rows[i] = drawRow(t)
+		}
+		rows[i].ID = rapid.SampledFrom([]string{"", "0", "007", "a\xff"}).Draw(t, "id")
+	}
+	return rows
+}
+
 func TestParquetRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		rows := make([]Row, rapid.IntRange(0, 5).Draw(t, "rows"))
-		for i := range rows {
-			if rapid.Bool().Draw(t, "failed") {
-				rows[i] = Row{File: "x", Error: rapid.StringN(1, -1, -1).Draw(t, "reason")}
-			} else {
-				rows[i] = drawRow(t)
-			}
-			rows[i].ID = rapid.SampledFrom([]string{"", "0", "007", "a\xff"}).Draw(t, "id")
-		}
+		rows := drawRows(t)
 		file := written(t, "parquet", rows...)
 		if got, _ := readParquet(t, file); !reflect.DeepEqual(got, tabled(rows)) {
 			t.Fatalf("got %+v\nwant %+v", got, tabled(rows))

@@ -2,6 +2,8 @@
 
 consumers.py coco TRUTH.json FILE
 consumers.py parquet FILE
+consumers.py npz FILE
+consumers.py npy FILE
 """
 
 import json
@@ -227,5 +229,35 @@ def parquet(file):
     return {"groups": len(meta[4]), "rows": rows}
 
 
+def npz(file):
+    import numpy as np
+
+    with np.load(file) as z:
+        assert z.files == ["files", "ids", "sizes", "offsets", "boxes", "scores", "errors"], z.files
+        a = {name: z[name] for name in z.files}
+    n = len(a["files"])
+    types = {name: str(v.dtype) for name, v in a.items() if v.dtype.kind != "U"}
+    assert types == {"sizes": "int32", "offsets": "int64", "boxes": "int32", "scores": "float32"}, types
+    assert a["ids"].shape == a["errors"].shape == (n,) and a["sizes"].shape == (n, 2) and a["offsets"].shape == (n + 1,)
+    assert a["boxes"].shape == (a["offsets"][-1], 4) and a["scores"].shape == (a["offsets"][-1],) and a["offsets"][0] == 0
+    rows = []
+    for i in range(n):
+        own = slice(a["offsets"][i], a["offsets"][i + 1])
+        rows.append({
+            "id": str(a["ids"][i]), "file": str(a["files"][i]), "error": str(a["errors"][i]) or None,
+            "width": int(a["sizes"][i, 0]), "height": int(a["sizes"][i, 1]),
+            "boxes": a["boxes"][own].tolist(), "scores": a["scores"][own].tolist(),
+        })
+    return {"rows": rows}
+
+
+def npy(file):
+    import numpy as np
+
+    a = np.load(file, mmap_mode="r")
+    assert isinstance(a, np.memmap) and a.ndim == 1 and a.dtype.itemsize == 28
+    return {"rows": [[int(r["picture"]), [int(r[c]) for c in ("x0", "y0", "x1", "y1")], float(r["score"])] for r in a]}
+
+
 if __name__ == "__main__":
-    json.dump({"coco": coco, "parquet": parquet}[sys.argv[1]](*sys.argv[2:]), sys.stdout)
+    json.dump({"coco": coco, "parquet": parquet, "npz": npz, "npy": npy}[sys.argv[1]](*sys.argv[2:]), sys.stdout)
