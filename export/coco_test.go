@@ -37,8 +37,8 @@ func results(t require, text []byte) (all []result) {
 	return all
 }
 
-// written is the file of the rows in a format.
-func written(t require, format string, rows ...Row) []byte {
+// fileOf is the file of the rows in a format.
+func fileOf(t require, format string, rows ...Row) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w, err := NewWriter(&out, format)
@@ -73,7 +73,7 @@ type require interface {
 // The text is as it is documented.
 func TestCOCOText(t *testing.T) {
 	r := rich()
-	got := written(t, "coco",
+	got := fileOf(t, "coco",
 		Row{File: "none.png"}, Row{File: "0.png", Error: "broken"}, r,
 		Row{File: "val/000000000139.jpg", Boxes: []box.Box{{X0: 1, Y0: 2, X1: 4, Y1: 6}}, Scores: []float32{1e-7}})
 	const want = `[
@@ -85,10 +85,10 @@ func TestCOCOText(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if got := written(t, "coco"); len(results(t, got)) != 0 {
+	if got := fileOf(t, "coco"); len(results(t, got)) != 0 {
 		t.Errorf("no pictures are %s", got)
 	}
-	if got := written(t, "coco", Row{File: "none.png"}); len(results(t, got)) != 0 {
+	if got := fileOf(t, "coco", Row{File: "none.png"}); len(results(t, got)) != 0 {
 		t.Errorf("no boxes are %s", got)
 	}
 }
@@ -113,7 +113,7 @@ func TestCOCORoundTrip(t *testing.T) {
 				want = append(want, one)
 			}
 		}
-		got := results(t, written(t, "coco", rows...))
+		got := results(t, fileOf(t, "coco", rows...))
 		if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %+v\nwant %+v", got, want)
 		}
@@ -125,13 +125,13 @@ func TestCOCOOfJSONLines(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawRich(t)
 		var again []Row
-		for line, err := range ReadJSONL(bytes.NewReader(written(t, "jsonl", r))) {
+		for line, err := range ReadJSONL(bytes.NewReader(fileOf(t, "jsonl", r))) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			again = append(again, line.Row)
 		}
-		if got, want := written(t, "coco", again...), written(t, "coco", r); !bytes.Equal(got, want) {
+		if got, want := fileOf(t, "coco", again...), fileOf(t, "coco", r); !bytes.Equal(got, want) {
 			t.Fatalf("got\n%s\nwant\n%s", got, want)
 		}
 	})

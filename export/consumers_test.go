@@ -94,7 +94,7 @@ func TestCOCOConsumer(t *testing.T) {
 		}
 	}
 	var got answer
-	consumer(t, "json", "coco", written(t, "coco", rows...), &got, truthFile)
+	consumer(t, "json", "coco", fileOf(t, "coco", rows...), &got, truthFile)
 	if len(got.Rows) != len(rows) {
 		t.Fatalf("%+v", got)
 	}
@@ -121,7 +121,7 @@ func TestCOCOConsumer(t *testing.T) {
 		"IndexError: list index out of range":                           {{ID: "139"}},
 	} {
 		var got answer
-		if consumer(t, "json", "coco", written(t, "coco", rows...), &got, truthFile); got.Problem != want {
+		if consumer(t, "json", "coco", fileOf(t, "coco", rows...), &got, truthFile); got.Problem != want {
 			t.Errorf("%+v, want %s", got, want)
 		}
 	}

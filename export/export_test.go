@@ -240,7 +240,7 @@ func FuzzTexts(f *testing.F) {
 		}
 		files := map[string][]byte{}
 		for _, format := range Formats() {
-			files[format.Name] = written(t, format.Name, rows...)
+			files[format.Name] = fileOf(t, format.Name, rows...)
 		}
 		want := tabled(rows)
 

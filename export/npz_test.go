@@ -144,10 +144,10 @@ func picks(rows []Row) []picked {
 func TestArraysRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := drawRows(t)
-		if got, want := readNPZ(t, written(t, "npz", rows...)), texts(tabled(rows)); !reflect.DeepEqual(got, want) {
+		if got, want := readNPZ(t, fileOf(t, "npz", rows...)), texts(tabled(rows)); !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %+v\nwant %+v", got, want)
 		}
-		descr, shape, data := readNPY(t, written(t, "npy", rows...))
+		descr, shape, data := readNPY(t, fileOf(t, "npy", rows...))
 		want := picks(rows)
 		got := make([]picked, len(want))
 		decode(t, data, got)
@@ -160,7 +160,7 @@ func TestArraysRoundTrip(t *testing.T) {
 func TestNPZCutsTexts(t *testing.T) {
 	for length, want := range map[int]int{longestText - 1: longestText - 1, longestText: longestText, longestText + 1: longestText, 1 << 20: longestText} {
 		name := strings.Repeat("é", length)
-		if got := readNPZ(t, written(t, "npz", Row{File: name, ID: name, Error: name})); len([]rune(got[0].File)) != want ||
+		if got := readNPZ(t, fileOf(t, "npz", Row{File: name, ID: name, Error: name})); len([]rune(got[0].File)) != want ||
 			len([]rune(got[0].ID)) != want || len([]rune(*got[0].Error)) != want {
 			t.Errorf("%d characters: want %d", length, want)
 		}
@@ -171,12 +171,12 @@ func TestNPZCutsTexts(t *testing.T) {
 func TestArraysConsumer(t *testing.T) {
 	for _, rows := range [][]Row{hostile(), nil, {{File: "none"}}} {
 		var arrays struct{ Rows []table }
-		consumer(t, "numpy", "npz", written(t, "npz", rows...), &arrays)
+		consumer(t, "numpy", "npz", fileOf(t, "npz", rows...), &arrays)
 		if want := texts(tabled(rows)); !reflect.DeepEqual(arrays.Rows, want) {
 			t.Errorf("got %+v\nwant %+v", arrays.Rows, want)
 		}
 		var array struct{ Rows []picked }
-		consumer(t, "numpy", "npy", written(t, "npy", rows...), &array)
+		consumer(t, "numpy", "npy", fileOf(t, "npy", rows...), &array)
 		if want := picks(rows); !reflect.DeepEqual(array.Rows, want) {
 			t.Errorf("got %+v\nwant %+v", array.Rows, want)
 		}
