@@ -114,6 +114,7 @@ var formats = []Format{
 	{Name: "detectron2", Extension: ".pkl", Whole: true, Key: detectron2Key, writer: newDetectron2},
 	{Name: "mmdet", Extension: ".pkl", Whole: true, Key: mmdetKey, writer: newMMDet},
 	{Name: "mmdet2", Extension: ".pkl", Whole: true, writer: newMMDet2},
+	{Name: "mat", Extension: ".mat", Whole: true, writer: newMAT},
 }
 
 // ParseFormat finds a format by its name.
