@@ -132,7 +132,7 @@ func TestMAT(t *testing.T) {
 				rows[i].Boxes[j].X0, rows[i].Boxes[j].Y0 = min(b.X0, math.MaxInt32-1), min(b.Y0, math.MaxInt32-1)
 			}
 		}
-		boxes, images, err := readMAT(written(t, "mat", rows))
+		boxes, images, err := readMAT(fileOf(t, "mat", rows...))
 		if err != nil || len(boxes.cells) != len(rows) {
 			t.Fatalf("%d cells of %d pictures: %v", len(boxes.cells), len(rows), err)
 		}
@@ -221,7 +221,7 @@ func FuzzMATNames(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, file string) {
-		_, images, err := readMAT(written(t, "mat", []Row{{File: file, Error: "x"}}))
+		_, images, err := readMAT(fileOf(t, "mat", Row{File: file, Error: "x"}))
 		if err != nil || !bytes.HasPrefix([]byte(valid(path.Base(file))), []byte(images.cells[0].text)) {
 			t.Errorf("%q became %+v, %v", file, images, err)
 		}

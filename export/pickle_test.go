@@ -248,27 +248,10 @@ func drawRanked(t *rapid.T) []Row {
 	return rows
 }
 
-func pickled(t interface{ Fatal(...any) }, format string, rows []Row) []byte {
-	var file bytes.Buffer
-	w, err := NewWriter(&file, format)
+func unpickled(t require, format string, rows []Row) any {
+	v, err := unpickle(fileOf(t, format, rows...))
 	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range rows {
-		if err := w.Write(&rows[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return file.Bytes()
-}
-
-func unpickled(t interface{ Fatal(...any) }, format string, rows []Row) any {
-	v, err := unpickle(pickled(t, format, rows))
-	if err != nil {
-		t.Fatal(format, err)
+		t.Fatalf("%s: %v", format, err)
 	}
 	return v
 }
@@ -412,7 +395,7 @@ func TestPicklesRefuse(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if want := pickled(t, c.format, []Row{first, {File: "other"}}); !bytes.Equal(file.Bytes(), want) {
+		if want := fileOf(t, c.format, first, Row{File: "other"}); !bytes.Equal(file.Bytes(), want) {
 			t.Errorf("%s: %q, want %q", c.format, file.Bytes(), want)
 		}
 	}
