@@ -19,16 +19,22 @@ import (
 // the modules the test is skipped, but for PROPOSER_E2E=1, which fails it.
 func consumer(t *testing.T, modules, name string, file []byte, v any, args ...string) {
 	t.Helper()
-	const program = "testdata/consumers.py"
+	const python, program = "/usr/bin/python3", "testdata/consumers.py"
 	if _, err := os.Stat(program); err != nil { // go test then knows that this test hangs on it
 		t.Fatal(err)
 	}
-	command := python(t, strings.Split(modules, ", ")...)
+	if err := exec.CommandContext(t.Context(), python, "-c", "import "+modules).Run(); err != nil {
+		const want = "%s with %s is needed for the consumers: %v"
+		if os.Getenv("PROPOSER_E2E") == "1" {
+			t.Fatalf(want, python, modules, err)
+		}
+		t.Skipf(want, python, modules, err)
+	}
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), command, append(append([]string{program, name}, args...), path)...)
+	cmd := exec.CommandContext(t.Context(), python, append(append([]string{program, name}, args...), path)...)
 	var problems bytes.Buffer
 	cmd.Stderr = &problems
 	out, err := cmd.Output()

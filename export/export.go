@@ -80,7 +80,8 @@ func (r *Row) Identity() string {
 type Writer interface {
 	// Write writes a picture, or keeps it for later. It refuses a row with as many boxes as it
 	// has not scores, or masks or origins if it has any, a score that is not finite, sides
-	// that are not from 0 to 2³¹−1, or both boxes and an error, and writes nothing of it.
+	// that are not from 0 to 2³¹−1, or both boxes and an error, and what the format has no
+	// place for, and writes nothing of it.
 	Write(r *Row) error
 	// Close writes what ends the file. A file of no pictures is one, too.
 	Close() error

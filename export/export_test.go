@@ -240,12 +240,8 @@ func FuzzTexts(f *testing.F) {
 		}
 		files := map[string][]byte{}
 		for _, format := range Formats() {
-			if format.Key == nil {
+			if format.Key == nil { // the others refuse a name that comes twice
 				files[format.Name] = fileOf(t, format.Name, rows...)
-				continue
-			}
-			for _, r := range rows { // both in one would have the same key
-				fileOf(t, format.Name, r)
 			}
 		}
 		want := tabled(rows)

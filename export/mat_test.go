@@ -160,10 +160,11 @@ func TestMATLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	t.Setenv("TMP", dir)
+	rows := many(1, 10)
 	for _, out := range []io.Writer{io.Discard, failing{}} {
 		w := newMAT(out)
 		for range 3 {
-			if err := w.Write(ranked(10)); err != nil {
+			if err := w.Write(&rows[0]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -181,7 +182,7 @@ func TestMATWithoutRoomToWait(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	t.Setenv("TMP", dir)
 	w := newMAT(io.Discard)
-	if err := w.Write(ranked(1)); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "TMPDIR") {
+	if err := w.Write(&many(1, 1)[0]); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "TMPDIR") {
 		t.Error(err)
 	}
 }
@@ -193,7 +194,7 @@ func TestMATRefuses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	r := ranked(100) // a cell of 56 + 1600 bytes
+	r := &many(1, 100)[0] // a cell of 56 + 1600 bytes
 	for _, c := range []struct {
 		boxes, images int64
 		fits          bool

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"path"
 	"reflect"
@@ -248,7 +247,8 @@ func drawRanked(t *rapid.T) []Row {
 	return rows
 }
 
-func unpickled(t require, format string, rows []Row) any {
+func unpickled(t require, format string, rows ...Row) any {
+	t.Helper()
 	v, err := unpickle(fileOf(t, format, rows...))
 	if err != nil {
 		t.Fatalf("%s: %v", format, err)
@@ -259,7 +259,7 @@ func unpickled(t require, format string, rows []Row) any {
 func TestDetectron2(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := drawRanked(t)
-		d := unpickled(t, "detectron2", rows).(*pyDict)
+		d := unpickled(t, "detectron2", rows...).(*pyDict)
 		if !reflect.DeepEqual(d.keys, []any{"ids", "boxes", "objectness_logits", "bbox_mode"}) || d.values["bbox_mode"] != int64(0) {
 			t.Fatalf("%v, mode %v", d.keys, d.values["bbox_mode"])
 		}
@@ -299,7 +299,7 @@ func TestDetectron2IDs(t *testing.T) {
 		{"2008_000008.jpg", "", "2008_000008"},
 		{"\xff\xfe.jpg", "", "\ufffd\ufffd"},
 	} {
-		v := unpickled(t, "detectron2", []Row{{File: c.file, ID: c.id}})
+		v := unpickled(t, "detectron2", Row{File: c.file, ID: c.id})
 		if got := v.(*pyDict).values["ids"].(*pyList).items[0]; got != c.want {
 			t.Errorf("%q of %q: %T %v, want %T %v", c.id, c.file, got, got, c.want, c.want)
 		}
@@ -309,7 +309,7 @@ func TestDetectron2IDs(t *testing.T) {
 func TestMMDet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := drawRanked(t)
-		d := unpickled(t, "mmdet", rows).(*pyDict)
+		d := unpickled(t, "mmdet", rows...).(*pyDict)
 		if len(d.keys) != len(rows) || len(d.values) != len(rows) {
 			t.Fatalf("%d keys and %d values of %d pictures", len(d.keys), len(d.values), len(rows))
 		}
@@ -352,7 +352,7 @@ func TestMMDetKeys(t *testing.T) {
 func TestMMDet2(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := drawRanked(t)
-		items := unpickled(t, "mmdet2", rows).(*pyList).items
+		items := unpickled(t, "mmdet2", rows...).(*pyList).items
 		if len(items) != len(rows) {
 			t.Fatalf("%d arrays of %d pictures", len(items), len(rows))
 		}
@@ -429,7 +429,7 @@ func FuzzPickledNames(f *testing.F) {
 	f.Add(strings.Repeat("n", 300), "/x//", "000005")
 	f.Fuzz(func(t *testing.T, file, folder, id string) {
 		rows := []Row{{File: file, Folder: folder, ID: id}}
-		ids := unpickled(t, "detectron2", rows).(*pyDict).values["ids"].(*pyList).items
+		ids := unpickled(t, "detectron2", rows...).(*pyDict).values["ids"].(*pyList).items
 		want := valid(id)
 		if id == "" {
 			want = valid(rows[0].Identity())
@@ -437,7 +437,7 @@ func FuzzPickledNames(f *testing.F) {
 		if len(ids) != 1 || fmt.Sprint(ids[0]) != want {
 			t.Errorf("%q of %q is %q", id, file, ids)
 		}
-		keys := unpickled(t, "mmdet", rows).(*pyDict).keys
+		keys := unpickled(t, "mmdet", rows...).(*pyDict).keys
 		if len(keys) != 1 || !strings.HasSuffix(keys[0].(string), valid(file[strings.LastIndexByte(file, '/')+1:])) ||
 			strings.Count(keys[0].(string), "/") > 1 {
 			t.Errorf("%q in %q is %q", file, folder, keys)
@@ -446,63 +446,4 @@ func FuzzPickledNames(f *testing.F) {
 			t.Errorf("%q in %q is %q", file, folder, keys)
 		}
 	})
-}
-
-// ranked is a picture of n boxes.
-func ranked(n int) *Row {
-	r := &Row{File: "val2017/000000000139.jpg", Width: 640, Height: 480, Boxes: make([]box.Box, n), Scores: make([]float32, n)}
-	for i := range r.Boxes {
-		r.Boxes[i], r.Scores[i] = box.Box{X0: int32(i % 600), Y0: int32(i % 400), X1: 620, Y1: 470}, float32(n-i)/float32(n)
-	}
-	return r
-}
-
-// Whole formats take memory for pictures, not for boxes.
-func TestNoMemoryPerBox(t *testing.T) {
-	for _, f := range Formats() {
-		if !f.Whole {
-			continue
-		}
-		allocations := func(boxes int) float64 {
-			r := ranked(boxes)
-			w := f.NewWriter(io.Discard)
-			id := 0
-			n := testing.AllocsPerRun(20, func() {
-				id++
-				r.File, r.ID = fmt.Sprintf("v/%d.jpg", 1000+id), strconv.Itoa(1000+id)
-				if err := w.Write(r); err != nil {
-					t.Fatal(err)
-				}
-			})
-			if err := w.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
-		if few, many := allocations(10), allocations(5000); many > few+2 {
-			t.Errorf("%s: %v allocations with 10 boxes, %v with 5000", f.Name, few, many)
-		}
-	}
-}
-
-func BenchmarkWhole(b *testing.B) {
-	for _, f := range Formats() {
-		if !f.Whole {
-			continue
-		}
-		b.Run(f.Name, func(b *testing.B) {
-			r := ranked(2000)
-			w := f.NewWriter(io.Discard)
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				r.File, r.ID = "v/"+strconv.Itoa(i), strconv.Itoa(i)
-				if err := w.Write(r); err != nil {
-					b.Fatal(err)
-				}
-			}
-			if err := w.Close(); err != nil {
-				b.Fatal(err)
-			}
-		})
-	}
 }

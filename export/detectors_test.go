@@ -1,11 +1,9 @@
 package export
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -13,25 +11,6 @@ import (
 
 	"github.com/proposer/proposer/box"
 )
-
-// python is a Python that has the modules. Without one the test is skipped, unless PROPOSER_E2E=1
-// asks for it.
-func python(t *testing.T, modules ...string) string {
-	t.Helper()
-	var err error
-	// The system's has the system's modules, even where another one comes first.
-	for _, name := range []string{"python3", "/usr/bin/python3"} {
-		if err = exec.CommandContext(t.Context(), name, "-c", "import "+strings.Join(modules, ", ")).Run(); err == nil {
-			return name
-		}
-	}
-	want := "Python 3 with " + strings.Join(modules, ", ") + " is needed"
-	if os.Getenv("PROPOSER_E2E") == "1" {
-		t.Fatalf("%s: %v", want, err)
-	}
-	t.Skipf("%s: %v", want, err)
-	return ""
-}
 
 // consumed is a picture as a consumer of proposals knows it.
 type consumed struct {
@@ -42,16 +21,9 @@ type consumed struct {
 }
 
 // Detectron2, MMDetection and Fast R-CNN find in the files what was written in them.
-func TestLoaders(t *testing.T) {
-	command := python(t, "numpy", "scipy.io")
-	const script = "testdata/loaders.py"
-	if _, err := os.Stat(script); err != nil { // go test then knows that what it keeps of this test hangs on it
-		t.Fatal(err)
-	}
-
-	large := ranked(3000)
-	large.Folder = "/data/coco/val2017"
-	large.File, large.ID = "000000000139.jpg", "139"
+func TestDetectors(t *testing.T) {
+	large := many(1, 3000)[0]
+	large.Folder, large.File, large.ID = "/data/coco/val2017", "000000000139.jpg", "139"
 	one := Row{
 		File: "JPEGImages/000005.jpg", ID: "000005", Folder: "VOC2007", Width: 500, Height: 375,
 		Boxes: []box.Box{{X1: 500, Y1: 375}}, Scores: []float32{.25},
@@ -61,7 +33,7 @@ func TestLoaders(t *testing.T) {
 		"one":   {one},
 		"empty": {{File: "000001.jpg", Width: 3, Height: 2}},
 		"mixed": {
-			*large,
+			large,
 			one,
 			{File: "d/no boxes.jpg", ID: "9223372036854775807", Width: 10, Height: 10},
 			{File: "d/e/broken.jpg", ID: "7", Width: 10, Height: 10, Error: "no picture"},
@@ -101,19 +73,12 @@ func TestLoaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), command, script)
-	var stderr bytes.Buffer
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(question), &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, stderr.Bytes())
-	}
 	var answers [][]struct {
 		Boxes  [][4]float64
 		Scores []float32
 	}
-	if err := json.Unmarshal(out, &answers); err != nil || len(answers) != len(jobs) {
-		t.Fatalf("%d answers to %d questions, %v", len(answers), len(jobs), err)
+	if consumer(t, "numpy, scipy.io", "detectors", question, &answers); len(answers) != len(jobs) {
+		t.Fatalf("%d answers to %d questions", len(answers), len(jobs))
 	}
 	for i, j := range jobs {
 		if len(answers[i]) != len(rows[i]) {
