@@ -21,7 +21,7 @@ import (
 type files struct {
 	path string
 	root *os.Root
-	info   fs.FileInfo
+	info fs.FileInfo
 
 	mu sync.RWMutex
 	// disks is a folder that pictures were read from, by the number of the disk that it is on:
@@ -152,10 +152,6 @@ func openFolder(folder string) (kind, error) {
 
 func (t tree) list(ctx context.Context, excluded func(string) bool) iter.Seq2[Picture, error] {
 	return func(yield func(Picture, error) bool) {
-		if err := t.alive(ctx); err != nil {
-			yield(Picture{}, err) // the folder is held open and could be listed still
-			return
-		}
 		for name, err := range storage.Walk(ctx, t.root, func(name string) bool { return hidden(name) || excluded(name) }) {
 			if !yield(Picture{File: name}, err) || err != nil {
 				return

@@ -105,7 +105,7 @@ type kind interface {
 	read(ctx context.Context, p Picture, limit int64) ([]byte, error)
 	alive(ctx context.Context) error // why the source is gone; nil if it is not
 	passing(err error) bool          // may it be read if it is tried again?
-	folder() string // what the pictures lie in, or nothing
+	folder() string                  // what the pictures lie in, or nothing
 	close() error
 }
 
@@ -240,6 +240,11 @@ func (s *Source) wrong(file string, err error) error {
 // *[Error], a *[VanishedError], or the context's.
 func (s *Source) Pictures(ctx context.Context) iter.Seq2[Picture, error] {
 	return func(yield func(Picture, error) bool) {
+		// A folder is held open, so that it could be listed when another has its place.
+		if gone := s.gone(ctx); gone != nil {
+			yield(Picture{}, gone)
+			return
+		}
 		for p, err := range s.in.list(ctx, s.excluded) {
 			if err == nil {
 				err = ctx.Err()

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// fakeS3 is a server that speaks as much of S3 as is spoken here: PUT, GET, HEAD, DELETE and
-// list-type=2 with path-style addresses.
+// fakeS3 is a server that speaks as much of S3 as is spoken here: PUT, GET, HEAD, DELETE,
+// uploads in parts and list-type=2, with path-style addresses.
 func fakeS3(t *testing.T) string {
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
@@ -25,7 +25,7 @@ func fakeS3(t *testing.T) string {
 	} {
 		t.Setenv(name, value)
 	}
-	server := httptest.NewServer(&s3{objects: map[string][]byte{}})
+	server := httptest.NewServer(&s3{objects: map[string][]byte{}, parts: map[string][]byte{}})
 	stopS3 = server.Close
 	t.Cleanup(server.Close)
 	return "s3://bucket/pre/fix?region=us-east-1&use_path_style=true&endpoint=" + server.URL
@@ -37,6 +37,7 @@ var stopS3 func()
 type s3 struct {
 	mu      sync.Mutex
 	objects map[string][]byte
+	parts   map[string][]byte // by key and number
 }
 
 func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -60,20 +61,54 @@ func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // whoever wrote gave up
 	}
+	if strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
+		if body, err = unchunk(body); err != nil {
+			fail(http.StatusBadRequest, "IncompleteBody")
+			return
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	q := r.URL.Query()
+	taken := func() bool {
+		_, ok := s.objects[key]
+		if ok = ok && r.Header.Get("If-None-Match") == "*"; ok {
+			fail(http.StatusPreconditionFailed, "PreconditionFailed")
+		}
+		return ok
+	}
+	part := func(number string) string { return key + "\x00" + number }
 	switch {
-	case key == "" && r.URL.Query().Get("list-type") == "2":
+	case r.Method == http.MethodPost && q.Has("uploads"):
+		fmt.Fprint(w, "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>")
+	case r.Method == http.MethodPut && q.Has("partNumber"):
+		s.parts[part(q.Get("partNumber"))] = body
+		w.Header().Set("ETag", `"x"`)
+	case r.Method == http.MethodDelete && q.Has("uploadId"):
+		maps.DeleteFunc(s.parts, func(name string, _ []byte) bool { return strings.HasPrefix(name, part("")) })
+		w.WriteHeader(http.StatusNoContent)
+	case r.Method == http.MethodPost && q.Has("uploadId"):
+		var wanted struct {
+			Part []struct{ PartNumber string }
+		}
+		if err := xml.Unmarshal(body, &wanted); err != nil {
+			fail(http.StatusBadRequest, "MalformedXML")
+			return
+		}
+		var whole []byte
+		for _, p := range wanted.Part {
+			whole = append(whole, s.parts[part(p.PartNumber)]...)
+			delete(s.parts, part(p.PartNumber))
+		}
+		if taken() {
+			return
+		}
+		s.objects[key] = whole
+		fmt.Fprint(w, `<CompleteMultipartUploadResult><ETag>"x"</ETag></CompleteMultipartUploadResult>`)
+	case key == "" && q.Get("list-type") == "2":
 		s.list(w, r)
 	case r.Method == http.MethodPut:
-		if strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
-			if body, err = unchunk(body); err != nil {
-				fail(http.StatusBadRequest, "IncompleteBody")
-				return
-			}
-		}
-		if _, ok := s.objects[key]; ok && r.Header.Get("If-None-Match") == "*" {
-			fail(http.StatusPreconditionFailed, "PreconditionFailed")
+		if taken() {
 			return
 		}
 		s.objects[key] = body

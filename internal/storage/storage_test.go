@@ -92,7 +92,7 @@ func TestConformance(t *testing.T) {
 		}
 		files := map[string]string{
 			"b.txt": "1", "a/b/c.jsonl": "22", "a/b.txt": "", "a-b": "4444", "a.b": "5", "é/ü ö%2F&?#.txt": "6", "new\nline": "7",
-			"big": strings.Repeat("0123456789abcdef", 1<<14),
+			"big": strings.Repeat("0123456789abcdef", 1<<14), "huge": strings.Repeat("0123456789abcdef", 13<<16), // in parts
 		}
 		for name, text := range files {
 			put(t, s, name, text)
@@ -102,7 +102,7 @@ func TestConformance(t *testing.T) {
 				t.Errorf("%q: %d bytes, want %d", name, len(got), len(text))
 			}
 		}
-		want := []string{"a-b", "a.b", "a/b.txt", "a/b/c.jsonl", "b.txt", "big", "new\nline", "é/ü ö%2F&?#.txt"}
+		want := []string{"a-b", "a.b", "a/b.txt", "a/b/c.jsonl", "b.txt", "big", "huge", "new\nline", "é/ü ö%2F&?#.txt"}
 		if got := list(t, s, ""); !slices.Equal(got, want) {
 			t.Errorf("lists %q, want %q", got, want)
 		}
@@ -174,12 +174,13 @@ func TestCreateNew(t *testing.T) {
 	everywhere(t, func(t *testing.T, place string) {
 		s := open(t, place)
 		var files []File
+		long := strings.Repeat(" ", 6<<20) // so that S3 gets it in parts
 		for i := range 3 {
 			f, err := s.CreateNew(t.Context(), "a/new")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := fmt.Fprint(f, i); err != nil {
+			if _, err := fmt.Fprint(f, i, long); err != nil {
 				t.Fatal(err)
 			}
 			files = append(files, f)
@@ -189,8 +190,8 @@ func TestCreateNew(t *testing.T) {
 				t.Errorf("%d: %v", i, err)
 			}
 		}
-		if got := get(t, s, "a/new"); got != "0" {
-			t.Errorf("%q, want what the first has written", got)
+		if got := get(t, s, "a/new"); got != "0"+long {
+			t.Errorf("%.10q, want what the first has written", got)
 		}
 		if got := list(t, s, ""); !slices.Equal(got, []string{"a/new"}) {
 			t.Errorf("%q", got)
@@ -198,8 +199,8 @@ func TestCreateNew(t *testing.T) {
 		if err := s.Sweep(t.Context(), 0); err != nil {
 			t.Error(err)
 		}
-		if got := get(t, s, "a/new"); got != "0" {
-			t.Error(got)
+		if got := get(t, s, "a/new"); got != "0"+long {
+			t.Errorf("%.10q after a sweep", got)
 		}
 	})
 }
@@ -208,7 +209,7 @@ func TestNotCommitted(t *testing.T) {
 	everywhere(t, func(t *testing.T, place string) {
 		s := open(t, place)
 		put(t, s, "a", "old")
-		for _, size := range []int{0, 3, 1000, 1 << 20} {
+		for _, size := range []int{0, 3, 1000, 13 << 20} {
 			// Nothing is seen while it is written, nor after Abort.
 			f, err := s.Create(t.Context(), "a")
 			if err != nil {
