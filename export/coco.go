@@ -15,8 +15,8 @@ import (
 //
 // before the closing brace. All are of category 1, for proposals have none: evaluate them with
 // useCats=0. The image_id is [Row.Identity], a number where it is one, as COCO's own are. The
-// form has no place for pictures without boxes or for reasons; boxes of two pictures with the
-// same identity cannot be told apart.
+// form has no place for pictures without boxes or for reasons. Of two pictures with the same
+// identity, which [Format.Key] tells, the boxes could not be told apart; it does not look for such.
 //
 // A file of no boxes is an empty list, which pycocotools' loadRes fails on (it looks at the
 // first object); all others it takes, if it knows the image_ids.

@@ -111,7 +111,7 @@ var formats = []Format{
 	{Name: "parquet", Extension: ".parquet", writer: func(w io.Writer) Writer { return newParquet(w) }},
 	{Name: "npz", Extension: ".npz", writer: func(w io.Writer) Writer { return newNPZ(w) }},
 	{Name: "npy", Extension: ".npy", writer: func(w io.Writer) Writer { return &NPY{w: w} }},
-	{Name: "coco", Extension: ".json", Whole: true, Masks: true, writer: func(w io.Writer) Writer { return &COCO{w: w} }},
+	{Name: "coco", Extension: ".json", Whole: true, Masks: true, Key: (*Row).Identity, writer: func(w io.Writer) Writer { return &COCO{w: w} }},
 	{Name: "detectron2", Extension: ".pkl", Whole: true, Key: detectron2Key, writer: newDetectron2},
 	{Name: "mmdet", Extension: ".pkl", Whole: true, Key: mmdetKey, writer: newMMDet},
 	{Name: "mmdet2", Extension: ".pkl", Whole: true, writer: newMMDet2},

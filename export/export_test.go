@@ -235,14 +235,15 @@ func FuzzTexts(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, file, id, reason string) {
 		rows := []Row{
-			{File: file, ID: id, Error: "not " + reason},
+			{File: "the first/of two", ID: "the first of two", Error: "not " + reason},
 			{File: file, ID: id, Boxes: []box.Box{{X1: 3, Y1: 4}, {X0: 1, X1: 2, Y1: 1}}, Scores: []float32{1, .5}},
 		}
 		files := map[string][]byte{}
 		for _, format := range Formats() {
-			if format.Key == nil { // the others refuse a name that comes twice
-				files[format.Name] = fileOf(t, format.Name, rows...)
+			if format.Key != nil && format.Key(&rows[0]) == format.Key(&rows[1]) {
+				t.Skip("one picture twice")
 			}
+			files[format.Name] = fileOf(t, format.Name, rows...)
 		}
 		want := tabled(rows)
 

@@ -228,11 +228,17 @@ func drawRanked(t *rapid.T) []Row {
 	)
 	id := rapid.OneOf(rapid.Just(""), name, rapid.Map(rapid.Uint64(), func(n uint64) string { return strconv.FormatUint(n, 10) }))
 	rows := make([]Row, rapid.IntRange(0, 5).Draw(t, "pictures"))
+	seen := map[string]bool{}
 	for i := range rows {
 		r := drawRow(t)
 		r.File, r.ID, r.Folder = fmt.Sprintf("%s%d", name.Draw(t, "file"), i), id.Draw(t, "id"), rapid.SampledFrom([]string{"", "f", "/d/f", "f/"}).Draw(t, "folder")
 		if r.ID != "" {
 			r.ID += strconv.Itoa(i)
+		}
+		if ids, names := "id "+detectron2Key(&r), "name "+mmdetKey(&r); seen[ids] || seen[names] {
+			r.File, r.ID = fmt.Sprint("other", i), ""
+		} else {
+			seen[ids], seen[names] = true, true
 		}
 		s := float32(1)
 		for j := range r.Scores {
@@ -404,7 +410,7 @@ func TestPicklesRefuse(t *testing.T) {
 // Formats tell what a picture is called before it is written.
 func TestKeysOfFormats(t *testing.T) {
 	r := &Row{File: "a/007.jpg"}
-	for name, want := range map[string]string{"detectron2": "7", "mmdet": "a/007.jpg"} {
+	for name, want := range map[string]string{"coco": "7", "detectron2": "7", "mmdet": "a/007.jpg"} {
 		f, err := ParseFormat(name)
 		if err != nil || f.Key(r) != want || !f.Whole {
 			t.Errorf("%s: %v, %+v", name, err, f)
