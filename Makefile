@@ -11,7 +11,7 @@ COUNT    ?= 1
 URL      ?= http://127.0.0.1:8080
 PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 PEERS    := python3-opencv python3-skimage libdlib-dev
-E2E      := chromium prometheus python3 python3-numpy python3-scipy
+E2E      := chromium prometheus python3 python3-numpy python3-scipy slurm-wlm munge
 PYTHON   := /usr/bin/python3
 
 # Only these three of OpenCV's libraries are linked, and only their headers are there: the one that
@@ -42,11 +42,12 @@ test: deps ## all tests, with and without OpenCV
 	$(PUREGO) test ./...
 	$(PUREGO) test -tags purego -short ./...
 
-e2e: build ## tests with a browser, Prometheus, Python and the image's root: installs them when missing
+e2e: build ## tests with a browser, Prometheus, Python, Slurm and the image's root: installs them when missing
 	@command -v chromium >/dev/null && command -v promtool >/dev/null && command -v python3 >/dev/null && \
-	$(PYTHON) -c 'import numpy, scipy.io' 2>/dev/null || { \
+	$(PYTHON) -c 'import numpy, scipy.io' 2>/dev/null && \
+	[ -x /usr/sbin/slurmctld ] && [ -x /usr/sbin/slurmd ] && [ -x /usr/sbin/munged ] || { \
 	$(call install,E2E,NO_E2E); }
-	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./export
+	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./export ./internal/npz ./rois
 
 race: deps ## all tests under the race detector
 	$(GO) test -tags $(TAGS) -race -short ./...
@@ -113,7 +114,7 @@ endef
 
 NO_PACKAGES := "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) and give make OPENCV=<folder of its headers>," \
 	"or do without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer"
-NO_E2E := "Install Chromium, Prometheus with promtool, and Python 3 with NumPy and SciPy for $(PYTHON)"
+NO_E2E := "Install Chromium, Prometheus with promtool, Slurm, MUNGE, and Python 3 with NumPy and SciPy for $(PYTHON)"
 NO_PEERS := "Install OpenCV with ximgproc and scikit-image for $(PYTHON), and dlib with its headers"
 
 deps:

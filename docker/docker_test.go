@@ -171,12 +171,12 @@ func TestFilesCanBeRead(t *testing.T) {
 			if !json.Valid([]byte(read(t, name))) {
 				t.Errorf("%s is not JSON", name)
 			}
-		case ".sh", "":
+		case ".sh", ".sbatch", "":
 		default:
 			t.Errorf("%s: what is it?", name)
 		}
 	}
-	if seen[".yml"] < 5 || seen[".yaml"] < 8 || seen[".json"] == 0 {
+	if seen[".yml"] < 5 || seen[".yaml"] < 11 || seen[".json"] == 0 {
 		t.Errorf("there are only %v", seen)
 	}
 }
@@ -196,7 +196,10 @@ func settings(t *testing.T) map[string]string {
 
 func TestSettingsExist(t *testing.T) {
 	known := settings(t)
-	ours := map[string]bool{"PROPOSER_PORT": true} // of Kubernetes, named to say that it is not one
+	ours := map[string]bool{
+		"PROPOSER_PORT":   true, // of Kubernetes, named to say that it is not one
+		"PROPOSER_SHARDS": true, // of batch
+	}
 	for _, name := range append(files(t), "../docs/operations.md") {
 		for _, variable := range regexp.MustCompile(`\bPROPOSER_[A-Z_]+`).FindAllString(read(t, name), -1) {
 			if _, ok := known[variable]; !ok && !ours[variable] {
