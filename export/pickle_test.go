@@ -422,7 +422,7 @@ func TestKeysOfFormats(t *testing.T) {
 func TestPickledLengths(t *testing.T) {
 	head := appendPickledArray(nil, 1<<29, 4)
 	if n := binary.LittleEndian.Uint64(head[len(head)-8:]); n != 1<<33 {
-		t.Errorf("%d bytes, want %d", n, 1<<33)
+		t.Errorf("%d bytes, want %d", n, uint64(1<<33))
 	}
 	if want := "J\x00\x00\x00\x20K\x04\x86"; !bytes.Contains(head, []byte(want)) {
 		t.Errorf("%q has no shape %q", head, want)

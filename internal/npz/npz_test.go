@@ -262,7 +262,7 @@ func TestHeadersOfNumPy(t *testing.T) {
 		headers = append(headers, header{"[" + strings.Repeat("('xy', '<i2'), ", 4360) + fmt.Sprintf("('%s', '<i2')]", strings.Repeat("z", n-4950)), []int{n}})
 	}
 	for _, descr := range []string{"<f4", "<i4", "<i8", "|u1", "|i1", "|b1", "<U1", "<U12345"} {
-		for _, shape := range [][]int{{}, {0}, {1}, {math.MaxInt64}, {0, 4}, {123456, 4}} {
+		for _, shape := range [][]int{{}, {0}, {1}, {math.MaxInt}, {0, 4}, {123456, 4}} {
 			headers = append(headers, header{descr, shape})
 		}
 	}
