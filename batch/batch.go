@@ -38,8 +38,8 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/batch/source"
+	"github.com/proposer/proposer/batch/storage"
 	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/storage"
 )
 
 // DefaultShardSize is the number of pictures of a shard: a minute's work on a few cores.

@@ -24,7 +24,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/batch/source"
-	"github.com/proposer/proposer/internal/storage"
+	"github.com/proposer/proposer/batch/storage"
 )
 
 // pictures is a source of n pictures whose bytes are their numbers. Every seventh cannot be read.

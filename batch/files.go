@@ -10,7 +10,7 @@ import (
 	"hash"
 	"io"
 
-	"github.com/proposer/proposer/internal/storage"
+	"github.com/proposer/proposer/batch/storage"
 )
 
 // write writes a file whole, or not at all.

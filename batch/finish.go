@@ -7,7 +7,7 @@ import (
 	"io"
 	"io/fs"
 
-	"github.com/proposer/proposer/internal/storage"
+	"github.com/proposer/proposer/batch/storage"
 )
 
 const (

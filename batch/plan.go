@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/proposer/proposer/batch/source"
-	"github.com/proposer/proposer/internal/storage"
+	"github.com/proposer/proposer/batch/storage"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"path"
 
-	"github.com/proposer/proposer/internal/storage"
+	"github.com/proposer/proposer/batch/storage"
 )
 
 // Record tells of a shard that is done.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/proposer/proposer/internal/storage"
+	"github.com/proposer/proposer/batch/storage"
 )
 
 // shardWriter writes a shard and then its record.

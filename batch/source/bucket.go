@@ -9,8 +9,8 @@ import (
 	"path"
 	"strings"
 
+	"github.com/proposer/proposer/batch/storage"
 	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/storage"
 )
 
 // objects are those of a bucket.

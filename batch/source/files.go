@@ -12,8 +12,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/proposer/proposer/batch/storage"
 	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/storage"
 )
 
 // files are files in a folder, which is held open, so that another folder in its place cannot

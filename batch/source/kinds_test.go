@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proposer/proposer/batch/storage"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/storage"
 )
 
 // makeTar is the path of an archive of files that have their names for their texts.

@@ -11,7 +11,7 @@ import (
 	"iter"
 	"path/filepath"
 
-	"github.com/proposer/proposer/internal/storage"
+	"github.com/proposer/proposer/batch/storage"
 )
 
 func (s *Source) openList(path string) error {

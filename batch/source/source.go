@@ -56,8 +56,8 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/proposer/proposer/batch/storage"
 	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/storage"
 )
 
 // Picture names a picture of a source. It can be kept and read again when the source was

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/proposer/proposer/batch/storage"
 	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/storage"
 )
 
 var errPacked = errors.New("compressed, so that its pictures cannot be read from any place in it: unpack it into a folder, or into a plain .tar, as gzip -d does of a .tar.gz")

@@ -21,8 +21,8 @@ import (
 
 	"github.com/proposer/proposer/batch"
 	"github.com/proposer/proposer/batch/source"
+	"github.com/proposer/proposer/batch/storage"
 	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/internal/storage"
 )
 
 // jobFlags say where a batch reads and writes, and how it is split.

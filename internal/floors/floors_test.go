@@ -40,7 +40,7 @@ var floors = map[string]int{
 	"internal/credentials": 5,
 	"internal/selfsigned":  5,
 	"internal/settings":    5,
-	"internal/storage":     5,
+	"batch/storage":        5,
 	"pipeline":             6,
 	"api/oip":              6,
 	"rois":                 6,
