@@ -52,11 +52,12 @@ var floors = map[string]int{
 	"cmd/proposer":         8,
 
 	// Programs that show the house off, and may use all of it and the workshops.
-	"internal/bench":      show,
-	"internal/load":       show,
-	"examples":            show,
-	"examples/client-go":  show,
-	"internal/scene/draw": show,
+	"internal/bench":             show,
+	"internal/load":              show,
+	"examples":                   show,
+	"examples/client-go":         show,
+	"examples/two-stage/dataset": show,
+	"internal/scene/draw":        show,
 
 	// For tests and shows: no other package of the house may import them but in its tests.
 	"docker":           workshop,

@@ -63,6 +63,18 @@ func TestObjectsSeen(t *testing.T) {
 	}
 }
 
+// Kinds names each sort of thing, and nothing else.
+func TestKinds(t *testing.T) {
+	var names []string
+	for kind := range kinds {
+		names = append(names, thing(rand.New(rand.NewPCG(1, 1)), kind, &palettes[0], 0).name)
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, Kinds()) {
+		t.Errorf("there are %q; Kinds tells %q", names, Kinds())
+	}
+}
+
 func TestBoxesTight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, h := rapid.IntRange(1, 90).Draw(t, "width"), rapid.IntRange(1, 90).Draw(t, "height")

@@ -309,6 +309,11 @@ func cushion(r *rand.Rand, tex texture) surface {
 // kinds is how many sorts of things thing knows.
 const kinds = 12
 
+// Kinds are the names that a scene's objects have, in order.
+func Kinds() []string {
+	return []string{"apple", "ball", "book", "bottle", "bowl", "crate", "cushion", "gift", "orange", "star", "tile", "vase"}
+}
+
 // thing makes an object of the given sort in two of the palette's colours.
 func thing(r *rand.Rand, kind int, pal *palette, first int) surface {
 	seed := r.Uint32()
