@@ -12,6 +12,7 @@ URL      ?= http://127.0.0.1:8080
 PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 PEERS    := python3-opencv python3-skimage libdlib-dev
 E2E      := chromium prometheus python3 python3-numpy python3-scipy slurm-wlm munge
+EXAMPLE  := python3-torch python3-torchvision python3-numpy python3-pil libopenblas0
 PYTHON   := /usr/bin/python3
 
 # Only these three of OpenCV's libraries are linked, and only their headers are there: the one that
@@ -24,7 +25,7 @@ GO     := CGO_ENABLED=1 go
 PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 
-.PHONY: help serve build test e2e race fuzz bench bench-peers load generate lint demo docker deps peers clean
+.PHONY: help serve build test e2e race fuzz bench bench-peers load example generate lint demo docker deps peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -77,6 +78,15 @@ load: ## put the service at URL (http://127.0.0.1:8080) under load, hostile requ
 	$(PUREGO) build -o bin/load ./internal/load
 	bin/load -url '$(URL)' -pictures '$(PICTURES)' $(LOADFLAGS)
 
+# OpenBLAS is there because PyTorch multiplies five times slower with what Debian gives it otherwise.
+# EXAMPLEFLAGS: `--quick` sees only that it works; `--help` lists them.
+example: build ## train a two-stage detector on our proposals, under several losses: examples/two-stage
+	@$(PYTHON) -c 'import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenblas.so.0")' 2>/dev/null || { \
+	$(call install,EXAMPLE,NO_EXAMPLE); }
+	$(PUREGO) build -o bin/dataset ./examples/two-stage/dataset
+	rm -rf bin/two-stage
+	$(PYTHON) examples/two-stage/two_stage.py $(EXAMPLEFLAGS)
+
 generate: ## the vector kernels, by the program in internal/simd/gen
 	go -C internal/simd/gen generate
 
@@ -115,6 +125,7 @@ endef
 NO_PACKAGES := "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) and give make OPENCV=<folder of its headers>," \
 	"or do without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer"
 NO_E2E := "Install Chromium, Prometheus with promtool, Slurm, MUNGE, and Python 3 with NumPy and SciPy for $(PYTHON)"
+NO_EXAMPLE := "Install PyTorch, torchvision, NumPy and Pillow for $(PYTHON), and OpenBLAS"
 NO_PEERS := "Install OpenCV with ximgproc and scikit-image for $(PYTHON), and dlib with its headers"
 
 deps:

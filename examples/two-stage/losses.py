@@ -1,0 +1,49 @@
+"""The losses of docs/imbalance.md, in PyTorch."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def binary(logits: Tensor, targets: Tensor, gamma: float = 0.0, alpha: Optional[tuple[float, float]] = None) -> Tensor:
+    """-alpha_t (1 - p_t)^gamma log p_t of each logit, for targets of 0 and 1; alpha is the weight
+    of a 1 and of a 0. It is computed from the logit: p_t itself would round to 0 or 1."""
+    signed = torch.where(targets > 0, logits, -logits)
+    value = -F.logsigmoid(signed)
+    if gamma:
+        value = value * torch.exp(gamma * F.logsigmoid(-signed))
+    if alpha:
+        value = value * torch.where(targets > 0, alpha[0], alpha[1])
+    return value
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A way to classify RoIs. With softmax background is a class of its own, the last. Without, each
+    class has a logit that tells it from everything else, and background is where all are low."""
+
+    name: str
+    softmax: bool = False
+    gamma: float = 0.0
+    alpha: Optional[float] = None  # of a RoI's own class; 1 - alpha of the others
+
+    def outputs(self, classes: int) -> int:
+        return classes + 1 if self.softmax else classes
+
+    def __call__(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """The sum over RoIs; classes are -1 for background."""
+        if self.softmax:
+            last = logits.shape[1] - 1
+            return F.cross_entropy(logits, torch.where(classes < 0, last, classes), reduction="sum")
+        targets = torch.zeros_like(logits)
+        objects = classes >= 0
+        targets[objects, classes[objects]] = 1
+        alpha = None if self.alpha is None else (self.alpha, 1 - self.alpha)
+        return binary(logits, targets, self.gamma, alpha).sum()
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """The probability of each class for each RoI."""
+        return logits.softmax(1)[:, :-1] if self.softmax else logits.sigmoid()

@@ -1,0 +1,76 @@
+"""A small Fast R-CNN: features of the whole picture once, then a head for each RoI."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import batched_nms, roi_align
+
+STRIDE = 8  # pixels of the picture a cell of the features
+CELLS = 4  # of a RoI, to each side
+WEIGHTS = torch.tensor([10.0, 10.0, 5.0, 5.0])  # of the deltas, as in Detectron2
+MAX_SCALE = math.log(1000 / 16)  # of dw and dh: box.MaxDeltaScale
+PRIOR = 0.01  # of an object, at first (Lin et al., §4.1)
+
+
+def encode(boxes: Tensor, truth: Tensor) -> Tensor:
+    """The deltas from boxes to true boxes."""
+    size, true_size = boxes[:, 2:] - boxes[:, :2], truth[:, 2:] - truth[:, :2]
+    shift = ((truth[:, :2] + truth[:, 2:]) - (boxes[:, :2] + boxes[:, 2:])) / 2 / size
+    return torch.cat([shift, torch.log(true_size / size)], 1) * WEIGHTS
+
+
+def decode(boxes: Tensor, deltas: Tensor) -> Tensor:
+    """The boxes that deltas lead to."""
+    deltas = deltas / WEIGHTS
+    size = boxes[:, 2:] - boxes[:, :2]
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 + deltas[:, :2] * size
+    half = size / 2 * deltas[:, 2:].clamp(max=MAX_SCALE).exp()
+    return torch.cat([centre - half, centre + half], 1)
+
+
+def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True),
+    )
+
+
+class FastRCNN(nn.Module):
+    def __init__(self, outputs: int, sigmoid: bool):
+        """outputs are the logits of a RoI. With sigmoid each of them begins at the prior: else the
+        first steps would be background's alone."""
+        super().__init__()
+        self.backbone = nn.Sequential(
+            block(3, 24, 2), block(24, 48, 2), block(48, 64, 2), block(64, 64, 1), block(64, 64, 1),
+        )
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(64 * CELLS * CELLS, 128), nn.ReLU(inplace=True))
+        self.classes = nn.Linear(128, outputs)
+        self.deltas = nn.Linear(128, 4)  # the same for all classes
+        nn.init.normal_(self.classes.weight, std=0.01)
+        nn.init.constant_(self.classes.bias, -math.log((1 - PRIOR) / PRIOR) if sigmoid else 0)
+        nn.init.normal_(self.deltas.weight, std=0.001)
+        nn.init.zeros_(self.deltas.bias)
+
+    def forward(self, pictures: Tensor, rois: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits and deltas of the RoIs of each picture, one after the other; pictures are
+        (n, 3, height, width) of uint8."""
+        features = self.backbone(pictures.float() / 127.5 - 1)
+        hidden = self.hidden(roi_align(features, rois, CELLS, 1 / STRIDE, sampling_ratio=1, aligned=True))
+        return self.classes(hidden), self.deltas(hidden)
+
+
+@torch.no_grad()
+def detect(model: FastRCNN, scores_of, picture: Tensor, proposals: Tensor,
+           least: float = 0.01, nms: float = 0.5, most: int = 100) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes, scores and classes found in a picture, best first. It takes one picture at a time, so
+    that what is found in it does not depend on others."""
+    model.eval()
+    logits, deltas = model(picture[None], [proposals])
+    height, width = picture.shape[1:]
+    boxes = decode(proposals, deltas)
+    boxes[:, 0::2].clamp_(0, width)
+    boxes[:, 1::2].clamp_(0, height)
+    roi, classes = torch.nonzero(scores_of(logits) >= least, as_tuple=True)
+    scores = scores_of(logits)[roi, classes]
+    kept = batched_nms(boxes[roi], scores, classes, nms)[:most]
+    return boxes[roi[kept]], scores[kept], classes[kept]
