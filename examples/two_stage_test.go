@@ -1,0 +1,62 @@
+package examples
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// torch is a Python that two-stage can run in. It is skipped without one: that takes a gigabyte.
+func torch(t *testing.T) string {
+	t.Helper()
+	const python = "/usr/bin/python3"
+	sources, err := filepath.Glob("two-stage/*.py")
+	for _, file := range sources { // go test then knows that what it keeps of this test hangs on them
+		if _, err := os.Stat(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("the sources are %q, %v", sources, err)
+	}
+	if err := exec.CommandContext(t.Context(), python, "-c", "import numpy, PIL, torch, torchvision").Run(); err != nil {
+		t.Skipf("%s with torch, torchvision, numpy and PIL is needed: %v", python, err)
+	}
+	return python
+}
+
+func TestTwoStageParts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains a little")
+	}
+	cmd := exec.CommandContext(t.Context(), torch(t), "-m", "unittest")
+	cmd.Dir = "two-stage"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The whole way, with few pictures: data, RoIs, proposals, training, mAP, and the service.
+func TestTwoStage(t *testing.T) {
+	if os.Getenv("PROPOSER_E2E") != "1" {
+		t.Skip("takes a minute; make e2e runs it")
+	}
+	python, dir := torch(t), t.TempDir()
+	for name, source := range map[string]string{"proposer": "../cmd/proposer", "dataset": "./two-stage/dataset"} {
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), python, "two-stage/two_stage.py", "--quick", "--out", filepath.Join(dir, "out"),
+		"--proposer", filepath.Join(dir, "proposer"), "--dataset", filepath.Join(dir, "dataset")).CombinedOutput()
+	text := string(out)
+	if err != nil || strings.Count(text, "\n| sampled | ") != 4 || strings.Count(text, "\n| all | ") != 4 ||
+		!strings.Contains(text, "the detections on the service's proposals are those on the file's") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "out", "detections.png")); err != nil {
+		t.Error(err)
+	}
+}
