@@ -3,10 +3,10 @@ import unittest
 
 import torch
 
+from data import RoIs
 from losses import Loss
 from model import FastRCNN, decode, detect, encode
 from train import train
-from data import RoIs
 
 
 class Deltas(unittest.TestCase):
