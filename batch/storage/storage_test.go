@@ -92,7 +92,7 @@ func TestConformance(t *testing.T) {
 		}
 		files := map[string]string{
 			"b.txt": "1", "a/b/c.jsonl": "22", "a/b.txt": "", "a-b": "4444", "a.b": "5", "é/ü ö%2F&?#.txt": "6", "new\nline": "7",
-			"big": strings.Repeat("0123456789abcdef", 1<<14), "huge": strings.Repeat("0123456789abcdef", 13<<16), // in parts
+			"big": strings.Repeat("0123456789abcdef", 1<<14), "huge": strings.Repeat("0123456789abcdef", 21<<16), // in parts
 		}
 		for name, text := range files {
 			put(t, s, name, text)
@@ -209,7 +209,7 @@ func TestNotCommitted(t *testing.T) {
 	everywhere(t, func(t *testing.T, place string) {
 		s := open(t, place)
 		put(t, s, "a", "old")
-		for _, size := range []int{0, 3, 1000, 13 << 20} {
+		for _, size := range []int{0, 3, 1000, 21 << 20} {
 			// Nothing is seen while it is written, nor after Abort.
 			f, err := s.Create(t.Context(), "a")
 			if err != nil {
