@@ -26,7 +26,7 @@ func (o *Object) Area() float64 { return (o.X1 - o.X0) * (o.Y1 - o.Y0) }
 type Image struct {
 	// File is the picture's path below the pictures' folder.
 	File string
-	// ID is COCO's id of the picture, in decimal; empty for VOC's, which are known by their names.
+	// ID is COCO's id of the picture, in decimal; VOC's is its annotation's name, without .xml.
 	ID string
 	// Width and Height are as the data set has them, 0 where it does not tell.
 	Width, Height int
@@ -34,7 +34,7 @@ type Image struct {
 }
 
 // Dataset is pictures and what is in them: COCO's in the order of their file, VOC's
-// in that of their annotations' names.
+// in that of their image set or, without one, of their annotations' names.
 type Dataset struct {
 	Images []Image
 	// Folder holds the pictures; empty if [Open] did not find them.
@@ -87,11 +87,11 @@ func (e *DatasetError) Unwrap() error { return e.Err }
 
 // ErrNoDataset is wrapped by the error for a folder in which [Open] finds no annotations.
 var ErrNoDataset = errors.New("no annotations: want a COCO instances file (.json), a folder with instances.json " +
-	"or with annotations/instances*.json, or one with Annotations/*.xml (PASCAL VOC)")
+	"or with annotations/instances*.json, or one with Annotations/*.xml (PASCAL VOC) or its ImageSets/Main/*.txt")
 
 // Open reads the data set at a path: COCO's instances as a .json file, or in a folder as
 // instances.json or annotations/instances*.json; or PASCAL VOC's Annotations/*.xml below
-// a folder, or *.xml in it. It looks for the pictures where such sets have them: in
+// a folder, or *.xml in it, or those of an image set (see [SetFolder]). It looks for the pictures where such sets have them: in
 // images, JPEGImages or a folder named like the instances file, below or beside it, or
 // right there. Errors are *[DatasetError].
 func Open(path string) (*Dataset, error) {
@@ -118,6 +118,9 @@ func open(path string) (*Dataset, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
+		if folder, ok := SetFolder(path); ok {
+			return openSet(path, filepath.Join(folder, "Annotations"))
+		}
 		if !strings.EqualFold(filepath.Ext(path), ".json") {
 			return nil, ErrNoDataset
 		}
@@ -164,6 +167,23 @@ func openCOCO(path string) (*Dataset, error) {
 	return d, nil
 }
 
+func openSet(path, annotations string) (*Dataset, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	ids, err := ReadSet(f)
+	if err != nil {
+		return nil, inFile(path, err)
+	}
+	files := make([]string, len(ids))
+	for i, id := range ids {
+		files[i] = filepath.Join(annotations, id+".xml")
+	}
+	return openVOC(annotations, files)
+}
+
 func openVOC(dir string, files []string) (*Dataset, error) {
 	d := &Dataset{Images: make([]Image, 0, len(files))}
 	named := make(map[string]string, len(files))
@@ -201,8 +221,9 @@ func openAnnotation(path string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	img.ID = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	if img.File == "" {
-		img.File = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) + ".jpg"
+		img.File = img.ID + ".jpg"
 	}
 	return img, nil
 }

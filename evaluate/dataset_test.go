@@ -181,6 +181,9 @@ func TestOpen(t *testing.T) {
 		{"VOC", "", map[string]string{"Annotations/a.xml": smallVOC, "Annotations/0.xml": bare, "Annotations/readme": "", "JPEGImages/0.jpg": ""}, 2, "JPEGImages"},
 		{"VOC's annotations", "Annotations", map[string]string{"Annotations/a.xml": smallVOC, "images/a.jpg": ""}, 1, "images"},
 		{"VOC beside its pictures", "", map[string]string{"a.xml": smallVOC, "a.jpg": ""}, 1, "."},
+		{"VOC's image set", "ImageSets/Main/val.txt", map[string]string{
+			"ImageSets/Main/val.txt": "0\n\n2 -1\r\n", "Annotations/0.xml": bare, "Annotations/1.xml": bare, "Annotations/2.xml": bare, "JPEGImages/2.jpg": "",
+		}, 2, "JPEGImages"},
 		{"without pictures", "", map[string]string{"Annotations/a.xml": smallVOC, "images/b.jpg": ""}, 1, "-"},
 	} {
 		dir := tree(t, c.files)
@@ -207,6 +210,9 @@ func TestOpenRefuses(t *testing.T) {
 		{"missing", "missing: no such file or directory", nil},
 		{"", ": no annotations: want", nil},
 		{"a.txt", "a.txt: no annotations: want", map[string]string{"a.txt": smallCOCO}},
+		{"ImageSets/a.txt", "x.xml: no such file or directory", map[string]string{"ImageSets/a.txt": "x"}},
+		{"ImageSets/Main/a.txt", `line 2: "../x": want a line to begin with the name of a picture`, map[string]string{"ImageSets/Main/a.txt": "\n../x"}},
+		{"ImageSets/Main/a.txt", `line 3: "x" is in line 1, too: want each picture once`, map[string]string{"ImageSets/Main/a.txt": "x\ny\nx 1"}},
 		{"", "2 sets of instances: want the path of one, as in ", map[string]string{"annotations/instances_a.json": "", "annotations/instances_b.json": ""}},
 		{"", "instances.json: want an object", map[string]string{"instances.json": "[]"}},
 		{"", "b.xml: object 1: want a name", map[string]string{"a.xml": smallVOC, "b.xml": "<annotation><object/></annotation>"}},
@@ -294,6 +300,24 @@ func FuzzReadCOCO(f *testing.F) {
 		}
 		if d != nil {
 			checkDataset(t, d.Images)
+		}
+	})
+}
+
+// Whatever is in a set, its ids come once, and none leads out of a folder.
+func FuzzReadSet(f *testing.F) {
+	f.Add("2008_000008 -1\n\n2008_000015  1\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		ids, err := ReadSet(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		seen := map[string]bool{}
+		for _, id := range ids {
+			if seen[id] || filepath.Base(id) != id || !filepath.IsLocal(id+".xml") {
+				t.Errorf("%q in %q", id, text)
+			}
+			seen[id] = true
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -89,4 +90,54 @@ func ReadVOC(r io.Reader) (*Image, error) {
 		img.Objects = append(img.Objects, object)
 	}
 	return img, nil
+}
+
+// SetFolder is the folder of PASCAL VOC that an image set belongs to: for a .txt file in its
+// ImageSets, or in a folder in that, as VOC2007/ImageSets/Main/val.txt is of VOC2007.
+func SetFolder(path string) (folder string, ok bool) {
+	path, err := filepath.Abs(path)
+	if err != nil || !strings.EqualFold(filepath.Ext(path), ".txt") {
+		return "", false
+	}
+	sets := filepath.Dir(path)
+	if filepath.Base(sets) != "ImageSets" {
+		sets = filepath.Dir(sets)
+	}
+	return filepath.Dir(sets), filepath.Base(sets) == "ImageSets"
+}
+
+// maxSet is the longest image set, in bytes: of millions of pictures.
+const maxSet = 64 << 20
+
+// ReadSet reads an image set of PASCAL VOC, of at most 64 MiB: a picture a line, whose first
+// word is its id. The sets of a class say by a second word whether it is in the picture: all
+// of their pictures are read. Errors are *[DatasetError], or r's own.
+func ReadSet(r io.Reader) ([]string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxSet+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxSet {
+		return nil, broken("", fmt.Errorf("more than %d bytes: want no longer image set", maxSet))
+	}
+	var ids []string
+	lines := map[string]int{}
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		id, entry := words[0], fmt.Sprintf("line %d", number)
+		if filepath.Base(id) != id || !filepath.IsLocal(id) {
+			return nil, broken(entry, fmt.Errorf("%q: want a line to begin with the name of a picture, without its extension", id))
+		}
+		if first, ok := lines[id]; ok {
+			return nil, broken(entry, fmt.Errorf("%q is in line %d, too: want each picture once", id, first))
+		}
+		lines[id] = number
+		ids = append(ids, strings.Clone(id))
+	}
+	return ids, nil
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/proposer/proposer/batch/storage"
 	"github.com/proposer/proposer/evaluate"
 )
 
@@ -89,21 +90,13 @@ func (s *Source) openDataset(path string) error {
 	return nil
 }
 
-// openSet opens a set of PASCAL VOC if the list is one: in ImageSets, or a folder in that, beside
-// which are JPEGImages.
+// openSet opens an image set of PASCAL VOC if the list is one, beside which are JPEGImages.
 func (s *Source) openSet(list string) (ok bool, err error) {
-	path, err := filepath.Abs(list)
-	if err != nil {
-		return false, err
-	}
-	up := filepath.Dir(path)
-	if filepath.Base(up) != "ImageSets" {
-		up = filepath.Dir(up)
-	}
-	if filepath.Base(up) != "ImageSets" {
+	folder, ok := evaluate.SetFolder(list)
+	if !ok {
 		return false, nil
 	}
-	folder := filepath.Join(filepath.Dir(up), "JPEGImages")
+	folder = filepath.Join(folder, "JPEGImages")
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 		return false, nil
 	}
@@ -115,41 +108,38 @@ func (s *Source) openSet(list string) (ok bool, err error) {
 	return true, nil
 }
 
-// set is a set of PASCAL VOC.
+// set is an image set of PASCAL VOC. Unlike a data set it needs no annotations.
 type set struct {
 	*files
 	path string
 }
 
-func (v set) list(ctx context.Context, _ func(string) bool) iter.Seq2[Picture, error] {
+func (v set) list(context.Context, func(string) bool) iter.Seq2[Picture, error] {
 	return func(yield func(Picture, error) bool) {
-		seen := seen{}
-		for l, err := range linesOf(v.path) {
-			var id string
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err == nil {
-				words := strings.Fields(l.text)
-				if len(words) == 0 {
-					continue
-				}
-				if id = words[0]; filepath.Base(id) != id || !filepath.IsLocal(id) {
-					err = l.wrong(fmt.Errorf("%q: want a line to begin with the name of a picture of JPEGImages, without its extension", id))
-				}
-			}
-			if err == nil {
-				err = seen.add(id, l)
-			}
-			if err != nil {
-				yield(Picture{}, err)
-				return
-			}
+		ids, err := v.ids()
+		if err != nil {
+			yield(Picture{}, err)
+			return
+		}
+		for _, id := range ids {
 			if !yield(Picture{File: v.file(id), ID: id}, nil) {
 				return
 			}
 		}
 	}
+}
+
+func (v set) ids() ([]string, error) {
+	f, _, err := storage.OpenRegularPath(v.path)
+	if err != nil {
+		return nil, &Error{Err: err}
+	}
+	defer f.Close()
+	ids, err := evaluate.ReadSet(f)
+	if e, ok := errors.AsType[*evaluate.DatasetError](err); ok {
+		return nil, &Error{File: e.Entry, Err: e.Err}
+	}
+	return ids, err
 }
 
 // file is the picture that an id is of: VOC's own are all .jpg.

@@ -32,7 +32,7 @@ import (
 )
 
 type evalCmd struct {
-	Data      string   `required:"" placeholder:"PATH" help:"Data set: a COCO instances file, a folder with one, or a PASCAL VOC folder (Annotations/*.xml)."`
+	Data      string   `required:"" placeholder:"PATH" help:"Data set: a COCO instances file, a folder with one, or a PASCAL VOC folder (Annotations/*.xml) or image set (ImageSets/Main/*.txt)."`
 	Proposals []string `sep:"none" placeholder:"[NAME=]FILE" help:"Judge these, as propose prints them in jsonl, instead of searching; - is standard input. Given several times, they are compared."`
 
 	searchFlags `embed:""`

@@ -10,7 +10,7 @@ import (
 )
 
 type roisCmd struct {
-	Data string `arg:"" help:"Data set: a COCO instances file, a folder with one, or a PASCAL VOC folder."`
+	Data string `arg:"" help:"Data set: a COCO instances file, a folder with one, or a PASCAL VOC folder or image set."`
 
 	searchFlags `embed:""`
 	rankerFlag  `embed:""`

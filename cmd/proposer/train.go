@@ -19,7 +19,7 @@ import (
 )
 
 type trainCmd struct {
-	Data string `required:"" placeholder:"PATH" help:"Data set: a COCO instances file, a folder with one, or a PASCAL VOC folder (Annotations/*.xml)."`
+	Data string `required:"" placeholder:"PATH" help:"Data set: a COCO instances file, a folder with one, or a PASCAL VOC folder (Annotations/*.xml) or image set (ImageSets/Main/*.txt)."`
 	Out  string `placeholder:"FILE" help:"Where to write the ranker, for --ranker."`
 
 	searchFlags `embed:""`
