@@ -196,6 +196,7 @@ func (s *Source) open() error {
 	if err != nil {
 		return s.wrong("", err)
 	}
+	s.place = filepath.Clean(name)
 	ext := strings.ToLower(filepath.Ext(name))
 	switch {
 	case info.IsDir():
@@ -397,7 +398,7 @@ func (s *Source) Kind() string { return s.kind }
 // without its extension, or the last of a bucket's prefix. It may be empty.
 func (s *Source) Folder() string { return s.in.folder() }
 
-// String is the place, as it was named.
+// String is the place: a URL, or a path as it was named, cleaned.
 func (s *Source) String() string { return s.place }
 
 // Close lets go of the source.

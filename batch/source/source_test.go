@@ -93,6 +93,9 @@ func TestFolder(t *testing.T) {
 	if s.Kind() != "folder" || s.String() != dir {
 		t.Error(s.Kind(), s)
 	}
+	if s := open(t, filepath.Join(dir, "a")+"/../", Options{}); s.String() != dir {
+		t.Error(s) // an option of a batch, which is the same
+	}
 	for range s.Pictures(t.Context()) {
 		break
 	}
