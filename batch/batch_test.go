@@ -550,6 +550,20 @@ func TestDamage(t *testing.T) {
 		}
 		same(t, name, tree(t, dir), want)
 	}
+
+	// Finish takes no manifest's word for a shard that is gone.
+	dir := t.TempDir()
+	job := Job{Source: &pictures{n: 30}, Dest: open(t, dir), ShardSize: 10}
+	if _, err := Run(t.Context(), job, task(false)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "things-000001.txt")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Finish(t.Context(), job.Dest, task(false).Form)
+	if e, ok := errors.AsType[*DamagedError](err); !ok || e.File != "things-000001.txt" {
+		t.Error(err)
+	}
 	for name, file := range map[string]string{"plan": "job.json", "index": "pictures.index", "list": "pictures.jsonl"} {
 		dir := t.TempDir()
 		job := Job{Source: &pictures{n: 30}, Dest: open(t, dir), ShardSize: 10, Retry: true}

@@ -40,27 +40,33 @@ func Finish[T any](ctx context.Context, dest storage.Storage, form Form[T]) (*Ma
 	if err != nil {
 		return nil, err
 	}
-	old := new(Manifest)
-	if err := readJSON(ctx, dest, manifestName, old); err == nil && old.Hash == plan.Hash && (form.Whole == nil || sizes[old.File] == old.Bytes) {
-		return old, nil
+	if m := finished(ctx, dest, plan, sizes, form.Whole != nil); m != nil {
+		return m, nil
 	}
-	m := &Manifest{Plan: *plan, Shards: make([]Record, 0, plan.Shards())}
-	var missing []int
+	var recorded, missing []int
 	for shard := range plan.Shards() {
-		if _, ok := sizes[recordName(shard)]; !ok {
+		if _, ok := sizes[recordName(shard)]; ok {
+			recorded = append(recorded, shard)
+		} else {
 			missing = append(missing, shard)
-			continue
 		}
-		r, err := readRecord(ctx, dest, shard, plan.shardName(shard, form.Extension, form.Whole != nil), sizes)
-		if err != nil {
-			return nil, err
+	}
+	if len(missing) > 0 {
+		return nil, &UnfinishedError{dest.String(), plan.Shards(), missing}
+	}
+	file := func(shard int) string { return plan.shardName(shard, form.Extension, form.Whole != nil) }
+	records, errs, err := readRecords(ctx, dest, recorded, file, sizes)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manifest{Plan: *plan, Shards: make([]Record, 0, len(records))}
+	for i, r := range records {
+		if errs[i] != nil {
+			return nil, errs[i]
 		}
 		m.Shards = append(m.Shards, *r)
 		m.Failed += int64(r.Failed)
 		m.Boxes += r.Boxes
-	}
-	if len(missing) > 0 {
-		return nil, &UnfinishedError{dest.String(), plan.Shards(), missing}
 	}
 	if form.Whole != nil {
 		m.File = plan.Task + form.Whole.Extension
@@ -86,6 +92,27 @@ func Finish[T any](ctx context.Context, dest storage.Storage, form Form[T]) (*Ma
 		return nil, destError(ctx, dest, err)
 	}
 	return m, write(ctx, dest, manifestName, func(w *sink) error { return writeJSON(w, m) })
+}
+
+// finished is the manifest if there is one, and all that it names is there.
+func finished(ctx context.Context, dest storage.Storage, plan *Plan, sizes map[string]int64, whole bool) *Manifest {
+	m := new(Manifest)
+	if err := readJSON(ctx, dest, manifestName, m); err != nil || m.Hash != plan.Hash {
+		return nil
+	}
+	is := func(file string, bytes int64) bool { size, ok := sizes[file]; return ok && size == bytes }
+	if whole {
+		if !is(m.File, m.Bytes) {
+			return nil
+		}
+		return m // its shards are no longer needed
+	}
+	for i := range m.Shards {
+		if !is(m.Shards[i].File, m.Shards[i].Bytes) {
+			return nil
+		}
+	}
+	return m
 }
 
 // join writes the one file.

@@ -46,6 +46,11 @@ type Plan struct {
 // Shards is their number.
 func (p *Plan) Shards() int { return shardsOf(p.Pictures, p.ShardSize) }
 
+// picturesOf is the number of pictures of a shard.
+func (p *Plan) picturesOf(shard int) int64 {
+	return min(int64(p.ShardSize), p.Pictures-int64(shard)*int64(p.ShardSize))
+}
+
 // identity is all that must not change.
 func (p *Plan) identity() map[string]string {
 	all := maps.Clone(p.Settings)
@@ -245,7 +250,7 @@ func (l *lister) shard(ctx context.Context, shard int) ([]source.Picture, error)
 		return nil, destError(ctx, l.dest, err)
 	}
 	defer r.Close()
-	want := int(min(int64(l.plan.ShardSize), l.plan.Pictures-int64(shard)*int64(l.plan.ShardSize)))
+	want := int(l.plan.picturesOf(shard))
 	pictures := make([]source.Picture, 0, want)
 	in := json.NewDecoder(bufio.NewReader(r))
 	for {

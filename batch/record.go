@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/proposer/proposer/batch/storage"
 )
 
@@ -73,6 +75,28 @@ func readRecord(ctx context.Context, dest storage.Storage, shard int, file strin
 		return nil, &DamagedError{dest.String(), file, fmt.Errorf("has %d bytes: want %d", size, r.Bytes)}
 	}
 	return r, nil
+}
+
+// readers is how many records are read at once: a bucket takes its time for each.
+const readers = 16
+
+// readRecords reads the records of shards, as readRecord does, or tells why they cannot be.
+// The error is the context's.
+func readRecords(ctx context.Context, dest storage.Storage, shards []int, file func(shard int) string, sizes map[string]int64) ([]*Record, []error, error) {
+	records, errs := make([]*Record, len(shards)), make([]error, len(shards))
+	var group errgroup.Group
+	group.SetLimit(readers)
+	for i, shard := range shards {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			records[i], errs[i] = readRecord(ctx, dest, shard, file(shard), sizes)
+			return nil
+		})
+	}
+	_ = group.Wait() // all errors are in errs
+	return records, errs, ctx.Err()
 }
 
 // inventory is the files' sizes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -112,28 +113,35 @@ func (r *run[T]) todo(ctx context.Context) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	var todo []int
+	var todo, recorded []int
 	for shard := range r.plan.Shards() {
 		if !r.mine(shard) {
 			continue
 		}
-		n := min(int64(r.plan.ShardSize), r.plan.Pictures-int64(shard)*int64(r.plan.ShardSize))
 		r.sum.Shards++
-		r.sum.Pictures += n
-		done := false
+		r.sum.Pictures += r.plan.picturesOf(shard)
 		if _, ok := sizes[recordName(shard)]; ok {
-			record, err := readRecord(ctx, r.Dest, shard, r.file(shard), sizes)
-			if _, damaged := errors.AsType[*DamagedError](err); err != nil && !damaged {
-				return nil, err
-			}
-			done = err == nil && (!r.Retry || record.Failed == 0)
-		}
-		if done {
-			r.sum.Skipped += n
+			recorded = append(recorded, shard)
 		} else {
 			todo = append(todo, shard)
 		}
 	}
+	records, errs, err := readRecords(ctx, r.Dest, recorded, r.file, sizes)
+	if err != nil {
+		return nil, err
+	}
+	for i, shard := range recorded {
+		_, damaged := errors.AsType[*DamagedError](errs[i])
+		switch {
+		case errs[i] != nil && !damaged:
+			return nil, errs[i]
+		case damaged, r.Retry && records[i].Failed > 0:
+			todo = append(todo, shard)
+		default:
+			r.sum.Skipped += r.plan.picturesOf(shard)
+		}
+	}
+	slices.Sort(todo)
 	if _, ok := sizes[manifestName]; ok && len(todo) > 0 {
 		if err := r.Dest.Remove(ctx, manifestName); err != nil {
 			return nil, destError(ctx, r.Dest, err)
