@@ -200,7 +200,8 @@ func TestBatchExitCode(t *testing.T) {
 	}
 }
 
-// kills is how many runs TestBatchKilled breaks off; PROPOSER_KILLS says otherwise.
+// kills is how many runs TestBatchKilled breaks off; PROPOSER_KILLS says otherwise, and
+// PROPOSER_PICTURES on which pictures, instead of some that are drawn.
 const kills = 5
 
 // killedFormats are one that is cut in parts, and one that is not.
@@ -216,7 +217,10 @@ func TestBatchKilled(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("PROPOSER_KILLS")); err == nil {
 		rounds = n
 	}
-	src := folder(t, 40)
+	src := os.Getenv("PROPOSER_PICTURES")
+	if src == "" {
+		src = folder(t, 40)
+	}
 	args := func(out, format string) []string {
 		return []string{"batch", src, "--out", out, "--mode", "single", "--shard-size", "3", "--format", format}
 	}
