@@ -591,6 +591,7 @@ func TestOpen(t *testing.T) {
 		filepath.Join(dir, "no.json"):  "invalid character",
 		"mem://x/y.tar":                "has to be copied to a folder",
 		"http://example.com":           "http: is not known",
+		"s3://b/x":                     "want it to import batch/storage/cloud",
 		"":                             "no such file",
 		"file://host/x":                "three slashes",
 	} {

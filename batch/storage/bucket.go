@@ -14,10 +14,7 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/azureblob" // azblob://
-	_ "gocloud.dev/blob/gcsblob"   // gs://
 	"gocloud.dev/blob/memblob"
-	_ "gocloud.dev/blob/s3blob" // s3://
 	"gocloud.dev/gcerrors"
 )
 
@@ -54,6 +51,9 @@ func openBucket(ctx context.Context, u *url.URL) (Storage, error) {
 		}
 		b.bucket = memory.buckets[u.Host]
 		return b, nil
+	}
+	if !blob.DefaultURLMux().ValidBucketScheme(b.scheme) {
+		return nil, &Error{Place: b.place, Err: fmt.Errorf("a program without %s://: want it to import batch/storage/cloud", b.scheme)}
 	}
 	whole := *u
 	whole.Path, whole.RawPath = "", ""

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	_ "github.com/proposer/proposer/batch/storage/cloud"
 )
 
 // fakeS3 is a server that speaks as much of S3 as is spoken here: PUT, GET, HEAD, DELETE,

@@ -22,6 +22,7 @@ import (
 	"github.com/proposer/proposer/batch"
 	"github.com/proposer/proposer/batch/source"
 	"github.com/proposer/proposer/batch/storage"
+	_ "github.com/proposer/proposer/batch/storage/cloud" // s3://, gs:// and azblob://
 	"github.com/proposer/proposer/export"
 )
 

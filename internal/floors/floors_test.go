@@ -48,6 +48,7 @@ var floors = map[string]int{
 	"api/web":              6,
 	"api":                  7,
 	"batch":                7,
+	"batch/storage/cloud":  7, // so that only programs import it
 	"queue":                7,
 	"cmd/proposer":         8,
 
