@@ -21,6 +21,7 @@ import (
 	"github.com/proposer/proposer/batch/storage"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/internal/adversity"
 )
 
 // write writes files, each with its name for its text unless one is given, as in "a.jpg=text".
@@ -233,7 +234,7 @@ func TestPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.Chmod(filepath.Join(dir, "closed"), 0o777)
-	asNobody(t, func() {
+	adversity.AsNobody(t, func() {
 		s := open(t, dir, Options{})
 		got, err := all(t, s)
 		wantError(t, err, "closed", fs.ErrPermission)
@@ -289,15 +290,7 @@ func TestUnmounted(t *testing.T) {
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk")
 	write(t, dir, "a.jpg", "disk/under.jpg")
-	if err := mountSmall(disk, "size=256k"); err != nil {
-		t.Skip("a small disk cannot be mounted here: ", err)
-	}
-	mounted := true
-	defer func() {
-		if mounted {
-			unmount(disk)
-		}
-	}()
+	mounted := adversity.Mount(t, disk, "256k")
 	write(t, disk, "sub/b.jpg", "sub/c.jpg")
 	if err := os.WriteFile(filepath.Join(dir, "all.txt"), []byte(disk+"/sub/b.jpg\n"+disk+"/sub/c.jpg\n"), 0o666); err != nil {
 		t.Fatal(err)
@@ -314,8 +307,7 @@ func TestUnmounted(t *testing.T) {
 	}
 	_, err := folder.Read(t.Context(), Picture{File: "disk/sub/c.jpg"}, 100)
 	wantError(t, err, "disk/sub/c.jpg", fs.ErrNotExist)
-	unmount(disk)
-	mounted = false
+	mounted.Unmount()
 	for s, prefix := range map[*Source]string{folder: "disk/", list: filepath.ToSlash(disk) + "/"} {
 		_, err := s.Read(t.Context(), Picture{File: prefix + "sub/c.jpg"}, 100)
 		wantVanished(t, s, err)

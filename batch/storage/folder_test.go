@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/proposer/proposer/internal/adversity"
 )
 
 // What a killed program leaves behind is not listed, and goes when it is old.
@@ -166,10 +168,7 @@ func TestNotRegular(t *testing.T) {
 // A disk that is full is told of, leaves nothing behind, and is used again when there is room.
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
-	if err := mountSmall(dir, "size=256k"); err != nil {
-		t.Skip("a small disk cannot be mounted here: ", err)
-	}
-	defer unmount(dir)
+	adversity.Mount(t, dir, "256k")
 	s := open(t, dir)
 	defer s.Close()
 	put(t, s, "a", "kept")
@@ -201,12 +200,10 @@ func TestDiskFull(t *testing.T) {
 // A disk that is unmounted leaves an empty folder.
 func TestUnmounted(t *testing.T) {
 	dir := t.TempDir()
-	if err := mountSmall(dir, "size=256k"); err != nil {
-		t.Skip("a small disk cannot be mounted here: ", err)
-	}
+	disk := adversity.Mount(t, dir, "256k")
 	s := open(t, dir)
 	put(t, s, "a", "1")
-	unmount(dir)
+	disk.Unmount()
 	wantVanished(t, dir, s.Alive(t.Context()))
 	_, err := s.Create(t.Context(), "b")
 	wantVanished(t, dir, err)
@@ -225,7 +222,7 @@ func TestPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.Chmod(filepath.Join(dir, "closed"), 0o777)
-	asNobody(t, func() {
+	adversity.AsNobody(t, func() {
 		_, _, opened := s.Open(t.Context(), "a")
 		_, created := s.Create(t.Context(), "c")
 		var listed error

@@ -24,6 +24,7 @@ import (
 
 	"github.com/proposer/proposer/batch"
 	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/internal/adversity"
 	"github.com/proposer/proposer/internal/scene"
 )
 
@@ -389,12 +390,6 @@ func TestBatchUsage(t *testing.T) {
 // What a disk has no room for, and a destination or a source that is gone, stop the run, and
 // it goes on when they are back.
 func TestBatchTrouble(t *testing.T) {
-	if os.Getuid() != 0 || runtime.GOOS != "linux" {
-		t.Skip("mounts file systems, which wants root on Linux")
-	}
-	mount := func(dir string, size string) error {
-		return syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size)
-	}
 	src, want := folder(t, 40), t.TempDir()
 	args := []string{"batch", src, "--mode", "single", "--shard-size", "5"}
 	if _, stderr, code := call(t, nil, append(args, "--out", want)...); code != 0 {
@@ -403,17 +398,12 @@ func TestBatchTrouble(t *testing.T) {
 
 	t.Run("full disk", func(t *testing.T) {
 		out := t.TempDir()
-		if err := mount(out, "64k"); err != nil {
-			t.Skip("cannot mount a tmpfs: ", err)
-		}
-		defer syscall.Unmount(out, 0)
+		disk := adversity.Mount(t, out, "64k")
 		_, stderr, code := call(t, nil, append(args, "--out", out)...)
 		if code != exitFailed || !strings.Contains(stderr, "no space left on device") || !strings.Contains(stderr, "same command goes on") {
 			t.Errorf("%d: %s", code, stderr)
 		}
-		if err := syscall.Mount("tmpfs", out, "tmpfs", syscall.MS_REMOUNT, "size=8m"); err != nil {
-			t.Fatal(err)
-		}
+		disk.Resize("8m")
 		if _, stderr, code := call(t, nil, append(args, "--out", out)...); code != 0 {
 			t.Errorf("%d: %s", code, stderr)
 		}

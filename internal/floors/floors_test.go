@@ -61,12 +61,13 @@ var floors = map[string]int{
 	"internal/scene/draw":        show,
 
 	// For tests and shows: no other package of the house may import them but in its tests.
-	"docker":           workshop,
-	"internal/floors":  workshop,
-	"internal/golden":  workshop,
-	"internal/natural": workshop,
-	"internal/rate":    workshop,
-	"internal/scene":   workshop,
+	"docker":             workshop,
+	"internal/adversity": workshop,
+	"internal/floors":    workshop,
+	"internal/golden":    workshop,
+	"internal/natural":   workshop,
+	"internal/rate":      workshop,
+	"internal/scene":     workshop,
 }
 
 const (
