@@ -28,7 +28,7 @@ import (
 
 // jobFlags say where a batch reads and writes, and how it is split.
 type jobFlags struct {
-	Out         string   `required:"" placeholder:"DEST" help:"Where the files go: a folder, or a bucket as s3://NAME?prefix=a/b/, gs://… or azblob://…."`
+	Out         string   `required:"" placeholder:"DEST" help:"Where the files go: a folder, or a bucket as s3://NAME/PREFIX, gs://… or azblob://…."`
 	Include     []string `placeholder:"GLOB" help:"Take the files of a folder, tar or bucket that one of these fits, as in '**/*.jpg', instead of those with a picture's extension."`
 	Exclude     []string `placeholder:"GLOB" help:"Leave out those that one of these fits."`
 	Shard       string   `placeholder:"I/N" help:"Do only each Nth shard from I (0 to N-1) on, and leave the rest to others; proposer merge finishes. By default of a Kubernetes Indexed Job (JOB_COMPLETION_INDEX and PROPOSER_SHARDS) or a Slurm array (SLURM_ARRAY_TASK_ID)."`
