@@ -11,8 +11,9 @@ COUNT    ?= 1
 URL      ?= http://127.0.0.1:8080
 PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 PEERS    := python3-opencv python3-skimage libdlib-dev
-E2E      := chromium prometheus python3 python3-numpy python3-scipy slurm-wlm munge
 EXAMPLE  := python3-torch python3-torchvision python3-numpy python3-pil libopenblas0
+E2E      := chromium prometheus python3 python3-scipy slurm-wlm munge $(EXAMPLE)
+IMPORTS  := import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenblas.so.0")
 PYTHON   := /usr/bin/python3
 
 # Only these three of OpenCV's libraries are linked, and only their headers are there: the one that
@@ -47,9 +48,9 @@ test: deps ## all tests, with and without OpenCV
 	$(GO) test ./...
 	$(GO) test -tags purego -short ./...
 
-e2e: build ## tests with a browser, Prometheus, Python, Slurm and the image's root: installs them when missing
+e2e: build ## tests with a browser, Prometheus, Python, PyTorch, Slurm and the image's root: installs them when missing
 	@command -v chromium >/dev/null && command -v promtool >/dev/null && command -v python3 >/dev/null && \
-	$(PYTHON) -c 'import numpy, scipy.io' 2>/dev/null && \
+	$(PYTHON) -c 'import scipy.io; $(IMPORTS)' 2>/dev/null && \
 	[ -x /usr/sbin/slurmctld ] && [ -x /usr/sbin/slurmd ] && [ -x /usr/sbin/munged ] || { \
 	$(call install,E2E,NO_E2E); }
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./export ./internal/npz ./rois
@@ -85,7 +86,7 @@ load: ## put the service at URL (http://127.0.0.1:8080) under load, hostile requ
 # OpenBLAS is there because PyTorch multiplies five times slower with what Debian gives it otherwise.
 # EXAMPLEFLAGS: `--quick` sees only that it works; `--help` lists them.
 example: build ## train a two-stage detector on our proposals, under several losses: examples/two-stage
-	@$(PYTHON) -c 'import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenblas.so.0")' 2>/dev/null || { \
+	@$(PYTHON) -c '$(IMPORTS)' 2>/dev/null || { \
 	$(call install,EXAMPLE,NO_EXAMPLE); }
 	$(PUREGO) build -o bin/dataset ./examples/two-stage/dataset
 	rm -rf bin/two-stage
@@ -129,7 +130,7 @@ endef
 
 NO_PACKAGES := "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) and give make OPENCV=<folder of its headers>," \
 	"or do without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer"
-NO_E2E := "Install Chromium, Prometheus with promtool, Slurm, MUNGE, and Python 3 with NumPy and SciPy for $(PYTHON)"
+NO_E2E := "Install Chromium, Prometheus with promtool, Slurm, MUNGE, OpenBLAS, and Python 3 with NumPy, SciPy, Pillow, PyTorch and torchvision for $(PYTHON)"
 NO_EXAMPLE := "Install PyTorch, torchvision, NumPy and Pillow for $(PYTHON), and OpenBLAS"
 NO_PEERS := "Install OpenCV with ximgproc and scikit-image for $(PYTHON), and dlib with its headers"
 

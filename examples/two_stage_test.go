@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// torch is a Python that two-stage can run in. It is skipped without one: that takes a gigabyte.
+// torch is a Python that two-stage can run in. Without one the test is skipped, for that takes a
+// gigabyte, unless make e2e has installed it.
 func torch(t *testing.T) string {
 	t.Helper()
 	const python = "/usr/bin/python3"
@@ -22,6 +23,9 @@ func torch(t *testing.T) string {
 		t.Fatalf("the sources are %q, %v", sources, err)
 	}
 	if err := exec.CommandContext(t.Context(), python, "-c", "import numpy, PIL, torch, torchvision").Run(); err != nil {
+		if os.Getenv("PROPOSER_E2E") == "1" {
+			t.Fatalf("%s with torch, torchvision, numpy and PIL is needed: %v", python, err)
+		}
 		t.Skipf("%s with torch, torchvision, numpy and PIL is needed: %v", python, err)
 	}
 	return python
