@@ -40,13 +40,17 @@ serve: build ## build, then serve on PROPOSER_ADDR, :8080 unless set
 build: deps ## bin/proposer
 	$(GO) build -tags $(TAGS) -ldflags '-s -w -X main.linked=$(VERSION)' -o bin/proposer ./cmd/proposer
 
+# What reads pictures, and what runs kernels.
+PICTURES_GO := ./api ./batch ./cmd/proposer ./imageio ./pipeline
+KERNELS_GO  := ./box ./hierarchy ./internal/simd ./objectness ./raster ./segment ./selective ./similarity
+
 # Four legs: with OpenCV; its matrices counted; on Go's own decoders; and without the vector kernels.
-# The last two would do without cgo, but what is built is then the same for all.
+# The last two would do without cgo, but most of what they need is built then.
 test: deps ## all tests, with and without OpenCV
 	$(GO) test -tags $(TAGS) ./...
-	$(GO) test -tags $(TAGS),matprofile ./imageio/...
-	$(GO) test ./...
-	$(GO) test -tags purego -short ./...
+	$(GO) test -tags $(TAGS),matprofile ./imageio
+	$(GO) test $(PICTURES_GO)
+	$(GO) test -tags purego -short $(KERNELS_GO)
 
 e2e: build ## tests with a browser, Prometheus, Python, PyTorch, Slurm and the image's root: installs them when missing
 	@command -v chromium >/dev/null && command -v promtool >/dev/null && command -v python3 >/dev/null && \

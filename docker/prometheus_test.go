@@ -253,7 +253,6 @@ func TestPrometheus(t *testing.T) {
 	program := filepath.Join(dir, "proposer")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/proposer")
 	build.Dir = ".."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
