@@ -59,7 +59,7 @@ func gridFeatures() (names []string) {
 }
 
 // grid is how many cells a grid has on a side.
-const grid = 6
+const grid = simd.GridSide
 
 // scenery is a picture and its pool, as far as it is looked at.
 type scenery struct {
@@ -314,18 +314,9 @@ func (s *scenery) look(b box.Box, out *column) {
 // lay looks at the grid, which [column.finish] puts.
 func (s *scenery) lay(b box.Box, inside *means, out *column) {
 	p := &s.picture
-	left, right, across1 := lines(b.X0, b.X1, p.shift, p.width)
-	top, bottom, down1 := lines(b.Y0, b.Y1, p.shift, p.height)
-	var corners [grid * grid][4]int32
-	var scales [grid * grid]float32
-	stride := int32(p.width + 1)
-	for y := range grid {
-		above, below := top[y]*stride, bottom[y]*stride
-		for x := range grid {
-			corners[y*grid+x] = [4]int32{above + left[x], above + right[x], below + left[x], below + right[x]}
-			scales[y*grid+x] = float32(down1[y] * across1[x])
-		}
-	}
+	var rows, columns [grid]simd.Span
+	whole := spans(&rows, b.Y0, b.Y1, p.shift, p.height, p.width+1)
+	whole = spans(&columns, b.X0, b.X1, p.shift, p.width, 1) && whole
 	// As they come, but for what is not in the picture: that is like the box.
 	const colourUnit = 32
 	gain := means{lightness: 1. / colourUnit, greenRed: 1. / colourUnit, blueYellow: 1. / colourUnit}
@@ -334,31 +325,38 @@ func (s *scenery) lay(b box.Box, inside *means, out *column) {
 	for k := range lightness {
 		gain[k] = steep
 	}
-	cells := out.grids[out.box*grid*grid:][:grid*grid]
-	simd.Rectangles(cells, p.table, corners[:], scales[:], &offset, &gain)
-	for i, scale := range scales {
-		if scale == 0 {
+	cells := (*[grid * grid]means)(out.grids[out.box*grid*grid:])
+	simd.Grid(cells, p.table, &rows, &columns, &offset, &gain)
+	if whole {
+		return
+	}
+	for i := range cells {
+		if rows[i/grid].Scale == 0 || columns[i%grid].Scale == 0 {
 			cells[i] = means{}
 		}
 	}
 }
 
-// lines are where the grid's columns, or rows, of cells begin and end in the picture, of
-// which they are at least one cell wide, and one over how many cells of it they are wide:
-// 0 for none. They are a quarter of the box's side apart, from a quarter before it on.
-func lines(from, to int32, shift, most int) (begin, end [grid]int32, scale [grid]float32) {
+// spans are where the grid's rows, or columns, begin and end in the picture, in steps of pitch
+// entries of the table, and one over how many cells of the picture they are wide, which is at
+// least one: 0 for those that are not in the picture, of which there is none if whole is true.
+// They are a quarter of the box's side apart, from a quarter before it on.
+func spans(dst *[grid]simd.Span, from, to int32, shift, most, pitch int) (whole bool) {
 	line := func(k int) int { return (4*int(from) + (k-1)*int(to-from) + 2<<shift) >> (shift + 2) }
 	at := line(0)
-	for k := range grid {
+	whole = true
+	for k := range dst {
 		next := line(k + 1)
 		a, b := min(max(at, 0), most), min(max(next, at+1, 0), most)
-		begin[k], end[k] = int32(a), int32(b)
+		dst[k] = simd.Span{Begin: int32(a * pitch), End: int32(b * pitch)}
 		if a < b {
-			scale[k] = 1 / float32(b-a)
+			dst[k].Scale = 1 / float32(b-a)
+		} else {
+			whole = false
 		}
 		at = next
 	}
-	return begin, end, scale
+	return whole
 }
 
 func apart(a, b float32) float32 { return max(a-b, b-a) }

@@ -286,6 +286,14 @@ func integrate(here, above [][8]uint32, cells [][8]uint8) {
 	}
 }
 
+func gridOf(dst *[GridSide * GridSide][8]float32, table [][8]uint32, rows, columns *[GridSide]Span, offset, gain *[8]float32) {
+	if avx2 {
+		gridAVX2(&dst[0], &table[0], &rows[0].Begin, &columns[0].Begin, offset, gain)
+	} else {
+		gridGo(dst, table, rows, columns, offset, gain)
+	}
+}
+
 func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
 	if n := len(dst); avx2 && n > 0 {
 		rectanglesAVX2(&dst[0], &table[0], &corners[0], &scales[0], n, offset, gain)

@@ -102,6 +102,10 @@ func halve(dst, top, low []uint8) { halveGo(dst, top, low) }
 
 func integrate(here, above [][8]uint32, cells [][8]uint8) { integrateGo(here, above, cells) }
 
+func gridOf(dst *[GridSide * GridSide][8]float32, table [][8]uint32, rows, columns *[GridSide]Span, offset, gain *[8]float32) {
+	gridGo(dst, table, rows, columns, offset, gain)
+}
+
 func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
 	rectanglesGo(dst, table, corners, scales, offset, gain)
 }

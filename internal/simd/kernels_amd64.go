@@ -168,6 +168,11 @@ func projectAVX2(dst *[2][64]float32, columns *[64]float32, a *float32, b *float
 //go:noescape
 func rectanglesAVX2(dst *[8]float32, table *[8]uint32, corners *[4]int32, scales *float32, n int, offset *[8]float32, gain *[8]float32)
 
+// gridAVX2 wants the first of GridSide spans each.
+//
+//go:noescape
+func gridAVX2(dst *[8]float32, table *[8]uint32, rows *int32, columns *int32, offset *[8]float32, gain *[8]float32)
+
 // transposeAVX2 needs cells to be more than 0.
 //
 //go:noescape

@@ -4199,6 +4199,166 @@ loop:
 	VZEROUPPER
 	RET
 
+// func gridAVX2(dst *[8]float32, table *[8]uint32, rows *int32, columns *int32, offset *[8]float32, gain *[8]float32)
+// Requires: AVX, AVX2
+TEXT ·gridAVX2(SB), NOSPLIT, $0-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    table+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    columns+24(FP), BX
+	MOVQ    offset+32(FP), SI
+	VMOVUPS (SI), Y0
+	MOVQ    gain+40(FP), SI
+	VMOVUPS (SI), Y1
+	MOVQ    $0x0000000000000006, DI
+	XORQ    R9, R9
+
+loop:
+	MOVLQSX (DX), SI
+	SHLQ    $0x05, SI
+	LEAQ    (CX)(SI*1), R8
+	CMPQ    R8, R9
+	JE      begun
+	MOVLQSX 4(BX), SI
+	SHLQ    $0x05, SI
+	VMOVDQU (R8)(SI*1), Y2
+	MOVLQSX (BX), SI
+	SHLQ    $0x05, SI
+	VPSUBD  (R8)(SI*1), Y2, Y2
+	MOVLQSX 16(BX), SI
+	SHLQ    $0x05, SI
+	VMOVDQU (R8)(SI*1), Y3
+	MOVLQSX 12(BX), SI
+	SHLQ    $0x05, SI
+	VPSUBD  (R8)(SI*1), Y3, Y3
+	MOVLQSX 28(BX), SI
+	SHLQ    $0x05, SI
+	VMOVDQU (R8)(SI*1), Y4
+	MOVLQSX 24(BX), SI
+	SHLQ    $0x05, SI
+	VPSUBD  (R8)(SI*1), Y4, Y4
+	MOVLQSX 40(BX), SI
+	SHLQ    $0x05, SI
+	VMOVDQU (R8)(SI*1), Y5
+	MOVLQSX 36(BX), SI
+	SHLQ    $0x05, SI
+	VPSUBD  (R8)(SI*1), Y5, Y5
+	MOVLQSX 52(BX), SI
+	SHLQ    $0x05, SI
+	VMOVDQU (R8)(SI*1), Y6
+	MOVLQSX 48(BX), SI
+	SHLQ    $0x05, SI
+	VPSUBD  (R8)(SI*1), Y6, Y6
+	MOVLQSX 64(BX), SI
+	SHLQ    $0x05, SI
+	VMOVDQU (R8)(SI*1), Y7
+	MOVLQSX 60(BX), SI
+	SHLQ    $0x05, SI
+	VPSUBD  (R8)(SI*1), Y7, Y7
+
+begun:
+	MOVLQSX      4(DX), SI
+	SHLQ         $0x05, SI
+	LEAQ         (CX)(SI*1), R8
+	MOVQ         R8, R9
+	VBROADCASTSS 8(DX), Y8
+	MOVLQSX      4(BX), SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (R8)(SI*1), Y9
+	MOVLQSX      (BX), SI
+	SHLQ         $0x05, SI
+	VPSUBD       (R8)(SI*1), Y9, Y9
+	VPSUBD       Y2, Y9, Y10
+	VMOVDQA      Y9, Y2
+	VBROADCASTSS 8(BX), Y9
+	VMULPS       Y9, Y8, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y9, Y10, Y10
+	VSUBPS       Y0, Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VMOVUPS      Y10, (AX)
+	MOVLQSX      16(BX), SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (R8)(SI*1), Y9
+	MOVLQSX      12(BX), SI
+	SHLQ         $0x05, SI
+	VPSUBD       (R8)(SI*1), Y9, Y9
+	VPSUBD       Y3, Y9, Y10
+	VMOVDQA      Y9, Y3
+	VBROADCASTSS 20(BX), Y9
+	VMULPS       Y9, Y8, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y9, Y10, Y10
+	VSUBPS       Y0, Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VMOVUPS      Y10, 32(AX)
+	MOVLQSX      28(BX), SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (R8)(SI*1), Y9
+	MOVLQSX      24(BX), SI
+	SHLQ         $0x05, SI
+	VPSUBD       (R8)(SI*1), Y9, Y9
+	VPSUBD       Y4, Y9, Y10
+	VMOVDQA      Y9, Y4
+	VBROADCASTSS 32(BX), Y9
+	VMULPS       Y9, Y8, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y9, Y10, Y10
+	VSUBPS       Y0, Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VMOVUPS      Y10, 64(AX)
+	MOVLQSX      40(BX), SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (R8)(SI*1), Y9
+	MOVLQSX      36(BX), SI
+	SHLQ         $0x05, SI
+	VPSUBD       (R8)(SI*1), Y9, Y9
+	VPSUBD       Y5, Y9, Y10
+	VMOVDQA      Y9, Y5
+	VBROADCASTSS 44(BX), Y9
+	VMULPS       Y9, Y8, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y9, Y10, Y10
+	VSUBPS       Y0, Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VMOVUPS      Y10, 96(AX)
+	MOVLQSX      52(BX), SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (R8)(SI*1), Y9
+	MOVLQSX      48(BX), SI
+	SHLQ         $0x05, SI
+	VPSUBD       (R8)(SI*1), Y9, Y9
+	VPSUBD       Y6, Y9, Y10
+	VMOVDQA      Y9, Y6
+	VBROADCASTSS 56(BX), Y9
+	VMULPS       Y9, Y8, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y9, Y10, Y10
+	VSUBPS       Y0, Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VMOVUPS      Y10, 128(AX)
+	MOVLQSX      64(BX), SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (R8)(SI*1), Y9
+	MOVLQSX      60(BX), SI
+	SHLQ         $0x05, SI
+	VPSUBD       (R8)(SI*1), Y9, Y9
+	VPSUBD       Y7, Y9, Y10
+	VMOVDQA      Y9, Y7
+	VBROADCASTSS 68(BX), Y9
+	VMULPS       Y9, Y8, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y9, Y10, Y10
+	VSUBPS       Y0, Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VMOVUPS      Y10, 160(AX)
+	ADDQ         $0x0c, DX
+	ADDQ         $0x000000c0, AX
+	DECQ         DI
+	JNZ          loop
+	VZEROUPPER
+	RET
+
 // func transposeAVX2(columns *[64]float32, rows *[8]float32, cells int)
 // Requires: AVX
 TEXT ·transposeAVX2(SB), NOSPLIT, $0-24

@@ -517,6 +517,16 @@ func rectanglesGo(dst [][8]float32, table [][8]uint32, corners [][4]int32, scale
 	}
 }
 
+func gridGo(dst *[GridSide * GridSide][8]float32, table [][8]uint32, rows, columns *[GridSide]Span, offset, gain *[8]float32) {
+	for y, r := range rows {
+		for x, c := range columns {
+			corners := [4]int32{r.Begin + c.Begin, r.Begin + c.End, r.End + c.Begin, r.End + c.End}
+			at := y*GridSide + x
+			rectanglesGo(dst[at:at+1], table, [][4]int32{corners}, []float32{float32(r.Scale * c.Scale)}, offset, gain)
+		}
+	}
+}
+
 func transposeGo(columns [][TreeBlock]float32, rows [][8]float32) {
 	cells := len(rows) / TreeBlock
 	for i, row := range rows {

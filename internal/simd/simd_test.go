@@ -270,6 +270,28 @@ var checks = []check{
 		rectanglesGo(want, table, corners, scales, &offset, &gain)
 		return slices.Equal(got, want)
 	}},
+	{name: "Grid", equal: func(m maker, n int) bool {
+		n %= 300
+		table := fenced[[8]uint32](m.t, 2*n+1, m.front)
+		for i := range table {
+			copy(table[i][:], words[uint32](m, 8, math.MaxUint32))
+		}
+		var rows, columns [GridSide]Span
+		for _, spans := range []*[GridSide]Span{&rows, &columns} {
+			ends, scales := m.numbers(2*GridSide, 0, int32(n)), m.floats(GridSide, 0, 1)
+			for i := range spans {
+				spans[i] = Span{ends[2*i], ends[2*i+1], scales[i]}
+				if i > 0 && m.rng.IntN(2) == 0 {
+					spans[i].Begin = spans[i-1].End
+				}
+			}
+		}
+		offset, gain := [8]float32(m.floats(8, -9, 9)), [8]float32(m.floats(8, -9, 9))
+		got, want := pair[[8]float32](m, GridSide*GridSide)
+		Grid((*[GridSide * GridSide][8]float32)(got), table, &rows, &columns, &offset, &gain)
+		gridGo((*[GridSide * GridSide][8]float32)(want), table, &rows, &columns, &offset, &gain)
+		return slices.Equal(got, want)
+	}},
 	{name: "Transpose", equal: func(m maker, n int) bool {
 		n %= 5
 		rows := fenced[[8]float32](m.t, n*TreeBlock, m.front)
@@ -703,6 +725,11 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		},
 		"Transpose": func() { Transpose(make([][TreeBlock]float32, 7), make([][8]float32, 2*TreeBlock)) },
 		"Integrate": func() { Integrate(make([][8]uint32, 3), make([][8]uint32, 3), make([][8]uint8, 2)) },
+		"Grid": func() {
+			rows := [GridSide]Span{{Begin: 4}, {}, {}, {}, {}, {End: 1}}
+			columns := [GridSide]Span{{}, {End: 5}}
+			Grid(new([GridSide * GridSide][8]float32), make([][8]uint32, 9), &rows, &columns, new([8]float32), new([8]float32))
+		},
 		"Rectangles": func() {
 			Rectangles(make([][8]float32, 1), make([][8]uint32, 9), [][4]int32{{0, 1, -1, 2}}, make([]float32, 1), new([8]float32), new([8]float32))
 		},

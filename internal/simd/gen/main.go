@@ -47,6 +47,7 @@ func main() {
 	scaleColumns()
 	project()
 	rectangles()
+	rectanglesOfGrid()
 	transpose()
 	integrate()
 	halve()
