@@ -9,8 +9,9 @@ import (
 	"github.com/proposer/proposer/raster"
 )
 
-// The channels of a picture: how steep it is across and down and along both diagonals, and
-// its Lab colour. The last is there to make a cell as long as a cache likes it.
+// The channels of a picture, as [simd.Steepness] has them: how steep it is across and down and
+// along both diagonals, and its Lab colour. The last is there to make a cell as long as a cache
+// likes it.
 const (
 	across = iota
 	down
@@ -82,27 +83,8 @@ func (p *picture) describe(y int) {
 	for c := range rows {
 		rows[c], up[c], low[c] = at(c, y), at(c, max(y-1, 0)), at(c, min(y+1, p.height-1))
 	}
-	row := p.row[:w]
-	for x := range row {
-		left, right := max(x-1, 0), min(x+1, w-1)
-		var gx, gy, g1, g2 int32
-		for c := range rows {
-			dx := int32(rows[c][right]) - int32(rows[c][left])
-			dy := int32(low[c][x]) - int32(up[c][x])
-			gx += magnitude(dx)
-			gy += magnitude(dy)
-			g1 += magnitude(dx + dy)
-			g2 += magnitude(dx - dy)
-		}
-		// Three planes, and two where they meet along a diagonal: at most 255.
-		row[x] = [channels]uint8{
-			across: uint8(uint32(gx) / 3), down: uint8(uint32(gy) / 3), falling: uint8(uint32(g1) / 6), rising: uint8(uint32(g2) / 6),
-			lightness: rows[0][x], greenRed: rows[1][x], blueYellow: rows[2][x],
-		}
-	}
+	simd.Steepness(p.row, &rows, &up, &low)
 }
-
-func magnitude(v int32) int32 { return max(v, -v) }
 
 // shrink averages the pixels of each cell; those that the picture has of it, at its right
 // and lower border.

@@ -278,6 +278,16 @@ func halve(dst, top, low []uint8) {
 	}
 }
 
+func steepness(dst [][8]uint8, here, up, low *[3][]uint8) {
+	if n := len(dst); avx2 && n >= 16+2 {
+		steepnessGo(dst, here, up, low, 0, 1)
+		steepnessAVX2(&dst[1], &here[0][1], &up[0][1], &low[0][1], &here[1][1], &up[1][1], &low[1][1], &here[2][1], &up[2][1], &low[2][1], n-2)
+		steepnessGo(dst, here, up, low, n-1, n)
+	} else {
+		steepnessGo(dst, here, up, low, 0, n)
+	}
+}
+
 func integrate(here, above [][8]uint32, cells [][8]uint8) {
 	if n := len(here); avx2 && n > 0 {
 		integrateAVX2(&here[0], &above[0], &cells[0], n)

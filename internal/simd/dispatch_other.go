@@ -100,6 +100,10 @@ func project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []fl
 
 func halve(dst, top, low []uint8) { halveGo(dst, top, low) }
 
+func steepness(dst [][8]uint8, here, up, low *[3][]uint8) {
+	steepnessGo(dst, here, up, low, 0, len(dst))
+}
+
 func integrate(here, above [][8]uint32, cells [][8]uint8) { integrateGo(here, above, cells) }
 
 func gridOf(dst *[GridSide * GridSide][8]float32, table [][8]uint32, rows, columns *[GridSide]Span, offset, gain *[8]float32) {

@@ -163,6 +163,11 @@ func scaleColumnsAVX2(dst *[64]float32, columns *[64]float32, means *float32, sc
 //go:noescape
 func projectAVX2(dst *[2][64]float32, columns *[64]float32, a *float32, b *float32, n int)
 
+// steepnessAVX2 needs n ≥ 16, and the bytes before and behind those of here.
+//
+//go:noescape
+func steepnessAVX2(dst *[8]uint8, here0 *uint8, up0 *uint8, low0 *uint8, here1 *uint8, up1 *uint8, low1 *uint8, here2 *uint8, up2 *uint8, low2 *uint8, n int)
+
 // rectanglesAVX2 needs n to be more than 0.
 //
 //go:noescape

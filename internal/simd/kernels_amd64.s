@@ -4159,6 +4159,208 @@ second:
 	VZEROUPPER
 	RET
 
+// func steepnessAVX2(dst *[8]uint8, here0 *uint8, up0 *uint8, low0 *uint8, here1 *uint8, up1 *uint8, low1 *uint8, here2 *uint8, up2 *uint8, low2 *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·steepnessAVX2(SB), NOSPLIT, $0-88
+	MOVQ         dst+0(FP), AX
+	MOVQ         here0+8(FP), CX
+	MOVQ         up0+16(FP), DX
+	MOVQ         low0+24(FP), BX
+	MOVQ         here1+32(FP), SI
+	MOVQ         up1+40(FP), DI
+	MOVQ         low1+48(FP), R8
+	MOVQ         here2+56(FP), R9
+	MOVQ         up2+64(FP), R10
+	MOVQ         low2+72(FP), R11
+	MOVL         $0x55565556, R12
+	VMOVD        R12, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x2aab2aab, R12
+	VMOVD        R12, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         n+80(FP), R12
+	SUBQ         $0x10, R12
+	XORQ         R13, R13
+	JMP          test
+
+loop:
+	VPMOVZXBW  1(CX)(R13*1), Y2
+	VPMOVZXBW  -1(CX)(R13*1), Y4
+	VPSUBW     Y4, Y2, Y2
+	VPMOVZXBW  (BX)(R13*1), Y3
+	VPMOVZXBW  (DX)(R13*1), Y4
+	VPSUBW     Y4, Y3, Y3
+	VMOVDQA    Y2, Y4
+	VPABSW     Y4, Y4
+	VMOVDQA    Y4, Y5
+	VMOVDQA    Y3, Y4
+	VPABSW     Y4, Y4
+	VMOVDQA    Y4, Y6
+	VPADDW     Y2, Y3, Y4
+	VPABSW     Y4, Y4
+	VMOVDQA    Y4, Y7
+	VPSUBW     Y3, Y2, Y4
+	VPABSW     Y4, Y4
+	VMOVDQA    Y4, Y8
+	VPMOVZXBW  1(SI)(R13*1), Y2
+	VPMOVZXBW  -1(SI)(R13*1), Y4
+	VPSUBW     Y4, Y2, Y2
+	VPMOVZXBW  (R8)(R13*1), Y3
+	VPMOVZXBW  (DI)(R13*1), Y4
+	VPSUBW     Y4, Y3, Y3
+	VMOVDQA    Y2, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y5, Y5
+	VMOVDQA    Y3, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y6, Y6
+	VPADDW     Y2, Y3, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y7, Y7
+	VPSUBW     Y3, Y2, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y8, Y8
+	VPMOVZXBW  1(R9)(R13*1), Y2
+	VPMOVZXBW  -1(R9)(R13*1), Y4
+	VPSUBW     Y4, Y2, Y2
+	VPMOVZXBW  (R11)(R13*1), Y3
+	VPMOVZXBW  (R10)(R13*1), Y4
+	VPSUBW     Y4, Y3, Y3
+	VMOVDQA    Y2, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y5, Y5
+	VMOVDQA    Y3, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y6, Y6
+	VPADDW     Y2, Y3, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y7, Y7
+	VPSUBW     Y3, Y2, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y8, Y8
+	VPMULHUW   Y0, Y5, Y5
+	VPMULHUW   Y0, Y6, Y6
+	VPMULHUW   Y1, Y7, Y7
+	VPMULHUW   Y1, Y8, Y8
+	VPSLLW     $0x08, Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPSLLW     $0x08, Y8, Y8
+	VPOR       Y8, Y7, Y7
+	VPMOVZXBW  (CX)(R13*1), Y2
+	VPMOVZXBW  (SI)(R13*1), Y3
+	VPSLLW     $0x08, Y3, Y3
+	VPOR       Y3, Y2, Y2
+	VPMOVZXBW  (R9)(R13*1), Y4
+	VPUNPCKLWD Y7, Y5, Y3
+	VPUNPCKLWD Y4, Y2, Y6
+	VPUNPCKLDQ Y6, Y3, Y8
+	VPUNPCKHDQ Y6, Y3, Y3
+	VPUNPCKHWD Y7, Y5, Y5
+	VPUNPCKHWD Y4, Y2, Y2
+	VPUNPCKLDQ Y2, Y5, Y4
+	VPUNPCKHDQ Y2, Y5, Y2
+	VPERM2I128 $0x20, Y3, Y8, Y5
+	VMOVDQU    Y5, (AX)(R13*8)
+	VPERM2I128 $0x20, Y2, Y4, Y5
+	VMOVDQU    Y5, 32(AX)(R13*8)
+	VPERM2I128 $0x31, Y3, Y8, Y3
+	VMOVDQU    Y3, 64(AX)(R13*8)
+	VPERM2I128 $0x31, Y2, Y4, Y2
+	VMOVDQU    Y2, 96(AX)(R13*8)
+	ADDQ       $0x10, R13
+
+test:
+	CMPQ R13, R12
+	JLT  loop
+	MOVQ R12, R13
+
+	// The last vector ends with the slices.
+	VPMOVZXBW  1(CX)(R13*1), Y2
+	VPMOVZXBW  -1(CX)(R13*1), Y4
+	VPSUBW     Y4, Y2, Y2
+	VPMOVZXBW  (BX)(R13*1), Y3
+	VPMOVZXBW  (DX)(R13*1), Y4
+	VPSUBW     Y4, Y3, Y3
+	VMOVDQA    Y2, Y4
+	VPABSW     Y4, Y4
+	VMOVDQA    Y4, Y5
+	VMOVDQA    Y3, Y4
+	VPABSW     Y4, Y4
+	VMOVDQA    Y4, Y6
+	VPADDW     Y2, Y3, Y4
+	VPABSW     Y4, Y4
+	VMOVDQA    Y4, Y7
+	VPSUBW     Y3, Y2, Y4
+	VPABSW     Y4, Y4
+	VMOVDQA    Y4, Y8
+	VPMOVZXBW  1(SI)(R13*1), Y2
+	VPMOVZXBW  -1(SI)(R13*1), Y4
+	VPSUBW     Y4, Y2, Y2
+	VPMOVZXBW  (R8)(R13*1), Y3
+	VPMOVZXBW  (DI)(R13*1), Y4
+	VPSUBW     Y4, Y3, Y3
+	VMOVDQA    Y2, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y5, Y5
+	VMOVDQA    Y3, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y6, Y6
+	VPADDW     Y2, Y3, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y7, Y7
+	VPSUBW     Y3, Y2, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y8, Y8
+	VPMOVZXBW  1(R9)(R13*1), Y2
+	VPMOVZXBW  -1(R9)(R13*1), Y4
+	VPSUBW     Y4, Y2, Y2
+	VPMOVZXBW  (R11)(R13*1), Y3
+	VPMOVZXBW  (R10)(R13*1), Y4
+	VPSUBW     Y4, Y3, Y3
+	VMOVDQA    Y2, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y5, Y5
+	VMOVDQA    Y3, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y6, Y6
+	VPADDW     Y2, Y3, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y7, Y7
+	VPSUBW     Y3, Y2, Y4
+	VPABSW     Y4, Y4
+	VPADDW     Y4, Y8, Y8
+	VPMULHUW   Y0, Y5, Y5
+	VPMULHUW   Y0, Y6, Y6
+	VPMULHUW   Y1, Y7, Y7
+	VPMULHUW   Y1, Y8, Y8
+	VPSLLW     $0x08, Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPSLLW     $0x08, Y8, Y8
+	VPOR       Y8, Y7, Y7
+	VPMOVZXBW  (CX)(R13*1), Y2
+	VPMOVZXBW  (SI)(R13*1), Y3
+	VPSLLW     $0x08, Y3, Y3
+	VPOR       Y3, Y2, Y2
+	VPMOVZXBW  (R9)(R13*1), Y4
+	VPUNPCKLWD Y7, Y5, Y0
+	VPUNPCKLWD Y4, Y2, Y1
+	VPUNPCKLDQ Y1, Y0, Y3
+	VPUNPCKHDQ Y1, Y0, Y0
+	VPUNPCKHWD Y7, Y5, Y1
+	VPUNPCKHWD Y4, Y2, Y2
+	VPUNPCKLDQ Y2, Y1, Y4
+	VPUNPCKHDQ Y2, Y1, Y1
+	VPERM2I128 $0x20, Y0, Y3, Y2
+	VMOVDQU    Y2, (AX)(R13*8)
+	VPERM2I128 $0x20, Y1, Y4, Y2
+	VMOVDQU    Y2, 32(AX)(R13*8)
+	VPERM2I128 $0x31, Y0, Y3, Y0
+	VMOVDQU    Y0, 64(AX)(R13*8)
+	VPERM2I128 $0x31, Y1, Y4, Y0
+	VMOVDQU    Y0, 96(AX)(R13*8)
+	VZEROUPPER
+	RET
+
 // func rectanglesAVX2(dst *[8]float32, table *[8]uint32, corners *[4]int32, scales *float32, n int, offset *[8]float32, gain *[8]float32)
 // Requires: AVX, AVX2
 TEXT ·rectanglesAVX2(SB), NOSPLIT, $0-56

@@ -496,6 +496,28 @@ func halveGo(dst, top, low []uint8) {
 	}
 }
 
+// steepnessGo writes the pixels from a number on to another.
+func steepnessGo(dst [][8]uint8, here, up, low *[3][]uint8, from, to int) {
+	magnitude := func(v int32) int32 { return max(v, -v) }
+	for x := from; x < to; x++ {
+		left, right := max(x-1, 0), min(x+1, len(dst)-1)
+		var across, down, falling, rising int32
+		for c := range here {
+			dx := int32(here[c][right]) - int32(here[c][left])
+			dy := int32(low[c][x]) - int32(up[c][x])
+			across += magnitude(dx)
+			down += magnitude(dy)
+			falling += magnitude(dx + dy)
+			rising += magnitude(dx - dy)
+		}
+		// Three planes, and two where they meet along a diagonal: at most 255.
+		dst[x] = [8]uint8{
+			uint8(uint32(across) / 3), uint8(uint32(down) / 3), uint8(uint32(falling) / 6), uint8(uint32(rising) / 6),
+			here[0][x], here[1][x], here[2][x],
+		}
+	}
+}
+
 func integrateGo(here, above [][8]uint32, cells [][8]uint8) {
 	var row [8]uint32
 	for i := range here {

@@ -381,6 +381,19 @@ func Halve(dst, top, low []uint8) {
 	halve(dst, top, low)
 }
 
+// Steepness writes eight channels of each pixel of a row of three planes: by how much the
+// pixels beside it differ, across, down, and along both diagonals, in the mean of the planes
+// and for the diagonals half of it; the planes themselves; and 0. Up and low are the rows
+// above and below. At the row's ends a pixel stands for the one that is missing.
+func Steepness(dst [][8]uint8, here, up, low *[3][]uint8) {
+	for _, rows := range [3]*[3][]uint8{here, up, low} {
+		for _, row := range rows {
+			want("Steepness", len(dst), len(row))
+		}
+	}
+	steepness(dst, here, up, low)
+}
+
 // Integrate writes a row of an integral image of eight channels: what the row above it has,
 // and the sum of the cells up to here. Sums wrap around.
 func Integrate(here, above [][8]uint32, cells [][8]uint8) {

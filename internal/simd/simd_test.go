@@ -254,6 +254,14 @@ var checks = []check{
 		integrateGo(want, above, cells)
 		return slices.Equal(got, want)
 	}},
+	{name: "Steepness", equal: func(m maker, n int) bool {
+		rows := m.rows(n)
+		here, up, low := [3][]uint8(rows[0:]), [3][]uint8(rows[3:]), [3][]uint8(rows[6:])
+		got, want := pair[[8]uint8](m, n)
+		Steepness(got, &here, &up, &low)
+		steepnessGo(want, &here, &up, &low, 0, n)
+		return slices.Equal(got, want)
+	}},
 	{name: "Rectangles", equal: func(m maker, n int) bool {
 		table := fenced[[8]uint32](m.t, n+1, m.front)
 		for i := range table {
@@ -725,6 +733,10 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		},
 		"Transpose": func() { Transpose(make([][TreeBlock]float32, 7), make([][8]float32, 2*TreeBlock)) },
 		"Integrate": func() { Integrate(make([][8]uint32, 3), make([][8]uint32, 3), make([][8]uint8, 2)) },
+		"Steepness": func() {
+			rows, longer := [3][]uint8{{1}, {1}, {1}}, [3][]uint8{{1}, {1, 2}, {1}}
+			Steepness(make([][8]uint8, 1), &rows, &longer, &rows)
+		},
 		"Grid": func() {
 			rows := [GridSide]Span{{Begin: 4}, {}, {}, {}, {}, {End: 1}}
 			columns := [GridSide]Span{{}, {End: 5}}

@@ -46,6 +46,7 @@ func main() {
 	overlaps()
 	scaleColumns()
 	project()
+	steepness()
 	rectangles()
 	rectanglesOfGrid()
 	transpose()
