@@ -139,29 +139,32 @@ func (p *picture) within(c cells) cells {
 	return cells{max(c.x0, 0), max(c.y0, 0), min(c.x1, p.width), min(c.y1, p.height)}
 }
 
-// view is a list of rectangles to look at.
+// view is a list of rectangles to look at, of which there are at most looks.
 type view struct {
-	corners [][4]int32 // in the table
-	scales  []float32  // one over the number of cells; 0 if none is in the picture
+	n       int
+	corners [looks][4]int32 // in the table
+	scales  [looks]float32  // one over the number of cells; 0 if none is in the picture
 }
 
-func (v *view) clear() { v.corners, v.scales = v.corners[:0], v.scales[:0] }
+func (v *view) clear() { v.n = 0 }
 
 // add adds a rectangle, and returns what of it is in the picture.
 func (v *view) add(p *picture, c cells) cells {
+	corners, scale := &v.corners[v.n], &v.scales[v.n]
+	v.n++
 	c = p.within(c)
 	if c.x0 >= c.x1 || c.y0 >= c.y1 {
-		v.corners, v.scales = append(v.corners, [4]int32{}), append(v.scales, 0)
+		*corners, *scale = [4]int32{}, 0
 		return cells{}
 	}
 	stride := p.width + 1
 	top, low := c.y0*stride, c.y1*stride
-	v.corners = append(v.corners, [4]int32{int32(top + c.x0), int32(top + c.x1), int32(low + c.x0), int32(low + c.x1)})
-	v.scales = append(v.scales, 1/float32(c.count()))
+	*corners = [4]int32{int32(top + c.x0), int32(top + c.x1), int32(low + c.x0), int32(low + c.x1)}
+	*scale = 1 / float32(c.count())
 	return c
 }
 
 // means writes the rectangles' means; 0 is that of none.
 func (v *view) means(p *picture, dst []means) {
-	simd.Rectangles(dst, p.table, v.corners, v.scales, new(means), &means{1, 1, 1, 1, 1, 1, 1, 1})
+	simd.Rectangles(dst, p.table, v.corners[:v.n], v.scales[:v.n], new(means), &means{1, 1, 1, 1, 1, 1, 1, 1})
 }
