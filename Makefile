@@ -40,7 +40,8 @@ serve: build ## build, then serve on PROPOSER_ADDR, :8080 unless set
 build: deps ## bin/proposer
 	$(GO) build -tags $(TAGS) -ldflags '-s -w -X main.linked=$(VERSION)' -o bin/proposer ./cmd/proposer
 
-# What reads pictures, and what runs kernels.
+# What reads pictures, what runs kernels, and what has goroutines or is called by several.
+RACE_GO     := ./api ./batch/... ./cmd/proposer ./imageio ./internal/credentials ./internal/load ./internal/shelf ./objectness ./pipeline ./selective
 PICTURES_GO := ./api ./batch ./cmd/proposer ./imageio ./pipeline
 KERNELS_GO  := ./box ./hierarchy ./internal/simd ./objectness ./raster ./segment ./selective ./similarity
 
@@ -59,8 +60,8 @@ e2e: build ## tests with a browser, Prometheus, Python, PyTorch, Slurm and the i
 	$(call install,E2E,NO_E2E); }
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./export ./internal/npz ./rois
 
-race: deps ## all tests under the race detector
-	$(GO) test -tags $(TAGS) -race -short ./...
+race: deps ## under the race detector, the tests of what has goroutines or is called by several
+	$(GO) test -tags $(TAGS) -race -short $(RACE_GO)
 
 fuzz: deps ## each fuzz target for FUZZTIME (10s, or a count: 1000x)
 	@grep -rHo '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sort | sed 's/[^/]*:func / /' | \
