@@ -286,6 +286,7 @@ func TestSlurm(t *testing.T) {
 
 	// A program that is killed, as for its memory, is a task that failed, and the merge is dropped.
 	array, merge := s.submit(tasks, src, dest, options...)
+	progress(1, 0) // it goes on twice below
 	progress(0, 0)
 	killed := 0
 	for _, m := range processes.FindAllStringSubmatch(s.run("scontrol", "listpids", s.tells(array+"_0", "JobId")), -1) {
