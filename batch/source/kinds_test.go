@@ -419,3 +419,27 @@ func FuzzTar(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a place is called, storage opens it or says what is wrong. The test is here because
+// storage's own take in the clouds' libraries, which are long to build for fuzzing.
+func FuzzPlace(f *testing.F) {
+	for _, place := range []string{"/data", "file:///a%20b", "file:%", "mem://x/y", "mem://%41/..", "a:b", "https://x", "s3://x", "file://localhost/?", "mem://\x00"} {
+		f.Add(place)
+	}
+	f.Fuzz(func(t *testing.T, place string) {
+		s, err := storage.Open(t.Context(), place)
+		if (s == nil) == (err == nil) {
+			t.Fatal(s, err)
+		}
+		if err != nil {
+			if _, ok := errors.AsType[*storage.Error](err); !ok {
+				t.Fatalf("%T: %v", err, err)
+			}
+			return
+		}
+		defer s.Close()
+		if path, err := storage.FolderPath(place); (err == nil) == storage.IsBucket(place) || err == nil && path == "" {
+			t.Fatalf("%q: %q, %v", place, path, err)
+		}
+	})
+}

@@ -436,28 +436,3 @@ func TestTemporary(t *testing.T) {
 		}
 	}
 }
-
-func FuzzOpen(f *testing.F) {
-	for _, place := range []string{"/data", "file:///a%20b", "file:%", "mem://x/y", "mem://%41/..", "a:b", "https://x", "file://localhost/?", "mem://\x00"} {
-		f.Add(place)
-	}
-	f.Fuzz(func(t *testing.T, place string) {
-		if scheme, _, ok := cutScheme(place); ok && scheme != "mem" && scheme != "file" {
-			return // asks the network
-		}
-		s, err := Open(t.Context(), place)
-		if (s == nil) == (err == nil) {
-			t.Fatal(s, err)
-		}
-		if err != nil {
-			if _, ok := errors.AsType[*Error](err); !ok {
-				t.Fatalf("%T: %v", err, err)
-			}
-			return
-		}
-		defer s.Close()
-		if path, err := FolderPath(place); (err == nil) == IsBucket(place) || err == nil && path == "" {
-			t.Fatalf("%q: %q, %v", place, path, err)
-		}
-	})
-}
