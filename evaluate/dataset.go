@@ -91,9 +91,9 @@ var ErrNoDataset = errors.New("no annotations: want a COCO instances file (.json
 
 // Open reads the data set at a path: COCO's instances as a .json file, or in a folder as
 // instances.json or annotations/instances*.json; or PASCAL VOC's Annotations/*.xml below
-// a folder, or *.xml in it, or those of an image set (see [SetFolder]). It looks for the pictures where such sets have them: in
-// images, JPEGImages or a folder named like the instances file, below or beside it, or
-// right there. Errors are *[DatasetError].
+// a folder, or *.xml in it, or those of an image set ([SetFolder]). It looks for the
+// pictures where such sets have them: in images, JPEGImages or a folder named like the
+// instances file, below or beside it, or right there. Errors are *[DatasetError].
 func Open(path string) (*Dataset, error) {
 	d, err := open(path)
 	if err != nil {
@@ -118,13 +118,13 @@ func open(path string) (*Dataset, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
+		if strings.EqualFold(filepath.Ext(path), ".json") {
+			return openCOCO(path)
+		}
 		if folder, ok := SetFolder(path); ok {
 			return openSet(path, filepath.Join(folder, "Annotations"))
 		}
-		if !strings.EqualFold(filepath.Ext(path), ".json") {
-			return nil, ErrNoDataset
-		}
-		return openCOCO(path)
+		return nil, ErrNoDataset
 	}
 	if file := filepath.Join(path, "instances.json"); regular(file) {
 		return openCOCO(file)

@@ -92,11 +92,11 @@ func ReadVOC(r io.Reader) (*Image, error) {
 	return img, nil
 }
 
-// SetFolder is the folder of PASCAL VOC that an image set belongs to: for a .txt file in its
+// SetFolder is the folder of PASCAL VOC that an image set belongs to: for a file in its
 // ImageSets, or in a folder in that, as VOC2007/ImageSets/Main/val.txt is of VOC2007.
 func SetFolder(path string) (folder string, ok bool) {
 	path, err := filepath.Abs(path)
-	if err != nil || !strings.EqualFold(filepath.Ext(path), ".txt") {
+	if err != nil {
 		return "", false
 	}
 	sets := filepath.Dir(path)

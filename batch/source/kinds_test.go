@@ -300,7 +300,7 @@ func TestVOC(t *testing.T) {
 	}
 	write(t, dir, annotation("2"), annotation("10"), annotation("3"), "JPEGImages/2.jpg=2.jpg", "JPEGImages/10.jpg=10.jpg", "JPEGImages/3.jpg=3.jpg",
 		"JPEGImages/4.png=4.png", "ImageSets/Main/val.txt=3\n10  1\r\n4 -1\n\nnone\n", "ImageSets/x.txt=2\n",
-		"ImageSets/Main/twice.txt=3\n2\n3 1\n", "ImageSets/Main/up.txt=../../x\n", "elsewhere/val.txt=../JPEGImages/2.jpg")
+		"ImageSets/Main/twice.txt=3\n2\n3 1\n", "ImageSets/Main/up.txt=../../x\n", "ImageSets/Main/train.lst=2 1\n", "elsewhere/val.txt=../JPEGImages/2.jpg")
 	s := open(t, dir, Options{})
 	if s.Kind() != "voc" {
 		t.Error(s.Kind())
@@ -325,6 +325,7 @@ func TestVOC(t *testing.T) {
 
 	t.Chdir(filepath.Join(dir, "ImageSets"))
 	wantFiles(t, open(t, "x.txt", Options{}), "2.jpg")
+	wantFiles(t, open(t, "Main/train.lst", Options{}), "2.jpg")
 	for name, want := range map[string]string{
 		"twice.txt": `line 3: "3" is in line 1, too`,
 		"up.txt":    `line 1: "../../x": want a line to begin with the name of a picture`,

@@ -398,7 +398,7 @@ func (s *Source) Kind() string { return s.kind }
 // without its extension, or the last of a bucket's prefix. It may be empty.
 func (s *Source) Folder() string { return s.in.folder() }
 
-// String is the place: a URL, or a path as it was named, cleaned.
+// String is the place: a bucket's URL, or the path, cleaned.
 func (s *Source) String() string { return s.place }
 
 // Close lets go of the source.

@@ -125,10 +125,10 @@ const schemes = "a folder, or a URL with file:, s3://, gs://, azblob:// or mem:/
 //
 //   - file:///data/out is the folder /data/out.
 //   - s3://BUCKET/PREFIX, gs://BUCKET/PREFIX and azblob://CONTAINER/PREFIX are the objects
-//     below a prefix of a bucket, in programs that import package cloud. Credentials are found as the services' own tools find them;
-//     what may follow a ? is told by gocloud.dev/blob's packages, as in
-//     ?region=eu-central-1, or ?endpoint=http://localhost:9000&use_path_style=true for a
-//     server that speaks S3.
+//     below a prefix of a bucket, in programs that import package cloud. Credentials are
+//     found as the services' own tools find them; what may follow a ? is told by
+//     gocloud.dev/blob's packages, as in ?region=eu-central-1, or
+//     ?endpoint=http://localhost:9000&use_path_style=true for a server that speaks S3.
 //   - mem://NAME is memory, the same for all who name it so in this process.
 //
 // A folder need not be there yet; a bucket has to be, and is asked whether it answers.

@@ -15,7 +15,7 @@ func steepness() {
 		here[c], up[c], low[c] = param("here"+digit), param("up"+digit), param("low"+digit)
 	}
 	// Of sums below 2^11 the upper half of the product is the third or the sixth, cut.
-	third, sixth := constant(21846<<16|21846), constant(10923<<16|10923)
+	byThree, bySix := constant(21846<<16|21846), constant(10923<<16|10923)
 	each(16, func(i reg.Register) {
 		var sums [4]reg.VecVirtual
 		dx, dy, v := YMM(), YMM(), YMM()
@@ -44,7 +44,7 @@ func steepness() {
 			VPSUBW(dy, dx, v)
 			add(3, c)
 		}
-		for k, part := range []reg.Register{third, third, sixth, sixth} {
+		for k, part := range []reg.Register{byThree, byThree, bySix, bySix} {
 			VPMULHUW(part, sums[k], sums[k])
 		}
 		// Words of two channels each.
@@ -60,7 +60,7 @@ func steepness() {
 		VPMOVZXBW(at(here[2], i, 1, 0), v) // the eighth channel is 0
 		// Cells, two by two: those of the lower half of each half, then of the upper.
 		var cells [4]reg.VecVirtual
-		for k, unpack := range []func(...Op){func(o ...Op) { VPUNPCKLWD(o[0], o[1], o[2]) }, func(o ...Op) { VPUNPCKHWD(o[0], o[1], o[2]) }} {
+		for k, unpack := range []func(...Op){VPUNPCKLWD, VPUNPCKHWD} {
 			front, back := YMM(), YMM()
 			unpack(second, first, front)
 			unpack(v, third, back)
