@@ -435,7 +435,7 @@ func Grid(dst *[GridSide * GridSide][8]float32, table [][8]uint32, rows, columns
 		}
 	}
 	if int64(most[0])+int64(most[1]) >= int64(len(table)) {
-		panic(fmt.Sprintf("simd: Grid: rows %v and columns %v of a table of %d", rows, columns, len(table)))
+		panic(fmt.Sprintf("simd: Grid: rows %v and columns %v of a table of %d", *rows, *columns, len(table)))
 	}
 	gridOf(dst, table, rows, columns, offset, gain)
 }

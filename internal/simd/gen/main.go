@@ -136,6 +136,7 @@ func constant(bits uint32) reg.VecVirtual {
 // The bits of float32 constants.
 const (
 	half           = 0x3f000000
+	nearlyOne      = 0x3f7fc000 // 1 − 2⁻¹⁰
 	stepsPerLevel  = 0x43000000 // 128
 	withoutTheSign = 0x7fffffff
 )
