@@ -45,7 +45,7 @@ func join(t interface{ Fatal(...any) }, boxes []Box) *Graph {
 	return g
 }
 
-// The graph finds what the index finds, and keeps to its bounds.
+// The graph finds what a look at every box finds, and keeps to its bounds.
 func TestGraph(t *testing.T) {
 	var again Graph // keeps the memory of those before
 	rapid.Check(t, func(t *rapid.T) {
@@ -58,34 +58,60 @@ func TestGraph(t *testing.T) {
 		if again.Len() != len(boxes) {
 			t.Fatalf("a graph of %d boxes; want %d", again.Len(), len(boxes))
 		}
-		want := func(stride, i int) (ids []int32, ious []float32) {
-			var some []Box
-			for j := 0; j < len(boxes); j += stride {
-				some = append(some, boxes[j])
-			}
-			var near Overlaps
-			NewIndex(some).Near(&near, boxes[i], GraphFrom)
-			for k := range near.IDs {
-				near.IDs[k] *= int32(stride)
-			}
-			return near.IDs, near.IoUs
-		}
 		edges := func(stride int) (n int64) {
-			for i := range boxes {
-				ids, _ := want(stride, i)
-				n += int64(len(ids))
+			for _, b := range boxes {
+				for place := 0; place < len(boxes); place += stride {
+					if b.IoU(boxes[again.order[place]]) >= GraphFrom {
+						n++
+					}
+				}
 			}
 			return n
 		}
-		stride := again.Stride()
+		stride := again.stride
 		if edges(stride) > most && stride < len(boxes) || stride > 1 && edges(stride/2) <= most {
 			t.Fatalf("stride %d: %d edges, with half of it %d; want at most %d", stride, edges(stride), edges(stride/2), most)
 		}
-		for i := range boxes {
-			ids, ious := again.Neighbours(i)
-			wantIDs, wantIoUs := want(stride, i)
-			if !slices.Equal(ids, wantIDs) || !slices.Equal(ious, wantIoUs) {
-				t.Fatalf("box %d: %v, %v; want %v, %v", i, ids, ious, wantIDs, wantIoUs)
+		for place, id := range again.order {
+			b := boxes[id]
+			var want []int32
+			for other := 0; other < len(boxes); other += stride {
+				if b.IoU(boxes[again.order[other]]) >= GraphFrom {
+					want = append(want, int32(other))
+				}
+			}
+			var votes Votes
+			crowd := 0.
+			got, ious := again.row(place)
+			for k, other := range got {
+				if want := b.IoU(boxes[again.order[other]]); math.Abs(float64(ious[k])-want) > 1e-6 {
+					t.Fatalf("boxes %d and %d: IoU %v; want %v", place, other, ious[k], want)
+				}
+				if int(other) != place {
+					votes[min(int(float32(ious[k]-GraphFrom)*10), 4)] += int32(stride)
+				}
+				crowd += 2*float64(ious[k]) - 1
+			}
+			if got := again.Votes(int(id)); got != votes {
+				t.Fatalf("box %d: votes %v; want %v", id, got, votes)
+			}
+			if got := float64(again.sums[place].crowd); math.Abs(got-crowd) > 1e-4 {
+				t.Fatalf("box %d: a crowd of %v; want %v", id, got, crowd)
+			}
+			got = slices.Clone(got)
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Fatalf("box %d: neighbours %v; want %v", place, got, want)
+			}
+		}
+		if n := 8 * int(edges(stride)); again.Size() < n {
+			t.Fatalf("%d bytes of %d edges; want %d", again.Size(), edges(stride), n)
+		}
+		ids := slices.Clone(again.order)
+		slices.Sort(ids)
+		for i, id := range ids {
+			if int(id) != i {
+				t.Fatalf("boxes %v", again.order)
 			}
 		}
 	})

@@ -25,8 +25,12 @@ type level struct {
 	x, y  slots // of the centres, twice
 }
 
-// mostSlots bounds a level's slots on a side.
-const mostSlots = 32
+// A level's slots are as high as its boxes and a quarter as wide, since those of a row cost
+// nothing to go through; but there are no more of them than these.
+const (
+	mostRows    = 32
+	mostColumns = 128
+)
 
 // NewIndex makes the index of boxes, none of which is found if it is empty. It takes
 // time and memory linear in their number.
@@ -36,7 +40,7 @@ func NewIndex(boxes []Box) *Index {
 	n := 0
 	for h := range x.levels {
 		pitch := 2 * least(h)
-		l := level{n, newSlots(e.left, e.right, pitch, mostSlots), newSlots(e.top, e.bottom, pitch, mostSlots)}
+		l := level{n, newSlots(e.left, e.right, pitch/4, mostColumns), newSlots(e.top, e.bottom, pitch, mostRows)}
 		x.levels[h] = l
 		n += l.x.n * l.y.n
 	}
@@ -66,6 +70,9 @@ func NewIndex(boxes []Box) *Index {
 	return x
 }
 
+// numbers are those of the boxes, in the order in which it has them.
+func (x *Index) numbers() []int32 { return x.boxes.IDs[:len(x.boxes.IDs)-simd.OverlapsRoom] }
+
 func (x *Index) slot(b Box) int {
 	l := &x.levels[scale(span(b.Y0, b.Y1))]
 	return l.first + l.y.at(centre(b.Y0, b.Y1))*l.x.n + l.x.at(centre(b.X0, b.X1))
@@ -83,7 +90,15 @@ type Overlaps struct {
 // Near writes the boxes whose IoU with b is least or more to dst, whose memory it takes, in
 // an order that depends on the boxes alone. Least is in (0,1].
 func (x *Index) Near(dst *Overlaps, b Box, least float64) {
-	dst.IDs, dst.IoUs, dst.runs = dst.IDs[:0], dst.IoUs[:0], dst.runs[:0]
+	dst.clear()
+	x.add(dst, b, least)
+}
+
+func (o *Overlaps) clear() { o.IDs, o.IoUs = o.IDs[:0], o.IoUs[:0] }
+
+// add appends what Near writes.
+func (x *Index) add(dst *Overlaps, b Box, least float64) {
+	dst.runs = dst.runs[:0]
 	if b.Empty() {
 		return
 	}
@@ -104,7 +119,8 @@ func (x *Index) Near(dst *Overlaps, b Box, least float64) {
 			}
 		}
 	}
-	dst.IDs, dst.IoUs = slices.Grow(dst.IDs, room)[:room], slices.Grow(dst.IoUs, room)[:room]
-	n := simd.Overlaps(dst.IDs, dst.IoUs, &x.boxes, dst.runs, &[4]int32{b.X0, b.Y0, b.X1, b.Y1}, float32(b.Area()), float32(least))
-	dst.IDs, dst.IoUs = dst.IDs[:n], dst.IoUs[:n]
+	n := len(dst.IDs)
+	ids, ious := slices.Grow(dst.IDs, room)[:n+room], slices.Grow(dst.IoUs, room)[:n+room]
+	n += simd.Overlaps(ids[n:], ious[n:], &x.boxes, dst.runs, &[4]int32{b.X0, b.Y0, b.X1, b.Y1}, float32(b.Area()), float32(least))
+	dst.IDs, dst.IoUs = ids[:n], ious[:n]
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/shelf"
@@ -38,11 +39,6 @@ var features = append([]string{
 	"votes.5", "votes.6", "votes.7", "votes.8", "votes.9", "votes.96", "votes.85", "votes.75",
 	// What is in the box: steepness in four directions beside the picture's, and colour.
 	"inside.across", "inside.down", "inside.falling", "inside.rising", "inside.L", "inside.a", "inside.b",
-	// The steepness on its sides, across them, from the least to the most; and the contrast
-	// in colour of strips on both sides of each.
-	"sides.steep.0", "sides.steep.1", "sides.steep.2", "sides.steep.3", "sides.steep",
-	"sides.colour.0", "sides.colour.1", "sides.colour.2", "sides.colour.3", "sides.colour",
-	"sides.in", "sides.out", "sides.beside",
 	// The contrast with what is around it, in steepness and colour, and with the picture.
 	"around.across", "around.down", "around.L", "around.a", "around.b", "around.colour", "around.picture",
 }, gridFeatures()...)
@@ -65,23 +61,11 @@ const grid = simd.GridSide
 type scenery struct {
 	*selective.Evidence
 	picture picture
-	voters  *box.Index
-	stride  int     // of the voters in the pool
 	spaces  []uint8 // by strategy: the number of its colour space
 }
 
-// mostVoters bounds the boxes that are asked for their vote: of a larger pool every second
-// votes, or every third, or so on, for those between, too.
-const mostVoters = 2500
-
 func (s *scenery) reset(ctx context.Context, e *selective.Evidence) error {
 	s.Evidence = e
-	s.stride = (len(e.Proposals)-1)/mostVoters + 1
-	var boxes []box.Box
-	for i := 0; i < len(e.Proposals); i += s.stride {
-		boxes = append(boxes, e.Proposals[i].Box)
-	}
-	s.voters = box.NewIndex(boxes)
 	s.spaces = s.spaces[:0]
 	seen := map[raster.Space]uint8{}
 	for _, st := range e.Strategies {
@@ -98,7 +82,6 @@ type column struct {
 	columns [][block]float32
 	at, box int
 
-	near  box.Overlaps
 	view  view
 	grids []means // of the block's boxes, grid·grid each
 }
@@ -201,16 +184,12 @@ func (s *scenery) describe(i int, out *column) {
 		max(middle, -middle), float32(b.Y0+b.Y1)/(2*height), min(left, right)/width, max(left, right)/width,
 		top/height, bottom/height, borders)
 
-	s.voters.Near(&out.near, b, .5)
-	var votes [5]float32
-	for _, iou := range out.near.IoUs {
-		votes[min(int(float32(iou-.5)*10), 4)] += float32(s.stride)
-	}
-	if i%s.stride == 0 { // it does not vote for itself
-		votes[4] -= float32(s.stride)
-	}
-	for k := len(votes) - 2; k >= 0; k-- {
-		votes[k] += votes[k+1]
+	counts := s.Graph.Votes(i)
+	var votes [len(counts)]float32
+	sum := float32(0)
+	for k, v := range slices.Backward(counts[:]) {
+		sum += float32(v)
+		votes[k] = sum
 	}
 	for _, v := range votes {
 		out.put(log2((v + 1) / float32(len(s.Trees))))
@@ -220,13 +199,11 @@ func (s *scenery) describe(i int, out *column) {
 	s.look(b, out)
 }
 
-// The rectangles that are looked at together.
+// The rectangles that are looked at together: the box, and it with a ring around it.
 const (
-	theBox  = 0
-	theRing = 1 // with the box in it
-	theOn   = 2 // and so on, for each side: on it, inside along it, outside along it
-	beside  = 3
-	looks   = theOn + 4*beside
+	theBox = iota
+	theRing
+	looks
 )
 
 // look puts the features that are of the picture.
@@ -237,25 +214,6 @@ func (s *scenery) look(b box.Box, out *column) {
 	dx, dy := (c.x1-c.x0)/4+2, (c.y1-c.y0)/4+2
 	v.add(p, c)
 	ring := v.add(p, cells{c.x0 - dx, c.y0 - dy, c.x1 + dx, c.y1 + dy})
-	// Strips along each side, half inside and half outside: narrow for its steepness, and
-	// wider for colours.
-	wide := 1 + min(c.x1-c.x0, c.y1-c.y0)/8
-	for _, strip := range [...]cells{
-		{c.x0 - 1, c.y0, c.x0 + 1, c.y1},
-		{c.x0, c.y0, c.x0 + wide, c.y1},
-		{c.x0 - wide, c.y0, c.x0, c.y1},
-		{c.x1 - 1, c.y0, c.x1 + 1, c.y1},
-		{c.x1 - wide, c.y0, c.x1, c.y1},
-		{c.x1, c.y0, c.x1 + wide, c.y1},
-		{c.x0, c.y0 - 1, c.x1, c.y0 + 1},
-		{c.x0, c.y0, c.x1, c.y0 + wide},
-		{c.x0, c.y0 - wide, c.x1, c.y0},
-		{c.x0, c.y1 - 1, c.x1, c.y1 + 1},
-		{c.x0, c.y1 - wide, c.x1, c.y1},
-		{c.x0, c.y1, c.x1, c.y1 + wide},
-	} {
-		v.add(p, strip)
-	}
 	var means [looks]means
 	v.means(p, means[:])
 
@@ -265,36 +223,6 @@ func (s *scenery) look(b box.Box, out *column) {
 		out.put((m + .5) / steep)
 	}
 	out.put(inside[lightness:][:3]...)
-
-	var sides, contrasts [4]float32
-	var total, colour, innerSum, outerSum, outer float32
-	for k := range 4 {
-		at := theOn + beside*k
-		channel := across
-		if k >= 2 {
-			channel = down
-		}
-		sides[k] = means[at][channel] / steep
-		total += sides[k]
-		with, without := &means[at+1], &means[at+2]
-		innerSum += with[across] + with[down]
-		contrasts[k] = -1 // where the picture ends
-		if v.scales[at+2] > 0 {
-			contrasts[k] = difference(with, without)
-			colour += contrasts[k]
-			outerSum += without[across] + without[down]
-			outer++
-		}
-	}
-	sort4(&sides)
-	sort4(&contrasts)
-	out.put(sides[:]...)
-	out.put(total)
-	out.put(contrasts[:]...)
-	out.put(colour)
-	own := inside[across] + inside[down] + 1
-	near := outerSum/max(outer, 1) + 1
-	out.put((innerSum/4+1)/own, near/own, near/steep)
 
 	outside := inside
 	if n, m := float32(c.count()), float32(ring.count()); m > n {
@@ -364,13 +292,4 @@ func apart(a, b float32) float32 { return max(a-b, b-a) }
 // difference is that of two colours.
 func difference(a, b *means) float32 {
 	return apart(a[lightness], b[lightness]) + apart(a[greenRed], b[greenRed]) + apart(a[blueYellow], b[blueYellow])
-}
-
-func sort4(v *[4]float32) {
-	order := func(i, j int) { v[i], v[j] = min(v[i], v[j]), max(v[i], v[j]) }
-	order(0, 1)
-	order(2, 3)
-	order(0, 2)
-	order(1, 3)
-	order(1, 2)
 }

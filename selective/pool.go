@@ -29,6 +29,7 @@ type pooler struct {
 	pooled  []Proposal
 	order   []ordered
 	random  [][]float64
+	graph   box.Graph
 }
 
 // ordered is a proposal with its place in the order: low is good.
@@ -173,24 +174,28 @@ func list(ctx context.Context, kept []int32, of func(k int32) (*Proposal, float3
 	return ranked, nil
 }
 
-// spreadBoxes is how many boxes are spread: beyond as many as any detector takes the rest
-// comes as it is.
-const spreadBoxes = 2000
+// coverBoxes is how many boxes are taken by what they add: beyond as many as any detector takes
+// the rest comes as it is.
+const coverBoxes = 2000
 
 // least is a score that is above 0, and so are those of all boxes that follow.
 const least = 1e-30
 
 // rankBy orders the pool by objectness, thins it and cuts it to the budget.
 func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Proposal, error) {
+	if err := p.graph.Join(ctx, p.boxes[:len(e.Proposals)], e.Each); err != nil {
+		return nil, err
+	}
+	e.Graph = &p.graph
 	scores := make([]float32, len(e.Proposals))
 	if err := opts.Ranker.Score(ctx, scores, e); err != nil {
 		return nil, err
 	}
-	limit, rest := spreadBoxes, true
+	limit, rest := coverBoxes, true
 	if opts.Max > 0 && opts.NMS == (box.NMS{}) {
 		limit, rest = min(limit, opts.Max), opts.Max > limit
 	}
-	order, worth, err := box.Spread(ctx, p.boxes[:len(e.Proposals)], scores, limit, rest)
+	order, worth, err := box.Cover(ctx, e.Graph, scores, limit, rest)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +207,7 @@ func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Propo
 	if err != nil {
 		return nil, err
 	}
-	return list(ctx, kept, func(k int32) (*Proposal, float32) { return &e.Proposals[order[k]], worth[k] })
+	return list(ctx, kept, func(k int32) (*Proposal, float32) { return &e.Proposals[order[k]], worth[k] / (1 + worth[k]) })
 }
 
 // value gives each proposal its place in the order: the lowest of its origins'.

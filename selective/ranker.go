@@ -3,6 +3,7 @@ package selective
 import (
 	"context"
 
+	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/raster"
 )
@@ -14,6 +15,8 @@ type Evidence struct {
 	Trees      []*hierarchy.Tree // by strategy
 	// Proposals are the pool, in no order of worth and without scores.
 	Proposals []Proposal
+	// Graph tells which of them overlap by half.
+	Graph *box.Graph
 	// Each does n pieces of work on the threads that the search may use.
 	Each func(n int, work func(i int) error) error
 }

@@ -88,11 +88,12 @@ func Search(ctx context.Context, img *raster.Image, opts Options) (*Result, erro
 // Searcher of his own, and what it takes to make the memory anew is little beside the search.
 var searchers = sync.Pool{New: func() any { return new(Searcher) }}
 
-// smallPixels and smallNodes, of all trees together, bound the searches whose memory is kept:
-// to some 500 MB.
+// smallPixels, smallNodes, of all trees together, and smallGraph, in bytes, bound the searches
+// whose memory is kept: to some 500 MB.
 const (
 	smallPixels = 4 << 20
 	smallNodes  = 1 << 18
+	smallGraph  = 128 << 20
 )
 
 func (s *Searcher) small(img *raster.Image) bool {
@@ -100,7 +101,7 @@ func (s *Searcher) small(img *raster.Image) bool {
 	for _, t := range s.trees {
 		nodes += cap(t.Nodes)
 	}
-	return img.Width*img.Height <= smallPixels && nodes <= smallNodes
+	return img.Width*img.Height <= smallPixels && nodes <= smallNodes && s.pooler.graph.Size() <= smallGraph
 }
 
 // Search proposes boxes of img, which is RGB or Gray. The result is the caller's own.
@@ -111,7 +112,8 @@ func (s *Searcher) small(img *raster.Image) bool {
 //
 // Memory is about 60 bytes a pixel for each colour space at work, of which there are
 // at most Threads, and one alone above a gigabyte; 4 bytes a pixel for each scale of
-// theirs; and 2 KiB for each first region and grouping at work. What Options.Keep keeps
+// theirs; and 2 KiB for each first region and grouping at work. To order them by objectness
+// takes 100 to 500 bytes for each box of the pool; see [box.Graph]. What Options.Keep keeps
 // comes on top; see [Regions].
 func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
 	if err := opts.Validate(); err != nil {

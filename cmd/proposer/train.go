@@ -33,7 +33,7 @@ type trainCmd struct {
 	Rate    float64 `default:"${rate}" help:"What part of its step each tree takes, in (0,1]."`
 	Epochs  int     `default:"${epochs}" help:"How often the network sees each box."`
 	Units   int     `default:"${units}" help:"How many hidden units the network has."`
-	Without string  `placeholder:"LIST" help:"Do not ask for these groups of evidence, as in votes,sides: trees, place, votes, inside, sides, around, grid."`
+	Without string  `placeholder:"LIST" help:"Do not ask for these groups of evidence, as in votes,grid: trees, place, votes, inside, around, grid."`
 	Folds   int     `placeholder:"N" help:"Cross-validate: learn N times without every N-th picture, and print what that is worth on those left out, as eval does."`
 	Judge   string  `placeholder:"PATH" help:"Another data set to judge it by in the end. The figures are printed, and kept in the file."`
 	Curve   string  `placeholder:"FILE.csv" help:"Write the training loss as it falls."`

@@ -1,0 +1,172 @@
+package box
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/proposer/proposer/internal/shelf"
+)
+
+// Graph tells which boxes of a list overlap by half. Its zero value is that of an empty list;
+// it keeps its memory. Once joined it is safe for concurrent use.
+//
+// A box's neighbours are those whose IoU with it is at least [GraphFrom], and itself. Where
+// there would be more of them than mostEdges in all and 128 a box, only every second box is taken
+// for a neighbour, or every fourth, and so on: that bounds memory, to 1 KiB a box or 64 MiB,
+// and time too.
+type Graph struct {
+	// Boxes are in the order in which an index has them, so that neighbours are near in memory, too.
+	order  []int32 // the boxes' numbers
+	places []int32 // by number: the place in the order
+	boxes  []Box
+	stride int // only boxes at multiples of it are neighbours
+	rows   []rows
+	sums   []sums
+}
+
+// GraphFrom is the IoU from which boxes are neighbours.
+const GraphFrom = 0.5
+
+// Photographs have 9 edges a box in mode fast, 15 in best and 50 in quality.
+const (
+	mostEdges = 1 << 23
+	edgesABox = 128
+)
+
+// rowsBlock is how many boxes' neighbours are found by one piece of work.
+const rowsBlock = 256
+
+// rows are the neighbours of some boxes.
+type rows struct {
+	found  Overlaps
+	starts [rowsBlock + 1]int32
+}
+
+// sums are what is asked of a box's neighbours.
+type sums struct {
+	votes Votes
+	crowd float32 // of 2·IoU−1
+}
+
+// Votes are how many boxes overlap one by an IoU of .5 or more but less than .6, by .6 or more, and
+// so on; the last by .9 or more.
+type Votes [5]int32
+
+// errEdges is a graph with too many edges.
+var errEdges = errors.New("too many edges")
+
+// Join makes it the graph of boxes, whose work each does: n pieces, by any number of threads.
+// The only errors are the context's and those of each.
+func (g *Graph) Join(ctx context.Context, boxes []Box, each func(n int, work func(i int) error) error) error {
+	return g.join(ctx, boxes, max(mostEdges, edgesABox*int64(len(boxes))), each)
+}
+
+func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n int, work func(i int) error) error) error {
+	g.sort(boxes)
+	g.rows, g.sums = shelf.Keep(g.rows, (len(boxes)+rowsBlock-1)/rowsBlock), shelf.Resize(g.sums, len(boxes))
+	var some []Box
+	for g.stride = 1; ; g.stride *= 2 {
+		some = some[:0]
+		for i := 0; i < len(g.boxes); i += g.stride {
+			some = append(some, g.boxes[i])
+		}
+		if len(some) == 1 { // there is no less
+			most = int64(len(boxes))
+		}
+		index := NewIndex(some)
+		var edges atomic.Int64
+		err := each(len(g.rows), func(k int) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			r := &g.rows[k]
+			r.found.clear()
+			before := 0
+			for i, b := range g.boxes[k*rowsBlock : min((k+1)*rowsBlock, len(g.boxes))] {
+				index.add(&r.found, b, GraphFrom)
+				now := len(r.found.IDs)
+				r.starts[i+1] = int32(now)
+				if edges.Add(int64(now-before)) > most {
+					return errEdges
+				}
+				g.sums[k*rowsBlock+i] = sum(r.found.IoUs[before:])
+				before = now
+			}
+			for i := range r.found.IDs {
+				r.found.IDs[i] *= int32(g.stride)
+			}
+			return nil
+		})
+		if err != errEdges {
+			return err
+		}
+	}
+}
+
+// sort puts the boxes into their order; empty ones are the last.
+func (g *Graph) sort(boxes []Box) {
+	index := NewIndex(boxes)
+	g.order, g.places = append(g.order[:0], index.numbers()...), shelf.Resize(g.places, len(boxes))
+	for i, b := range boxes {
+		if b.Empty() {
+			g.order = append(g.order, int32(i))
+		}
+	}
+	g.boxes = shelf.Resize(g.boxes, len(boxes))
+	for place, id := range g.order {
+		g.boxes[place], g.places[id] = boxes[id], int32(place)
+	}
+}
+
+// Len is the number of boxes.
+func (g *Graph) Len() int { return len(g.order) }
+
+// sum looks at the IoUs of a box's neighbours.
+func sum(ious []float32) (s sums) {
+	const bits, most = 12, 1<<12 - 1 // all five counts are in one number
+	for len(ious) > 0 {
+		some := ious[:min(most, len(ious))]
+		ious = ious[len(some):]
+		count := uint64(0)
+		for _, iou := range some {
+			over := iou - GraphFrom
+			s.crowd += 2 * over
+			count += 1 << (bits * min(uint(over*10), uint(len(s.votes)-1)) % 64)
+		}
+		for k := range s.votes {
+			s.votes[k] += int32(count >> (bits * k) & most)
+		}
+	}
+	return s
+}
+
+// Votes are those of box i's neighbours, without its own: where not every box is taken for a
+// neighbour, those that are stand for the others.
+func (g *Graph) Votes(i int) Votes {
+	place := int(g.places[i])
+	votes := g.sums[place].votes
+	if place%g.stride == 0 && !g.boxes[place].Empty() {
+		votes[len(votes)-1]--
+	}
+	for k := range votes {
+		votes[k] *= int32(g.stride)
+	}
+	return votes
+}
+
+// Size is how many bytes of memory it keeps for neighbours.
+func (g *Graph) Size() int {
+	size := 0
+	for _, r := range g.rows[:cap(g.rows)] {
+		size += 4 * (cap(r.found.IDs) + cap(r.found.IoUs))
+	}
+	return size
+}
+
+// row are the places and IoUs of the neighbours of the box at a place.
+func (g *Graph) row(place int) (places []int32, ious []float32) {
+	r := &g.rows[place/rowsBlock]
+	from, to := r.starts[place%rowsBlock], r.starts[place%rowsBlock+1]
+	return r.found.IDs[from:to], r.found.IoUs[from:to]
+}
