@@ -74,25 +74,24 @@ func Cover(ctx context.Context, g *Graph, worths []float32, limit int, rest bool
 // cover is what is taken so far: all is by a box's place in the graph.
 type cover struct {
 	*Graph
-	objects []object
+	objects []object  // of the places that neighbours have
 	shares  []float32 // what a box is worth, over the mass that it covers
 }
 
 // object is one that may be there, and has a box.
 type object struct {
-	mass    float32 // twice
-	covered float32 // the largest IoU of its box with one that is taken, and GraphFrom at least
+	mass    float32 // over mostCover
+	covered int32   // the most of mostCover that one that is taken covers
 }
 
 // newCover makes one with nothing taken, and has all boxes wait.
 func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, error) {
 	n := g.Len()
-	c := &cover{g, make([]object, n), make([]float32, n)}
-	for place, id := range g.order {
-		if err := polled(ctx, place); err != nil {
-			return nil, nil, err
-		}
-		c.objects[place] = object{2 * worths[id] / float32(math.Sqrt(float64(max(g.sums[place].crowd, 1)))), GraphFrom}
+	c := &cover{g, make([]object, (n+g.stride-1)/g.stride), make([]float32, n)}
+	for i := range c.objects {
+		place := i * g.stride
+		crowd := math.Sqrt(float64(max(g.sums[place].crowd, 1)))
+		c.objects[i].mass = worths[g.order[place]] / (mostCover * float32(crowd))
 	}
 	q := make(queue, n)
 	for place, id := range g.order {
@@ -113,23 +112,18 @@ func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, e
 // adds is what a box adds to those that are taken. It never rises: nor does any sum of numbers
 // that do not, however it is rounded.
 func (c *cover) adds(place int32) float32 {
-	places, ious := c.row(int(place))
-	ious = ious[:len(places)]
 	var sum float32
-	for k, at := range places {
-		o := &c.objects[at]
-		// The bits of positive numbers have their order.
-		most := math.Float32frombits(max(math.Float32bits(ious[k]), math.Float32bits(o.covered)))
-		sum += float32(o.mass * (most - o.covered))
+	for _, e := range c.row(int(place)) {
+		o := &c.objects[e.place()]
+		sum += float32(o.mass * float32(max(e.covers(), o.covered)-o.covered))
 	}
 	return sum * c.shares[place]
 }
 
 func (c *cover) take(place int32) {
-	places, ious := c.row(int(place))
-	for k, at := range places {
-		o := &c.objects[at]
-		o.covered = max(o.covered, ious[k])
+	for _, e := range c.row(int(place)) {
+		o := &c.objects[e.place()]
+		o.covered = max(o.covered, e.covers())
 	}
 }
 

@@ -3,6 +3,7 @@ package box
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/proposer/proposer/internal/shelf"
@@ -12,7 +13,7 @@ import (
 // it keeps its memory. Once joined it is safe for concurrent use.
 //
 // A box's neighbours are those whose IoU with it is at least [GraphFrom], and itself. Where
-// there would be more of them than mostEdges in all and 128 a box, only every second box is taken
+// there would be more of them than mostEdges in all and edgesABox for each, only every second box is taken
 // for a neighbour, or every fourth, and so on: that bounds memory, to 1 KiB a box or 64 MiB,
 // and time too.
 type Graph struct {
@@ -23,6 +24,8 @@ type Graph struct {
 	stride int // only boxes at multiples of it are neighbours
 	rows   []rows
 	sums   []sums
+
+	found shelf.Shelf[Overlaps]
 }
 
 // GraphFrom is the IoU from which boxes are neighbours.
@@ -30,16 +33,30 @@ const GraphFrom = 0.5
 
 // Photographs have 9 edges a box in mode fast, 15 in best and 50 in quality.
 const (
-	mostEdges = 1 << 23
-	edgesABox = 128
+	mostEdges = 1 << 24
+	edgesABox = 256
 )
+
+// edge is a neighbour's place, over the stride, and 2·IoU−1 in steps of 1/mostCover: in the
+// caches, what takes half as much is looked at in half the time.
+type edge uint32
+
+const (
+	coverBits = 12
+	mostCover = 1<<coverBits - 1
+	mostPlace = 1<<(32-coverBits) - 1
+)
+
+func (e edge) place() int { return int(e >> coverBits) }
+
+func (e edge) covers() int32 { return int32(e & mostCover) }
 
 // rowsBlock is how many boxes' neighbours are found by one piece of work.
 const rowsBlock = 256
 
 // rows are the neighbours of some boxes.
 type rows struct {
-	found  Overlaps
+	edges  []edge
 	starts [rowsBlock + 1]int32
 }
 
@@ -67,6 +84,9 @@ func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n i
 	g.rows, g.sums = shelf.Keep(g.rows, (len(boxes)+rowsBlock-1)/rowsBlock), shelf.Resize(g.sums, len(boxes))
 	var some []Box
 	for g.stride = 1; ; g.stride *= 2 {
+		if (len(boxes)-1)/g.stride > mostPlace {
+			continue
+		}
 		some = some[:0]
 		for i := 0; i < len(g.boxes); i += g.stride {
 			some = append(some, g.boxes[i])
@@ -80,21 +100,19 @@ func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n i
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			found := g.found.Get()
+			defer g.found.Put(found)
 			r := &g.rows[k]
-			r.found.clear()
-			before := 0
+			r.edges = r.edges[:0]
 			for i, b := range g.boxes[k*rowsBlock : min((k+1)*rowsBlock, len(g.boxes))] {
-				index.add(&r.found, b, GraphFrom)
-				now := len(r.found.IDs)
-				r.starts[i+1] = int32(now)
-				if edges.Add(int64(now-before)) > most {
+				index.Near(found, b, GraphFrom)
+				if edges.Add(int64(len(found.IDs))) > most {
 					return errEdges
 				}
-				g.sums[k*rowsBlock+i] = sum(r.found.IoUs[before:])
-				before = now
-			}
-			for i := range r.found.IDs {
-				r.found.IDs[i] *= int32(g.stride)
+				from := len(r.edges)
+				r.edges = slices.Grow(r.edges, len(found.IDs))[:from+len(found.IDs)]
+				g.sums[k*rowsBlock+i] = link(r.edges[from:], found.IDs, found.IoUs)
+				r.starts[i+1] = int32(len(r.edges))
 			}
 			return nil
 		})
@@ -122,22 +140,27 @@ func (g *Graph) sort(boxes []Box) {
 // Len is the number of boxes.
 func (g *Graph) Len() int { return len(g.order) }
 
-// sum looks at the IoUs of a box's neighbours.
-func sum(ious []float32) (s sums) {
+// link writes the edges to a box's neighbours, and sums them up.
+func link(dst []edge, places []int32, ious []float32) (s sums) {
 	const bits, most = 12, 1<<12 - 1 // all five counts are in one number
+	crowd := int64(0)
 	for len(ious) > 0 {
-		some := ious[:min(most, len(ious))]
-		ious = ious[len(some):]
+		n := min(most, len(ious))
+		edges, ids, some := dst[:n], places[:n], ious[:n]
+		dst, places, ious = dst[n:], places[n:], ious[n:]
 		count := uint64(0)
-		for _, iou := range some {
+		for i, iou := range some {
 			over := iou - GraphFrom
-			s.crowd += 2 * over
-			count += 1 << (bits * min(uint(over*10), uint(len(s.votes)-1)) % 64)
+			covers := int32(float32(over*(2*mostCover)) + .5)
+			edges[i] = edge(ids[i])<<coverBits | edge(covers)
+			crowd += int64(covers)
+			count += 1 << (bits * min(uint32(int32(over*10)), uint32(len(s.votes)-1)) % 64)
 		}
 		for k := range s.votes {
 			s.votes[k] += int32(count >> (bits * k) & most)
 		}
 	}
+	s.crowd = float32(crowd) / mostCover
 	return s
 }
 
@@ -159,14 +182,13 @@ func (g *Graph) Votes(i int) Votes {
 func (g *Graph) Size() int {
 	size := 0
 	for _, r := range g.rows[:cap(g.rows)] {
-		size += 4 * (cap(r.found.IDs) + cap(r.found.IoUs))
+		size += 4 * cap(r.edges)
 	}
 	return size
 }
 
-// row are the places and IoUs of the neighbours of the box at a place.
-func (g *Graph) row(place int) (places []int32, ious []float32) {
+// row are the neighbours of the box at a place.
+func (g *Graph) row(place int) []edge {
 	r := &g.rows[place/rowsBlock]
-	from, to := r.starts[place%rowsBlock], r.starts[place%rowsBlock+1]
-	return r.found.IDs[from:to], r.found.IoUs[from:to]
+	return r.edges[r.starts[place%rowsBlock]:r.starts[place%rowsBlock+1]]
 }

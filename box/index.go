@@ -90,15 +90,7 @@ type Overlaps struct {
 // Near writes the boxes whose IoU with b is least or more to dst, whose memory it takes, in
 // an order that depends on the boxes alone. Least is in (0,1].
 func (x *Index) Near(dst *Overlaps, b Box, least float64) {
-	dst.clear()
-	x.add(dst, b, least)
-}
-
-func (o *Overlaps) clear() { o.IDs, o.IoUs = o.IDs[:0], o.IoUs[:0] }
-
-// add appends what Near writes.
-func (x *Index) add(dst *Overlaps, b Box, least float64) {
-	dst.runs = dst.runs[:0]
+	dst.IDs, dst.IoUs, dst.runs = dst.IDs[:0], dst.IoUs[:0], dst.runs[:0]
 	if b.Empty() {
 		return
 	}
@@ -119,8 +111,7 @@ func (x *Index) add(dst *Overlaps, b Box, least float64) {
 			}
 		}
 	}
-	n := len(dst.IDs)
-	ids, ious := slices.Grow(dst.IDs, room)[:n+room], slices.Grow(dst.IoUs, room)[:n+room]
-	n += simd.Overlaps(ids[n:], ious[n:], &x.boxes, dst.runs, &[4]int32{b.X0, b.Y0, b.X1, b.Y1}, float32(b.Area()), float32(least))
-	dst.IDs, dst.IoUs = ids[:n], ious[:n]
+	dst.IDs, dst.IoUs = slices.Grow(dst.IDs, room)[:room], slices.Grow(dst.IoUs, room)[:room]
+	n := simd.Overlaps(dst.IDs, dst.IoUs, &x.boxes, dst.runs, &[4]int32{b.X0, b.Y0, b.X1, b.Y1}, float32(b.Area()), float32(least))
+	dst.IDs, dst.IoUs = dst.IDs[:n], dst.IoUs[:n]
 }
