@@ -14,9 +14,9 @@ import (
 // Where many boxes overlap one another, one object is likely to be what all of them are worth.
 // So each box stands for an object that may be there, with a mass of its worth over the root
 // of how crowded it is: of the sum of 2·IoU−1 with its neighbours, its own 1 among them. A box
-// covers its neighbours up to 2·IoU−1, which is what average recall counts. It is worth the
-// mean of its own worth and the mass that it covers, less the part of that mass that those
-// before it cover.
+// covers its neighbours up to 2·IoU−1, which is what average recall counts. It is worth a third
+// of its own worth and two thirds of the mass that it covers, less the part of that mass that
+// those before it cover.
 //
 // That is weighted coverage, of which the greedy order has at least 1−1/e of the best (Nemhauser,
 // Wolsey and Fisher, 1978) where boxes are worth their mass alone. What a box adds only falls,
@@ -101,7 +101,7 @@ func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, e
 		c.shares[place] = 1
 		mass := c.adds(int32(place))
 		if mass > 0 {
-			c.shares[place] = (worths[id] + mass) / (2 * mass)
+			c.shares[place] = (worths[id] + 2*mass) / (3 * mass)
 		}
 		q[place] = wait(mass*c.shares[place], id)
 	}

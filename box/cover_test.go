@@ -202,7 +202,7 @@ func TestCoverIsTheLiteralLoop(t *testing.T) {
 			if all == 0 {
 				return 0
 			}
-			return (float64(worths[i]) + all) / 2 * left / all
+			return (float64(worths[i]) + 2*all) / 3 * left / all
 		}
 		if limit == 0 {
 			limit = len(boxes)
