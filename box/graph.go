@@ -13,9 +13,9 @@ import (
 // it keeps its memory. Once joined it is safe for concurrent use.
 //
 // A box's neighbours are those whose IoU with it is at least [GraphFrom], and itself. Where
-// there would be more of them than mostEdges in all and edgesABox for each, only every second box is taken
-// for a neighbour, or every fourth, and so on: that bounds memory, to 1 KiB a box or 64 MiB,
-// and time too.
+// there would be more of them than 2²⁴ in all and 256 a box, only every second box is taken for
+// a neighbour, or every fourth, and so on: that bounds memory, to 1 KiB a box or 64 MiB, and
+// time too.
 type Graph struct {
 	// Boxes are in the order in which an index has them, so that neighbours are near in memory, too.
 	order  []int32 // the boxes' numbers
@@ -31,7 +31,7 @@ type Graph struct {
 // GraphFrom is the IoU from which boxes are neighbours.
 const GraphFrom = 0.5
 
-// Photographs have 9 edges a box in mode fast, 15 in best and 50 in quality.
+// The bounds of a graph. Photographs have 9 edges a box in mode fast, 15 in best and 50 in quality.
 const (
 	mostEdges = 1 << 24
 	edgesABox = 256
@@ -66,8 +66,8 @@ type sums struct {
 	crowd float32 // of 2·IoU−1
 }
 
-// Votes are how many boxes overlap one by an IoU of .5 or more but less than .6, by .6 or more, and
-// so on; the last by .9 or more.
+// Votes are how many boxes overlap one by an IoU of .5 to .6, .6 to .7, .7 to .8, .8 to .9, and
+// from .9 on.
 type Votes [5]int32
 
 // errEdges is a graph with too many edges.

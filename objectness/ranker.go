@@ -164,8 +164,8 @@ func (d *desk) describe(s *scenery, from, to int) {
 	out.finish()
 }
 
-// Score is that of [selective.Ranker]. Time is linear in the proposals, besides the pairs
-// of them that overlap by half, and in the picture's pixels.
+// Score is that of [selective.Ranker]. Time is linear in the proposals, and in the picture's
+// pixels.
 func (r *Ranker) Score(ctx context.Context, scores []float32, e *selective.Evidence) error {
 	if len(scores) != len(e.Proposals) {
 		panic(fmt.Sprintf("objectness: Score: %d scores for %d proposals", len(scores), len(e.Proposals)))
