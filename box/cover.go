@@ -25,7 +25,8 @@ import (
 // From limit boxes on (0: all) boxes follow by what they add then, if rest is true. Equal
 // ones are taken by their numbers. Worth, by place in the order, is what a box added: it does not
 // rise. It panics if there are not as many worths as boxes; the only errors are the context's.
-// Time is some dozen looks at a box's neighbours for each box that is taken, and two for each of the graph.
+// Time is some dozen looks at a box's neighbours for each box that is taken, and two for each of
+// the graph.
 func Cover(ctx context.Context, g *Graph, worths []float32, limit int, rest bool) (order []int32, worth []float32, err error) {
 	if g.Len() != len(worths) {
 		panic(fmt.Sprintf("box: Cover: %d boxes, %d worths", g.Len(), len(worths)))
@@ -38,7 +39,7 @@ func Cover(ctx context.Context, g *Graph, worths []float32, limit int, rest bool
 		return nil, nil, err
 	}
 	for looks := 0; len(order) < limit; looks++ {
-		if err := polled(ctx, looks); err != nil {
+		if err := poll(ctx, looks); err != nil {
 			return nil, nil, err
 		}
 		id := q[0].id()
@@ -59,7 +60,7 @@ func Cover(ctx context.Context, g *Graph, worths []float32, limit int, rest bool
 		return order, worth, nil
 	}
 	for i, w := range q {
-		if err := polled(ctx, i); err != nil {
+		if err := poll(ctx, i); err != nil {
 			return nil, nil, err
 		}
 		q[i] = wait(c.adds(c.places[w.id()]), w.id())
@@ -95,7 +96,7 @@ func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, e
 	}
 	q := make(queue, n)
 	for place, id := range g.order {
-		if err := polled(ctx, place); err != nil {
+		if err := poll(ctx, place); err != nil {
 			return nil, nil, err
 		}
 		c.shares[place] = 1
@@ -127,8 +128,8 @@ func (c *cover) take(place int32) {
 	}
 }
 
-// polled looks at the context now and then: i counts the rounds of a loop.
-func polled(ctx context.Context, i int) error {
+// poll looks at the context now and then: i counts the rounds of a loop.
+func poll(ctx context.Context, i int) error {
 	if i%64 == 0 {
 		return ctx.Err()
 	}

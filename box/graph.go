@@ -80,21 +80,23 @@ func (g *Graph) Join(ctx context.Context, boxes []Box, each func(n int, work fun
 }
 
 func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n int, work func(i int) error) error) error {
-	g.sort(boxes)
+	index := g.sort(boxes)
 	g.rows, g.sums = shelf.Keep(g.rows, (len(boxes)+rowsBlock-1)/rowsBlock), shelf.Resize(g.sums, len(boxes))
-	var some []Box
 	for g.stride = 1; ; g.stride *= 2 {
-		if (len(boxes)-1)/g.stride > mostPlace {
+		last := (len(boxes) - 1) / g.stride
+		if last > mostPlace {
 			continue
 		}
-		some = some[:0]
-		for i := 0; i < len(g.boxes); i += g.stride {
-			some = append(some, g.boxes[i])
-		}
-		if len(some) == 1 { // there is no less
+		if last == 0 { // there is no less
 			most = int64(len(boxes))
 		}
-		index := NewIndex(some)
+		if g.stride > 1 {
+			var some []Box
+			for i := 0; i < len(g.boxes); i += g.stride {
+				some = append(some, g.boxes[i])
+			}
+			index = NewIndex(some)
+		}
 		var edges atomic.Int64
 		err := each(len(g.rows), func(k int) error {
 			if err := ctx.Err(); err != nil {
@@ -122,10 +124,12 @@ func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n i
 	}
 }
 
-// sort puts the boxes into their order; empty ones are the last.
-func (g *Graph) sort(boxes []Box) {
+// sort puts the boxes into their order, of which empty ones are the last, and returns the
+// index of the others, by their places.
+func (g *Graph) sort(boxes []Box) *Index {
 	index := NewIndex(boxes)
-	g.order, g.places = append(g.order[:0], index.numbers()...), shelf.Resize(g.places, len(boxes))
+	numbers := index.numbers()
+	g.order, g.places = append(g.order[:0], numbers...), shelf.Resize(g.places, len(boxes))
 	for i, b := range boxes {
 		if b.Empty() {
 			g.order = append(g.order, int32(i))
@@ -135,6 +139,10 @@ func (g *Graph) sort(boxes []Box) {
 	for place, id := range g.order {
 		g.boxes[place], g.places[id] = boxes[id], int32(place)
 	}
+	for place := range numbers { // as if it had been made of them in this order
+		numbers[place] = int32(place)
+	}
+	return index
 }
 
 // Len is the number of boxes.

@@ -104,10 +104,8 @@ func (n NMS) Keep(ctx context.Context, boxes []Box, limit int) ([]int32, error) 
 	index := newIndex(boxes)
 	beta := n.Threshold
 	for i, b := range boxes {
-		if i%256 == 0 {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
+		if err := poll(ctx, i); err != nil {
+			return nil, err
 		}
 		if len(kept) == limit {
 			break
