@@ -81,9 +81,7 @@ func (s *scenery) reset(ctx context.Context, e *selective.Evidence) error {
 type column struct {
 	columns [][block]float32
 	at, box int
-
-	view  view
-	grids []means // of the block's boxes, grid·grid each
+	grids   []means // of the block's boxes, grid·grid each
 }
 
 func (c *column) reset() {
@@ -123,13 +121,65 @@ func log2(v float32) float32 {
 	return float32(math.Float32bits(v))/(1<<bits) - one
 }
 
+// glance is what a block of boxes needs of memory that is far away. It is asked for in loops so
+// short that the processor waits for many boxes' at a time.
+type glance struct {
+	votes [block]box.Votes
+	kin   []kin // of the boxes' origins, one box after the other
+	view  view  // two a box: itself, and with a ring around it
+	rings [block]int
+	means [rectangles]means
+}
+
+// kin is what is asked of the node of an origin, and of its parent, if that is not below 0.
+type kin struct {
+	leaf       bool
+	parent     int32
+	area, size float32 // of the parent
+}
+
+func (g *glance) reset(s *scenery, from, to int) {
+	proposals := s.Proposals[from:to]
+	for i := range proposals {
+		g.votes[i] = s.Graph.Votes(from + i)
+	}
+	g.kin = g.kin[:0]
+	for i := range proposals {
+		for _, o := range proposals[i].Origins {
+			nodes := s.Trees[o.Strategy].Nodes
+			n := &nodes[len(nodes)-int(o.Position)]
+			g.kin = append(g.kin, kin{leaf: n.Children[0] < 0, parent: n.Parent})
+		}
+	}
+	kin := g.kin
+	for i := range proposals {
+		for k, o := range proposals[i].Origins {
+			if up := kin[k].parent; up >= 0 {
+				n := &s.Trees[o.Strategy].Nodes[up]
+				kin[k].area, kin[k].size = float32(n.Box.Area()), float32(n.Size)
+			}
+		}
+		kin = kin[len(proposals[i].Origins):]
+	}
+	p, v := &s.picture, &g.view
+	v.clear()
+	for i := range proposals {
+		c := p.cells(proposals[i].Box)
+		dx, dy := (c.x1-c.x0)/4+2, (c.y1-c.y0)/4+2
+		v.add(p, c)
+		g.rings[i] = v.add(p, cells{c.x0 - dx, c.y0 - dy, c.x1 + dx, c.y1 + dy}).count()
+	}
+	v.means(p, g.means[:])
+}
+
 // leafBirth stands for the birth of a first region, which was not merged: more than four
 // similarities of at most 1.
 const leafBirth = 4
 
-// describe puts the features of proposal i. A float32 product that is added to something
-// is converted first, here and below, so that it is not fused with the sum.
-func (s *scenery) describe(i int, out *column) {
+// describe puts the features of proposal i, of whose block kin are those of its origins and
+// those after it. It returns the latter. A float32 product that is added to something is converted
+// first, here and below, so that it is not fused with the sum.
+func (s *scenery) describe(i int, g *glance, family []kin, out *column) []kin {
 	p := &s.Proposals[i]
 	b := p.Box
 	width, height := float32(s.Image.Width), float32(s.Image.Height)
@@ -139,16 +189,15 @@ func (s *scenery) describe(i int, out *column) {
 	var position, birth, death, life, fill, grow, parent stat
 	var spaces uint64
 	strategies, last, first := float32(0), int32(-1), float32(0)
-	for _, o := range p.Origins {
-		nodes := s.Trees[o.Strategy].Nodes
-		n := &nodes[len(nodes)-int(o.Position)]
+	for k, o := range p.Origins {
 		if o.Strategy != last { // they come in the strategies' order
 			strategies++
 			last = o.Strategy
 		}
 		spaces |= 1 << (s.spaces[o.Strategy] % 64)
 		born := o.Birth
-		if n.Children[0] < 0 {
+		n := &family[k]
+		if n.leaf {
 			first++
 			born = leafBirth
 		}
@@ -157,14 +206,13 @@ func (s *scenery) describe(i int, out *column) {
 		death.add(o.Death)
 		life.add(born - o.Death)
 		fill.add(float32(o.Size) / area)
-		if n.Parent < 0 {
+		if n.parent < 0 {
 			grow.add(0)
 			parent.add(0)
 			continue
 		}
-		up := &nodes[n.Parent]
-		grow.add(log2(float32(up.Box.Area()) / area))
-		parent.add(log2(float32(up.Size) / float32(o.Size)))
+		grow.add(log2(n.area / area))
+		parent.add(log2(n.size / float32(o.Size)))
 	}
 	out.put(log2(position.n), strategies, float32(bits.OnesCount64(spaces)), first/position.n)
 	for _, t := range [...]*stat{&position, &birth, &death, &life, &fill, &grow, &parent} {
@@ -184,7 +232,7 @@ func (s *scenery) describe(i int, out *column) {
 		max(middle, -middle), float32(b.Y0+b.Y1)/(2*height), min(left, right)/width, max(left, right)/width,
 		top/height, bottom/height, borders)
 
-	counts := s.Graph.Votes(i)
+	counts := &g.votes[out.box]
 	var votes [len(counts)]float32
 	sum := float32(0)
 	for k, v := range slices.Backward(counts[:]) {
@@ -196,40 +244,25 @@ func (s *scenery) describe(i int, out *column) {
 	}
 	out.put(votes[4]/(votes[1]+1), votes[3]/(votes[0]+1), votes[2]/(votes[0]+1))
 
-	s.look(b, out)
+	s.look(b, g, out)
+	return family[len(p.Origins):]
 }
 
-// The rectangles that are looked at together: the box, and it with a ring around it.
-const (
-	theBox = iota
-	theRing
-	looks
-)
-
 // look puts the features that are of the picture.
-func (s *scenery) look(b box.Box, out *column) {
-	p, v := &s.picture, &out.view
-	v.clear()
-	c := p.cells(b)
-	dx, dy := (c.x1-c.x0)/4+2, (c.y1-c.y0)/4+2
-	v.add(p, c)
-	ring := v.add(p, cells{c.x0 - dx, c.y0 - dy, c.x1 + dx, c.y1 + dy})
-	var means [looks]means
-	v.means(p, means[:])
-
-	inside, whole := &means[theBox], &p.all
+func (s *scenery) look(b box.Box, g *glance, out *column) {
+	inside, outside, whole := &g.means[2*out.box], &g.means[2*out.box+1], &s.picture.all
 	steep := whole[across] + whole[down] + 1
 	for _, m := range inside[:lightness] {
 		out.put((m + .5) / steep)
 	}
 	out.put(inside[lightness:][:3]...)
 
-	outside := inside
-	if n, m := float32(c.count()), float32(ring.count()); m > n {
-		outside = &means[theRing]
+	if n, m := float32(s.picture.cells(b).count()), float32(g.rings[out.box]); m > n {
 		for i := range outside {
 			outside[i] = (float32(outside[i]*m) - float32(inside[i]*n)) / (m - n)
 		}
+	} else {
+		outside = inside
 	}
 	out.put(log2((outside[across]+1)/(inside[across]+1)), log2((outside[down]+1)/(inside[down]+1)))
 	for k := lightness; k <= blueYellow; k++ {

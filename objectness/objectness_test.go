@@ -55,15 +55,13 @@ func TestFeaturesAreNumbersAndAllThere(t *testing.T) {
 			if err := s.reset(t.Context(), e); err != nil {
 				return err
 			}
-			var out column
+			d := new(desk)
 			for i := range e.Proposals {
-				out.reset()
-				out.at = 0
-				s.describe(i, &out)
+				d.describe(s, i, i+1)
+				out := &d.column
 				if put := out.at + grid*grid*(channels-1); put != len(features) {
 					t.Fatalf("%d features are put, %d have names", put, len(features))
 				}
-				out.finish()
 				for f, c := range out.columns {
 					if v := float64(c[0]); math.IsNaN(v) || math.IsInf(v, 0) {
 						t.Fatalf("%d×%d, box %v: %s is %v", img.Width, img.Height, e.Proposals[i].Box, features[f], v)

@@ -139,11 +139,14 @@ func (p *picture) within(c cells) cells {
 	return cells{max(c.x0, 0), max(c.y0, 0), min(c.x1, p.width), min(c.y1, p.height)}
 }
 
-// view is a list of rectangles to look at, of which there are at most looks.
+// rectangles are how many a view holds at most: two of each box of a block.
+const rectangles = 2 * block
+
+// view is a list of rectangles to look at.
 type view struct {
 	n       int
-	corners [looks][4]int32 // in the table
-	scales  [looks]float32  // one over the number of cells; 0 if none is in the picture
+	corners [rectangles][4]int32 // in the table
+	scales  [rectangles]float32  // one over the number of cells; 0 if none is in the picture
 }
 
 func (v *view) clear() { v.n = 0 }
@@ -166,5 +169,5 @@ func (v *view) add(p *picture, c cells) cells {
 
 // means writes the rectangles' means; 0 is that of none.
 func (v *view) means(p *picture, dst []means) {
-	simd.Rectangles(dst, p.table, v.corners[:v.n], v.scales[:v.n], new(means), &means{1, 1, 1, 1, 1, 1, 1, 1})
+	simd.Rectangles(dst[:v.n], p.table, v.corners[:v.n], v.scales[:v.n], new(means), &means{1, 1, 1, 1, 1, 1, 1, 1})
 }

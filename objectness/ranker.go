@@ -148,6 +148,7 @@ func (r *Ranker) Write(w io.Writer) error {
 
 // desk is where a block of boxes is described and scored.
 type desk struct {
+	glance  glance
 	column  column
 	scores  [block]float32
 	scratch scratch
@@ -155,11 +156,13 @@ type desk struct {
 
 // describe fills the columns with the features of a block of proposals.
 func (d *desk) describe(s *scenery, from, to int) {
+	d.glance.reset(s, from, to)
 	out := &d.column
 	out.reset()
+	family := d.glance.kin
 	for i := from; i < to; i++ {
 		out.at, out.box = 0, i-from
-		s.describe(i, out)
+		family = s.describe(i, &d.glance, family, out)
 	}
 	out.finish()
 }

@@ -3843,61 +3843,53 @@ TEXT ·addTreeAVX2(SB), NOSPLIT, $0-40
 	SHLQ         $0x08, DX
 	ADDQ         CX, DX
 	VBROADCASTSS 20(BX), Y5
-	MOVL         $0x00000001, CX
-	VMOVD        CX, X6
-	VPBROADCASTD X6, Y6
 	XORQ         CX, CX
 
 loop:
-	VPXOR   Y7, Y7, Y7
-	VMOVUPS (DI)(CX*4), Y8
+	// At most the value, and not a NaN.
+	VCMPPS $0x12, (DI)(CX*4), Y0, Y6
 
-	// At least, and not a NaN.
-	VCMPPS  $0x1d, Y0, Y8, Y8
-	VPAND   Y6, Y8, Y8
-	VPOR    Y8, Y7, Y7
-	VMOVUPS (R8)(CX*4), Y8
+	// At most the value, and not a NaN.
+	VCMPPS $0x12, (R8)(CX*4), Y1, Y7
 
-	// At least, and not a NaN.
-	VCMPPS  $0x1d, Y1, Y8, Y8
-	VPSLLD  $0x01, Y6, Y10
-	VPAND   Y10, Y8, Y8
-	VPOR    Y8, Y7, Y7
-	VMOVUPS (R9)(CX*4), Y8
+	// At most the value, and not a NaN.
+	VCMPPS $0x12, (R9)(CX*4), Y2, Y8
 
-	// At least, and not a NaN.
-	VCMPPS  $0x1d, Y2, Y8, Y8
-	VPSLLD  $0x02, Y6, Y10
-	VPAND   Y10, Y8, Y8
-	VPOR    Y8, Y7, Y7
-	VMOVUPS (R10)(CX*4), Y8
+	// At most the value, and not a NaN.
+	VCMPPS $0x12, (R10)(CX*4), Y3, Y9
 
-	// At least, and not a NaN.
-	VCMPPS  $0x1d, Y3, Y8, Y8
-	VPSLLD  $0x03, Y6, Y10
-	VPAND   Y10, Y8, Y8
-	VPOR    Y8, Y7, Y7
-	VMOVUPS (R11)(CX*4), Y8
+	// At most the value, and not a NaN.
+	VCMPPS $0x12, (R11)(CX*4), Y4, Y10
 
-	// At least, and not a NaN.
-	VCMPPS  $0x1d, Y4, Y8, Y8
-	VPSLLD  $0x04, Y6, Y10
-	VPAND   Y10, Y8, Y8
-	VPOR    Y8, Y7, Y7
-	VMOVUPS (DX)(CX*4), Y8
+	// At most the value, and not a NaN.
+	VCMPPS $0x12, (DX)(CX*4), Y5, Y11
 
-	// At least, and not a NaN.
-	VCMPPS     $0x1d, Y5, Y8, Y8
-	VPSLLD     $0x05, Y6, Y10
-	VPAND      Y10, Y8, Y8
-	VPOR       Y8, Y7, Y7
-	VPCMPEQD   Y8, Y8, Y8
-	VGATHERDPS Y8, (SI)(Y7*4), Y9
-	VADDPS     (AX)(CX*4), Y9, Y9
-	VMOVUPS    Y9, (AX)(CX*4)
-	ADDQ       $0x08, CX
-	CMPQ       CX, $0x40
-	JLT        loop
+	// The first three answers choose of eight leaves at a time, the others of these eights: quicker than to gather.
+	VPADDD    Y8, Y8, Y8
+	VPADDD    Y7, Y8, Y8
+	VPADDD    Y8, Y8, Y8
+	VPADDD    Y6, Y8, Y8
+	VPABSD    Y8, Y8
+	VPERMPS   (SI), Y8, Y6
+	VPERMPS   32(SI), Y8, Y7
+	VBLENDVPS Y9, Y7, Y6, Y6
+	VPERMPS   64(SI), Y8, Y7
+	VPERMPS   96(SI), Y8, Y12
+	VBLENDVPS Y9, Y12, Y7, Y7
+	VBLENDVPS Y10, Y7, Y6, Y6
+	VPERMPS   128(SI), Y8, Y7
+	VPERMPS   160(SI), Y8, Y12
+	VBLENDVPS Y9, Y12, Y7, Y7
+	VPERMPS   192(SI), Y8, Y12
+	VPERMPS   224(SI), Y8, Y8
+	VBLENDVPS Y9, Y8, Y12, Y8
+	VBLENDVPS Y10, Y8, Y7, Y7
+	VBLENDVPS Y11, Y7, Y6, Y6
+	VADDPS    (AX)(CX*4), Y6, Y6
+	VMOVUPS   Y6, (AX)(CX*4)
+	ADDQ      $0x08, CX
+	CMPQ      CX, $0x40
+	JLT       loop
 	VZEROUPPER
 	RET
 

@@ -20,28 +20,34 @@ func addTree() {
 		ADDQ(columns, column[q])
 		VBROADCASTSS(Mem{Base: thresholds, Disp: 4 * q}, threshold[q])
 	}
-	one := constant(1)
 	i := GP64()
 	XORQ(i, i)
 	Label("loop")
-	leaf := YMM()
-	VPXOR(leaf, leaf, leaf)
-	for q := range questions {
-		yes := YMM()
-		VMOVUPS(Mem{Base: column[q], Index: i, Scale: 4}, yes)
-		Comment("At least, and not a NaN.")
-		VCMPPS(U8(0x1d), threshold[q], yes, yes)
-		bit := one
-		if q > 0 {
-			bit = YMM()
-			VPSLLD(U8(q), one, bit)
-		}
-		VPAND(bit, yes, yes)
-		VPOR(yes, leaf, leaf)
+	var yes [questions]reg.VecVirtual // −1 where it is
+	for q := range yes {
+		yes[q] = YMM()
+		Comment("At most the value, and not a NaN.")
+		VCMPPS(U8(0x12), Mem{Base: column[q], Index: i, Scale: 4}, threshold[q], yes[q])
 	}
-	all, value := YMM(), YMM()
-	VPCMPEQD(all, all, all)
-	VGATHERDPS(all, Mem{Base: leaves, Index: leaf, Scale: 4}, value)
+	Comment("The first three answers choose of eight leaves at a time, the others of these eights: quicker than to gather.")
+	low := YMM()
+	VPADDD(yes[2], yes[2], low)
+	VPADDD(yes[1], low, low)
+	VPADDD(low, low, low)
+	VPADDD(yes[0], low, low)
+	VPABSD(low, low)
+	var choose func(q, first int) reg.VecVirtual
+	choose = func(q, first int) reg.VecVirtual {
+		v := YMM()
+		if q < 3 {
+			VPERMPS(Mem{Base: leaves, Disp: 4 * first}, low, v)
+			return v
+		}
+		no := choose(q-1, first)
+		VBLENDVPS(yes[q], choose(q-1, first+1<<q), no, v)
+		return v
+	}
+	value := choose(questions-1, 0)
 	VADDPS(Mem{Base: dst, Index: i, Scale: 4}, value, value)
 	VMOVUPS(value, Mem{Base: dst, Index: i, Scale: 4})
 	ADDQ(U8(8), i)
