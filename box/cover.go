@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/proposer/proposer/internal/simd"
 )
 
 // Cover is the order in which boxes are best taken, of which any beginning is of use by
@@ -75,24 +77,18 @@ func Cover(ctx context.Context, g *Graph, worths []float32, limit int, rest bool
 // cover is what is taken so far: all is by a box's place in the graph.
 type cover struct {
 	*Graph
-	objects []object  // of the places that neighbours have
-	shares  []float32 // what a box is worth, over the mass that it covers
-}
-
-// object is one that may be there, and has a box.
-type object struct {
-	mass    float32 // over mostCover
-	covered int32   // the most of mostCover that one that is taken covers
+	objects []simd.Object // by the places that neighbours have: one that may be there, and has a box
+	shares  []float32     // what a box is worth, over the mass that it covers
 }
 
 // newCover makes one with nothing taken, and has all boxes wait.
 func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, error) {
 	n := g.Len()
-	c := &cover{g, make([]object, (n+g.stride-1)/g.stride), make([]float32, n)}
+	c := &cover{g, make([]simd.Object, (n+g.stride-1)/g.stride), make([]float32, n)}
 	for i := range c.objects {
 		place := i * g.stride
 		crowd := math.Sqrt(float64(max(g.sums[place].crowd, 1)))
-		c.objects[i].mass = worths[g.order[place]] / (mostCover * float32(crowd))
+		c.objects[i].Mass = worths[g.order[place]] / (mostCover * float32(crowd))
 	}
 	q := make(queue, n)
 	for place, id := range g.order {
@@ -113,18 +109,13 @@ func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, e
 // adds is what a box adds to those that are taken. It never rises: nor does any sum of numbers
 // that do not, however it is rounded.
 func (c *cover) adds(place int32) float32 {
-	var sum float32
-	for _, e := range c.row(int(place)) {
-		o := &c.objects[e.place()]
-		sum += float32(o.mass * float32(max(e.covers(), o.covered)-o.covered))
-	}
-	return sum * c.shares[place]
+	return simd.Uncovered(c.row(int(place)), c.objects) * c.shares[place]
 }
 
 func (c *cover) take(place int32) {
 	for _, e := range c.row(int(place)) {
-		o := &c.objects[e.place()]
-		o.covered = max(o.covered, e.covers())
+		o := &c.objects[e>>simd.CoverBits]
+		o.Covered = max(o.Covered, int32(e&mostCover))
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/internal/simd"
 )
 
 // serial does pieces of work one after the other.
@@ -84,10 +86,10 @@ func TestGraph(t *testing.T) {
 			crowd := 0.
 			var got []int32
 			for _, e := range again.row(place) {
-				other := e.place() * stride
+				other, covers := int(e>>simd.CoverBits)*stride, float64(e&mostCover)
 				iou := b.IoU(boxes[again.order[other]])
-				if want := (2*iou - 1) * mostCover; math.Abs(float64(e.covers())-want) > .51 {
-					t.Fatalf("boxes %d and %d: covered %v of %v; want %v", place, other, e.covers(), mostCover, want)
+				if want := (2*iou - 1) * mostCover; math.Abs(covers-want) > .51 {
+					t.Fatalf("boxes %d and %d: covered %v of %v; want %v", place, other, covers, mostCover, want)
 				}
 				if other != place {
 					votes[min(int((iou-GraphFrom)*10+1e-5), 4)] += int32(stride)

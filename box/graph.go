@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/simd"
 )
 
 // Graph tells which boxes of a list overlap by half. Its zero value is that of an empty list;
@@ -37,26 +38,18 @@ const (
 	edgesABox = 256
 )
 
-// edge is a neighbour's place, over the stride, and 2·IoU−1 in steps of 1/mostCover: in the
-// caches, what takes half as much is looked at in half the time.
-type edge uint32
-
+// An edge is a neighbour's place, over the stride, and below it 2·IoU−1 in steps of 1/mostCover.
 const (
-	coverBits = 12
-	mostCover = 1<<coverBits - 1
-	mostPlace = 1<<(32-coverBits) - 1
+	mostCover = 1<<simd.CoverBits - 1
+	mostPlace = 1<<(32-simd.CoverBits) - 1
 )
-
-func (e edge) place() int { return int(e >> coverBits) }
-
-func (e edge) covers() int32 { return int32(e & mostCover) }
 
 // rowsBlock is how many boxes' neighbours are found by one piece of work.
 const rowsBlock = 256
 
 // rows are the neighbours of some boxes.
 type rows struct {
-	edges  []edge
+	edges  []uint32
 	starts [rowsBlock + 1]int32
 }
 
@@ -149,7 +142,7 @@ func (g *Graph) sort(boxes []Box) *Index {
 func (g *Graph) Len() int { return len(g.order) }
 
 // link writes the edges to a box's neighbours, and sums them up.
-func link(dst []edge, places []int32, ious []float32) (s sums) {
+func link(dst []uint32, places []int32, ious []float32) (s sums) {
 	const bits, most = 12, 1<<12 - 1 // all five counts are in one number
 	crowd := int64(0)
 	for len(ious) > 0 {
@@ -160,7 +153,7 @@ func link(dst []edge, places []int32, ious []float32) (s sums) {
 		for i, iou := range some {
 			over := iou - GraphFrom
 			covers := int32(float32(over*(2*mostCover)) + .5)
-			edges[i] = edge(ids[i])<<coverBits | edge(covers)
+			edges[i] = uint32(ids[i])<<simd.CoverBits | uint32(covers)
 			crowd += int64(covers)
 			count += 1 << (bits * min(uint32(int32(over*10)), uint32(len(s.votes)-1)) % 64)
 		}
@@ -196,7 +189,7 @@ func (g *Graph) Size() int {
 }
 
 // row are the neighbours of the box at a place.
-func (g *Graph) row(place int) []edge {
+func (g *Graph) row(place int) []uint32 {
 	r := &g.rows[place/rowsBlock]
 	return r.edges[r.starts[place%rowsBlock]:r.starts[place%rowsBlock+1]]
 }

@@ -254,6 +254,17 @@ func overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]
 	return overlapsGo(found, ious, b, runs, box, area, least)
 }
 
+func uncovered(sums *[8]float32, edges []uint32, objects []Object) {
+	groups := len(edges) / len(sums)
+	if !avx2 || len(objects) == 0 {
+		groups = 0
+	}
+	if groups > 0 && uncoveredAVX2(sums, &edges[0], &objects[0].Mass, groups, uint32(len(objects)-1)) > 0 {
+		panic("simd: Uncovered: an edge has no object")
+	}
+	uncoveredGo(sums, edges[groups*len(sums):], objects)
+}
+
 func scaleColumns(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
 	if n := len(means); avx2 && n > 0 {
 		scaleColumnsAVX2(&dst[0], &columns[0], &means[0], &scales[0], most, n)

@@ -90,6 +90,10 @@ func overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]
 	return overlapsGo(found, ious, b, runs, box, area, least)
 }
 
+func uncovered(sums *[8]float32, edges []uint32, objects []Object) {
+	uncoveredGo(sums, edges, objects)
+}
+
 func scaleColumns(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
 	scaleColumnsGo(dst, columns, means, scales, most)
 }

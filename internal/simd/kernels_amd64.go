@@ -153,6 +153,11 @@ func addTreeAVX2(dst *[64]float32, columns *[64]float32, features *[6]int32, thr
 //go:noescape
 func overlapsAVX2(found *int32, ious *float32, x0 *int32, y0 *int32, x1 *int32, y1 *int32, ids *int32, areas *float32, runs *[2]int32, n int, box *[4]int32, area float32, least float32) int
 
+// uncoveredAVX2 wants groups of eight edges, and returns how many are left at the first with an object behind the last. Groups must be more than 0.
+//
+//go:noescape
+func uncoveredAVX2(sums *[8]float32, edges *uint32, objects *float32, groups int, last uint32) int
+
 // scaleColumnsAVX2 needs n to be more than 0.
 //
 //go:noescape

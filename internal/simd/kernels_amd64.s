@@ -3988,6 +3988,72 @@ next:
 	VZEROUPPER
 	RET
 
+// func uncoveredAVX2(sums *[8]float32, edges *uint32, objects *float32, groups int, last uint32) int
+// Requires: AVX, AVX2
+TEXT ·uncoveredAVX2(SB), NOSPLIT, $0-48
+	MOVQ         edges+8(FP), AX
+	MOVQ         objects+16(FP), CX
+	MOVQ         groups+24(FP), DX
+	MOVL         $0x00000fff, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	VBROADCASTSS last+32(FP), Y0
+	VXORPS       Y1, Y1, Y1
+
+loop:
+	VMOVDQU (AX), Y3
+	VPSRLD  $0x0c, Y3, Y4
+	VPMINUD Y0, Y4, Y5
+	VPXOR   Y4, Y5, Y5
+	VPTEST  Y5, Y5
+	JNZ     end
+
+	// Eight loads are quicker than to gather.
+	MOVL        (AX), BX
+	SHRL        $0x0c, BX
+	VMOVQ       (CX)(BX*8), X6
+	MOVL        4(AX), BX
+	SHRL        $0x0c, BX
+	VMOVHPS     (CX)(BX*8), X6, X6
+	MOVL        8(AX), BX
+	SHRL        $0x0c, BX
+	VMOVQ       (CX)(BX*8), X7
+	MOVL        12(AX), BX
+	SHRL        $0x0c, BX
+	VMOVHPS     (CX)(BX*8), X7, X7
+	MOVL        16(AX), BX
+	SHRL        $0x0c, BX
+	VMOVQ       (CX)(BX*8), X4
+	MOVL        20(AX), BX
+	SHRL        $0x0c, BX
+	VMOVHPS     (CX)(BX*8), X4, X4
+	MOVL        24(AX), BX
+	SHRL        $0x0c, BX
+	VMOVQ       (CX)(BX*8), X5
+	MOVL        28(AX), BX
+	SHRL        $0x0c, BX
+	VMOVHPS     (CX)(BX*8), X5, X5
+	VINSERTF128 $0x01, X4, Y6, Y6
+	VINSERTF128 $0x01, X5, Y7, Y7
+	VSHUFPS     $0x88, Y7, Y6, Y4
+	VSHUFPS     $0xdd, Y7, Y6, Y5
+	VPAND       Y2, Y3, Y3
+	VPMAXSD     Y5, Y3, Y3
+	VPSUBD      Y5, Y3, Y3
+	VCVTDQ2PS   Y3, Y3
+	VMULPS      Y4, Y3, Y3
+	VADDPS      Y3, Y1, Y1
+	ADDQ        $0x20, AX
+	DECQ        DX
+	JNZ         loop
+
+end:
+	MOVQ    sums+0(FP), AX
+	VMOVUPS Y1, (AX)
+	MOVQ    DX, ret+40(FP)
+	VZEROUPPER
+	RET
+
 // func scaleColumnsAVX2(dst *[64]float32, columns *[64]float32, means *float32, scales *float32, most float32, n int)
 // Requires: AVX, AVX2
 TEXT ·scaleColumnsAVX2(SB), NOSPLIT, $0-48

@@ -471,6 +471,13 @@ func overlapsGo(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[
 	return n
 }
 
+func uncoveredGo(sums *[8]float32, edges []uint32, objects []Object) {
+	for k, e := range edges {
+		o := &objects[e>>CoverBits]
+		sums[k%len(sums)] += float32(o.Mass * float32(max(int32(e&(1<<CoverBits-1)), o.Covered)-o.Covered))
+	}
+}
+
 func scaleColumnsGo(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
 	for f, mean := range means {
 		scale, to := scales[f], &dst[f]

@@ -361,6 +361,24 @@ func Overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]
 	return overlaps(found, ious, b, runs, box, area, least)
 }
 
+// Object is what edges lead to: its mass, and the most of it that is covered, at least 0.
+type Object struct {
+	Mass    float32
+	Covered int32
+}
+
+// CoverBits are the lower bits of an edge of Uncovered.
+const CoverBits = 12
+
+// Uncovered is what edges cover of their objects that is not covered: the sum of mass·(cover −
+// covered) where that is above 0. An edge's lower bits are what it covers, above them is the number
+// of its object; one that has none is panicked at. Each eighth edge is summed up, and then those sums.
+func Uncovered(edges []uint32, objects []Object) float32 {
+	var sums [8]float32
+	uncovered(&sums, edges, objects)
+	return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
+}
+
 // Scale writes (v−means)·scales of each column's values, bounded to ±most. All values are finite.
 func Scale(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
 	want("Scale", len(dst), len(columns), len(means), len(scales))

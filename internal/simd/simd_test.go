@@ -217,6 +217,22 @@ var checks = []check{
 		addTreeGo(&want, columns, &features, &thresholds, &leaves)
 		return got == want
 	}},
+	{name: "Uncovered", equal: func(m maker, n int) bool {
+		masses := m.floats(n+1, 0, 1)
+		objects := fenced[Object](m.t, n+1, m.front)
+		for i := range objects {
+			objects[i] = Object{masses[i], m.rng.Int32N(1 << CoverBits)}
+		}
+		edges := words[uint32](m, n, math.MaxUint32)
+		for i := range edges {
+			edges[i] = edges[i]%(1<<CoverBits) | m.rng.Uint32N(uint32(len(objects)))<<CoverBits
+		}
+		var want [8]float32
+		uncoveredGo(&want, edges, objects)
+		var got [8]float32
+		uncovered(&got, edges, objects)
+		return got == want
+	}},
 	{name: "Scale", equal: func(m maker, n int) bool {
 		got, want := m.columns(n), make([][TreeBlock]float32, n)
 		columns, means, scales := m.columns(n), m.floats(n, -4, 4), m.floats(n, 0, 4)
@@ -725,6 +741,11 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"Overlaps": func() {
 			Overlaps(make([]int32, 20), make([]float32, 20), &Boxes{make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]float32, 9)}, [][2]int32{{0, 2}}, new([4]int32), 1, 1)
 		},
+		"Uncovered": func() { Uncovered(make([]uint32, 8), nil) },
+		"Uncovered: beyond": func() {
+			Uncovered(append(make([]uint32, 15), 2<<CoverBits), make([]Object, 2))
+		},
+		"Uncovered: rest": func() { Uncovered([]uint32{2 << CoverBits}, make([]Object, 2)) },
 		"Scale": func() {
 			Scale(make([][TreeBlock]float32, 3), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2), 1)
 		},

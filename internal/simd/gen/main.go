@@ -44,6 +44,7 @@ func main() {
 	gray()
 	addTree()
 	overlaps()
+	uncovered()
 	scaleColumns()
 	project()
 	steepness()
