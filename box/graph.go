@@ -15,7 +15,7 @@ import (
 //
 // A box's neighbours are those whose IoU with it is at least [GraphFrom], and itself. Where
 // there would be more of them than 2²⁴ in all and 256 a box, only every second box is taken for
-// a neighbour, or every fourth, and so on: that bounds memory, to 1 KiB a box or 64 MiB, and
+// a neighbour, or every fourth, and so on: that bounds memory, to 2 KiB a box or 128 MiB, and
 // time too.
 type Graph struct {
 	// Boxes are in the order in which an index has them, so that neighbours are near in memory, too.
@@ -23,9 +23,12 @@ type Graph struct {
 	places []int32 // by number: the place in the order
 	boxes  []Box
 	stride int // only boxes at multiples of it are neighbours
-	rows   []rows
+	edges  []uint32
+	starts []int // of the edges, by place
 	sums   []sums
 
+	ends  []int   // of the edges that are there yet
+	ahead []ahead // by blocks of boxes
 	found shelf.Shelf[Overlaps]
 }
 
@@ -44,13 +47,13 @@ const (
 	mostPlace = 1<<(32-simd.CoverBits) - 1
 )
 
-// rowsBlock is how many boxes' neighbours are found by one piece of work.
-const rowsBlock = 256
+// aheadBlock is how many boxes' neighbours are found by one piece of work.
+const aheadBlock = 256
 
-// rows are the neighbours of some boxes.
-type rows struct {
+// ahead are edges of some boxes, from which the graph is made.
+type ahead struct {
 	edges  []uint32
-	starts [rowsBlock + 1]int32
+	starts [aheadBlock + 1]int32
 }
 
 // sums are what is asked of a box's neighbours.
@@ -74,7 +77,7 @@ func (g *Graph) Join(ctx context.Context, boxes []Box, each func(n int, work fun
 
 func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n int, work func(i int) error) error) error {
 	index := g.sort(boxes)
-	g.rows, g.sums = shelf.Keep(g.rows, (len(boxes)+rowsBlock-1)/rowsBlock), shelf.Resize(g.sums, len(boxes))
+	g.ahead = shelf.Keep(g.ahead, (len(boxes)+aheadBlock-1)/aheadBlock)
 	for g.stride = 1; ; g.stride *= 2 {
 		last := (len(boxes) - 1) / g.stride
 		if last > mostPlace {
@@ -90,31 +93,101 @@ func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n i
 			}
 			index = NewIndex(some)
 		}
-		var edges atomic.Int64
-		err := each(len(g.rows), func(k int) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			found := g.found.Get()
-			defer g.found.Put(found)
-			r := &g.rows[k]
-			r.edges = r.edges[:0]
-			for i, b := range g.boxes[k*rowsBlock : min((k+1)*rowsBlock, len(g.boxes))] {
-				index.Near(found, b, GraphFrom)
-				if edges.Add(int64(len(found.IDs))) > most {
-					return errEdges
-				}
-				from := len(r.edges)
-				r.edges = slices.Grow(r.edges, len(found.IDs))[:from+len(found.IDs)]
-				g.sums[k*rowsBlock+i] = link(r.edges[from:], found.IDs, found.IoUs)
-				r.starts[i+1] = int32(len(r.edges))
-			}
-			return nil
-		})
-		if err != errEdges {
+		if err := g.look(ctx, index, most, each); err == errEdges {
+			continue
+		} else if err != nil {
 			return err
 		}
+		if err := g.gather(ctx); err != nil {
+			return err
+		}
+		g.sums = shelf.Resize(g.sums, len(boxes))
+		return each(len(g.ahead), func(k int) error {
+			for place := k * aheadBlock; place < min((k+1)*aheadBlock, len(g.sums)); place++ {
+				g.sums[place] = sum(g.row(place))
+			}
+			return ctx.Err()
+		})
 	}
+}
+
+// look finds edges. Where all boxes are neighbours, it looks for each box's behind its place, and
+// those before it have found it.
+func (g *Graph) look(ctx context.Context, index *Index, most int64, each func(n int, work func(i int) error) error) error {
+	var edges atomic.Int64
+	return each(len(g.ahead), func(k int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		found := g.found.Get()
+		defer g.found.Put(found)
+		a := &g.ahead[k]
+		a.edges = a.edges[:0]
+		for i, b := range g.boxes[k*aheadBlock : min((k+1)*aheadBlock, len(g.boxes))] {
+			place := 0
+			if g.stride == 1 {
+				place = k*aheadBlock + i
+			}
+			index.near(found, b, GraphFrom, int32(place))
+			from := len(a.edges)
+			a.edges = slices.Grow(a.edges, len(found.IDs))[:from+len(found.IDs)]
+			row := a.edges[from:]
+			link(row, found.IDs, found.IoUs)
+			a.starts[i+1] = int32(len(a.edges))
+			if edges.Add(int64(len(row)+len(g.twice(row)))) > most {
+				return errEdges
+			}
+		}
+		return nil
+	})
+}
+
+// gather makes rows of the edges that were found: from the places before a box to those behind it.
+func (g *Graph) gather(ctx context.Context) error {
+	g.starts = shelf.Resize(g.starts, len(g.boxes)+1)
+	clear(g.starts)
+	for place := range g.boxes {
+		if err := poll(ctx, place); err != nil {
+			return err
+		}
+		row := g.behind(place)
+		g.starts[place+1] += len(row)
+		for _, e := range g.twice(row) {
+			g.starts[e>>simd.CoverBits+1]++
+		}
+	}
+	for place := range g.boxes {
+		g.starts[place+1] += g.starts[place]
+	}
+	g.edges = shelf.Resize(g.edges, g.starts[len(g.boxes)])
+	g.ends = append(g.ends[:0], g.starts...)
+	for place := range g.boxes {
+		if err := poll(ctx, place); err != nil {
+			return err
+		}
+		row := g.behind(place)
+		copy(g.edges[g.ends[place]:], row)
+		for _, e := range g.twice(row) {
+			end := &g.ends[e>>simd.CoverBits]
+			g.edges[*end] = uint32(place)<<simd.CoverBits | e&mostCover
+			*end++
+		}
+	}
+	return nil
+}
+
+// behind are the edges that were found from a place on.
+func (g *Graph) behind(place int) []uint32 {
+	a := &g.ahead[place/aheadBlock]
+	return a.edges[a.starts[place%aheadBlock]:a.starts[place%aheadBlock+1]]
+}
+
+// twice are those of a box's edges behind it that its neighbours have, too: not the first, which is to itself.
+func (g *Graph) twice(row []uint32) []uint32 {
+	if g.stride > 1 || len(row) == 0 {
+		return nil
+	}
+	return row[1:]
 }
 
 // sort puts the boxes into their order, of which empty ones are the last, and returns the
@@ -141,21 +214,27 @@ func (g *Graph) sort(boxes []Box) *Index {
 // Len is the number of boxes.
 func (g *Graph) Len() int { return len(g.order) }
 
-// link writes the edges to a box's neighbours, and sums them up.
-func link(dst []uint32, places []int32, ious []float32) (s sums) {
+// link writes the edges to a box's neighbours.
+func link(dst []uint32, places []int32, ious []float32) {
+	places, ious = places[:len(dst)], ious[:len(dst)]
+	for i := range dst {
+		covers := int32(float32((ious[i]-GraphFrom)*(2*mostCover)) + .5)
+		dst[i] = uint32(places[i])<<simd.CoverBits | uint32(covers)
+	}
+}
+
+// sum sums up a box's edges.
+func sum(row []uint32) (s sums) {
 	const bits, most = 12, 1<<12 - 1 // all five counts are in one number
-	crowd := int64(0)
-	for len(ious) > 0 {
-		n := min(most, len(ious))
-		edges, ids, some := dst[:n], places[:n], ious[:n]
-		dst, places, ious = dst[n:], places[n:], ious[n:]
+	crowd := uint64(0)
+	for len(row) > 0 {
+		some := row[:min(most, len(row))]
+		row = row[len(some):]
 		count := uint64(0)
-		for i, iou := range some {
-			over := iou - GraphFrom
-			covers := int32(float32(over*(2*mostCover)) + .5)
-			edges[i] = uint32(ids[i])<<simd.CoverBits | uint32(covers)
-			crowd += int64(covers)
-			count += 1 << (bits * min(uint32(int32(over*10)), uint32(len(s.votes)-1)) % 64)
+		for _, e := range some {
+			covers := e & mostCover
+			crowd += uint64(covers)
+			count += 1 << (bits * (uint32(len(s.votes)) * covers >> simd.CoverBits) % 64)
 		}
 		for k := range s.votes {
 			s.votes[k] += int32(count >> (bits * k) & most)
@@ -179,17 +258,14 @@ func (g *Graph) Votes(i int) Votes {
 	return votes
 }
 
-// Size is how many bytes of memory it keeps for neighbours.
+// Size is how many bytes of memory it keeps for edges.
 func (g *Graph) Size() int {
-	size := 0
-	for _, r := range g.rows[:cap(g.rows)] {
-		size += 4 * cap(r.edges)
+	size := 4 * cap(g.edges)
+	for _, a := range g.ahead[:cap(g.ahead)] {
+		size += 4 * cap(a.edges)
 	}
 	return size
 }
 
-// row are the neighbours of the box at a place.
-func (g *Graph) row(place int) []uint32 {
-	r := &g.rows[place/rowsBlock]
-	return r.edges[r.starts[place%rowsBlock]:r.starts[place%rowsBlock+1]]
-}
+// row are the edges of the box at a place.
+func (g *Graph) row(place int) []uint32 { return g.edges[g.starts[place]:g.starts[place+1]] }

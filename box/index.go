@@ -89,7 +89,10 @@ type Overlaps struct {
 
 // Near writes the boxes whose IoU with b is least or more to dst, whose memory it takes, in
 // an order that depends on the boxes alone. Least is in (0,1].
-func (x *Index) Near(dst *Overlaps, b Box, least float64) {
+func (x *Index) Near(dst *Overlaps, b Box, least float64) { x.near(dst, b, least, 0) }
+
+// near is Near among the boxes that the index has at a place and behind it.
+func (x *Index) near(dst *Overlaps, b Box, least float64, place int32) {
 	dst.IDs, dst.IoUs, dst.runs = dst.IDs[:0], dst.IoUs[:0], dst.runs[:0]
 	if b.Empty() {
 		return
@@ -102,10 +105,13 @@ func (x *Index) Near(dst *Overlaps, b Box, least float64) {
 	room := simd.OverlapsRoom
 	for k, last := scale(h*beta), min(scale(h/beta), len(x.levels)-1); k <= last; k++ {
 		l := &x.levels[k]
+		if x.starts[l.first+l.x.n*l.y.n] <= place {
+			continue
+		}
 		x0, x1 := l.x.at(cx-reach*w-1), l.x.at(cx+reach*w+1)
 		for y, last := l.y.at(cy-reach*h-1), l.y.at(cy+reach*h+1); y <= last; y++ {
 			row := l.first + y*l.x.n
-			if from, to := x.starts[row+x0], x.starts[row+x1+1]; from < to {
+			if from, to := max(x.starts[row+x0], place), x.starts[row+x1+1]; from < to {
 				dst.runs = append(dst.runs, [2]int32{from, to})
 				room += int(to - from)
 			}
