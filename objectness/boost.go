@@ -16,7 +16,8 @@ type Boosting struct {
 	Rate  float64
 	// Ridge is added to the curvature of a leaf.
 	Ridge float64
-	// Rows and Columns are the parts, in (0,1], of the samples and features that a tree sees.
+	// Rows and Columns are the parts, in (0,1], of the samples, as they are and mirrored, and of the
+	// features that a tree sees.
 	Rows, Columns float64
 }
 
@@ -24,27 +25,40 @@ type Boosting struct {
 // about as many samples each.
 type samples struct {
 	columns [][]float32 // by feature, then sample
-	bins    [][]uint8
+	mirror  []int       // by feature: the one that has its value if the picture is mirrored; nil if none can be
+	bins    [][]uint8   // by feature, then sample, and then that one mirrored
 	cuts    [][]float32 // by feature: bin i has values below cuts[i]
 	targets []float32   // in [0,1]
 	weights []float32
 	used    []int32 // those that are learned from
 }
 
+// mirrored are the values of a feature in the mirrored pictures.
+func (s *samples) mirrored(f int) []float32 {
+	if s.mirror == nil {
+		return nil
+	}
+	return s.columns[s.mirror[f]]
+}
+
 // bin fills the bins.
 func (s *samples) bin(ctx context.Context, r *Recipe) error {
 	s.bins, s.cuts = make([][]uint8, len(s.columns)), make([][]float32, len(s.columns))
 	return r.each(ctx, len(s.columns), func(f int) {
-		values := s.columns[f]
+		forms := [][]float32{s.columns[f], s.mirrored(f)}
 		stride := max(1, len(s.used)/50_000)
 		var some []float32
-		for i := 0; i < len(s.used); i += stride {
-			some = append(some, values[s.used[i]])
+		for _, values := range forms {
+			for i := 0; values != nil && i < len(s.used); i += stride {
+				some = append(some, values[s.used[i]])
+			}
 		}
 		s.cuts[f] = cut(some)
-		s.bins[f] = make([]uint8, len(values))
-		for i, v := range values {
-			s.bins[f][i] = bin(s.cuts[f], v)
+		s.bins[f] = make([]uint8, 0, len(forms)*len(s.columns[f]))
+		for _, values := range forms {
+			for _, v := range values {
+				s.bins[f] = append(s.bins[f], bin(s.cuts[f], v))
+			}
 		}
 	})
 }
@@ -83,10 +97,17 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 	if err := s.bin(ctx, t); err != nil {
 		return nil, err
 	}
-	n := len(s.used)
+	used, targets, weights := slices.Clone(s.used), s.targets, s.weights
+	if s.mirror != nil {
+		for _, i := range s.used {
+			used = append(used, i+int32(len(s.targets)))
+		}
+		targets, weights = slices.Concat(targets, targets), slices.Concat(weights, weights)
+	}
+	n := len(used)
 	rng := rand.New(rand.NewPCG(t.Seed, 0x0b1ec7))
 	m := &Forest{Bias: prior(s)}
-	logits := make([]float32, len(s.targets))
+	logits := make([]float32, len(targets))
 	for i := range logits {
 		logits[i] = m.Bias
 	}
@@ -96,9 +117,9 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 	for k := range b.Trees {
 		err := t.each(ctx, len(losses), func(c int) {
 			losses[c] = 0
-			for _, i := range s.used[c*chunk : min((c+1)*chunk, n)] {
-				v, g, h := t.Loss.At(float64(logits[i]), float64(s.targets[i]))
-				w := float64(s.weights[i])
+			for _, i := range used[c*chunk : min((c+1)*chunk, n)] {
+				v, g, h := t.Loss.At(float64(logits[i]), float64(targets[i]))
+				w := float64(weights[i])
 				losses[c] += v * w
 				gradients[i], curvatures[i] = float32(g*w), float32(max(h, minCurvature)*w)
 			}
@@ -107,7 +128,7 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 			return nil, err
 		}
 		rows := make([]int32, 0, int(float64(n)*b.Rows)+1)
-		for _, i := range s.used {
+		for _, i := range used {
 			if rng.Float64() < b.Rows {
 				rows = append(rows, i)
 			}
@@ -125,7 +146,7 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 		if tree != nil {
 			m.Trees = append(m.Trees, tree.Tree)
 			err = t.each(ctx, len(losses), func(c int) {
-				for _, i := range s.used[c*chunk : min((c+1)*chunk, n)] {
+				for _, i := range used[c*chunk : min((c+1)*chunk, n)] {
 					at := 0
 					for d, f := range tree.Features {
 						if s.bins[f][i] > tree.bins[d] {
@@ -143,8 +164,8 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 		for _, l := range losses {
 			sum += l
 		}
-		for _, i := range s.used {
-			weight += float64(s.weights[i])
+		for _, i := range used {
+			weight += float64(weights[i])
 		}
 		t.progress("trees", k, b.Trees, sum/weight)
 	}

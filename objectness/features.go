@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/shelf"
@@ -54,6 +55,20 @@ func gridFeatures() (names []string) {
 	return names
 }
 
+// mirror is, by feature, the number of the one that has its value if the picture is mirrored.
+func mirror() []int {
+	to := make([]int, len(features))
+	for f, name := range features {
+		var row, column int
+		var channel string
+		if n, _ := fmt.Sscanf(name, "grid.%d.%d.%s", &row, &column, &channel); n == 3 {
+			name = fmt.Sprintf("grid.%d.%d.%s", row, grid-1-column, channel)
+		}
+		to[f] = slices.Index(features, strings.NewReplacer("falling", "rising", "rising", "falling").Replace(name))
+	}
+	return to
+}
+
 // grid is how many cells a grid has on a side.
 const grid = simd.GridSide
 
@@ -95,10 +110,11 @@ func (c *column) finish() {
 }
 
 func (c *column) put(values ...float32) {
-	for _, v := range values {
-		c.columns[c.at][c.box] = v
-		c.at++
+	columns := c.columns[c.at:][:len(values)]
+	for i, v := range values {
+		columns[i][c.box%block] = v
 	}
+	c.at += len(values)
 }
 
 func (c *column) stat(s *stat) { c.put(s.max, s.sum/s.n, s.min) }
@@ -291,8 +307,11 @@ func (s *scenery) lay(b box.Box, inside *means, out *column) {
 	if whole {
 		return
 	}
-	for i := range cells {
-		if rows[i/grid].Scale == 0 || columns[i%grid].Scale == 0 {
+	for k := range grid {
+		if rows[k].Scale == 0 {
+			clear(cells[k*grid:][:grid])
+		}
+		for i := k; columns[k].Scale == 0 && i < len(cells); i += grid {
 			cells[i] = means{}
 		}
 	}

@@ -39,7 +39,7 @@ const farthest = 4
 
 // Descent says how to train a [Network]: stochastic gradient descent by Adam (Kingma and Ba,
 // ICLR 2015) at a rate that rises for a tenth of the steps and then falls to 0, with dropout
-// (Srivastava et al., JMLR 2014) of the hidden units.
+// (Srivastava et al., JMLR 2014) of the hidden units. Each sample is now and then mirrored.
 type Descent struct {
 	// Units is the number of hidden units, Epochs how often each sample is seen; Batch is
 	// how many samples a step takes.
@@ -170,6 +170,7 @@ func moments(values []float32, used []int32) (mean, scale float32) {
 type batch struct {
 	x, z, dz     blas32.General // samples × features, and × units+1
 	gradient     weights
+	mirrored     []bool // by sample
 	loss, weight float64
 }
 
@@ -184,9 +185,17 @@ func newBatch(samples, units, features int) *batch {
 func (b *batch) step(t *Recipe, d Descent, net *Network, s *samples, rows []int32, w *weights, rng *rand.Rand) {
 	f, units := len(s.columns), d.Units
 	b.x.Rows, b.z.Rows, b.dz.Rows = len(rows), len(rows), len(rows)
-	for k, c := range s.columns {
-		mean, scale := net.Means[k], net.Scales[k]
+	b.mirrored = b.mirrored[:0]
+	for range rows {
+		b.mirrored = append(b.mirrored, s.mirror != nil && rng.Uint64()%2 == 0)
+	}
+	for k, column := range s.columns {
+		mean, scale, mirrored := net.Means[k], net.Scales[k], s.mirrored(k)
 		for i, r := range rows {
+			c := column
+			if b.mirrored[i] {
+				c = mirrored
+			}
 			b.x.Data[i*f+k] = min(max((c[r]-mean)*scale, -farthest), farthest)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/imbalance"
 	"github.com/proposer/proposer/internal/golden"
 	"github.com/proposer/proposer/internal/scene"
@@ -153,6 +154,46 @@ func TestGrid(t *testing.T) {
 				if got := out.columns[cell*(channels-1)+k][out.box]; math.Abs(float64(got-want)) > 1e-4 {
 					t.Fatalf("%v, cell %d, channel %d: %v; want %v", b, cell, k, got, want)
 				}
+			}
+		}
+	})
+}
+
+// A mirrored box of the mirrored picture has the features that it is told to have.
+func TestMirror(t *testing.T) {
+	img := drawn(t, 3)
+	mirrored := raster.New(img.Space, img.Width, img.Height)
+	for i, v := range img.Pix {
+		x := i % img.Width
+		mirrored.Pix[i-x+img.Width-1-x] = v
+	}
+	to := mirror()
+	rapid.Check(t, func(t *rapid.T) {
+		describe := func(img *raster.Image, b box.Box) [][block]float32 {
+			e := &selective.Evidence{
+				Image: img, Proposals: []selective.Proposal{{Box: b, Origins: []selective.Origin{{Position: 1, Size: 1}}}},
+				Trees: []*hierarchy.Tree{{Nodes: []hierarchy.Node{{Parent: -1}}}}, Strategies: make([]selective.Strategy, 1), Graph: new(box.Graph),
+			}
+			serial := func(n int, work func(i int) error) error { return work(n - 1) }
+			if err := e.Graph.Join(context.Background(), []box.Box{b}, serial); err != nil {
+				t.Fatal(err)
+			}
+			s, d := new(scenery), new(desk)
+			if err := s.reset(context.Background(), e); err != nil {
+				t.Fatal(err)
+			}
+			d.describe(s, 0, 1)
+			return d.column.columns
+		}
+		// Of whole cells, so that nothing is rounded.
+		w := 8 * int32(rapid.IntRange(1, img.Width/8).Draw(t, "w"))
+		x := 2 * int32(rapid.IntRange(0, (img.Width-int(w))/2).Draw(t, "x"))
+		y := int32(rapid.IntRange(0, img.Height-2).Draw(t, "y"))
+		b := box.Box{X0: x, Y0: y, X1: x + w, Y1: int32(rapid.IntRange(int(y)+1, img.Height).Draw(t, "y1"))}
+		got, want := describe(mirrored, box.Box{X0: int32(img.Width) - b.X1, Y0: b.Y0, X1: int32(img.Width) - b.X0, Y1: b.Y1}), describe(img, b)
+		for f, name := range features {
+			if got, want := got[f][0], want[to[f]][0]; math.Abs(float64(got-want)) > 1e-4 {
+				t.Fatalf("%v: mirrored, %s is %v; want %v, as %s", b, name, got, want, features[to[f]])
 			}
 		}
 	})

@@ -131,7 +131,7 @@ type Recipe struct {
 func DefaultRecipe() Recipe {
 	return Recipe{
 		Loss:    imbalance.CrossEntropy(),
-		Trees:   Boosting{Trees: 400, Rate: .08, Ridge: 20, Rows: .5, Columns: .4},
+		Trees:   Boosting{Trees: 400, Rate: .08, Ridge: 20, Rows: .25, Columns: .4},
 		Network: Descent{Units: 15, Epochs: 6, Batch: 1024, Rate: .002, Dropout: .2},
 		Seed:    1, Threads: 1,
 	}
@@ -164,7 +164,7 @@ func (t *Trainer) Train(ctx context.Context, r Recipe, about About, learned func
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	s := &samples{targets: t.targets, weights: t.weights}
+	s := &samples{targets: t.targets, weights: t.weights, mirror: mirror()}
 	objects := false
 	for i, picture := range t.from {
 		if learned == nil || learned(int(picture)) {
