@@ -27,7 +27,7 @@ type Graph struct {
 	starts []int // of the edges, by place
 	sums   []sums
 
-	ends  []int   // of the edges that are there yet
+	ends  []int   // where the next edge of a row goes
 	ahead []ahead // by blocks of boxes
 	found shelf.Shelf[Overlaps]
 }

@@ -295,6 +295,40 @@ func TestEveryLossLearns(t *testing.T) {
 	}
 }
 
+// What one feature tells of the samples, its mirror image tells of them mirrored.
+func TestMirroredSamplesAreLearned(t *testing.T) {
+	for name, part := range map[string]func(*Recipe){
+		"trees": func(r *Recipe) { r.Network.Epochs = 0 }, "network": func(r *Recipe) { r.Trees.Trees = 0 },
+	} {
+		for _, mirror := range [][]int{nil, {1, 0, 2, 3, 4}} {
+			s := toy(4000)
+			s.mirror = mirror
+			for i, v := range s.columns[0] {
+				s.targets[i] = 0
+				if v > 0 {
+					s.targets[i] = 1
+				}
+			}
+			r := small()
+			part(&r)
+			m, err := r.train(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			columns := make([][block]float32, 5)
+			columns[0], columns[1] = [block]float32{0: 0, 1: 0, 2: -.5, 3: .5}, [block]float32{0: -.5, 1: .5}
+			var got [block]float32
+			m.score(&got, columns, new(scratch))
+			if d := got[3] - got[2]; d < 1 {
+				t.Errorf("%s, mirror %v: %v more by the feature; want more than 1", name, mirror, d)
+			}
+			if d := got[1] - got[0]; mirror == nil && math.Abs(float64(d)) > .5 || mirror != nil && d < 1 {
+				t.Errorf("%s, mirror %v: %v more by its mirror image", name, mirror, d)
+			}
+		}
+	}
+}
+
 // What a network says of a toy is the sign of the product; without units it cannot know.
 func TestNetworkNeedsUnits(t *testing.T) {
 	for units, most := range map[int]float64{31: .1, 0: 1} {
