@@ -142,6 +142,7 @@ func log2(v float32) float32 {
 type glance struct {
 	votes [block]box.Votes
 	kin   []kin // of the boxes' origins, one box after the other
+	left  []kin // those of boxes that are not described yet
 	view  view  // two a box: itself, and with a ring around it
 	rings [block]int
 	means [rectangles]means
@@ -154,6 +155,7 @@ type kin struct {
 	area, size float32 // of the parent
 }
 
+// reset asks for what is needed of the proposals from one to another.
 func (g *glance) reset(s *scenery, from, to int) {
 	proposals := s.Proposals[from:to]
 	for i := range proposals {
@@ -167,16 +169,18 @@ func (g *glance) reset(s *scenery, from, to int) {
 			g.kin = append(g.kin, kin{leaf: n.Children[0] < 0, parent: n.Parent})
 		}
 	}
-	kin := g.kin
+	next := 0
 	for i := range proposals {
-		for k, o := range proposals[i].Origins {
-			if up := kin[k].parent; up >= 0 {
-				n := &s.Trees[o.Strategy].Nodes[up]
-				kin[k].area, kin[k].size = float32(n.Box.Area()), float32(n.Size)
+		for _, o := range proposals[i].Origins {
+			k := &g.kin[next]
+			next++
+			if k.parent >= 0 {
+				n := &s.Trees[o.Strategy].Nodes[k.parent]
+				k.area, k.size = float32(n.Box.Area()), float32(n.Size)
 			}
 		}
-		kin = kin[len(proposals[i].Origins):]
 	}
+	g.left = g.kin
 	p, v := &s.picture, &g.view
 	v.clear()
 	for i := range proposals {
@@ -192,10 +196,10 @@ func (g *glance) reset(s *scenery, from, to int) {
 // similarities of at most 1.
 const leafBirth = 4
 
-// describe puts the features of proposal i, of whose block kin are those of its origins and
-// those after it. It returns the latter. A float32 product that is added to something is converted
-// first, here and below, so that it is not fused with the sum.
-func (s *scenery) describe(i int, g *glance, family []kin, out *column) []kin {
+// describe puts the features of proposal i, the next of those that a glance was of. A float32
+// product that is added to something is converted first, here and below, so that it is not fused
+// with the sum.
+func (s *scenery) describe(i int, g *glance, out *column) {
 	p := &s.Proposals[i]
 	b := p.Box
 	width, height := float32(s.Image.Width), float32(s.Image.Height)
@@ -205,6 +209,8 @@ func (s *scenery) describe(i int, g *glance, family []kin, out *column) []kin {
 	var position, birth, death, life, fill, grow, parent stat
 	var spaces uint64
 	strategies, last, first := float32(0), int32(-1), float32(0)
+	family := g.left[:len(p.Origins)]
+	g.left = g.left[len(p.Origins):]
 	for k, o := range p.Origins {
 		if o.Strategy != last { // they come in the strategies' order
 			strategies++
@@ -261,7 +267,6 @@ func (s *scenery) describe(i int, g *glance, family []kin, out *column) []kin {
 	out.put(votes[4]/(votes[1]+1), votes[3]/(votes[0]+1), votes[2]/(votes[0]+1))
 
 	s.look(b, g, out)
-	return family[len(p.Origins):]
 }
 
 // look puts the features that are of the picture.

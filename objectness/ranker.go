@@ -159,10 +159,9 @@ func (d *desk) describe(s *scenery, from, to int) {
 	d.glance.reset(s, from, to)
 	out := &d.column
 	out.reset()
-	family := d.glance.kin
 	for i := from; i < to; i++ {
 		out.at, out.box = 0, i-from
-		family = s.describe(i, &d.glance, family, out)
+		s.describe(i, &d.glance, out)
 	}
 	out.finish()
 }
