@@ -155,6 +155,9 @@ type kin struct {
 	area, size float32 // of the parent
 }
 
+// mostKin is far more than photographs have in a block: but all regions of a picture may have one box.
+const mostKin = 1 << 16
+
 // reset asks for what is needed of the proposals from one to another.
 func (g *glance) reset(s *scenery, from, to int) {
 	proposals := s.Proposals[from:to]

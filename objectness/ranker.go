@@ -164,6 +164,9 @@ func (d *desk) describe(s *scenery, from, to int) {
 		s.describe(i, &d.glance, out)
 	}
 	out.finish()
+	if cap(d.glance.kin) > mostKin { // not to be kept
+		d.glance.kin, d.glance.left = nil, nil
+	}
 }
 
 // Score is that of [selective.Ranker]. Time is linear in the proposals, and in the picture's
