@@ -92,7 +92,7 @@ func TestGraph(t *testing.T) {
 					t.Fatalf("boxes %d and %d: covered %v of %v; want %v", place, other, covers, mostCover, want)
 				}
 				if other != place {
-					votes[min(int(5*covers/mostCover), 4)] += int32(stride)
+					votes[min(int(5*math.Round((2*iou-1)*mostCover)/mostCover), 4)] += int32(stride)
 				}
 				crowd += 2*iou - 1
 				got = append(got, int32(other))

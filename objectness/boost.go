@@ -25,7 +25,7 @@ type Boosting struct {
 // about as many samples each.
 type samples struct {
 	columns [][]float32 // by feature, then sample
-	mirror  []int       // by feature: the one that has its value if the picture is mirrored; nil if none can be
+	mirror  []int       // by feature: the one that has its value if the picture is mirrored
 	bins    [][]uint8   // by feature, then sample, and then that one mirrored
 	cuts    [][]float32 // by feature: bin i has values below cuts[i]
 	targets []float32   // in [0,1]
@@ -34,22 +34,17 @@ type samples struct {
 }
 
 // mirrored are the values of a feature in the mirrored pictures.
-func (s *samples) mirrored(f int) []float32 {
-	if s.mirror == nil {
-		return nil
-	}
-	return s.columns[s.mirror[f]]
-}
+func (s *samples) mirrored(f int) []float32 { return s.columns[s.mirror[f]] }
 
 // bin fills the bins.
 func (s *samples) bin(ctx context.Context, r *Recipe) error {
 	s.bins, s.cuts = make([][]uint8, len(s.columns)), make([][]float32, len(s.columns))
 	return r.each(ctx, len(s.columns), func(f int) {
-		forms := [][]float32{s.columns[f], s.mirrored(f)}
+		forms := [...][]float32{s.columns[f], s.mirrored(f)}
 		stride := max(1, len(s.used)/50_000)
 		var some []float32
 		for _, values := range forms {
-			for i := 0; values != nil && i < len(s.used); i += stride {
+			for i := 0; i < len(s.used); i += stride {
 				some = append(some, values[s.used[i]])
 			}
 		}
@@ -97,12 +92,10 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 	if err := s.bin(ctx, t); err != nil {
 		return nil, err
 	}
-	used, targets, weights := slices.Clone(s.used), s.targets, s.weights
-	if s.mirror != nil {
-		for _, i := range s.used {
-			used = append(used, i+int32(len(s.targets)))
-		}
-		targets, weights = slices.Concat(targets, targets), slices.Concat(weights, weights)
+	targets, weights := slices.Concat(s.targets, s.targets), slices.Concat(s.weights, s.weights)
+	used := slices.Clone(s.used)
+	for _, i := range s.used {
+		used = append(used, i+int32(len(s.targets)))
 	}
 	n := len(used)
 	rng := rand.New(rand.NewPCG(t.Seed, 0x0b1ec7))

@@ -143,9 +143,10 @@ type glance struct {
 	votes [block]box.Votes
 	kin   []kin // of the boxes' origins, one box after the other
 	left  []kin // those of boxes that are not described yet
-	view  view  // two a box: itself, and with a ring around it
-	rings [block]int
-	means [rectangles]means
+	// Two a box: itself, and with a ring around it.
+	view   view
+	counts [rectangles]int // of their cells
+	means  [rectangles]means
 }
 
 // kin is what is asked of the node of an origin, and of its parent, if that is not below 0.
@@ -189,8 +190,8 @@ func (g *glance) reset(s *scenery, from, to int) {
 	for i := range proposals {
 		c := p.cells(proposals[i].Box)
 		dx, dy := (c.x1-c.x0)/4+2, (c.y1-c.y0)/4+2
-		v.add(p, c)
-		g.rings[i] = v.add(p, cells{c.x0 - dx, c.y0 - dy, c.x1 + dx, c.y1 + dy}).count()
+		g.counts[2*i] = v.add(p, c).count()
+		g.counts[2*i+1] = v.add(p, cells{c.x0 - dx, c.y0 - dy, c.x1 + dx, c.y1 + dy}).count()
 	}
 	v.means(p, g.means[:])
 }
@@ -269,19 +270,21 @@ func (s *scenery) describe(i int, g *glance, out *column) {
 	}
 	out.put(votes[4]/(votes[1]+1), votes[3]/(votes[0]+1), votes[2]/(votes[0]+1))
 
-	s.look(b, g, out)
+	s.look(g, out)
+	s.lay(b, &g.means[2*out.box], out)
 }
 
 // look puts the features that are of the picture.
-func (s *scenery) look(b box.Box, g *glance, out *column) {
-	inside, outside, whole := &g.means[2*out.box], &g.means[2*out.box+1], &s.picture.all
+func (s *scenery) look(g *glance, out *column) {
+	theBox, theRing := 2*out.box, 2*out.box+1
+	inside, outside, whole := &g.means[theBox], &g.means[theRing], &s.picture.all
 	steep := whole[across] + whole[down] + 1
 	for _, m := range inside[:lightness] {
 		out.put((m + .5) / steep)
 	}
 	out.put(inside[lightness:][:3]...)
 
-	if n, m := float32(s.picture.cells(b).count()), float32(g.rings[out.box]); m > n {
+	if n, m := float32(g.counts[theBox]), float32(g.counts[theRing]); m > n {
 		for i := range outside {
 			outside[i] = (float32(outside[i]*m) - float32(inside[i]*n)) / (m - n)
 		}
@@ -293,7 +296,6 @@ func (s *scenery) look(b box.Box, g *glance, out *column) {
 		out.put(apart(inside[k], outside[k]))
 	}
 	out.put(difference(inside, outside), difference(inside, whole))
-	s.lay(b, inside, out)
 }
 
 // lay looks at the grid, which [column.finish] puts.

@@ -187,7 +187,7 @@ func (b *batch) step(t *Recipe, d Descent, net *Network, s *samples, rows []int3
 	b.x.Rows, b.z.Rows, b.dz.Rows = len(rows), len(rows), len(rows)
 	b.mirrored = b.mirrored[:0]
 	for range rows {
-		b.mirrored = append(b.mirrored, s.mirror != nil && rng.Uint64()%2 == 0)
+		b.mirrored = append(b.mirrored, rng.Uint64()%2 == 0)
 	}
 	for k, column := range s.columns {
 		mean, scale, mirrored := net.Means[k], net.Scales[k], s.mirrored(k)
