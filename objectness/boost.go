@@ -21,132 +21,136 @@ type Boosting struct {
 	Rows, Columns float64
 }
 
-// samples are boxes to learn from. A feature's values are cut into at most mostBins bins, of
-// about as many samples each.
-type samples struct {
-	columns [][]float32 // by feature, then sample
-	mirror  []int       // by feature: the one that has its value if the picture is mirrored
-	bins    [][]uint8   // by feature, then sample, and then that one mirrored
-	cuts    [][]float32 // by feature: bin i has values below cuts[i]
-	targets []float32   // in [0,1]
-	weights []float32
-	used    []int32 // those that are learned from
+// ground is where trees grow: samples, and then those mirrored, with a feature's levels cut into at
+// most mostBins bins, of about as many samples each.
+type ground struct {
+	bins [][]uint8 // by feature, then sample
+	cuts [][]int8  // by feature: bin i has levels below cuts[i]
 }
 
-// mirrored are the values of a feature in the mirrored pictures.
-func (s *samples) mirrored(f int) []float32 { return s.columns[s.mirror[f]] }
+const mostBins = 64
 
-// bin fills the bins.
-func (s *samples) bin(ctx context.Context, r *Recipe) error {
-	s.bins, s.cuts = make([][]uint8, len(s.columns)), make([][]float32, len(s.columns))
-	return r.each(ctx, len(s.columns), func(f int) {
-		forms := [...][]float32{s.columns[f], s.mirrored(f)}
-		stride := max(1, len(s.used)/50_000)
-		var some []float32
-		for _, values := range forms {
-			for i := 0; i < len(s.used); i += stride {
-				some = append(some, values[s.used[i]])
+func newGround(ctx context.Context, r *Recipe, s *samples) (*ground, error) {
+	n, f := len(s.targets), len(s.means)
+	g := &ground{make([][]uint8, f), make([][]int8, f)}
+	stride := max(1, n/50_000)
+	table := make([][levels]uint8, f) // the bin of a level
+	err := r.each(ctx, f, func(k int) {
+		var counts [levels]int
+		for i := 0; i < n; i += stride {
+			row := s.row(i)
+			counts[number(row[k])]++
+			counts[number(row[s.mirror[k]])]++
+		}
+		g.cuts[k], g.bins[k] = cut(&counts), make([]uint8, 2*n)
+		for l := range table[k] {
+			for _, c := range g.cuts[k] {
+				if l >= number(c) {
+					table[k][l]++
+				}
 			}
 		}
-		s.cuts[f] = cut(some)
-		s.bins[f] = make([]uint8, 0, len(forms)*len(s.columns[f]))
-		for _, values := range forms {
-			for _, v := range values {
-				s.bins[f] = append(s.bins[f], bin(s.cuts[f], v))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return g, r.each(ctx, (n+chunk-1)/chunk, func(c int) {
+		for k := range f {
+			bins, mirror := g.bins[k], s.mirror[k]
+			for i := c * chunk; i < min((c+1)*chunk, n); i++ {
+				row := s.row(i)
+				bins[i], bins[n+i] = table[k][number(row[k])], table[k][number(row[mirror])]
 			}
 		}
 	})
 }
 
-const mostBins = 64
-
-// cut finds the bins' bounds in some of the feature's values.
-func cut(values []float32) []float32 {
-	slices.Sort(values)
-	var cuts []float32
-	for i := 1; i < mostBins; i++ {
-		v := values[i*len(values)/mostBins]
-		if v > values[0] && (len(cuts) == 0 || v > cuts[len(cuts)-1]) {
-			cuts = append(cuts, v)
+// cut finds the bins' bounds in how often levels are there.
+func cut(counts *[levels]int) (cuts []int8) {
+	all := 0
+	for _, n := range counts {
+		all += n
+	}
+	below, next := 0, 1
+	for l, n := range counts {
+		if below > 0 && below <= next*all/mostBins && next*all/mostBins < below+n {
+			cuts = append(cuts, int8(l-levels/2))
+		}
+		below += n
+		for next*all/mostBins < below {
+			next++
 		}
 	}
 	return cuts
 }
 
-// bin is the number of cuts that v is at least.
-func bin(cuts []float32, v float32) uint8 {
-	at, found := slices.BinarySearch(cuts, v)
-	if found {
-		at++
-	}
-	return uint8(at)
-}
-
 // minCurvature keeps a step finite where the focal loss bends down.
 const minCurvature = 1e-3
 
+// pull is what a sample would have the log-odds do: the slope of its loss, and how that bends.
+type pull struct{ gradient, curvature float32 }
+
+// cell is a sum of pulls.
 type cell struct{ gradient, curvature float64 }
 
 // train grows the trees one after the other. The only errors are the context's.
 func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, error) {
-	if err := s.bin(ctx, t); err != nil {
+	g, err := newGround(ctx, t, s)
+	if err != nil {
 		return nil, err
 	}
 	targets, weights := slices.Concat(s.targets, s.targets), slices.Concat(s.weights, s.weights)
-	used := slices.Clone(s.used)
-	for _, i := range s.used {
-		used = append(used, i+int32(len(s.targets)))
-	}
-	n := len(used)
+	n := len(targets)
 	rng := rand.New(rand.NewPCG(t.Seed, 0x0b1ec7))
 	m := &Forest{Bias: prior(s)}
 	logits := make([]float32, len(targets))
 	for i := range logits {
 		logits[i] = m.Bias
 	}
-	gradients, curvatures := make([]float32, len(logits)), make([]float32, len(logits))
-	leaf := make([]uint8, len(logits))
-	losses := make([]float64, (n+chunk-1)/chunk)
+	values := make([][leaves]float32, 0, b.Trees)
 	for k := range b.Trees {
+		rows := make([]int32, 0, int(float64(n)*b.Rows)+1)
+		for i := range n {
+			if rng.Float64() < b.Rows {
+				rows = append(rows, int32(i))
+			}
+		}
+		pulls := make([]pull, len(rows))
+		losses := make([]struct{ loss, weight float64 }, (len(rows)+chunk-1)/chunk)
 		err := t.each(ctx, len(losses), func(c int) {
-			losses[c] = 0
-			for _, i := range used[c*chunk : min((c+1)*chunk, n)] {
+			for j := c * chunk; j < min((c+1)*chunk, len(rows)); j++ {
+				i := rows[j]
 				v, g, h := t.Loss.At(float64(logits[i]), float64(targets[i]))
 				w := float64(weights[i])
-				losses[c] += v * w
-				gradients[i], curvatures[i] = float32(g*w), float32(max(h, minCurvature)*w)
+				losses[c].loss += v * w
+				losses[c].weight += w
+				pulls[j] = pull{float32(g * w), float32(max(h, minCurvature) * w)}
 			}
 		})
 		if err != nil {
 			return nil, err
 		}
-		rows := make([]int32, 0, int(float64(n)*b.Rows)+1)
-		for _, i := range used {
-			if rng.Float64() < b.Rows {
-				rows = append(rows, i)
-			}
-		}
 		var columns []int
-		for f := range s.bins {
-			if len(s.cuts[f]) > 0 && rng.Float64() < b.Columns {
+		for f := range g.bins {
+			if len(g.cuts[f]) > 0 && rng.Float64() < b.Columns {
 				columns = append(columns, f)
 			}
 		}
-		tree, err := b.tree(ctx, t, s, rows, columns, gradients, curvatures, leaf)
+		tree, err := b.tree(ctx, t, g, rows, columns, pulls)
 		if err != nil {
 			return nil, err
 		}
 		if tree != nil {
-			m.Trees = append(m.Trees, tree.Tree)
-			err = t.each(ctx, len(losses), func(c int) {
-				for _, i := range used[c*chunk : min((c+1)*chunk, n)] {
+			m.Trees, values = append(m.Trees, tree.Tree), append(values, tree.values)
+			err = t.each(ctx, (n+chunk-1)/chunk, func(c int) {
+				for i := c * chunk; i < min((c+1)*chunk, n); i++ {
 					at := 0
 					for d, f := range tree.Features {
-						if s.bins[f][i] > tree.bins[d] {
+						if g.bins[f][i] > tree.bins[d] {
 							at |= 1 << d
 						}
 					}
-					logits[i] += tree.Leaves[at]
+					logits[i] += tree.values[at]
 				}
 			})
 			if err != nil {
@@ -155,44 +159,59 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 		}
 		sum, weight := 0.0, 0.0
 		for _, l := range losses {
-			sum += l
-		}
-		for _, i := range used {
-			weight += float64(weights[i])
+			sum += l.loss
+			weight += l.weight
 		}
 		t.progress("trees", k, b.Trees, sum/weight)
 	}
+	m.round(values)
 	return m, nil
 }
 
+// round makes the leaves of values: in units as small as their sum allows.
+func (m *Forest) round(values [][leaves]float32) {
+	most := 0.0
+	for i := range values {
+		most += float64(max(-slices.Min(values[i][:]), slices.Max(values[i][:])))
+	}
+	m.Unit = 1
+	if most > 0 {
+		m.Unit = float32(most / float64(math.MaxInt16-len(values))) // each may be rounded up
+	}
+	for i := range values {
+		for l, v := range values[i] {
+			m.Trees[i].Leaves[l] = int16(math.RoundToEven(float64(v / m.Unit)))
+		}
+	}
+}
+
 // chunk is how many samples are worked on between two looks at the context.
-const chunk = 1 << 14
+const chunk = 1 << 12
 
 // prior is the log-odds of the mean target: boosting begins there, as the detector of
 // Lin et al. does (2017, §3.3), so that the many negatives do not swamp the first steps.
 func prior(s *samples) float32 {
 	sum, weight := 1.0, 2.0
-	for _, i := range s.used {
-		sum += float64(s.targets[i] * s.weights[i])
-		weight += float64(s.weights[i])
+	for i, w := range s.weights {
+		sum += float64(s.targets[i] * w)
+		weight += float64(w)
 	}
 	return float32(math.Log(sum / (weight - sum)))
 }
 
-// grown is a tree with its thresholds as bins: the answer is yes above.
+// grown is a tree with its thresholds as bins, where the answer is yes above, and what its leaves say.
 type grown struct {
 	Tree
-	bins [Depth]uint8
+	bins   [Depth]uint8
+	values [leaves]float32
 }
 
 // tree grows a tree on some samples and features; nil if there is nothing to ask.
-func (b Boosting) tree(ctx context.Context, r *Recipe, s *samples, rows []int32, columns []int, gradients, curvatures []float32, leaf []uint8) (*grown, error) {
+func (b Boosting) tree(ctx context.Context, r *Recipe, s *ground, rows []int32, columns []int, pulls []pull) (*grown, error) {
 	if len(rows) == 0 || len(columns) == 0 {
 		return nil, nil
 	}
-	for _, r := range rows {
-		leaf[r] = 0
-	}
+	leaf := make([]uint8, len(rows))
 	type candidate struct {
 		gain float64
 		bin  int
@@ -203,25 +222,23 @@ func (b Boosting) tree(ctx context.Context, r *Recipe, s *samples, rows []int32,
 		n := 1 << depth
 		err := r.each(ctx, len(columns), func(c int) {
 			f := columns[c]
-			table := make([]cell, n*mostBins)
+			table := make([]pull, n*mostBins) // it fits the nearest cache
 			bins := s.bins[f]
-			for _, i := range rows {
-				e := &table[int(leaf[i])*mostBins+int(bins[i])]
-				e.gradient += float64(gradients[i])
-				e.curvature += float64(curvatures[i])
+			for k, i := range rows {
+				e := &table[int(leaf[k])*mostBins+int(bins[i])]
+				e.gradient += pulls[k].gradient
+				e.curvature += pulls[k].curvature
 			}
 			gains := make([]float64, len(s.cuts[f]))
 			for l := range n {
 				row := table[l*mostBins : (l+1)*mostBins]
 				var all, low cell
 				for _, e := range row {
-					all.gradient += e.gradient
-					all.curvature += e.curvature
+					all.add(e)
 				}
 				whole := b.gain(all)
 				for i := range gains {
-					low.gradient += row[i].gradient
-					low.curvature += row[i].curvature
+					low.add(row[i])
 					gains[i] += b.gain(low) + b.gain(cell{all.gradient - low.gradient, all.curvature - low.curvature}) - whole
 				}
 			}
@@ -244,22 +261,25 @@ func (b Boosting) tree(ctx context.Context, r *Recipe, s *samples, rows []int32,
 		f := columns[top]
 		t.Features[depth], t.bins[depth] = int32(f), uint8(best[top].bin)
 		t.Thresholds[depth] = s.cuts[f][best[top].bin]
-		for _, r := range rows {
-			if s.bins[f][r] > t.bins[depth] {
-				leaf[r] |= 1 << depth
+		for k, i := range rows {
+			if s.bins[f][i] > t.bins[depth] {
+				leaf[k] |= 1 << depth
 			}
 		}
 	}
 	var sums [leaves]cell
-	for _, r := range rows {
-		e := &sums[leaf[r]]
-		e.gradient += float64(gradients[r])
-		e.curvature += float64(curvatures[r])
+	for k, l := range leaf {
+		sums[l].add(pulls[k])
 	}
 	for l, e := range sums {
-		t.Leaves[l] = float32(-b.Rate * e.gradient / (e.curvature + b.Ridge))
+		t.values[l] = float32(-b.Rate * e.gradient / (e.curvature + b.Ridge))
 	}
 	return t, nil
+}
+
+func (c *cell) add(p pull) {
+	c.gradient += float64(p.gradient)
+	c.curvature += float64(p.curvature)
 }
 
 func (b Boosting) gain(c cell) float64 { return c.gradient * c.gradient / (c.curvature + b.Ridge) }

@@ -15,34 +15,36 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// features are what is asked of a box, in the order in which [scenery.describe] puts them.
-// The part before the point is the group; a statistic is over the tree nodes that the box
-// is the box of. Logarithms are log2's: exact at powers of two and straight between.
-var features = append([]string{
+// features are what is asked of a box, in the order in which [desk.describe] puts them.
+// The part before the point is the group. Logarithms are log2's: exact at powers of two and straight between.
+var features = slices.Concat([]string{
 	// How many nodes, strategies and colour spaces agree on the very box, and how many of
 	// the nodes are first regions.
 	"trees.nodes", "trees.strategies", "trees.spaces", "trees.leaves",
-	// The place in the tree; the similarity at which the region was born and merged away,
-	// and how long it lived between; how much of the box it fills; by how much its box and
-	// its pixels grow when it is merged.
-	"trees.position.max", "trees.position.mean", "trees.position.min",
-	"trees.birth.max", "trees.birth.mean", "trees.birth.min",
-	"trees.death.max", "trees.death.mean", "trees.death.min",
-	"trees.life.max", "trees.life.mean", "trees.life.min",
-	"trees.fill.max", "trees.fill.mean", "trees.fill.min",
-	"trees.grow.max", "trees.grow.mean", "trees.grow.min",
-	"trees.parent.max", "trees.parent.mean", "trees.parent.min",
 	// Size, shape and place, relative to the picture, but for the shorter side in pixels.
 	"place.area", "place.width", "place.height", "place.aspect", "place.side",
 	"place.x", "place.y", "place.near", "place.far", "place.top", "place.bottom", "place.borders",
 	// How many boxes of the pool overlap it by an IoU of .5 and so on, for each strategy,
 	// and how sharply they gather.
 	"votes.5", "votes.6", "votes.7", "votes.8", "votes.9", "votes.96", "votes.85", "votes.75",
+}, treeFeatures(), []string{
 	// What is in the box: steepness in four directions beside the picture's, and colour.
 	"inside.across", "inside.down", "inside.falling", "inside.rising", "inside.L", "inside.a", "inside.b",
 	// The contrast with what is around it, in steepness and colour, and with the picture.
 	"around.across", "around.down", "around.L", "around.a", "around.b", "around.colour", "around.picture",
-}, gridFeatures()...)
+}, gridFeatures())
+
+// treeFeatures are statistics over the tree nodes that the box is the box of: of their place in the tree; the
+// similarity at which the region was born and merged away, and how long it lived between;
+// how much of the box it fills; by how much its box and its pixels grow when it is merged.
+func treeFeatures() (names []string) {
+	for _, statistic := range [...]string{"max", "mean", "min"} {
+		for _, of := range [...]string{"position", "birth", "death", "life", "fill", "grow", "parent"} {
+			names = append(names, "trees."+of+"."+statistic)
+		}
+	}
+	return names
+}
 
 // gridFeatures are the channels of each cell of a grid that is laid over the box and a quarter of
 // its sides around it, beside those of the box. The cells on the border lie outside.
@@ -92,21 +94,25 @@ func (s *scenery) reset(ctx context.Context, e *selective.Evidence) error {
 	return s.picture.reset(ctx, e.Image)
 }
 
-// column collects the features of a box, which are one of each of the columns.
+// column collects the features of a block's boxes: numbers, one of each of the columns, that are put in
+// their order for the box that it is at, and cells of seven, which follow.
 type column struct {
 	columns [][block]float32
 	at, box int
-	grids   []means // of the block's boxes, grid·grid each
+
+	statistics [statistics * block]means // of the tree nodes, as treeFeatures has them
+	looks      [2 * block]means          // what is inside and around
+	// The grids, whether all of one is in the picture, and their grid·grid cells.
+	lattices [block]simd.Lattice
+	whole    [block]bool
+	cells    []means
 }
+
+const statistics = simd.Statistics
 
 func (c *column) reset() {
 	c.columns = shelf.Resize(c.columns, len(features))
-	c.grids = shelf.Resize(c.grids, block*grid*grid)
-}
-
-// finish puts the grids of all boxes.
-func (c *column) finish() {
-	simd.Transpose(c.columns[len(c.columns)-grid*grid*(channels-1):], c.grids)
+	c.cells = shelf.Resize(c.cells, block*grid*grid)
 }
 
 func (c *column) put(values ...float32) {
@@ -117,17 +123,28 @@ func (c *column) put(values ...float32) {
 	c.at += len(values)
 }
 
-func (c *column) stat(s *stat) { c.put(s.max, s.sum/s.n, s.min) }
-
-type stat struct{ n, sum, max, min float32 }
-
-func (t *stat) add(v float32) {
-	if t.n == 0 {
-		t.max, t.min = v, v
+// finish looks at the grids of the first n boxes, and puts all cells.
+func (c *column) finish(p *picture, n int) {
+	simd.Grids(c.cells[:n*grid*grid], p.table, c.lattices[:n])
+	for i, whole := range c.whole[:n] {
+		if whole {
+			continue
+		}
+		l, cells := &c.lattices[i], c.cells[i*grid*grid:][:grid*grid]
+		for k := range grid {
+			if l.Rows[k].Scale == 0 {
+				clear(cells[k*grid:][:grid])
+			}
+			for x := k; l.Columns[k].Scale == 0 && x < len(cells); x += grid {
+				cells[x] = means{}
+			}
+		}
 	}
-	t.max, t.min = max(t.max, v), min(t.min, v)
-	t.sum += v
-	t.n++
+	for _, cells := range [...][]means{c.statistics[:], c.looks[:], c.cells} {
+		many := len(cells) / block * (channels - 1)
+		simd.Transpose(c.columns[c.at:][:many], cells)
+		c.at += many
+	}
 }
 
 // log2 is exact at the powers of two and straight between: it keeps the order, which is
@@ -141,8 +158,8 @@ func log2(v float32) float32 {
 // short that the processor waits for many boxes' at a time.
 type glance struct {
 	votes [block]box.Votes
-	kin   []kin // of the boxes' origins, one box after the other
-	left  []kin // those of boxes that are not described yet
+	kin   []kin   // of the boxes' origins, one box after the other
+	nodes []means // what is asked of them
 	// Two a box: itself, and with a ring around it.
 	view   view
 	counts [rectangles]int // of their cells
@@ -184,7 +201,6 @@ func (g *glance) reset(s *scenery, from, to int) {
 			}
 		}
 	}
-	g.left = g.kin
 	p, v := &s.picture, &g.view
 	v.clear()
 	for i := range proposals {
@@ -200,51 +216,59 @@ func (g *glance) reset(s *scenery, from, to int) {
 // similarities of at most 1.
 const leafBirth = 4
 
-// describe puts the features of proposal i, the next of those that a glance was of. A float32
+// describe puts the features of the proposals from one to another, which a glance was of. A float32
 // product that is added to something is converted first, here and below, so that it is not fused
 // with the sum.
-func (s *scenery) describe(i int, g *glance, out *column) {
-	p := &s.Proposals[i]
-	b := p.Box
-	width, height := float32(s.Image.Width), float32(s.Image.Height)
-	w, h := float32(b.Width()), float32(b.Height())
-	area := float32(b.Area())
+func (s *scenery) describe(from, to int, g *glance, out *column) {
+	var counts [block]int32
+	kin := g.kin
+	g.nodes = g.nodes[:0]
+	for out.box = range to - from {
+		p := &s.Proposals[from+out.box]
+		n := len(p.Origins)
+		counts[out.box] = int32(n)
+		out.at = 0
+		s.ask(p, kin[:n], g, out)
+		s.place(p.Box, out)
+		s.count(&g.votes[out.box], out)
+		s.look(g, out)
+		s.lay(p.Box, &g.means[2*out.box], out)
+		kin = kin[n:]
+	}
+	simd.Summarise(out.statistics[:statistics*(to-from)], g.nodes, counts[:to-from])
+	out.finish(&s.picture, to-from)
+}
 
-	var position, birth, death, life, fill, grow, parent stat
+// ask puts what is of the trees, and lists what is asked of the nodes.
+func (s *scenery) ask(p *selective.Proposal, kin []kin, g *glance, out *column) {
 	var spaces uint64
 	strategies, last, first := float32(0), int32(-1), float32(0)
-	family := g.left[:len(p.Origins)]
-	g.left = g.left[len(p.Origins):]
-	for k, o := range p.Origins {
+	area := float32(p.Box.Area())
+	for i, o := range p.Origins {
 		if o.Strategy != last { // they come in the strategies' order
 			strategies++
 			last = o.Strategy
 		}
 		spaces |= 1 << (s.spaces[o.Strategy] % 64)
-		born := o.Birth
-		n := &family[k]
-		if n.leaf {
+		k, born, size := &kin[i], o.Birth, float32(o.Size)
+		if k.leaf {
 			first++
 			born = leafBirth
 		}
-		position.add(log2(float32(o.Position)))
-		birth.add(born)
-		death.add(o.Death)
-		life.add(born - o.Death)
-		fill.add(float32(o.Size) / area)
-		if n.parent < 0 {
-			grow.add(0)
-			parent.add(0)
-			continue
+		node := means{log2(float32(o.Position)), born, o.Death, born - o.Death, size / area}
+		if k.parent >= 0 {
+			node[5], node[6] = log2(k.area/area), log2(k.size/size)
 		}
-		grow.add(log2(n.area / area))
-		parent.add(log2(n.size / float32(o.Size)))
+		g.nodes = append(g.nodes, node)
 	}
-	out.put(log2(position.n), strategies, float32(bits.OnesCount64(spaces)), first/position.n)
-	for _, t := range [...]*stat{&position, &birth, &death, &life, &fill, &grow, &parent} {
-		out.stat(t)
-	}
+	n := float32(len(p.Origins))
+	out.put(log2(n), strategies, float32(bits.OnesCount64(spaces)), first/n)
+}
 
+// place puts what is of the box alone.
+func (s *scenery) place(b box.Box, out *column) {
+	width, height := float32(s.Image.Width), float32(s.Image.Height)
+	w, h := float32(b.Width()), float32(b.Height())
 	left, right := float32(b.X0), width-float32(b.X1)
 	top, bottom := float32(b.Y0), height-float32(b.Y1)
 	borders := float32(0)
@@ -254,11 +278,13 @@ func (s *scenery) describe(i int, g *glance, out *column) {
 		}
 	}
 	middle := float32(b.X0+b.X1)/(2*width) - .5
-	out.put(log2(area/float32(width*height)), w/width, h/height, log2(w/h), log2(min(w, h)),
+	out.put(log2(float32(b.Area())/float32(width*height)), w/width, h/height, log2(w/h), log2(min(w, h)),
 		max(middle, -middle), float32(b.Y0+b.Y1)/(2*height), min(left, right)/width, max(left, right)/width,
 		top/height, bottom/height, borders)
+}
 
-	counts := &g.votes[out.box]
+// count puts the votes.
+func (s *scenery) count(counts *box.Votes, out *column) {
 	var votes [len(counts)]float32
 	sum := float32(0)
 	for k, v := range slices.Backward(counts[:]) {
@@ -269,21 +295,17 @@ func (s *scenery) describe(i int, g *glance, out *column) {
 		out.put(log2((v + 1) / float32(len(s.Trees))))
 	}
 	out.put(votes[4]/(votes[1]+1), votes[3]/(votes[0]+1), votes[2]/(votes[0]+1))
-
-	s.look(g, out)
-	s.lay(b, &g.means[2*out.box], out)
 }
 
-// look puts the features that are of the picture.
+// look fills the cells of what is inside and around.
 func (s *scenery) look(g *glance, out *column) {
 	theBox, theRing := 2*out.box, 2*out.box+1
 	inside, outside, whole := &g.means[theBox], &g.means[theRing], &s.picture.all
 	steep := whole[across] + whole[down] + 1
-	for _, m := range inside[:lightness] {
-		out.put((m + .5) / steep)
+	out.looks[theBox] = means{
+		(inside[across] + .5) / steep, (inside[down] + .5) / steep, (inside[falling] + .5) / steep, (inside[rising] + .5) / steep,
+		inside[lightness], inside[greenRed], inside[blueYellow],
 	}
-	out.put(inside[lightness:][:3]...)
-
 	if n, m := float32(g.counts[theBox]), float32(g.counts[theRing]); m > n {
 		for i := range outside {
 			outside[i] = (float32(outside[i]*m) - float32(inside[i]*n)) / (m - n)
@@ -291,40 +313,25 @@ func (s *scenery) look(g *glance, out *column) {
 	} else {
 		outside = inside
 	}
-	out.put(log2((outside[across]+1)/(inside[across]+1)), log2((outside[down]+1)/(inside[down]+1)))
-	for k := lightness; k <= blueYellow; k++ {
-		out.put(apart(inside[k], outside[k]))
+	out.looks[theRing] = means{
+		log2((outside[across] + 1) / (inside[across] + 1)), log2((outside[down] + 1) / (inside[down] + 1)),
+		apart(inside[lightness], outside[lightness]), apart(inside[greenRed], outside[greenRed]),
+		apart(inside[blueYellow], outside[blueYellow]),
+		difference(inside, outside), difference(inside, whole),
 	}
-	out.put(difference(inside, outside), difference(inside, whole))
 }
 
-// lay looks at the grid, which [column.finish] puts.
+// lay lays the grid over the box.
 func (s *scenery) lay(b box.Box, inside *means, out *column) {
-	p := &s.picture
-	var rows, columns [grid]simd.Span
-	whole := spans(&rows, b.Y0, b.Y1, p.shift, p.height, p.width+1)
-	whole = spans(&columns, b.X0, b.X1, p.shift, p.width, 1) && whole
+	p, l := &s.picture, &out.lattices[out.box]
+	whole := spans(&l.Rows, b.Y0, b.Y1, p.shift, p.height, p.width+1)
+	whole = spans(&l.Columns, b.X0, b.X1, p.shift, p.width, 1) && whole
+	out.whole[out.box] = whole
 	// As they come, but for what is not in the picture: that is like the box.
-	const colourUnit = 32
-	gain := means{lightness: 1. / colourUnit, greenRed: 1. / colourUnit, blueYellow: 1. / colourUnit}
-	offset := means{lightness: inside[lightness], greenRed: inside[greenRed], blueYellow: inside[blueYellow]}
+	const colourUnit = 1. / 32
 	steep := 1 / (inside[across] + inside[down] + 2)
-	for k := range lightness {
-		gain[k] = steep
-	}
-	cells := (*[grid * grid]means)(out.grids[out.box*grid*grid:])
-	simd.Grid(cells, p.table, &rows, &columns, &offset, &gain)
-	if whole {
-		return
-	}
-	for k := range grid {
-		if rows[k].Scale == 0 {
-			clear(cells[k*grid:][:grid])
-		}
-		for i := k; columns[k].Scale == 0 && i < len(cells); i += grid {
-			cells[i] = means{}
-		}
-	}
+	l.Gain = means{steep, steep, steep, steep, colourUnit, colourUnit, colourUnit}
+	l.Offset = means{lightness: inside[lightness], greenRed: inside[greenRed], blueYellow: inside[blueYellow]}
 }
 
 // spans are where the grid's rows, or columns, begin and end in the picture, in steps of pitch

@@ -36,7 +36,9 @@ func TestModelIsItsTreesAndItsNetwork(t *testing.T) {
 	}
 	for _, n := range []int{8, 16, 80} {
 		m := Default(n).Model
-		for name, m := range map[string]*Model{"both": &m, "trees": {Trees: m.Trees}, "network": {Network: m.Network}} {
+		for name, m := range map[string]*Model{
+			"both": &m, "trees": {Means: m.Means, Scales: m.Scales, Trees: m.Trees}, "network": {Means: m.Means, Scales: m.Scales, Network: m.Network},
+		} {
 			var got [block]float32
 			m.score(&got, columns, new(scratch))
 			for i := range got {
@@ -44,17 +46,17 @@ func TestModelIsItsTreesAndItsNetwork(t *testing.T) {
 				for f := range row {
 					row[f] = columns[f][i]
 				}
-				var want float64
+				levels, want := m.levels(row), 0.
 				if m.Trees != nil {
-					want += m.Trees.literal(row)
+					want += m.Trees.literal(levels)
 				}
 				if m.Network != nil {
-					want += m.Network.literal(row)
+					want += m.Network.literal(levels)
 				}
 				if name == "both" {
 					want /= 2
 				}
-				if math.Abs(float64(got[i])-want) > 1e-3 {
+				if math.Abs(float64(got[i])-want) > 1e-2 {
 					t.Fatalf("%d strategies, %s, box %d: %v; want %v", n, name, i, got[i], want)
 				}
 			}
@@ -62,33 +64,39 @@ func TestModelIsItsTreesAndItsNetwork(t *testing.T) {
 	}
 }
 
-func (m *Forest) literal(row []float32) float64 {
-	sum := float64(m.Bias)
+// levels are what a box's features are worth to trees and network.
+func (m *Model) levels(row []float32) (levels []float64) {
+	for f, v := range row {
+		scaled := min(max((v-m.Means[f])*m.Scales[f], -farthest), farthest)
+		levels = append(levels, math.RoundToEven(float64(scaled*(127/float32(farthest)))))
+	}
+	return levels
+}
+
+func (m *Forest) literal(levels []float64) float64 {
+	sum := 0
 	for _, tree := range m.Trees {
 		leaf := 0
 		for q, f := range tree.Features {
-			if row[f] >= tree.Thresholds[q] {
+			if levels[f] >= float64(tree.Thresholds[q]) {
 				leaf += 1 << q
 			}
 		}
-		sum += float64(tree.Leaves[leaf])
+		sum += int(tree.Leaves[leaf])
 	}
-	return sum
+	return float64(m.Bias) + float64(m.Unit)*float64(sum)
 }
 
-func (n *Network) literal(row []float32) float64 {
-	sum := float64(n.Bias)
-	scaled := make([]float64, len(row))
-	for f, v := range row {
-		scaled[f] = min(max(float64((v-n.Means[f])*n.Scales[f]), -farthest), farthest)
-		sum += scaled[f] * float64(n.Direct[f])
-	}
-	for _, u := range n.Units {
-		v := float64(u.Bias)
-		for f, w := range u.Weights {
-			v += float64(w) * scaled[f]
+func (n *Network) literal(levels []float64) float64 {
+	weigh := func(weights []float32) (sum float64) {
+		for f, w := range weights {
+			sum += float64(w) * levels[f] * farthest / 127
 		}
-		sum += float64(u.Out) * max(v, 0)
+		return sum
+	}
+	sum := float64(n.Bias) + weigh(n.Direct)
+	for _, u := range n.Units {
+		sum += float64(u.Out) * max(float64(u.Bias)+weigh(u.Weights), 0)
 	}
 	return sum
 }

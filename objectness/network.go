@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
@@ -14,17 +13,16 @@ import (
 	"github.com/proposer/proposer/internal/simd"
 )
 
-// Network is a small neural network: the features, brought to one scale, their weighted sum,
-// and that of some hidden units, which are weighted sums where these are above 0. It gives
+// Network is a small neural network: a weighted sum of the scaled features, and one
+// of some hidden units, which are weighted sums where these are above 0. It gives
 // log-odds. It is safe for concurrent use.
 type Network struct {
-	// Means and Scales, by feature, bring features to one scale.
-	Means  []float32 `json:"means"`
-	Scales []float32 `json:"scales"`
-	Bias   float32   `json:"bias"`
+	Bias float32 `json:"bias"`
 	// Direct are the weights of the features themselves. Without units that is logistic regression.
 	Direct []float32 `json:"direct"`
 	Units  []Unit    `json:"units"`
+
+	rows []row // of Direct, and of each unit
 }
 
 // Unit is a hidden unit.
@@ -34,14 +32,14 @@ type Unit struct {
 	Weights []float32 `json:"weights"`
 }
 
-// farthest bounds what a scaled feature is: an outlier says no more than that it is one.
-const farthest = 4
-
 // Descent says how to train a [Network]: stochastic gradient descent by Adam (Kingma and Ba,
 // ICLR 2015) at a rate that rises for a tenth of the steps and then falls to 0, with dropout
 // (Srivastava et al., JMLR 2014) of the hidden units. Each sample is now and then mirrored.
 type Descent struct {
-	// Units is the number of hidden units, Epochs how often each sample is seen; Batch is
+	// Networks is how many are trained, each from a beginning of its own: their mean is the network,
+	// which has the units of all, and errs less than any of them.
+	Networks int
+	// Units is the number of hidden units of each, Epochs how often each sample is seen; Batch is
 	// how many samples a step takes.
 	Units, Epochs, Batch int
 	Rate                 float64
@@ -74,14 +72,32 @@ func (w *weights) all() []float32 {
 	return w.rows.Data[:len(w.rows.Data)+len(w.biases)+len(w.out)]
 }
 
-// train descends. The only errors are the context's.
+// train makes the mean of networks. The only errors are the context's.
 func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, error) {
-	n, f := len(s.used), len(s.columns)
-	net := &Network{Means: make([]float32, f), Scales: make([]float32, f)}
-	for k, c := range s.columns {
-		net.Means[k], net.Scales[k] = moments(c, s.used)
+	mean := &Network{Direct: make([]float32, len(s.means))}
+	part := 1 / float32(d.Networks)
+	for k := range d.Networks {
+		net, err := d.descend(ctx, t, s, k)
+		if err != nil {
+			return nil, err
+		}
+		mean.Bias += part * net.Bias
+		for f, w := range net.Direct {
+			mean.Direct[f] += part * w
+		}
+		for _, u := range net.Units {
+			u.Out *= part
+			mean.Units = append(mean.Units, u)
+		}
 	}
-	rng := rand.New(rand.NewPCG(t.Seed, 0x0e7))
+	return mean, nil
+}
+
+// descend trains network k.
+func (d Descent) descend(ctx context.Context, t *Recipe, s *samples, k int) (*Network, error) {
+	n, f := len(s.targets), len(s.means)
+	net, seed := new(Network), t.Seed+uint64(k)<<32
+	rng := rand.New(rand.NewPCG(seed, 0x0e7))
 	w := newWeights(d.Units, f)
 	for i := range w.rows.Data[:d.Units*f] {
 		w.rows.Data[i] = float32(rng.NormFloat64() * math.Sqrt(2/float64(f)))
@@ -95,7 +111,10 @@ func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, er
 	for i := range work {
 		work[i] = newBatch((d.Batch+parts-1)/parts, d.Units, f)
 	}
-	order := slices.Clone(s.used)
+	order := make([]int32, n)
+	for i := range order {
+		order[i] = int32(i)
+	}
 	sum := w.all()
 	first, second := make([]float32, len(sum)), make([]float32, len(sum))
 	perEpoch := max(1, n/d.Batch)
@@ -108,9 +127,9 @@ func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, er
 			loss, weight = 0, 0
 		}
 		rows := order[at*d.Batch : min((at+1)*d.Batch, n)]
-		err := t.each(ctx, parts, func(k int) {
-			from, to := k*len(rows)/parts, (k+1)*len(rows)/parts
-			work[k].step(t, d, net, s, rows[from:to], &w, rand.New(rand.NewPCG(t.Seed+uint64(k), uint64(step))))
+		err := t.each(ctx, parts, func(part int) {
+			from, to := part*len(rows)/parts, (part+1)*len(rows)/parts
+			work[part].step(t, d, s, rows[from:to], &w, rand.New(rand.NewPCG(seed+uint64(part), uint64(step))))
 		})
 		if err != nil {
 			return nil, err
@@ -134,7 +153,7 @@ func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, er
 			second[i] = float32(keep2*float64(second[i]) + (1-keep2)*g*g)
 			sum[i] -= float32(rate * float64(first[i]) / c1 / (math.Sqrt(float64(second[i])/c2) + 1e-8))
 		}
-		t.progress("network", step, steps, loss/weight)
+		t.progress("network", k*steps+step, d.Networks*steps, loss/weight)
 	}
 	for u := range d.Units {
 		net.Units = append(net.Units, Unit{w.biases[u], w.out[u], w.rows.Data[u*f : (u+1)*f]})
@@ -149,28 +168,10 @@ func schedule(at float64) float64 {
 	return min(at/up+.01, (1-at)/(1-up))
 }
 
-// moments are the mean and one over the deviation, which is 0 for what does not vary: it
-// tells nothing.
-func moments(values []float32, used []int32) (mean, scale float32) {
-	var sum, squares float64
-	for _, i := range used {
-		sum += float64(values[i])
-	}
-	sum /= float64(len(used))
-	for _, i := range used {
-		squares += (float64(values[i]) - sum) * (float64(values[i]) - sum)
-	}
-	if squares == 0 {
-		return float32(sum), 0
-	}
-	return float32(sum), float32(1 / math.Sqrt(squares/float64(len(used))+1e-6))
-}
-
 // batch is where a part of a batch is worked on.
 type batch struct {
 	x, z, dz     blas32.General // samples × features, and × units+1
 	gradient     weights
-	mirrored     []bool // by sample
 	loss, weight float64
 }
 
@@ -182,21 +183,19 @@ func newBatch(samples, units, features int) *batch {
 }
 
 // step writes the loss and its gradient over some samples.
-func (b *batch) step(t *Recipe, d Descent, net *Network, s *samples, rows []int32, w *weights, rng *rand.Rand) {
-	f, units := len(s.columns), d.Units
+func (b *batch) step(t *Recipe, d Descent, s *samples, rows []int32, w *weights, rng *rand.Rand) {
+	f, units := len(s.means), d.Units
 	b.x.Rows, b.z.Rows, b.dz.Rows = len(rows), len(rows), len(rows)
-	b.mirrored = b.mirrored[:0]
-	for range rows {
-		b.mirrored = append(b.mirrored, rng.Uint64()%2 == 0)
-	}
-	for k, column := range s.columns {
-		mean, scale, mirrored := net.Means[k], net.Scales[k], s.mirrored(k)
-		for i, r := range rows {
-			c := column
-			if b.mirrored[i] {
-				c = mirrored
+	for i, r := range rows {
+		x, levels := b.x.Data[i*f:(i+1)*f], s.row(int(r))
+		if rng.Uint64()%2 == 0 {
+			for k := range x {
+				x[k] = step * float32(levels[s.mirror[k]])
 			}
-			b.x.Data[i*f+k] = min(max((c[r]-mean)*scale, -farthest), farthest)
+		} else {
+			for k := range x {
+				x[k] = step * float32(levels[k])
+			}
 		}
 	}
 	clear(b.gradient.all())
@@ -237,24 +236,17 @@ func (b *batch) step(t *Recipe, d Descent, net *Network, s *samples, rows []int3
 
 // validate reports what would make scoring fail or give no numbers.
 func (n *Network) validate(features int) error {
-	long := func(what string, v []float32) error {
-		if len(v) != features {
-			return fmt.Errorf("%d %s: want %d", len(v), what, features)
-		}
-		return finite(what, v...)
+	if err := finite("bias", n.Bias); err != nil {
+		return err
 	}
-	for _, err := range []error{
-		long("means", n.Means), long("scales", n.Scales), long("direct weights", n.Direct), finite("bias", n.Bias),
-	} {
-		if err != nil {
-			return err
-		}
+	if err := long(features, "direct weights", n.Direct); err != nil {
+		return err
 	}
 	if len(n.Units) > maxUnits {
 		return fmt.Errorf("%d units: want at most %d", len(n.Units), maxUnits)
 	}
 	for i, u := range n.Units {
-		if err := long("weights", u.Weights); err != nil {
+		if err := long(features, "weights", u.Weights); err != nil {
 			return fmt.Errorf("unit %d: %w", i, err)
 		}
 		if err := finite("bias or weight", u.Bias, u.Out); err != nil {
@@ -264,47 +256,56 @@ func (n *Network) validate(features int) error {
 	return nil
 }
 
-// finite reports a number that is none.
-func finite(what string, values ...float32) error {
-	for _, v := range values {
-		if math.IsNaN(float64(v)) || math.Abs(float64(v)) > mostWeight {
-			return fmt.Errorf("%s %v: want a number within ±%g", what, v, float64(mostWeight))
-		}
-	}
-	return nil
+// row are the weights of a sum, rounded: pairs of whole numbers of a unit.
+type row struct {
+	pairs [][2]int16
+	unit  float32
 }
 
-// mostWeight keeps sums of products finite.
-const mostWeight = 1e12
+// newRow rounds weights, to units as small as whole numbers, and their sums over levels, allow.
+func newRow(weights []float32) row {
+	most, sum := 0.0, 0.0
+	for _, w := range weights {
+		v := math.Abs(float64(w))
+		most, sum = max(most, v), sum+v
+	}
+	unit := max(most/math.MaxInt16, sum*simd.MostLevel/(math.MaxInt32-float64(simd.MostLevel*len(weights))))
+	r := row{pairs: make([][2]int16, simd.Pairs(len(weights))), unit: float32(unit * farthest / simd.MostLevel)}
+	for f, w := range weights {
+		if unit > 0 {
+			r.pairs[f/2][f%2] = int16(math.RoundToEven(float64(w) / unit))
+		}
+	}
+	return r
+}
+
+// grow makes what score needs.
+func (n *Network) grow() {
+	n.rows = append(n.rows[:0], newRow(n.Direct))
+	for i := range n.Units {
+		n.rows = append(n.rows, newRow(n.Units[i].Weights))
+	}
+}
 
 // score sums up as a block of boxes at a time.
-func (n *Network) score(dst *[block]float32, columns [][block]float32, s *scratch) {
-	s.scaled = shelf.Resize(s.scaled, len(columns))
-	simd.Scale(s.scaled, columns, n.Means, n.Scales, farthest)
-	// What is direct goes with the first unit, and then two units go together.
-	first := n.Direct
-	for u := -1; u < len(n.Units); u += 2 {
-		second := first
-		if u+1 < len(n.Units) {
-			second = n.Units[u+1].Weights
-		}
-		s.sums = [2][block]float32{}
-		simd.Project(&s.sums, s.scaled, first, second)
-		for k := range s.sums {
-			switch {
-			case u+k < 0:
-				for i, v := range s.sums[k] {
-					dst[i] = n.Bias + v
+func (n *Network) score(dst *[block]float32, s *scratch) {
+	s.pairs = shelf.Resize(s.pairs, simd.Pairs(len(s.levels)))
+	simd.Interleave(s.pairs, s.levels)
+	for from := 0; from < len(n.rows); from += 2 { // two go together
+		last := min(from+1, len(n.rows)-1)
+		simd.Project(&s.sums, s.pairs, n.rows[from].pairs, n.rows[last].pairs)
+		for k := from; k <= last; k++ {
+			sums, unit := &s.sums[k-from], n.rows[k].unit
+			if k == 0 { // what is direct
+				for i, v := range sums {
+					dst[i] = n.Bias + float32(unit*float32(v))
 				}
-			case u+k < len(n.Units):
-				unit := &n.Units[u+k]
-				for i, v := range s.sums[k] {
-					dst[i] += float32(unit.Out * max(v+unit.Bias, 0))
-				}
+				continue
 			}
-		}
-		if u+2 < len(n.Units) {
-			first = n.Units[u+2].Weights
+			u := &n.Units[k-1]
+			for i, v := range sums {
+				dst[i] += float32(u.Out * max(u.Bias+float32(unit*float32(v)), 0))
+			}
 		}
 	}
 }

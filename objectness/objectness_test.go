@@ -60,8 +60,8 @@ func TestFeaturesAreNumbersAndAllThere(t *testing.T) {
 			for i := range e.Proposals {
 				d.describe(s, i, i+1)
 				out := &d.column
-				if put := out.at + grid*grid*(channels-1); put != len(features) {
-					t.Fatalf("%d features are put, %d have names", put, len(features))
+				if out.at != len(features) {
+					t.Fatalf("%d features are put, %d have names", out.at, len(features))
 				}
 				for f, c := range out.columns {
 					if v := float64(c[0]); math.IsNaN(v) || math.IsInf(v, 0) {
@@ -129,9 +129,10 @@ func TestGrid(t *testing.T) {
 		inside := means{10, 20, 30, 40, 50, 60, 70}
 		out := column{box: rapid.IntRange(0, block-1).Draw(t, "place")}
 		out.reset()
-		out.columns = out.columns[:grid*grid*(channels-1)]
+		columns := out.columns[len(features)-grid*grid*(channels-1):]
+		out.at = len(features) - (statistics+2+grid*grid)*(channels-1)
 		s.lay(b, &inside, &out)
-		out.finish()
+		out.finish(p, out.box+1)
 		line := func(from, to int32, k int) int { // in cells, to the nearest
 			return int(math.Floor((float64(from)+float64(k-1)*float64(to-from)/4)/2 + .5))
 		}
@@ -151,7 +152,7 @@ func TestGrid(t *testing.T) {
 				if v.scales[0] == 0 {
 					want = 0
 				}
-				if got := out.columns[cell*(channels-1)+k][out.box]; math.Abs(float64(got-want)) > 1e-4 {
+				if got := columns[cell*(channels-1)+k][out.box]; math.Abs(float64(got-want)) > 1e-4 {
 					t.Fatalf("%v, cell %d, channel %d: %v; want %v", b, cell, k, got, want)
 				}
 			}
@@ -239,27 +240,44 @@ func TestLog2(t *testing.T) {
 	}
 }
 
-// toy are samples of which a product of two features tells the target, and one is the same in all.
-func toy(n int) *samples {
+// game is what toys are made of: a product of two features tells the target, and one is the same in all.
+type game struct {
+	columns          [][]float32
+	mirror           []int
+	targets, weights []float32
+	used             []int32
+}
+
+func play(n int) *game {
 	rng := rand.New(rand.NewPCG(1, 1))
-	s := &samples{columns: make([][]float32, 5), mirror: []int{0, 1, 2, 3, 4}}
-	for range n {
+	g := &game{columns: make([][]float32, 5), mirror: []int{0, 1, 2, 3, 4}}
+	for i := range n {
 		var row [5]float32
 		for f := range row[:4] {
 			row[f] = rng.Float32()*2 - 1
 		}
 		for f, v := range row {
-			s.columns[f] = append(s.columns[f], v)
+			g.columns[f] = append(g.columns[f], v)
 		}
 		target := float32(0)
 		if row[0]*row[2] > 0 {
 			target = 1
 		}
-		s.targets, s.weights = append(s.targets, target), append(s.weights, 1)
-		s.used = append(s.used, int32(len(s.used)))
+		g.targets, g.weights, g.used = append(g.targets, target), append(g.weights, 1), append(g.used, int32(i))
+	}
+	return g
+}
+
+func (g *game) samples(t *testing.T) *samples {
+	r := small()
+	s, err := newSamples(t.Context(), &r, g.columns, g.mirror, g.targets, g.weights, g.used)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return s
 }
+
+func toy(t *testing.T, n int) *samples { return play(n).samples(t) }
 
 // small is a recipe for toys.
 func small() Recipe {
@@ -270,7 +288,7 @@ func small() Recipe {
 }
 
 func TestEveryLossLearns(t *testing.T) {
-	s := toy(4000)
+	s := toy(t, 4000)
 	for name, loss := range map[string]imbalance.Loss{
 		"ce": imbalance.CrossEntropy(), "focal": imbalance.Focal(), "alpha": {Alpha: imbalance.Balanced(.25)},
 	} {
@@ -301,19 +319,19 @@ func TestMirroredSamplesAreLearned(t *testing.T) {
 		"trees": func(r *Recipe) { r.Network.Epochs = 0 }, "network": func(r *Recipe) { r.Trees.Trees = 0 },
 	} {
 		for _, mirrored := range []bool{false, true} {
-			s := toy(4000)
+			g := play(4000)
 			if mirrored {
-				s.mirror[0], s.mirror[1] = 1, 0
+				g.mirror[0], g.mirror[1] = 1, 0
 			}
-			for i, v := range s.columns[0] {
-				s.targets[i] = 0
+			for i, v := range g.columns[0] {
+				g.targets[i] = 0
 				if v > 0 {
-					s.targets[i] = 1
+					g.targets[i] = 1
 				}
 			}
 			r := small()
 			part(&r)
-			m, err := r.train(t.Context(), s)
+			m, err := r.train(t.Context(), g.samples(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -336,14 +354,14 @@ func TestNetworkNeedsUnits(t *testing.T) {
 	for units, most := range map[int]float64{31: .1, 0: 1} {
 		r := small()
 		r.Trees.Trees, r.Network.Units = 0, units
-		m, err := r.train(t.Context(), toy(4000))
+		m, err := r.train(t.Context(), toy(t, 4000))
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, wrong := toy(8000), 0.
+		s, wrong := play(8000), 0.
 		for i := 4000; i < 8000; i++ {
 			row := []float32{s.columns[0][i], s.columns[1][i], s.columns[2][i], s.columns[3][i], 9} // never seen
-			if (m.Network.literal(row) > 0) != (s.targets[i] > 0) {
+			if (m.Network.literal(m.levels(row)) > 0) != (s.targets[i] > 0) {
 				wrong += 1. / 4000
 			}
 		}
@@ -353,13 +371,44 @@ func TestNetworkNeedsUnits(t *testing.T) {
 	}
 }
 
+// What some networks say is the mean of what each of them says.
+func TestNetworksAreAveraged(t *testing.T) {
+	s := toy(t, 4000)
+	r := small()
+	r.Network.Epochs, r.Network.Networks = 2, 3
+	mean, err := r.Network.train(t.Context(), &r, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nets [3]*Network
+	for k := range nets {
+		if nets[k], err = r.Network.descend(t.Context(), &r, s, k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 20 {
+		var levels []float64
+		for _, l := range s.row(i) {
+			levels = append(levels, float64(l))
+		}
+		var said [len(nets)]float64
+		want := 0.
+		for k, net := range nets {
+			said[k] = net.literal(levels)
+			want += said[k] / float64(len(nets))
+		}
+		if got := mean.literal(levels); math.Abs(got-want) > 1e-4 || said[0] == said[1] {
+			t.Fatalf("sample %d: %v of %v; want %v", i, got, said, want)
+		}
+	}
+}
+
 // The gradient is that of the loss.
 func TestNetworkGradient(t *testing.T) {
-	s := toy(50)
+	s := toy(t, 50)
 	r := small()
 	r.Loss = imbalance.Focal()
 	d := Descent{Units: 3, Batch: 50}
-	net := &Network{Means: make([]float32, 5), Scales: []float32{1, 1, 1, 1, 0}}
 	w := newWeights(d.Units, 5)
 	rng := rand.New(rand.NewPCG(3, 3))
 	for i := range w.all() {
@@ -371,7 +420,7 @@ func TestNetworkGradient(t *testing.T) {
 	}
 	b := newBatch(50, d.Units, 5)
 	loss := func() float64 {
-		b.step(&r, d, net, s, rows, &w, rng)
+		b.step(&r, d, s, rows, &w, rng)
 		return b.loss
 	}
 	loss()
@@ -392,7 +441,7 @@ func TestNetworkGradient(t *testing.T) {
 }
 
 func TestTrainingDoesNotDependOnThreads(t *testing.T) {
-	s := toy(20_000)
+	s := toy(t, 20_000)
 	var models []*Model
 	for _, threads := range []int{1, 3} {
 		r := DefaultRecipe()
@@ -412,17 +461,17 @@ func TestTrainingDoesNotDependOnThreads(t *testing.T) {
 func TestOthersAreNotLearnedFrom(t *testing.T) {
 	var models []*Model
 	for _, noise := range []float32{0, 9} {
-		s := toy(3000)
-		s.used = s.used[:2000]
+		g := play(3000)
+		g.used = g.used[:2000]
 		for i := 2000; i < 3000; i++ {
-			s.targets[i], s.weights[i] = noise/9, 1+noise
-			for _, c := range s.columns {
+			g.targets[i], g.weights[i] = noise/9, 1+noise
+			for _, c := range g.columns {
 				c[i] += noise
 			}
 		}
 		r := small()
 		r.Trees.Trees, r.Network.Epochs = 3, 1
-		m, err := r.train(t.Context(), s)
+		m, err := r.train(t.Context(), g.samples(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -439,7 +488,7 @@ func TestTrainingIsCancelled(t *testing.T) {
 	for _, part := range []func(*Recipe){func(r *Recipe) { r.Trees.Trees = 0 }, func(r *Recipe) { r.Network.Epochs = 0 }} {
 		r := small()
 		part(&r)
-		if _, err := r.train(ctx, toy(100)); !errors.Is(err, context.Canceled) {
+		if _, err := r.train(ctx, toy(t, 100)); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v; want %v", err, context.Canceled)
 		}
 	}
@@ -452,7 +501,9 @@ func TestRecipesAreChecked(t *testing.T) {
 		"rate":           func(r *Recipe) { r.Trees.Rate = 0 },
 		"ridge":          func(r *Recipe) { r.Trees.Ridge = math.NaN() },
 		"epochs":         func(r *Recipe) { r.Network.Epochs = 1e6 },
+		"no networks":    func(r *Recipe) { r.Network.Networks = 0 },
 		"units":          func(r *Recipe) { r.Network.Units = -1 },
+		"units of all":   func(r *Recipe) { r.Network.Networks, r.Network.Units = 9, 30 },
 		"batch":          func(r *Recipe) { r.Network.Batch = 0 },
 		"network's rate": func(r *Recipe) { r.Network.Rate = 2 },
 		"dropout":        func(r *Recipe) { r.Network.Dropout = 1 },
@@ -508,7 +559,7 @@ func TestReadRefuses(t *testing.T) {
 	change := func(f func(*File)) []byte {
 		file := Default(8).File
 		file.Features = slices.Clone(file.Features)
-		file.Model.Trees = &Forest{Trees: slices.Clone(file.Model.Trees.Trees[:2])}
+		file.Model.Trees = &Forest{Unit: 1, Trees: slices.Clone(file.Model.Trees.Trees[:2])}
 		network := *file.Model.Network
 		network.Units = slices.Clone(network.Units[:2])
 		file.Model.Network = &network
@@ -528,7 +579,9 @@ func TestReadRefuses(t *testing.T) {
 		"beyond":         change(func(f *File) { f.Model.Trees.Trees[1].Features[2] = int32(len(features)) }),
 		"before":         change(func(f *File) { f.Model.Trees.Trees[1].Features[2] = -1 }),
 		"no model":       change(func(f *File) { f.Model = Model{} }),
-		"short means":    change(func(f *File) { f.Model.Network.Means = f.Model.Network.Means[1:] }),
+		"short means":    change(func(f *File) { f.Model.Means = f.Model.Means[1:] }),
+		"long scales":    change(func(f *File) { f.Model.Scales = append(slices.Clone(f.Model.Scales), 1) }),
+		"deep leaves":    change(func(f *File) { f.Model.Trees.Trees[0].Leaves[0], f.Model.Trees.Trees[1].Leaves[9] = math.MinInt16, 1 }),
 		"short direct":   change(func(f *File) { f.Model.Network.Direct = nil }),
 		"short weights":  change(func(f *File) { f.Model.Network.Units[1].Weights = nil }),
 		"many units":     change(func(f *File) { f.Model.Network.Units = make([]Unit, maxUnits+1) }),
@@ -547,8 +600,8 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(file.Bytes()[:2000])
-	f.Add([]byte(`{"format":2,"features":[],"model":{"trees":{"trees":[{"features":[1,2,3]}]}}}`))
-	f.Add([]byte(`{"format":2,"features":[],"model":{"network":{"units":[{"weights":[1,2,3]}]}}}`))
+	f.Add([]byte(`{"format":3,"features":[],"model":{"trees":{"trees":[{"features":[1,2,3]}]}}}`))
+	f.Add([]byte(`{"format":3,"features":[],"model":{"network":{"units":[{"weights":[1,2,3]}]}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Read(bytes.NewReader(data))
 		if err != nil {

@@ -64,7 +64,7 @@ type Figure struct {
 }
 
 const (
-	formatVersion = 2
+	formatVersion = 3
 	maxFile       = 64 << 20
 )
 
@@ -134,6 +134,7 @@ func parse(data []byte) (*Ranker, error) {
 	if err := r.Model.validate(len(features)); err != nil {
 		return bad("%w", err)
 	}
+	r.Model.grow()
 	return r, nil
 }
 
@@ -157,15 +158,10 @@ type desk struct {
 // describe fills the columns with the features of a block of proposals.
 func (d *desk) describe(s *scenery, from, to int) {
 	d.glance.reset(s, from, to)
-	out := &d.column
-	out.reset()
-	for i := from; i < to; i++ {
-		out.at, out.box = 0, i-from
-		s.describe(i, &d.glance, out)
-	}
-	out.finish()
+	d.column.reset()
+	s.describe(from, to, &d.glance, &d.column)
 	if cap(d.glance.kin) > mostKin { // not to be kept
-		d.glance.kin, d.glance.left = nil, nil
+		d.glance.kin, d.glance.nodes = nil, nil
 	}
 }
 

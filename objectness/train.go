@@ -133,7 +133,7 @@ func DefaultRecipe() Recipe {
 	return Recipe{
 		Loss:    imbalance.CrossEntropy(),
 		Trees:   Boosting{Trees: 400, Rate: .08, Ridge: 20, Rows: .25, Columns: .4},
-		Network: Descent{Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
+		Network: Descent{Networks: 3, Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
 		Seed:    1, Threads: 1,
 	}
 }
@@ -165,23 +165,26 @@ func (t *Trainer) Train(ctx context.Context, r Recipe, about About, learned func
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	s := &samples{targets: t.targets, weights: t.weights, mirror: mirror()}
+	var used []int32
 	objects := false
 	for i, picture := range t.from {
 		if learned == nil || learned(int(picture)) {
-			s.used = append(s.used, int32(i))
+			used = append(used, int32(i))
 			objects = objects || t.targets[i] > 0
 		}
 	}
 	if !objects {
-		return nil, fmt.Errorf("objectness: none of %d boxes overlaps an object by more than half: want pictures with objects", len(s.used))
+		return nil, fmt.Errorf("objectness: none of %d boxes overlaps an object by more than half: want pictures with objects", len(used))
 	}
+	columns := slices.Clone(t.columns)
 	for f, name := range features {
 		if slices.ContainsFunc(without, func(p string) bool { return p != "" && strings.HasPrefix(name, p) }) {
-			s.columns = append(s.columns, make([]float32, len(t.targets))) // they tell nothing
-		} else {
-			s.columns = append(s.columns, t.columns[f])
+			columns[f] = nil
 		}
+	}
+	s, err := newSamples(ctx, &r, columns, mirror(), t.targets, t.weights, used)
+	if err != nil {
+		return nil, err
 	}
 	m, err := r.train(ctx, s)
 	if err != nil {
@@ -192,7 +195,7 @@ func (t *Trainer) Train(ctx context.Context, r Recipe, about About, learned func
 }
 
 func (r *Recipe) train(ctx context.Context, s *samples) (*Model, error) {
-	m := new(Model)
+	m := &Model{Means: s.means, Scales: s.scales}
 	var err error
 	if r.Network.Epochs > 0 {
 		if m.Network, err = r.Network.train(ctx, r, s); err != nil {
@@ -204,6 +207,7 @@ func (r *Recipe) train(ctx context.Context, s *samples) (*Model, error) {
 			return nil, err
 		}
 	}
+	m.grow()
 	return m, nil
 }
 
@@ -222,8 +226,10 @@ func (r *Recipe) Validate() error {
 		return fmt.Errorf("objectness: ridge %v: want a number above 0", b.Ridge)
 	case d.Epochs < 0 || d.Epochs > maxEpochs:
 		return fmt.Errorf("objectness: %d epochs: want 0 to %d", d.Epochs, maxEpochs)
-	case d.Epochs > 0 && (d.Units < 0 || d.Units > maxUnits):
-		return fmt.Errorf("objectness: %d units: want 0 to %d", d.Units, maxUnits)
+	case d.Epochs > 0 && (d.Networks < 1 || d.Networks > maxUnits):
+		return fmt.Errorf("objectness: %d networks: want 1 to %d", d.Networks, maxUnits)
+	case d.Epochs > 0 && (d.Units < 0 || d.Units > maxUnits/d.Networks):
+		return fmt.Errorf("objectness: %d units in each of %d networks: want 0 to %d", d.Units, d.Networks, maxUnits/d.Networks)
 	case d.Epochs > 0 && (d.Batch < 1 || d.Batch > maxBatch):
 		return fmt.Errorf("objectness: batches of %d: want 1 to %d", d.Batch, maxBatch)
 	case d.Epochs > 0 && !(part(d.Rate) && d.Dropout >= 0 && d.Dropout < 1):

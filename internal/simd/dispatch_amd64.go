@@ -239,11 +239,11 @@ func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
 	}
 }
 
-func addTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Questions]int32, thresholds *[Questions]float32, leaves *[1 << Questions]float32) {
-	if avx2 {
-		addTreeAVX2(dst, &columns[0], features, thresholds, leaves)
+func sumTrees(sums *[TreeBlock]int16, levels [][TreeBlock]int8, trees []tree) {
+	if n := len(trees); avx2 && n > 0 {
+		sumTreesAVX2(sums, &levels[0], &trees[0].offsets[0], n)
 	} else {
-		addTreeGo(dst, columns, features, thresholds, leaves)
+		sumTreesGo(sums, levels, trees)
 	}
 }
 
@@ -265,19 +265,27 @@ func uncovered(sums *[8]float32, edges []uint32, objects []Object) {
 	uncoveredGo(sums, edges[groups*len(sums):], objects)
 }
 
-func scaleColumns(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
+func scaleColumns(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most, unit float32) {
 	if n := len(means); avx2 && n > 0 {
-		scaleColumnsAVX2(&dst[0], &columns[0], &means[0], &scales[0], most, n)
+		scaleColumnsAVX2(&levels[0], &columns[0], &means[0], &scales[0], most, unit, n)
 	} else {
-		scaleColumnsGo(dst, columns, means, scales, most)
+		scaleColumnsGo(levels, columns, means, scales, most, unit)
 	}
 }
 
-func project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []float32) {
-	if n := len(a); avx2 && n > 0 {
-		projectAVX2(dst, &columns[0], &a[0], &b[0], n)
+func interleave(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) {
+	if n := len(pairs); avx2 && n > 0 {
+		interleaveAVX2(&pairs[0], &levels[0], n)
 	} else {
-		projectGo(dst, columns, a, b)
+		interleaveGo(pairs, levels)
+	}
+}
+
+func project(dst *[2][TreeBlock]int32, pairs [][TreeBlock][2]int16, a, b [][2]int16) {
+	if n := len(a); avx2 && n > 0 {
+		projectAVX2(dst, &pairs[0], &a[0], &b[0], n)
+	} else {
+		projectGo(dst, pairs, a, b)
 	}
 }
 
@@ -307,11 +315,11 @@ func integrate(here, above [][8]uint32, cells [][8]uint8) {
 	}
 }
 
-func gridOf(dst *[GridSide * GridSide][8]float32, table [][8]uint32, rows, columns *[GridSide]Span, offset, gain *[8]float32) {
-	if avx2 {
-		gridAVX2(&dst[0], &table[0], &rows[0].Begin, &columns[0].Begin, offset, gain)
+func grids(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
+	if n := len(lattices); avx2 && n > 0 {
+		gridsAVX2(&dst[0], &table[0], &lattices[0].Rows[0].Begin, n)
 	} else {
-		gridGo(dst, table, rows, columns, offset, gain)
+		gridsGo(dst, table, lattices)
 	}
 }
 
@@ -320,6 +328,14 @@ func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales 
 		rectanglesAVX2(&dst[0], &table[0], &corners[0], &scales[0], n, offset, gain)
 	} else {
 		rectanglesGo(dst, table, corners, scales, offset, gain)
+	}
+}
+
+func summarise(dst, rows [][8]float32, counts []int32) {
+	if n := len(counts); avx2 && n > 0 {
+		summariseAVX2(&dst[0], &rows[0], &counts[0], n)
+	} else {
+		summariseGo(dst, rows, counts)
 	}
 }
 

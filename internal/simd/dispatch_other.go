@@ -82,8 +82,8 @@ func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
 	addTexturesGo(counts, row, list, labels)
 }
 
-func addTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Questions]int32, thresholds *[Questions]float32, leaves *[1 << Questions]float32) {
-	addTreeGo(dst, columns, features, thresholds, leaves)
+func sumTrees(sums *[TreeBlock]int16, levels [][TreeBlock]int8, trees []tree) {
+	sumTreesGo(sums, levels, trees)
 }
 
 func overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, least float32) int {
@@ -94,12 +94,14 @@ func uncovered(sums *[8]float32, edges []uint32, objects []Object) {
 	uncoveredGo(sums, edges, objects)
 }
 
-func scaleColumns(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
-	scaleColumnsGo(dst, columns, means, scales, most)
+func scaleColumns(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most, unit float32) {
+	scaleColumnsGo(levels, columns, means, scales, most, unit)
 }
 
-func project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []float32) {
-	projectGo(dst, columns, a, b)
+func interleave(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) { interleaveGo(pairs, levels) }
+
+func project(dst *[2][TreeBlock]int32, pairs [][TreeBlock][2]int16, a, b [][2]int16) {
+	projectGo(dst, pairs, a, b)
 }
 
 func halve(dst, top, low []uint8) { halveGo(dst, top, low) }
@@ -110,12 +112,14 @@ func steepness(dst [][8]uint8, here, up, low *[3][]uint8) {
 
 func integrate(here, above [][8]uint32, cells [][8]uint8) { integrateGo(here, above, cells) }
 
-func gridOf(dst *[GridSide * GridSide][8]float32, table [][8]uint32, rows, columns *[GridSide]Span, offset, gain *[8]float32) {
-	gridGo(dst, table, rows, columns, offset, gain)
+func grids(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
+	gridsGo(dst, table, lattices)
 }
 
 func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
 	rectanglesGo(dst, table, corners, scales, offset, gain)
 }
+
+func summarise(dst, rows [][8]float32, counts []int32) { summariseGo(dst, rows, counts) }
 
 func transpose(columns [][TreeBlock]float32, rows [][8]float32) { transposeGo(columns, rows) }

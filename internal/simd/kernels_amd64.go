@@ -144,9 +144,10 @@ func labAVX2(l *uint8, a *uint8, b *uint8, red *uint8, green *uint8, blue *uint8
 //go:noescape
 func grayAVX2(y *uint8, red *uint8, green *uint8, blue *uint8, n int)
 
+// sumTreesAVX2 wants the first number of n trees, and n to be more than 0.
 //
 //go:noescape
-func addTreeAVX2(dst *[64]float32, columns *[64]float32, features *[6]int32, thresholds *[6]float32, leaves *[64]float32)
+func sumTreesAVX2(sums *[64]int16, levels *[64]int8, trees *int32, n int)
 
 // overlapsAVX2 reads up to seven elements behind each of the n runs, and needs n to be more than 0.
 //
@@ -161,12 +162,17 @@ func uncoveredAVX2(sums *[8]float32, edges *uint32, objects *float32, groups int
 // scaleColumnsAVX2 needs n to be more than 0.
 //
 //go:noescape
-func scaleColumnsAVX2(dst *[64]float32, columns *[64]float32, means *float32, scales *float32, most float32, n int)
+func scaleColumnsAVX2(levels *[64]int8, columns *[64]float32, means *float32, scales *float32, most float32, unit float32, n int)
+
+// interleaveAVX2 takes two columns for each of n pairs. n must be more than 0.
+//
+//go:noescape
+func interleaveAVX2(pairs *[64][2]int16, levels *[64]int8, n int)
 
 // projectAVX2 needs n to be more than 0.
 //
 //go:noescape
-func projectAVX2(dst *[2][64]float32, columns *[64]float32, a *float32, b *float32, n int)
+func projectAVX2(dst *[2][64]int32, pairs *[64][2]int16, a *[2]int16, b *[2]int16, n int)
 
 // steepnessAVX2 needs n ≥ 16, and the bytes before and behind those of here.
 //
@@ -178,10 +184,15 @@ func steepnessAVX2(dst *[8]uint8, here0 *uint8, up0 *uint8, low0 *uint8, here1 *
 //go:noescape
 func rectanglesAVX2(dst *[8]float32, table *[8]uint32, corners *[4]int32, scales *float32, n int, offset *[8]float32, gain *[8]float32)
 
-// gridAVX2 wants the first of GridSide spans each.
+// gridsAVX2 wants the first number of n lattices, and n to be more than 0.
 //
 //go:noescape
-func gridAVX2(dst *[8]float32, table *[8]uint32, rows *int32, columns *int32, offset *[8]float32, gain *[8]float32)
+func gridsAVX2(dst *[8]float32, table *[8]uint32, lattices *int32, n int)
+
+// summariseAVX2 needs n, and each of n counts, to be more than 0.
+//
+//go:noescape
+func summariseAVX2(dst *[8]float32, rows *[8]float32, counts *int32, n int)
 
 // transposeAVX2 needs cells to be more than 0.
 //

@@ -3811,85 +3811,128 @@ test:
 	VZEROUPPER
 	RET
 
-// func addTreeAVX2(dst *[64]float32, columns *[64]float32, features *[6]int32, thresholds *[6]float32, leaves *[64]float32)
+// func sumTreesAVX2(sums *[64]int16, levels *[64]int8, trees *int32, n int)
 // Requires: AVX, AVX2
-TEXT ·addTreeAVX2(SB), NOSPLIT, $0-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         columns+8(FP), CX
-	MOVQ         features+16(FP), DX
-	MOVQ         thresholds+24(FP), BX
-	MOVQ         leaves+32(FP), SI
-	MOVLQSX      (DX), DI
-	SHLQ         $0x08, DI
-	ADDQ         CX, DI
-	VBROADCASTSS (BX), Y0
-	MOVLQSX      4(DX), R8
-	SHLQ         $0x08, R8
-	ADDQ         CX, R8
-	VBROADCASTSS 4(BX), Y1
-	MOVLQSX      8(DX), R9
-	SHLQ         $0x08, R9
-	ADDQ         CX, R9
-	VBROADCASTSS 8(BX), Y2
-	MOVLQSX      12(DX), R10
-	SHLQ         $0x08, R10
-	ADDQ         CX, R10
-	VBROADCASTSS 12(BX), Y3
-	MOVLQSX      16(DX), R11
-	SHLQ         $0x08, R11
-	ADDQ         CX, R11
-	VBROADCASTSS 16(BX), Y4
-	MOVLQSX      20(DX), DX
-	SHLQ         $0x08, DX
-	ADDQ         CX, DX
-	VBROADCASTSS 20(BX), Y5
-	XORQ         CX, CX
+TEXT ·sumTreesAVX2(SB), NOSPLIT, $0-32
+	MOVQ  sums+0(FP), AX
+	MOVQ  levels+8(FP), CX
+	MOVQ  trees+16(FP), DX
+	MOVQ  n+24(FP), BX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
 
 loop:
-	// At most the value, and not a NaN.
-	VCMPPS $0x12, (DI)(CX*4), Y0, Y6
+	MOVLQSX        (DX), SI
+	MOVLQSX        4(DX), DI
+	MOVLQSX        8(DX), R8
+	MOVLQSX        12(DX), R9
+	MOVLQSX        16(DX), R10
+	MOVLQSX        20(DX), R11
+	VPBROADCASTB   24(DX), Y4
+	VPCMPGTB       (CX)(SI*1), Y4, Y4
+	VPBROADCASTB   25(DX), Y5
+	VPCMPGTB       (CX)(DI*1), Y5, Y5
+	VPBROADCASTB   26(DX), Y6
+	VPCMPGTB       (CX)(R8*1), Y6, Y6
+	VPBROADCASTB   27(DX), Y7
+	VPCMPGTB       (CX)(R9*1), Y7, Y7
+	VPBROADCASTB   28(DX), Y8
+	VPCMPGTB       (CX)(R10*1), Y8, Y8
+	VPBROADCASTB   29(DX), Y9
+	VPCMPGTB       (CX)(R11*1), Y9, Y9
+	VPADDB         Y7, Y7, Y7
+	VPADDB         Y6, Y7, Y7
+	VPADDB         Y7, Y7, Y7
+	VPADDB         Y5, Y7, Y7
+	VPADDB         Y7, Y7, Y7
+	VPADDB         Y4, Y7, Y7
+	VPABSB         Y7, Y7
+	VBROADCASTI128 32(DX), Y4
+	VPSHUFB        Y7, Y4, Y4
+	VBROADCASTI128 48(DX), Y5
+	VPSHUFB        Y7, Y5, Y5
+	VPBLENDVB      Y8, Y5, Y4, Y4
+	VBROADCASTI128 64(DX), Y5
+	VPSHUFB        Y7, Y5, Y5
+	VBROADCASTI128 80(DX), Y6
+	VPSHUFB        Y7, Y6, Y6
+	VPBLENDVB      Y8, Y6, Y5, Y5
+	VPBLENDVB      Y9, Y5, Y4, Y4
+	VBROADCASTI128 96(DX), Y5
+	VPSHUFB        Y7, Y5, Y5
+	VBROADCASTI128 112(DX), Y6
+	VPSHUFB        Y7, Y6, Y6
+	VPBLENDVB      Y8, Y6, Y5, Y5
+	VBROADCASTI128 128(DX), Y6
+	VPSHUFB        Y7, Y6, Y6
+	VBROADCASTI128 144(DX), Y10
+	VPSHUFB        Y7, Y10, Y10
+	VPBLENDVB      Y8, Y10, Y6, Y6
+	VPBLENDVB      Y9, Y6, Y5, Y5
+	VPUNPCKLBW     Y5, Y4, Y6
+	VPADDW         Y6, Y0, Y0
+	VPUNPCKHBW     Y5, Y4, Y6
+	VPADDW         Y6, Y1, Y1
+	VPBROADCASTB   24(DX), Y4
+	VPCMPGTB       32(CX)(SI*1), Y4, Y4
+	VPBROADCASTB   25(DX), Y5
+	VPCMPGTB       32(CX)(DI*1), Y5, Y5
+	VPBROADCASTB   26(DX), Y6
+	VPCMPGTB       32(CX)(R8*1), Y6, Y6
+	VPBROADCASTB   27(DX), Y7
+	VPCMPGTB       32(CX)(R9*1), Y7, Y7
+	VPBROADCASTB   28(DX), Y8
+	VPCMPGTB       32(CX)(R10*1), Y8, Y8
+	VPBROADCASTB   29(DX), Y9
+	VPCMPGTB       32(CX)(R11*1), Y9, Y9
+	VPADDB         Y7, Y7, Y7
+	VPADDB         Y6, Y7, Y7
+	VPADDB         Y7, Y7, Y7
+	VPADDB         Y5, Y7, Y7
+	VPADDB         Y7, Y7, Y7
+	VPADDB         Y4, Y7, Y7
+	VPABSB         Y7, Y7
+	VBROADCASTI128 32(DX), Y4
+	VPSHUFB        Y7, Y4, Y4
+	VBROADCASTI128 48(DX), Y5
+	VPSHUFB        Y7, Y5, Y5
+	VPBLENDVB      Y8, Y5, Y4, Y4
+	VBROADCASTI128 64(DX), Y5
+	VPSHUFB        Y7, Y5, Y5
+	VBROADCASTI128 80(DX), Y6
+	VPSHUFB        Y7, Y6, Y6
+	VPBLENDVB      Y8, Y6, Y5, Y5
+	VPBLENDVB      Y9, Y5, Y4, Y4
+	VBROADCASTI128 96(DX), Y5
+	VPSHUFB        Y7, Y5, Y5
+	VBROADCASTI128 112(DX), Y6
+	VPSHUFB        Y7, Y6, Y6
+	VPBLENDVB      Y8, Y6, Y5, Y5
+	VBROADCASTI128 128(DX), Y6
+	VPSHUFB        Y7, Y6, Y6
+	VBROADCASTI128 144(DX), Y10
+	VPSHUFB        Y7, Y10, Y10
+	VPBLENDVB      Y8, Y10, Y6, Y6
+	VPBLENDVB      Y9, Y6, Y5, Y5
+	VPUNPCKLBW     Y5, Y4, Y6
+	VPADDW         Y6, Y2, Y2
+	VPUNPCKHBW     Y5, Y4, Y6
+	VPADDW         Y6, Y3, Y3
+	ADDQ           $0x000000a0, DX
+	DECQ           BX
+	JNZ            loop
 
-	// At most the value, and not a NaN.
-	VCMPPS $0x12, (R8)(CX*4), Y1, Y7
-
-	// At most the value, and not a NaN.
-	VCMPPS $0x12, (R9)(CX*4), Y2, Y8
-
-	// At most the value, and not a NaN.
-	VCMPPS $0x12, (R10)(CX*4), Y3, Y9
-
-	// At most the value, and not a NaN.
-	VCMPPS $0x12, (R11)(CX*4), Y4, Y10
-
-	// At most the value, and not a NaN.
-	VCMPPS $0x12, (DX)(CX*4), Y5, Y11
-
-	// The first three answers choose of eight leaves at a time, the others of these eights: quicker than to gather.
-	VPADDD    Y8, Y8, Y8
-	VPADDD    Y7, Y8, Y8
-	VPADDD    Y8, Y8, Y8
-	VPADDD    Y6, Y8, Y8
-	VPABSD    Y8, Y8
-	VPERMPS   (SI), Y8, Y6
-	VPERMPS   32(SI), Y8, Y7
-	VBLENDVPS Y9, Y7, Y6, Y6
-	VPERMPS   64(SI), Y8, Y7
-	VPERMPS   96(SI), Y8, Y12
-	VBLENDVPS Y9, Y12, Y7, Y7
-	VBLENDVPS Y10, Y7, Y6, Y6
-	VPERMPS   128(SI), Y8, Y7
-	VPERMPS   160(SI), Y8, Y12
-	VBLENDVPS Y9, Y12, Y7, Y7
-	VPERMPS   192(SI), Y8, Y12
-	VPERMPS   224(SI), Y8, Y8
-	VBLENDVPS Y9, Y8, Y12, Y8
-	VBLENDVPS Y10, Y8, Y7, Y7
-	VBLENDVPS Y11, Y7, Y6, Y6
-	VADDPS    (AX)(CX*4), Y6, Y6
-	VMOVUPS   Y6, (AX)(CX*4)
-	ADDQ      $0x08, CX
-	CMPQ      CX, $0x40
-	JLT       loop
+	// Bytes were made words within each half of a register.
+	VPERM2I128 $0x20, Y1, Y0, Y4
+	VMOVDQU    Y4, (AX)
+	VPERM2I128 $0x31, Y1, Y0, Y0
+	VMOVDQU    Y0, 32(AX)
+	VPERM2I128 $0x20, Y3, Y2, Y0
+	VMOVDQU    Y0, 64(AX)
+	VPERM2I128 $0x31, Y3, Y2, Y0
+	VMOVDQU    Y0, 96(AX)
 	VZEROUPPER
 	RET
 
@@ -4054,10 +4097,10 @@ end:
 	VZEROUPPER
 	RET
 
-// func scaleColumnsAVX2(dst *[64]float32, columns *[64]float32, means *float32, scales *float32, most float32, n int)
+// func scaleColumnsAVX2(levels *[64]int8, columns *[64]float32, means *float32, scales *float32, most float32, unit float32, n int)
 // Requires: AVX, AVX2
 TEXT ·scaleColumnsAVX2(SB), NOSPLIT, $0-48
-	MOVQ         dst+0(FP), AX
+	MOVQ         levels+0(FP), AX
 	MOVQ         columns+8(FP), CX
 	MOVQ         means+16(FP), DX
 	MOVQ         scales+24(FP), BX
@@ -4067,166 +4110,239 @@ TEXT ·scaleColumnsAVX2(SB), NOSPLIT, $0-48
 	VMOVD        DI, X1
 	VPBROADCASTD X1, Y1
 	VXORPS       Y1, Y0, Y1
+	VBROADCASTSS unit+36(FP), Y2
+	VMOVDQU      interleaved<>+0(SB), Y3
 	XORQ         DI, DI
 
 loop:
-	VBROADCASTSS (DX)(DI*4), Y2
-	VBROADCASTSS (BX)(DI*4), Y3
-	VMOVUPS      (CX), Y4
-	VSUBPS       Y2, Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VMAXPS       Y1, Y4, Y4
-	VMINPS       Y0, Y4, Y4
-	VMOVUPS      Y4, (AX)
-	VMOVUPS      32(CX), Y4
-	VSUBPS       Y2, Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VMAXPS       Y1, Y4, Y4
-	VMINPS       Y0, Y4, Y4
-	VMOVUPS      Y4, 32(AX)
-	VMOVUPS      64(CX), Y4
-	VSUBPS       Y2, Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VMAXPS       Y1, Y4, Y4
-	VMINPS       Y0, Y4, Y4
-	VMOVUPS      Y4, 64(AX)
-	VMOVUPS      96(CX), Y4
-	VSUBPS       Y2, Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VMAXPS       Y1, Y4, Y4
-	VMINPS       Y0, Y4, Y4
-	VMOVUPS      Y4, 96(AX)
-	VMOVUPS      128(CX), Y4
-	VSUBPS       Y2, Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VMAXPS       Y1, Y4, Y4
-	VMINPS       Y0, Y4, Y4
-	VMOVUPS      Y4, 128(AX)
-	VMOVUPS      160(CX), Y4
-	VSUBPS       Y2, Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VMAXPS       Y1, Y4, Y4
-	VMINPS       Y0, Y4, Y4
-	VMOVUPS      Y4, 160(AX)
-	VMOVUPS      192(CX), Y4
-	VSUBPS       Y2, Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VMAXPS       Y1, Y4, Y4
-	VMINPS       Y0, Y4, Y4
-	VMOVUPS      Y4, 192(AX)
-	VMOVUPS      224(CX), Y4
-	VSUBPS       Y2, Y4, Y4
-	VMULPS       Y3, Y4, Y4
-	VMAXPS       Y1, Y4, Y4
-	VMINPS       Y0, Y4, Y4
-	VMOVUPS      Y4, 224(AX)
+	VBROADCASTSS (DX)(DI*4), Y4
+	VBROADCASTSS (BX)(DI*4), Y5
+	VMOVUPS      (CX), Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y0, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VMOVUPS      32(CX), Y7
+	VSUBPS       Y4, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VMAXPS       Y1, Y7, Y7
+	VMINPS       Y0, Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VMOVUPS      64(CX), Y8
+	VSUBPS       Y4, Y8, Y8
+	VMULPS       Y5, Y8, Y8
+	VMAXPS       Y1, Y8, Y8
+	VMINPS       Y0, Y8, Y8
+	VMULPS       Y2, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VMOVUPS      96(CX), Y9
+	VSUBPS       Y4, Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VMAXPS       Y1, Y9, Y9
+	VMINPS       Y0, Y9, Y9
+	VMULPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSWB    Y8, Y6, Y6
+	VPERMD       Y6, Y3, Y6
+	VMOVDQU      Y6, (AX)
+	VMOVUPS      128(CX), Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y0, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VMOVUPS      160(CX), Y7
+	VSUBPS       Y4, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VMAXPS       Y1, Y7, Y7
+	VMINPS       Y0, Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VMOVUPS      192(CX), Y8
+	VSUBPS       Y4, Y8, Y8
+	VMULPS       Y5, Y8, Y8
+	VMAXPS       Y1, Y8, Y8
+	VMINPS       Y0, Y8, Y8
+	VMULPS       Y2, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VMOVUPS      224(CX), Y9
+	VSUBPS       Y4, Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VMAXPS       Y1, Y9, Y9
+	VMINPS       Y0, Y9, Y9
+	VMULPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSWB    Y8, Y6, Y6
+	VPERMD       Y6, Y3, Y6
+	VMOVDQU      Y6, 32(AX)
 	ADDQ         $0x00000100, CX
-	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000040, AX
 	INCQ         DI
 	CMPQ         DI, SI
 	JLT          loop
 	VZEROUPPER
 	RET
 
-// func projectAVX2(dst *[2][64]float32, columns *[64]float32, a *float32, b *float32, n int)
-// Requires: AVX
+DATA interleaved<>+0(SB)/4, $0x00000000
+DATA interleaved<>+4(SB)/4, $0x00000004
+DATA interleaved<>+8(SB)/4, $0x00000001
+DATA interleaved<>+12(SB)/4, $0x00000005
+DATA interleaved<>+16(SB)/4, $0x00000002
+DATA interleaved<>+20(SB)/4, $0x00000006
+DATA interleaved<>+24(SB)/4, $0x00000003
+DATA interleaved<>+28(SB)/4, $0x00000007
+GLOBL interleaved<>(SB), RODATA|NOPTR, $32
+
+// func interleaveAVX2(pairs *[64][2]int16, levels *[64]int8, n int)
+// Requires: AVX, AVX2
+TEXT ·interleaveAVX2(SB), NOSPLIT, $0-24
+	MOVQ pairs+0(FP), AX
+	MOVQ levels+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVDQU    (CX), X0
+	VPUNPCKLBW 64(CX), X0, X1
+	VPMOVSXBW  X1, Y1
+	VMOVDQU    Y1, (AX)
+	VPUNPCKHBW 64(CX), X0, X1
+	VPMOVSXBW  X1, Y1
+	VMOVDQU    Y1, 32(AX)
+	VMOVDQU    16(CX), X0
+	VPUNPCKLBW 80(CX), X0, X1
+	VPMOVSXBW  X1, Y1
+	VMOVDQU    Y1, 64(AX)
+	VPUNPCKHBW 80(CX), X0, X1
+	VPMOVSXBW  X1, Y1
+	VMOVDQU    Y1, 96(AX)
+	VMOVDQU    32(CX), X0
+	VPUNPCKLBW 96(CX), X0, X1
+	VPMOVSXBW  X1, Y1
+	VMOVDQU    Y1, 128(AX)
+	VPUNPCKHBW 96(CX), X0, X1
+	VPMOVSXBW  X1, Y1
+	VMOVDQU    Y1, 160(AX)
+	VMOVDQU    48(CX), X0
+	VPUNPCKLBW 112(CX), X0, X1
+	VPMOVSXBW  X1, Y1
+	VMOVDQU    Y1, 192(AX)
+	VPUNPCKHBW 112(CX), X0, X1
+	VPMOVSXBW  X1, Y1
+	VMOVDQU    Y1, 224(AX)
+	ADDQ       $0x00000080, CX
+	ADDQ       $0x00000100, AX
+	DECQ       DX
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func projectAVX2(dst *[2][64]int32, pairs *[64][2]int16, a *[2]int16, b *[2]int16, n int)
+// Requires: AVX, AVX2
 TEXT ·projectAVX2(SB), NOSPLIT, $0-40
-	MOVQ    dst+0(FP), AX
-	MOVQ    columns+8(FP), CX
-	MOVQ    a+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    n+32(FP), SI
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 64(AX), Y2
-	VMOVUPS 96(AX), Y3
-	VMOVUPS 256(AX), Y4
-	VMOVUPS 288(AX), Y5
-	VMOVUPS 320(AX), Y6
-	VMOVUPS 352(AX), Y7
-	XORQ    DI, DI
-	MOVQ    CX, R8
+	MOVQ  dst+0(FP), AX
+	MOVQ  pairs+8(FP), CX
+	MOVQ  a+16(FP), DX
+	MOVQ  b+24(FP), BX
+	MOVQ  n+32(FP), SI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	XORQ  DI, DI
+	MOVQ  CX, R8
 
 first:
-	VBROADCASTSS (DX)(DI*4), Y8
-	VBROADCASTSS (BX)(DI*4), Y9
-	VMOVUPS      (R8), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y4, Y4
-	VMOVUPS      32(R8), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y5, Y5
-	VMOVUPS      64(R8), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y6, Y6
-	VMOVUPS      96(R8), Y10
-	VMULPS       Y8, Y10, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y9, Y10, Y8
-	VADDPS       Y8, Y7, Y7
+	VPBROADCASTD (DX)(DI*4), Y8
+	VPBROADCASTD (BX)(DI*4), Y9
+	VMOVDQU      (R8), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y4, Y4
+	VMOVDQU      32(R8), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y1, Y1
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VMOVDQU      64(R8), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VMOVDQU      96(R8), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
 	ADDQ         $0x00000100, R8
 	INCQ         DI
 	CMPQ         DI, SI
 	JLT          first
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	VMOVUPS      Y4, 256(AX)
-	VMOVUPS      Y5, 288(AX)
-	VMOVUPS      Y6, 320(AX)
-	VMOVUPS      Y7, 352(AX)
-	VMOVUPS      128(AX), Y0
-	VMOVUPS      160(AX), Y1
-	VMOVUPS      192(AX), Y2
-	VMOVUPS      224(AX), Y3
-	VMOVUPS      384(AX), Y4
-	VMOVUPS      416(AX), Y5
-	VMOVUPS      448(AX), Y6
-	VMOVUPS      480(AX), Y7
+	VMOVDQU      Y0, (AX)
+	VMOVDQU      Y1, 32(AX)
+	VMOVDQU      Y2, 64(AX)
+	VMOVDQU      Y3, 96(AX)
+	VMOVDQU      Y4, 256(AX)
+	VMOVDQU      Y5, 288(AX)
+	VMOVDQU      Y6, 320(AX)
+	VMOVDQU      Y7, 352(AX)
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
 	XORQ         DI, DI
 
 second:
-	VBROADCASTSS (DX)(DI*4), Y8
-	VBROADCASTSS (BX)(DI*4), Y9
-	VMOVUPS      128(CX), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y4, Y4
-	VMOVUPS      160(CX), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y5, Y5
-	VMOVUPS      192(CX), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y6, Y6
-	VMOVUPS      224(CX), Y10
-	VMULPS       Y8, Y10, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y9, Y10, Y8
-	VADDPS       Y8, Y7, Y7
+	VPBROADCASTD (DX)(DI*4), Y8
+	VPBROADCASTD (BX)(DI*4), Y9
+	VMOVDQU      128(CX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y4, Y4
+	VMOVDQU      160(CX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y1, Y1
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VMOVDQU      192(CX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VMOVDQU      224(CX), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
 	ADDQ         $0x00000100, CX
 	INCQ         DI
 	CMPQ         DI, SI
 	JLT          second
-	VMOVUPS      Y0, 128(AX)
-	VMOVUPS      Y1, 160(AX)
-	VMOVUPS      Y2, 192(AX)
-	VMOVUPS      Y3, 224(AX)
-	VMOVUPS      Y4, 384(AX)
-	VMOVUPS      Y5, 416(AX)
-	VMOVUPS      Y6, 448(AX)
-	VMOVUPS      Y7, 480(AX)
+	VMOVDQU      Y0, 128(AX)
+	VMOVDQU      Y1, 160(AX)
+	VMOVDQU      Y2, 192(AX)
+	VMOVDQU      Y3, 224(AX)
+	VMOVDQU      Y4, 384(AX)
+	VMOVDQU      Y5, 416(AX)
+	VMOVDQU      Y6, 448(AX)
+	VMOVDQU      Y7, 480(AX)
 	VZEROUPPER
 	RET
 
@@ -4472,163 +4588,293 @@ loop:
 	VZEROUPPER
 	RET
 
-// func gridAVX2(dst *[8]float32, table *[8]uint32, rows *int32, columns *int32, offset *[8]float32, gain *[8]float32)
-// Requires: AVX, AVX2
-TEXT ·gridAVX2(SB), NOSPLIT, $0-48
-	MOVQ    dst+0(FP), AX
-	MOVQ    table+8(FP), CX
-	MOVQ    rows+16(FP), DX
-	MOVQ    columns+24(FP), BX
-	MOVQ    offset+32(FP), SI
-	VMOVUPS (SI), Y0
-	MOVQ    gain+40(FP), SI
-	VMOVUPS (SI), Y1
-	MOVQ    $0x0000000000000006, DI
-	XORQ    R9, R9
+// func gridsAVX2(dst *[8]float32, table *[8]uint32, lattices *int32, n int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·gridsAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ table+8(FP), CX
+	MOVQ lattices+16(FP), DX
+	MOVQ n+24(FP), BX
 
-loop:
-	MOVLQSX (DX), SI
-	SHLQ    $0x05, SI
-	LEAQ    (CX)(SI*1), R8
+lattice:
+	// Corners of the next lattice, or of the last again.
+	LEAQ       208(DX), SI
+	CMPQ       BX, $0x01
+	CMOVQEQ    DX, SI
+	MOVLQSX    72(SI), DI
+	SHLQ       $0x05, DI
+	ADDQ       CX, DI
+	MOVLQSX    76(SI), R8
+	SHLQ       $0x05, R8
+	ADDQ       CX, R8
+	MOVLQSX    88(SI), R9
+	SHLQ       $0x05, R9
+	ADDQ       CX, R9
+	MOVLQSX    100(SI), R10
+	SHLQ       $0x05, R10
+	ADDQ       CX, R10
+	MOVLQSX    112(SI), R11
+	SHLQ       $0x05, R11
+	ADDQ       CX, R11
+	MOVLQSX    124(SI), R12
+	SHLQ       $0x05, R12
+	ADDQ       CX, R12
+	MOVLQSX    136(SI), R13
+	SHLQ       $0x05, R13
+	ADDQ       CX, R13
+	MOVLQSX    (SI), R14
+	SHLQ       $0x05, R14
+	PREFETCHT0 (DI)(R14*1)
+	PREFETCHT0 (R8)(R14*1)
+	PREFETCHT0 (R9)(R14*1)
+	PREFETCHT0 (R10)(R14*1)
+	PREFETCHT0 (R11)(R14*1)
+	PREFETCHT0 (R12)(R14*1)
+	PREFETCHT0 (R13)(R14*1)
+	MOVLQSX    4(SI), R14
+	SHLQ       $0x05, R14
+	PREFETCHT0 (DI)(R14*1)
+	PREFETCHT0 (R8)(R14*1)
+	PREFETCHT0 (R9)(R14*1)
+	PREFETCHT0 (R10)(R14*1)
+	PREFETCHT0 (R11)(R14*1)
+	PREFETCHT0 (R12)(R14*1)
+	PREFETCHT0 (R13)(R14*1)
+	MOVLQSX    16(SI), R14
+	SHLQ       $0x05, R14
+	PREFETCHT0 (DI)(R14*1)
+	PREFETCHT0 (R8)(R14*1)
+	PREFETCHT0 (R9)(R14*1)
+	PREFETCHT0 (R10)(R14*1)
+	PREFETCHT0 (R11)(R14*1)
+	PREFETCHT0 (R12)(R14*1)
+	PREFETCHT0 (R13)(R14*1)
+	MOVLQSX    28(SI), R14
+	SHLQ       $0x05, R14
+	PREFETCHT0 (DI)(R14*1)
+	PREFETCHT0 (R8)(R14*1)
+	PREFETCHT0 (R9)(R14*1)
+	PREFETCHT0 (R10)(R14*1)
+	PREFETCHT0 (R11)(R14*1)
+	PREFETCHT0 (R12)(R14*1)
+	PREFETCHT0 (R13)(R14*1)
+	MOVLQSX    40(SI), R14
+	SHLQ       $0x05, R14
+	PREFETCHT0 (DI)(R14*1)
+	PREFETCHT0 (R8)(R14*1)
+	PREFETCHT0 (R9)(R14*1)
+	PREFETCHT0 (R10)(R14*1)
+	PREFETCHT0 (R11)(R14*1)
+	PREFETCHT0 (R12)(R14*1)
+	PREFETCHT0 (R13)(R14*1)
+	MOVLQSX    52(SI), R14
+	SHLQ       $0x05, R14
+	PREFETCHT0 (DI)(R14*1)
+	PREFETCHT0 (R8)(R14*1)
+	PREFETCHT0 (R9)(R14*1)
+	PREFETCHT0 (R10)(R14*1)
+	PREFETCHT0 (R11)(R14*1)
+	PREFETCHT0 (R12)(R14*1)
+	PREFETCHT0 (R13)(R14*1)
+	MOVLQSX    64(SI), R14
+	SHLQ       $0x05, R14
+	PREFETCHT0 (DI)(R14*1)
+	PREFETCHT0 (R8)(R14*1)
+	PREFETCHT0 (R9)(R14*1)
+	PREFETCHT0 (R10)(R14*1)
+	PREFETCHT0 (R11)(R14*1)
+	PREFETCHT0 (R12)(R14*1)
+	PREFETCHT0 (R13)(R14*1)
+	MOVQ       DX, R10
+	MOVQ       $0x0000000000000006, R11
+	XORQ       R9, R9
+
+row:
+	MOVLQSX (R10), DI
+	SHLQ    $0x05, DI
+	LEAQ    (CX)(DI*1), R8
 	CMPQ    R8, R9
 	JE      begun
-	MOVLQSX 4(BX), SI
-	SHLQ    $0x05, SI
-	VMOVDQU (R8)(SI*1), Y2
-	MOVLQSX (BX), SI
-	SHLQ    $0x05, SI
-	VPSUBD  (R8)(SI*1), Y2, Y2
-	MOVLQSX 16(BX), SI
-	SHLQ    $0x05, SI
-	VMOVDQU (R8)(SI*1), Y3
-	MOVLQSX 12(BX), SI
-	SHLQ    $0x05, SI
-	VPSUBD  (R8)(SI*1), Y3, Y3
-	MOVLQSX 28(BX), SI
-	SHLQ    $0x05, SI
-	VMOVDQU (R8)(SI*1), Y4
-	MOVLQSX 24(BX), SI
-	SHLQ    $0x05, SI
-	VPSUBD  (R8)(SI*1), Y4, Y4
-	MOVLQSX 40(BX), SI
-	SHLQ    $0x05, SI
-	VMOVDQU (R8)(SI*1), Y5
-	MOVLQSX 36(BX), SI
-	SHLQ    $0x05, SI
-	VPSUBD  (R8)(SI*1), Y5, Y5
-	MOVLQSX 52(BX), SI
-	SHLQ    $0x05, SI
-	VMOVDQU (R8)(SI*1), Y6
-	MOVLQSX 48(BX), SI
-	SHLQ    $0x05, SI
-	VPSUBD  (R8)(SI*1), Y6, Y6
-	MOVLQSX 64(BX), SI
-	SHLQ    $0x05, SI
-	VMOVDQU (R8)(SI*1), Y7
-	MOVLQSX 60(BX), SI
-	SHLQ    $0x05, SI
-	VPSUBD  (R8)(SI*1), Y7, Y7
+	MOVLQSX 76(DX), DI
+	SHLQ    $0x05, DI
+	VMOVDQU (R8)(DI*1), Y0
+	MOVLQSX 72(DX), DI
+	SHLQ    $0x05, DI
+	VPSUBD  (R8)(DI*1), Y0, Y0
+	MOVLQSX 88(DX), DI
+	SHLQ    $0x05, DI
+	VMOVDQU (R8)(DI*1), Y1
+	MOVLQSX 84(DX), DI
+	SHLQ    $0x05, DI
+	VPSUBD  (R8)(DI*1), Y1, Y1
+	MOVLQSX 100(DX), DI
+	SHLQ    $0x05, DI
+	VMOVDQU (R8)(DI*1), Y2
+	MOVLQSX 96(DX), DI
+	SHLQ    $0x05, DI
+	VPSUBD  (R8)(DI*1), Y2, Y2
+	MOVLQSX 112(DX), DI
+	SHLQ    $0x05, DI
+	VMOVDQU (R8)(DI*1), Y3
+	MOVLQSX 108(DX), DI
+	SHLQ    $0x05, DI
+	VPSUBD  (R8)(DI*1), Y3, Y3
+	MOVLQSX 124(DX), DI
+	SHLQ    $0x05, DI
+	VMOVDQU (R8)(DI*1), Y4
+	MOVLQSX 120(DX), DI
+	SHLQ    $0x05, DI
+	VPSUBD  (R8)(DI*1), Y4, Y4
+	MOVLQSX 136(DX), DI
+	SHLQ    $0x05, DI
+	VMOVDQU (R8)(DI*1), Y5
+	MOVLQSX 132(DX), DI
+	SHLQ    $0x05, DI
+	VPSUBD  (R8)(DI*1), Y5, Y5
 
 begun:
-	MOVLQSX      4(DX), SI
-	SHLQ         $0x05, SI
-	LEAQ         (CX)(SI*1), R8
+	MOVLQSX      4(R10), DI
+	SHLQ         $0x05, DI
+	LEAQ         (CX)(DI*1), R8
 	MOVQ         R8, R9
-	VBROADCASTSS 8(DX), Y8
-	MOVLQSX      4(BX), SI
-	SHLQ         $0x05, SI
-	VMOVDQU      (R8)(SI*1), Y9
-	MOVLQSX      (BX), SI
-	SHLQ         $0x05, SI
-	VPSUBD       (R8)(SI*1), Y9, Y9
-	VPSUBD       Y2, Y9, Y10
-	VMOVDQA      Y9, Y2
-	VBROADCASTSS 8(BX), Y9
-	VMULPS       Y9, Y8, Y9
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VSUBPS       Y0, Y10, Y10
-	VMULPS       Y1, Y10, Y10
-	VMOVUPS      Y10, (AX)
-	MOVLQSX      16(BX), SI
-	SHLQ         $0x05, SI
-	VMOVDQU      (R8)(SI*1), Y9
-	MOVLQSX      12(BX), SI
-	SHLQ         $0x05, SI
-	VPSUBD       (R8)(SI*1), Y9, Y9
-	VPSUBD       Y3, Y9, Y10
-	VMOVDQA      Y9, Y3
-	VBROADCASTSS 20(BX), Y9
-	VMULPS       Y9, Y8, Y9
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VSUBPS       Y0, Y10, Y10
-	VMULPS       Y1, Y10, Y10
-	VMOVUPS      Y10, 32(AX)
-	MOVLQSX      28(BX), SI
-	SHLQ         $0x05, SI
-	VMOVDQU      (R8)(SI*1), Y9
-	MOVLQSX      24(BX), SI
-	SHLQ         $0x05, SI
-	VPSUBD       (R8)(SI*1), Y9, Y9
-	VPSUBD       Y4, Y9, Y10
-	VMOVDQA      Y9, Y4
-	VBROADCASTSS 32(BX), Y9
-	VMULPS       Y9, Y8, Y9
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VSUBPS       Y0, Y10, Y10
-	VMULPS       Y1, Y10, Y10
-	VMOVUPS      Y10, 64(AX)
-	MOVLQSX      40(BX), SI
-	SHLQ         $0x05, SI
-	VMOVDQU      (R8)(SI*1), Y9
-	MOVLQSX      36(BX), SI
-	SHLQ         $0x05, SI
-	VPSUBD       (R8)(SI*1), Y9, Y9
-	VPSUBD       Y5, Y9, Y10
-	VMOVDQA      Y9, Y5
-	VBROADCASTSS 44(BX), Y9
-	VMULPS       Y9, Y8, Y9
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VSUBPS       Y0, Y10, Y10
-	VMULPS       Y1, Y10, Y10
-	VMOVUPS      Y10, 96(AX)
-	MOVLQSX      52(BX), SI
-	SHLQ         $0x05, SI
-	VMOVDQU      (R8)(SI*1), Y9
-	MOVLQSX      48(BX), SI
-	SHLQ         $0x05, SI
-	VPSUBD       (R8)(SI*1), Y9, Y9
-	VPSUBD       Y6, Y9, Y10
-	VMOVDQA      Y9, Y6
-	VBROADCASTSS 56(BX), Y9
-	VMULPS       Y9, Y8, Y9
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VSUBPS       Y0, Y10, Y10
-	VMULPS       Y1, Y10, Y10
-	VMOVUPS      Y10, 128(AX)
-	MOVLQSX      64(BX), SI
-	SHLQ         $0x05, SI
-	VMOVDQU      (R8)(SI*1), Y9
-	MOVLQSX      60(BX), SI
-	SHLQ         $0x05, SI
-	VPSUBD       (R8)(SI*1), Y9, Y9
-	VPSUBD       Y7, Y9, Y10
-	VMOVDQA      Y9, Y7
-	VBROADCASTSS 68(BX), Y9
-	VMULPS       Y9, Y8, Y9
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VSUBPS       Y0, Y10, Y10
-	VMULPS       Y1, Y10, Y10
-	VMOVUPS      Y10, 160(AX)
-	ADDQ         $0x0c, DX
+	VBROADCASTSS 8(R10), Y6
+	MOVLQSX      76(DX), DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (R8)(DI*1), Y7
+	MOVLQSX      72(DX), DI
+	SHLQ         $0x05, DI
+	VPSUBD       (R8)(DI*1), Y7, Y7
+	VPSUBD       Y0, Y7, Y8
+	VMOVDQA      Y7, Y0
+	VBROADCASTSS 80(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VSUBPS       144(DX), Y8, Y8
+	VMULPS       176(DX), Y8, Y8
+	VMOVUPS      Y8, (AX)
+	MOVLQSX      88(DX), DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (R8)(DI*1), Y7
+	MOVLQSX      84(DX), DI
+	SHLQ         $0x05, DI
+	VPSUBD       (R8)(DI*1), Y7, Y7
+	VPSUBD       Y1, Y7, Y8
+	VMOVDQA      Y7, Y1
+	VBROADCASTSS 92(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VSUBPS       144(DX), Y8, Y8
+	VMULPS       176(DX), Y8, Y8
+	VMOVUPS      Y8, 32(AX)
+	MOVLQSX      100(DX), DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (R8)(DI*1), Y7
+	MOVLQSX      96(DX), DI
+	SHLQ         $0x05, DI
+	VPSUBD       (R8)(DI*1), Y7, Y7
+	VPSUBD       Y2, Y7, Y8
+	VMOVDQA      Y7, Y2
+	VBROADCASTSS 104(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VSUBPS       144(DX), Y8, Y8
+	VMULPS       176(DX), Y8, Y8
+	VMOVUPS      Y8, 64(AX)
+	MOVLQSX      112(DX), DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (R8)(DI*1), Y7
+	MOVLQSX      108(DX), DI
+	SHLQ         $0x05, DI
+	VPSUBD       (R8)(DI*1), Y7, Y7
+	VPSUBD       Y3, Y7, Y8
+	VMOVDQA      Y7, Y3
+	VBROADCASTSS 116(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VSUBPS       144(DX), Y8, Y8
+	VMULPS       176(DX), Y8, Y8
+	VMOVUPS      Y8, 96(AX)
+	MOVLQSX      124(DX), DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (R8)(DI*1), Y7
+	MOVLQSX      120(DX), DI
+	SHLQ         $0x05, DI
+	VPSUBD       (R8)(DI*1), Y7, Y7
+	VPSUBD       Y4, Y7, Y8
+	VMOVDQA      Y7, Y4
+	VBROADCASTSS 128(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VSUBPS       144(DX), Y8, Y8
+	VMULPS       176(DX), Y8, Y8
+	VMOVUPS      Y8, 128(AX)
+	MOVLQSX      136(DX), DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (R8)(DI*1), Y7
+	MOVLQSX      132(DX), DI
+	SHLQ         $0x05, DI
+	VPSUBD       (R8)(DI*1), Y7, Y7
+	VPSUBD       Y5, Y7, Y8
+	VMOVDQA      Y7, Y5
+	VBROADCASTSS 140(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VSUBPS       144(DX), Y8, Y8
+	VMULPS       176(DX), Y8, Y8
+	VMOVUPS      Y8, 160(AX)
+	ADDQ         $0x0c, R10
 	ADDQ         $0x000000c0, AX
-	DECQ         DI
-	JNZ          loop
+	DECQ         R11
+	JNZ          row
+	MOVQ         SI, DX
+	DECQ         BX
+	JNZ          lattice
+	VZEROUPPER
+	RET
+
+// func summariseAVX2(dst *[8]float32, rows *[8]float32, counts *int32, n int)
+// Requires: AVX, AVX2
+TEXT ·summariseAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ counts+16(FP), DX
+	MOVQ n+24(FP), BX
+
+run:
+	MOVLQSX      (DX), SI
+	VPBROADCASTD (DX), Y0
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      (CX), Y1
+	VMOVAPS      Y1, Y2
+	VMOVAPS      Y1, Y3
+	ADDQ         $0x20, CX
+	DECQ         SI
+	JZ           summed
+
+loop:
+	VMOVUPS (CX), Y4
+	VMAXPS  Y4, Y1, Y1
+	VADDPS  Y4, Y2, Y2
+	VMINPS  Y4, Y3, Y3
+	ADDQ    $0x20, CX
+	DECQ    SI
+	JNZ     loop
+
+summed:
+	VDIVPS  Y0, Y2, Y2
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, 64(AX)
+	ADDQ    $0x60, AX
+	ADDQ    $0x04, DX
+	DECQ    BX
+	JNZ     run
 	VZEROUPPER
 	RET
 

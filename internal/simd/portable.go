@@ -435,20 +435,25 @@ func addTexturesGo(counts []uint32, row int, list []uint32, labels []int32) {
 	}
 }
 
-func addTreeGo(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Questions]int32, thresholds *[Questions]float32, leaves *[1 << Questions]float32) {
-	var leaf [TreeBlock]uint8
-	for q, f := range features {
-		threshold := thresholds[q]
-		for i, v := range columns[f] {
-			yes := uint8(0)
-			if v >= threshold {
-				yes = 1
+func sumTreesGo(sums *[TreeBlock]int16, levels [][TreeBlock]int8, trees []tree) {
+	*sums = [TreeBlock]int16{}
+	for k := range trees {
+		t := &trees[k]
+		var leaf [TreeBlock]uint8
+		for q, offset := range t.offsets {
+			threshold := t.thresholds[q]
+			for i, v := range levels[offset/TreeBlock] {
+				no := uint8(0)
+				if v < threshold {
+					no = 1
+				}
+				leaf[i] |= no << q
 			}
-			leaf[i] |= yes << q
 		}
-	}
-	for i, l := range leaf {
-		dst[i] += leaves[l%(1<<Questions)]
+		for i, l := range leaf {
+			l %= 1 << Questions
+			sums[i] += int16(uint16(t.high[l])<<8 | uint16(t.low[l]))
+		}
 	}
 }
 
@@ -478,21 +483,31 @@ func uncoveredGo(sums *[8]float32, edges []uint32, objects []Object) {
 	}
 }
 
-func scaleColumnsGo(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
+func scaleColumnsGo(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most, unit float32) {
 	for f, mean := range means {
-		scale, to := scales[f], &dst[f]
+		scale, to := scales[f], &levels[f]
 		for i, v := range columns[f] {
-			to[i] = min(max(float32((v-mean)*scale), -most), most)
+			scaled := min(max(float32((v-mean)*scale), -most), most)
+			to[i] = int8(math.RoundToEven(float64(float32(scaled * unit))))
 		}
 	}
 }
 
-func projectGo(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []float32) {
-	for f, w := range a {
-		u, column := b[f], &columns[f]
-		for i, v := range column {
-			dst[0][i] += float32(w * v)
-			dst[1][i] += float32(u * v)
+func interleaveGo(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) {
+	for k := range pairs {
+		for i := range pairs[k] {
+			pairs[k][i] = [2]int16{int16(levels[2*k][i]), int16(levels[2*k+1][i])}
+		}
+	}
+}
+
+func projectGo(dst *[2][TreeBlock]int32, pairs [][TreeBlock][2]int16, a, b [][2]int16) {
+	*dst = [2][TreeBlock]int32{}
+	for s, weights := range [2][][2]int16{a, b} {
+		for f, w := range weights {
+			for i, v := range pairs[f] {
+				dst[s][i] += int32(w[0])*int32(v[0]) + int32(w[1])*int32(v[1])
+			}
 		}
 	}
 }
@@ -546,13 +561,33 @@ func rectanglesGo(dst [][8]float32, table [][8]uint32, corners [][4]int32, scale
 	}
 }
 
-func gridGo(dst *[GridSide * GridSide][8]float32, table [][8]uint32, rows, columns *[GridSide]Span, offset, gain *[8]float32) {
-	for y, r := range rows {
-		for x, c := range columns {
-			corners := [4]int32{r.Begin + c.Begin, r.Begin + c.End, r.End + c.Begin, r.End + c.End}
-			at := y*GridSide + x
-			rectanglesGo(dst[at:at+1], table, [][4]int32{corners}, []float32{float32(r.Scale * c.Scale)}, offset, gain)
+func gridsGo(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
+	for i := range lattices {
+		l := &lattices[i]
+		for _, r := range l.Rows {
+			for _, c := range l.Columns {
+				corners := [4]int32{r.Begin + c.Begin, r.Begin + c.End, r.End + c.Begin, r.End + c.End}
+				rectanglesGo(dst[:1], table, [][4]int32{corners}, []float32{float32(r.Scale * c.Scale)}, &l.Offset, &l.Gain)
+				dst = dst[1:]
+			}
 		}
+	}
+}
+
+func summariseGo(dst, rows [][8]float32, counts []int32) {
+	for i, n := range counts {
+		most, sum, least := rows[0], rows[0], rows[0]
+		for _, row := range rows[1:n] {
+			for k, v := range row {
+				most[k], least[k] = max(most[k], v), min(least[k], v)
+				sum[k] += v
+			}
+		}
+		for k := range sum {
+			sum[k] /= float32(n)
+		}
+		dst[Statistics*i], dst[Statistics*i+1], dst[Statistics*i+2] = most, sum, least
+		rows = rows[n:]
 	}
 }
 

@@ -312,22 +312,61 @@ func AddTextures(counts []uint32, row int, list []uint32, labels []int32) {
 	addTextures(counts, row, list, labels)
 }
 
-// The shape of a tree of AddTree, and how many numbers it takes at once.
+// The shape of a tree, and how many boxes it is asked about at once.
 const (
 	Questions = 6
 	TreeBlock = 64
 )
 
-// AddTree adds to each of dst what an oblivious tree says of it. Question q is whether the
-// value in column features[q] is at least thresholds[q]; the answer is bit q of the leaf's
-// number.
-func AddTree(dst *[TreeBlock]float32, columns [][TreeBlock]float32, features *[Questions]int32, thresholds *[Questions]float32, leaves *[1 << Questions]float32) {
-	for _, f := range features {
-		if uint(f) >= uint(len(columns)) {
-			panic(fmt.Sprintf("simd: AddTree: column %d of %d", f, len(columns)))
+// Tree is an oblivious tree: question q is whether the level in column Features[q] is at least
+// Thresholds[q]; the answer is bit q of the leaf's number.
+type Tree struct {
+	Features   [Questions]int32
+	Thresholds [Questions]int8
+	Leaves     [1 << Questions]int16
+}
+
+// Forest is trees whose leaves are added up. It is safe for concurrent use.
+type Forest struct {
+	trees   []tree
+	columns int // that they ask for
+}
+
+// tree is one as a kernel likes it.
+type tree struct {
+	offsets    [Questions]int32 // of the columns, in bytes
+	thresholds [Questions]int8
+	_          [2]int8
+	low, high  [1 << Questions]uint8 // the leaves' bytes; here a bit of the number is set for no
+}
+
+// NewForest makes one. A feature below 0 is panicked at.
+func NewForest(trees []Tree) *Forest {
+	f := &Forest{trees: make([]tree, len(trees))}
+	for i := range trees {
+		from, to := &trees[i], &f.trees[i]
+		to.thresholds = from.Thresholds
+		for q, column := range from.Features {
+			if column < 0 || column > math.MaxInt32/TreeBlock {
+				panic(fmt.Sprintf("simd: NewForest: feature %d", column))
+			}
+			to.offsets[q] = TreeBlock * column
+			f.columns = max(f.columns, int(column)+1)
+		}
+		for l, v := range from.Leaves {
+			no := len(from.Leaves) - 1 - l
+			to.low[no], to.high[no] = uint8(v), uint8(uint16(v)>>8)
 		}
 	}
-	addTree(dst, columns, features, thresholds, leaves)
+	return f
+}
+
+// Sum writes the sums of the trees' leaves, which wrap around.
+func (f *Forest) Sum(sums *[TreeBlock]int16, levels [][TreeBlock]int8) {
+	if len(levels) < f.columns {
+		panic(fmt.Sprintf("simd: Sum: %d columns: want %d", len(levels), f.columns))
+	}
+	sumTrees(sums, levels, f.trees)
 }
 
 // Boxes are the half-open boxes that Overlaps looks through: slices of one length, of which
@@ -379,17 +418,36 @@ func Uncovered(edges []uint32, objects []Object) float32 {
 	return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }
 
-// Scale writes (v−means)·scales of each column's values, bounded to ±most. All values are finite.
-func Scale(dst, columns [][TreeBlock]float32, means, scales []float32, most float32) {
-	want("Scale", len(dst), len(columns), len(means), len(scales))
-	scaleColumns(dst, columns, means, scales, most)
+// MostLevel is the largest level that Scale writes, and the least is −MostLevel.
+const MostLevel = 127
+
+// Scale writes (v−means)·scales of each column's values, bounded to ±most, as levels: in
+// steps of most/MostLevel, rounded to the nearest. All values are finite.
+func Scale(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most float32) {
+	want("Scale", len(levels), len(columns), len(means), len(scales))
+	scaleColumns(levels, columns, means, scales, most, MostLevel/most)
 }
 
-// Project adds to dst[0] the columns weighed by a, and to dst[1] those weighed by b, one
-// column after the other.
-func Project(dst *[2][TreeBlock]float32, columns [][TreeBlock]float32, a, b []float32) {
-	want("Project", len(columns), len(a), len(b))
-	project(dst, columns, a, b)
+// Pairs is how many pairs n columns make, of which the last may have but one.
+func Pairs(n int) int { return (n + 1) / 2 }
+
+// Interleave writes the columns by pairs, with 0 for one that is not there.
+func Interleave(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) {
+	want("Interleave", len(pairs), Pairs(len(levels)))
+	whole := len(levels) / 2
+	interleave(pairs[:whole], levels[:2*whole])
+	if whole < len(pairs) {
+		for i, v := range levels[2*whole] {
+			pairs[whole][i] = [2]int16{int16(v), 0}
+		}
+	}
+}
+
+// Project writes to dst[0] the sum of the columns weighed by a, and to dst[1] that of them weighed by b,
+// which wrap around.
+func Project(dst *[2][TreeBlock]int32, pairs [][TreeBlock][2]int16, a, b [][2]int16) {
+	want("Project", len(pairs), len(a), len(b))
+	project(dst, pairs, a, b)
 }
 
 // Halve writes the mean of each two samples of two rows, rounded to the nearest. The rows
@@ -442,20 +500,48 @@ type Span struct {
 	Scale      float32
 }
 
-// Grid writes what [Rectangles] does for those of a grid, row by row: their corners are the
-// sums of a row's begin or end and a column's, their scales the products. Rows that begin
-// where the one before ends take less time.
-func Grid(dst *[GridSide * GridSide][8]float32, table [][8]uint32, rows, columns *[GridSide]Span, offset, gain *[8]float32) {
-	var most [2]uint32
-	for i, spans := range [2]*[GridSide]Span{rows, columns} {
-		for _, s := range spans {
-			most[i] = max(most[i], uint32(s.Begin), uint32(s.End))
+// Lattice is a grid of rectangles: their corners are the sums of a row's begin or end and a
+// column's, their scales the products.
+type Lattice struct {
+	Rows, Columns [GridSide]Span
+	Offset, Gain  [8]float32
+}
+
+// Grids writes what [Rectangles] does for those of each lattice, row by row. Rows and columns that begin
+// where the one before ends take less time. It asks for a lattice's corners while it is at the one before.
+func Grids(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
+	want("Grids", len(dst), GridSide*GridSide*len(lattices))
+	for k := range lattices {
+		l := &lattices[k]
+		var most [2]uint32
+		for i, spans := range [2]*[GridSide]Span{&l.Rows, &l.Columns} {
+			for _, s := range spans {
+				most[i] = max(most[i], uint32(s.Begin), uint32(s.End))
+			}
+		}
+		if int64(most[0])+int64(most[1]) >= int64(len(table)) {
+			panic(fmt.Sprintf("simd: Grids: rows %v and columns %v of a table of %d", l.Rows, l.Columns, len(table)))
 		}
 	}
-	if int64(most[0])+int64(most[1]) >= int64(len(table)) {
-		panic(fmt.Sprintf("simd: Grid: rows %v and columns %v of a table of %d", *rows, *columns, len(table)))
+	grids(dst, table, lattices)
+}
+
+// Statistics is how many Summarise writes.
+const Statistics = 3
+
+// Summarise writes the largest, the mean and the least of each of a run's numbers: counts has the number of rows
+// of each run, at least one, and the runs follow each other. No number is a NaN.
+func Summarise(dst, rows [][8]float32, counts []int32) {
+	want("Summarise", len(dst), Statistics*len(counts))
+	all := 0
+	for _, n := range counts {
+		if n < 1 {
+			panic(fmt.Sprintf("simd: Summarise: a run of %d", n))
+		}
+		all += int(n)
 	}
-	gridOf(dst, table, rows, columns, offset, gain)
+	want("Summarise", len(rows), all)
+	summarise(dst, rows, counts)
 }
 
 // Transpose writes the first seven numbers of each cell of a block of rows, which have as

@@ -100,6 +100,16 @@ func (m maker) columns(n int) [][TreeBlock]float32 {
 	return s
 }
 
+func (m maker) levels(n int) [][TreeBlock]int8 {
+	s := fenced[[TreeBlock]int8](m.t, n, m.front)
+	for i := range s {
+		for k := range s[i] {
+			s[i][k] = int8(m.rng.Uint32())
+		}
+	}
+	return s
+}
+
 func (m maker) size() int32 {
 	return 1 + m.rng.Int32N(1<<m.rng.IntN(31))
 }
@@ -200,22 +210,35 @@ var checks = []check{
 		Add(got, a)
 		return slices.Equal(got, want)
 	}},
-	{name: "AddTree", equal: func(m maker, n int) bool {
-		columns := make([][TreeBlock]float32, n+1)
-		for i := range columns {
-			copy(columns[i][:], m.floats(TreeBlock, -4, 4))
+	{name: "Sum", equal: func(m maker, n int) bool {
+		levels := m.levels(n + 1)
+		trees := make([]Tree, n)
+		for i := range trees {
+			for q := range trees[i].Features {
+				trees[i].Features[q] = m.rng.Int32N(int32(len(levels)))
+				trees[i].Thresholds[q] = int8(m.rng.Uint32())
+			}
+			for l := range trees[i].Leaves {
+				trees[i].Leaves[l] = int16(m.rng.Uint32())
+			}
 		}
-		var features [Questions]int32
-		for i := range features {
-			features[i] = m.rng.Int32N(int32(len(columns)))
+		var want [TreeBlock]int16
+		for i := range want {
+			for _, tree := range trees {
+				leaf := 0
+				for q, f := range tree.Features {
+					if levels[f][i] >= tree.Thresholds[q] {
+						leaf |= 1 << q
+					}
+				}
+				want[i] += tree.Leaves[leaf]
+			}
 		}
-		thresholds := [Questions]float32(m.floats(Questions, -4, 4))
-		leaves := [1 << Questions]float32(m.floats(1<<Questions, -1, 1))
-		got := [TreeBlock]float32(m.floats(TreeBlock, -9, 9))
-		want := got
-		AddTree(&got, columns, &features, &thresholds, &leaves)
-		addTreeGo(&want, columns, &features, &thresholds, &leaves)
-		return got == want
+		f := NewForest(trees)
+		got, twin := fenced[[TreeBlock]int16](m.t, 1, m.front), new([TreeBlock]int16)
+		f.Sum(&got[0], levels)
+		sumTreesGo(twin, levels, f.trees)
+		return got[0] == want && *twin == want
 	}},
 	{name: "Uncovered", equal: func(m maker, n int) bool {
 		masses := m.floats(n+1, 0, 1)
@@ -234,21 +257,36 @@ var checks = []check{
 		return got == want
 	}},
 	{name: "Scale", equal: func(m maker, n int) bool {
-		got, want := m.columns(n), make([][TreeBlock]float32, n)
+		got, want := pair[[TreeBlock]int8](m, n)
 		columns, means, scales := m.columns(n), m.floats(n, -4, 4), m.floats(n, 0, 4)
 		Scale(got, columns, means, scales, 3)
-		scaleColumnsGo(want, columns, means, scales, 3)
+		scaleColumnsGo(want, columns, means, scales, 3, MostLevel/float32(3))
+		return slices.Equal(got, want)
+	}},
+	{name: "Interleave", equal: func(m maker, n int) bool {
+		levels := m.levels(n)
+		got, want := pair[[TreeBlock][2]int16](m, Pairs(n))
+		Interleave(got, levels)
+		interleaveGo(want, append(slices.Clone(levels), [TreeBlock]int8{}))
 		return slices.Equal(got, want)
 	}},
 	{name: "Project", equal: func(m maker, n int) bool {
-		columns, a, b := m.columns(n), m.floats(n, -4, 4), m.floats(n, -1, 1)
-		var got [2][TreeBlock]float32
-		for i := range got {
-			copy(got[i][:], m.floats(TreeBlock, -4, 4))
+		pairs := fenced[[TreeBlock][2]int16](m.t, n, m.front)
+		for k := range pairs {
+			for i := range pairs[k] {
+				pairs[k][i] = [2]int16{int16(m.rng.Uint32()), int16(m.rng.Uint32())}
+			}
 		}
-		want := got
-		Project(&got, columns, a, b)
-		projectGo(&want, columns, a, b)
+		var weights [2][][2]int16
+		for k := range weights {
+			weights[k] = fenced[[2]int16](m.t, n, m.front)
+			for f := range weights[k] {
+				weights[k][f] = [2]int16{int16(m.rng.Uint32()), int16(m.rng.Uint32())}
+			}
+		}
+		var got, want [2][TreeBlock]int32
+		Project(&got, pairs, weights[0], weights[1])
+		projectGo(&want, pairs, weights[0], weights[1])
 		return got == want
 	}},
 	{name: "Halve", equal: func(m maker, n int) bool {
@@ -294,26 +332,44 @@ var checks = []check{
 		rectanglesGo(want, table, corners, scales, &offset, &gain)
 		return slices.Equal(got, want)
 	}},
-	{name: "Grid", equal: func(m maker, n int) bool {
+	{name: "Grids", equal: func(m maker, n int) bool {
 		n %= 300
 		table := fenced[[8]uint32](m.t, 2*n+1, m.front)
 		for i := range table {
 			copy(table[i][:], words[uint32](m, 8, math.MaxUint32))
 		}
-		var rows, columns [GridSide]Span
-		for _, spans := range []*[GridSide]Span{&rows, &columns} {
-			ends, scales := m.numbers(2*GridSide, 0, int32(n)), m.floats(GridSide, 0, 1)
-			for i := range spans {
-				spans[i] = Span{ends[2*i], ends[2*i+1], scales[i]}
-				if i > 0 && m.rng.IntN(2) == 0 {
-					spans[i].Begin = spans[i-1].End
+		lattices := fenced[Lattice](m.t, n%5, m.front)
+		for k := range lattices {
+			l := &lattices[k]
+			for _, spans := range []*[GridSide]Span{&l.Rows, &l.Columns} {
+				ends, scales := m.numbers(2*GridSide, 0, int32(n)), m.floats(GridSide, 0, 1)
+				for i := range spans {
+					spans[i] = Span{ends[2*i], ends[2*i+1], scales[i]}
+					if i > 0 && m.rng.IntN(2) == 0 {
+						spans[i].Begin = spans[i-1].End
+					}
 				}
 			}
+			l.Offset, l.Gain = [8]float32(m.floats(8, -9, 9)), [8]float32(m.floats(8, -9, 9))
 		}
-		offset, gain := [8]float32(m.floats(8, -9, 9)), [8]float32(m.floats(8, -9, 9))
-		got, want := pair[[8]float32](m, GridSide*GridSide)
-		Grid((*[GridSide * GridSide][8]float32)(got), table, &rows, &columns, &offset, &gain)
-		gridGo((*[GridSide * GridSide][8]float32)(want), table, &rows, &columns, &offset, &gain)
+		got, want := pair[[8]float32](m, GridSide*GridSide*len(lattices))
+		Grids(got, table, lattices)
+		gridsGo(want, table, lattices)
+		return slices.Equal(got, want)
+	}},
+	{name: "Summarise", equal: func(m maker, n int) bool {
+		counts := m.numbers(n%9, 1, 9)
+		all := int32(0)
+		for _, c := range counts {
+			all += c
+		}
+		rows := fenced[[8]float32](m.t, int(all), m.front)
+		for i := range rows {
+			copy(rows[i][:], m.floats(8, -4, 4))
+		}
+		got, want := pair[[8]float32](m, Statistics*len(counts))
+		Summarise(got, rows, counts)
+		summariseGo(want, rows, counts)
 		return slices.Equal(got, want)
 	}},
 	{name: "Transpose", equal: func(m maker, n int) bool {
@@ -735,8 +791,9 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"Intersections: before": func() { Intersections(counts[:1], bins, bins, []int32{-1}) },
 		"Normalise":             func() { Normalise(bins[:9], counts[:9], 1) },
 		"Add":                   func() { Add(counts, counts[:0]) },
-		"AddTree": func() {
-			AddTree(new([TreeBlock]float32), make([][TreeBlock]float32, 3), &[Questions]int32{0, 1, 2, 3}, new([Questions]float32), new([1 << Questions]float32))
+		"NewForest":             func() { NewForest([]Tree{{Features: [Questions]int32{0, -1}}}) },
+		"Sum": func() {
+			NewForest([]Tree{{Features: [Questions]int32{0, 1, 2, 3}}}).Sum(new([TreeBlock]int16), make([][TreeBlock]int8, 3))
 		},
 		"Overlaps": func() {
 			Overlaps(make([]int32, 20), make([]float32, 20), &Boxes{make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]float32, 9)}, [][2]int32{{0, 2}}, new([4]int32), 1, 1)
@@ -747,21 +804,24 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		},
 		"Uncovered: rest": func() { Uncovered([]uint32{2 << CoverBits}, make([]Object, 2)) },
 		"Scale": func() {
-			Scale(make([][TreeBlock]float32, 3), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2), 1)
+			Scale(make([][TreeBlock]int8, 3), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2), 1)
 		},
+		"Interleave": func() { Interleave(make([][TreeBlock][2]int16, 1), make([][TreeBlock]int8, 3)) },
 		"Project": func() {
-			Project(new([2][TreeBlock]float32), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2))
+			Project(new([2][TreeBlock]int32), make([][TreeBlock][2]int16, 3), make([][2]int16, 3), make([][2]int16, 2))
 		},
-		"Transpose": func() { Transpose(make([][TreeBlock]float32, 7), make([][8]float32, 2*TreeBlock)) },
-		"Integrate": func() { Integrate(make([][8]uint32, 3), make([][8]uint32, 3), make([][8]uint8, 2)) },
+		"Summarise: a run of none": func() { Summarise(make([][8]float32, 3), nil, []int32{0}) },
+		"Summarise: few rows":      func() { Summarise(make([][8]float32, 3), make([][8]float32, 1), []int32{2}) },
+		"Transpose":                func() { Transpose(make([][TreeBlock]float32, 7), make([][8]float32, 2*TreeBlock)) },
+		"Integrate":                func() { Integrate(make([][8]uint32, 3), make([][8]uint32, 3), make([][8]uint8, 2)) },
 		"Steepness": func() {
 			rows, longer := [3][]uint8{{1}, {1}, {1}}, [3][]uint8{{1}, {1, 2}, {1}}
 			Steepness(make([][8]uint8, 1), &rows, &longer, &rows)
 		},
-		"Grid": func() {
-			rows := [GridSide]Span{{Begin: 4}, {}, {}, {}, {}, {End: 1}}
-			columns := [GridSide]Span{{}, {End: 5}}
-			Grid(new([GridSide * GridSide][8]float32), make([][8]uint32, 9), &rows, &columns, new([8]float32), new([8]float32))
+		"Grids": func() { Grids(make([][8]float32, GridSide*GridSide), make([][8]uint32, 9), make([]Lattice, 2)) },
+		"Grids: beyond": func() {
+			l := Lattice{Rows: [GridSide]Span{{Begin: 4}, {}, {}, {}, {}, {End: 1}}, Columns: [GridSide]Span{{}, {End: 5}}}
+			Grids(make([][8]float32, GridSide*GridSide), make([][8]uint32, 9), []Lattice{l})
 		},
 		"Rectangles": func() {
 			Rectangles(make([][8]float32, 1), make([][8]uint32, 9), [][4]int32{{0, 1, -1, 2}}, make([]float32, 1), new([8]float32), new([8]float32))

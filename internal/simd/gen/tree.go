@@ -6,52 +6,75 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-func addTree() {
-	const questions, block = 6, 64
-	function("addTreeAVX2", "func(dst *[64]float32, columns *[64]float32, features *[6]int32, thresholds *[6]float32, leaves *[64]float32)", "")
-	dst, columns := param("dst"), param("columns")
-	features, thresholds, leaves := param("features"), param("thresholds"), param("leaves")
-	var column [questions]reg.GPVirtual
-	var threshold [questions]reg.VecVirtual
-	for q := range questions {
-		column[q], threshold[q] = GP64(), YMM()
-		MOVLQSX(Mem{Base: features, Disp: 4 * q}, column[q])
-		SHLQ(U8(8), column[q]) // the bytes of a column
-		ADDQ(columns, column[q])
-		VBROADCASTSS(Mem{Base: thresholds, Disp: 4 * q}, threshold[q])
+// sumTrees has the layout of a tree: six int32 offsets, six int8 thresholds and two bytes
+// of room, 64 low bytes of leaves and 64 high ones.
+func sumTrees() {
+	const (
+		questions, block, vector = 6, 64, 32
+		thresholds               = 4 * questions
+		low                      = thresholds + 8
+		high                     = low + 1<<questions
+		bytes                    = high + 1<<questions
+		inBytes                  = 4 // questions, whose answers choose of the 16 bytes of a shuffle
+	)
+	function("sumTreesAVX2", "func(sums *[64]int16, levels *[64]int8, trees *int32, n int)",
+		"sumTreesAVX2 wants the first number of n trees, and n to be more than 0.")
+	sums, levels, trees, n := param("sums"), param("levels"), param("trees"), param("n")
+	var total [block / vector][2]reg.VecVirtual
+	for half := range total {
+		for k := range total[half] {
+			total[half][k] = YMM()
+			VPXOR(total[half][k], total[half][k], total[half][k])
+		}
 	}
-	i := GP64()
-	XORQ(i, i)
 	Label("loop")
-	var yes [questions]reg.VecVirtual // −1 where it is
-	for q := range yes {
-		yes[q] = YMM()
-		Comment("At most the value, and not a NaN.")
-		VCMPPS(U8(0x12), Mem{Base: column[q], Index: i, Scale: 4}, threshold[q], yes[q])
+	var column [questions]reg.GPVirtual
+	for q := range column {
+		column[q] = GP64()
+		MOVLQSX(Mem{Base: trees, Disp: 4 * q}, column[q])
 	}
-	Comment("The first three answers choose of eight leaves at a time, the others of these eights: quicker than to gather.")
-	low := YMM()
-	VPADDD(yes[2], yes[2], low)
-	VPADDD(yes[1], low, low)
-	VPADDD(low, low, low)
-	VPADDD(yes[0], low, low)
-	VPABSD(low, low)
-	var choose func(q, first int) reg.VecVirtual
-	choose = func(q, first int) reg.VecVirtual {
-		v := YMM()
-		if q < 3 {
-			VPERMPS(Mem{Base: leaves, Disp: 4 * first}, low, v)
+	for half := range total {
+		var no [questions]reg.VecVirtual // −1 where it is
+		for q := range no {
+			no[q] = YMM()
+			VPBROADCASTB(Mem{Base: trees, Disp: thresholds + q}, no[q])
+			VPCMPGTB(Mem{Base: levels, Index: column[q], Scale: 1, Disp: vector * half}, no[q], no[q])
+		}
+		leaf := no[inBytes-1]
+		for q := inBytes - 2; q >= 0; q-- {
+			VPADDB(leaf, leaf, leaf)
+			VPADDB(no[q], leaf, leaf)
+		}
+		VPABSB(leaf, leaf)
+		var choose func(plane, q, first int) reg.VecVirtual
+		choose = func(plane, q, first int) reg.VecVirtual {
+			v := YMM()
+			if q < inBytes {
+				VBROADCASTI128(Mem{Base: trees, Disp: plane + first}, v)
+				VPSHUFB(leaf, v, v)
+				return v
+			}
+			yes := choose(plane, q-1, first)
+			VPBLENDVB(no[q], choose(plane, q-1, first+1<<q), yes, v)
 			return v
 		}
-		no := choose(q-1, first)
-		VBLENDVPS(yes[q], choose(q-1, first+1<<q), no, v)
-		return v
+		l, h := choose(low, questions-1, 0), choose(high, questions-1, 0)
+		wide := YMM()
+		VPUNPCKLBW(h, l, wide)
+		VPADDW(wide, total[half][0], total[half][0])
+		VPUNPCKHBW(h, l, wide)
+		VPADDW(wide, total[half][1], total[half][1])
 	}
-	value := choose(questions-1, 0)
-	VADDPS(Mem{Base: dst, Index: i, Scale: 4}, value, value)
-	VMOVUPS(value, Mem{Base: dst, Index: i, Scale: 4})
-	ADDQ(U8(8), i)
-	CMPQ(i, U8(block))
-	JLT(LabelRef("loop"))
+	ADDQ(U32(bytes), trees)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Comment("Bytes were made words within each half of a register.")
+	for half, t := range total {
+		for k, halves := range []uint64{0x20, 0x31} {
+			v := YMM()
+			VPERM2I128(U8(halves), t[1], t[0], v)
+			VMOVDQU(v, Mem{Base: sums, Disp: 2 * (vector*half + 16*k)})
+		}
+	}
 	finish()
 }
