@@ -218,17 +218,33 @@ func (b Boosting) tree(ctx context.Context, r *Recipe, s *ground, rows []int32, 
 	}
 	t := new(grown)
 	best := make([]candidate, len(columns))
+	tables := make([][]pull, len(columns)) // by leaf and bin: they fit the nearest cache
+	some := make([]int32, len(rows))       // the rows to add up
+	for k := range some {
+		some[k] = int32(k)
+	}
+	var rest [leaves]bool // the leaves that have what of the one that they come from the other has not
 	for depth := range Depth {
 		n := 1 << depth
 		err := r.each(ctx, len(columns), func(c int) {
 			f := columns[c]
-			table := make([]pull, n*mostBins) // it fits the nearest cache
+			table := make([]pull, n*mostBins)
 			bins := s.bins[f]
-			for k, i := range rows {
-				e := &table[int(leaf[k])*mostBins+int(bins[i])]
-				e.gradient += pulls[k].gradient
-				e.curvature += pulls[k].curvature
+			for _, k := range some {
+				e, p := &table[int(leaf[k])*mostBins+int(bins[rows[k]])], &pulls[k]
+				e.gradient += p.gradient
+				e.curvature += p.curvature
 			}
+			for l := range n / 2 {
+				part, other, before := l, l+n/2, tables[c][l*mostBins:]
+				if rest[part] {
+					part, other = other, part
+				}
+				for i, e := range table[part*mostBins:][:mostBins] {
+					table[other*mostBins+i] = pull{before[i].gradient - e.gradient, before[i].curvature - e.curvature}
+				}
+			}
+			tables[c] = table
 			gains := make([]float64, len(s.cuts[f]))
 			for l := range n {
 				row := table[l*mostBins : (l+1)*mostBins]
@@ -261,9 +277,21 @@ func (b Boosting) tree(ctx context.Context, r *Recipe, s *ground, rows []int32, 
 		f := columns[top]
 		t.Features[depth], t.bins[depth] = int32(f), uint8(best[top].bin)
 		t.Thresholds[depth] = s.cuts[f][best[top].bin]
+		var counts [leaves]int
 		for k, i := range rows {
 			if s.bins[f][i] > t.bins[depth] {
 				leaf[k] |= 1 << depth
+			}
+			counts[leaf[k]]++
+		}
+		for l := range n { // of each two the smaller
+			rest[l] = counts[l] > counts[l+n]
+			rest[l+n] = !rest[l]
+		}
+		some = some[:0]
+		for k, l := range leaf {
+			if !rest[l] {
+				some = append(some, int32(k))
 			}
 		}
 	}

@@ -133,7 +133,7 @@ func DefaultRecipe() Recipe {
 	return Recipe{
 		Loss:    imbalance.CrossEntropy(),
 		Trees:   Boosting{Trees: 400, Rate: .08, Ridge: 20, Rows: .25, Columns: .4},
-		Network: Descent{Networks: 3, Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
+		Network: Descent{Networks: 2, Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
 		Seed:    1, Threads: 1,
 	}
 }
