@@ -64,7 +64,7 @@ type sums struct {
 
 // Votes are how many boxes overlap one by an IoU of .5 to .6, .6 to .7, .7 to .8, .8 to .9, and
 // from .9 on.
-type Votes [5]int32
+type Votes [simd.Fifths]int32
 
 // errEdges is a graph with too many edges.
 var errEdges = errors.New("too many edges")
@@ -223,22 +223,17 @@ func link(dst []uint32, places []int32, ious []float32) {
 	}
 }
 
-// sum sums up a box's edges.
+// sum sums up a box's edges: a fifth of mostCover is a tenth of IoU.
 func sum(row []uint32) (s sums) {
-	const bits, most = 12, 1<<12 - 1 // all five counts are in one number
+	const most = 1<<simd.TallyBits - 1
 	crowd := uint64(0)
 	for len(row) > 0 {
 		some := row[:min(most, len(row))]
 		row = row[len(some):]
-		count := uint64(0)
-		for _, e := range some {
-			covers := e & mostCover
-			crowd += uint64(covers)
-			vote := (5*covers + 4) >> simd.CoverBits // a fifth of mostCover is a tenth of IoU
-			count += 1 << (bits * vote % 64)
-		}
+		counts, covers := simd.Tally(some)
+		crowd += covers
 		for k := range s.votes {
-			s.votes[k] += int32(count >> (bits * k) & most)
+			s.votes[k] += int32(counts >> (simd.TallyBits * k) & most)
 		}
 	}
 	s.crowd = float32(crowd) / mostCover

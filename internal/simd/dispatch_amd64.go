@@ -265,6 +265,16 @@ func uncovered(sums *[8]float32, edges []uint32, objects []Object) {
 	uncoveredGo(sums, edges[groups*len(sums):], objects)
 }
 
+func tally(edges []uint32) (counts, covers uint64) {
+	groups := len(edges) / 8
+	if avx2 && groups > 0 {
+		counts, covers = tallyAVX2(&edges[0], groups)
+		edges = edges[8*groups:]
+	}
+	n, sum := tallyGo(edges)
+	return counts + n, covers + sum
+}
+
 func scaleColumns(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most, unit float32) {
 	if n := len(means); avx2 && n > 0 {
 		scaleColumnsAVX2(&levels[0], &columns[0], &means[0], &scales[0], most, unit, n)

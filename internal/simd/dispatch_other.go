@@ -94,6 +94,8 @@ func uncovered(sums *[8]float32, edges []uint32, objects []Object) {
 	uncoveredGo(sums, edges, objects)
 }
 
+func tally(edges []uint32) (counts, covers uint64) { return tallyGo(edges) }
+
 func scaleColumns(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most, unit float32) {
 	scaleColumnsGo(levels, columns, means, scales, most, unit)
 }

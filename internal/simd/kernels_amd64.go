@@ -159,6 +159,11 @@ func overlapsAVX2(found *int32, ious *float32, x0 *int32, y0 *int32, x1 *int32, 
 //go:noescape
 func uncoveredAVX2(sums *[8]float32, edges *uint32, objects *float32, groups int, last uint32) int
 
+// tallyAVX2 takes groups of eight edges, of which there is at least one and fewer than 2¹².
+//
+//go:noescape
+func tallyAVX2(edges *uint32, groups int) (counts uint64, covers uint64)
+
 // scaleColumnsAVX2 needs n to be more than 0.
 //
 //go:noescape

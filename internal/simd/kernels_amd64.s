@@ -4097,6 +4097,60 @@ end:
 	VZEROUPPER
 	RET
 
+// func tallyAVX2(edges *uint32, groups int) (counts uint64, covers uint64)
+// Requires: AVX, AVX2
+TEXT ·tallyAVX2(SB), NOSPLIT, $0-32
+	MOVQ         edges+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	MOVL         $0x00000fff, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00000004, DX
+	VMOVD        DX, X1
+	VPBROADCASTD X1, Y1
+	VPSRLD       $0x02, Y1, Y2
+	VPMOVZXDQ    X2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+
+loop:
+	VPAND        (AX), Y0, Y5
+	VPADDD       Y5, Y4, Y4
+	VPSLLD       $0x02, Y5, Y6
+	VPADDD       Y5, Y6, Y6
+	VPADDD       Y1, Y6, Y6
+	VPSRLD       $0x0c, Y6, Y6
+	VPSLLD       $0x02, Y6, Y5
+	VPSLLD       $0x03, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VPMOVZXDQ    X5, Y6
+	VPSLLVQ      Y6, Y2, Y6
+	VPADDQ       Y6, Y3, Y3
+	VEXTRACTI128 $0x01, Y5, X5
+	VPMOVZXDQ    X5, Y5
+	VPSLLVQ      Y5, Y2, Y5
+	VPADDQ       Y5, Y3, Y3
+	ADDQ         $0x20, AX
+	DECQ         CX
+	JNZ          loop
+	VEXTRACTI128 $0x01, Y4, X0
+	VPADDD       X0, X4, X4
+	VPMOVZXDQ    X4, Y4
+	VEXTRACTI128 $0x01, Y3, X0
+	VPADDQ       X0, X3, X3
+	VPSHUFD      $0xee, X3, X0
+	VPADDQ       X0, X3, X3
+	VMOVQ        X3, AX
+	MOVQ         AX, counts+16(FP)
+	VEXTRACTI128 $0x01, Y4, X0
+	VPADDQ       X0, X4, X4
+	VPSHUFD      $0xee, X4, X0
+	VPADDQ       X0, X4, X4
+	VMOVQ        X4, AX
+	MOVQ         AX, covers+24(FP)
+	VZEROUPPER
+	RET
+
 // func scaleColumnsAVX2(levels *[64]int8, columns *[64]float32, means *float32, scales *float32, most float32, unit float32, n int)
 // Requires: AVX, AVX2
 TEXT ·scaleColumnsAVX2(SB), NOSPLIT, $0-48

@@ -483,6 +483,16 @@ func uncoveredGo(sums *[8]float32, edges []uint32, objects []Object) {
 	}
 }
 
+func tallyGo(edges []uint32) (counts, covers uint64) {
+	for _, e := range edges {
+		cover := e & (1<<CoverBits - 1)
+		covers += uint64(cover)
+		fifth := (Fifths*cover + Fifths - 1) >> CoverBits
+		counts += 1 << (TallyBits * fifth % 64)
+	}
+	return counts, covers
+}
+
 func scaleColumnsGo(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most, unit float32) {
 	for f, mean := range means {
 		scale, to := scales[f], &levels[f]

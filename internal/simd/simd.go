@@ -418,6 +418,21 @@ func Uncovered(edges []uint32, objects []Object) float32 {
 	return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }
 
+// Fifths and TallyBits are what Tally counts, and the bits of a count.
+const (
+	Fifths    = 5
+	TallyBits = 12
+)
+
+// Tally adds up what edges cover, and counts by it: from 0 on, from a fifth of 1<<CoverBits−1 on, and so on.
+// Count k of five is at bit k·TallyBits; there are fewer than 1<<TallyBits edges.
+func Tally(edges []uint32) (counts, covers uint64) {
+	if len(edges) >= 1<<TallyBits {
+		panic(fmt.Sprintf("simd: Tally: %d edges", len(edges)))
+	}
+	return tally(edges)
+}
+
 // MostLevel is the largest level that Scale writes, and the least is −MostLevel.
 const MostLevel = 127
 

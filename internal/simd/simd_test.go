@@ -256,6 +256,12 @@ var checks = []check{
 		uncovered(&got, edges, objects)
 		return got == want
 	}},
+	{name: "Tally", equal: func(m maker, n int) bool {
+		edges := words[uint32](m, n%(1<<TallyBits), math.MaxUint32)
+		counts, covers := Tally(edges)
+		wantCounts, wantCovers := tallyGo(edges)
+		return counts == wantCounts && covers == wantCovers
+	}},
 	{name: "Scale", equal: func(m maker, n int) bool {
 		got, want := pair[[TreeBlock]int8](m, n)
 		columns, means, scales := m.columns(n), m.floats(n, -4, 4), m.floats(n, 0, 4)
@@ -803,6 +809,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 			Uncovered(append(make([]uint32, 15), 2<<CoverBits), make([]Object, 2))
 		},
 		"Uncovered: rest": func() { Uncovered([]uint32{2 << CoverBits}, make([]Object, 2)) },
+		"Tally":           func() { Tally(make([]uint32, 1<<TallyBits)) },
 		"Scale": func() {
 			Scale(make([][TreeBlock]int8, 3), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2), 1)
 		},

@@ -45,6 +45,7 @@ func main() {
 	sumTrees()
 	overlaps()
 	uncovered()
+	tally()
 	scaleColumns()
 	interleave()
 	project()
