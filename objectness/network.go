@@ -36,10 +36,7 @@ type Unit struct {
 // ICLR 2015) at a rate that rises for a tenth of the steps and then falls to 0, with dropout
 // (Srivastava et al., JMLR 2014) of the hidden units. Each sample is now and then mirrored.
 type Descent struct {
-	// Networks is how many are trained, each from a beginning of its own: their mean is the network,
-	// which has the units of all, and errs less than any of them.
-	Networks int
-	// Units is the number of hidden units of each, Epochs how often each sample is seen; Batch is
+	// Units is the number of hidden units, Epochs how often each sample is seen; Batch is
 	// how many samples a step takes.
 	Units, Epochs, Batch int
 	Rate                 float64
@@ -72,32 +69,11 @@ func (w *weights) all() []float32 {
 	return w.rows.Data[:len(w.rows.Data)+len(w.biases)+len(w.out)]
 }
 
-// train makes the mean of networks. The only errors are the context's.
+// train descends. The only errors are the context's.
 func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, error) {
-	mean := &Network{Direct: make([]float32, len(s.means))}
-	part := 1 / float32(d.Networks)
-	for k := range d.Networks {
-		net, err := d.descend(ctx, t, s, k)
-		if err != nil {
-			return nil, err
-		}
-		mean.Bias += part * net.Bias
-		for f, w := range net.Direct {
-			mean.Direct[f] += part * w
-		}
-		for _, u := range net.Units {
-			u.Out *= part
-			mean.Units = append(mean.Units, u)
-		}
-	}
-	return mean, nil
-}
-
-// descend trains network k.
-func (d Descent) descend(ctx context.Context, t *Recipe, s *samples, k int) (*Network, error) {
 	n, f := len(s.targets), len(s.means)
-	net, seed := new(Network), t.Seed+uint64(k)<<32
-	rng := rand.New(rand.NewPCG(seed, 0x0e7))
+	net := new(Network)
+	rng := rand.New(rand.NewPCG(t.Seed, 0x0e7))
 	w := newWeights(d.Units, f)
 	for i := range w.rows.Data[:d.Units*f] {
 		w.rows.Data[i] = float32(rng.NormFloat64() * math.Sqrt(2/float64(f)))
@@ -127,9 +103,9 @@ func (d Descent) descend(ctx context.Context, t *Recipe, s *samples, k int) (*Ne
 			loss, weight = 0, 0
 		}
 		rows := order[at*d.Batch : min((at+1)*d.Batch, n)]
-		err := t.each(ctx, parts, func(part int) {
-			from, to := part*len(rows)/parts, (part+1)*len(rows)/parts
-			work[part].step(t, d, s, rows[from:to], &w, rand.New(rand.NewPCG(seed+uint64(part), uint64(step))))
+		err := t.each(ctx, parts, func(k int) {
+			from, to := k*len(rows)/parts, (k+1)*len(rows)/parts
+			work[k].step(t, d, s, rows[from:to], &w, rand.New(rand.NewPCG(t.Seed+uint64(k), uint64(step))))
 		})
 		if err != nil {
 			return nil, err
@@ -153,7 +129,7 @@ func (d Descent) descend(ctx context.Context, t *Recipe, s *samples, k int) (*Ne
 			second[i] = float32(keep2*float64(second[i]) + (1-keep2)*g*g)
 			sum[i] -= float32(rate * float64(first[i]) / c1 / (math.Sqrt(float64(second[i])/c2) + 1e-8))
 		}
-		t.progress("network", k*steps+step, d.Networks*steps, loss/weight)
+		t.progress("network", step, steps, loss/weight)
 	}
 	for u := range d.Units {
 		net.Units = append(net.Units, Unit{w.biases[u], w.out[u], w.rows.Data[u*f : (u+1)*f]})

@@ -371,38 +371,6 @@ func TestNetworkNeedsUnits(t *testing.T) {
 	}
 }
 
-// What some networks say is the mean of what each of them says.
-func TestNetworksAreAveraged(t *testing.T) {
-	s := toy(t, 4000)
-	r := small()
-	r.Network.Epochs, r.Network.Networks = 2, 3
-	mean, err := r.Network.train(t.Context(), &r, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var nets [3]*Network
-	for k := range nets {
-		if nets[k], err = r.Network.descend(t.Context(), &r, s, k); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 20 {
-		var levels []float64
-		for _, l := range s.row(i) {
-			levels = append(levels, float64(l))
-		}
-		var said [len(nets)]float64
-		want := 0.
-		for k, net := range nets {
-			said[k] = net.literal(levels)
-			want += said[k] / float64(len(nets))
-		}
-		if got := mean.literal(levels); math.Abs(got-want) > 1e-4 || said[0] == said[1] {
-			t.Fatalf("sample %d: %v of %v; want %v", i, got, said, want)
-		}
-	}
-}
-
 // The gradient is that of the loss.
 func TestNetworkGradient(t *testing.T) {
 	s := toy(t, 50)
@@ -501,9 +469,7 @@ func TestRecipesAreChecked(t *testing.T) {
 		"rate":           func(r *Recipe) { r.Trees.Rate = 0 },
 		"ridge":          func(r *Recipe) { r.Trees.Ridge = math.NaN() },
 		"epochs":         func(r *Recipe) { r.Network.Epochs = 1e6 },
-		"no networks":    func(r *Recipe) { r.Network.Networks = 0 },
 		"units":          func(r *Recipe) { r.Network.Units = -1 },
-		"units of all":   func(r *Recipe) { r.Network.Networks, r.Network.Units = 9, 30 },
 		"batch":          func(r *Recipe) { r.Network.Batch = 0 },
 		"network's rate": func(r *Recipe) { r.Network.Rate = 2 },
 		"dropout":        func(r *Recipe) { r.Network.Dropout = 1 },

@@ -133,7 +133,7 @@ func DefaultRecipe() Recipe {
 	return Recipe{
 		Loss:    imbalance.CrossEntropy(),
 		Trees:   Boosting{Trees: 400, Rate: .08, Ridge: 20, Rows: .25, Columns: .4},
-		Network: Descent{Networks: 2, Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
+		Network: Descent{Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
 		Seed:    1, Threads: 1,
 	}
 }
@@ -226,10 +226,8 @@ func (r *Recipe) Validate() error {
 		return fmt.Errorf("objectness: ridge %v: want a number above 0", b.Ridge)
 	case d.Epochs < 0 || d.Epochs > maxEpochs:
 		return fmt.Errorf("objectness: %d epochs: want 0 to %d", d.Epochs, maxEpochs)
-	case d.Epochs > 0 && (d.Networks < 1 || d.Networks > maxUnits):
-		return fmt.Errorf("objectness: %d networks: want 1 to %d", d.Networks, maxUnits)
-	case d.Epochs > 0 && (d.Units < 0 || d.Units > maxUnits/d.Networks):
-		return fmt.Errorf("objectness: %d units in each of %d networks: want 0 to %d", d.Units, d.Networks, maxUnits/d.Networks)
+	case d.Epochs > 0 && (d.Units < 0 || d.Units > maxUnits):
+		return fmt.Errorf("objectness: %d units: want 0 to %d", d.Units, maxUnits)
 	case d.Epochs > 0 && (d.Batch < 1 || d.Batch > maxBatch):
 		return fmt.Errorf("objectness: batches of %d: want 1 to %d", d.Batch, maxBatch)
 	case d.Epochs > 0 && !(part(d.Rate) && d.Dropout >= 0 && d.Dropout < 1):

@@ -89,7 +89,7 @@ func defaults() kong.Vars {
 		"formats":    strings.Join(formats(func(export.Format) bool { return true }), ","),
 		"shard_size": fmt.Sprint(batch.DefaultShardSize),
 		"trees":      fmt.Sprint(r.Trees.Trees), "rate": fmt.Sprint(r.Trees.Rate),
-		"networks": fmt.Sprint(r.Network.Networks), "epochs": fmt.Sprint(r.Network.Epochs), "units": fmt.Sprint(r.Network.Units),
+		"epochs": fmt.Sprint(r.Network.Epochs), "units": fmt.Sprint(r.Network.Units),
 	}
 }
 

@@ -25,19 +25,18 @@ type trainCmd struct {
 	searchFlags `embed:""`
 	limitFlags  `embed:""`
 
-	Loss     string  `enum:"ce,alpha,focal" default:"ce" help:"Loss: ce (cross entropy), alpha (the same, balanced) or focal (Lin et al. 2017)."`
-	Gamma    float64 `default:"2" help:"How much focal looks away from what is easy, 0 to 100."`
-	Alpha    float64 `default:"0.25" help:"Weight of objects under alpha and focal, in [0,1]; background has the rest."`
-	Model    string  `enum:"both,trees,network,linear" default:"both" help:"What to learn: boosted trees, small neural networks, both, whose log-odds are averaged, or a linear model."`
-	Trees    int     `default:"${trees}" help:"How many trees to grow."`
-	Rate     float64 `default:"${rate}" help:"What part of its step each tree takes, in (0,1]."`
-	Epochs   int     `default:"${epochs}" help:"How often a network sees each box."`
-	Networks int     `default:"${networks}" help:"How many small networks to train: their mean is taken."`
-	Units    int     `default:"${units}" help:"How many hidden units each network has."`
-	Without  string  `placeholder:"LIST" help:"Do not ask for these groups of evidence, as in votes,grid: trees, place, votes, inside, around, grid."`
-	Folds    int     `placeholder:"N" help:"Cross-validate: learn N times without every N-th picture, and print what that is worth on those left out, as eval does."`
-	Judge    string  `placeholder:"PATH" help:"Another data set to judge it by in the end. The figures are printed, and kept in the file."`
-	Curve    string  `placeholder:"FILE.csv" help:"Write the training loss as it falls."`
+	Loss    string  `enum:"ce,alpha,focal" default:"ce" help:"Loss: ce (cross entropy), alpha (the same, balanced) or focal (Lin et al. 2017)."`
+	Gamma   float64 `default:"2" help:"How much focal looks away from what is easy, 0 to 100."`
+	Alpha   float64 `default:"0.25" help:"Weight of objects under alpha and focal, in [0,1]; background has the rest."`
+	Model   string  `enum:"both,trees,network,linear" default:"both" help:"What to learn: boosted trees, a small neural network, both, whose log-odds are averaged, or a linear model."`
+	Trees   int     `default:"${trees}" help:"How many trees to grow."`
+	Rate    float64 `default:"${rate}" help:"What part of its step each tree takes, in (0,1]."`
+	Epochs  int     `default:"${epochs}" help:"How often the network sees each box."`
+	Units   int     `default:"${units}" help:"How many hidden units the network has."`
+	Without string  `placeholder:"LIST" help:"Do not ask for these groups of evidence, as in votes,grid: trees, place, votes, inside, around, grid."`
+	Folds   int     `placeholder:"N" help:"Cross-validate: learn N times without every N-th picture, and print what that is worth on those left out, as eval does."`
+	Judge   string  `placeholder:"PATH" help:"Another data set to judge it by in the end. The figures are printed, and kept in the file."`
+	Curve   string  `placeholder:"FILE.csv" help:"Write the training loss as it falls."`
 }
 
 // maxFolds is far more than is of use.
@@ -64,8 +63,7 @@ func (c *trainCmd) recipe() objectness.Recipe {
 	r := objectness.DefaultRecipe()
 	r.Loss, _ = c.lossOf()
 	r.Threads = runtime.GOMAXPROCS(0)
-	r.Trees.Trees, r.Trees.Rate = c.Trees, c.Rate
-	r.Network.Networks, r.Network.Epochs, r.Network.Units = c.Networks, c.Epochs, c.Units
+	r.Trees.Trees, r.Trees.Rate, r.Network.Epochs, r.Network.Units = c.Trees, c.Rate, c.Epochs, c.Units
 	switch c.Model {
 	case "trees":
 		r.Network.Epochs = 0
