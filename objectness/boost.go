@@ -73,7 +73,7 @@ func cut(counts *[levels]int) (cuts []int8) {
 	}
 	below, next := 0, 1
 	for l, n := range counts {
-		if below > 0 && below <= next*all/mostBins && next*all/mostBins < below+n {
+		if below > 0 && next*all/mostBins < below+n {
 			cuts = append(cuts, int8(l-levels/2))
 		}
 		below += n

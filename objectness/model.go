@@ -150,17 +150,17 @@ func (m *Model) score(dst *[block]float32, columns [][block]float32, s *scratch)
 	}
 }
 
-// grow makes what score needs.
-func (m *Model) grow() {
+// prepare makes what score needs.
+func (m *Model) prepare() {
 	if m.Trees != nil {
-		m.Trees.grow()
+		m.Trees.prepare()
 	}
 	if m.Network != nil {
-		m.Network.grow()
+		m.Network.prepare()
 	}
 }
 
-func (m *Forest) grow() {
+func (m *Forest) prepare() {
 	trees := make([]simd.Tree, len(m.Trees))
 	for i, t := range m.Trees {
 		trees[i] = simd.Tree(t)

@@ -22,7 +22,7 @@ type Network struct {
 	Direct []float32 `json:"direct"`
 	Units  []Unit    `json:"units"`
 
-	rows []row // of Direct, and of each unit
+	rows []rounded // of Direct, and of each unit
 }
 
 // Unit is a hidden unit.
@@ -232,21 +232,21 @@ func (n *Network) validate(features int) error {
 	return nil
 }
 
-// row are the weights of a sum, rounded: pairs of whole numbers of a unit.
-type row struct {
+// rounded are the weights of a sum as whole numbers of a unit, by pairs.
+type rounded struct {
 	pairs [][2]int16
 	unit  float32
 }
 
-// newRow rounds weights, to units as small as whole numbers, and their sums over levels, allow.
-func newRow(weights []float32) row {
+// round takes a unit as small as the whole numbers, and their sums over levels, allow.
+func round(weights []float32) rounded {
 	most, sum := 0.0, 0.0
 	for _, w := range weights {
 		v := math.Abs(float64(w))
 		most, sum = max(most, v), sum+v
 	}
 	unit := max(most/math.MaxInt16, sum*simd.MostLevel/(math.MaxInt32-float64(simd.MostLevel*len(weights))))
-	r := row{pairs: make([][2]int16, simd.Pairs(len(weights))), unit: float32(unit * farthest / simd.MostLevel)}
+	r := rounded{pairs: make([][2]int16, simd.Pairs(len(weights))), unit: float32(unit * farthest / simd.MostLevel)}
 	for f, w := range weights {
 		if unit > 0 {
 			r.pairs[f/2][f%2] = int16(math.RoundToEven(float64(w) / unit))
@@ -255,11 +255,11 @@ func newRow(weights []float32) row {
 	return r
 }
 
-// grow makes what score needs.
-func (n *Network) grow() {
-	n.rows = append(n.rows[:0], newRow(n.Direct))
+// prepare makes what score needs.
+func (n *Network) prepare() {
+	n.rows = append(n.rows[:0], round(n.Direct))
 	for i := range n.Units {
-		n.rows = append(n.rows, newRow(n.Units[i].Weights))
+		n.rows = append(n.rows, round(n.Units[i].Weights))
 	}
 }
 

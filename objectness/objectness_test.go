@@ -371,6 +371,32 @@ func TestNetworkNeedsUnits(t *testing.T) {
 	}
 }
 
+// Bins begin where sorted levels say.
+func TestCuts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		some := rapid.SliceOf(rapid.Int8Range(-127, 127)).Draw(t, "levels")
+		if rapid.Bool().Draw(t, "many") {
+			for l := range 127 {
+				some = append(some, int8(l), int8(-l/2))
+			}
+		}
+		var counts [levels]int
+		for _, l := range some {
+			counts[number(l)]++
+		}
+		slices.Sort(some)
+		var want []int8
+		for i := 1; i < mostBins && len(some) > 0; i++ {
+			if l := some[i*len(some)/mostBins]; l > some[0] && !slices.Contains(want, l) {
+				want = append(want, l)
+			}
+		}
+		if got := cut(&counts); !slices.Equal(got, want) {
+			t.Fatalf("%v; want %v", got, want)
+		}
+	})
+}
+
 // The gradient is that of the loss.
 func TestNetworkGradient(t *testing.T) {
 	s := toy(t, 50)

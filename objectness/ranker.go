@@ -134,7 +134,7 @@ func parse(data []byte) (*Ranker, error) {
 	if err := r.Model.validate(len(features)); err != nil {
 		return bad("%w", err)
 	}
-	r.Model.grow()
+	r.Model.prepare()
 	return r, nil
 }
 

@@ -16,7 +16,7 @@ import (
 
 // Trainer learns a [Ranker] from pictures with boxes: give it each picture's evidence with
 // Add, then let it Train. It keeps the features of the boxes that it drew, about 1,300 bytes
-// each, and of a picture about 1,500 boxes; to train takes half as much again. It is not safe for
+// each, and of a picture about 1,500 boxes; to train takes three quarters as much again. It is not safe for
 // concurrent use.
 type Trainer struct {
 	seed    uint64
@@ -207,7 +207,7 @@ func (r *Recipe) train(ctx context.Context, s *samples) (*Model, error) {
 			return nil, err
 		}
 	}
-	m.grow()
+	m.prepare()
 	return m, nil
 }
 
