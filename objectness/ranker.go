@@ -127,7 +127,7 @@ func parse(data []byte) (*Ranker, error) {
 	}
 	switch {
 	case r.Format != formatVersion:
-		return bad("format %d: want %d", r.Format, formatVersion)
+		return bad("format %d: want %d: train it anew", r.Format, formatVersion)
 	case !slices.Equal(r.Features, features):
 		return bad("it asks for other features: train it anew")
 	}
