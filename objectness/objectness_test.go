@@ -160,6 +160,55 @@ func TestGrid(t *testing.T) {
 	})
 }
 
+// What is asked of tree nodes is the largest, the mean and the least of what each of them says.
+func TestTreeFeatures(t *testing.T) {
+	search(t, drawn(t, 4), catch(func(e *selective.Evidence) error {
+		s, d := new(scenery), new(desk)
+		if err := s.reset(t.Context(), e); err != nil {
+			return err
+		}
+		for from := 0; from < len(e.Proposals); from += block {
+			to := min(from+block, len(e.Proposals))
+			d.describe(s, from, to)
+			for i, p := range e.Proposals[from:to] {
+				said := map[string][]float64{}
+				for _, o := range p.Origins {
+					tree := e.Trees[o.Strategy]
+					n := &tree.Nodes[tree.At(int(o.Position))]
+					born, grow, parent := float64(o.Birth), 0., 0.
+					if n.Children[0] < 0 {
+						born = leafBirth
+					}
+					if n.Parent >= 0 {
+						up := &tree.Nodes[n.Parent]
+						grow = float64(log2(float32(up.Box.Area()) / float32(p.Box.Area())))
+						parent = float64(log2(float32(up.Size) / float32(n.Size)))
+					}
+					for of, v := range map[string]float64{
+						"position": float64(log2(float32(o.Position))), "birth": born, "death": float64(o.Death), "life": born - float64(o.Death),
+						"fill": float64(n.Size) / float64(p.Box.Area()), "grow": grow, "parent": parent,
+					} {
+						said[of] = append(said[of], v)
+					}
+				}
+				for of, values := range said {
+					sum := 0.
+					for _, v := range values {
+						sum += v
+					}
+					for statistic, want := range map[string]float64{"max": slices.Max(values), "mean": sum / float64(len(values)), "min": slices.Min(values)} {
+						name := "trees." + of + "." + statistic
+						if got := float64(d.column.columns[slices.Index(features, name)][i]); math.Abs(got-want) > 1e-5 {
+							t.Fatalf("box %d, %s: %v; want %v", from+i, name, got, want)
+						}
+					}
+				}
+			}
+		}
+		return nil
+	}), 1)
+}
+
 // A mirrored box of the mirrored picture has the features that it is told to have.
 func TestMirror(t *testing.T) {
 	img := drawn(t, 3)

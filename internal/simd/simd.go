@@ -522,7 +522,7 @@ type Lattice struct {
 	Offset, Gain  [8]float32
 }
 
-// Grids writes what [Rectangles] does for those of each lattice, row by row. Rows and columns that begin
+// Grids writes what [Rectangles] does for those of each lattice, row by row. Rows that begin
 // where the one before ends take less time. It asks for a lattice's corners while it is at the one before.
 func Grids(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
 	want("Grids", len(dst), GridSide*GridSide*len(lattices))
