@@ -99,11 +99,10 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 	if err != nil {
 		return nil, err
 	}
-	targets, weights := slices.Concat(s.targets, s.targets), slices.Concat(s.weights, s.weights)
-	n := len(targets)
+	n := 2 * len(s.targets)
 	rng := rand.New(rand.NewPCG(t.Seed, 0x0b1ec7))
 	m := &Forest{Bias: prior(s)}
-	logits := make([]float32, len(targets))
+	logits := make([]float32, n)
 	for i := range logits {
 		logits[i] = m.Bias
 	}
@@ -120,8 +119,9 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 		err := t.each(ctx, len(losses), func(c int) {
 			for j := c * chunk; j < min((c+1)*chunk, len(rows)); j++ {
 				i := rows[j]
-				v, g, h := t.Loss.At(float64(logits[i]), float64(targets[i]))
-				w := float64(weights[i])
+				box := int(i) % len(s.targets)
+				v, g, h := t.Loss.At(float64(logits[i]), float64(s.targets[box]))
+				w := float64(s.weights[box])
 				losses[c].loss += v * w
 				losses[c].weight += w
 				pulls[j] = pull{float32(g * w), float32(max(h, minCurvature) * w)}

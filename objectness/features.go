@@ -102,9 +102,8 @@ type column struct {
 
 	statistics [statistics * block]means // of the tree nodes, as treeFeatures has them
 	looks      [2 * block]means          // what is inside and around
-	// The grids, whether all of one is in the picture, and their grid·grid cells.
+	// The grids, and their grid·grid cells.
 	lattices [block]simd.Lattice
-	whole    [block]bool
 	cells    []means
 }
 
@@ -126,10 +125,7 @@ func (c *column) put(values ...float32) {
 // finish looks at the grids of the first n boxes, and puts all cells.
 func (c *column) finish(p *picture, n int) {
 	simd.Grids(c.cells[:n*grid*grid], p.table, c.lattices[:n])
-	for i, whole := range c.whole[:n] {
-		if whole {
-			continue
-		}
+	for i := range n { // what is not in the picture is like the box
 		l, cells := &c.lattices[i], c.cells[i*grid*grid:][:grid*grid]
 		for k := range grid {
 			if l.Rows[k].Scale == 0 {
@@ -324,10 +320,8 @@ func (s *scenery) look(g *glance, out *column) {
 // lay lays the grid over the box.
 func (s *scenery) lay(b box.Box, inside *means, out *column) {
 	p, l := &s.picture, &out.lattices[out.box]
-	whole := spans(&l.Rows, b.Y0, b.Y1, p.shift, p.height, p.width+1)
-	whole = spans(&l.Columns, b.X0, b.X1, p.shift, p.width, 1) && whole
-	out.whole[out.box] = whole
-	// As they come, but for what is not in the picture: that is like the box.
+	spans(&l.Rows, b.Y0, b.Y1, p.shift, p.height, p.width+1)
+	spans(&l.Columns, b.X0, b.X1, p.shift, p.width, 1)
 	const colourUnit = 1. / 32
 	steep := 1 / (inside[across] + inside[down] + 2)
 	l.Gain = means{steep, steep, steep, steep, colourUnit, colourUnit, colourUnit}
@@ -336,24 +330,19 @@ func (s *scenery) lay(b box.Box, inside *means, out *column) {
 
 // spans are where the grid's rows, or columns, begin and end in the picture, in steps of pitch
 // entries of the table, and one over how many cells of the picture they are wide, which is at
-// least one: 0 for those that are not in the picture, of which there is none if whole is true.
-// They are a quarter of the box's side apart, from a quarter before it on.
-func spans(dst *[grid]simd.Span, from, to int32, shift, most, pitch int) (whole bool) {
+// least one: 0 for those that are not in the picture. They are a quarter of the box's side apart, from a quarter before it on.
+func spans(dst *[grid]simd.Span, from, to int32, shift, most, pitch int) {
 	line := func(k int) int { return (4*int(from) + (k-1)*int(to-from) + 2<<shift) >> (shift + 2) }
 	at := line(0)
-	whole = true
 	for k := range dst {
 		next := line(k + 1)
 		a, b := min(max(at, 0), most), min(max(next, at+1, 0), most)
 		dst[k] = simd.Span{Begin: int32(a * pitch), End: int32(b * pitch)}
 		if a < b {
 			dst[k].Scale = 1 / float32(b-a)
-		} else {
-			whole = false
 		}
 		at = next
 	}
-	return whole
 }
 
 func apart(a, b float32) float32 { return max(a-b, b-a) }

@@ -90,7 +90,7 @@ func (m *Forest) validate(features int) error {
 				return fmt.Errorf("tree %d asks for feature %d: want 0 to %d", i, f, features-1)
 			}
 		}
-		most += int(max(-float64(slices.Min(t.Leaves[:])), float64(slices.Max(t.Leaves[:]))))
+		most += max(-int(slices.Min(t.Leaves[:])), int(slices.Max(t.Leaves[:])))
 	}
 	if most > math.MaxInt16 {
 		return fmt.Errorf("leaves that add up to %d: want at most %d", most, math.MaxInt16)

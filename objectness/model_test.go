@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // The model alone, for 10,000 boxes.
@@ -56,7 +58,7 @@ func TestModelIsItsTreesAndItsNetwork(t *testing.T) {
 				if name == "both" {
 					want /= 2
 				}
-				if math.Abs(float64(got[i])-want) > 1e-2 {
+				if math.Abs(float64(got[i])-want) > 1e-3 {
 					t.Fatalf("%d strategies, %s, box %d: %v; want %v", n, name, i, got[i], want)
 				}
 			}
@@ -71,6 +73,32 @@ func (m *Model) levels(row []float32) (levels []float64) {
 		levels = append(levels, math.RoundToEven(float64(scaled*(127/float32(farthest)))))
 	}
 	return levels
+}
+
+// Weights are rounded to the nearest unit, and no sum of them over levels leaves 32 bits.
+func TestRound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		weights := rapid.SliceOf(rapid.Float32Range(-mostWeight, mostWeight)).Draw(t, "weights")
+		most := 0.
+		for _, w := range weights {
+			most = max(most, math.Abs(float64(w)))
+		}
+		r := round(weights)
+		unit, sum := float64(r.unit)*127/farthest, 0.
+		if most > 0 && len(weights) < 500 && unit > most/32767*1.000001 {
+			t.Fatalf("unit %v of weights up to %v", unit, most)
+		}
+		for f, w := range weights {
+			n := float64(r.pairs[f/2][f%2])
+			sum += math.Abs(n) * 127
+			if math.Abs(n*unit-float64(w)) > unit*.51+1e-30 {
+				t.Fatalf("weight %v is %v units of %v", w, n, unit)
+			}
+		}
+		if sum > math.MaxInt32 {
+			t.Fatalf("sums up to %v", sum)
+		}
+	})
 }
 
 func (m *Forest) literal(levels []float64) float64 {
@@ -88,11 +116,12 @@ func (m *Forest) literal(levels []float64) float64 {
 }
 
 func (n *Network) literal(levels []float64) float64 {
-	weigh := func(weights []float32) (sum float64) {
-		for f, w := range weights {
-			sum += float64(w) * levels[f] * farthest / 127
+	weigh := func(weights []float32) float64 {
+		sum, r := 0., round(weights)
+		for f := range weights {
+			sum += float64(r.pairs[f/2][f%2]) * levels[f]
 		}
-		return sum
+		return sum * float64(r.unit)
 	}
 	sum := float64(n.Bias) + weigh(n.Direct)
 	for _, u := range n.Units {

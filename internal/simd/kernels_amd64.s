@@ -2899,15 +2899,15 @@ TEXT ·differAVX2(SB), NOSPLIT, $0-32
 four:
 	VMOVDQU   (CX), Y1
 	VPCMPEQD  (DX), Y1, Y1
-	VMOVDQU   64(CX), Y2
-	VPCMPEQD  64(DX), Y2, Y2
-	VMOVDQU   32(CX), Y3
-	VPCMPEQD  32(DX), Y3, Y3
-	VPACKSSDW Y3, Y1, Y1
-	VMOVDQU   96(CX), Y3
-	VPCMPEQD  96(DX), Y3, Y3
-	VPACKSSDW Y3, Y2, Y2
-	VPACKSSWB Y2, Y1, Y1
+	VMOVDQU   32(CX), Y2
+	VPCMPEQD  32(DX), Y2, Y2
+	VMOVDQU   64(CX), Y3
+	VPCMPEQD  64(DX), Y3, Y3
+	VMOVDQU   96(CX), Y4
+	VPCMPEQD  96(DX), Y4, Y4
+	VPACKSSDW Y2, Y1, Y1
+	VPACKSSDW Y4, Y3, Y3
+	VPACKSSWB Y3, Y1, Y1
 	VPERMD    Y1, Y0, Y1
 	VPMOVMSKB Y1, SI
 	NOTL      SI
@@ -4114,12 +4114,14 @@ TEXT ·tallyAVX2(SB), NOSPLIT, $0-32
 	VPXOR        Y4, Y4, Y4
 
 loop:
-	VPAND        (AX), Y0, Y5
-	VPADDD       Y5, Y4, Y4
-	VPSLLD       $0x02, Y5, Y6
-	VPADDD       Y5, Y6, Y6
-	VPADDD       Y1, Y6, Y6
-	VPSRLD       $0x0c, Y6, Y6
+	VPAND  (AX), Y0, Y5
+	VPADDD Y5, Y4, Y4
+	VPSLLD $0x02, Y5, Y6
+	VPADDD Y5, Y6, Y6
+	VPADDD Y1, Y6, Y6
+	VPSRLD $0x0c, Y6, Y6
+
+	// A count has 12 bits.
 	VPSLLD       $0x02, Y6, Y5
 	VPSLLD       $0x03, Y6, Y6
 	VPADDD       Y6, Y5, Y5
@@ -4154,18 +4156,22 @@ loop:
 // func scaleColumnsAVX2(levels *[64]int8, columns *[64]float32, means *float32, scales *float32, most float32, unit float32, n int)
 // Requires: AVX, AVX2
 TEXT ·scaleColumnsAVX2(SB), NOSPLIT, $0-48
-	MOVQ         levels+0(FP), AX
-	MOVQ         columns+8(FP), CX
-	MOVQ         means+16(FP), DX
-	MOVQ         scales+24(FP), BX
-	MOVQ         n+40(FP), SI
+	MOVQ levels+0(FP), AX
+	MOVQ columns+8(FP), CX
+	MOVQ means+16(FP), DX
+	MOVQ scales+24(FP), BX
+	MOVQ n+40(FP), SI
+
+	// Packing leaves fours of the vectors in turn.
+	MOVQ         $0x0703060205010400, DI
+	VMOVQ        DI, X3
+	VPMOVZXBD    X3, Y3
 	VBROADCASTSS most+32(FP), Y0
 	MOVL         $0x80000000, DI
 	VMOVD        DI, X1
 	VPBROADCASTD X1, Y1
 	VXORPS       Y1, Y0, Y1
 	VBROADCASTSS unit+36(FP), Y2
-	VMOVDQU      interleaved<>+0(SB), Y3
 	XORQ         DI, DI
 
 loop:
@@ -4244,16 +4250,6 @@ loop:
 	JLT          loop
 	VZEROUPPER
 	RET
-
-DATA interleaved<>+0(SB)/4, $0x00000000
-DATA interleaved<>+4(SB)/4, $0x00000004
-DATA interleaved<>+8(SB)/4, $0x00000001
-DATA interleaved<>+12(SB)/4, $0x00000005
-DATA interleaved<>+16(SB)/4, $0x00000002
-DATA interleaved<>+20(SB)/4, $0x00000006
-DATA interleaved<>+24(SB)/4, $0x00000003
-DATA interleaved<>+28(SB)/4, $0x00000007
-GLOBL interleaved<>(SB), RODATA|NOPTR, $32
 
 // func interleaveAVX2(pairs *[64][2]int16, levels *[64]int8, n int)
 // Requires: AVX, AVX2

@@ -169,15 +169,30 @@ func textures() {
 	finish()
 }
 
-func differ() {
-	function("differAVX2", "func(bits *uint8, a, b *int32, n int)", "differAVX2 takes n bytes of bits.")
-	bits, a, b, n := param("bits"), param("a"), param("b"), param("n")
+// newOrder is what packBytes needs.
+func newOrder() reg.VecVirtual {
 	order := YMM()
 	Comment("Packing leaves fours of the vectors in turn.")
 	g := GP64()
 	MOVQ(U64(0x0703060205010400), g)
 	VMOVQ(g, order.AsX())
 	VPMOVZXBD(order.AsX(), order)
+	return order
+}
+
+// packBytes packs four vectors of 32 bits into one of bytes, in the first of them.
+func packBytes(v [4]reg.VecVirtual, order reg.VecVirtual) reg.VecVirtual {
+	VPACKSSDW(v[1], v[0], v[0])
+	VPACKSSDW(v[3], v[2], v[2])
+	VPACKSSWB(v[2], v[0], v[0])
+	VPERMD(v[0], order, v[0])
+	return v[0]
+}
+
+func differ() {
+	function("differAVX2", "func(bits *uint8, a, b *int32, n int)", "differAVX2 takes n bytes of bits.")
+	bits, a, b, n := param("bits"), param("a"), param("b"), param("n")
+	order := newOrder()
 	mask := GP32()
 	equal := func(k int) reg.VecVirtual {
 		v := YMM()
@@ -193,11 +208,7 @@ func differ() {
 	}
 	JMP(LabelRef("testFour"))
 	Label("four")
-	v, w := equal(0), equal(2)
-	VPACKSSDW(equal(1), v, v)
-	VPACKSSDW(equal(3), w, w)
-	VPACKSSWB(w, v, v)
-	VPERMD(v, order, v)
+	v := packBytes([4]reg.VecVirtual{equal(0), equal(1), equal(2), equal(3)}, order)
 	VPMOVMSKB(v, mask)
 	NOTL(mask)
 	ORL(mask, Mem{Base: bits})

@@ -14,15 +14,10 @@ func scaleColumns() {
 		"scaleColumnsAVX2 needs n to be more than 0.")
 	levels, columns := param("levels"), param("columns")
 	means, scales, n := param("means"), param("scales"), param("n")
-	most, least, unit, order := YMM(), YMM(), YMM(), YMM()
+	most, least, unit, order := YMM(), YMM(), YMM(), newOrder()
 	VBROADCASTSS(address("most"), most)
 	VXORPS(constant(1<<31), most, least)
 	VBROADCASTSS(address("unit"), unit)
-	interleaved := GLOBL("interleaved", RODATA|NOPTR)
-	for k, from := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
-		DATA(4*k, U32(from))
-	}
-	VMOVDQU(interleaved, order)
 	f := GP64()
 	XORQ(f, f)
 	Label("loop")
@@ -41,11 +36,7 @@ func scaleColumns() {
 			VMULPS(unit, v[k], v[k])
 			VCVTPS2DQ(v[k], v[k])
 		}
-		VPACKSSDW(v[1], v[0], v[0])
-		VPACKSSDW(v[3], v[2], v[2])
-		VPACKSSWB(v[2], v[0], v[0])
-		VPERMD(v[0], order, v[0])
-		VMOVDQU(v[0], Mem{Base: levels, Disp: i / 4})
+		VMOVDQU(packBytes(v, order), Mem{Base: levels, Disp: i / 4})
 	}
 	ADDQ(U32(columnBytes), columns)
 	ADDQ(U32(columnBytes/4), levels)

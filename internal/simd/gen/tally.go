@@ -26,6 +26,7 @@ func tally() {
 	VPADDD(cover, vote, vote)
 	VPADDD(four, vote, vote)
 	VPSRLD(U8(coverBits), vote, vote)
+	Comment("A count has 12 bits.")
 	VPSLLD(U8(2), vote, bits)
 	VPSLLD(U8(3), vote, vote)
 	VPADDD(vote, bits, bits)
