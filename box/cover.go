@@ -14,14 +14,14 @@ import (
 // graph, are at least 0, as the probability to hold an object.
 //
 // Where many boxes overlap one another, one object is likely to be what all of them are worth.
-// So each box stands for an object that may be there, with a mass of its worth over the root
-// of how crowded it is: of the sum of 2·IoU−1 with its neighbours, its own 1 among them. A box
-// covers its neighbours up to 2·IoU−1, which is what average recall counts. It is worth a third
-// of its own worth and two thirds of the mass that it covers, less the part of that mass that
-// those before it cover.
+// So each box stands for an object that may be there, with a mass of worth/crowd^¾, where the crowd
+// is the sum of 2·IoU−1 with its neighbours, its own 1 among them. A box
+// covers its neighbours up to 2·IoU−1, which is what average recall counts. It adds what it covers
+// of their mass and those before it do not, times worth^¼: of those that cover as much, the one
+// that is likelier by itself comes first.
 //
 // That is weighted coverage, of which the greedy order has at least 1−1/e of the best (Nemhauser,
-// Wolsey and Fisher, 1978) where boxes are worth their mass alone. What a box adds only falls,
+// Wolsey and Fisher, 1978) where boxes add their mass alone. What a box adds only falls,
 // so that it is looked at again when it seems the most, and not before (Minoux, 1978).
 //
 // From limit boxes on (0: all) boxes follow by what they add then, if rest is true. Equal
@@ -78,7 +78,7 @@ func Cover(ctx context.Context, g *Graph, worths []float32, limit int, rest bool
 type cover struct {
 	*Graph
 	objects []simd.Object // by the places that neighbours have: one that may be there, and has a box
-	shares  []float32     // what a box is worth, over the mass that it covers
+	shares  []float32     // what a box adds of the mass that it covers
 }
 
 // newCover makes one with nothing taken, and has all boxes wait.
@@ -87,20 +87,16 @@ func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, e
 	c := &cover{g, make([]simd.Object, (n+g.stride-1)/g.stride), make([]float32, n)}
 	for i := range c.objects {
 		place := i * g.stride
-		crowd := math.Sqrt(float64(max(g.sums[place].crowd, 1)))
-		c.objects[i].Mass = worths[g.order[place]] / (mostCover * float32(crowd))
+		root := math.Sqrt(float64(max(g.sums[place].crowd, 1)))
+		c.objects[i].Mass = worths[g.order[place]] / (mostCover * float32(root*math.Sqrt(root)))
 	}
 	q := make(queue, n)
 	for place, id := range g.order {
 		if err := poll(ctx, place); err != nil {
 			return nil, nil, err
 		}
-		c.shares[place] = 1
-		mass := c.adds(int32(place))
-		if mass > 0 {
-			c.shares[place] = (worths[id] + 2*mass) / (3 * mass)
-		}
-		q[place] = wait(mass*c.shares[place], id)
+		c.shares[place] = float32(math.Sqrt(math.Sqrt(float64(worths[id]))))
+		q[place] = wait(c.adds(int32(place)), id)
 	}
 	q.order()
 	return c, q, nil

@@ -192,19 +192,15 @@ func TestCoverIsTheLiteralLoop(t *testing.T) {
 			for j := range boxes {
 				crowd += covers(i, j)
 			}
-			mass[i] = float64(worths[i]) / math.Sqrt(max(crowd, 1))
+			mass[i] = float64(worths[i]) / math.Pow(max(crowd, 1), .75)
 		}
 		covered := make([]float64, len(boxes))
 		adds := func(i int) float64 {
-			all, left := 0., 0.
+			left := 0.
 			for j := range boxes {
-				all += mass[j] * covers(i, j)
 				left += mass[j] * max(covers(i, j)-covered[j], 0)
 			}
-			if all == 0 {
-				return 0
-			}
-			return (float64(worths[i]) + 2*all) / 3 * left / all
+			return left * math.Pow(float64(worths[i]), .25)
 		}
 		if limit == 0 {
 			limit = len(boxes)
