@@ -15,10 +15,10 @@ import (
 //
 // Where many boxes overlap one another, one object is likely to be what all of them are worth.
 // So each box stands for an object that may be there, with a mass of worth/crowd^¾, where the crowd
-// is the sum of 2·IoU−1 with its neighbours, its own 1 among them. A box
-// covers its neighbours up to 2·IoU−1, which is what average recall counts. It adds what it covers
-// of their mass and those before it do not, times worth^¼: of those that cover as much, the one
-// that is likelier by itself comes first.
+// is the sum of 2·IoU−1 with its neighbours, its own 1 among them. A box covers its neighbours up to
+// 2·IoU−1, which is what average recall counts. It adds what it covers of their mass and those before
+// it do not, times worth^¼: of those that cover as much, the one that is likelier by itself comes
+// first, and one of no worth adds nothing.
 //
 // That is weighted coverage, of which the greedy order has at least 1−1/e of the best (Nemhauser,
 // Wolsey and Fisher, 1978) where boxes add their mass alone. What a box adds only falls,
