@@ -192,13 +192,30 @@ func (t *Tally) follow(o *Object, boxes []box.Box) {
 
 // IoU is the intersection over the union. Products are rounded before they are added.
 func (o *Object) IoU(b *box.Box) float64 {
+	inter, area := o.shared(b)
+	if inter == 0 {
+		return 0 // also where one of the two is empty
+	}
+	return inter / (float64((o.X1-o.X0)*(o.Y1-o.Y0)) + area - inter)
+}
+
+// Holds is the part of a box that lies in the object, 0 of an empty one.
+func (o *Object) Holds(b *box.Box) float64 {
+	inter, area := o.shared(b)
+	if inter == 0 {
+		return 0
+	}
+	return inter / area
+}
+
+// shared is the area of the intersection, and the box's, which is above 0 if that is.
+func (o *Object) shared(b *box.Box) (inter, area float64) {
 	x0, y0, x1, y1 := float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1)
 	w, h := min(o.X1, x1)-max(o.X0, x0), min(o.Y1, y1)-max(o.Y0, y0)
 	if !(w > 0 && h > 0) {
-		return 0 // also where one of the two is empty
+		return 0, 0
 	}
-	inter := float64(w * h)
-	return inter / (float64((o.X1-o.X0)*(o.Y1-o.Y0)) + float64((x1-x0)*(y1-y0)) - inter)
+	return float64(w * h), float64((x1 - x0) * (y1 - y0))
 }
 
 // step is the highest threshold, in 1/steps, that an overlap reaches.

@@ -230,6 +230,18 @@ func TestMergeInAnyOrder(t *testing.T) {
 	})
 }
 
+func TestHolds(t *testing.T) {
+	o := Object{X0: 10, Y0: 10, X1: 20.5, Y1: 30}
+	for b, want := range map[box.Box]float64{
+		{X0: 12, Y0: 12, X1: 14, Y1: 20}: 1, {X0: 0, Y0: 10, X1: 20, Y1: 20}: .5, {X0: 20, Y0: 0, X1: 24, Y1: 20}: 1. / 16,
+		{X0: 20, Y0: 30, X1: 24, Y1: 40}: 0, {X0: 12, Y0: 12, X1: 12, Y1: 20}: 0,
+	} {
+		if got := o.Holds(&b); math.Abs(got-want) > 1e-12 {
+			t.Errorf("of %v the object holds %v, want %v", b, got, want)
+		}
+	}
+}
+
 // More boxes never make anything worse, and a box that is the object finds it at every IoU.
 func TestMoreBoxesAreNoWorse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -653,6 +653,30 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+// What may hold an object that nobody drew a box around is not learned from, but on one that somebody did.
+func TestUnsureBoxesAreNoBackground(t *testing.T) {
+	samples := func(match func(i int) Match) *Trainer {
+		trainer := NewTrainer(1)
+		search(t, drawn(t, 1), catch(func(e *selective.Evidence) error {
+			best := make([]Match, len(e.Proposals))
+			for i := range best {
+				best[i] = match(i)
+			}
+			return trainer.Add(t.Context(), 0, e, best)
+		}), 1)
+		return trainer
+	}
+	object := func(i int) Match { return Match{IoU: .6 * float64(1-i%2), Unsure: true} }
+	got := samples(object)
+	if got.Samples() == 0 || got.Samples() != (got.boxes+1)/2 || slices.Contains(got.targets, 0) {
+		t.Errorf("%d samples, of targets from %v, of %d boxes, half of which are on an object: want these",
+			got.Samples(), slices.Min(got.targets), got.boxes)
+	}
+	if got := samples(func(int) Match { return Match{IoU: .45, Unsure: true} }).Samples(); got != 0 {
+		t.Errorf("%d samples of unsure boxes: want none", got)
+	}
+}
+
 func TestTrainerWantsObjects(t *testing.T) {
 	trainer := NewTrainer(1)
 	search(t, drawn(t, 1), catch(func(e *selective.Evidence) error {

@@ -54,6 +54,9 @@ func Target(iou float64) float64 { return 2 * min(max(iou-.5, 0), .5) }
 type Match struct {
 	Object int
 	IoU    float64
+	// Unsure is a box that may hold objects which nobody drew a box around, as in a crowd: where it
+	// is on none that somebody did, it is not learned from.
+	Unsure bool
 }
 
 // perObject is what an object's boxes weigh together, to the half: large objects have
@@ -80,6 +83,8 @@ func (t *Trainer) Add(ctx context.Context, picture int, e *selective.Evidence, b
 		weight := float32(1)
 		if target := Target(m.IoU); target > 0 {
 			weight = float32(math.Sqrt(perObject / worth[m.Object]))
+		} else if m.Unsure {
+			continue
 		} else if m.IoU < backgroundBelow {
 			if rng.Float64() >= background {
 				continue

@@ -250,17 +250,24 @@ type pupil struct {
 
 // Score is that of selective.Ranker.
 func (p *pupil) Score(ctx context.Context, _ []float32, e *selective.Evidence) error {
-	best := make([]objectness.Match, len(e.Proposals))
-	for i := range e.Proposals {
-		for k := range p.objects {
-			if o := &p.objects[k]; !o.Difficult {
-				if v := o.IoU(&e.Proposals[i].Box); v > best[i].IoU {
-					best[i] = objectness.Match{Object: k, IoU: v}
-				}
+	return p.trainer.Add(ctx, p.picture, e, matches(e.Proposals, p.objects))
+}
+
+// matches finds each proposal's object. Of one that lies by half in a crowd, or in an object that is
+// too difficult to count, nobody knows whether it holds an object.
+func matches(proposals []selective.Proposal, objects []evaluate.Object) []objectness.Match {
+	best := make([]objectness.Match, len(proposals))
+	for i := range proposals {
+		b, m := &proposals[i].Box, &best[i]
+		for k := range objects {
+			if o := &objects[k]; o.Difficult {
+				m.Unsure = m.Unsure || o.Holds(b) >= .5
+			} else if v := o.IoU(b); v > m.IoU {
+				m.Object, m.IoU = k, v
 			}
 		}
 	}
-	return p.trainer.Add(ctx, p.picture, e, best)
+	return best
 }
 
 // one searches a picture, and has the trainer look on.

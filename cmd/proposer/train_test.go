@@ -3,8 +3,14 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/objectness"
+	"github.com/proposer/proposer/selective"
 )
 
 func TestTrain(t *testing.T) {
@@ -78,5 +84,20 @@ func TestTrainUsage(t *testing.T) {
 		if _, msg, code := call(t, nil, "propose", "--ranker", file, picture(t, 11)); code != exitUsage || !strings.Contains(msg, "--ranker") {
 			t.Errorf("%s: exit code %d, %q", file, code, msg)
 		}
+	}
+}
+
+func TestMatches(t *testing.T) {
+	objects := []evaluate.Object{
+		{X0: 0, Y0: 0, X1: 10, Y1: 10},
+		{X0: 0, Y0: 0, X1: 100, Y1: 50, Difficult: true},
+		{X0: 0, Y0: 0, X1: 10, Y1: 20},
+	}
+	proposals := []selective.Proposal{
+		{Box: box.Box{X1: 10, Y1: 18}}, {Box: box.Box{X1: 100, Y1: 100}}, {Box: box.Box{X1: 100, Y1: 101}}, {Box: box.Box{X0: 200, X1: 201, Y1: 1}},
+	}
+	want := []objectness.Match{{Object: 2, IoU: .9, Unsure: true}, {Object: 2, IoU: .02, Unsure: true}, {Object: 2, IoU: 200. / 10100}, {}}
+	if got := matches(proposals, objects); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
