@@ -44,7 +44,9 @@ const maxFolds = 100
 
 // Help is the text below the flags.
 func (*trainCmd) Help() string {
-	return `A picture that cannot be read is told of on standard error; the others are learned from and the exit code is 1.`
+	return `Boxes that lie by half in a crowd, or in an object marked as difficult, are not learned from, unless they are on another object.
+
+A picture that cannot be read is told of on standard error; the others are learned from and the exit code is 1.`
 }
 
 // lossOf is the loss that the flags name, and what a ranker's file calls it.
