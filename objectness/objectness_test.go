@@ -653,9 +653,9 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// What may hold an object that nobody drew a box around is not learned from, but on one that somebody did.
+// A box that may hold an object which nobody drew a box around is not learned from, unless it is on one that somebody did.
 func TestUnsureBoxesAreNoBackground(t *testing.T) {
-	samples := func(match func(i int) Match) *Trainer {
+	learn := func(match func(i int) Match) *Trainer {
 		trainer := NewTrainer(1)
 		search(t, drawn(t, 1), catch(func(e *selective.Evidence) error {
 			best := make([]Match, len(e.Proposals))
@@ -666,13 +666,12 @@ func TestUnsureBoxesAreNoBackground(t *testing.T) {
 		}), 1)
 		return trainer
 	}
-	object := func(i int) Match { return Match{IoU: .6 * float64(1-i%2), Unsure: true} }
-	got := samples(object)
+	got := learn(func(i int) Match { return Match{IoU: .6 * float64(1-i%2), Unsure: true} })
 	if got.Samples() == 0 || got.Samples() != (got.boxes+1)/2 || slices.Contains(got.targets, 0) {
 		t.Errorf("%d samples, of targets from %v, of %d boxes, half of which are on an object: want these",
 			got.Samples(), slices.Min(got.targets), got.boxes)
 	}
-	if got := samples(func(int) Match { return Match{IoU: .45, Unsure: true} }).Samples(); got != 0 {
+	if got := learn(func(int) Match { return Match{IoU: .45, Unsure: true} }).Samples(); got != 0 {
 		t.Errorf("%d samples of unsure boxes: want none", got)
 	}
 }
