@@ -222,7 +222,13 @@ func TestRun(t *testing.T) {
 			t.Errorf("%v: %+v", err, m)
 		}
 
-		// Once more there is nothing to do, and nothing changes.
+		// Once more there is nothing to do, and nothing changes, but what was left by somebody
+		// who was killed afterwards goes.
+		f, err := job.Dest.Create(t.Context(), "summary.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(f.Abort)
 		s, err = Run(t.Context(), job, task(whole))
 		if err != nil || s.Done != 0 || s.Skipped != 25 || s.AllFailed != 4 || !s.Finished {
 			t.Errorf("%v: %+v", err, s)

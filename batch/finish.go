@@ -30,7 +30,8 @@ type Manifest struct {
 
 // Finish makes of shards that are all done what is wanted: one file of them, if the form has
 // Whole, the list of failures, and at last the manifest. If shards are missing the error is
-// an *[UnfinishedError]. Doing it again changes nothing.
+// an *[UnfinishedError]. Doing it again changes nothing, but removes what was left since by
+// whoever was killed at writing.
 func Finish[T any](ctx context.Context, dest storage.Storage, form Form[T]) (*Manifest, error) {
 	plan, err := ReadPlan(ctx, dest)
 	if err != nil {
@@ -41,7 +42,7 @@ func Finish[T any](ctx context.Context, dest storage.Storage, form Form[T]) (*Ma
 		return nil, err
 	}
 	if m := finished(ctx, dest, plan, sizes, form.Whole != nil); m != nil {
-		return m, nil
+		return m, sweep(ctx, dest)
 	}
 	var recorded, missing []int
 	for shard := range plan.Shards() {
@@ -88,10 +89,15 @@ func Finish[T any](ctx context.Context, dest storage.Storage, form Form[T]) (*Ma
 	if err != nil {
 		return nil, err
 	}
-	if err := dest.Sweep(ctx, 0); err != nil {
-		return nil, destError(ctx, dest, err)
+	if err := sweep(ctx, dest); err != nil {
+		return nil, err
 	}
 	return m, write(ctx, dest, manifestName, func(w *sink) error { return writeJSON(w, m) })
+}
+
+// sweep removes what was left half written: nobody writes any more where all shards are done.
+func sweep(ctx context.Context, dest storage.Storage) error {
+	return destError(ctx, dest, dest.Sweep(ctx, 0))
 }
 
 // finished is the manifest if there is one, and all that it names is there.

@@ -172,7 +172,12 @@ func tell(ctx context.Context, std streams, f *jobFlags, job *batch.Job, s *batc
 		}
 	}
 	if s.Done == 0 && s.Skipped > 0 {
-		return nil // the summary of the run that did something stays
+		// The summary of the run that did something stays, unless that was killed before it.
+		if r, _, err := job.Dest.Open(ctx, name); err == nil {
+			return r.Close()
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	file, err := job.Dest.Create(ctx, name)
 	if err != nil {

@@ -158,6 +158,17 @@ func TestBatch(t *testing.T) {
 		t.Errorf("%d: %s", code, stderr)
 	}
 	sameFiles(t, "again", files(t, out), all)
+
+	// If it was killed before its summary, the same again writes one.
+	if err := os.Remove(filepath.Join(out, "summary.json")); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code = call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "7", "--shard-size", "4")
+	text, err := os.ReadFile(filepath.Join(out, "summary.json"))
+	s = batch.Summary{}
+	if code != 0 || err != nil || json.Unmarshal(text, &s) != nil || s.Done != 0 || s.Skipped != 18 || !s.Finished || s.AllFailed != broken {
+		t.Errorf("%d, %v, %s: %s", code, err, text, stderr)
+	}
 }
 
 // Every form of file comes out of a batch, also of pictures without a box.
@@ -255,7 +266,11 @@ func TestBatchKilled(t *testing.T) {
 			}
 			killed++
 		}
-		sameFiles(t, fmt.Sprintf("round %d, %s", round, format), files(t, out), want[format])
+		what := fmt.Sprintf("round %d, %s", round, format)
+		sameFiles(t, what, files(t, out), want[format])
+		if !exists(filepath.Join(out, "summary.json")) {
+			t.Errorf("%s: no summary", what)
+		}
 	}
 	t.Logf("%d runs were killed", killed)
 }
