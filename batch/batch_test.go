@@ -429,11 +429,14 @@ func TestManyBeginAtOnce(t *testing.T) {
 	same(t, "four at once", tree(t, dir), want)
 }
 
+var buckets atomic.Int64
+
 // A bucket holds what a folder would, and goes on as one.
 func TestBucket(t *testing.T) {
 	base := Job{Source: &pictures{n: 60}, ShardSize: 7}
 	want := undisturbed(t, base, task(true))
-	dest := open(t, "mem://batch/to")
+	place := fmt.Sprintf("mem://%d/to", buckets.Add(1))
+	dest := open(t, place)
 	for part := range 2 {
 		job := base
 		job.Dest, job.Part, job.Parts = dest, part, 2
@@ -441,7 +444,7 @@ func TestBucket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	base.Dest = open(t, "mem://batch/to")
+	base.Dest = open(t, place)
 	s, err := Run(t.Context(), base, task(true))
 	if err != nil || s.Done != 0 || !s.Finished {
 		t.Errorf("%v, %+v", err, s)

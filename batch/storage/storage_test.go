@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -66,12 +67,14 @@ func open(t testing.TB, place string) Storage {
 	return s
 }
 
+var buckets atomic.Int64
+
 // places are new, empty places of each kind.
 var places = map[string]func(t *testing.T) string{
 	"folder": func(t *testing.T) string { return filepath.Join(t.TempDir(), "a", "b") },
 	"file":   func(t *testing.T) string { return "file://" + filepath.ToSlash(t.TempDir()) },
-	"mem":    func(t *testing.T) string { return "mem://" + strings.ReplaceAll(t.Name(), "/", "-") },
-	"prefix": func(t *testing.T) string { return "mem://" + strings.ReplaceAll(t.Name(), "/", "-") + "/x/y" },
+	"mem":    func(t *testing.T) string { return fmt.Sprintf("mem://%d", buckets.Add(1)) },
+	"prefix": func(t *testing.T) string { return fmt.Sprintf("mem://%d/x/y", buckets.Add(1)) },
 	"s3":     fakeS3,
 }
 
