@@ -29,7 +29,7 @@ GO     := CGO_ENABLED=1 go
 PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 
-.PHONY: help serve build test e2e race fuzz narrow bench bench-peers load example generate lint demo docker deps peers clean
+.PHONY: help serve build test e2e race fuzz bench bench-peers load example generate lint demo docker deps peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -69,12 +69,6 @@ fuzz: deps ## each fuzz target for FUZZTIME (10s, or a count: 1000x)
 		echo "$$dir $$target"; \
 		$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || exit 1; \
 	done
-
-# The golden files must hold on 32 bits, too. What only puts browsers, Prometheus and Slurm before the
-# program is left out.
-narrow: ## tests on 32 bits, where numbers overflow first, without a C compiler
-	GOARCH=386 $(PUREGO) test -short $$(go list ./... | grep -vE '/(api/web|docker|examples)$$')
-	GOARCH=arm64 $(PUREGO) build ./pipeline
 
 bench: deps ## benchmarks that match BENCH (.), COUNT times (1); benchstat reads them
 	@$(GO) test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -count $(COUNT) -benchmem ./...

@@ -95,7 +95,7 @@ func Finish[T any](ctx context.Context, dest storage.Storage, form Form[T]) (*Ma
 	return m, write(ctx, dest, manifestName, func(w *sink) error { return writeJSON(w, m) })
 }
 
-// sweep removes what was left half written: nobody writes any more where all shards are done.
+// sweep removes what was left half written: all shards are done, so nobody should be at it any more.
 func sweep(ctx context.Context, dest storage.Storage) error {
 	return destError(ctx, dest, dest.Sweep(ctx, 0))
 }

@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 // one the test is skipped, unless PROPOSER_E2E=1 asks for it.
 func chromium(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser takes its time to start")
+	}
 	names := []string{"chromium", "chromium-browser", "google-chrome"}
 	if name := os.Getenv("PROPOSER_CHROMIUM"); name != "" {
 		names = []string{name}
