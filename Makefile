@@ -41,15 +41,15 @@ build: deps ## bin/proposer
 	$(GO) build -tags $(TAGS) -ldflags '-s -w -X main.linked=$(VERSION)' -o bin/proposer ./cmd/proposer
 
 # What reads pictures, what runs kernels, and what has goroutines or is called by several.
-RACE_GO     := ./api ./batch/... ./cmd/proposer ./imageio ./internal/credentials ./internal/load ./internal/shelf ./objectness ./pipeline ./selective
-PICTURES_GO := ./api ./batch ./cmd/proposer ./imageio ./pipeline
-KERNELS_GO  := ./box ./hierarchy ./internal/simd ./objectness ./raster ./segment ./selective ./similarity
+RACE_GO     := ./api ./internal/batch/... ./cmd/proposer ./internal/imageio ./internal/auth ./tools/loadtest ./internal/freelist ./objectness ./internal/propose ./selective
+PICTURES_GO := ./api ./internal/batch ./cmd/proposer ./internal/imageio ./internal/propose
+KERNELS_GO  := ./box ./hierarchy ./internal/kernels ./objectness ./raster ./segment ./selective ./similarity
 
 # Four legs: with OpenCV; its matrices counted; on Go's own decoders; and without the vector kernels.
 # The last two would do without cgo, but most of what they need is built then.
 test: deps ## all tests, with and without OpenCV
 	$(GO) test -tags $(TAGS) ./...
-	$(GO) test -tags $(TAGS),matprofile ./imageio
+	$(GO) test -tags $(TAGS),matprofile ./internal/imageio
 	$(GO) test $(PICTURES_GO)
 	$(GO) test -tags purego -short $(KERNELS_GO)
 
@@ -58,7 +58,7 @@ e2e: build ## tests with a browser, Prometheus, Python, PyTorch, Slurm and the i
 	$(PYTHON) -c 'import scipy.io; $(IMPORTS)' 2>/dev/null && \
 	[ -x /usr/sbin/slurmctld ] && [ -x /usr/sbin/slurmd ] && [ -x /usr/sbin/munged ] || { \
 	$(call install,E2E,NO_E2E); }
-	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./export ./internal/npz ./rois
+	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./internal/codec ./internal/npy ./internal/rois
 
 race: deps ## under the race detector, the tests of what has goroutines or is called by several
 	$(GO) test -tags $(TAGS) -race -short $(RACE_GO)
@@ -75,17 +75,17 @@ bench: deps ## benchmarks that match BENCH (.), COUNT times (1); benchstat reads
 
 # Without a folder scenes are drawn. BENCHFLAGS: `bin/bench -help` lists them.
 bench-peers: peers bin/peer_dlib ## docs/benchmarks.md: ours beside its peers, on the folder PICTURES
-	$(PUREGO) build -o bin/bench ./internal/bench
+	$(PUREGO) build -o bin/bench ./tools/compare-peers
 	bin/bench -pictures '$(PICTURES)' -version $(VERSION) -out docs/benchmarks.md \
-		-opencv '$(PYTHON) internal/bench/peer_opencv.py' -dlib bin/peer_dlib $(BENCHFLAGS)
+		-opencv '$(PYTHON) tools/compare-peers/peer_opencv.py' -dlib bin/peer_dlib $(BENCHFLAGS)
 
-bin/peer_dlib: internal/bench/peer_dlib.cpp | peers
+bin/peer_dlib: tools/compare-peers/peer_dlib.cpp | peers
 	@mkdir -p bin
 	g++ -O3 -march=native -DNDEBUG $< -o $@ -I$(OPENCV) -lopencv_imgcodecs -lopencv_core -ldlib
 
 # For a service that runs already. LOADFLAGS: `bin/load -help` lists them.
 load: ## put the service at URL (http://127.0.0.1:8080) under load, hostile requests among it, and judge its answers
-	$(PUREGO) build -o bin/load ./internal/load
+	$(PUREGO) build -o bin/load ./tools/loadtest
 	bin/load -url '$(URL)' -pictures '$(PICTURES)' $(LOADFLAGS)
 
 # OpenBLAS is there because PyTorch multiplies five times slower with what Debian gives it otherwise.
@@ -97,23 +97,23 @@ example: build ## train a two-stage detector on our proposals, under several los
 	rm -rf bin/two-stage
 	$(PYTHON) examples/two-stage/two_stage.py $(EXAMPLEFLAGS)
 
-generate: ## the vector kernels, by the program in internal/simd/gen
-	go -C internal/simd/gen generate
+generate: ## the vector kernels, by the program in internal/kernels/gen
+	go -C internal/kernels/gen generate
 
-# Only imageio has files that are built without OpenCV alone, only internal/simd has twins of its kernels.
+# Only imageio has files that are built without OpenCV alone, only internal/kernels has twins of its kernels.
 lint: deps ## gofumpt, go vet and staticcheck, with and without OpenCV; are the kernels up to date?
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
-	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp -r internal/simd "$$copy" && \
-	go -C "$$copy/simd/gen" generate && diff -r internal/simd "$$copy/simd"
+	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp -r internal/kernels "$$copy" && \
+	go -C "$$copy/kernels/gen" generate && diff -r internal/kernels "$$copy/kernels"
 	$(GO) vet -tags $(TAGS) ./...
-	$(GO) vet ./imageio
-	$(GO) vet -tags purego ./internal/simd
+	$(GO) vet ./internal/imageio
+	$(GO) vet -tags purego ./internal/kernels
 	CGO_ENABLED=1 $(TOOL) staticcheck -tags $(TAGS) ./...
-	CGO_ENABLED=1 $(TOOL) staticcheck ./imageio
-	CGO_ENABLED=1 $(TOOL) staticcheck -tags purego ./internal/simd
+	CGO_ENABLED=1 $(TOOL) staticcheck ./internal/imageio
+	CGO_ENABLED=1 $(TOOL) staticcheck -tags purego ./internal/kernels
 
 demo: build ## bin/scene.png and, with the best boxes drawn, bin/boxes.png
-	$(PUREGO) run ./internal/scene/draw -seed 6 -out bin/scene.png
+	$(PUREGO) run ./tools/draw-scene -seed 6 -out bin/scene.png
 	bin/proposer propose --max 20 --nms 0.5 --order hierarchy --min-side 60 --overlay bin/boxes.png bin/scene.png
 
 docker: ## the container image IMAGE (proposer)

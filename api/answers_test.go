@@ -17,10 +17,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/mask"
-	"github.com/proposer/proposer/pipeline"
 
 	_ "image/jpeg"
 	_ "image/png"
@@ -87,8 +87,8 @@ func TestRepresentations(t *testing.T) {
 		}
 		return a
 	}
-	var want export.Row
-	for line, err := range export.ReadJSONL(bytes.NewReader(as("application/json").body)) {
+	var want codec.Row
+	for line, err := range codec.ReadJSONL(bytes.NewReader(as("application/json").body)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,9 +154,9 @@ func TestContentEncoding(t *testing.T) {
 func TestDrawingsHaveFewBoxes(t *testing.T) {
 	s := start(t, nil)
 	var most int
-	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
 		most = o.Search.Max
-		return pipeline.Run(ctx, data, o)
+		return propose.Run(ctx, data, o)
 	}
 	for query, want := range map[string]int{"": drawn, "max=7": 7, "max=0": 0} {
 		s.ask(t, "/v1/proposals?mode=single&"+query, "", small().PNG(), "Accept: image/png")
@@ -236,14 +236,14 @@ func TestLinesComeAtOnce(t *testing.T) {
 	s := start(t, func(c *Config) { c.Workers = 2 })
 	let := make(chan struct{})
 	large := string(scene.Render(3, 80, 60, 2).PNG())
-	s.run = func(ctx context.Context, data []byte, _ pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(ctx context.Context, data []byte, _ propose.Options) (*propose.Result, error) {
 		if string(data) == large {
 			select {
 			case <-let:
 			case <-ctx.Done():
 			}
 		}
-		return &pipeline.Result{Width: len(data), Decode: 1, Search: 1}, ctx.Err()
+		return &propose.Result{Width: len(data), Decode: 1, Search: 1}, ctx.Err()
 	}
 	contentType, body := form(t, [3]string{"image", "a.png", large}, [3]string{"image", "b.png", string(small().PNG())})
 	req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/v1/proposals", body)
@@ -271,9 +271,9 @@ func TestLinesComeAtOnce(t *testing.T) {
 func TestETag(t *testing.T) {
 	s := start(t, func(c *Config) { c.CacheBytes = 1 << 20; c.Version = "v1" })
 	searches := 0
-	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
 		searches++
-		return pipeline.Run(ctx, data, o)
+		return propose.Run(ctx, data, o)
 	}
 	png := small().PNG()
 	first := s.post(t, "mode=single&max=9", png)

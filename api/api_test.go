@@ -27,10 +27,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/proposer/proposer/api/oip"
-	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/internal/scene"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/api/openinference"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 // No test may leave a goroutine behind.
@@ -281,14 +281,14 @@ func TestProposals(t *testing.T) {
 
 func TestAnswerIsWhatExportWrites(t *testing.T) {
 	s := start(t, nil)
-	var result *pipeline.Result
-	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+	var result *propose.Result
+	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
 		var err error
-		result, err = pipeline.Run(ctx, data, o)
+		result, err = propose.Run(ctx, data, o)
 		return result, err
 	}
 	got := s.post(t, "mode=single", small().PNG())
-	want, err := export.AppendJSON(nil, result.Row(""))
+	want, err := codec.AppendJSON(nil, result.Row(""))
 	if err != nil || string(got.body) != string(want)+"\n" {
 		t.Errorf("%v\n%s\nwant\n%s", err, got.body, want)
 	}
@@ -296,10 +296,10 @@ func TestAnswerIsWhatExportWrites(t *testing.T) {
 
 func TestOptionsReachTheSearch(t *testing.T) {
 	s := start(t, func(c *Config) { c.Threads = 3; c.Limits.MaxPixels = 12345 })
-	var got pipeline.Options
-	s.run = func(_ context.Context, _ []byte, o pipeline.Options) (*pipeline.Result, error) {
+	var got propose.Options
+	s.run = func(_ context.Context, _ []byte, o propose.Options) (*propose.Result, error) {
 		got = o
-		return &pipeline.Result{Decode: 1, Search: 1}, nil
+		return &propose.Result{Decode: 1, Search: 1}, nil
 	}
 	png := small().PNG()
 	if a := s.post(t, "mode=opencv-single&max=5&seed=8&colors=Lab,HSV&max-side=99", png); a.status != http.StatusOK {
@@ -317,9 +317,9 @@ func TestOptionsReachTheSearch(t *testing.T) {
 
 func TestTooManyRegions(t *testing.T) {
 	s := start(t, nil)
-	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
 		o.Search.MaxRegions = 2
-		return pipeline.Run(ctx, data, o)
+		return propose.Run(ctx, data, o)
 	}
 	p := s.post(t, "mode=single", small().PNG()).problem(t, http.StatusUnprocessableEntity, "regions")
 	if len(p.Errors) != 1 || p.Errors[0].Name != "k" || p.Errors[0].Value != "100" || !strings.Contains(p.Errors[0].Want, "2 first regions") {
@@ -331,9 +331,9 @@ func TestTooManyRegions(t *testing.T) {
 func TestDefaultMax(t *testing.T) {
 	s := start(t, nil)
 	var most int
-	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
 		most = o.Search.Max
-		return pipeline.Run(ctx, data, o)
+		return propose.Run(ctx, data, o)
 	}
 	for query, want := range map[string]int{"mode=single": DefaultMax, "mode=single&max=0": 0, "mode=single&max=3": 3} {
 		if res := s.post(t, query, small().PNG()); res.status != http.StatusOK || most != want {
@@ -344,7 +344,7 @@ func TestDefaultMax(t *testing.T) {
 
 func TestBadOptions(t *testing.T) {
 	s := start(t, nil)
-	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
 		t.Error("searched")
 		return nil, errors.New("searched")
 	}
@@ -537,11 +537,11 @@ type gate struct {
 
 func newGate(s *Server) *gate {
 	g := &gate{make(chan context.Context, 16), make(chan struct{})}
-	s.run = func(ctx context.Context, _ []byte, _ pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(ctx context.Context, _ []byte, _ propose.Options) (*propose.Result, error) {
 		g.begun <- ctx
 		select {
 		case <-g.let:
-			return &pipeline.Result{Width: 1, Height: 1, Decode: 1, Search: 1}, nil
+			return &propose.Result{Width: 1, Height: 1, Decode: 1, Search: 1}, nil
 		case <-ctx.Done():
 			return nil, fmt.Errorf("search: %w", ctx.Err())
 		}
@@ -675,7 +675,7 @@ func TestBodyTimeoutEndsWithTheBody(t *testing.T) {
 func TestPanic(t *testing.T) {
 	var log bytes.Buffer
 	s := start(t, func(c *Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
-	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) { panic("the sky fell") }
+	s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) { panic("the sky fell") }
 	p := s.post(t, "", small().PNG()).problem(t, http.StatusInternalServerError, "internal")
 	if strings.Contains(p.Detail, "sky") {
 		t.Errorf("the client is told %q", p.Detail)
@@ -688,7 +688,7 @@ func TestPanic(t *testing.T) {
 	png := string(small().PNG())
 	contentType, body := form(t, [3]string{"image", "a", png}, [3]string{"truth", "", `{"boxes":[]}`})
 	s.do(t, "POST", "/v1/rois", contentType, body).problem(t, http.StatusInternalServerError, "internal")
-	s.ask(t, inferPath, "", []byte(png), oip.HeaderLength+": 0").failure(t, http.StatusInternalServerError)
+	s.ask(t, inferPath, "", []byte(png), openinference.HeaderLength+": 0").failure(t, http.StatusInternalServerError)
 	contentType, body = form(t, [3]string{"image", "a", png}, [3]string{"image", "b", png})
 	if a := s.do(t, "POST", "/v1/proposals", contentType, body); a.status != http.StatusOK || strings.Count(string(a.body), "urn:proposer:problem:internal") != 2 {
 		t.Errorf("several pictures: %d %s", a.status, a.body)
@@ -702,8 +702,8 @@ func TestPanic(t *testing.T) {
 	s.admission.work.Release(s.admission.most)
 	s.admission.bodies.Release(s.cfg.BodyMemory)
 	// The service goes on.
-	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {
-		return &pipeline.Result{Decode: 1, Search: 1}, nil
+	s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
+		return &propose.Result{Decode: 1, Search: 1}, nil
 	}
 	for range 4 {
 		if a := s.post(t, "", small().PNG()); a.status != http.StatusOK {
@@ -714,7 +714,7 @@ func TestPanic(t *testing.T) {
 
 func TestUnknownFailure(t *testing.T) {
 	s := start(t, nil)
-	s.run = func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
 		return nil, errors.New("secret")
 	}
 	p := s.post(t, "", small().PNG()).problem(t, http.StatusInternalServerError, "internal")
@@ -892,9 +892,9 @@ func TestDrain(t *testing.T) {
 func TestDrainUnderLoad(t *testing.T) {
 	s, stop, ended := listen(t, func(c *Config) { c.Workers, c.Queue = 2, 6 })
 	var searched, answered atomic.Int64
-	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
 		searched.Add(1)
-		return pipeline.Run(ctx, data, o)
+		return propose.Run(ctx, data, o)
 	}
 	png := small().PNG()
 	var crowd sync.WaitGroup
@@ -1023,11 +1023,11 @@ func FuzzRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s.run = func(ctx context.Context, data []byte, o pipeline.Options) (*pipeline.Result, error) {
+	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
 		if o.Search.Keep {
-			return pipeline.Run(ctx, data, o)
+			return propose.Run(ctx, data, o)
 		}
-		return &pipeline.Result{Width: 1, Height: 1, Decode: 1, Search: 1}, nil
+		return &propose.Result{Width: 1, Height: 1, Decode: 1, Search: 1}, nil
 	}
 	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
 		r := httptest.NewRequest("POST", "/v1/proposals", bytes.NewReader(body))

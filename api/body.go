@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/internal/imageio"
 )
 
 const (

@@ -35,8 +35,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/credentials"
+	"github.com/proposer/proposer/internal/auth"
+	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -75,9 +75,9 @@ type Config struct {
 	// make; 0: any number.
 	RateLimit int
 	// Tokens are who may enter; nil: everybody.
-	Tokens *credentials.Tokens
+	Tokens *auth.Tokens
 	// Certificate makes the service speak TLS; nil: plain HTTP.
-	Certificate *credentials.Certificate
+	Certificate *auth.Certificate
 	// CORSOrigins are the origins whose pages may ask; none: no other than the service's own.
 	CORSOrigins []string
 	// Timeout bounds a request from the end of its body to its answer.

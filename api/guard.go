@@ -9,7 +9,7 @@ import (
 	"github.com/go-chi/cors"
 	"github.com/go-chi/httprate"
 
-	"github.com/proposer/proposer/api/oip"
+	"github.com/proposer/proposer/api/openinference"
 )
 
 // authenticate lets those in who bring a token that is known.
@@ -78,8 +78,8 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 	return cors.Handler(cors.Options{
 		AllowedOrigins: s.cfg.CORSOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
-		AllowedHeaders: []string{"Accept", "Authorization", "Content-Type", "If-None-Match", requestIDHeader, oip.HeaderLength},
-		ExposedHeaders: []string{"ETag", "Retry-After", "X-Cache", requestIDHeader, oip.HeaderLength},
+		AllowedHeaders: []string{"Accept", "Authorization", "Content-Type", "If-None-Match", requestIDHeader, openinference.HeaderLength},
+		ExposedHeaders: []string{"ETag", "Retry-After", "X-Cache", requestIDHeader, openinference.HeaderLength},
 		MaxAge:         600,
 	})(next)
 }

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proposer/proposer/internal/credentials"
-	"github.com/proposer/proposer/internal/selfsigned"
+	"github.com/proposer/proposer/internal/auth"
+	"github.com/proposer/proposer/internal/testutil/certs"
 )
 
 func write(t testing.TB, name, text string) string {
@@ -30,9 +30,9 @@ func write(t testing.TB, name, text string) string {
 	return path
 }
 
-func tokens(t testing.TB) *credentials.Tokens {
+func tokens(t testing.TB) *auth.Tokens {
 	t.Helper()
-	all, err := credentials.LoadTokens(write(t, "tokens", "alice alice-0123456789abcdef\nbob bob-0123456789abcdef\n"))
+	all, err := auth.LoadTokens(write(t, "tokens", "alice alice-0123456789abcdef\nbob bob-0123456789abcdef\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,12 +147,12 @@ func TestSecurityHeaders(t *testing.T) {
 }
 
 // certificate is one for 127.0.0.1 that signs itself.
-func certificate(t testing.TB) (*credentials.Certificate, *x509.CertPool) {
+func certificate(t testing.TB) (*auth.Certificate, *x509.CertPool) {
 	t.Helper()
 	folder := t.TempDir()
 	cert, key := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
-	pool := selfsigned.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
-	c, err := credentials.LoadCertificate(cert, key)
+	pool := certs.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
+	c, err := auth.LoadCertificate(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,17 +10,17 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/proposer/proposer/api/oip"
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/api/openinference"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
 )
 
 // routeInference routes the Open Inference Protocol, but for the health of the server.
 func (s *Server) routeInference(r chi.Router) {
-	r.Get("/v2", func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, oip.Server(s.cfg.Version)) })
+	r.Get("/v2", func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, openinference.Server(s.cfg.Version)) })
 	r = r.With(checkModel)
 	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
-		r.Get(model, func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, oip.Model()) })
+		r.Get(model, func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, openinference.Model()) })
 		r.Get(model+"/ready", s.ready)
 		r.With(s.admit).Post(model+"/infer", s.infer)
 	}
@@ -29,7 +29,7 @@ func (s *Server) routeInference(r chi.Router) {
 // checkModel turns away who asks for a model that there is not.
 func checkModel(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := oip.CheckModel(chi.URLParam(r, "model"), chi.URLParam(r, "version")); err != nil {
+		if err := openinference.CheckModel(chi.URLParam(r, "model"), chi.URLParam(r, "version")); err != nil {
 			fail(w, r, inferenceProblem(err))
 			return
 		}
@@ -38,7 +38,7 @@ func checkModel(next http.Handler) http.Handler {
 }
 
 func inferenceProblem(err error) *problem {
-	e, ok := errors.AsType[*oip.Error](err)
+	e, ok := errors.AsType[*openinference.Error](err)
 	switch {
 	case !ok:
 		return newProblem(http.StatusInternalServerError, "internal", err.Error())
@@ -64,7 +64,7 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.closeBody(w)
-	req, err := oip.Parse(body, r.Header.Values(oip.HeaderLength))
+	req, err := openinference.Parse(body, r.Header.Values(openinference.HeaderLength))
 	if err != nil {
 		fail(w, r, inferenceProblem(err))
 		return
@@ -80,8 +80,8 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	headerLength := -1
-	answer, p := s.searchInPlace(r, req.Image, opts, func(_ context.Context, result *pipeline.Result) (answer []byte, err error) {
-		answer, headerLength, err = oip.AppendResponse(nil, req, result.Boxes, result.Scores, oip.ModelName, oip.ModelVersion)
+	answer, p := s.searchInPlace(r, req.Image, opts, func(_ context.Context, result *propose.Result) (answer []byte, err error) {
+		answer, headerLength, err = openinference.AppendResponse(nil, req, result.Boxes, result.Scores, openinference.ModelName, openinference.ModelVersion)
 		return answer, err
 	})
 	if p != nil {
@@ -89,9 +89,9 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if headerLength >= 0 {
-		w.Header().Set(oip.HeaderLength, strconv.Itoa(headerLength))
+		w.Header().Set(openinference.HeaderLength, strconv.Itoa(headerLength))
 	}
-	s.send(w, oip.ContentType(headerLength), answer)
+	s.send(w, openinference.ContentType(headerLength), answer)
 }
 
 func (s *Server) sendJSON(w http.ResponseWriter, v any) {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/proposer/proposer/api/oip"
+	"github.com/proposer/proposer/api/openinference"
 )
 
 const inferPath = "/v2/models/selective_search/infer"
@@ -102,8 +102,8 @@ func TestInfer(t *testing.T) {
 		`"outputs":[{"name":"boxes","parameters":{"binary_data":true}}],"parameters":{"mode":"single","max":20}}`, len(png)+4)
 	body := append([]byte(header), binary.LittleEndian.AppendUint32(nil, uint32(len(png)))...)
 	body = append(body, png...)
-	a = s.ask(t, "/v2/models/selective_search/versions/1/infer", "application/octet-stream", body, oip.HeaderLength+": "+strconv.Itoa(len(header)))
-	n, err := strconv.Atoi(a.header.Get(oip.HeaderLength))
+	a = s.ask(t, "/v2/models/selective_search/versions/1/infer", "application/octet-stream", body, openinference.HeaderLength+": "+strconv.Itoa(len(header)))
+	n, err := strconv.Atoi(a.header.Get(openinference.HeaderLength))
 	if err != nil || a.status != 200 || len(a.body)-n != 16*len(want) {
 		t.Fatalf("binary: %d %v, %d bytes of JSON in %d", a.status, err, n, len(a.body))
 	}
@@ -112,8 +112,8 @@ func TestInfer(t *testing.T) {
 		t.Errorf("binary: %v, other boxes", err)
 	}
 
-	a = s.ask(t, inferPath, "application/octet-stream", png, oip.HeaderLength+": 0")
-	if n, err := strconv.Atoi(a.header.Get(oip.HeaderLength)); err != nil || a.status != 200 || (len(a.body)-n)%20 != 0 {
+	a = s.ask(t, inferPath, "application/octet-stream", png, openinference.HeaderLength+": 0")
+	if n, err := strconv.Atoi(a.header.Get(openinference.HeaderLength)); err != nil || a.status != 200 || (len(a.body)-n)%20 != 0 {
 		t.Errorf("raw: %d %v, %d bytes of JSON in %d", a.status, err, n, len(a.body))
 	}
 }
@@ -144,7 +144,7 @@ func TestInferRefuses(t *testing.T) {
 	} {
 		headers := []string{}
 		if c.header != "" {
-			headers = append(headers, oip.HeaderLength+": "+c.header)
+			headers = append(headers, openinference.HeaderLength+": "+c.header)
 		}
 		if text := s.ask(t, c.path, "application/json", c.body, headers...).failure(t, c.status); !strings.Contains(text, c.want) {
 			t.Errorf("%s: %s", name, text)

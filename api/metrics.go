@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
 )
 
 var (
@@ -168,7 +168,7 @@ func (m *metrics) request(route string, status int, d time.Duration) {
 }
 
 // searched counts a picture that was searched and whose answer was encoded.
-func (m *metrics) searched(r *pipeline.Result, mode string, pixels int64, encode time.Duration) {
+func (m *metrics) searched(r *propose.Result, mode string, pixels int64, encode time.Duration) {
 	m.pictures.WithLabelValues(r.Format, mode).Inc()
 	m.pixels.Observe(float64(pixels))
 	m.boxes.Observe(float64(len(r.Boxes)))

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -51,7 +51,7 @@ type limitInfo struct {
 func (s *Server) describe() ([]byte, error) {
 	c := capabilities{
 		Version:     s.cfg.Version,
-		DefaultMode: pipeline.DefaultMode,
+		DefaultMode: propose.DefaultMode,
 		Limits: limitInfo{
 			MaxBytes: s.cfg.Limits.MaxBytes, MaxPixels: s.cfg.Limits.MaxPixels, MaxSide: s.cfg.Limits.MaxSide,
 			MaxBoxes: s.cfg.MaxBoxes, MaxPictures: s.cfg.MaxPictures, TimeoutSeconds: s.cfg.Timeout.Seconds(),
@@ -66,9 +66,9 @@ func (s *Server) describe() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.Modes = append(c.Modes, modeInfo{name, export.AppendStrategies(nil, preset.Strategies)})
+		c.Modes = append(c.Modes, modeInfo{name, codec.AppendStrategies(nil, preset.Strategies)})
 	}
-	defaults := pipeline.DefaultOptions().Values()
+	defaults := propose.DefaultOptions().Values()
 	defaults["max"] = strconv.Itoa(DefaultMax)
 	for _, name := range shared {
 		c.Options = append(c.Options, optionInfo{name, defaults[name]})

@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/proposer/proposer/api/oip"
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/api/openinference"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -71,7 +71,7 @@ func newProblem(status int, kind, detail string, fields ...field) *problem {
 }
 
 // optionProblem tells what pipeline.ParseOptions found, and the service before it.
-func optionProblem(all []*pipeline.OptionError) *problem {
+func optionProblem(all []*propose.OptionError) *problem {
 	details := make([]string, len(all))
 	fields := make([]field, len(all))
 	for i, e := range all {
@@ -147,7 +147,7 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 	}
 	media := "application/problem+json"
 	if r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") {
-		body, media = oip.AppendError(nil, p.Detail), "application/json"
+		body, media = openinference.AppendError(nil, p.Detail), "application/json"
 	}
 	h := w.Header()
 	h.Set("Content-Type", media)

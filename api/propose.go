@@ -16,22 +16,22 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/option"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/optparse"
+	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/selective"
 )
 
 // shared are the options of every search: how many threads is for the operator to say.
-var shared = slices.DeleteFunc(pipeline.Names(), func(name string) bool { return name == "threads" })
+var shared = slices.DeleteFunc(propose.Names(), func(name string) bool { return name == "threads" })
 
 // rich are the options of answers in JSON.
 var rich = []string{"masks", "evidence", "tree", "strategy"}
 
 // query is what a request for proposals asks.
 type query struct {
-	pipeline.Options
+	propose.Options
 	rep                   *representation
 	masks, evidence, tree bool
 	strategy              int    // whose tree
@@ -172,8 +172,8 @@ func (s *Server) line(ctx context.Context, index int, pic picture, q query) (lin
 }
 
 // encode says what was found in a picture as the query wants it.
-func (q *query) encode(pic picture) func(context.Context, *pipeline.Result) ([]byte, error) {
-	return func(ctx context.Context, result *pipeline.Result) ([]byte, error) {
+func (q *query) encode(pic picture) func(context.Context, *propose.Result) ([]byte, error) {
+	return func(ctx context.Context, result *propose.Result) ([]byte, error) {
 		row, err := q.row(ctx, result, pic.file)
 		if err != nil {
 			return nil, err
@@ -183,7 +183,7 @@ func (q *query) encode(pic picture) func(context.Context, *pipeline.Result) ([]b
 }
 
 // row is what an answer says of a picture.
-func (q *query) row(ctx context.Context, result *pipeline.Result, file string) (row *export.Row, err error) {
+func (q *query) row(ctx context.Context, result *propose.Result, file string) (row *codec.Row, err error) {
 	row = result.Row(file)
 	if !q.Search.Keep {
 		return row, nil
@@ -204,8 +204,8 @@ func (q *query) row(ctx context.Context, result *pipeline.Result, file string) (
 }
 
 // search runs a picture when its turn comes. It encodes the answer while it has its turn.
-func (s *Server) search(ctx context.Context, rec *record, data []byte, opts pipeline.Options,
-	encode func(context.Context, *pipeline.Result) ([]byte, error),
+func (s *Server) search(ctx context.Context, rec *record, data []byte, opts propose.Options,
+	encode func(context.Context, *propose.Result) ([]byte, error),
 ) ([]byte, *problem) {
 	header, err := imageio.Inspect(data, s.cfg.Limits)
 	rec.attrs = append(rec.attrs, slog.Int("picture_bytes", len(data)), slog.String("format", header.Format),
@@ -250,8 +250,8 @@ func (s *Server) failed(ctx context.Context, err error) *problem {
 }
 
 // searchInPlace searches for a request that takes a place in the queue, or is turned away.
-func (s *Server) searchInPlace(r *http.Request, data []byte, opts pipeline.Options,
-	encode func(context.Context, *pipeline.Result) ([]byte, error),
+func (s *Server) searchInPlace(r *http.Request, data []byte, opts propose.Options,
+	encode func(context.Context, *propose.Result) ([]byte, error),
 ) ([]byte, *problem) {
 	if p := s.admission.place(); p != nil {
 		return nil, p
@@ -284,22 +284,22 @@ func (s *Server) parse(rawQuery string, form []byte, rep *representation) (query
 	own := take(values, rich)
 	if !rep.rich {
 		for _, name := range slices.Sorted(maps.Keys(own)) {
-			errs = append(errs, &pipeline.OptionError{Name: name, Value: own[name], Want: "an answer in JSON (Accept: application/json) to go with it"})
+			errs = append(errs, &propose.OptionError{Name: name, Value: own[name], Want: "an answer in JSON (Accept: application/json) to go with it"})
 		}
 		clear(own)
 	}
 	q := query{rep: rep}
-	extras := option.NewReader(own, rich)
-	option.One(extras, "masks", "rle or off", parseMasks, &q.masks)
-	option.One(extras, "evidence", "1 or 0", strconv.ParseBool, &q.evidence)
-	option.One(extras, "tree", "1 or 0", strconv.ParseBool, &q.tree)
+	extras := optparse.NewReader(own, rich)
+	optparse.One(extras, "masks", "rle or off", parseMasks, &q.masks)
+	optparse.One(extras, "evidence", "1 or 0", strconv.ParseBool, &q.evidence)
+	optparse.One(extras, "tree", "1 or 0", strconv.ParseBool, &q.tree)
 	extras.Integer("strategy", 0, selective.MaxStrategies-1, &q.strategy)
-	opts, p := s.options(values, append(errs, pipeline.OptionErrors(extras.Err())...), rep.max)
+	opts, p := s.options(values, append(errs, propose.OptionErrors(extras.Err())...), rep.max)
 	if p != nil {
 		return query{}, p
 	}
 	if n := len(opts.Search.Strategies); q.strategy >= n {
-		return query{}, optionProblem([]*pipeline.OptionError{{
+		return query{}, optionProblem([]*propose.OptionError{{
 			Name: "strategy", Value: strconv.Itoa(q.strategy), Want: fmt.Sprintf("a whole number below the number of strategies, %d", n),
 		}})
 	}
@@ -334,17 +334,17 @@ func given(rawQuery string, form []byte) (url.Values, *problem) {
 }
 
 // single are the options by name. It finds those that are not among the names, or are said twice.
-func single(texts url.Values, names []string) (map[string]string, []*pipeline.OptionError) {
-	var errs []*pipeline.OptionError
+func single(texts url.Values, names []string) (map[string]string, []*propose.OptionError) {
+	var errs []*propose.OptionError
 	values := make(map[string]string, len(texts))
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		switch all := texts[name]; {
 		case !slices.Contains(names, name):
-			errs = append(errs, &pipeline.OptionError{
+			errs = append(errs, &propose.OptionError{
 				Name: name, Value: all[0], Want: "a parameter that exists: " + strings.Join(names, ", "),
 			})
 		case len(all) > 1:
-			errs = append(errs, &pipeline.OptionError{Name: name, Value: strings.Join(all, ", "), Want: "one value"})
+			errs = append(errs, &propose.OptionError{Name: name, Value: strings.Join(all, ", "), Want: "one value"})
 		default:
 			values[name] = all[0]
 		}
@@ -366,18 +366,18 @@ func take(values map[string]string, names []string) map[string]string {
 
 // options are those of a search, as the service allows them. Without a max they say the
 // default. It replaces values by their canonical form.
-func (s *Server) options(values map[string]string, errs []*pipeline.OptionError, defaultMax int) (pipeline.Options, *problem) {
+func (s *Server) options(values map[string]string, errs []*propose.OptionError, defaultMax int) (propose.Options, *problem) {
 	most := s.cfg.MaxBoxes
 	if _, ok := values["max"]; !ok {
 		values["max"] = strconv.Itoa(min(defaultMax, cmp.Or(most, defaultMax)))
 	}
-	opts, err := pipeline.ParseOptions(values)
-	errs = append(errs, pipeline.OptionErrors(err)...)
+	opts, err := propose.ParseOptions(values)
+	errs = append(errs, propose.OptionErrors(err)...)
 	if err == nil && most > 0 && (opts.Search.Max == 0 || opts.Search.Max > most) {
-		errs = append(errs, &pipeline.OptionError{Name: "max", Value: values["max"], Want: fmt.Sprintf("a whole number from 1 to %d", most)})
+		errs = append(errs, &propose.OptionError{Name: "max", Value: values["max"], Want: fmt.Sprintf("a whole number from 1 to %d", most)})
 	}
 	if len(errs) > 0 {
-		return pipeline.Options{}, optionProblem(errs)
+		return propose.Options{}, optionProblem(errs)
 	}
 	maps.Copy(values, opts.Values())
 	opts.Decode.Limits = s.cfg.Limits

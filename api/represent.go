@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/propose"
 )
 
 // representation is a form that an answer can take.
@@ -22,7 +22,7 @@ type representation struct {
 	max int
 	// rich: it can carry masks, evidence and the tree. many: and answer for many pictures.
 	rich, many bool
-	encode     func(ctx context.Context, row *export.Row, data []byte, opts pipeline.Options) ([]byte, error)
+	encode     func(ctx context.Context, row *codec.Row, data []byte, opts propose.Options) ([]byte, error)
 }
 
 // drawn is the most boxes of a drawing where a request does not say: of many more nothing is seen.
@@ -32,19 +32,19 @@ const drawn = 50
 var representations = []*representation{
 	{media: "application/json", max: DefaultMax, rich: true, encode: encodeJSON},
 	{media: "application/x-ndjson", max: DefaultMax, rich: true, many: true, encode: encodeJSON},
-	{media: "text/csv", max: DefaultMax, encode: func(_ context.Context, row *export.Row, _ []byte, _ pipeline.Options) ([]byte, error) {
+	{media: "text/csv", max: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
 		var buf bytes.Buffer
-		w, err := export.NewWriter(&buf, "csv")
+		w, err := codec.NewWriter(&buf, "csv")
 		if err == nil {
 			err = errors.Join(w.Write(row), w.Close())
 		}
 		return buf.Bytes(), err
 	}},
-	{media: "application/x-npy", max: DefaultMax, encode: func(_ context.Context, row *export.Row, _ []byte, _ pipeline.Options) ([]byte, error) {
-		return export.AppendNPY(nil, row)
+	{media: "application/x-npy", max: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
+		return codec.AppendNPY(nil, row)
 	}},
-	{media: "application/octet-stream", max: DefaultMax, encode: func(_ context.Context, row *export.Row, _ []byte, _ pipeline.Options) ([]byte, error) {
-		return export.AppendBinary(nil, row)
+	{media: "application/octet-stream", max: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
+		return codec.AppendBinary(nil, row)
 	}},
 	{media: "image/png", max: drawn, encode: overlay("png")},
 	{media: "image/jpeg", max: drawn, encode: overlay("jpeg")},
@@ -52,15 +52,15 @@ var representations = []*representation{
 
 var ndjson = representations[1]
 
-func encodeJSON(_ context.Context, row *export.Row, _ []byte, _ pipeline.Options) ([]byte, error) {
-	object, err := export.AppendJSON(nil, row)
+func encodeJSON(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
+	object, err := codec.AppendJSON(nil, row)
 	return append(object, '\n'), err
 }
 
-func overlay(format string) func(context.Context, *export.Row, []byte, pipeline.Options) ([]byte, error) {
-	return func(ctx context.Context, row *export.Row, data []byte, opts pipeline.Options) ([]byte, error) {
+func overlay(format string) func(context.Context, *codec.Row, []byte, propose.Options) ([]byte, error) {
+	return func(ctx context.Context, row *codec.Row, data []byte, opts propose.Options) ([]byte, error) {
 		var buf bytes.Buffer
-		err := pipeline.Overlay(ctx, &buf, data, opts, row.Boxes, format)
+		err := propose.Overlay(ctx, &buf, data, opts, row.Boxes, format)
 		return buf.Bytes(), err
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/pipeline"
-	"github.com/proposer/proposer/rois"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/rois"
 )
 
 // truthBoxes is the most true boxes of a picture. Labelling takes time in proposals × them.
@@ -44,7 +44,7 @@ func (s *Server) rois(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	answer, p := s.searchInPlace(r, pic.data, opts, func(ctx context.Context, result *pipeline.Result) ([]byte, error) {
+	answer, p := s.searchInPlace(r, pic.data, opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
 		batch, err := rois.Sample(ctx, result.Boxes, truth, sampling)
 		if err != nil {
 			return nil, err
@@ -59,20 +59,20 @@ func (s *Server) rois(w http.ResponseWriter, r *http.Request) {
 }
 
 // parseRoIs reads the options of the search and of the sampler.
-func (s *Server) parseRoIs(rawQuery string, form []byte) (pipeline.Options, rois.Options, *problem) {
+func (s *Server) parseRoIs(rawQuery string, form []byte) (propose.Options, rois.Options, *problem) {
 	texts, p := given(rawQuery, form)
 	if p != nil {
-		return pipeline.Options{}, rois.Options{}, p
+		return propose.Options{}, rois.Options{}, p
 	}
 	own := rois.Names()
 	values, errs := single(texts, slices.Concat(own, shared))
 	sampling, err := rois.ParseOptions(take(values, own))
-	opts, p := s.options(values, append(errs, pipeline.OptionErrors(err)...), DefaultMax)
+	opts, p := s.options(values, append(errs, propose.OptionErrors(err)...), DefaultMax)
 	return opts, sampling, p
 }
 
 // truth reads the true boxes, which must lie in the picture.
-func (s *Server) truth(ctx context.Context, up *upload, pic picture, opts pipeline.Options) (rois.Truth, *problem) {
+func (s *Server) truth(ctx context.Context, up *upload, pic picture, opts propose.Options) (rois.Truth, *problem) {
 	text, ok := up.fields["truth"]
 	if !ok {
 		return rois.Truth{}, newProblem(http.StatusBadRequest, "request", "there are no true boxes",

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 func TestRoIs(t *testing.T) {

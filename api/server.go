@@ -14,8 +14,8 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/proposer/proposer/api/web"
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
 )
 
 // Server is the service. It is an http.Handler, safe for concurrent use.
@@ -29,7 +29,7 @@ type Server struct {
 	draining     atomic.Bool
 
 	// run is pipeline.Run, but for tests that must know when a search is at work.
-	run func(context.Context, []byte, pipeline.Options) (*pipeline.Result, error)
+	run func(context.Context, []byte, propose.Options) (*propose.Result, error)
 }
 
 // New makes a server. It registers its metrics, so a registry serves one server.
@@ -50,7 +50,7 @@ func New(cfg Config) (*Server, error) {
 		mux:       chi.NewRouter(),
 		metrics:   m,
 		admission: newAdmission(cfg, m),
-		run:       pipeline.Run,
+		run:       propose.Run,
 	}
 	if s.answers, err = newAnswers(cfg, m); err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // Cover is the order in which boxes are best taken, of which any beginning is of use by
@@ -77,14 +77,14 @@ func Cover(ctx context.Context, g *Graph, worths []float32, limit int, rest bool
 // cover is what is taken so far: all is by a box's place in the graph.
 type cover struct {
 	*Graph
-	objects []simd.Object // by the places that neighbours have: one that may be there, and has a box
-	shares  []float32     // what a box adds of the mass that it covers
+	objects []kernels.Object // by the places that neighbours have: one that may be there, and has a box
+	shares  []float32        // what a box adds of the mass that it covers
 }
 
 // newCover makes one with nothing taken, and has all boxes wait.
 func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, error) {
 	n := g.Len()
-	c := &cover{g, make([]simd.Object, (n+g.stride-1)/g.stride), make([]float32, n)}
+	c := &cover{g, make([]kernels.Object, (n+g.stride-1)/g.stride), make([]float32, n)}
 	for i := range c.objects {
 		place := i * g.stride
 		root := math.Sqrt(float64(max(g.sums[place].crowd, 1)))
@@ -105,12 +105,12 @@ func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, e
 // adds is what a box adds to those that are taken. It never rises: nor does any sum of numbers
 // that do not, however it is rounded.
 func (c *cover) adds(place int32) float32 {
-	return simd.Uncovered(c.row(int(place)), c.objects) * c.shares[place]
+	return kernels.Uncovered(c.row(int(place)), c.objects) * c.shares[place]
 }
 
 func (c *cover) take(place int32) {
 	for _, e := range c.row(int(place)) {
-		o := &c.objects[e>>simd.CoverBits]
+		o := &c.objects[e>>kernels.CoverBits]
 		o.Covered = max(o.Covered, int32(e&mostCover))
 	}
 }

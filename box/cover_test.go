@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // serial does pieces of work one after the other.
@@ -86,7 +86,7 @@ func TestGraph(t *testing.T) {
 			crowd := 0.
 			var got []int32
 			for _, e := range again.row(place) {
-				other, covers := int(e>>simd.CoverBits)*stride, float64(e&mostCover)
+				other, covers := int(e>>kernels.CoverBits)*stride, float64(e&mostCover)
 				iou := b.IoU(boxes[again.order[other]])
 				if want := (2*iou - 1) * mostCover; math.Abs(covers-want) > .51 {
 					t.Fatalf("boxes %d and %d: covered %v of %v; want %v", place, other, covers, mostCover, want)

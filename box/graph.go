@@ -6,8 +6,8 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // Graph tells which boxes of a list overlap by half. Its zero value is that of an empty list;
@@ -29,7 +29,7 @@ type Graph struct {
 
 	ends  []int   // where the next edge of a row goes
 	ahead []ahead // by blocks of boxes
-	found shelf.Shelf[Overlaps]
+	found freelist.Shelf[Overlaps]
 }
 
 // GraphFrom is the IoU from which boxes are neighbours.
@@ -43,8 +43,8 @@ const (
 
 // An edge is a neighbour's place, over the stride, and below it 2·IoU−1 in steps of 1/mostCover.
 const (
-	mostCover = 1<<simd.CoverBits - 1
-	mostPlace = 1<<(32-simd.CoverBits) - 1
+	mostCover = 1<<kernels.CoverBits - 1
+	mostPlace = 1<<(32-kernels.CoverBits) - 1
 )
 
 // aheadBlock is how many boxes' neighbours are found by one piece of work.
@@ -64,7 +64,7 @@ type sums struct {
 
 // Votes are how many boxes overlap one by an IoU of .5 to .6, .6 to .7, .7 to .8, .8 to .9, and
 // from .9 on.
-type Votes [simd.Fifths]int32
+type Votes [kernels.Fifths]int32
 
 // errEdges is a graph with too many edges.
 var errEdges = errors.New("too many edges")
@@ -77,7 +77,7 @@ func (g *Graph) Join(ctx context.Context, boxes []Box, each func(n int, work fun
 
 func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n int, work func(i int) error) error) error {
 	index := g.sort(boxes)
-	g.ahead = shelf.Keep(g.ahead, (len(boxes)+aheadBlock-1)/aheadBlock)
+	g.ahead = freelist.Keep(g.ahead, (len(boxes)+aheadBlock-1)/aheadBlock)
 	for g.stride = 1; ; g.stride *= 2 {
 		last := (len(boxes) - 1) / g.stride
 		if last > mostPlace {
@@ -101,7 +101,7 @@ func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n i
 		if err := g.gather(ctx); err != nil {
 			return err
 		}
-		g.sums = shelf.Resize(g.sums, len(boxes))
+		g.sums = freelist.Resize(g.sums, len(boxes))
 		return each(len(g.ahead), func(k int) error {
 			for place := k * aheadBlock; place < min((k+1)*aheadBlock, len(g.sums)); place++ {
 				g.sums[place] = sum(g.row(place))
@@ -144,7 +144,7 @@ func (g *Graph) look(ctx context.Context, index *Index, most int64, each func(n 
 
 // gather makes rows of the edges that were found: from the places before a box to those behind it.
 func (g *Graph) gather(ctx context.Context) error {
-	g.starts = shelf.Resize(g.starts, len(g.boxes)+1)
+	g.starts = freelist.Resize(g.starts, len(g.boxes)+1)
 	clear(g.starts)
 	for place := range g.boxes {
 		if err := poll(ctx, place); err != nil {
@@ -153,13 +153,13 @@ func (g *Graph) gather(ctx context.Context) error {
 		row := g.behind(place)
 		g.starts[place+1] += len(row)
 		for _, e := range g.twice(row) {
-			g.starts[e>>simd.CoverBits+1]++
+			g.starts[e>>kernels.CoverBits+1]++
 		}
 	}
 	for place := range g.boxes {
 		g.starts[place+1] += g.starts[place]
 	}
-	g.edges = shelf.Resize(g.edges, g.starts[len(g.boxes)])
+	g.edges = freelist.Resize(g.edges, g.starts[len(g.boxes)])
 	g.ends = append(g.ends[:0], g.starts...)
 	for place := range g.boxes {
 		if err := poll(ctx, place); err != nil {
@@ -168,8 +168,8 @@ func (g *Graph) gather(ctx context.Context) error {
 		row := g.behind(place)
 		copy(g.edges[g.ends[place]:], row)
 		for _, e := range g.twice(row) {
-			end := &g.ends[e>>simd.CoverBits]
-			g.edges[*end] = uint32(place)<<simd.CoverBits | e&mostCover
+			end := &g.ends[e>>kernels.CoverBits]
+			g.edges[*end] = uint32(place)<<kernels.CoverBits | e&mostCover
 			*end++
 		}
 	}
@@ -195,13 +195,13 @@ func (g *Graph) twice(row []uint32) []uint32 {
 func (g *Graph) sort(boxes []Box) *Index {
 	index := NewIndex(boxes)
 	numbers := index.numbers()
-	g.order, g.places = append(g.order[:0], numbers...), shelf.Resize(g.places, len(boxes))
+	g.order, g.places = append(g.order[:0], numbers...), freelist.Resize(g.places, len(boxes))
 	for i, b := range boxes {
 		if b.Empty() {
 			g.order = append(g.order, int32(i))
 		}
 	}
-	g.boxes = shelf.Resize(g.boxes, len(boxes))
+	g.boxes = freelist.Resize(g.boxes, len(boxes))
 	for place, id := range g.order {
 		g.boxes[place], g.places[id] = boxes[id], int32(place)
 	}
@@ -219,21 +219,21 @@ func link(dst []uint32, places []int32, ious []float32) {
 	places, ious = places[:len(dst)], ious[:len(dst)]
 	for i := range dst {
 		covers := int32(float32((ious[i]-GraphFrom)*(2*mostCover)) + .5)
-		dst[i] = uint32(places[i])<<simd.CoverBits | uint32(covers)
+		dst[i] = uint32(places[i])<<kernels.CoverBits | uint32(covers)
 	}
 }
 
 // sum sums up a box's edges: a fifth of mostCover is a tenth of IoU.
 func sum(row []uint32) (s sums) {
-	const most = 1<<simd.TallyBits - 1
+	const most = 1<<kernels.TallyBits - 1
 	crowd := uint64(0)
 	for len(row) > 0 {
 		some := row[:min(most, len(row))]
 		row = row[len(some):]
-		counts, covers := simd.Tally(some)
+		counts, covers := kernels.Tally(some)
 		crowd += covers
 		for k := range s.votes {
-			s.votes[k] += int32(counts >> (simd.TallyBits * k) & most)
+			s.votes[k] += int32(counts >> (kernels.TallyBits * k) & most)
 		}
 	}
 	s.crowd = float32(crowd) / mostCover

@@ -3,7 +3,7 @@ package box
 import (
 	"slices"
 
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // Index finds the boxes of a list that overlap a box. It is safe for concurrent use.
@@ -14,7 +14,7 @@ import (
 // steps of that height: a few runs hold all that come into question, and are looked through
 // eight boxes at a time.
 type Index struct {
-	boxes  simd.Boxes
+	boxes  kernels.Boxes
 	starts []int32 // of the slots
 	levels []level // by height
 }
@@ -55,9 +55,9 @@ func NewIndex(boxes []Box) *Index {
 	}
 	n = int(x.starts[len(x.starts)-1])
 	for _, side := range []*[]int32{&x.boxes.X0, &x.boxes.Y0, &x.boxes.X1, &x.boxes.Y1, &x.boxes.IDs} {
-		*side = make([]int32, n+simd.OverlapsRoom)
+		*side = make([]int32, n+kernels.OverlapsRoom)
 	}
-	x.boxes.Areas = make([]float32, n+simd.OverlapsRoom)
+	x.boxes.Areas = make([]float32, n+kernels.OverlapsRoom)
 	for i, b := range boxes {
 		if !b.Empty() {
 			next := &x.starts[x.slot(b)+1]
@@ -71,7 +71,7 @@ func NewIndex(boxes []Box) *Index {
 }
 
 // numbers are those of the boxes, in the order in which it has them.
-func (x *Index) numbers() []int32 { return x.boxes.IDs[:len(x.boxes.IDs)-simd.OverlapsRoom] }
+func (x *Index) numbers() []int32 { return x.boxes.IDs[:len(x.boxes.IDs)-kernels.OverlapsRoom] }
 
 func (x *Index) slot(b Box) int {
 	l := &x.levels[scale(span(b.Y0, b.Y1))]
@@ -102,7 +102,7 @@ func (x *Index) near(dst *Overlaps, b Box, least float64, place int32) {
 	reach := 2 * max(1-beta, (1/beta-1)/2)
 	w, h := span(b.X0, b.X1), span(b.Y0, b.Y1)
 	cx, cy := centre(b.X0, b.X1), centre(b.Y0, b.Y1)
-	room := simd.OverlapsRoom
+	room := kernels.OverlapsRoom
 	for k, last := scale(h*beta), min(scale(h/beta), len(x.levels)-1); k <= last; k++ {
 		l := &x.levels[k]
 		if x.starts[l.first+l.x.n*l.y.n] <= place {
@@ -118,6 +118,6 @@ func (x *Index) near(dst *Overlaps, b Box, least float64, place int32) {
 		}
 	}
 	dst.IDs, dst.IoUs = slices.Grow(dst.IDs, room)[:room], slices.Grow(dst.IoUs, room)[:room]
-	n := simd.Overlaps(dst.IDs, dst.IoUs, &x.boxes, dst.runs, &[4]int32{b.X0, b.Y0, b.X1, b.Y1}, float32(b.Area()), float32(least))
+	n := kernels.Overlaps(dst.IDs, dst.IoUs, &x.boxes, dst.runs, &[4]int32{b.X0, b.Y0, b.X1, b.Y1}, float32(b.Area()), float32(least))
 	dst.IDs, dst.IoUs = dst.IDs[:n], dst.IoUs[:n]
 }

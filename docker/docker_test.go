@@ -27,9 +27,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/proposer/proposer/api"
-	"github.com/proposer/proposer/internal/credentials"
-	"github.com/proposer/proposer/internal/scene"
-	"github.com/proposer/proposer/internal/selfsigned"
+	"github.com/proposer/proposer/internal/auth"
+	"github.com/proposer/proposer/internal/testutil/certs"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 const token = "0123456789abcdef"
@@ -229,12 +229,12 @@ func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamil
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Registry = prometheus.NewRegistry()
 	var err error
-	if cfg.Tokens, err = credentials.LoadTokens(file); err != nil {
+	if cfg.Tokens, err = auth.LoadTokens(file); err != nil {
 		t.Fatal(err)
 	}
 	cert, key := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
-	selfsigned.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
-	if cfg.Certificate, err = credentials.LoadCertificate(cert, key); err != nil {
+	certs.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
+	if cfg.Certificate, err = auth.LoadCertificate(cert, key); err != nil {
 		t.Fatal(err)
 	}
 	if server, err = api.New(cfg); err != nil {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 // The image's root file system, as runtime.sh lays it out, has all that the program needs to
@@ -49,7 +49,7 @@ func TestRuntime(t *testing.T) {
 		}
 		return b.Bytes()
 	}
-	webp, err := os.ReadFile("../imageio/testdata/lossy.webp")
+	webp, err := os.ReadFile("../internal/imageio/testdata/lossy.webp")
 	if err != nil {
 		t.Fatal(err)
 	}

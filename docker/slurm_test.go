@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 // pictures are a folder of scenes.

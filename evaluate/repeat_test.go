@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
 )

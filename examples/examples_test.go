@@ -19,9 +19,9 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/api"
-	"github.com/proposer/proposer/internal/credentials"
-	"github.com/proposer/proposer/internal/scene"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/internal/auth"
+	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 const token = "a-token-of-the-tests"
@@ -96,7 +96,7 @@ func serve(t *testing.T) *served {
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	cfg.Queue = 16
 	var err error
-	if cfg.Tokens, err = credentials.LoadTokens(file); err != nil {
+	if cfg.Tokens, err = auth.LoadTokens(file); err != nil {
 		t.Fatal(err)
 	}
 	service, err := api.New(cfg)
@@ -146,7 +146,7 @@ const most = 5
 func pictures(t *testing.T, n int) (files []string, want string) {
 	t.Helper()
 	folder := t.TempDir()
-	opts, err := pipeline.ParseOptions(map[string]string{"mode": "single", "max": fmt.Sprint(most)})
+	opts, err := propose.ParseOptions(map[string]string{"mode": "single", "max": fmt.Sprint(most)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func pictures(t *testing.T, n int) (files []string, want string) {
 			t.Fatal(err)
 		}
 		files = append(files, file)
-		result, err := pipeline.Run(context.Background(), data, opts)
+		result, err := propose.Run(context.Background(), data, opts)
 		if err != nil || len(result.Boxes) != most {
 			t.Fatalf("%d boxes, %v", len(result.Boxes), err)
 		}

@@ -7,8 +7,8 @@ import (
 	"math/bits"
 	"slices"
 
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // Graph is a region adjacency graph: which regions touch.
@@ -45,7 +45,7 @@ func NewGraph(ctx context.Context, dst *Graph, labels []int32, width, regions in
 // any order and any number of times each; a region's with itself are dropped, which is
 // cheaper than asking at each pixel. It sorts by counting, twice.
 func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error {
-	g.scratch = shelf.Resize(g.scratch, 3*(regions+1)+2*len(pairs))
+	g.scratch = freelist.Resize(g.scratch, 3*(regions+1)+2*len(pairs))
 	rest := g.scratch
 	part := func(n int) (p []int32) {
 		p, rest = rest[:n], rest[n:]
@@ -82,7 +82,7 @@ func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error 
 		return err
 	}
 	// Each region's larger neighbours come ascending, so that a pair meets its repetition.
-	g.starts = shelf.Resize(g.starts, regions+1)
+	g.starts = freelist.Resize(g.starts, regions+1)
 	clear(g.starts)
 	begin := int32(0)
 	for hi := range int32(regions) {
@@ -102,7 +102,7 @@ func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error 
 		return err
 	}
 	accumulate(g.starts)
-	g.ids = shelf.Resize(g.ids, int(g.starts[regions]))
+	g.ids = freelist.Resize(g.ids, int(g.starts[regions]))
 	// When a region's turn comes, its smaller neighbours are all in, ascending.
 	fill := ends
 	copy(fill, g.starts)
@@ -165,7 +165,7 @@ func (c *contacts) scan(ctx context.Context, labels []int32, width int) error {
 	c.pairs = c.pairs[:0]
 	clear(c.met[:]) // 0 is a region with itself
 	size := (width + 63) / 64 * 8
-	c.right, c.rightAbove, c.down = shelf.Resize(c.right, size), shelf.Resize(c.rightAbove, size), shelf.Resize(c.down, size)
+	c.right, c.rightAbove, c.down = freelist.Resize(c.right, size), freelist.Resize(c.rightAbove, size), freelist.Resize(c.down, size)
 	clear(c.right)
 	for start := 0; start < len(labels); start += width {
 		row := labels[start : start+width]
@@ -201,7 +201,7 @@ func differ(ctx context.Context, bits []uint8, a, b []int32) error {
 			return err
 		}
 		to := min(from+pollPixels, len(a))
-		simd.Differ(bits[from/8:(to+7)/8], a[from:to], b[from:to])
+		kernels.Differ(bits[from/8:(to+7)/8], a[from:to], b[from:to])
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"math"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/freelist"
 )
 
 // Measure holds the regions that are still to be grouped, each in the slot of
@@ -164,17 +164,17 @@ func (g *Grouper) Group(ctx context.Context, dst *Tree, graph *Graph, sizes []in
 // begin sets up the leaves.
 func (g *Grouper) begin(graph *Graph, sizes []int32, boxes []box.Box) {
 	r := len(sizes)
-	g.tree.Nodes = shelf.Resize(g.tree.Nodes, 2*r-1)[:r]
-	g.slots = shelf.Resize(g.slots, 2*r-1)[:r]
-	g.nodes = shelf.Resize(g.nodes, r)
-	g.links = shelf.Resize(g.links, r)
-	g.lists = shelf.Resize(g.lists, r)
-	g.contest = shelf.Resize(g.contest, 2*r)
+	g.tree.Nodes = freelist.Resize(g.tree.Nodes, 2*r-1)[:r]
+	g.slots = freelist.Resize(g.slots, 2*r-1)[:r]
+	g.nodes = freelist.Resize(g.nodes, r)
+	g.links = freelist.Resize(g.links, r)
+	g.lists = freelist.Resize(g.lists, r)
+	g.contest = freelist.Resize(g.contest, 2*r)
 	// No union has more neighbours than its parts together. So the lists in use
 	// never outgrow the first ones, and another as long again can always be made
 	// after packing; the last third keeps packing rare.
-	g.near = shelf.Resize(g.near, 3*len(graph.ids))
-	g.similarities = shelf.Resize(g.similarities, 3*len(graph.ids))
+	g.near = freelist.Resize(g.near, 3*len(graph.ids))
+	g.similarities = freelist.Resize(g.similarities, 3*len(graph.ids))
 	g.used = int32(copy(g.near, graph.ids))
 	for i := range r {
 		g.tree.Nodes[i] = Node{

@@ -4,14 +4,14 @@ import (
 	"context"
 	"testing"
 
-	"github.com/proposer/proposer/internal/natural"
+	"github.com/proposer/proposer/internal/testutil/photos"
 	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/selective"
 )
 
 // The cost of a learned order is what Search/objectness takes more than Search/paper.
 func BenchmarkSearch(b *testing.B) {
-	img := natural.Read(b, natural.Files(b)[0])
+	img := photos.Read(b, photos.Files(b)[0])
 	for _, mode := range []string{"fast", "best", "quality"} {
 		for _, order := range []selective.Order{selective.OrderPaper, selective.OrderObjectness} {
 			b.Run(mode+"/"+order.String(), func(b *testing.B) {

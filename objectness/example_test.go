@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/selective"
 )

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
 )
@@ -72,7 +72,7 @@ func mirror() []int {
 }
 
 // grid is how many cells a grid has on a side.
-const grid = simd.GridSide
+const grid = kernels.GridSide
 
 // scenery is a picture and its pool, as far as it is looked at.
 type scenery struct {
@@ -103,15 +103,15 @@ type column struct {
 	statistics [statistics * block]means // of the tree nodes, as treeFeatures has them
 	looks      [2 * block]means          // what is inside and around
 	// The grids, and their grid·grid cells.
-	lattices [block]simd.Lattice
+	lattices [block]kernels.Lattice
 	cells    []means
 }
 
-const statistics = simd.Statistics
+const statistics = kernels.Statistics
 
 func (c *column) reset() {
-	c.columns = shelf.Resize(c.columns, len(features))
-	c.cells = shelf.Resize(c.cells, block*grid*grid)
+	c.columns = freelist.Resize(c.columns, len(features))
+	c.cells = freelist.Resize(c.cells, block*grid*grid)
 }
 
 func (c *column) put(values ...float32) {
@@ -124,7 +124,7 @@ func (c *column) put(values ...float32) {
 
 // finish looks at the grids of the first n boxes, and puts all cells.
 func (c *column) finish(p *picture, n int) {
-	simd.Grids(c.cells[:n*grid*grid], p.table, c.lattices[:n])
+	kernels.Grids(c.cells[:n*grid*grid], p.table, c.lattices[:n])
 	for i := range n { // what is not in the picture is like the box
 		l, cells := &c.lattices[i], c.cells[i*grid*grid:][:grid*grid]
 		for k := range grid {
@@ -138,7 +138,7 @@ func (c *column) finish(p *picture, n int) {
 	}
 	for _, cells := range [...][]means{c.statistics[:], c.looks[:], c.cells} {
 		many := len(cells) / block * (channels - 1)
-		simd.Transpose(c.columns[c.at:][:many], cells)
+		kernels.Transpose(c.columns[c.at:][:many], cells)
 		c.at += many
 	}
 }
@@ -231,7 +231,7 @@ func (s *scenery) describe(from, to int, g *glance, out *column) {
 		s.lay(p.Box, &g.means[2*out.box], out)
 		kin = kin[n:]
 	}
-	simd.Summarise(out.statistics[:statistics*(to-from)], g.nodes, counts[:to-from])
+	kernels.Summarise(out.statistics[:statistics*(to-from)], g.nodes, counts[:to-from])
 	out.finish(&s.picture, to-from)
 }
 
@@ -331,13 +331,13 @@ func (s *scenery) lay(b box.Box, inside *means, out *column) {
 // spans are where the grid's rows, or columns, begin and end in the picture, in steps of pitch
 // entries of the table, and one over how many cells of the picture they are wide, which is at
 // least one: 0 for those that are not in the picture. They are a quarter of the box's side apart, from a quarter before it on.
-func spans(dst *[grid]simd.Span, from, to int32, shift, most, pitch int) {
+func spans(dst *[grid]kernels.Span, from, to int32, shift, most, pitch int) {
 	line := func(k int) int { return (4*int(from) + (k-1)*int(to-from) + 2<<shift) >> (shift + 2) }
 	at := line(0)
 	for k := range dst {
 		next := line(k + 1)
 		a, b := min(max(at, 0), most), min(max(next, at+1, 0), most)
-		dst[k] = simd.Span{Begin: int32(a * pitch), End: int32(b * pitch)}
+		dst[k] = kernels.Span{Begin: int32(a * pitch), End: int32(b * pitch)}
 		if a < b {
 			dst[k].Scale = 1 / float32(b-a)
 		}

@@ -6,12 +6,12 @@ import (
 	"math"
 	"slices"
 
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // Depth is the number of questions of a tree.
-const Depth = simd.Questions
+const Depth = kernels.Questions
 
 const leaves = 1 << Depth
 
@@ -30,7 +30,7 @@ type Forest struct {
 	Unit  float32 `json:"unit"`
 	Trees []Tree  `json:"trees"`
 
-	kernel *simd.Forest
+	kernel *kernels.Forest
 }
 
 // Model gives the log-odds that a box holds an object: those of trees, of a network, or the
@@ -120,7 +120,7 @@ func finite(what string, values ...float32) error {
 const mostWeight = 1e12
 
 // block is the number of boxes that are scored at once: their levels fit the nearest cache.
-const block = simd.TreeBlock
+const block = kernels.TreeBlock
 
 // scratch is where a block is scored.
 type scratch struct {
@@ -134,8 +134,8 @@ type scratch struct {
 // score writes the log-odds of a block of boxes: columns has a feature's values after
 // another's. Sums are made in one order, so they are the same everywhere.
 func (m *Model) score(dst *[block]float32, columns [][block]float32, s *scratch) {
-	s.levels = shelf.Resize(s.levels, len(columns))
-	simd.Scale(s.levels, columns, m.Means, m.Scales, farthest)
+	s.levels = freelist.Resize(s.levels, len(columns))
+	kernels.Scale(s.levels, columns, m.Means, m.Scales, farthest)
 	switch {
 	case m.Network == nil:
 		m.Trees.score(dst, s)
@@ -161,11 +161,11 @@ func (m *Model) prepare() {
 }
 
 func (m *Forest) prepare() {
-	trees := make([]simd.Tree, len(m.Trees))
+	trees := make([]kernels.Tree, len(m.Trees))
 	for i, t := range m.Trees {
-		trees[i] = simd.Tree(t)
+		trees[i] = kernels.Tree(t)
 	}
-	m.kernel = simd.NewForest(trees)
+	m.kernel = kernels.NewForest(trees)
 }
 
 // score adds up the trees.

@@ -17,8 +17,8 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/imbalance"
-	"github.com/proposer/proposer/internal/golden"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/golden"
+	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
 )

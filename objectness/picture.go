@@ -4,12 +4,12 @@ import (
 	"context"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 	"github.com/proposer/proposer/raster"
 )
 
-// The channels of a picture, as [simd.Steepness] has them: how steep it is across and down and
+// The channels of a picture, as [kernels.Steepness] has them: how steep it is across and down and
 // along both diagonals, and its Lab colour. The last is there to make a cell as long as a cache
 // likes it.
 const (
@@ -57,9 +57,9 @@ func (p *picture) reset(ctx context.Context, img *raster.Image) error {
 		return err
 	}
 	stride := p.width + 1
-	p.table = shelf.Resize(p.table, stride*(p.height+1))
+	p.table = freelist.Resize(p.table, stride*(p.height+1))
 	clear(p.table[:stride])
-	p.row = shelf.Resize(p.row, p.width)
+	p.row = freelist.Resize(p.row, p.width)
 	for y := range p.height {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -67,7 +67,7 @@ func (p *picture) reset(ctx context.Context, img *raster.Image) error {
 		p.describe(y)
 		above, here := p.table[y*stride:(y+1)*stride], p.table[(y+1)*stride:(y+2)*stride]
 		here[0] = [channels]uint32{}
-		simd.Integrate(here[1:], above[1:], p.row)
+		kernels.Integrate(here[1:], above[1:], p.row)
 	}
 	for c, v := range p.table[len(p.table)-1] {
 		p.all[c] = float32(v) / float32(p.width*p.height)
@@ -83,7 +83,7 @@ func (p *picture) describe(y int) {
 	for c := range rows {
 		rows[c], up[c], low[c] = at(c, y), at(c, max(y-1, 0)), at(c, min(y+1, p.height-1))
 	}
-	simd.Steepness(p.row, &rows, &up, &low)
+	kernels.Steepness(p.row, &rows, &up, &low)
 }
 
 // shrink averages the pixels of each cell; those that the picture has of it, at its right
@@ -91,7 +91,7 @@ func (p *picture) describe(y int) {
 func (p *picture) shrink(ctx context.Context, img *raster.Image) error {
 	n := p.width * p.height
 	p.small.Space, p.small.Width, p.small.Height = raster.RGB, p.width, p.height
-	p.small.Pix = shelf.Resize(p.small.Pix, 3*n)
+	p.small.Pix = freelist.Resize(p.small.Pix, 3*n)
 	side := 1 << p.shift
 	for c := range 3 {
 		from, to := img.Plane(min(c, img.Space.Planes()-1)), p.small.Plane(c)
@@ -104,7 +104,7 @@ func (p *picture) shrink(ctx context.Context, img *raster.Image) error {
 			done := 0
 			if p.shift == 1 && y1-y0 == 2 {
 				done = img.Width / 2
-				simd.Halve(out[:done], from[y0*img.Width:][:2*done], from[(y0+1)*img.Width:][:2*done])
+				kernels.Halve(out[:done], from[y0*img.Width:][:2*done], from[(y0+1)*img.Width:][:2*done])
 			}
 			for x := done; x < len(out); x++ {
 				x0, x1 := x*side, min((x+1)*side, img.Width)
@@ -169,5 +169,5 @@ func (v *view) add(p *picture, c cells) cells {
 
 // means writes the rectangles' means; 0 is that of none.
 func (v *view) means(p *picture, dst []means) {
-	simd.Rectangles(dst[:v.n], p.table, v.corners[:v.n], v.scales[:v.n], new(means), &means{1, 1, 1, 1, 1, 1, 1, 1})
+	kernels.Rectangles(dst[:v.n], p.table, v.corners[:v.n], v.scales[:v.n], new(means), &means{1, 1, 1, 1, 1, 1, 1, 1})
 }

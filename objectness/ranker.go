@@ -22,15 +22,15 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/selective"
 )
 
 // Ranker scores proposals: it is a [selective.Ranker], safe for concurrent use.
 type Ranker struct {
 	File
-	scenes shelf.Shelf[scenery]
-	desks  shelf.Shelf[desk]
+	scenes freelist.Shelf[scenery]
+	desks  freelist.Shelf[desk]
 }
 
 // File is a ranker as it is kept: JSON, in the form that Write writes.

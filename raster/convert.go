@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // pollEvery is the number of pixels between two looks at the context.
@@ -57,7 +57,7 @@ func Convert(ctx context.Context, dst, src *Image, to Space) (*Image, error) {
 		dst = new(Image)
 	}
 	n := src.Width * src.Height
-	*dst = Image{src.Width, src.Height, to, shelf.Resize(dst.Pix, to.Planes()*n)}
+	*dst = Image{src.Width, src.Height, to, freelist.Resize(dst.Pix, to.Planes()*n)}
 	grey := src.Space == Gray
 	var curves [3][256]uint8
 	if grey {
@@ -108,22 +108,22 @@ func convert(to Space, d, s *[3][]uint8) {
 			copy(d[i], s[i])
 		}
 	case Gray:
-		simd.Gray(d[0], s[0], s[1], s[2])
+		kernels.Gray(d[0], s[0], s[1], s[2])
 	case RGGray:
 		copy(d[0], s[0])
 		copy(d[1], s[1])
-		simd.Gray(d[2], s[0], s[1], s[2])
+		kernels.Gray(d[2], s[0], s[1], s[2])
 	case RgI:
 		toChromaticity(d, s)
-		simd.Gray(d[2], s[0], s[1], s[2])
+		kernels.Gray(d[2], s[0], s[1], s[2])
 	case NormRGB:
 		toChromaticity(d, s)
 	case HSV:
-		simd.HSV(d[0], d[1], d[2], s[0], s[1], s[2])
+		kernels.HSV(d[0], d[1], d[2], s[0], s[1], s[2])
 	case Hue:
-		simd.Hue(d[0], s[0], s[1], s[2])
+		kernels.Hue(d[0], s[0], s[1], s[2])
 	case Lab:
-		simd.Lab(d[0], d[1], d[2], s[0], s[1], s[2], &lab)
+		kernels.Lab(d[0], d[1], d[2], s[0], s[1], s[2], &lab)
 	case Opponent:
 		toOpponent(d, s)
 	}
@@ -186,20 +186,20 @@ var toXYZ = [3][3]float64{
 	{0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754},
 }
 
-var lab = func() (t simd.LabTables) {
+var lab = func() (t kernels.LabTables) {
 	for i := range t.Light {
 		t.Light[i] = int32(math.Round(lightSteps * linear(float64(i)/255)))
 	}
 	for i, row := range toXYZ {
 		for j, m := range row {
-			t.Matrix[i][j] = int16(math.Round(m * (1 << simd.LabXYZBits)))
+			t.Matrix[i][j] = int16(math.Round(m * (1 << kernels.LabXYZBits)))
 		}
-		t.Matrix[i][3] = 1 << (simd.LabXYZBits - 1)
+		t.Matrix[i][3] = 1 << (kernels.LabXYZBits - 1)
 	}
 	for i := range t.Roots {
 		f := labRoot(min(float64(i)/lightSteps, 1))
 		l := math.Round((float64(116*f) - 16) * 255 / 100)
-		t.Roots[i] = int32(math.Round(f*(1<<simd.LabRootBits)))<<8 | int32(l)
+		t.Roots[i] = int32(math.Round(f*(1<<kernels.LabRootBits)))<<8 | int32(l)
 	}
 	return t
 }()

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // MaxSigma is the widest Gaussian that Smooth and Gradients take, in pixels.
@@ -40,7 +40,7 @@ func Smooth(ctx context.Context, dst *Planes, src *Image, sigma float64) (*Plane
 		dst = new(Planes)
 	}
 	w, h, n := src.Width, src.Height, src.Space.Planes()
-	*dst = Planes{w, h, n, shelf.Resize(dst.Pix, n*w*h)}
+	*dst = Planes{w, h, n, freelist.Resize(dst.Pix, n*w*h)}
 	for i := range n {
 		out := dst.Plane(i)
 		for y := range h {
@@ -234,9 +234,9 @@ type columnRow struct {
 }
 
 func (r *columnRow) resize(radius, width int) {
-	r.padded = shelf.Resize(r.padded, width+2*radius)
+	r.padded = freelist.Resize(r.padded, width+2*radius)
 	r.inner = r.padded[radius : radius+width]
-	r.sums = shelf.Resize(r.sums, width)
+	r.sums = freelist.Resize(r.sums, width)
 }
 
 func (r *columnRow) replicate() {
@@ -259,9 +259,9 @@ func (k *kernel) columns(even, odd *columnRow, plane []uint8, width, y int) {
 	if k.radius == 4 { // that of σ = 0.8 and 1, which nearly every search uses
 		rows := [9][]uint8{at(y - 4), at(y - 3), at(y - 2), at(y - 1), at(y), at(y + 1), at(y + 2), at(y + 3), at(y + 4)}
 		if odd == nil {
-			simd.Columns4(even.inner, &rows, (*[5]int32)(k.evenColumn))
+			kernels.Columns4(even.inner, &rows, (*[5]int32)(k.evenColumn))
 		} else {
-			simd.BothColumns4(even.inner, odd.inner, &rows, (*[5]int32)(k.evenColumn), (*[5]int32)(k.oddColumn))
+			kernels.BothColumns4(even.inner, odd.inner, &rows, (*[5]int32)(k.evenColumn), (*[5]int32)(k.oddColumn))
 		}
 		return
 	}
@@ -303,7 +303,7 @@ func (r *columnRow) take() {
 // smoothRow filters a padded row with the Gaussian.
 func (k *kernel) smoothRow(out, padded []float32) {
 	if k.radius == 4 {
-		simd.SmoothRow4(out, padded, (*[5]float32)(k.even))
+		kernels.SmoothRow4(out, padded, (*[5]float32)(k.even))
 		return
 	}
 	r := k.radius
@@ -320,7 +320,7 @@ func (k *kernel) smoothRow(out, padded []float32) {
 // slopeRow filters a padded row with the derivative.
 func (k *kernel) slopeRow(out, padded []float32) {
 	if k.radius == 4 {
-		simd.SlopeRow4(out, padded, (*[5]float32)(k.odd))
+		kernels.SlopeRow4(out, padded, (*[5]float32)(k.odd))
 		return
 	}
 	r := k.radius

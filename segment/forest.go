@@ -3,7 +3,7 @@ package segment
 import (
 	"math"
 
-	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/freelist"
 )
 
 // part is what counts of a set of pixels that is in one region at every scale.
@@ -33,7 +33,7 @@ type node struct {
 // plant makes a tree of every part.
 func (f *forest) plant(parts []part, scale uint32) {
 	f.scale = scale
-	f.nodes = shelf.Resize(f.nodes, len(parts))
+	f.nodes = freelist.Resize(f.nodes, len(parts))
 	for i, p := range parts {
 		f.nodes[i] = node{int32(i), int32(i), p.size, p.inner + f.tau(p.size)}
 	}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -56,11 +56,11 @@ type Graph struct {
 	quantiles []int32
 
 	// What works on a strip, a tile, some weights, a scale.
-	weighers   shelf.Shelf[weigher]
-	tilers     shelf.Shelf[tiler]
-	connectors shelf.Shelf[connector]
-	mergers    shelf.Shelf[merger]
-	segmenters shelf.Shelf[segmenter]
+	weighers   freelist.Shelf[weigher]
+	tilers     freelist.Shelf[tiler]
+	connectors freelist.Shelf[connector]
+	mergers    freelist.Shelf[merger]
+	segmenters freelist.Shelf[segmenter]
 }
 
 // A tile is a part of the picture, up to tileSide pixels wide and high.
@@ -108,7 +108,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	g := dst
 	g.width, g.height, g.least = img.Width, img.Height, steps(opts.Least)
 	g.weights.shape(g.width, g.height, opts.Connectivity)
-	g.labels = shelf.Resize(g.labels, len(g.weights.planes[right]))
+	g.labels = freelist.Resize(g.labels, len(g.weights.planes[right]))
 	g.weights.border(-1)
 	g.weights.border(g.height)
 	g.cut()
@@ -141,7 +141,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	for i := range g.strips {
 		n += len(g.strips[i].between)
 	}
-	g.between = shelf.Resize(g.between, n)
+	g.between = freelist.Resize(g.between, n)
 	bounds := g.bounds()
 	err = each(merges, func(i int) error {
 		m := g.mergers.Get()
@@ -162,8 +162,8 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 func (g *Graph) cut() {
 	rows := ceil(g.height, tileSide)
 	g.columns = ceil(g.width, tileSide)
-	g.tiles = shelf.Keep(g.tiles, rows*g.columns)
-	g.strips = shelf.Keep(g.strips, rows*rowStrips)
+	g.tiles = freelist.Keep(g.tiles, rows*g.columns)
+	g.strips = freelist.Keep(g.strips, rows*rowStrips)
 	for i := range rows {
 		top, bottom := cut(g.height, i, rows), cut(g.height, i+1, rows)
 		for j := range g.columns {
@@ -222,10 +222,10 @@ type connector struct {
 func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 	s, w := &g.strips[i], &g.weights
 	for d := range w.directions() {
-		c.kept[d] = shelf.Resize(c.kept[d], g.width)
+		c.kept[d] = freelist.Resize(c.kept[d], g.width)
 	}
-	c.ids = shelf.Resize(c.ids, 2*g.width)
-	c.keys = shelf.Resize(c.keys, w.directions()*min(g.width, chunk)+simd.ListRoom)
+	c.ids = freelist.Resize(c.ids, 2*g.width)
+	c.keys = freelist.Resize(c.keys, w.directions()*min(g.width, chunk)+kernels.ListRoom)
 	list := c.list[:0]
 	here, below := 0, g.width
 	row := g.row(s.row)
@@ -259,8 +259,8 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 		here, below = below, here
 	}
 	c.list = list
-	c.sorted = shelf.Resize(c.sorted, len(list))
-	s.between = shelf.Resize(s.between, len(list))
+	c.sorted = freelist.Resize(c.sorted, len(list))
+	s.between = freelist.Resize(s.between, len(list))
 	sortEdges(s.between, list, c.sorted)
 	return nil
 }
@@ -275,9 +275,9 @@ func (c *connector) thin(g *Graph, y int) {
 		rows[d] = w.planes[d][from:to]
 	}
 	if w.connectivity == Four {
-		simd.Borders4((*[2][]uint16)(c.kept[:]), (*[2][]uint16)(rows[:]), g.labels[from:to], w.stride)
+		kernels.Borders4((*[2][]uint16)(c.kept[:]), (*[2][]uint16)(rows[:]), g.labels[from:to], w.stride)
 	} else {
-		simd.Borders8(&c.kept, &rows, g.labels[from:to], w.stride)
+		kernels.Borders8(&c.kept, &rows, g.labels[from:to], w.stride)
 	}
 }
 
@@ -338,7 +338,7 @@ func (m *merger) merge(ctx context.Context, g *Graph, low, high int32) error {
 	if low >= high {
 		return nil
 	}
-	m.counts = shelf.Resize(m.counts, int(high-low))
+	m.counts = freelist.Resize(m.counts, int(high-low))
 	clear(m.counts)
 	m.edges = m.edges[:0]
 	defer func() { clear(m.edges) }() // the memory is the strips'
@@ -384,7 +384,7 @@ func lighter(edges []edge, limit int32) int {
 func (g *Graph) leave() {
 	g.atoms, g.pieces = g.pieces, g.atoms
 	g.edges = g.between
-	g.atomOf = shelf.Resize(g.atomOf, len(g.atoms))
+	g.atomOf = freelist.Resize(g.atomOf, len(g.atoms))
 	for i := range g.atomOf {
 		g.atomOf[i] = int32(i)
 	}
@@ -401,7 +401,7 @@ func (g *Graph) join(ctx context.Context) error {
 	f := &g.forest
 	f.plant(g.pieces, g.least)
 	// As in connect, but the first edge between two atoms comes first here.
-	g.met = shelf.Resize(g.met, 1<<atomBits)
+	g.met = freelist.Resize(g.met, 1<<atomBits)
 	clear(g.met)
 	g.edges = g.between[:0] // never beyond the edge that was read last
 	for start := 0; start < len(g.between); start += pollEvery {
@@ -428,7 +428,7 @@ func (g *Graph) join(ctx context.Context) error {
 		}
 	}
 	g.atoms = g.atoms[:0]
-	g.atomOf = shelf.Resize(g.atomOf, len(g.pieces))
+	g.atomOf = freelist.Resize(g.atomOf, len(g.pieces))
 	for i := range g.atomOf {
 		if f.find(int32(i)) == int32(i) {
 			g.atomOf[i] = int32(len(g.atoms))

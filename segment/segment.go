@@ -55,7 +55,7 @@ import (
 	"slices"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/freelist"
 )
 
 // Connectivity is the number of neighbours a pixel has in the grid graph.
@@ -147,7 +147,7 @@ func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int
 func (s *segmenter) join(ctx context.Context, g *Graph, scale uint32) error {
 	f := &s.forest
 	f.plant(g.atoms, scale)
-	s.rejected = shelf.Resize(s.rejected, len(g.edges))
+	s.rejected = freelist.Resize(s.rejected, len(g.edges))
 	n := 0
 	for start := 0; start < len(g.edges); start += pollEvery {
 		if err := ctx.Err(); err != nil {
@@ -198,7 +198,7 @@ func (s *segmenter) absorb(ctx context.Context, minSize int) error {
 // number labels the pixels with the trees of the forest, in raster order.
 func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 	nodes := s.forest.nodes
-	s.trees = shelf.Resize(s.trees, len(nodes))
+	s.trees = freelist.Resize(s.trees, len(nodes))
 	trees := int32(0)
 	for i := range nodes {
 		s.trees[i] = trees
@@ -206,7 +206,7 @@ func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 			trees++
 		}
 	}
-	s.pieces = shelf.Resize(s.pieces, len(g.atomOf))
+	s.pieces = freelist.Resize(s.pieces, len(g.atomOf))
 	for i, a := range g.atomOf {
 		s.pieces[i] = s.trees[nodes[a].root]
 	}
@@ -214,7 +214,7 @@ func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 	for range trees {
 		s.labels = append(s.labels, -1)
 	}
-	l.Pix = shelf.Resize(l.Pix, g.width*g.height)
+	l.Pix = freelist.Resize(l.Pix, g.width*g.height)
 	l.Sizes, l.Boxes = l.Sizes[:0], l.Boxes[:0]
 	for i := range len(g.tiles) / g.columns {
 		tiles := g.row(i)

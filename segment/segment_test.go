@@ -14,9 +14,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/natural"
-	"github.com/proposer/proposer/internal/rate"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/internal/testutil/benchmetric"
+	"github.com/proposer/proposer/internal/testutil/photos"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -190,7 +190,7 @@ func TestEqualsLiteralOnRandomPictures(t *testing.T) {
 func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
 	var g *Graph
 	var l *Labels
-	for i, img := range natural.Crops(t, 200, 40, 32) {
+	for i, img := range photos.Crops(t, 200, 40, 32) {
 		space := raster.Spaces()[i%len(raster.Spaces())]
 		c := []Connectivity{Eight, Four}[i/3%2]
 		k := []float64{50, 100, 300, 12.5}[i/2%4]
@@ -210,7 +210,7 @@ func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
 
 // Pictures of several tiles, whose scales share a graph that was made for the least.
 func TestEqualsLiteralAcrossTiles(t *testing.T) {
-	crops := natural.Crops(t, 8, 3*tileSide, 2*tileSide+9)
+	crops := photos.Crops(t, 8, 3*tileSide, 2*tileSide+9)
 	for i := range 4 { // with many ties, with none of the noise of photographs
 		rng := rand.New(rand.NewPCG(uint64(i), 7))
 		img := raster.New(raster.RGB, 2*tileSide+1+i, tileSide*(1+i/2)+i)
@@ -335,7 +335,7 @@ func TestWidePictureTakesNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := g.connectors.Get(); len(c.keys) == 0 || len(c.keys) > directions*chunk+simd.ListRoom {
+	if c := g.connectors.Get(); len(c.keys) == 0 || len(c.keys) > directions*chunk+kernels.ListRoom {
 		t.Errorf("room for the keys of %d edges, want at most %d", len(c.keys), directions*chunk)
 	}
 }
@@ -397,7 +397,7 @@ func TestQuantisation(t *testing.T) {
 		t.Skip("slow")
 	}
 	var pixels, differ, regions, exactRegions int
-	for _, img := range natural.Crops(t, 40, 120, 90) {
+	for _, img := range photos.Crops(t, 40, 120, 90) {
 		img := convert(t, img, raster.Lab)
 		l := run(t, img, 0.8, Eight, 100, 100)
 		exact := literal(smooth(t, img, 0.8), Eight, 100, 100, exact, 1)
@@ -443,7 +443,7 @@ func ExampleGraph_Segment() {
 func BenchmarkNewGraph(b *testing.B) {
 	img := convert(b, textured(640, 480), raster.Lab)
 	var g *Graph
-	rate.Pixels(b, 640*480)
+	benchmetric.Pixels(b, 640*480)
 	for b.Loop() {
 		var err error
 		if g, err = NewGraph(b.Context(), g, img, Options{Sigma: 0.8, Connectivity: Eight, Least: 100}); err != nil {
@@ -460,7 +460,7 @@ func BenchmarkSegment(b *testing.B) {
 	for _, k := range []float64{50, 100, 300} {
 		b.Run(fmt.Sprintf("k=%v", k), func(b *testing.B) {
 			var l *Labels
-			rate.Pixels(b, 640*480)
+			benchmetric.Pixels(b, 640*480)
 			for b.Loop() {
 				if l, err = g.Segment(b.Context(), l, k, int(k)); err != nil {
 					b.Fatal(err)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"math/bits"
 
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 const (
@@ -62,7 +62,7 @@ func (t *tiler) join(ctx context.Context, g *Graph, i int) error {
 // list lists the light edges within a tile, each its weight and number, in the order of
 // their numbers, without those that come last in a cycle.
 func (t *tiler) list(tile *tile, w *weights) {
-	t.keys = shelf.Resize(t.keys, directions*tilePixels+simd.ListRoom)
+	t.keys = freelist.Resize(t.keys, directions*tilePixels+kernels.ListRoom)
 	n, width := 0, tile.right-tile.left
 	for y := tile.top; y < tile.bottom; y++ {
 		var kept, above, here [directions][]uint16
@@ -72,9 +72,9 @@ func (t *tiler) list(tile *tile, w *weights) {
 		}
 		rightBelow := w.padded(right, y+1)[tile.left : tile.right+2]
 		if w.connectivity == Four {
-			simd.Thin4((*[2][]uint16)(kept[:]), (*[2][]uint16)(above[:]), (*[2][]uint16)(here[:]), rightBelow)
+			kernels.Thin4((*[2][]uint16)(kept[:]), (*[2][]uint16)(above[:]), (*[2][]uint16)(here[:]), rightBelow)
 		} else {
-			simd.Thin8(&kept, &above, &here, rightBelow)
+			kernels.Thin8(&kept, &above, &here, rightBelow)
 		}
 		// Edges to other tiles are not wanted.
 		kept[right][width-1] = noEdge
@@ -94,9 +94,9 @@ func (t *tiler) list(tile *tile, w *weights) {
 // listRow is simd.List4 or simd.List8.
 func listRow(dst []uint32, first uint32, limit uint16, row *[directions][]uint16) int {
 	if row[downRight] == nil {
-		return simd.List4(dst, first, limit, row[right], row[down])
+		return kernels.List4(dst, first, limit, row[right], row[down])
 	}
-	return simd.List8(dst, first, limit, row[right], row[down], row[downRight], row[downLeft])
+	return kernels.List8(dst, first, limit, row[right], row[down], row[downRight], row[downLeft])
 }
 
 // sort sorts the keys by weight, stably.
@@ -110,7 +110,7 @@ func (t *tiler) sort() {
 		t.counts[w] = total
 		total += count
 	}
-	t.sorted = shelf.Resize(t.sorted, len(t.keys))
+	t.sorted = freelist.Resize(t.sorted, len(t.keys))
 	for _, key := range t.keys {
 		at := &t.counts[key>>edgeBits%lightLimit]
 		t.sorted[*at] = key

@@ -4,8 +4,8 @@ import (
 	"context"
 	"math"
 
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -37,7 +37,7 @@ type weights struct {
 func (w *weights) shape(width, height int, c Connectivity) {
 	w.connectivity, w.stride = c, width+1
 	for d := range w.directions() {
-		w.planes[d] = shelf.Resize(w.planes[d], (height+2)*w.stride+1)
+		w.planes[d] = freelist.Resize(w.planes[d], (height+2)*w.stride+1)
 		w.planes[d][0] = noEdge
 	}
 }
@@ -114,7 +114,7 @@ func (r *weigher) read(img *raster.Image, y int) {
 	for plane := range r.below {
 		r.below[plane] = r.below[plane][:0]
 		if plane < img.Space.Planes() {
-			r.below[plane] = shelf.Resize(r.below[plane], img.Width)
+			r.below[plane] = freelist.Resize(r.below[plane], img.Width)
 			r.smoother.Row(r.below[plane], plane, y)
 		}
 	}
@@ -124,8 +124,8 @@ func (r *weigher) read(img *raster.Image, y int) {
 func (r *weigher) distances(dst []uint16, a int, to [3][]float32, b int) {
 	f, n := &r.here, len(dst)
 	if len(f[1]) == 0 {
-		simd.Distances1(dst, f[0][a:a+n], to[0][b:b+n])
+		kernels.Distances1(dst, f[0][a:a+n], to[0][b:b+n])
 		return
 	}
-	simd.Distances3(dst, f[0][a:a+n], f[1][a:a+n], f[2][a:a+n], to[0][b:b+n], to[1][b:b+n], to[2][b:b+n])
+	kernels.Distances3(dst, f[0][a:a+n], f[1][a:a+n], f[2][a:a+n], to[0][b:b+n], to[1][b:b+n], to[2][b:b+n])
 }

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/proposer/proposer/internal/rate"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/benchmetric"
+	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -26,7 +26,7 @@ func benchmarkSearch(b *testing.B, mode string, img *raster.Image) {
 		b.Run(fmt.Sprintf("%s/threads=%d", mode, threads), func(b *testing.B) {
 			opts := mustPreset(b, mode)
 			opts.Threads = threads
-			rate.Pixels(b, img.Width*img.Height)
+			benchmetric.Pixels(b, img.Width*img.Height)
 			for b.Loop() {
 				if _, err := Search(b.Context(), img, opts); err != nil {
 					b.Fatal(err)

@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/hierarchy"
-	"github.com/proposer/proposer/internal/natural"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/photos"
+	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/raster"
 )
@@ -173,7 +173,7 @@ func TestRegions(t *testing.T) {
 
 func TestRegionsOfNaturalPictures(t *testing.T) {
 	opts := mustPreset(t, "fast")
-	for _, img := range natural.Crops(t, 3, 200, 150) {
+	for _, img := range photos.Crops(t, 3, 200, 150) {
 		checkRegions(t, kept(t, img, opts), opts.Strategies)
 	}
 }
@@ -267,7 +267,7 @@ func ExampleRegions() {
 // BenchmarkMasks makes the masks of the 2,000 best boxes.
 func BenchmarkMasks(b *testing.B) {
 	b.Run("scene", func(b *testing.B) { benchmarkMasks(b, scene.Render(1, 640, 480, 12).Image) })
-	b.Run("photograph", func(b *testing.B) { benchmarkMasks(b, natural.Read(b, natural.Files(b)[0])) })
+	b.Run("photograph", func(b *testing.B) { benchmarkMasks(b, photos.Read(b, photos.Files(b)[0])) })
 }
 
 func benchmarkMasks(b *testing.B, img *raster.Image) {

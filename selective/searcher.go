@@ -2,7 +2,7 @@ package selective
 
 import (
 	"github.com/proposer/proposer/hierarchy"
-	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/similarity"
@@ -14,9 +14,9 @@ import (
 //
 // What it keeps is as large as its largest search; see [Searcher.Search].
 type Searcher struct {
-	spaces shelf.Shelf[spaceBuffer]
-	scales shelf.Shelf[scaleBuffer]
-	groups shelf.Shelf[groupBuffer]
+	spaces freelist.Shelf[spaceBuffer]
+	scales freelist.Shelf[scaleBuffer]
+	groups freelist.Shelf[groupBuffer]
 	trees  []*hierarchy.Tree // by strategy
 	pooler pooler
 }

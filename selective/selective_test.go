@@ -17,9 +17,9 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
-	"github.com/proposer/proposer/internal/golden"
-	"github.com/proposer/proposer/internal/natural"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/golden"
+	"github.com/proposer/proposer/internal/testutil/photos"
+	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/similarity"
@@ -523,8 +523,8 @@ func TestFindsObjects(t *testing.T) {
 }
 
 func TestNaturalPictures(t *testing.T) {
-	for _, file := range natural.Files(t)[:5] {
-		img := natural.Read(t, file)
+	for _, file := range photos.Files(t)[:5] {
+		img := photos.Read(t, file)
 		if got := search(t, img, mustPreset(t, "fast")); len(got) < 500 {
 			t.Errorf("%s: %d proposals", filepath.Base(file), len(got))
 		}

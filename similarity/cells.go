@@ -8,8 +8,8 @@ import (
 	"math/bits"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // Segmentation is a segmentation of a picture: the pixels' regions, 0 to len(Sizes)−1,
@@ -28,7 +28,7 @@ type Cells struct {
 	table         []int32 // 1 + a cell, near where the hash of its labels says
 	cells         []int32 // by pixel
 	above, left   []uint8 // bits, by pixel of a stretch
-	counts        shelf.Shelf[[]uint32]
+	counts        freelist.Shelf[[]uint32]
 }
 
 const (
@@ -90,7 +90,7 @@ func (s summing) piece(ctx context.Context, i int) error {
 	if i == 0 {
 		bins = rowBins(s.f.planes, ColourBins)
 	}
-	*counts = shelf.Resize(*counts, s.n*bins)
+	*counts = freelist.Resize(*counts, s.n*bins)
 	clear(*counts)
 	if err := s.f.count(ctx, rows{*counts, bins}, i, s.cells); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (s summing) piece(ctx context.Context, i int) error {
 		from := (*counts)[cell*bins : (cell+1)*bins]
 		for j, label := range s.labels[cell*len(s.dst) : (cell+1)*len(s.dst)] {
 			to := s.dst[j].piece(i)
-			simd.Add(to.counts[int(label)*to.row:][:bins], from)
+			kernels.Add(to.counts[int(label)*to.row:][:bins], from)
 		}
 	}
 	return nil
@@ -122,8 +122,8 @@ func (c *Cells) expect(f *Field, segmentations []Segmentation) bool {
 		return false
 	}
 	c.segmentations, c.n, c.labels = segmentations, 0, c.labels[:0]
-	c.cells = shelf.Resize(c.cells, f.width*f.height)
-	c.table = shelf.Resize(c.table, 1<<bits.Len(uint(2*c.most)))
+	c.cells = freelist.Resize(c.cells, f.width*f.height)
+	c.table = freelist.Resize(c.table, 1<<bits.Len(uint(2*c.most)))
 	clear(c.table)
 	return true
 }
@@ -151,7 +151,7 @@ func (c *Cells) overlay(ctx context.Context, width int) (bool, error) {
 // differ has a bit for each pixel of a stretch: is it in another cell than the one so far back?
 func (c *Cells) differ(memory *[]uint8, start, stop, back int) []uint8 {
 	n := stop - start
-	others := shelf.Resize(*memory, (n+63)/64*8)
+	others := freelist.Resize(*memory, (n+63)/64*8)
 	*memory = others
 	clear(others)
 	bits := others[:(n+7)/8]
@@ -163,7 +163,7 @@ func (c *Cells) differ(memory *[]uint8, start, stop, back int) []uint8 {
 		return others
 	}
 	for _, s := range c.segmentations {
-		simd.Differ(bits, s.Labels[start:stop], s.Labels[start-back:stop-back])
+		kernels.Differ(bits, s.Labels[start:stop], s.Labels[start-back:stop-back])
 	}
 	return others
 }

@@ -3,7 +3,7 @@ package similarity
 import (
 	"context"
 
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // Each runs work(0) to work(n−1), in any order and perhaps side by side, and returns
@@ -54,7 +54,7 @@ func (f *Field) countColours(ctx context.Context, r rows, labels []int32) error 
 		end := min(start+pollEvery, len(labels))
 		colours, labels := f.colours[start:end], labels[start:end]
 		if f.planes == 3 {
-			simd.AddBins3(r.counts, r.row, colours, labels)
+			kernels.AddBins3(r.counts, r.row, colours, labels)
 			continue
 		}
 		for i, c := range colours {
@@ -73,8 +73,8 @@ func (f *Field) countTextures(ctx context.Context, r rows, plane int, labels []i
 		part := 0
 		for y := b.top; y < b.bottom; y++ {
 			row := labels[y*f.width : (y+1)*f.width]
-			for x := 0; x < len(row); x += simd.MostTextures {
-				simd.AddTextures(r.counts, r.row, b.textures[plane].part(part), row[x:])
+			for x := 0; x < len(row); x += kernels.MostTextures {
+				kernels.AddTextures(r.counts, r.row, b.textures[plane].part(part), row[x:])
 				part++
 			}
 		}

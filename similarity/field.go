@@ -5,16 +5,16 @@ import (
 	"math"
 	"slices"
 
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 	"github.com/proposer/proposer/raster"
 )
 
 // The shape of the descriptors.
 const (
-	ColourBins   = simd.ColourBins  // of a plane
-	TextureBins  = simd.TextureBins // of a plane and orientation
-	Orientations = 8                // 45° apart
+	ColourBins   = kernels.ColourBins  // of a plane
+	TextureBins  = kernels.TextureBins // of a plane and orientation
+	Orientations = 8                   // 45° apart
 )
 
 // TextureRange is the response at which the last texture bin ends, in grey levels
@@ -40,7 +40,7 @@ type Field struct {
 
 	colours []uint16 // by pixel, as simd.Bins3 has them
 	bands   []band
-	binners shelf.Shelf[binner]
+	binners freelist.Shelf[binner]
 }
 
 // band has the textures of some rows of a field, by plane.
@@ -75,9 +75,9 @@ func NewField(ctx context.Context, dst *Field, img *raster.Image, each Each) (*F
 	}
 	f := dst
 	f.width, f.height, f.planes = img.Width, img.Height, img.Space.Planes()
-	f.colours = shelf.Resize(f.colours, f.width*f.height)
+	f.colours = freelist.Resize(f.colours, f.width*f.height)
 	n := (f.height + bandRows - 1) / bandRows
-	f.bands = shelf.Keep(f.bands, n)
+	f.bands = freelist.Keep(f.bands, n)
 	return f, share(ctx, each, n, binning{f, img}, binning.band)
 }
 
@@ -97,7 +97,7 @@ type binner struct {
 func (b binning) band(ctx context.Context, i int) error {
 	t := b.binners.Get()
 	defer b.binners.Put(t)
-	t.gx, t.gy = shelf.Resize(t.gx, b.width), shelf.Resize(t.gy, b.width)
+	t.gx, t.gy = freelist.Resize(t.gx, b.width), freelist.Resize(t.gy, b.width)
 	t.filter.Reset(b.img, textureSigma)
 	band := &b.bands[i]
 	band.top, band.bottom = i*bandRows, min((i+1)*bandRows, b.height)
@@ -120,9 +120,9 @@ func (b binning) band(ctx context.Context, i int) error {
 func (b binning) colour(first, end int) {
 	dst := b.colours[first:end]
 	if b.planes == 1 {
-		simd.Bins1(dst, b.img.Plane(0)[first:end])
+		kernels.Bins1(dst, b.img.Plane(0)[first:end])
 	} else {
-		simd.Bins3(dst, b.img.Plane(0)[first:end], b.img.Plane(1)[first:end], b.img.Plane(2)[first:end])
+		kernels.Bins3(dst, b.img.Plane(0)[first:end], b.img.Plane(1)[first:end], b.img.Plane(2)[first:end])
 	}
 }
 
@@ -132,10 +132,10 @@ func (t *textures) add(gx, gy []float32) {
 	const scale = TextureBins / TextureRange
 	const diagonal = scale * math.Sqrt2 / 2
 	for len(gx) > 0 {
-		n := min(len(gx), simd.MostTextures)
-		from, room := len(t.list), n+simd.TexturesRoom
+		n := min(len(gx), kernels.MostTextures)
+		from, room := len(t.list), n+kernels.TexturesRoom
 		t.list = slices.Grow(t.list, room)
-		from += simd.Textures(t.list[from:from+room], gx[:n], gy[:n], scale, diagonal)
+		from += kernels.Textures(t.list[from:from+room], gx[:n], gy[:n], scale, diagonal)
 		t.list, t.ends = t.list[:from], append(t.ends, from)
 		gx, gy = gx[n:], gy[n:]
 	}

@@ -1,12 +1,12 @@
 package similarity
 
 import (
-	"github.com/proposer/proposer/internal/shelf"
-	"github.com/proposer/proposer/internal/simd"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // one is the fixed-point 1 of a normalised histogram.
-const one = simd.One
+const one = kernels.One
 
 // histograms are the descriptors of one kind of a set of regions: for each slot a
 // row of bins, made of several histograms that each count every pixel of the region.
@@ -26,15 +26,15 @@ type histograms struct {
 func (h *histograms) describe(parts, bins, slots int) {
 	h.parts = parts
 	h.bins = rowBins(parts, bins)
-	h.own = shelf.Resize(h.own, slots*h.bins)
+	h.own = freelist.Resize(h.own, slots*h.bins)
 	clear(h.own)
 	h.counts = h.own
-	h.normal = shelf.Resize(h.normal, slots*h.bins)
+	h.normal = freelist.Resize(h.normal, slots*h.bins)
 }
 
 // rowBins are the bins of a row of parts histograms.
 func rowBins(parts, bins int) int {
-	return (parts*bins + simd.Lanes - 1) / simd.Lanes * simd.Lanes
+	return (parts*bins + kernels.Lanes - 1) / kernels.Lanes * kernels.Lanes
 }
 
 // described are the counts of row i as it was described.
@@ -48,7 +48,7 @@ func (h *histograms) row(i int32, merged bool) []uint32 {
 		return h.described(i)
 	}
 	if len(h.merged) < len(h.counts) {
-		h.merged = shelf.Resize(h.merged, len(h.counts))
+		h.merged = freelist.Resize(h.merged, len(h.counts))
 	}
 	return h.merged[int(i)*h.bins : int(i+1)*h.bins]
 }
@@ -75,17 +75,17 @@ func (h *histograms) leaveOut() {
 
 // merge adds row b to row a, whose region has size pixels thereafter.
 func (h *histograms) merge(a, b int32, merged []bool, size int32) {
-	simd.Merge(h.normalRow(a), h.row(a, true), h.row(a, merged[a]), h.row(b, merged[b]), size)
+	kernels.Merge(h.normalRow(a), h.row(a, true), h.row(a, merged[a]), h.row(b, merged[b]), size)
 }
 
 func (h *histograms) normalise(i, size int32) {
-	simd.Normalise(h.normalRow(i), h.described(i), size)
+	kernels.Normalise(h.normalRow(i), h.described(i), size)
 }
 
 // intersections writes the sums of the smaller bins of row a and each of others: at
 // most parts · (65535 + rounding), with up to 24 parts.
 func (h *histograms) intersections(sums []uint32, a int32, others []int32) {
-	simd.Intersections(sums, h.normalRow(a), h.normal, others)
+	kernels.Intersections(sums, h.normalRow(a), h.normal, others)
 }
 
 // share is a sum of intersections in [0,1]. Rounded bins can add up to a little more

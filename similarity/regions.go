@@ -25,7 +25,7 @@ import (
 	"fmt"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/shelf"
+	"github.com/proposer/proposer/internal/freelist"
 )
 
 // Regions is a set of regions with their descriptors, each in a slot, to be merged
@@ -89,7 +89,7 @@ func (r *Regions) reset(f *Field, s *Segmentation) {
 	r.pixels = float64(len(s.Labels))
 	r.sizes = append(r.sizes[:0], s.Sizes...)
 	r.boxes = append(r.boxes[:0], s.Boxes...)
-	r.merged = shelf.Resize(r.merged, n)
+	r.merged = freelist.Resize(r.merged, n)
 	clear(r.merged)
 	r.colour.describe(f.planes, ColourBins, n)
 	r.texture.describe(f.planes*Orientations, TextureBins, n)

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/natural"
-	"github.com/proposer/proposer/internal/rate"
+	"github.com/proposer/proposer/internal/testutil/benchmetric"
+	"github.com/proposer/proposer/internal/testutil/photos"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -102,7 +102,7 @@ func direction(o int) (u, v float64) {
 }
 
 func TestDescriptorsEqualLiteral(t *testing.T) {
-	imgs := natural.Crops(t, 8, 48, 40)
+	imgs := photos.Crops(t, 8, 48, 40)
 	rng := rand.New(rand.NewPCG(3, 4))
 	for i, img := range imgs {
 		space := raster.Spaces()[i%len(raster.Spaces())]
@@ -470,7 +470,7 @@ func ExampleRegions() {
 func BenchmarkNewField(b *testing.B) {
 	img := noise(rand.New(rand.NewPCG(1, 2)), raster.Lab, 640, 480)
 	var f *Field
-	rate.Pixels(b, 640*480)
+	benchmetric.Pixels(b, 640*480)
 	for b.Loop() {
 		var err error
 		if f, err = NewField(b.Context(), f, img, nil); err != nil {
@@ -503,7 +503,7 @@ func BenchmarkDescribe(b *testing.B) {
 	for name, f := range map[string]*Field{"noise": f, "flat": flat} {
 		b.Run(name, func(b *testing.B) {
 			var r *Regions
-			rate.Pixels(b, 640*480)
+			benchmetric.Pixels(b, 640*480)
 			for b.Loop() {
 				var err error
 				if r, err = Describe(b.Context(), r, f, labels, sizes, boxes, nil); err != nil {

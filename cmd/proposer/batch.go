@@ -19,11 +19,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/proposer/proposer/batch"
-	"github.com/proposer/proposer/batch/source"
-	"github.com/proposer/proposer/batch/storage"
-	_ "github.com/proposer/proposer/batch/storage/cloud" // s3://, gs:// and azblob://
-	"github.com/proposer/proposer/export"
+	"github.com/proposer/proposer/internal/batch"
+	"github.com/proposer/proposer/internal/batch/blobstore"
+	_ "github.com/proposer/proposer/internal/batch/blobstore/cloud" // s3://, gs:// and azblob://
+	"github.com/proposer/proposer/internal/batch/source"
+	"github.com/proposer/proposer/internal/codec"
 )
 
 // jobFlags say where a batch reads and writes, and how it is split.
@@ -62,12 +62,12 @@ func (c *batchCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	format, err := export.ParseFormat(c.Format)
+	format, err := codec.ParseFormat(c.Format)
 	if err != nil {
 		return usageError{err}
 	}
 	if c.Masks && !format.Masks {
-		return usageError{fmt.Errorf("--masks --format %s: want a format that has a place for masks: %s", c.Format, strings.Join(formats(func(f export.Format) bool { return f.Masks }), ", "))}
+		return usageError{fmt.Errorf("--masks --format %s: want a format that has a place for masks: %s", c.Format, strings.Join(formats(func(f codec.Format) bool { return f.Masks }), ", "))}
 	}
 	threads := opts.Search.Threads
 	opts.Search.Threads = 1
@@ -81,9 +81,9 @@ func (c *batchCmd) Run(ctx context.Context, std streams) error {
 }
 
 // formats are the names of those that fit.
-func formats(fit func(export.Format) bool) []string {
+func formats(fit func(codec.Format) bool) []string {
 	var names []string
-	for _, f := range export.Formats() {
+	for _, f := range codec.Formats() {
 		if fit(f) {
 			names = append(names, f.Name)
 		}
@@ -110,7 +110,7 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	if job.Pixels, err = workPixels(f.WorkPixels); err != nil {
 		return usageError{err}
 	}
-	if job.Dest, err = storage.Open(ctx, f.Out); err != nil {
+	if job.Dest, err = blobstore.Open(ctx, f.Out); err != nil {
 		return err
 	}
 	defer job.Dest.Close()
@@ -289,13 +289,13 @@ func (*mergeCmd) Help() string {
 
 // Run is the command.
 func (c *mergeCmd) Run(ctx context.Context, std streams) error {
-	dest, err := storage.Open(ctx, c.Dest)
+	dest, err := blobstore.Open(ctx, c.Dest)
 	if err != nil {
 		return err
 	}
 	defer dest.Close()
 	for _, name := range c.From {
-		from, err := storage.Open(ctx, name)
+		from, err := blobstore.Open(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -317,7 +317,7 @@ func (c *mergeCmd) Run(ctx context.Context, std streams) error {
 }
 
 // finish finishes a destination in the form that its plan has.
-func finish(ctx context.Context, dest storage.Storage) (*batch.Manifest, error) {
+func finish(ctx context.Context, dest blobstore.Storage) (*batch.Manifest, error) {
 	plan, err := batch.ReadPlan(ctx, dest)
 	if err != nil {
 		return nil, err

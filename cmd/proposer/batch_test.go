@@ -22,10 +22,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proposer/proposer/batch"
-	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/internal/adversity"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/batch"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/testutil/faultfs"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 // asProgram has the tests' program be proposer: for tests that kill it.
@@ -121,7 +121,7 @@ func TestBatch(t *testing.T) {
 	all := files(t, out)
 	seen := map[string]bool{}
 	for i := range 5 {
-		for line, err := range export.ReadJSONL(strings.NewReader(all[fmt.Sprintf("proposals-%06d.jsonl", i)])) {
+		for line, err := range codec.ReadJSONL(strings.NewReader(all[fmt.Sprintf("proposals-%06d.jsonl", i)])) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +174,7 @@ func TestBatch(t *testing.T) {
 // Every form of file comes out of a batch, also of pictures without a box.
 func TestBatchFormats(t *testing.T) {
 	src := folder(t, 5)
-	for _, f := range export.Formats() {
+	for _, f := range codec.Formats() {
 		for _, extra := range [][]string{nil, {"--min-side", "1000"}, {"--masks"}} {
 			out := t.TempDir()
 			args := append([]string{"batch", src, "--out", out, "--mode", "single", "--max", "5", "--format", f.Name, "--shard-size", "3"}, extra...)
@@ -413,7 +413,7 @@ func TestBatchTrouble(t *testing.T) {
 
 	t.Run("full disk", func(t *testing.T) {
 		out := t.TempDir()
-		disk := adversity.Mount(t, out, "64k")
+		disk := faultfs.Mount(t, out, "64k")
 		_, stderr, code := call(t, nil, append(args, "--out", out)...)
 		if code != exitFailed || !strings.Contains(stderr, "no space left on device") || !strings.Contains(stderr, "same command goes on") {
 			t.Errorf("%d: %s", code, stderr)

@@ -24,9 +24,9 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/evaluate"
-	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/pipeline"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
 )
@@ -121,7 +121,7 @@ func noFolder(data string) error {
 }
 
 // check looks at the flags before any work is done.
-func (c *evalCmd) check() (pipeline.Options, error) {
+func (c *evalCmd) check() (propose.Options, error) {
 	opts, err := options(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
 	if err != nil {
 		return opts, err
@@ -156,10 +156,10 @@ func (c *evalCmd) check() (pipeline.Options, error) {
 }
 
 // name is the mode and the options that were given beside it.
-func (c *evalCmd) name(opts pipeline.Options) string {
+func (c *evalCmd) name(opts propose.Options) string {
 	name := opts.Mode
 	values := c.values()
-	for _, option := range pipeline.Names() {
+	for _, option := range propose.Names() {
 		if v, ok := values[option]; ok && option != "mode" && option != "threads" {
 			name += " " + option + "=" + v
 		}
@@ -214,7 +214,7 @@ func (e *evaluation) read(ctx context.Context, source string) (*evaluate.Report,
 	}
 	seen := make([]bool, len(e.data.Images))
 	strangers, stranger := 0, ""
-	for line, err := range export.ReadJSONL(in) {
+	for line, err := range codec.ReadJSONL(in) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -278,7 +278,7 @@ func open(ctx context.Context, stdin io.Reader, name string) (in io.Reader, end 
 
 // search proposes boxes of the data set's pictures and judges them, a picture a thread:
 // that leaves no thread waiting for another.
-func (e *evaluation) search(ctx context.Context, opts pipeline.Options, repeat bool) (*judgement, error) {
+func (e *evaluation) search(ctx context.Context, opts propose.Options, repeat bool) (*judgement, error) {
 	images := e.data.Images
 	threads := min(runtime.GOMAXPROCS(0), max(1, len(images)))
 	opts.Search.Threads = max(1, runtime.GOMAXPROCS(0)/threads)
@@ -340,13 +340,13 @@ func progress(std streams, n int, what string, more ...progressbar.Option) *prog
 }
 
 // one judges a picture, and one that fails as without proposals.
-func (e *evaluation) one(ctx context.Context, tally *evaluate.Tally, img *evaluate.Image, opts pipeline.Options, repeat bool) ([]float64, error) {
+func (e *evaluation) one(ctx context.Context, tally *evaluate.Tally, img *evaluate.Image, opts propose.Options, repeat bool) ([]float64, error) {
 	data, err := readFile(e.data.Path(img), opts.Decode.Limits.MaxBytes)
 	if err != nil {
 		tally.Add(img, nil, 0)
 		return nil, err
 	}
-	result, err := pipeline.Run(ctx, data, opts)
+	result, err := propose.Run(ctx, data, opts)
 	if err != nil {
 		tally.Add(img, nil, 0)
 		return nil, err

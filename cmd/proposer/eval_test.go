@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 // dataset writes scenes and their boxes as COCO has them, and gives the pictures' paths.

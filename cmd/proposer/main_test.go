@@ -28,10 +28,10 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/natural"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/testutil/photos"
+	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/mask"
-	"github.com/proposer/proposer/pipeline"
 )
 
 // call runs the program in this process.
@@ -223,7 +223,7 @@ func TestFlagsAreTheOptions(t *testing.T) {
 	}
 	var args []string
 	want := map[string]string{}
-	for _, name := range pipeline.Names() {
+	for _, name := range propose.Names() {
 		args = append(args, "--"+name+"=the "+name)
 		want[name] = "the " + name
 	}
@@ -389,7 +389,7 @@ func serve(t testing.TB, args ...string) (url string, log *syncBuffer, stop func
 func TestServiceAndShellAgree(t *testing.T) {
 	files := []string{picture(t, 11), picture(t, 12)}
 	if _, err := os.Stat(filepath.Join("..", "..", "..", "shared", "data", "coco-dev")); err == nil {
-		files = append(files, natural.Files(t)[:2]...)
+		files = append(files, photos.Files(t)[:2]...)
 	}
 	url, _, stop := serve(t, "--threads=1")
 	for _, file := range files {

@@ -18,11 +18,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/proposer/proposer/batch"
-	"github.com/proposer/proposer/export"
-	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/internal/batch"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/objectness"
-	"github.com/proposer/proposer/pipeline"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -68,7 +68,7 @@ func given(all map[string]*string) map[string]string {
 
 // flagErrors names options as flags are.
 func flagErrors(err error) error {
-	for _, e := range pipeline.OptionErrors(err) {
+	for _, e := range propose.OptionErrors(err) {
 		e.Name = "--" + e.Name
 	}
 	return usageError{err}
@@ -86,7 +86,7 @@ func defaults() kong.Vars {
 	r := objectness.DefaultRecipe()
 	return kong.Vars{
 		"max_bytes": fmt.Sprint(l.MaxBytes), "max_pixels": fmt.Sprint(l.MaxPixels),
-		"formats":    strings.Join(formats(func(export.Format) bool { return true }), ","),
+		"formats":    strings.Join(formats(func(codec.Format) bool { return true }), ","),
 		"shard_size": fmt.Sprint(batch.DefaultShardSize),
 		"trees":      fmt.Sprint(r.Trees.Trees), "rate": fmt.Sprint(r.Trees.Rate),
 		"epochs": fmt.Sprint(r.Network.Epochs), "units": fmt.Sprint(r.Network.Units),
@@ -134,8 +134,8 @@ func readRanker(name string) (r selective.Ranker, identity string, err error) {
 }
 
 // options reads the flags of a search.
-func options(search *searchFlags, ranker *rankerFlag, limit *limitFlags) (pipeline.Options, error) {
-	opts, err := pipeline.ParseOptions(search.values())
+func options(search *searchFlags, ranker *rankerFlag, limit *limitFlags) (propose.Options, error) {
+	opts, err := propose.ParseOptions(search.values())
 	if err != nil {
 		return opts, flagErrors(err)
 	}
@@ -190,7 +190,7 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
 	}
 
-	out, err := export.NewWriter(std.out, c.Format)
+	out, err := codec.NewWriter(std.out, c.Format)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 		if err != nil {
 			failed = true
 			fmt.Fprintf(std.err, "proposer: %s: %v\n", printable(name), err)
-			if err := out.Write(&export.Row{File: base(name), Error: err.Error()}); err != nil {
+			if err := out.Write(&codec.Row{File: base(name), Error: err.Error()}); err != nil {
 				return err
 			}
 		}
@@ -223,12 +223,12 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 // outputError is a failure that the next picture would meet, too.
 type outputError struct{ error }
 
-func (c *proposeCmd) one(ctx context.Context, std streams, out export.Writer, name string, opts pipeline.Options) error {
+func (c *proposeCmd) one(ctx context.Context, std streams, out codec.Writer, name string, opts propose.Options) error {
 	data, err := read(ctx, std.in, name, opts.Decode.Limits.MaxBytes)
 	if err != nil {
 		return err
 	}
-	result, err := pipeline.Run(ctx, data, opts)
+	result, err := propose.Run(ctx, data, opts)
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (c *proposeCmd) one(ctx context.Context, std streams, out export.Writer, na
 	}
 	var drawn bytes.Buffer
 	best := result.Boxes[:min(c.OverlayMax, len(result.Boxes))]
-	if err := pipeline.Overlay(ctx, &drawn, data, opts, best, imageio.OverlayFormat(c.Overlay)); err != nil {
+	if err := propose.Overlay(ctx, &drawn, data, opts, best, imageio.OverlayFormat(c.Overlay)); err != nil {
 		return outputError{err}
 	}
 	if err := os.WriteFile(c.Overlay, drawn.Bytes(), 0o644); err != nil {

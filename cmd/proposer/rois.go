@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 
-	"github.com/proposer/proposer/batch"
-	"github.com/proposer/proposer/batch/source"
 	"github.com/proposer/proposer/evaluate"
-	"github.com/proposer/proposer/rois"
+	"github.com/proposer/proposer/internal/batch"
+	"github.com/proposer/proposer/internal/batch/source"
+	"github.com/proposer/proposer/internal/rois"
 )
 
 type roisCmd struct {

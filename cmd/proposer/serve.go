@@ -20,9 +20,9 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/proposer/proposer/api"
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/credentials"
-	"github.com/proposer/proposer/internal/settings"
+	"github.com/proposer/proposer/internal/auth"
+	"github.com/proposer/proposer/internal/config"
+	"github.com/proposer/proposer/internal/imageio"
 )
 
 type serveCmd struct {
@@ -34,7 +34,7 @@ type serveCmd struct {
 
 func newServe() serveCmd {
 	s := newService()
-	return serveCmd{Settings: textFlags(append([]settings.Setting{settings.File}, s.table...)), service: s}
+	return serveCmd{Settings: textFlags(append([]config.Setting{config.File}, s.table...)), service: s}
 }
 
 func (*serveCmd) Help() string {
@@ -42,7 +42,7 @@ func (*serveCmd) Help() string {
 }
 
 // textFlags makes a structure that has kong make a flag of text of each setting.
-func textFlags(all []settings.Setting) any {
+func textFlags(all []config.Setting) any {
 	var fields []reflect.StructField
 	for i, s := range all {
 		help := strings.TrimSuffix(s.Help, ".") + " ("
@@ -72,7 +72,7 @@ func texts(flags any) map[string]string {
 
 // service is what serve is told.
 type service struct {
-	table []settings.Setting
+	table []config.Setting
 
 	cfg                             api.Config
 	addr, admin                     string
@@ -84,9 +84,9 @@ func newService() *service {
 	s := &service{cfg: api.DefaultConfig()}
 	d, c, most := s.cfg, &s.cfg, imageio.HighestLimits()
 	whole := func(n int) string { return strconv.Itoa(n) }
-	text, bytes := settings.FormatDuration, settings.FormatBytes
+	text, bytes := config.FormatDuration, config.FormatBytes
 	const day, tebibyte = 24 * time.Hour, 1 << 40
-	s.table = []settings.Setting{
+	s.table = []config.Setting{
 		{
 			Name: "addr", Hint: "HOST:PORT", Default: ":8080", Set: address(&s.addr, ""),
 			Help: "Address of the service; without a host all interfaces.",
@@ -96,104 +96,104 @@ func newService() *service {
 			Help: "Address of the metrics, the profiler and health, which ask for no token; nothing is none.",
 		},
 		{
-			Name: "ranker", Hint: "FILE", Set: settings.Text(&s.ranker),
+			Name: "ranker", Hint: "FILE", Set: config.Text(&s.ranker),
 			Help: "Ranker of the order objectness, as proposer train writes it, instead of the program's own.",
 		},
 		{
-			Name: "max-bytes", Hint: "SIZE", Default: bytes(d.Limits.MaxBytes), Set: settings.Bytes(&c.Limits.MaxBytes, 1, most.MaxBytes),
+			Name: "max-bytes", Hint: "SIZE", Default: bytes(d.Limits.MaxBytes), Set: config.Bytes(&c.Limits.MaxBytes, 1, most.MaxBytes),
 			Help: "Largest file of a picture.",
 		},
 		{
-			Name: "max-pixels", Hint: "N", Default: whole(int(d.Limits.MaxPixels)), Set: settings.Whole(&c.Limits.MaxPixels, 1, most.MaxPixels),
+			Name: "max-pixels", Hint: "N", Default: whole(int(d.Limits.MaxPixels)), Set: config.Whole(&c.Limits.MaxPixels, 1, most.MaxPixels),
 			Help: "Largest picture, in pixels.",
 		},
 		{
-			Name: "max-picture-side", Hint: "N", Default: whole(d.Limits.MaxSide), Set: settings.Whole(&c.Limits.MaxSide, 1, most.MaxSide),
+			Name: "max-picture-side", Hint: "N", Default: whole(d.Limits.MaxSide), Set: config.Whole(&c.Limits.MaxSide, 1, most.MaxSide),
 			Help: "Longest side of a picture, in pixels.",
 		},
 		{
-			Name: "max-boxes", Hint: "N", Default: whole(d.MaxBoxes), Set: settings.Whole(&c.MaxBoxes, 0, math.MaxInt32),
+			Name: "max-boxes", Hint: "N", Default: whole(d.MaxBoxes), Set: config.Whole(&c.MaxBoxes, 0, math.MaxInt32),
 			Help: "Most boxes of an answer; 0 is any number.",
 		},
 		{
-			Name: "max-pictures", Hint: "N", Default: whole(d.MaxPictures), Set: settings.Whole(&c.MaxPictures, 1, 100_000),
+			Name: "max-pictures", Hint: "N", Default: whole(d.MaxPictures), Set: config.Whole(&c.MaxPictures, 1, 100_000),
 			Help: "Most pictures of a request.",
 		},
 		{
-			Name: "workers", Hint: "N", Default: "auto", Set: settings.Auto(func() { c.Workers = d.Workers }, settings.Whole(&c.Workers, 1, 1024)),
+			Name: "workers", Hint: "N", Default: "auto", Set: config.Auto(func() { c.Workers = d.Workers }, config.Whole(&c.Workers, 1, 1024)),
 			Help: "Pictures to search at once; auto is as many as processors.",
 		},
 		{
-			Name: "queue", Hint: "N", Default: "auto", Set: settings.Auto(func() { c.Queue = -1 }, settings.Whole(&c.Queue, 0, 1<<20)),
+			Name: "queue", Hint: "N", Default: "auto", Set: config.Auto(func() { c.Queue = -1 }, config.Whole(&c.Queue, 0, 1<<20)),
 			Help: "Requests that may wait beside those, more are turned away; auto is half the workers.",
 		},
 		{
-			Name: "threads", Hint: "N", Default: whole(d.Threads), Set: settings.Whole(&c.Threads, 0, 1024),
+			Name: "threads", Hint: "N", Default: whole(d.Threads), Set: config.Whole(&c.Threads, 0, 1024),
 			Help: "Threads of one search; 0 is as many as processors.",
 		},
 		{
-			Name: "work-pixels", Hint: "N", Default: "auto", Set: settings.Auto(func() { c.WorkPixels = 0 }, settings.Whole(&c.WorkPixels, 1, tebibyte)),
+			Name: "work-pixels", Hint: "N", Default: "auto", Set: config.Auto(func() { c.WorkPixels = 0 }, config.Whole(&c.WorkPixels, 1, tebibyte)),
 			Help: "Most pixels to decode and search at once, 80 more for each first region that they may make, unless by one larger picture alone; auto is max-pixels.",
 		},
 		{
-			Name: "body-memory", Hint: "SIZE", Default: bytes(d.BodyMemory), Set: settings.Bytes(&c.BodyMemory, 1, tebibyte),
+			Name: "body-memory", Hint: "SIZE", Default: bytes(d.BodyMemory), Set: config.Bytes(&c.BodyMemory, 1, tebibyte),
 			Help: "Most memory of all requests' bodies; at least max-bytes.",
 		},
 		{
-			Name: "max-connections", Hint: "N", Default: whole(d.MaxConnections), Set: settings.Whole(&c.MaxConnections, 1, 1<<20),
+			Name: "max-connections", Hint: "N", Default: whole(d.MaxConnections), Set: config.Whole(&c.MaxConnections, 1, 1<<20),
 			Help: "Most open connections.",
 		},
 		{
-			Name: "timeout", Hint: "TIME", Default: text(d.Timeout), Set: settings.Duration(&c.Timeout, time.Millisecond, day),
+			Name: "timeout", Hint: "TIME", Default: text(d.Timeout), Set: config.Duration(&c.Timeout, time.Millisecond, day),
 			Help: "Longest time from the end of a request's body to its answer.",
 		},
 		{
-			Name: "header-timeout", Hint: "TIME", Default: text(d.HeaderTimeout), Set: settings.Duration(&c.HeaderTimeout, time.Millisecond, day),
+			Name: "header-timeout", Hint: "TIME", Default: text(d.HeaderTimeout), Set: config.Duration(&c.HeaderTimeout, time.Millisecond, day),
 			Help: "Longest time to read a request's header.",
 		},
 		{
-			Name: "body-timeout", Hint: "TIME", Default: text(d.BodyTimeout), Set: settings.Duration(&c.BodyTimeout, time.Millisecond, day),
+			Name: "body-timeout", Hint: "TIME", Default: text(d.BodyTimeout), Set: config.Duration(&c.BodyTimeout, time.Millisecond, day),
 			Help: "Longest time to read a whole request.",
 		},
 		{
-			Name: "write-timeout", Hint: "TIME", Default: text(d.WriteTimeout), Set: settings.Duration(&c.WriteTimeout, time.Millisecond, day),
+			Name: "write-timeout", Hint: "TIME", Default: text(d.WriteTimeout), Set: config.Duration(&c.WriteTimeout, time.Millisecond, day),
 			Help: "Longest time to send an answer.",
 		},
 		{
-			Name: "grace", Hint: "TIME", Default: text(d.Grace), Set: settings.Duration(&c.Grace, 0, day),
+			Name: "grace", Hint: "TIME", Default: text(d.Grace), Set: config.Duration(&c.Grace, 0, day),
 			Help: "Longest time to answer what was admitted, once told to stop.",
 		},
 		{
-			Name: "cache", Hint: "SIZE", Default: bytes(d.CacheBytes), Set: settings.Bytes(&c.CacheBytes, 0, tebibyte),
+			Name: "cache", Hint: "SIZE", Default: bytes(d.CacheBytes), Set: config.Bytes(&c.CacheBytes, 0, tebibyte),
 			Help: "Memory of answers that are kept for the next who asks the same; 0 keeps none.",
 		},
 		{
-			Name: "rate-limit", Hint: "N", Default: whole(d.RateLimit), Set: settings.Whole(&c.RateLimit, 0, 1_000_000),
+			Name: "rate-limit", Hint: "N", Default: whole(d.RateLimit), Set: config.Whole(&c.RateLimit, 0, 1_000_000),
 			Help: "Most requests a minute of each token, or without tokens of each address; 0 is any number.",
 		},
 		{
-			Name: "tokens", Hint: "FILE", Set: settings.Text(&s.tokens),
+			Name: "tokens", Hint: "FILE", Set: config.Text(&s.tokens),
 			Help: "File of lines NAME TOKEN: who may enter, everybody without it.",
 		},
 		{
-			Name: "tls-cert", Hint: "FILE", Set: settings.Text(&s.tlsCert),
+			Name: "tls-cert", Hint: "FILE", Set: config.Text(&s.tlsCert),
 			Help: "Certificate of the service (PEM), with those between it and a root; plain HTTP without it.",
 		},
 		{
-			Name: "tls-key", Hint: "FILE", Set: settings.Text(&s.tlsKey),
+			Name: "tls-key", Hint: "FILE", Set: config.Text(&s.tlsKey),
 			Help: "The certificate's key (PEM).",
 		},
 		{
 			Name: "cors-origin", Hint: "LIST", List: true,
-			Set:  settings.List(&c.CORSOrigins, "origins as https://example.com, https://*.example.com or *, with commas between", origin),
+			Set:  config.List(&c.CORSOrigins, "origins as https://example.com, https://*.example.com or *, with commas between", origin),
 			Help: "Origins whose web pages may ask, as in https://example.com,https://*.example.com; * is all.",
 		},
 		{
-			Name: "log-format", Hint: "WORD", Default: "auto", Set: settings.OneOf(&s.logFormat, "auto", "text", "json"),
+			Name: "log-format", Hint: "WORD", Default: "auto", Set: config.OneOf(&s.logFormat, "auto", "text", "json"),
 			Help: "Log lines on standard error: text, json, or auto (text on a terminal).",
 		},
 		{
-			Name: "log-level", Hint: "WORD", Default: "info", Set: settings.OneOf(&s.logLevel, "debug", "info", "warn", "error"),
+			Name: "log-level", Hint: "WORD", Default: "info", Set: config.OneOf(&s.logLevel, "debug", "info", "warn", "error"),
 			Help: "Least weight of the lines to log: debug, info, warn or error.",
 		},
 	}
@@ -201,7 +201,7 @@ func newService() *service {
 }
 
 // address keeps HOST:PORT, or nothing if that may be.
-func address(to *string, none string) settings.Parser {
+func address(to *string, none string) config.Parser {
 	return func(text string) string {
 		_, port, err := net.SplitHostPort(text)
 		if _, wrong := strconv.ParseUint(port, 10, 16); (err != nil || wrong != nil) && (text != "" || none == "") {
@@ -226,8 +226,8 @@ func origin(text string) bool {
 }
 
 // read takes the settings in, and the files that they name. All that is wrong is told of.
-func (s *service) read(flags map[string]string, environ []string) (*settings.Values, error) {
-	v, err := settings.Read(s.table, flags, environ)
+func (s *service) read(flags map[string]string, environ []string) (*config.Values, error) {
+	v, err := config.Read(s.table, flags, environ)
 	errs := []error{err}
 	wrong := func(name, want string, err error) {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -242,7 +242,7 @@ func (s *service) read(flags map[string]string, environ []string) (*settings.Val
 		c.WorkPixels = c.Limits.MaxPixels
 	}
 	if c.BodyMemory < c.Limits.MaxBytes {
-		errs = append(errs, v.Wrong("body-memory", "max-bytes or more: "+settings.FormatBytes(c.Limits.MaxBytes)))
+		errs = append(errs, v.Wrong("body-memory", "max-bytes or more: "+config.FormatBytes(c.Limits.MaxBytes)))
 	}
 	if s.ranker != "" {
 		if c.Ranker, c.RankerName, err = readRanker(s.ranker); err != nil {
@@ -250,7 +250,7 @@ func (s *service) read(flags map[string]string, environ []string) (*settings.Val
 		}
 	}
 	if s.tokens != "" {
-		if c.Tokens, err = credentials.LoadTokens(s.tokens); err != nil {
+		if c.Tokens, err = auth.LoadTokens(s.tokens); err != nil {
 			wrong("tokens", "a file of tokens", err)
 		}
 	}
@@ -260,7 +260,7 @@ func (s *service) read(flags map[string]string, environ []string) (*settings.Val
 	case s.tlsCert != "" && s.tlsKey == "":
 		errs = append(errs, v.Wrong("tls-cert", "tls-key beside it"))
 	case s.tlsCert != "":
-		if c.Certificate, err = credentials.LoadCertificate(s.tlsCert, s.tlsKey); err != nil {
+		if c.Certificate, err = auth.LoadCertificate(s.tlsCert, s.tlsKey); err != nil {
 			wrong("tls-cert", "a certificate, and tls-key its key", err)
 		}
 	}
@@ -268,7 +268,7 @@ func (s *service) read(flags map[string]string, environ []string) (*settings.Val
 }
 
 // print writes the settings as a file, and what auto is here.
-func (s *service) print(v *settings.Values, std streams) error {
+func (s *service) print(v *config.Values, std streams) error {
 	notes := map[string]string{}
 	for name, value := range map[string]any{"workers": s.cfg.Workers, "queue": s.cfg.Queue, "work-pixels": s.cfg.WorkPixels} {
 		if v.Text(name) == "auto" {

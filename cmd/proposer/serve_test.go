@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/api"
-	"github.com/proposer/proposer/internal/selfsigned"
-	"github.com/proposer/proposer/internal/settings"
+	"github.com/proposer/proposer/internal/config"
+	"github.com/proposer/proposer/internal/testutil/certs"
 )
 
 // text writes a new file and gives its name.
@@ -176,7 +176,7 @@ func TestServeHelp(t *testing.T) {
 		t.Fatalf("exit code %d, %q", code, msg)
 	}
 	out = strings.Join(strings.Fields(out), " ")
-	for _, s := range append(newService().table, settings.File) {
+	for _, s := range append(newService().table, config.File) {
 		want := fmt.Sprintf("--%s=%s %s (", s.Name, s.Hint, strings.TrimSuffix(s.Help, "."))
 		if s.Default != "" {
 			want += "default " + s.Default + ", "
@@ -194,7 +194,7 @@ func TestDocumentation(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := "| setting | environment | default | |\n|---|---|---|---|\n"
-	for _, s := range append([]settings.Setting{settings.File}, newService().table...) {
+	for _, s := range append([]config.Setting{config.File}, newService().table...) {
 		byDefault := ""
 		if s.Default != "" {
 			byDefault = "`" + s.Default + "`"
@@ -239,7 +239,7 @@ func certificate(t testing.TB) (cert, key string) {
 	t.Helper()
 	folder := t.TempDir()
 	cert, key = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
-	selfsigned.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
+	certs.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
 	return cert, key
 }
 

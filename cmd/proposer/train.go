@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/proposer/proposer/evaluate"
-	"github.com/proposer/proposer/imageio"
 	"github.com/proposer/proposer/imbalance"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/objectness"
-	"github.com/proposer/proposer/pipeline"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -128,7 +128,7 @@ func (c *trainCmd) Run(ctx context.Context, std streams) error {
 // training is what a command is at.
 type training struct {
 	*trainCmd
-	opts    pipeline.Options
+	opts    propose.Options
 	recipe  objectness.Recipe
 	trainer *objectness.Trainer
 	std     streams

@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"github.com/proposer/proposer/imageio"
+	"github.com/proposer/proposer/internal/imageio"
 )
 
 // linked is set by the linker: -ldflags "-X main.linked=v1.2.3".

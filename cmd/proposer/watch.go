@@ -8,8 +8,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/proposer/proposer/batch"
-	"github.com/proposer/proposer/batch/source"
+	"github.com/proposer/proposer/internal/batch"
+	"github.com/proposer/proposer/internal/batch/source"
 )
 
 const (

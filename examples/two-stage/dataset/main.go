@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 // An object has to show so many pixels to be annotated; of one that is nearly hidden nobody

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/evaluate"
-	"github.com/proposer/proposer/imageio"
-	"github.com/proposer/proposer/internal/scene"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 func drawn(t *testing.T, part, n int, s settings) map[string][]byte {

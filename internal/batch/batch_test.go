@@ -1,0 +1,763 @@
+package batch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/internal/batch/blobstore"
+	"github.com/proposer/proposer/internal/batch/source"
+)
+
+// pictures is a source of n pictures whose bytes are their numbers. Every seventh cannot be read.
+type pictures struct {
+	n    int
+	read func(i int) error // an error instead of the bytes, if not nil
+}
+
+func (s *pictures) Pictures(ctx context.Context) iter.Seq2[source.Picture, error] {
+	return func(yield func(source.Picture, error) bool) {
+		for i := range s.n {
+			if !yield(source.Picture{File: fmt.Sprintf("%d\n\xff.jpg", i), ID: fmt.Sprint(i)}, ctx.Err()) {
+				return
+			}
+		}
+	}
+}
+
+var errUnreadable = errors.New("cannot be read")
+
+func (s *pictures) Read(_ context.Context, p source.Picture, _ int64) ([]byte, error) {
+	var i int
+	if _, err := fmt.Sscanf(p.File, "%d\n\xff.jpg", &i); err != nil || fmt.Sprint(i) != p.ID {
+		return nil, fmt.Errorf("%q is no picture of the source", p.File)
+	}
+	if s.read != nil {
+		if err := s.read(i); err != nil {
+			return nil, err
+		}
+	}
+	if i%7 == 3 {
+		return nil, errUnreadable
+	}
+	return fmt.Append(nil, i), nil
+}
+
+func (s *pictures) String() string { return "test pictures" }
+
+// lines writes an item a line.
+type lines struct{ w io.Writer }
+
+func (l lines) Write(item string) error {
+	_, err := io.WriteString(l.w, item+"\n")
+	return err
+}
+
+func (l lines) Close() error {
+	_, err := io.WriteString(l.w, "end\n")
+	return err
+}
+
+// readLines is the way back.
+func readLines(r io.Reader) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		text, err := io.ReadAll(r)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		all := strings.Split(strings.TrimSuffix(string(text), "end\n"), "\n")
+		for _, line := range all[:len(all)-1] {
+			if !yield(line, nil) {
+				return
+			}
+		}
+	}
+}
+
+func task(whole bool) Task[string] {
+	t := Task[string]{
+		Name: "things", Format: "lines", Settings: map[string]string{"a": "1"},
+		Weigh: func(data []byte) (int64, error) { return 10, nil },
+		Do: func(_ context.Context, p source.Picture, data []byte) (string, Outcome, error) {
+			if string(data) != p.ID {
+				return "", Outcome{}, fmt.Errorf("the bytes are %q", data)
+			}
+			if len(data)%3 == 2 {
+				runtime.Gosched() // so that pictures are done out of order
+			}
+			return "did " + p.ID, Outcome{Boxes: len(data), Decode: 1, Search: 2}, nil
+		},
+		Failed: func(p source.Picture, reason string) string { return "no " + p.ID + ": " + reason },
+		Form:   Form[string]{Extension: ".txt", Writer: func(w io.Writer) Writer[string] { return lines{w} }},
+	}
+	if whole {
+		t.Whole = &Whole[string]{Extension: ".all", Writer: t.Writer, Read: readLines}
+	}
+	return t
+}
+
+func open(t testing.TB, dir string) blobstore.Storage {
+	t.Helper()
+	s, err := blobstore.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// tree is all files of a folder.
+func tree(t rapid.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		all[filepath.ToSlash(name)] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// same compares all files.
+func same(t rapid.TB, what string, got, want map[string]string) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if text, ok := got[name]; !ok {
+			t.Errorf("%s: %s is missing", what, name)
+		} else if text != want[name] {
+			t.Errorf("%s: %s is\n%.300q\nwant\n%.300q", what, name, text, want[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s: %s is there, too", what, name)
+		}
+	}
+}
+
+func undisturbed(t testing.TB, job Job, task Task[string]) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	job.Dest, job.Part, job.Parts = open(t, dir), 0, 1
+	if _, err := Run(t.Context(), job, task); err != nil {
+		t.Fatal(err)
+	}
+	return tree(t, dir)
+}
+
+func TestRun(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		dir := t.TempDir()
+		counts := new(counts)
+		job := Job{Source: &pictures{n: 25}, Dest: open(t, dir), Version: "v1", ShardSize: 10, Workers: 3, Observe: counts}
+		s, err := Run(t.Context(), job, task(whole))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Pictures != 25 || s.Done != 25 || s.Failed != 4 || s.AllFailed != 4 || s.Shards != 3 || !s.Finished || s.Skipped != 0 ||
+			s.Boxes != 9+2*12 || s.Seconds <= 0 || s.DecodeSeconds != 21e-9 || s.SearchSeconds != 42e-9 || s.Workers != 3 {
+			t.Errorf("%+v", s)
+		}
+		if c := counts.String(); c != "25 of 0, 3 of 0 shards; 25 pictures, 4 failed, 3 shards" {
+			t.Error(c)
+		}
+		files := tree(t, dir)
+		var want strings.Builder
+		for i := range 25 {
+			if i%7 == 3 {
+				fmt.Fprintf(&want, "no %d: cannot be read\n", i)
+			} else {
+				fmt.Fprintf(&want, "did %d\n", i)
+			}
+		}
+		all := []string{"failures.jsonl", "job.json", "manifest.json", "pictures.index", "pictures.jsonl", "shards/000000.json", "shards/000001.json", "shards/000002.json"}
+		if whole {
+			all = append(all, "shards/000000.txt", "shards/000001.txt", "shards/000002.txt", "things.all")
+			if files["things.all"] != want.String()+"end\n" {
+				t.Errorf("%q", files["things.all"])
+			}
+		} else {
+			all = append(all, "things-000000.txt", "things-000001.txt", "things-000002.txt")
+			text := strings.ReplaceAll(files["things-000000.txt"]+files["things-000001.txt"]+files["things-000002.txt"], "end\n", "")
+			if text != want.String() {
+				t.Errorf("%q", text)
+			}
+		}
+		slices.Sort(all)
+		if names := slices.Sorted(maps.Keys(files)); !slices.Equal(names, all) {
+			t.Errorf("%q", names)
+		}
+		if f := files["failures.jsonl"]; strings.Count(f, "\n") != 4 || !strings.HasPrefix(f, "{\"file\":\"3\\n\ufffd.jpg\",\"id\":\"3\",\"error\":\"cannot be read\"}\n") {
+			t.Error(f)
+		}
+		var m Manifest
+		if err := json.Unmarshal([]byte(files["manifest.json"]), &m); err != nil || m.Pictures != 25 || m.Failed != 4 || m.Boxes != 33 ||
+			len(m.Shards) != 3 || m.Shards[2].Pictures != 5 || m.Shards[1].Failures != nil || m.Version != "v1" || whole != (m.File == "things.all") {
+			t.Errorf("%v: %+v", err, m)
+		}
+
+		// Once more there is nothing to do, and nothing changes, but what was left by somebody
+		// who was killed afterwards goes.
+		f, err := job.Dest.Create(t.Context(), "summary.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(f.Abort)
+		s, err = Run(t.Context(), job, task(whole))
+		if err != nil || s.Done != 0 || s.Skipped != 25 || s.AllFailed != 4 || !s.Finished {
+			t.Errorf("%v: %+v", err, s)
+		}
+		same(t, "again", tree(t, dir), files)
+	}
+}
+
+// counts is an Observer.
+type counts struct {
+	mu                                                      sync.Mutex
+	pictures, done                                          int64
+	shards, shardsDone, seenPictures, seenFailed, seenShard int
+}
+
+func (c *counts) Begin(pictures, done int64, shards, shardsDone int) {
+	c.pictures, c.done, c.shards, c.shardsDone = pictures, done, shards, shardsDone
+}
+
+func (c *counts) Picture(_ source.Picture, _ Outcome, failure string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seenPictures++
+	if failure != "" {
+		c.seenFailed++
+	}
+}
+
+func (c *counts) Shard() { c.seenShard++ }
+
+func (c *counts) String() string {
+	return fmt.Sprintf("%d of %d, %d of %d shards; %d pictures, %d failed, %d shards",
+		c.pictures, c.done, c.shards, c.shardsDone, c.seenPictures, c.seenFailed, c.seenShard)
+}
+
+var errBroken = errors.New("broken")
+
+// breaking is a storage that fails for good after some operations.
+type breaking struct {
+	blobstore.Storage
+	left *atomic.Int64
+}
+
+func (b breaking) fail() error {
+	if b.left.Add(-1) < 0 {
+		return errBroken
+	}
+	return nil
+}
+
+func (b breaking) file(f blobstore.File, err error) (blobstore.File, error) {
+	if err == nil {
+		err = b.fail()
+	}
+	if err != nil {
+		if f != nil {
+			f.Abort()
+		}
+		return nil, err
+	}
+	return breakingFile{f, b}, nil
+}
+
+func (b breaking) Create(ctx context.Context, name string) (blobstore.File, error) {
+	return b.file(b.Storage.Create(ctx, name))
+}
+
+func (b breaking) CreateNew(ctx context.Context, name string) (blobstore.File, error) {
+	return b.file(b.Storage.CreateNew(ctx, name))
+}
+
+func (b breaking) Open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
+	if err := b.fail(); err != nil {
+		return nil, 0, err
+	}
+	return b.Storage.Open(ctx, name)
+}
+
+func (b breaking) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	if err := b.fail(); err != nil {
+		return nil, err
+	}
+	return b.Storage.OpenRange(ctx, name, offset, length)
+}
+
+type breakingFile struct {
+	blobstore.File
+	b breaking
+}
+
+func (f breakingFile) Write(p []byte) (int, error) {
+	if err := f.b.fail(); err != nil {
+		n, _ := f.File.Write(p[:len(p)/2])
+		return n, err
+	}
+	return f.File.Write(p)
+}
+
+func (f breakingFile) Commit() error {
+	if err := f.b.fail(); err != nil {
+		f.Abort()
+		return err
+	}
+	return f.File.Commit()
+}
+
+// Whatever breaks off a run, whenever, the next one goes on, on however many machines, and
+// the files come out as if nothing had been.
+func TestBrokenOffAnywhere(t *testing.T) {
+	base := Job{Source: &pictures{n: 41}, ShardSize: 6, Version: "v1"}
+	want := map[bool]map[string]string{false: undisturbed(t, base, task(false)), true: undisturbed(t, base, task(true))}
+	rapid.Check(t, func(rt *rapid.T) {
+		whole := rapid.Bool().Draw(rt, "whole")
+		dir, err := os.MkdirTemp("", "batch")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		dest := open(t, dir)
+		parts := rapid.IntRange(1, 4).Draw(rt, "parts")
+		for part := range parts {
+			for attempt := 0; ; attempt++ {
+				job := base
+				job.Part, job.Parts, job.Workers = part, parts, rapid.IntRange(1, 5).Draw(rt, "workers")
+				job.Pixels = rapid.Int64Range(1, 40).Draw(rt, "pixels")
+				var left atomic.Int64
+				left.Store(1 << 40)
+				job.Dest = breaking{dest, &left}
+				ctx, cancel := context.WithCancel(t.Context())
+				wants := func(error) bool { return false }
+				at := rapid.IntRange(0, 50).Draw(rt, "at")
+				if attempt < 4 {
+					switch rapid.SampledFrom([]string{"none", "storage", "cancel", "vanish"}).Draw(rt, "how") {
+					case "storage":
+						left.Store(int64(at))
+						wants = func(err error) bool {
+							_, ok := errors.AsType[*DestError](err)
+							return ok && errors.Is(err, errBroken)
+						}
+					case "cancel":
+						job.Source = &pictures{41, func(i int) error {
+							if i == at {
+								cancel()
+							}
+							return nil
+						}}
+						wants = func(err error) bool { return errors.Is(err, context.Canceled) }
+					case "vanish":
+						job.Source = &pictures{41, func(i int) error {
+							if i == at {
+								return &source.VanishedError{Place: "test pictures", Err: io.EOF}
+							}
+							return nil
+						}}
+						wants = func(err error) bool {
+							_, ok := errors.AsType[*source.VanishedError](err)
+							return ok
+						}
+					}
+				}
+				_, err := Run(ctx, job, task(whole))
+				cancel()
+				if err == nil {
+					break
+				}
+				if !wants(err) {
+					rt.Fatalf("attempt %d: %v", attempt, err)
+				}
+			}
+		}
+		if parts > 1 {
+			if _, err := Finish(t.Context(), dest, task(whole).Form); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		same(rt, fmt.Sprint(parts, " parts"), tree(rt, dir), want[whole])
+	})
+}
+
+func TestManyBeginAtOnce(t *testing.T) {
+	base := Job{Source: &pictures{n: 60}, ShardSize: 7}
+	want := undisturbed(t, base, task(true))
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for part := range 4 {
+		wg.Go(func() {
+			job := base
+			job.Dest, job.Part, job.Parts = open(t, dir), part, 4
+			if s, err := Run(t.Context(), job, task(true)); err != nil || s.Finished {
+				t.Errorf("part %d: %v, %+v", part, err, s)
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := Finish(t.Context(), open(t, dir), task(true).Form); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "four at once", tree(t, dir), want)
+}
+
+var buckets atomic.Int64
+
+// A bucket holds what a folder would, and goes on as one.
+func TestBucket(t *testing.T) {
+	base := Job{Source: &pictures{n: 60}, ShardSize: 7}
+	want := undisturbed(t, base, task(true))
+	place := fmt.Sprintf("mem://%d/to", buckets.Add(1))
+	dest := open(t, place)
+	for part := range 2 {
+		job := base
+		job.Dest, job.Part, job.Parts = dest, part, 2
+		if _, err := Run(t.Context(), job, task(true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base.Dest = open(t, place)
+	s, err := Run(t.Context(), base, task(true))
+	if err != nil || s.Done != 0 || !s.Finished {
+		t.Errorf("%v, %+v", err, s)
+	}
+	got := map[string]string{}
+	for e, err := range dest.List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _, err := dest.Open(t.Context(), e.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			t.Fatal(err)
+		}
+		got[e.Name] = string(text)
+	}
+	same(t, "in a bucket", got, want)
+}
+
+func TestGather(t *testing.T) {
+	base := Job{Source: &pictures{n: 60}, ShardSize: 7}
+	want := undisturbed(t, base, task(true))
+	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	for part, dir := range dirs {
+		job := base
+		job.Dest, job.Part, job.Parts = open(t, dir), part, len(dirs)
+		if _, err := Run(t.Context(), job, task(true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	dest := open(t, dir)
+	_, err := Finish(t.Context(), open(t, dirs[1]), task(true).Form)
+	if e, ok := errors.AsType[*UnfinishedError](err); !ok || e.Shards != 9 || !slices.Equal(e.Missing, []int{0, 2, 3, 5, 6, 8}) {
+		t.Errorf("%v", err)
+	}
+	for range 2 {
+		for _, from := range dirs {
+			if err := Gather(t.Context(), dest, open(t, from)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Finish(t.Context(), dest, task(true).Form); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "gathered", tree(t, dir), want)
+	}
+
+	other := base
+	other.Source, other.Dest = &pictures{n: 61}, open(t, t.TempDir())
+	if _, err := Run(t.Context(), other, task(true)); err != nil {
+		t.Fatal(err)
+	}
+	if e, ok := errors.AsType[*ChangedError](Gather(t.Context(), dest, other.Dest)); !ok || len(e.Changes) != 1 || e.Changes[0].Name != "pictures" {
+		t.Errorf("%v", e)
+	}
+}
+
+func TestChangedSettingsAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	job := Job{Source: &pictures{n: 9}, Dest: open(t, dir), Version: "v1", ShardSize: 4}
+	if _, err := Run(t.Context(), job, task(false)); err != nil {
+		t.Fatal(err)
+	}
+	files := tree(t, dir)
+	for want, change := range map[string]func(j *Job, t *Task[string]){
+		`version was "v1" and is "v2"`:              func(j *Job, _ *Task[string]) { j.Version = "v2" },
+		`shard-size was "4" and is "5"`:             func(j *Job, _ *Task[string]) { j.ShardSize = 5 },
+		`format was "lines" and is "x"`:             func(_ *Job, t *Task[string]) { t.Format = "x" },
+		`a was "1" and is "2", b was "" and is "3"`: func(_ *Job, t *Task[string]) { t.Settings = map[string]string{"a": "2", "b": "3"} },
+		`a was "1" and is ""`:                       func(_ *Job, t *Task[string]) { t.Settings = nil },
+	} {
+		j, k := job, task(false)
+		change(&j, &k)
+		_, err := Run(t.Context(), j, k)
+		if e, ok := errors.AsType[*ChangedError](err); !ok || !strings.Contains(e.Error(), want+"; want the same, or another destination") {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	same(t, "after refusals", tree(t, dir), files)
+}
+
+// What was cut or lost after all is done anew; what is whole stays.
+func TestDamage(t *testing.T) {
+	for name, damage := range map[string]func(dir string) error{
+		"shard cut":    func(dir string) error { return os.Truncate(filepath.Join(dir, "shards/000001.txt"), 5) },
+		"shard lost":   func(dir string) error { return os.Remove(filepath.Join(dir, "shards/000001.txt")) },
+		"record cut":   func(dir string) error { return os.Truncate(filepath.Join(dir, "shards/000001.json"), 5) },
+		"record empty": func(dir string) error { return os.Truncate(filepath.Join(dir, "shards/000001.json"), 0) },
+		"record lost":  func(dir string) error { return os.Remove(filepath.Join(dir, "shards/000001.json")) },
+		"record's number": func(dir string) error {
+			return os.Rename(filepath.Join(dir, "shards/000002.json"), filepath.Join(dir, "shards/000001.json"))
+		},
+		"manifest lost": func(dir string) error { return os.Remove(filepath.Join(dir, "manifest.json")) },
+		"whole cut":     func(dir string) error { return os.Truncate(filepath.Join(dir, "things.all"), 3) },
+		"whole lost":    func(dir string) error { return os.Remove(filepath.Join(dir, "things.all")) },
+	} {
+		dir := t.TempDir()
+		job := Job{Source: &pictures{n: 30}, Dest: open(t, dir), ShardSize: 10}
+		if _, err := Run(t.Context(), job, task(true)); err != nil {
+			t.Fatal(err)
+		}
+		want := tree(t, dir)
+		if err := damage(dir); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Run(t.Context(), job, task(true)); err != nil || s.Done > 20 {
+			t.Errorf("%s: %v, %+v", name, err, s)
+		}
+		same(t, name, tree(t, dir), want)
+	}
+
+	// Finish takes no manifest's word for a shard that is gone.
+	dir := t.TempDir()
+	job := Job{Source: &pictures{n: 30}, Dest: open(t, dir), ShardSize: 10}
+	if _, err := Run(t.Context(), job, task(false)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "things-000001.txt")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Finish(t.Context(), job.Dest, task(false).Form)
+	if e, ok := errors.AsType[*DamagedError](err); !ok || e.File != "things-000001.txt" {
+		t.Error(err)
+	}
+	for name, file := range map[string]string{"plan": "job.json", "index": "pictures.index", "list": "pictures.jsonl"} {
+		dir := t.TempDir()
+		job := Job{Source: &pictures{n: 30}, Dest: open(t, dir), ShardSize: 10, Retry: true}
+		if _, err := Run(t.Context(), job, task(true)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(dir, file), 11); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Run(t.Context(), job, task(true)); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRetry(t *testing.T) {
+	dir := t.TempDir()
+	flaky := &pictures{n: 30, read: func(i int) error {
+		if i == 15 {
+			return errUnreadable
+		}
+		return nil
+	}}
+	job := Job{Source: flaky, Dest: open(t, dir), ShardSize: 3}
+	if s, err := Run(t.Context(), job, task(false)); err != nil || s.Failed != 5 {
+		t.Fatalf("%v, %+v", err, s)
+	}
+	job.Source, job.Retry = &pictures{n: 30}, true
+	s, err := Run(t.Context(), job, task(false))
+	if err != nil || s.Done != 12 || s.Failed != 4 || s.AllFailed != 4 {
+		t.Errorf("%v, %+v", err, s)
+	}
+	job.Retry = false
+	same(t, "mended", tree(t, dir), undisturbed(t, job, task(false)))
+}
+
+func TestPanicCostsOnePicture(t *testing.T) {
+	dir := t.TempDir()
+	k := task(false)
+	do := k.Do
+	k.Do = func(ctx context.Context, p source.Picture, data []byte) (string, Outcome, error) {
+		if p.ID == "5" {
+			panic("at the picture")
+		}
+		return do(ctx, p, data)
+	}
+	s, err := Run(t.Context(), Job{Source: &pictures{n: 9}, Dest: open(t, dir)}, k)
+	if err != nil || s.Failed != 2 || !strings.Contains(tree(t, dir)["failures.jsonl"], "panicked at it: at the picture") {
+		t.Errorf("%v, %+v", err, s)
+	}
+}
+
+func TestNothingToDo(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Run(t.Context(), Job{Source: &pictures{}, Dest: open(t, dir)}, task(false))
+	if !errors.Is(err, ErrNoPictures) || len(tree(t, dir)) > 0 {
+		t.Errorf("%v, %q", err, tree(t, dir))
+	}
+	if _, err := Finish(t.Context(), open(t, dir), task(false).Form); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	// More shares than shards: some have nothing to do.
+	if s, err := Run(t.Context(), Job{Source: &pictures{n: 3}, Dest: open(t, dir), Part: 5, Parts: 9}, task(false)); err != nil || s.Pictures != 0 || s.Finished {
+		t.Errorf("%v, %+v", err, s)
+	}
+}
+
+func TestWrongJobs(t *testing.T) {
+	for _, job := range []Job{
+		{Part: 1, Parts: 1},
+		{Part: -1, Parts: 2},
+		{Parts: -1},
+		{ShardSize: -1},
+		{ShardSize: MaxShardSize + 1},
+		{Workers: -1},
+		{Pixels: -1},
+	} {
+		job.Source, job.Dest = &pictures{n: 1}, open(t, t.TempDir())
+		if _, err := Run(t.Context(), job, task(false)); err == nil || !strings.Contains(err.Error(), "want") {
+			t.Errorf("%+v: %v", job, err)
+		}
+	}
+}
+
+// No more pixels are at work than may be, unless of one picture.
+func TestPixels(t *testing.T) {
+	var at, most atomic.Int64
+	k := task(false)
+	k.Weigh = func(data []byte) (int64, error) { return int64(len(data)) * 10, nil }
+	do := k.Do
+	k.Do = func(ctx context.Context, p source.Picture, data []byte) (string, Outcome, error) {
+		weight := int64(len(data)) * 10
+		if n := at.Add(weight); n > most.Load() {
+			most.Store(n)
+		}
+		time.Sleep(time.Duration(rand.IntN(200)) * time.Microsecond)
+		at.Add(-weight)
+		return do(ctx, p, data)
+	}
+	if _, err := Run(t.Context(), Job{Source: &pictures{n: 200}, Dest: open(t, t.TempDir()), Workers: 8, Pixels: 45}, k); err != nil {
+		t.Fatal(err)
+	}
+	if most.Load() > 45 || most.Load() < 30 {
+		t.Errorf("%d pixels were at work at once, want at most 45", most.Load())
+	}
+}
+
+// Memory is that of the window, not of the pictures; goroutines end.
+func TestMemoryIsFlat(t *testing.T) {
+	goroutines := runtime.NumGoroutine()
+	peak := func(n int) (most uint64) {
+		k := task(false)
+		do := k.Do
+		var count atomic.Int64
+		k.Do = func(ctx context.Context, p source.Picture, data []byte) (string, Outcome, error) {
+			item, o, err := do(ctx, p, data)
+			if count.Add(1)%1000 == 0 {
+				var m runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				most = max(most, m.HeapAlloc)
+			}
+			return item + strings.Repeat("x", 10_000), o, err
+		}
+		if _, err := Run(t.Context(), Job{Source: &pictures{n: n}, Dest: open(t, t.TempDir()), Workers: 1, ShardSize: 100}, k); err != nil {
+			t.Fatal(err)
+		}
+		return most
+	}
+	few, many := peak(2000), peak(20_000)
+	if many > few+4<<20 {
+		t.Errorf("%d bytes with 2,000 pictures, %d with 20,000", few, many)
+	}
+	for range 100 {
+		if runtime.NumGoroutine() <= goroutines {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines, before %d", runtime.NumGoroutine(), goroutines)
+}
+
+func TestFormErrorsAreNotTheDestinations(t *testing.T) {
+	k := task(false)
+	k.Writer = func(w io.Writer) Writer[string] { return refusing{} }
+	_, err := Run(t.Context(), Job{Source: &pictures{n: 3}, Dest: open(t, t.TempDir())}, k)
+	if _, ok := errors.AsType[*DestError](err); ok || !errors.Is(err, errBroken) {
+		t.Errorf("%v", err)
+	}
+}
+
+type refusing struct{}
+
+func (refusing) Write(string) error { return errBroken }
+func (refusing) Close() error       { return nil }
+
+func FuzzDocuments(f *testing.F) {
+	dir := f.TempDir()
+	if _, err := Run(context.Background(), Job{Source: &pictures{n: 5}, Dest: open(f, dir), ShardSize: 3}, task(true)); err != nil {
+		f.Fatal(err)
+	}
+	want := tree(f, dir)
+	for _, name := range []string{"job.json", "pictures.jsonl", "shards/000000.json", "manifest.json"} {
+		f.Add(name, []byte(want[name]))
+	}
+	f.Fuzz(func(t *testing.T, name string, text []byte) {
+		if _, ok := want[name]; !ok || !strings.Contains(name, ".json") {
+			return
+		}
+		dir := t.TempDir()
+		for name, text := range want {
+			path := filepath.Join(dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Run(t.Context(), Job{Source: &pictures{n: 5}, Dest: open(t, dir), ShardSize: 3}, task(true))
+		if err == nil && !bytes.Equal(text, []byte(want[name])) && name == "job.json" {
+			var p Plan
+			if json.Unmarshal(text, &p) != nil || p.Hash != p.sum() {
+				t.Errorf("%q is taken", text)
+			}
+		}
+	})
+}

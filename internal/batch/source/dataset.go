@@ -1,0 +1,153 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/internal/batch/blobstore"
+)
+
+// datasetIn tells the kind of the data set in a folder; empty if it is just a folder.
+func datasetIn(folder string) (string, error) {
+	if info, err := os.Stat(filepath.Join(folder, "instances.json")); err == nil && info.Mode().IsRegular() {
+		return "coco", nil
+	}
+	for _, in := range []struct{ folder, prefix, suffix, kind string }{
+		{"annotations", "instances", ".json", "coco"},
+		{"Annotations", "", ".xml", "voc"},
+	} {
+		ok, err := holds(filepath.Join(folder, in.folder), in.prefix, in.suffix)
+		if ok || err != nil {
+			return in.kind, err
+		}
+	}
+	return "", nil
+}
+
+// holds tells whether there is a file in a folder, which need not exist, whose name begins and
+// ends so.
+func holds(folder, prefix, suffix string) (bool, error) {
+	info, err := os.Stat(folder)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	f, err := os.Open(folder)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	for {
+		names, err := f.Readdirnames(1 << 10)
+		for _, name := range names {
+			if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) {
+				return true, nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+func (s *Source) openDataset(path string) error {
+	d, err := evaluate.Open(path)
+	if err != nil {
+		return err
+	}
+	folder := d.Folder
+	if folder == "" {
+		if len(d.Images) > 0 {
+			return s.wrong("", fmt.Errorf("its pictures are not found, %s being the first: want them in images, JPEGImages or a folder named "+
+				"like the instances file, below the annotations or beside them", d.Images[0].File))
+		}
+		if folder = path; s.kind == "coco" && strings.EqualFold(filepath.Ext(path), ".json") {
+			folder = filepath.Dir(path)
+		}
+	}
+	f, err := openFiles(folder)
+	if err != nil {
+		return s.wrong("", err)
+	}
+	pictures := make([]Picture, len(d.Images))
+	for i := range d.Images {
+		pictures[i] = Picture{File: filepath.ToSlash(d.Images[i].File), ID: d.Images[i].ID}
+	}
+	s.any, s.in = true, named{f, pictures}
+	return nil
+}
+
+// openSet opens an image set of PASCAL VOC if the list is one, beside which are JPEGImages.
+func (s *Source) openSet(list string) (ok bool, err error) {
+	folder, ok := evaluate.SetFolder(list)
+	if !ok {
+		return false, nil
+	}
+	folder = filepath.Join(folder, "JPEGImages")
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return false, nil
+	}
+	f, err := openFiles(folder)
+	if err != nil {
+		return false, err
+	}
+	s.kind, s.any, s.in = "voc", true, set{f, list}
+	return true, nil
+}
+
+// set is an image set of PASCAL VOC. Unlike a data set it needs no annotations.
+type set struct {
+	*files
+	path string
+}
+
+func (v set) list(context.Context, func(string) bool) iter.Seq2[Picture, error] {
+	return func(yield func(Picture, error) bool) {
+		ids, err := v.ids()
+		if err != nil {
+			yield(Picture{}, err)
+			return
+		}
+		for _, id := range ids {
+			if !yield(Picture{File: v.file(id), ID: id}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (v set) ids() ([]string, error) {
+	f, _, err := blobstore.OpenRegularPath(v.path)
+	if err != nil {
+		return nil, &Error{Err: err}
+	}
+	defer f.Close()
+	ids, err := evaluate.ReadSet(f)
+	if e, ok := errors.AsType[*evaluate.DatasetError](err); ok {
+		return nil, &Error{File: e.Entry, Err: e.Err}
+	}
+	return ids, err
+}
+
+// file is the picture that an id is of: VOC's own are all .jpg.
+func (v set) file(id string) string {
+	for _, ext := range append([]string{".jpg", ".JPG"}, Extensions()...) {
+		if _, err := v.root.Lstat(id + ext); err == nil {
+			return id + ext
+		}
+	}
+	return id + ".jpg" // Read tells that it is missing
+}

@@ -1,0 +1,180 @@
+package source
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/proposer/proposer/internal/batch/blobstore"
+	"github.com/proposer/proposer/internal/imageio"
+)
+
+var errPacked = errors.New("compressed, so that its pictures cannot be read from any place in it: unpack it into a folder, or into a plain .tar, as gzip -d does of a .tar.gz")
+
+// archive is a tar archive.
+type archive struct {
+	path string
+	file *os.File
+	info fs.FileInfo
+}
+
+func (a *archive) folder() string {
+	base := filepath.Base(a.path)
+	return strings.TrimSuffix(base, filepath.Ext(base))
+}
+
+func openTar(name string) (kind, error) {
+	f, info, err := blobstore.OpenRegularPath(name)
+	if err != nil {
+		return nil, err
+	}
+	var magic [4]byte
+	if _, err := f.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		f.Close()
+		return nil, err
+	}
+	for _, m := range []string{"\x1f\x8b", "BZh", "\xfd7zX", "\x28\xb5\x2f\xfd", "PK\x03\x04"} {
+		if strings.HasPrefix(string(magic[:]), m) {
+			f.Close()
+			return nil, errPacked
+		}
+	}
+	return &archive{name, f, info}, nil
+}
+
+func (a *archive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Picture, error] {
+	return func(yield func(Picture, error) bool) {
+		seen := seen{}
+		// It can seek, so what is in the files is passed over unread.
+		section := io.NewSectionReader(a.file, 0, a.info.Size())
+		entries := tar.NewReader(section)
+		for n := 1; ; n++ {
+			h, err := entries.Next()
+			if errors.Is(err, io.EOF) {
+				if a.ended(section) {
+					return
+				}
+				err = io.ErrUnexpectedEOF
+			}
+			var p Picture
+			var ok bool
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err == nil {
+				p, ok, err = picture(h)
+			}
+			if err == nil && ok {
+				err = seen.add(p.File, line{number: n})
+			}
+			if err == nil && ok {
+				p.Offset, err = section.Seek(0, io.SeekCurrent)
+			}
+			if err == nil && p.Size > a.info.Size()-p.Offset {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				if ctx.Err() == nil {
+					err = entryError(n, err)
+				}
+				yield(Picture{}, err)
+				return
+			}
+			if ok && !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+// ended tells whether zeros end the archive where it was read to: else it may be of any length.
+func (a *archive) ended(r io.Seeker) bool {
+	var block [blockSize]byte
+	end, err := r.Seek(0, io.SeekCurrent)
+	if err == nil {
+		_, err = a.file.ReadAt(block[:], end-blockSize)
+	}
+	return err == nil && block == [blockSize]byte{}
+}
+
+func entryError(n int, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		err = e.Err
+	}
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("the archive ends here without the zeros at the end of one: want a whole one")
+	case errors.Is(err, tar.ErrHeader):
+		err = errors.New("no header of a tar archive: want a .tar that is whole and not compressed")
+	}
+	return &Error{File: fmt.Sprintf("entry %d", n), Err: err}
+}
+
+// picture is the picture that an entry may be.
+func picture(h *tar.Header) (p Picture, ok bool, err error) {
+	sparse := h.Typeflag == tar.TypeGNUSparse
+	for key := range h.PAXRecords {
+		sparse = sparse || strings.HasPrefix(key, "GNU.sparse.")
+	}
+	if h.Typeflag != tar.TypeReg && !sparse || strings.HasSuffix(h.Name, "/") {
+		return p, false, nil
+	}
+	file := path.Clean(h.Name)
+	if path.IsAbs(file) || file == "." || file == ".." || strings.HasPrefix(file, "../") || strings.ContainsRune(file, 0) {
+		return p, false, fmt.Errorf("%q leads out of the archive: want relative names, as tar writes them without -P", h.Name)
+	}
+	if anyHidden(file) {
+		return p, false, nil
+	}
+	if sparse {
+		return p, false, fmt.Errorf("%q has holes: want an archive that tar wrote without --sparse", h.Name)
+	}
+	return Picture{File: file, Size: h.Size}, true, nil
+}
+
+// The header of an entry's size lies right before its bytes.
+const blockSize = 512
+
+var errMoved = errors.New("is not where it was in the archive, which has changed")
+
+func (a *archive) read(_ context.Context, p Picture, limit int64) ([]byte, error) {
+	if p.Size > limit {
+		return nil, &imageio.LimitError{What: "bytes", Got: p.Size, Max: limit}
+	}
+	if p.Offset < blockSize || p.Offset%blockSize != 0 || p.Size < 0 || p.Offset > a.info.Size() || p.Size > a.info.Size()-p.Offset {
+		return nil, errMoved
+	}
+	h, err := tar.NewReader(io.NewSectionReader(a.file, p.Offset-blockSize, blockSize+p.Size)).Next()
+	if err != nil || h.Size != p.Size {
+		return nil, errMoved
+	}
+	data := make([]byte, p.Size)
+	if _, err := a.file.ReadAt(data, p.Offset); err != nil && p.Size > 0 {
+		return nil, err
+	}
+	return data, nil
+}
+
+// alive: whoever has changed the archive has moved what is in it.
+func (a *archive) alive(context.Context) error {
+	now, err := os.Stat(a.path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(now, a.info) || now.Size() != a.info.Size() || !now.ModTime().Equal(a.info.ModTime()) {
+		return errors.New("another archive is in its place, or it was written to")
+	}
+	return nil
+}
+
+func (*archive) passing(err error) bool { return (*files)(nil).passing(err) }
+
+func (a *archive) close() error { return a.file.Close() }

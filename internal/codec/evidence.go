@@ -1,0 +1,170 @@
+package codec
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/mask"
+	"github.com/proposer/proposer/selective"
+)
+
+// Tree is how the regions of a picture were grouped.
+type Tree struct {
+	// Strategy is the index of the tree's strategy.
+	Strategy int
+	// Width and Height are the searched picture's, in pixels: the original, perhaps shrunk.
+	Width, Height int
+	// Nodes are as hierarchy.Tree has them, but for the boxes, which are in the original's pixels.
+	Nodes []hierarchy.Node
+	// Labels are the leaves that the searched picture's pixels are in, row by row: by turns a
+	// leaf and how many pixels in a row, over the ends of lines, are in it.
+	Labels []int32
+}
+
+// Leaves is the number of first regions.
+func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() }
+
+// checkEvidence is check of what is optional.
+func (r *Row) checkEvidence() error {
+	if r.Masks != nil && len(r.Masks) != len(r.Boxes) {
+		return fmt.Errorf("export: %q has %d boxes and %d masks: want as many", r.File, len(r.Boxes), len(r.Masks))
+	}
+	for i, m := range r.Masks {
+		if m.Width != r.Width || m.Height != r.Height {
+			return fmt.Errorf("export: %q: mask %d is of a picture of %d×%d: want %d×%d", r.File, i, m.Width, m.Height, r.Width, r.Height)
+		}
+	}
+	if r.Origins != nil && len(r.Origins) != len(r.Boxes) {
+		return fmt.Errorf("export: %q has %d boxes and the origins of %d: want as many", r.File, len(r.Boxes), len(r.Origins))
+	}
+	for i, o := range r.Origins {
+		if len(o) == 0 {
+			return fmt.Errorf("export: %q: box %d has no origin: want one or more", r.File, i)
+		}
+		if !similar(o[0].Birth) || !similar(o[0].Death) {
+			return fmt.Errorf("export: %q: box %d has similarities %v and %v: want numbers", r.File, i, o[0].Birth, o[0].Death)
+		}
+	}
+	if t := r.Tree; t != nil {
+		if len(t.Nodes)%2 == 0 || len(t.Labels)%2 != 0 {
+			return fmt.Errorf("export: %q has a tree of %d nodes and %d labels: want 2R−1 of the former and an even number of the latter",
+				r.File, len(t.Nodes), len(t.Labels))
+		}
+		for i := range t.Nodes {
+			if !similar(t.Nodes[i].Similarity) {
+				return fmt.Errorf("export: %q: node %d has similarity %v: want a number", r.File, i, t.Nodes[i].Similarity)
+			}
+		}
+	}
+	return nil
+}
+
+// similar tells whether s can be a similarity; that of what was not merged is +Inf.
+func similar(s float32) bool { return !math.IsNaN(float64(s)) && !math.IsInf(float64(s), -1) }
+
+// appendEvidence appends what is optional, each with a comma before it.
+func appendEvidence(dst []byte, r *Row) []byte {
+	if r.Strategies != nil {
+		dst = append(dst, `,"strategies":`...)
+		dst = AppendStrategies(dst, r.Strategies)
+	}
+	if r.Masks != nil {
+		dst = append(dst, `,"masks":`...)
+		dst = appendList(dst, r.Masks, appendMask)
+	}
+	if r.Origins != nil {
+		dst = append(dst, `,"evidence":`...)
+		dst = appendList(dst, r.Origins, appendOrigins)
+	}
+	if r.Tree != nil {
+		dst = append(dst, `,"tree":`...)
+		dst = appendTree(dst, r.Tree)
+	}
+	return dst
+}
+
+// AppendStrategies appends a list of
+//
+//	{"color":"HSV","k":50,"measures":"CTSF","min_size":50}
+func AppendStrategies(dst []byte, strategies []selective.Strategy) []byte {
+	return appendList(dst, strategies, func(dst []byte, s selective.Strategy) []byte {
+		dst = append(dst, `{"color":"`...)
+		dst = append(dst, s.Space.String()...)
+		dst = append(dst, `","k":`...)
+		dst = strconv.AppendFloat(dst, s.K, 'f', -1, 64)
+		dst = append(dst, `,"measures":"`...)
+		dst = append(dst, s.Weights.String()...)
+		dst = appendNumber(dst, `","min_size":`, s.LeastSize())
+		return append(dst, '}')
+	})
+}
+
+func appendMask(dst []byte, m mask.RLE) []byte {
+	dst = appendNumber(dst, `{"size":[`, m.Height)
+	dst = appendNumber(dst, `,`, m.Width)
+	dst = append(dst, `],"counts":"`...)
+	for _, c := range []byte(m.String()) {
+		if c == '\\' { // the only one of its characters that JSON minds
+			dst = append(dst, c)
+		}
+		dst = append(dst, c)
+	}
+	return append(dst, `"}`...)
+}
+
+// appendOrigins tells how many there are, and of the first.
+func appendOrigins(dst []byte, all []selective.Origin) []byte {
+	o := &all[0]
+	dst = appendNumber(dst, `{"strategies":`, len(all))
+	dst = appendNumber(dst, `,"strategy":`, int(o.Strategy))
+	dst = appendNumber(dst, `,"position":`, int(o.Position))
+	dst = appendNumber(dst, `,"size":`, int(o.Size))
+	dst = append(dst, `,"birth":`...)
+	dst = appendSimilarity(dst, o.Birth)
+	dst = append(dst, `,"death":`...)
+	dst = appendSimilarity(dst, o.Death)
+	return append(dst, '}')
+}
+
+func appendTree(dst []byte, t *Tree) []byte {
+	dst = appendNumber(dst, `{"strategy":`, t.Strategy)
+	dst = appendNumber(dst, `,"width":`, t.Width)
+	dst = appendNumber(dst, `,"height":`, t.Height)
+	dst = appendNumber(dst, `,"leaves":`, t.Leaves())
+	dst = append(dst, `,"parents":`...)
+	dst = appendList(dst, t.Nodes, func(dst []byte, n hierarchy.Node) []byte { return strconv.AppendInt(dst, int64(n.Parent), 10) })
+	dst = append(dst, `,"similarities":`...)
+	dst = appendList(dst, t.Nodes, func(dst []byte, n hierarchy.Node) []byte { return appendSimilarity(dst, n.Similarity) })
+	dst = append(dst, `,"sizes":`...)
+	dst = appendList(dst, t.Nodes, func(dst []byte, n hierarchy.Node) []byte { return strconv.AppendInt(dst, int64(n.Size), 10) })
+	dst = append(dst, `,"boxes":`...)
+	dst = appendList(dst, t.Nodes, func(dst []byte, n hierarchy.Node) []byte { return appendCorners(dst, n.Box) })
+	dst = append(dst, `,"labels":`...)
+	dst = appendList(dst, t.Labels, func(dst []byte, v int32) []byte { return strconv.AppendInt(dst, int64(v), 10) })
+	return append(dst, '}')
+}
+
+// appendSimilarity writes null for what was not merged.
+func appendSimilarity(dst []byte, s float32) []byte {
+	if math.IsInf(float64(s), 1) {
+		return append(dst, "null"...)
+	}
+	return appendScore(dst, s)
+}
+
+func appendNumber(dst []byte, key string, n int) []byte {
+	return strconv.AppendInt(append(dst, key...), int64(n), 10)
+}
+
+func appendList[T any](dst []byte, items []T, item func(dst []byte, v T) []byte) []byte {
+	dst = append(dst, '[')
+	for i, v := range items {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = item(dst, v)
+	}
+	return append(dst, ']')
+}

@@ -1,0 +1,230 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+)
+
+// matArray is an array of a MAT-file: of cells, numbers or characters.
+type matArray struct {
+	name          string
+	class         uint32
+	rows, columns int
+	cells         []matArray
+	numbers       []int32
+	text          string
+}
+
+// element takes one from data, which it has to be padded in.
+func element(data []byte) (kind uint32, body, rest []byte, err error) {
+	if len(data) < 8 {
+		return 0, nil, nil, fmt.Errorf("%d bytes for a tag", len(data))
+	}
+	kind = binary.LittleEndian.Uint32(data)
+	if n := kind >> 16; n > 0 {
+		if n > 4 {
+			return 0, nil, nil, fmt.Errorf("%d bytes in a tag", n)
+		}
+		return kind & 0xffff, data[4 : 4+n], data[8:], nil
+	}
+	n := int(binary.LittleEndian.Uint32(data[4:]))
+	padded := (n + 7) &^ 7
+	if padded > len(data)-8 {
+		return 0, nil, nil, fmt.Errorf("an element of %d bytes in %d", n, len(data)-8)
+	}
+	return kind, data[8 : 8+n], data[8+padded:], nil
+}
+
+// parts takes elements of the kinds.
+func parts(data []byte, kinds ...uint32) (bodies [][]byte, rest []byte, err error) {
+	for _, want := range kinds {
+		kind, body, after, err := element(data)
+		if err != nil || kind != want {
+			return nil, nil, fmt.Errorf("an element of type %d, want %d: %w", kind, want, err)
+		}
+		bodies, data = append(bodies, body), after
+	}
+	return bodies, data, nil
+}
+
+func readMatrix(data []byte) (a matArray, rest []byte, err error) {
+	kind, body, rest, err := element(data)
+	if err != nil || kind != miMATRIX {
+		return a, nil, fmt.Errorf("type %d: %w", kind, err)
+	}
+	head, body, err := parts(body, miUINT32, miINT32, miINT8)
+	if err != nil || len(head[0]) != 8 || len(head[1]) != 8 {
+		return a, nil, fmt.Errorf("head %q: %w", head, err)
+	}
+	a.class, a.name = binary.LittleEndian.Uint32(head[0]), string(head[2])
+	a.rows, a.columns = int(binary.LittleEndian.Uint32(head[1])), int(binary.LittleEndian.Uint32(head[1][4:]))
+	switch a.class {
+	case mxCELL:
+		for len(body) > 0 {
+			var cell matArray
+			if cell, body, err = readMatrix(body); err != nil {
+				return a, nil, err
+			}
+			a.cells = append(a.cells, cell)
+		}
+		if len(a.cells) != a.rows*a.columns {
+			return a, nil, fmt.Errorf("%d cells of %d×%d", len(a.cells), a.rows, a.columns)
+		}
+	case mxDOUBLE:
+		numbers, left, err := parts(body, miINT32)
+		if err != nil || len(left) > 0 || len(numbers[0]) != 4*a.rows*a.columns {
+			return a, nil, fmt.Errorf("%d bytes are left of %d×%d numbers: %w", len(left), a.rows, a.columns, err)
+		}
+		a.numbers = make([]int32, a.rows*a.columns)
+		if _, err := binary.Decode(numbers[0], binary.LittleEndian, a.numbers); err != nil {
+			return a, nil, err
+		}
+	case mxCHAR:
+		text, left, err := parts(body, miUTF8)
+		if err != nil || len(left) > 0 || utf8.RuneCount(text[0]) != a.columns || a.rows != 1 || !utf8.Valid(text[0]) {
+			return a, nil, fmt.Errorf("%q of %d×%d: %w", text, a.rows, a.columns, err)
+		}
+		a.text = string(text[0])
+	default:
+		return a, nil, fmt.Errorf("class %d", a.class)
+	}
+	return a, rest, nil
+}
+
+// readMAT reads the two arrays of a file.
+func readMAT(data []byte) (boxes, images matArray, err error) {
+	if len(data) < 128 || string(data[124:128]) != "\x00\x01IM" || strings.Trim(string(data[116:124]), " ") != "" || !strings.HasPrefix(string(data), "MATLAB 5.0 MAT-file") {
+		return boxes, images, fmt.Errorf("head %.128q", data)
+	}
+	boxes, rest, err := readMatrix(data[128:])
+	if err != nil {
+		return boxes, images, err
+	}
+	images, rest, err = readMatrix(rest)
+	if err != nil || len(rest) > 0 {
+		return boxes, images, fmt.Errorf("%d bytes are left: %w", len(rest), err)
+	}
+	if boxes.name != "boxes" || images.name != "images" || boxes.rows != 1 || images.columns != 1 || boxes.columns != images.rows {
+		return boxes, images, fmt.Errorf("%q of %d×%d and %q of %d×%d", boxes.name, boxes.rows, boxes.columns, images.name, images.rows, images.columns)
+	}
+	return boxes, images, nil
+}
+
+func TestMAT(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := drawRanked(t)
+		for i := range rows {
+			for j, b := range rows[i].Boxes {
+				rows[i].Boxes[j].X0, rows[i].Boxes[j].Y0 = min(b.X0, math.MaxInt32-1), min(b.Y0, math.MaxInt32-1)
+			}
+		}
+		boxes, images, err := readMAT(fileOf(t, "mat", rows...))
+		if err != nil || len(boxes.cells) != len(rows) {
+			t.Fatalf("%d cells of %d pictures: %v", len(boxes.cells), len(rows), err)
+		}
+		for i, r := range rows {
+			m := boxes.cells[i]
+			if m.rows != len(r.Boxes) || m.columns != 4 || m.class != mxDOUBLE {
+				t.Fatalf("a matrix of %d×%d for %d boxes", m.rows, m.columns, len(r.Boxes))
+			}
+			for j, b := range r.Boxes {
+				n := len(r.Boxes)
+				if got := (box.Box{X0: m.numbers[n+j] - 1, Y0: m.numbers[j] - 1, X1: m.numbers[3*n+j], Y1: m.numbers[2*n+j]}); got != b {
+					t.Fatalf("%v became %v", b, got)
+				}
+			}
+			name := path.Base(r.File)
+			if want := valid(strings.TrimSuffix(name, path.Ext(name))); images.cells[i].text != want {
+				t.Fatalf("%q is called %q, want %q", r.File, images.cells[i].text, want)
+			}
+		}
+	})
+}
+
+// Nothing but the file is left, however it ends.
+func TestMATLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir)
+	rows := many(1, 10)
+	for _, out := range []io.Writer{io.Discard, failing{}} {
+		w := newMAT(out)
+		for range 3 {
+			if err := w.Write(&rows[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); (err == nil) != (out == io.Discard) {
+			t.Error(err)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
+		t.Errorf("%q are left, %v", left, err)
+	}
+}
+
+func TestMATWithoutRoomToWait(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir)
+	w := newMAT(io.Discard)
+	if err := w.Write(&many(1, 1)[0]); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Error(err)
+	}
+}
+
+func TestMATRefuses(t *testing.T) {
+	m := &MAT{w: io.Discard}
+	for _, b := range []box.Box{{X0: math.MaxInt32}, {Y0: math.MaxInt32}} {
+		if err := m.Write(&Row{File: "a", Boxes: []box.Box{b}, Scores: []float32{1}}); err == nil || !strings.Contains(err.Error(), `"a": box 0 begins at`) {
+			t.Error(err)
+		}
+	}
+	r := &many(1, 100)[0] // a cell of 56 + 1600 bytes
+	for _, c := range []struct {
+		boxes, images int64
+		fits          bool
+	}{
+		{1<<32 - 1 - 48 - 1656, 0, true},
+		{1<<32 - 48 - 1656, 0, false},
+		{0, 1<<32 - 1 - 48, false},
+	} {
+		m.boxes.size, m.images.size = c.boxes, c.images
+		count := m.boxes.count
+		err := m.Write(r)
+		if (err == nil) != c.fits || err != nil && !strings.Contains(err.Error(), "4 GiB that a MAT-file holds: want fewer boxes of each picture, or the pictures in several files") {
+			t.Errorf("after %d and %d bytes: %v", c.boxes, c.images, err)
+		}
+		if c.fits != (m.boxes.count == count+1) || m.boxes.count != m.images.count {
+			t.Errorf("%d and %d cells after %d", m.boxes.count, m.images.count, count)
+		}
+	}
+	m.boxes.remove()
+	m.images.remove()
+}
+
+func FuzzMATNames(f *testing.F) {
+	for _, name := range []string{"a/000005.jpg", "\xff\n\x00é\U0001f600.jpg", "", "abcd.x", "abcde"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, file string) {
+		_, images, err := readMAT(fileOf(t, "mat", Row{File: file, Error: "x"}))
+		if err != nil || !bytes.HasPrefix([]byte(valid(path.Base(file))), []byte(images.cells[0].text)) {
+			t.Errorf("%q became %+v, %v", file, images, err)
+		}
+	})
+}

@@ -1,0 +1,332 @@
+package codec
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/mask"
+)
+
+// maxLine is the longest line that is read, in bytes: of some seven million boxes.
+const maxLine = 256 << 20
+
+// maxSeconds is the longest time of a picture that is believed, some eleven days.
+const maxSeconds = 1e6
+
+// Line is a line of JSON Lines: a picture and its proposals, or why it has none.
+type Line struct {
+	Number int // counted from 1
+	Row    Row
+}
+
+// A LineError says which line is wrong, and how.
+type LineError struct {
+	Number int
+	Err    error
+}
+
+func (e *LineError) Error() string { return fmt.Sprintf("export: line %d: %v", e.Number, e.Err) }
+
+func (e *LineError) Unwrap() error { return e.Err }
+
+// ReadJSONL yields the lines that [JSONL] writes, in their order, of each all but its
+// strategies, evidence and tree. Those of others may
+// leave out all but the file, and boxes or error, and have keys of their own; scores and masks,
+// if there are any, are as many as the boxes, and masks of the picture's size. Empty lines are
+// passed over. It ends with the first error, r's own or a *[LineError].
+//
+// It holds one line at a time, of at most 256 MiB; the rows are the caller's own.
+func ReadJSONL(r io.Reader) iter.Seq2[*Line, error] { return readJSONL(r, maxLine) }
+
+func readJSONL(r io.Reader, longest int) iter.Seq2[*Line, error] {
+	return func(yield func(*Line, error) bool) {
+		in := bufio.NewScanner(r)
+		in.Buffer(nil, longest)
+		number := 1
+		for ; in.Scan(); number++ {
+			if len(in.Bytes()) == 0 {
+				continue
+			}
+			line := &Line{Number: number}
+			if err := line.parse(in.Bytes()); err != nil {
+				yield(nil, &LineError{number, err})
+				return
+			}
+			if !yield(line, nil) {
+				return
+			}
+		}
+		if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
+			yield(nil, &LineError{number, fmt.Errorf("more than %d bytes: want no longer line", longest)})
+		} else if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// parse reads a line.
+func (l *Line) parse(text []byte) error {
+	var o struct {
+		File        *string         `json:"file"`
+		ID          json.RawMessage `json:"id"`
+		Width       int             `json:"width"`
+		Height      int             `json:"height"`
+		Orientation int             `json:"orientation"`
+		Search      float64         `json:"seconds"`
+		Decode      float64         `json:"decode_seconds"`
+		Boxes       json.RawMessage `json:"boxes"`
+		Scores      json.RawMessage `json:"scores"`
+		Masks       json.RawMessage `json:"masks"`
+		Error       *string         `json:"error"`
+	}
+	if err := json.Unmarshal(text, &o); err != nil {
+		return err
+	}
+	switch {
+	case o.File == nil:
+		return errors.New("no file: want the picture's name")
+	case o.Error == nil && o.Boxes == nil:
+		return fmt.Errorf("%q has neither boxes nor an error: want one of them", *o.File)
+	case o.Error != nil && (o.Boxes != nil || o.Scores != nil || o.Masks != nil):
+		return fmt.Errorf("%q has an error, and boxes, scores or masks: want one of them", *o.File)
+	case o.Width < 0 || o.Height < 0 || o.Width > math.MaxInt32 || o.Height > math.MaxInt32:
+		return fmt.Errorf("%q is %d × %d: want sides from 0 to %d", *o.File, o.Width, o.Height, math.MaxInt32)
+	case o.Orientation < 0 || o.Orientation > 8:
+		return fmt.Errorf("%q has orientation %d: want 0 to 8", *o.File, o.Orientation)
+	case o.Search < 0 || o.Decode < 0 || o.Search > maxSeconds || o.Decode > maxSeconds:
+		return fmt.Errorf("%q took %v and %v seconds: want 0 to %.0f", *o.File, o.Search, o.Decode, maxSeconds)
+	}
+	l.Row = Row{
+		File: *o.File, Width: o.Width, Height: o.Height, Orientation: o.Orientation,
+		Search: seconds(o.Search), Decode: seconds(o.Decode),
+	}
+	var err error
+	if l.Row.ID, err = parseID(o.ID); err != nil {
+		return fmt.Errorf("%q: %w", *o.File, err)
+	}
+	if o.Error != nil {
+		l.Row.Error = *o.Error
+		if l.Row.Error == "" {
+			l.Row.Error = "no reason told"
+		}
+		return nil
+	}
+	if l.Row.Boxes, err = parseBoxes(o.Boxes); err != nil {
+		return fmt.Errorf("%q: %w", *o.File, err)
+	}
+	if o.Scores != nil {
+		if l.Row.Scores, err = parseScores(o.Scores); err != nil {
+			return fmt.Errorf("%q: %w", *o.File, err)
+		}
+		if n, m := len(l.Row.Boxes), len(l.Row.Scores); n != m {
+			return fmt.Errorf("%q has %d boxes and %d scores: want as many, or no scores", *o.File, n, m)
+		}
+	}
+	if o.Masks != nil {
+		if l.Row.Masks, err = parseMasks(o.Masks, &l.Row); err != nil {
+			return fmt.Errorf("%q: %w", *o.File, err)
+		}
+	}
+	return nil
+}
+
+// parseMasks reads a mask for each of the row's boxes. It ends at the first that is wrong, so
+// that a line of a million empty objects takes no memory.
+func parseMasks(text []byte, r *Row) ([]mask.RLE, error) {
+	const want = "want {size:[height,width],counts:text}"
+	if text[0] != '[' {
+		return nil, errors.New("masks: want a list of {size,counts}")
+	}
+	in := json.NewDecoder(bytes.NewReader(text))
+	if _, err := in.Token(); err != nil {
+		return nil, err
+	}
+	masks := []mask.RLE{}
+	for in.More() {
+		if len(masks) == len(r.Boxes) {
+			return nil, fmt.Errorf("%d boxes and more masks: want as many, or no masks", len(r.Boxes))
+		}
+		var m struct {
+			Size   json.RawMessage `json:"size"`
+			Counts *string         `json:"counts"`
+		}
+		if err := in.Decode(&m); err != nil {
+			return nil, fmt.Errorf("mask %d: %w: %s", len(masks), err, want)
+		}
+		var size [2]int32
+		n := 0
+		c := cursor{m.Size}
+		err := c.list(func() error {
+			v, err := whole(c.number())
+			if err != nil || n == len(size) {
+				return errNotList
+			}
+			size[n] = v
+			n++
+			return nil
+		})
+		if err != nil || n != len(size) || m.Counts == nil {
+			return nil, fmt.Errorf("mask %d: %s", len(masks), want)
+		}
+		if int(size[0]) != r.Height || int(size[1]) != r.Width {
+			return nil, fmt.Errorf("mask %d is of a picture of %d×%d: want %d×%d", len(masks), size[1], size[0], r.Width, r.Height)
+		}
+		parsed, err := mask.Parse(*m.Counts, r.Width, r.Height)
+		if err != nil {
+			return nil, fmt.Errorf("mask %d: %w", len(masks), err)
+		}
+		masks = append(masks, parsed)
+	}
+	if n, m := len(r.Boxes), len(masks); n != m {
+		return nil, fmt.Errorf("%d boxes and %d masks: want as many, or no masks", n, m)
+	}
+	return masks, nil
+}
+
+// parseID reads a string or a number, which stays as it is written.
+func parseID(text json.RawMessage) (id string, err error) {
+	if len(text) == 0 || string(text) == "null" {
+		return "", nil
+	}
+	if text[0] != '"' {
+		if text[0] == '-' || text[0] >= '0' && text[0] <= '9' {
+			return string(text), nil
+		}
+		return "", fmt.Errorf("id %.40s: want a number or a string", text)
+	}
+	err = json.Unmarshal(text, &id)
+	return id, err
+}
+
+// seconds is rounded as it is written.
+func seconds(s float64) time.Duration {
+	return time.Duration(math.Round(s*1e6)) * time.Microsecond
+}
+
+// Lists of numbers are most of a line, and encoding/json is slow at them and takes null
+// for 0. It has seen already that the text is JSON.
+
+func parseBoxes(text []byte) ([]box.Box, error) {
+	c := cursor{text}
+	var boxes []box.Box
+	err := c.list(func() error {
+		var v [4]int32
+		n := 0
+		err := c.list(func() error {
+			token := c.number()
+			i, err := whole(token)
+			if err != nil {
+				return fmt.Errorf("box %d: %.40q: want whole pixels", len(boxes), token)
+			}
+			if n < 4 {
+				v[n] = i
+			}
+			n++
+			return nil
+		})
+		if err == nil && n != 4 {
+			err = errNotBox
+		}
+		if errors.Is(err, errNotList) || errors.Is(err, errNotBox) {
+			err = fmt.Errorf("box %d: want [x0,y0,x1,y1]", len(boxes))
+		}
+		boxes = append(boxes, box.Box{X0: v[0], Y0: v[1], X1: v[2], Y1: v[3]})
+		return err
+	})
+	if errors.Is(err, errNotList) {
+		err = errors.New("boxes: want a list of [x0,y0,x1,y1]")
+	}
+	return boxes, err
+}
+
+func parseScores(text []byte) ([]float32, error) {
+	c := cursor{text}
+	var scores []float32
+	err := c.list(func() error {
+		token := c.number()
+		s, err := strconv.ParseFloat(string(token), 32)
+		if err != nil {
+			return fmt.Errorf("score %d: %.40q: want a number", len(scores), token)
+		}
+		scores = append(scores, float32(s))
+		return nil
+	})
+	if errors.Is(err, errNotList) {
+		err = errors.New("scores: want a list of numbers")
+	}
+	return scores, err
+}
+
+// whole reads a whole number, which others may write as 12.0.
+func whole(token []byte) (int32, error) {
+	i, err := strconv.ParseInt(string(token), 10, 32)
+	if err == nil {
+		return int32(i), nil
+	}
+	f, err := strconv.ParseFloat(string(token), 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
+		return 0, strconv.ErrSyntax
+	}
+	return int32(f), nil
+}
+
+var (
+	errNotList = errors.New("not a list")
+	errNotBox  = errors.New("not four numbers")
+)
+
+// cursor goes through a text that is valid JSON.
+type cursor struct{ rest []byte }
+
+// list calls each at the beginning of every item; it goes to the item's end.
+func (c *cursor) list(each func() error) error {
+	if c.next() != '[' {
+		return errNotList
+	}
+	c.rest = c.rest[1:]
+	for c.next() != ']' {
+		if err := each(); err != nil {
+			return err
+		}
+		if c.next() == ',' {
+			c.rest = c.rest[1:]
+		}
+	}
+	c.rest = c.rest[1:]
+	return nil
+}
+
+// next is the first character that is not white, 0 at the end.
+func (c *cursor) next() byte {
+	for len(c.rest) > 0 {
+		switch b := c.rest[0]; b {
+		case ' ', '\t', '\r', '\n':
+			c.rest = c.rest[1:]
+		default:
+			return b
+		}
+	}
+	return 0
+}
+
+// number takes what is a number, or nothing of anything else.
+func (c *cursor) number() []byte {
+	c.next()
+	n := 0
+	for n < len(c.rest) && (c.rest[n] >= '0' && c.rest[n] <= '9' || strings.IndexByte("-+.eE", c.rest[n]) >= 0) {
+		n++
+	}
+	token := c.rest[:n]
+	c.rest = c.rest[n:]
+	return token
+}

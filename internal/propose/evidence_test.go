@@ -1,0 +1,223 @@
+package propose
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/testutil/scene"
+	"github.com/proposer/proposer/mask"
+)
+
+// keep is run with the regions kept.
+func keep(t rapid.TB, data []byte, o Options) *Result {
+	t.Helper()
+	o.Search.Keep = true
+	r, err := Run(context.Background(), data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Origins) != len(r.Boxes) || len(r.Strategies) != len(o.Search.Strategies) {
+		t.Fatalf("%d boxes with the origins of %d; %d strategies", len(r.Boxes), len(r.Origins), len(r.Strategies))
+	}
+	return r
+}
+
+func masksOf(t rapid.TB, r *Result) []mask.RLE {
+	t.Helper()
+	masks, err := r.Masks(context.Background(), math.MaxInt64)
+	if err != nil || len(masks) != len(r.Boxes) {
+		t.Fatalf("%d masks of %d boxes, %v", len(masks), len(r.Boxes), err)
+	}
+	return masks
+}
+
+func treeOf(t rapid.TB, r *Result, strategy int) *codec.Tree {
+	t.Helper()
+	tree, err := r.Tree(context.Background(), strategy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// nearest is, by pixel of the original along an axis, that of the searched picture that
+// stands for it: the one whose scaled edges it lies between.
+func nearest(searched, original int) []int {
+	at := make([]int, original)
+	for v := range int32(searched) {
+		for i := box.Rescale(v, searched, original); i < box.Rescale(v+1, searched, original); i++ {
+			at[i] = int(v)
+		}
+	}
+	return at
+}
+
+// checkEvidence compares the masks with what the tree's own lists say of the pixels.
+func checkEvidence(t rapid.TB, r *Result) {
+	t.Helper()
+	type loaded struct {
+		*codec.Tree
+		pix []int32
+	}
+	var trees []loaded
+	for s := range r.Strategies {
+		tree := treeOf(t, r, s)
+		var pix []int32
+		for i := 0; i < len(tree.Labels); i += 2 {
+			if tree.Labels[i+1] < 1 || i > 0 && tree.Labels[i] == tree.Labels[i-2] {
+				t.Fatalf("strategy %d: labels %v", s, tree.Labels[max(0, i-2):i+2])
+			}
+			pix = append(pix, slices.Repeat(tree.Labels[i:i+1], int(tree.Labels[i+1]))...)
+		}
+		if tree.Strategy != s || len(pix) != tree.Width*tree.Height {
+			t.Fatalf("strategy %d: a tree of %d with %d labels of %d×%d", s, tree.Strategy, len(pix), tree.Width, tree.Height)
+		}
+		trees = append(trees, loaded{tree, pix})
+	}
+	columns, rows := nearest(trees[0].Width, r.Width), nearest(trees[0].Height, r.Height)
+	for i, m := range masksOf(t, r) {
+		o := r.Origins[i][0]
+		tree := trees[o.Strategy]
+		node := len(tree.Nodes) - int(o.Position)
+		if m.Box() != r.Boxes[i] || tree.Nodes[node].Box != r.Boxes[i] || tree.Nodes[node].Size != o.Size {
+			t.Fatalf("box %d, %v: a mask in %v, node %+v, origin %+v", i, r.Boxes[i], m.Box(), tree.Nodes[node], o)
+		}
+		if r.Width == tree.Width && r.Height == tree.Height && m.Area() != int(o.Size) {
+			t.Fatalf("box %d: a mask of %d pixels, want %d", i, m.Area(), o.Size)
+		}
+		if i%7 > 0 {
+			continue // a look at each pixel takes long
+		}
+		under := make([]bool, len(tree.Nodes))
+		for n := len(tree.Nodes) - 1; n >= 0; n-- {
+			parent := tree.Nodes[n].Parent
+			under[n] = n == node || parent >= 0 && under[parent]
+		}
+		e := mask.NewEncoder(r.Width, r.Height)
+		for x := range r.Width {
+			for y := range r.Height {
+				if under[tree.pix[rows[y]*tree.Width+columns[x]]] {
+					e.Run(x*r.Height+y, x*r.Height+y+1)
+				}
+			}
+		}
+		if e.RLE() != m {
+			t.Fatalf("box %d, %v: another mask than the tree's pixels make", i, r.Boxes[i])
+		}
+	}
+}
+
+func TestEvidence(t *testing.T) {
+	data := scene.Render(5, 151, 103, 6).PNG()
+	for _, query := range []string{"", "mode=quality&max=50", "order=paper&nms=0.7", "mode=single&max-side=60", "min-side=30&max-side=77", "max-side=1"} {
+		r := keep(t, data, parse(t, query))
+		check(t, r)
+		checkEvidence(t, r)
+		// What is kept changes nothing else.
+		if plain := run(t, data, query); !slices.Equal(plain.Boxes, r.Boxes) || !slices.Equal(plain.Scores, r.Scores) || plain.Origins != nil {
+			t.Errorf("%s: other boxes when the regions are kept", query)
+		}
+	}
+}
+
+// Options that take boxes away leave the others with what is theirs.
+func TestEvidenceOfShrunkenPictures(t *testing.T) {
+	data := oriented(scene.Render(5, 101, 73, 5).JPEG(90), 6)
+	rapid.Check(t, func(rt *rapid.T) {
+		o := parse(t, "mode=single&order=hierarchy")
+		o.Decode.LongestSide = rapid.IntRange(1, 110).Draw(rt, "max-side")
+		o.Search.MinSide = rapid.IntRange(0, 40).Draw(rt, "min-side")
+		o.Search.Max = rapid.IntRange(0, 40).Draw(rt, "max")
+		r := keep(rt, data, o)
+		if r.Width != 73 || r.Height != 101 {
+			rt.Fatalf("%d×%d", r.Width, r.Height)
+		}
+		checkEvidence(rt, r)
+	})
+}
+
+func TestMasksHaveALimit(t *testing.T) {
+	r := keep(t, scene.Render(2, 80, 60, 4).PNG(), parse(t, "mode=single"))
+	size := int64(0)
+	for _, m := range masksOf(t, r) {
+		size += int64(len(m.String()))
+	}
+	if _, err := r.Masks(t.Context(), size); err != nil {
+		t.Errorf("%d bytes of %d: %v", size, size, err)
+	}
+	masks, err := r.Masks(t.Context(), size-1)
+	if e, ok := errors.AsType[*imageio.LimitError](err); !ok || masks != nil || e.What != "bytes of masks" || e.Got != size || e.Max != size-1 {
+		t.Errorf("%d bytes of %d: %d masks, %v", size, size-1, len(masks), err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Masks(cancelled, size); !errors.Is(err, context.Canceled) {
+		t.Errorf("Masks: %v, want context.Canceled", err)
+	}
+	if _, err := r.Tree(cancelled, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("Tree: %v, want context.Canceled", err)
+	}
+}
+
+// Nothing that could be told is a null, even where there are no boxes.
+func TestNoBoxesNoNulls(t *testing.T) {
+	r := keep(t, scene.Render(2, 80, 60, 4).PNG(), parse(t, "mode=single&min-side=5000"))
+	row := r.Row("x")
+	row.Strategies, row.Masks, row.Origins, row.Tree = r.Strategies, masksOf(t, r), r.Origins, treeOf(t, r, 0)
+	line, err := codec.AppendJSON(nil, row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]json.RawMessage
+	if err := json.Unmarshal(line, &got); err != nil || string(got["masks"]) != "[]" || string(got["evidence"]) != "[]" || len(got["tree"]) < 100 {
+		t.Errorf("%v: %s", err, line)
+	}
+}
+
+func TestNothingKeptPanics(t *testing.T) {
+	r := run(t, scene.Render(2, 40, 30, 2).PNG(), "mode=single")
+	for name, f := range map[string]func(){
+		"Masks": func() { _, _ = r.Masks(t.Context(), 1) },
+		"Tree":  func() { _, _ = r.Tree(t.Context(), 0) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s of a search that kept nothing", name)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+// The bytes of what is kept do not depend on the number of threads.
+func TestSameEvidence(t *testing.T) {
+	data := scene.Render(8, 160, 120, 8).JPEG(85)
+	var want string
+	for _, threads := range []string{"1", "2", "5"} {
+		r := keep(t, data, parse(t, "max-side=130&threads="+threads))
+		row := r.Row("x")
+		row.Search, row.Decode = 0, 0
+		row.Strategies, row.Masks, row.Origins, row.Tree = r.Strategies, masksOf(t, r), r.Origins, treeOf(t, r, 5)
+		line, err := codec.AppendJSON(nil, row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == "" {
+			want = string(line)
+		}
+		if string(line) != want {
+			t.Errorf("%s threads: other bytes", threads)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package propose
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/objectness"
+	"github.com/proposer/proposer/raster"
+	"github.com/proposer/proposer/segment"
+	"github.com/proposer/proposer/selective"
+	"github.com/proposer/proposer/similarity"
+)
+
+// given reads a query string into the form ParseOptions takes.
+func given(t testing.TB, query string) map[string]string {
+	t.Helper()
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{}
+	for name, v := range q {
+		values[name] = v[0]
+	}
+	return values
+}
+
+// objectnessOf has the order that is the default here, not of package selective.
+func objectnessOf(o selective.Options) selective.Options {
+	o.Order, o.Ranker = selective.OrderObjectness, objectness.Default(len(o.Strategies))
+	return o
+}
+
+func TestDefaults(t *testing.T) {
+	want, err := selective.Preset("fast")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = objectnessOf(want)
+	if got := DefaultOptions(); !reflect.DeepEqual(got, Options{Mode: "fast", Search: want}) {
+		t.Errorf("got %+v", got)
+	}
+	// What the documentation gives as the defaults says nothing new.
+	got, err := ParseOptions(given(t, "mode=fast&max=0&order=objectness&seed=1&nms=off&min-side=0&max-side=0&sigma=0.8&min-size=0&orientation=exif&threads=0"))
+	if err != nil || !reflect.DeepEqual(got, DefaultOptions()) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestEveryPresetIsAProduct(t *testing.T) {
+	for _, mode := range selective.PresetNames() {
+		want, _ := selective.Preset(mode)
+		want = objectnessOf(want)
+		got, err := ParseOptions(map[string]string{"mode": mode})
+		if err != nil || !reflect.DeepEqual(got.Search, want) {
+			t.Errorf("%s: %v, %+v, want %+v", mode, err, got.Search, want)
+		}
+	}
+}
+
+func TestParseOptions(t *testing.T) {
+	tsf := similarity.Weights{Texture: 1, Size: 1, Fill: 1}
+	ctsf := similarity.Weights{Colour: 1, Texture: 1, Size: 1, Fill: 1}
+	for query, check := range map[string]func(Options) bool{
+		"mode=opencv-quality": func(o Options) bool {
+			return len(o.Search.Strategies) == 100 && o.Search.Connectivity == segment.Four && o.Search.Strategies[99].MinSize == 100
+		},
+		"max=17&order=hierarchy&seed=18446744073709551615&threads=3": func(o Options) bool {
+			return o.Search.Max == 17 && o.Search.Order == selective.OrderHierarchy && o.Search.Seed == math.MaxUint64 && o.Search.Threads == 3
+		},
+		"nms=0.75":                 func(o Options) bool { return o.Search.NMS == box.NMS{Threshold: .75} },
+		"nms=adaptive":             func(o Options) bool { return o.Search.NMS.Threshold == .9 && o.Search.NMS.Decay == .9996 },
+		"min-side=20&max-side=500": func(o Options) bool { return o.Search.MinSide == 20 && o.Decode.LongestSide == 500 },
+		"orientation=ignore":       func(o Options) bool { return o.Decode.IgnoreOrientation },
+		"sigma=0":                  func(o Options) bool { return o.Search.Sigma == 0 },
+		"mode=single&colors=Lab,rgI": func(o Options) bool {
+			return slices.Equal(o.Search.Strategies, []selective.Strategy{
+				{Space: raster.Lab, K: 100, Weights: ctsf}, {Space: raster.RgI, K: 100, Weights: ctsf},
+			})
+		},
+		"mode=opencv-single&colors=RGB&k=0.5,1e6&measures=TSF&min-size=7": func(o Options) bool {
+			return slices.Equal(o.Search.Strategies, []selective.Strategy{
+				{Space: raster.RGB, K: .5, MinSize: 7, Weights: tsf}, {Space: raster.RGB, K: 1e6, MinSize: 7, Weights: tsf},
+			})
+		},
+		"mode=opencv-single&min-size=0": func(o Options) bool { return o.Search.Strategies[0].MinSize == 100 },
+		"measures=C0.5T": func(o Options) bool {
+			return len(o.Search.Strategies) == 4 && o.Search.Strategies[0].Weights == similarity.Weights{Colour: .5, Texture: 1}
+		},
+	} {
+		o, err := ParseOptions(given(t, query))
+		if err != nil || !check(o) {
+			t.Errorf("%s: %v, %+v", query, err, o)
+			continue
+		}
+		if err := o.Search.Validate(); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	many := make([]string, selective.MaxStrategies+1)
+	for i := range many {
+		many[i] = fmt.Sprint(i + 1)
+	}
+	for query, want := range map[string]string{ // the names and values complained of, and a part of what is wanted
+		"mode=medium":                  `mode "medium": want one of single, fast`,
+		"mode=":                        `mode "": want one of single`,
+		"modus=fast":                   `modus "fast": want an option that exists: mode, max`,
+		"max=-1":                       `max "-1": want a whole number from 0`,
+		"max=1.5":                      `max "1.5"`,
+		"max=":                         `max ""`,
+		"max=99999999999999999999":     `max "99999999999999999999"`,
+		"order=random":                 `order "random": want objectness, paper or hierarchy`,
+		"seed=-1":                      `seed "-1": want a whole number from 0 to 18446744073709551615`,
+		"seed=18446744073709551616":    `seed "18446744073709551616"`,
+		"nms=0":                        `nms "0": want off, adaptive or a number in (0,1]`,
+		"nms=1.01":                     `nms "1.01"`,
+		"nms=NaN":                      `nms "NaN"`,
+		"min-side=x":                   `min-side "x"`,
+		"orientation=6":                `orientation "6": want exif or ignore`,
+		"max-side=2147483648":          `max-side "2147483648"`,
+		"colors=HSV,":                  `colors "": want one of RGB, I`,
+		"colors=HSV,CMYK":              `colors "CMYK"`,
+		"colors=HSV,hsv":               `colors "hsv": want each item once`,
+		"k=0":                          `k "0": want a number above 0`,
+		"k=NaN":                        `k "NaN"`,
+		"k=Inf":                        `k "Inf"`,
+		"k=1000001":                    `k "1000001"`,
+		"k=50,,100":                    `k ""`,
+		"k=100,1e2":                    `k "1e2": want each item once`,
+		"k=" + strings.Join(many, ","): `k "257 items": want at most 256`,
+		"mode=quality&k=" + strings.Join(many[:20], ","): `colors, k, measures "5 × 20 × 4": want at most 256 strategies`,
+		"measures=CTSF,FSTC":                             `measures "FSTC": want each item once`,
+		"measures=X":                                     `measures "X": want letters of CTSF`,
+		"measures=":                                      `measures ""`,
+		"sigma=-0.1":                                     `sigma "-0.1": want a number from 0 to 16`,
+		"sigma=NaN":                                      `sigma "NaN"`,
+		"min-size=-5":                                    `min-size "-5"`,
+		"threads=1025":                                   `threads "1025": want a whole number from 0 to 1024`,
+	} {
+		o, err := ParseOptions(given(t, query))
+		if err == nil || !strings.Contains(err.Error(), want) || len(OptionErrors(err)) != 1 {
+			t.Errorf("%.60s: got error %v, want one with %s", query, err, want)
+		}
+		if !reflect.DeepEqual(o, Options{}) {
+			t.Errorf("%.60s: got options beside the error", query)
+		}
+	}
+}
+
+func TestAllBadOptionsAtOnce(t *testing.T) {
+	_, err := ParseOptions(given(t, "mode=x&max=x&order=x&seed=x&nms=x&min-side=x&max-side=x&colors=x,y&k=x&measures=x&sigma=x&min-size=x&orientation=x&threads=x&x=x"))
+	var got []string
+	for _, e := range OptionErrors(err) {
+		got = append(got, e.Name)
+	}
+	slices.Sort(got)
+	want := append(Names(), "x", "colors")
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got complaints about %q, want %q", got, want)
+	}
+}
+
+func FuzzParseOptions(f *testing.F) {
+	for _, s := range []string{
+		"orientation=ignore&max=1", "", "mode=quality&max=10&order=hierarchy&seed=7&nms=0.8&min-side=3&max-side=640&sigma=0&min-size=9&threads=2",
+		"colors=HSV,Lab&k=50,1e-300&measures=CTSF,C0.5TS0.25", "k=0x1p-2&nms=adaptive&mode=opencv-fast", "k=1_0&a=%00",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		values := map[string]string{}
+		for name, v := range q {
+			values[name] = v[0]
+		}
+		o, err := ParseOptions(values)
+		if err != nil {
+			if len(OptionErrors(err)) == 0 {
+				t.Fatalf("%q: an error without an option: %v", values, err)
+			}
+			return
+		}
+		if err := o.Search.Validate(); err != nil {
+			t.Fatalf("%q: parsed but invalid: %v", values, err)
+		}
+		canonical := o.Values()
+		again, err := ParseOptions(canonical)
+		if err != nil || !reflect.DeepEqual(again, o) {
+			t.Fatalf("%q: %q reads as %+v (%v), want %+v", values, canonical, again, err, o)
+		}
+		if !maps.Equal(again.Values(), canonical) {
+			t.Fatalf("%q is not canonical", canonical)
+		}
+	})
+}

@@ -1,0 +1,367 @@
+package propose
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"reflect"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/testutil/scene"
+)
+
+func parse(t testing.TB, query string) Options {
+	t.Helper()
+	o, err := ParseOptions(given(t, query))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func run(t testing.TB, data []byte, query string) *Result {
+	t.Helper()
+	r, err := Run(t.Context(), data, parse(t, query))
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return r
+}
+
+// check tells what every result must hold, whatever the picture and the options.
+func check(t rapid.TB, r *Result) {
+	t.Helper()
+	if len(r.Boxes) != len(r.Scores) {
+		t.Fatalf("%d boxes, %d scores", len(r.Boxes), len(r.Scores))
+	}
+	seen := map[box.Box]bool{}
+	for i, b := range r.Boxes {
+		if b.Empty() || b.X0 < 0 || b.Y0 < 0 || int(b.X1) > r.Width || int(b.Y1) > r.Height || seen[b] {
+			t.Fatalf("box %d is %v, seen before: %t; the picture is %d×%d", i, b, seen[b], r.Width, r.Height)
+		}
+		seen[b] = true
+		if i > 0 && r.Scores[i] >= r.Scores[i-1] {
+			t.Fatalf("score %d is %v after %v", i, r.Scores[i], r.Scores[i-1])
+		}
+	}
+}
+
+func whole(r *Result) box.Box { return box.Box{X1: int32(r.Width), Y1: int32(r.Height)} }
+
+func encode(t testing.TB, m image.Image) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	if err := png.Encode(&buf, m); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func TestRunFindsObjects(t *testing.T) {
+	s := scene.Render(3, 320, 240, 6)
+	r := run(t, s.JPEG(92), "")
+	check(t, r)
+	if r.Width != 320 || r.Height != 240 || r.Format != "jpeg" || r.Orientation != 1 {
+		t.Errorf("%d×%d %s, orientation %d", r.Width, r.Height, r.Format, r.Orientation)
+	}
+	if r.Decode <= 0 || r.Search <= 0 || r.Stages.Segment <= 0 || r.Stages.Group <= 0 {
+		t.Errorf("times: %v %v %+v", r.Decode, r.Search, r.Stages)
+	}
+	var sum float64
+	for _, object := range s.Boxes {
+		best := 0.0
+		for _, b := range r.Boxes {
+			best = max(best, object.IoU(b))
+		}
+		sum += best
+	}
+	if mean := sum / float64(len(s.Boxes)); mean < .6 {
+		t.Errorf("the objects' mean best overlap is %.2f, want at least .6", mean)
+	}
+}
+
+// What comes out of awkward pictures is inside of them and has the whole picture in it.
+func TestAwkwardPictures(t *testing.T) {
+	for name, m := range map[string]image.Image{
+		"1x1":      image.NewGray(image.Rect(0, 0, 1, 1)),
+		"1xN":      image.NewNRGBA(image.Rect(0, 0, 1, 300)),
+		"Nx1":      image.NewNRGBA(image.Rect(0, 0, 300, 1)),
+		"2x2":      image.NewRGBA(image.Rect(0, 0, 2, 2)),
+		"uniform":  image.NewGray(image.Rect(0, 0, 64, 48)),
+		"20000x10": image.NewGray(image.Rect(0, 0, 20000, 10)),
+		"10x20000": image.NewRGBA(image.Rect(0, 0, 10, 20000)),
+		"alpha":    image.NewNRGBA(image.Rect(0, 0, 40, 30)),
+		"grey 16":  image.NewGray16(image.Rect(0, 0, 33, 21)),
+		"palette":  image.NewPaletted(image.Rect(0, 0, 17, 19), color.Palette{color.Black, color.White, color.Transparent}),
+	} {
+		if name != "uniform" {
+			noise := rand.New(rand.NewPCG(1, 2))
+			switch m := m.(type) {
+			case *image.Gray:
+				for i := range m.Pix {
+					m.Pix[i] = uint8(noise.Uint32())
+				}
+			case *image.NRGBA:
+				for i := range m.Pix {
+					m.Pix[i] = uint8(noise.Uint32())
+				}
+			case *image.Gray16:
+				for i := range m.Pix {
+					m.Pix[i] = uint8(noise.Uint32())
+				}
+			case *image.Paletted:
+				for i := range m.Pix {
+					m.Pix[i] = uint8(noise.IntN(3))
+				}
+			}
+		}
+		data := encode(t, m)
+		for _, query := range []string{"mode=single", "mode=fast", "mode=opencv-single&min-size=5", "mode=single&max-side=50&order=hierarchy"} {
+			r := run(t, data, query)
+			check(t, r)
+			if !slices.Contains(r.Boxes, whole(r)) {
+				t.Errorf("%s, %s: the whole picture is not among the %d boxes", name, query, len(r.Boxes))
+			}
+			if r.Width != m.Bounds().Dx() || r.Height != m.Bounds().Dy() {
+				t.Errorf("%s, %s: %d×%d", name, query, r.Width, r.Height)
+			}
+		}
+	}
+}
+
+func TestShrunkenPictures(t *testing.T) {
+	data := scene.Render(5, 301, 203, 6).PNG()
+	rapid.Check(t, func(rt *rapid.T) {
+		side := rapid.IntRange(20, 320).Draw(rt, "max-side")
+		least := rapid.IntRange(0, 120).Draw(rt, "min-side")
+		most := rapid.IntRange(0, 40).Draw(rt, "max")
+		o := parse(t, "mode=single&order=hierarchy")
+		o.Decode.LongestSide = side
+		all, err := Run(t.Context(), data, o)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		check(rt, all)
+		o.Search.MinSide, o.Search.Max = least, most
+		got, err := Run(t.Context(), data, o)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		// min-side and max take boxes away by what they are in the original, nothing else.
+		var want []box.Box
+		for _, b := range all.Boxes {
+			if int(min(b.Width(), b.Height())) >= least && (most == 0 || len(want) < most) {
+				want = append(want, b)
+			}
+		}
+		if !slices.Equal(got.Boxes, want) {
+			rt.Fatalf("got %v\nwant %v", got.Boxes, want)
+		}
+	})
+}
+
+// oriented puts an EXIF orientation into a JPEG.
+func oriented(jpeg []byte, orientation uint16) []byte {
+	exif := []byte("\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")
+	binary.BigEndian.PutUint16(exif[28:], orientation)
+	return slices.Concat(jpeg[:2], exif, jpeg[2:])
+}
+
+func TestBoxesAreOfTheUprightPicture(t *testing.T) {
+	data := oriented(scene.Render(1, 120, 60, 3).JPEG(90), 6)
+	for _, query := range []string{"mode=single", "mode=single&max-side=40"} {
+		r := run(t, data, query)
+		check(t, r)
+		if r.Width != 60 || r.Height != 120 || r.Orientation != 6 || !slices.Contains(r.Boxes, whole(r)) {
+			t.Errorf("%s: %d×%d, orientation %d, %v", query, r.Width, r.Height, r.Orientation, r.Boxes)
+		}
+	}
+}
+
+func TestOrientationIgnored(t *testing.T) {
+	r := run(t, oriented(scene.Render(1, 120, 60, 3).JPEG(90), 6), "mode=single&orientation=ignore")
+	check(t, r)
+	if r.Width != 120 || r.Height != 60 || r.Orientation != 6 || r.Row("").Orientation != 6 {
+		t.Errorf("%d×%d, orientation %d", r.Width, r.Height, r.Orientation)
+	}
+}
+
+// The bytes that are printed do not depend on the machine's mood.
+func TestSameBytes(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	data := scene.Render(8, 240, 160, 8).JPEG(85)
+	line := func(r *Result) string {
+		row := r.Row("x")
+		row.Search, row.Decode = 0, 0
+		b, err := codec.AppendJSON(nil, row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	var want string
+	for _, procs := range []int{1, 2, 8} {
+		runtime.GOMAXPROCS(procs)
+		for _, query := range []string{"", "&threads=1", "&threads=5"} {
+			got := line(run(t, data, "nms=adaptive&max-side=200"+query))
+			if want == "" {
+				want = got
+			}
+			if got != want {
+				t.Errorf("GOMAXPROCS %d, %s: other bytes", procs, query)
+			}
+		}
+	}
+	if line(run(t, data, "order=paper&seed=2")) == line(run(t, data, "order=paper")) {
+		t.Error("another seed gives the same order")
+	}
+}
+
+func TestErrorsPassThrough(t *testing.T) {
+	good := scene.Render(1, 64, 64, 2).PNG()
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		data []byte
+		want func(error) bool
+	}{
+		"not a picture": {t.Context(), []byte("hello"), func(err error) bool { return errors.Is(err, imageio.ErrUnsupported) }},
+		"broken": {t.Context(), good[:len(good)/2], func(err error) bool {
+			e, ok := errors.AsType[*imageio.FormatError](err)
+			return ok && e.Format == "png"
+		}},
+		"large": {t.Context(), good, func(err error) bool {
+			e, ok := errors.AsType[*imageio.LimitError](err)
+			return ok && e.What == "pixels" && e.Got == 64*64 && e.Max == 1000
+		}},
+		"cancelled": {cancelled, good, func(err error) bool { return errors.Is(err, context.Canceled) }},
+	} {
+		o := DefaultOptions()
+		if name == "large" {
+			o.Decode.Limits.MaxPixels = 1000
+		}
+		if r, err := Run(c.ctx, c.data, o); r != nil || !c.want(err) {
+			t.Errorf("%s: %v, %v", name, r, err)
+		}
+	}
+}
+
+func TestCancelStopsSoon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("searches a large picture")
+	}
+	data := scene.Render(2, 1600, 1200, 10).JPEG(90)
+	ctx, cancel := context.WithCancel(t.Context())
+	var at time.Time
+	time.AfterFunc(300*time.Millisecond, func() { at = time.Now(); cancel() })
+	_, err := Run(ctx, data, parse(t, "mode=quality"))
+	late := time.Since(at)
+	if !errors.Is(err, context.Canceled) || late > time.Second {
+		t.Errorf("%v, %v after the cancellation", err, late)
+	}
+}
+
+func TestOverlay(t *testing.T) {
+	data := oriented(scene.Render(4, 90, 50, 3).JPEG(90), 8)
+	o := parse(t, "mode=single&max-side=45&max=5")
+	r, err := Run(t.Context(), data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var with, without bytes.Buffer
+	if err := errors.Join(Overlay(t.Context(), &with, data, o, r.Boxes, "png"), Overlay(t.Context(), &without, data, o, nil, "png")); err != nil {
+		t.Fatal(err)
+	}
+	m, err := png.Decode(&with)
+	if err != nil || m.Bounds().Size() != image.Pt(r.Width, r.Height) {
+		t.Fatalf("%v, %v, want %d×%d", err, m.Bounds(), r.Width, r.Height)
+	}
+	plain, _ := png.Decode(&without)
+	b := r.Boxes[0]
+	if x, y := int(b.X0), int(b.Y0); m.At(x, y) == plain.At(x, y) {
+		t.Errorf("nothing is drawn at (%d,%d), the corner of the best box", x, y)
+	}
+}
+
+// Damaged files give a result or a typed error, never a panic. The decoders' own
+// fuzzing is imageio's; this goes on through the search.
+func TestMutatedFiles(t *testing.T) {
+	n := 1000
+	if testing.Short() {
+		n = 100
+	}
+	s := scene.Render(9, 48, 36, 3)
+	originals := [][]byte{s.JPEG(80), s.PNG()}
+	r := rand.New(rand.NewPCG(7, 7))
+	o := parse(t, "mode=single")
+	o.Decode.Limits.MaxPixels = 1 << 16
+	results := 0
+	for i := range n {
+		data := slices.Clone(originals[i%2])
+		for range 1 + r.IntN(4) {
+			switch at := r.IntN(len(data)); r.IntN(4) {
+			case 0:
+				data[at] ^= 1 << r.IntN(8)
+			case 1:
+				data[at] = uint8(r.Uint32())
+			case 2:
+				data = data[:max(at, 1)]
+			default:
+				data = slices.Insert(data, at, data[:min(at, 20)]...)
+			}
+		}
+		got, err := Run(t.Context(), data, o)
+		if err == nil {
+			results++
+			check(t, got)
+			continue
+		}
+		_, limit := errors.AsType[*imageio.LimitError](err)
+		_, broken := errors.AsType[*imageio.FormatError](err)
+		if !limit && !broken && !errors.Is(err, imageio.ErrUnsupported) {
+			t.Fatalf("file %d: %v", i, err)
+		}
+	}
+	if results == 0 || results == n {
+		t.Errorf("%d of %d mutated files were read: no test of both ends", results, n)
+	}
+}
+
+func TestDefaultOptionsAreFresh(t *testing.T) {
+	a, b := DefaultOptions(), DefaultOptions()
+	a.Search.Strategies[0].K = 7
+	if !reflect.DeepEqual(b, DefaultOptions()) {
+		t.Error("two sets of options share their strategies")
+	}
+}
+
+func TestWeight(t *testing.T) {
+	for query, want := range map[string]int64{
+		"mode=fast":              1e6 + 80*1e6/50,
+		"mode=opencv-fast":       1e6 + 80*1e6/100,
+		"min-size=1":             1e6 + 80*262144,
+		"k=20&min-size=0":        1e6 + 80*1e6/20,
+		"max-side=500":           1e6 + 80*250_000/50,
+		"max-side=500&k=.01":     1e6 + 80*250_000,
+		"max-side=5000&k=100,50": 1e6 + 80*1e6/50,
+	} {
+		o := parse(t, query)
+		if got := o.Weight(imageio.Header{Width: 1000, Height: 1000}); got != want {
+			t.Errorf("%s: %d, want %d", query, got, want)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package rois_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/internal/rois"
+)
+
+func ExampleSample() {
+	truth, err := rois.ParseTruth([]byte(`{"boxes":[[10,10,30,30]],"classes":[3]}`), 100, 80, 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	proposals := []box.Box{
+		{X0: 10, Y0: 10, X1: 30, Y1: 20},
+		{X0: 10, Y0: 10, X1: 20, Y1: 20},
+		{X0: 60, Y0: 20, X1: 90, Y1: 50},
+	}
+	o, err := rois.ParseOptions(map[string]string{"sampler": "detectron2", "size": "16", "delta-weights": "10,10,5,5"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m, err := rois.Sample(context.Background(), proposals, truth, o)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i, b := range m.Boxes {
+		fmt.Printf("%v label %d, class %d, IoU %.2f", b, m.Labels[i], m.Classes[i], m.IoUs[i])
+		if d := m.Deltas[i]; d != nil {
+			fmt.Printf(", deltas %.2f", *d)
+		}
+		fmt.Println()
+	}
+	fmt.Printf("background to foreground %v, α %.2f\n", m.Ratio, m.Alpha)
+	// Output:
+	// [10 10 30 20] label 1, class 3, IoU 0.50, deltas [0.00 5.00 0.00 3.47]
+	// [10 10 30 30] label 1, class 3, IoU 1.00, deltas [0.00 0.00 0.00 0.00]
+	// [10 10 20 20] label 0, class -1, IoU 0.25
+	// [60 20 90 50] label 0, class -1, IoU 0.00
+	// background to foreground 1, α 0.50
+}
+
+// Programs read it as JSON.
+func ExampleMinibatch_AppendJSON() {
+	truth := rois.Truth{Boxes: []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 30}}}
+	m, err := rois.Sample(context.Background(), []box.Box{{X0: 10, Y0: 10, X1: 20, Y1: 20}}, truth, rois.DefaultOptions())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s\n", m.AppendJSON(nil, "a.jpg", 100, 80))
+	// Output: {"file":"a.jpg","width":100,"height":80,"sampler":"fast-rcnn","seed":1,"rois":[[10,10,30,30],[10,10,20,20]],"labels":[1,0],"truth":[0,-1],"ious":[1,0.25],"deltas":[[0,0,0,0],null],"foreground":1,"background":1,"missing_foreground":31,"missing":126,"ratio":1,"alpha":0.5,"pool":{"foreground":1,"background":1,"ignored":0}}
+}
+
+// A data set's pictures become one archive for numpy.load.
+func ExampleNPZ() {
+	data := &evaluate.Dataset{Images: []evaluate.Image{{
+		File: "a.jpg", Width: 100, Height: 80,
+		Objects: []evaluate.Object{{X0: 9.7, Y0: 10.2, X1: 30, Y1: 29.9, Class: "dog"}, {X0: 60, Y0: 20, X1: 130, Y1: 50, Class: "ant"}},
+	}}}
+	names, classes := rois.Classes(data), map[string]int{}
+	for i, name := range names {
+		classes[name] = i
+	}
+	var file bytes.Buffer
+	z := rois.NewNPZ(&file, names)
+	for i := range data.Images {
+		img := &data.Images[i]
+		truth, err := rois.TruthOf(img, 100, 80, classes)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(truth)
+		proposals := []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 20}, {X0: 10, Y0: 10, X1: 20, Y1: 20}}
+		m, err := rois.Sample(context.Background(), proposals, truth, rois.DefaultOptions().Of(img.File))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if err := z.Write(rois.Item{File: img.File, Width: 100, Height: 80, Minibatch: m, Truth: truth}); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	if err := z.Close(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	archive, err := zip.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, f := range archive.File[5:9] {
+		fmt.Println(f.Name)
+	}
+	// Output:
+	// {[[10 10 30 30] [60 20 100 50]] [1 0] [false false]}
+	// rois.npy
+	// labels.npy
+	// classes.npy
+	// truth.npy
+}

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package simd
-
-import "testing"
-
-func fenced[T any](_ testing.TB, n int, _ bool) []T { return make([]T, n) }

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/testutil/scene"
+	"github.com/proposer/proposer/raster"
+	"github.com/proposer/proposer/segment"
+	"github.com/proposer/proposer/selective"
+)
+
+// search searches as a program does that searches picture after picture.
+func search(ctx context.Context, s *selective.Searcher, img *raster.Image, mode string, threads int) error {
+	opts, err := selective.Preset(mode)
+	if err != nil {
+		return err
+	}
+	opts.Threads = threads
+	_, err = s.Search(ctx, img, opts)
+	return err
+}
+
+// ours has all pictures in memory, in colour as the peers do.
+type ours struct {
+	files    []string
+	pictures map[string]*raster.Image
+	picture  *raster.Image
+	searcher selective.Searcher
+	graph    *segment.Graph
+	labels   *segment.Labels
+}
+
+func newOurs(ctx context.Context, files []string) (*ours, error) {
+	o := &ours{files: files, pictures: map[string]*raster.Image{}, graph: new(segment.Graph), labels: new(segment.Labels)}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		p, err := imageio.Decode(ctx, data, imageio.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if o.pictures[file], err = raster.Convert(ctx, nil, p.Image, raster.RGB); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+func (o *ours) load(_ context.Context, file string) (width, height int, err error) {
+	o.picture = o.pictures[file]
+	return o.picture.Width, o.picture.Height, nil
+}
+
+func (o *ours) run(ctx context.Context, work string, threads int) (float64, error) {
+	// The collector, too, is to run on no more threads than that.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
+	start := time.Now()
+	var err error
+	switch work {
+	case segmentEight:
+		err = o.segment(ctx, segment.Eight)
+	case segmentFour:
+		err = o.segment(ctx, segment.Four)
+	default:
+		err = search(ctx, &o.searcher, o.picture, work, threads)
+	}
+	return time.Since(start).Seconds(), err
+}
+
+func (o *ours) segment(ctx context.Context, c segment.Connectivity) error {
+	if _, err := segment.NewGraph(ctx, o.graph, o.picture, segment.Options{Sigma: 0.8, Connectivity: c, Least: 300, Once: true}); err != nil {
+		return err
+	}
+	_, err := o.graph.Segment(ctx, o.labels, 300, 20)
+	return err
+}
+
+// describe tells of the pictures: how many, whence, their sizes.
+func (o *ours) describe(s settings) string {
+	var pixels []float64
+	low, high := o.pictures[o.files[0]], o.pictures[o.files[0]]
+	for _, file := range o.files {
+		p := o.pictures[file]
+		pixels = append(pixels, float64(len(p.Plane(0))))
+		if len(p.Pix) < len(low.Pix) {
+			low = p
+		}
+		if len(p.Pix) > len(high.Pix) {
+			high = p
+		}
+	}
+	what := "drawn scenes"
+	if s.pictures != "" {
+		what = "of " + s.folder()
+	}
+	return fmt.Sprintf("%d %s, %d×%d to %d×%d, median %.2f megapixels",
+		len(o.files), what, low.Width, low.Height, high.Width, high.Height, median(pixels)/1e6)
+}
+
+// drawScenes writes n scenes of 640×480 pixels.
+func drawScenes(folder string, n int) ([]string, error) {
+	files := make([]string, n)
+	for i := range files {
+		files[i] = filepath.Join(folder, fmt.Sprintf("scene%03d.png", i))
+		if err := os.WriteFile(files[i], scene.Render(uint64(i+1), 640, 480, 6+i%7).PNG(), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
