@@ -1,5 +1,5 @@
-# A fresh Debian machine with Go, git and make is enough: `make serve` installs a C++
-# compiler and three of OpenCV's libraries if they are missing, builds and starts.
+# On Debian with Go, git and make, `make serve` installs what is missing (a C++ compiler and three
+# OpenCV libraries), builds the program and starts the service.
 
 TAGS     := gocv_specific_modules,customenv
 OPENCV   ?= /usr/include/opencv4
@@ -16,13 +16,13 @@ E2E      := chromium prometheus python3 python3-scipy slurm-wlm munge $(EXAMPLE)
 IMPORTS  := import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenblas.so.0")
 PYTHON   := /usr/bin/python3
 
-# Only these three of OpenCV's libraries are linked, and only their headers are there: the one that
-# includes every module's is switched off by its guard.
+# Only these three OpenCV libraries are linked and only their headers are installed. Defining its
+# include guard turns off the header that includes every module.
 HEADERS := -DOPENCV_ALL_HPP -include opencv2/core.hpp -include opencv2/imgproc.hpp -include opencv2/imgcodecs.hpp
 export CGO_CXXFLAGS := -O2 -std=c++11 -DNDEBUG -I$(OPENCV) $(HEADERS)
 export CGO_LDFLAGS  := -lopencv_imgcodecs -lopencv_imgproc -lopencv_core
 
-# The same for all, so that what is built once is built for the tests, too.
+# One value for all targets, so that they share the build cache.
 export GOFLAGS := -trimpath
 
 GO     := CGO_ENABLED=1 go
@@ -40,18 +40,19 @@ serve: build ## build, then serve on PROPOSER_ADDR, :8080 unless set
 build: deps ## bin/proposer
 	$(GO) build -tags $(TAGS) -ldflags '-s -w -X main.linked=$(VERSION)' -o bin/proposer ./cmd/proposer
 
-# What reads pictures, what runs kernels, and what has goroutines or is called by several.
-RACE_GO     := ./api ./internal/batch/... ./cmd/proposer ./internal/imageio ./internal/auth ./tools/loadtest ./internal/freelist ./objectness ./internal/propose ./selective
-PICTURES_GO := ./api ./internal/batch ./cmd/proposer ./internal/imageio ./internal/propose
+# Packages with concurrency, packages that decode images, packages that run vector kernels.
+RACE_GO     := ./api ./internal/batch/... ./cmd/proposer ./internal/imageio ./internal/auth ./internal/freelist ./objectness ./internal/propose ./selective
+IMAGES_GO := ./api ./internal/batch ./cmd/proposer ./internal/imageio ./internal/propose
 KERNELS_GO  := ./box ./hierarchy ./internal/kernels ./objectness ./raster ./segment ./selective ./similarity
 
-# Four legs: with OpenCV; its matrices counted; on Go's own decoders; and without the vector kernels.
-# The last two would do without cgo, but most of what they need is built then.
+# Four builds: with OpenCV, with OpenCV's matrices counted (leaks), with Go's image decoders, without
+# the vector kernels. The last two need no cgo but keep it on, so that they share the build cache.
 test: deps ## all tests, with and without OpenCV
 	$(GO) test -tags $(TAGS) ./...
 	$(GO) test -tags $(TAGS),matprofile ./internal/imageio
-	$(GO) test $(PICTURES_GO)
+	$(GO) test $(IMAGES_GO)
 	$(GO) test -tags purego -short $(KERNELS_GO)
+	$(GO) -C tools test -tags $(TAGS) ./...
 
 e2e: build ## tests with a browser, Prometheus, Python, PyTorch, Slurm and the image's root: installs them when missing
 	@command -v chromium >/dev/null && command -v promtool >/dev/null && command -v python3 >/dev/null && \
@@ -62,6 +63,7 @@ e2e: build ## tests with a browser, Prometheus, Python, PyTorch, Slurm and the i
 
 race: deps ## under the race detector, the tests of what has goroutines or is called by several
 	$(GO) test -tags $(TAGS) -race -short $(RACE_GO)
+	$(GO) -C tools test -tags $(TAGS) -race -short ./loadtest
 
 fuzz: deps ## each fuzz target for FUZZTIME (10s, or a count: 1000x)
 	@grep -rHo '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sort | sed 's/[^/]*:func / /' | \
@@ -73,20 +75,20 @@ fuzz: deps ## each fuzz target for FUZZTIME (10s, or a count: 1000x)
 bench: deps ## benchmarks that match BENCH (.), COUNT times (1); benchstat reads them
 	@$(GO) test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -count $(COUNT) -benchmem ./...
 
-# Without a folder scenes are drawn. BENCHFLAGS: `bin/bench -help` lists them.
+# Without a folder scenes are drawn. BENCHFLAGS: `bin/compare-peers -help` lists them.
 bench-peers: peers bin/peer_dlib ## docs/benchmarks.md: ours beside its peers, on the folder PICTURES
-	$(PUREGO) build -o bin/bench ./tools/compare-peers
-	bin/bench -pictures '$(PICTURES)' -version $(VERSION) -out docs/benchmarks.md \
+	$(PUREGO) -C tools build -o ../bin/compare-peers ./compare-peers
+	bin/compare-peers -pictures '$(PICTURES)' -version $(VERSION) -out docs/benchmarks.md \
 		-opencv '$(PYTHON) tools/compare-peers/peer_opencv.py' -dlib bin/peer_dlib $(BENCHFLAGS)
 
 bin/peer_dlib: tools/compare-peers/peer_dlib.cpp | peers
 	@mkdir -p bin
 	g++ -O3 -march=native -DNDEBUG $< -o $@ -I$(OPENCV) -lopencv_imgcodecs -lopencv_core -ldlib
 
-# For a service that runs already. LOADFLAGS: `bin/load -help` lists them.
+# For a service that runs already. LOADFLAGS: `bin/loadtest -help` lists them.
 load: ## put the service at URL (http://127.0.0.1:8080) under load, hostile requests among it, and judge its answers
-	$(PUREGO) build -o bin/load ./tools/loadtest
-	bin/load -url '$(URL)' -pictures '$(PICTURES)' $(LOADFLAGS)
+	$(PUREGO) -C tools build -o ../bin/loadtest ./loadtest
+	bin/loadtest -url '$(URL)' -pictures '$(PICTURES)' $(LOADFLAGS)
 
 # OpenBLAS is there because PyTorch multiplies five times slower with what Debian gives it otherwise.
 # EXAMPLEFLAGS: `--quick` sees only that it works; `--help` lists them.
@@ -108,12 +110,13 @@ lint: deps ## gofumpt, go vet and staticcheck, with and without OpenCV; are the 
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) vet ./internal/imageio
 	$(GO) vet -tags purego ./internal/kernels
+	$(PUREGO) -C tools vet ./...
 	CGO_ENABLED=1 $(TOOL) staticcheck -tags $(TAGS) ./...
 	CGO_ENABLED=1 $(TOOL) staticcheck ./internal/imageio
 	CGO_ENABLED=1 $(TOOL) staticcheck -tags purego ./internal/kernels
 
 demo: build ## bin/scene.png and, with the best boxes drawn, bin/boxes.png
-	$(PUREGO) run ./tools/draw-scene -seed 6 -out bin/scene.png
+	$(PUREGO) -C tools run ./draw-scene -seed 6 -out ../bin/scene.png
 	bin/proposer propose --max 20 --nms 0.5 --order hierarchy --min-side 60 --overlay bin/boxes.png bin/scene.png
 
 docker: ## the container image IMAGE (proposer)
