@@ -231,5 +231,5 @@ func (c *contacts) scanRow(ctx context.Context, row, above []int32) error {
 // Regions is the number of regions.
 func (g *Graph) Regions() int { return len(g.starts) - 1 }
 
-// Neighbours are the regions that touch r, ascending. The slice is the graph's own.
-func (g *Graph) Neighbours(r int) []int32 { return g.ids[g.starts[r]:g.starts[r+1]] }
+// Neighbors are the regions that touch r, ascending. The slice is the graph's own.
+func (g *Graph) Neighbors(r int) []int32 { return g.ids[g.starts[r]:g.starts[r+1]] }

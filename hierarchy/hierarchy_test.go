@@ -296,7 +296,7 @@ func TestGraph(t *testing.T) {
 			t.Fatalf("%d regions, want %d", g.Regions(), p.regions)
 		}
 		for r, want := range p.literalNeighbours() {
-			got := g.Neighbours(r)
+			got := g.Neighbors(r)
 			if !slices.IsSorted(got) || len(got) != len(want) {
 				t.Fatalf("region %d: neighbours %v, want %v", r, got, want)
 			}
@@ -319,7 +319,7 @@ func TestFirstRowAndColumn(t *testing.T) {
 	want := [][]int32{{1, 3}, {0, 2, 4}, {1, 4}, {0, 4, 5}, {1, 2, 3, 5}, {3, 4}}
 	g := p.graph(t)
 	for r := range want {
-		if got := g.Neighbours(r); !slices.Equal(got, want[r]) {
+		if got := g.Neighbors(r); !slices.Equal(got, want[r]) {
 			t.Errorf("region %d: neighbours %v, want %v", r, got, want[r])
 		}
 	}
@@ -343,7 +343,7 @@ func TestWideRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := g.Neighbours(1); !slices.Equal(got, []int32{0, 2}) {
+		if got := g.Neighbors(1); !slices.Equal(got, []int32{0, 2}) {
 			t.Errorf("first row %v: neighbours %v, want [0 2]", first, got)
 		}
 	}

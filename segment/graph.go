@@ -20,10 +20,10 @@ type Options struct {
 	// Connectivity is Four or Eight.
 	Connectivity Connectivity
 	// Least is the smallest scale that the graph will be segmented at, in (0, MaxK].
-	Least float64
+	MinK float64
 	// Once tells that it will be segmented once: what several scales would share is not
 	// worked out.
-	Once bool
+	SingleScale bool
 	// Each runs work(0) to work(n−1), in any order and perhaps side by side, and
 	// returns when all have; its error is one of theirs. Nil is a loop.
 	Each func(n int, work func(i int) error) error
@@ -106,7 +106,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 		dst = new(Graph)
 	}
 	g := dst
-	g.width, g.height, g.least = img.Width, img.Height, steps(opts.Least)
+	g.width, g.height, g.least = img.Width, img.Height, steps(opts.MinK)
 	g.weights.shape(g.width, g.height, opts.Connectivity)
 	g.labels = freelist.Resize(g.labels, len(g.weights.planes[right]))
 	g.weights.border(-1)
@@ -151,7 +151,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	if err != nil {
 		return nil, err
 	}
-	if opts.Once {
+	if opts.SingleScale {
 		g.leave()
 		return g, nil
 	}

@@ -130,7 +130,7 @@ func smooth(t fataler, img *raster.Image, sigma float64) *raster.Planes {
 
 func run(t testing.TB, img *raster.Image, sigma float64, c Connectivity, k float64, minSize int) *Labels {
 	t.Helper()
-	g, err := NewGraph(t.Context(), nil, img, Options{Sigma: sigma, Connectivity: c, Least: k})
+	g, err := NewGraph(t.Context(), nil, img, Options{Sigma: sigma, Connectivity: c, MinK: k})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestEqualsLiteralOnRandomPictures(t *testing.T) {
 		for i := range img.Pix {
 			img.Pix[i] = uint8(rng.IntN(levels+1) * 255 / levels)
 		}
-		g, err := NewGraph(context.Background(), nil, img, Options{Sigma: sigma, Connectivity: c, Least: k})
+		g, err := NewGraph(context.Background(), nil, img, Options{Sigma: sigma, Connectivity: c, MinK: k})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
 		img := convert(t, img, space)
 		// Memory that is used again must not carry anything over.
 		var err error
-		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: 0.8, Connectivity: c, Least: k, Once: i%2 == 0}); err != nil {
+		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: 0.8, Connectivity: c, MinK: k, SingleScale: i%2 == 0}); err != nil {
 			t.Fatal(err)
 		}
 		if l, err = g.Segment(t.Context(), l, k, minSize); err != nil {
@@ -226,7 +226,7 @@ func TestEqualsLiteralAcrossTiles(t *testing.T) {
 		img := convert(t, img, []raster.Space{raster.Lab, raster.HSV, raster.Gray}[i%3])
 		sigma := []float64{0.8, 0}[i/8]
 		var err error
-		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: sigma, Connectivity: c, Least: 40}); err != nil {
+		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: sigma, Connectivity: c, MinK: 40}); err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range []float64{40, 150, 450} {
@@ -235,7 +235,7 @@ func TestEqualsLiteralAcrossTiles(t *testing.T) {
 			}
 			check(t, img, sigma, l, c, k, int(k))
 		}
-		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: sigma, Connectivity: c, Least: 40, Once: true}); err != nil {
+		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: sigma, Connectivity: c, MinK: 40, SingleScale: true}); err != nil {
 			t.Fatal(err)
 		}
 		if l, err = g.Segment(t.Context(), l, 100, 100); err != nil {
@@ -252,7 +252,7 @@ func TestEqualsLiteralAcrossTiles(t *testing.T) {
 func TestFlat(t *testing.T) {
 	for _, c := range []Connectivity{Four, Eight} {
 		flat := raster.New(raster.RGB, 3*tileSide+5, 2*tileSide+1)
-		g, err := NewGraph(t.Context(), nil, flat, Options{Connectivity: c, Least: 50})
+		g, err := NewGraph(t.Context(), nil, flat, Options{Connectivity: c, MinK: 50})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +294,7 @@ func TestEach(t *testing.T) {
 	}
 	want := run(t, img, 0.8, Eight, 100, 20)
 	for name, each := range map[string]func(int, func(int) error) error{"backwards": backwards, "concurrently": concurrently} {
-		g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, Least: 100, Each: each})
+		g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100, Each: each})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,7 +331,7 @@ func TestWidePictureTakesNoMore(t *testing.T) {
 	for i := range img.Pix {
 		img.Pix[i] = uint8(i * 37)
 	}
-	g, err := NewGraph(t.Context(), nil, img, Options{Connectivity: Eight, Least: 10})
+	g, err := NewGraph(t.Context(), nil, img, Options{Connectivity: Eight, MinK: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,14 +378,14 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	img := raster.New(raster.Gray, 64, 64)
-	g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, Least: 100})
+	g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Segment(ctx, nil, 100, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("Segment: %v, want context.Canceled", err)
 	}
-	if _, err := NewGraph(ctx, nil, img, Options{Sigma: 0.8, Connectivity: Eight, Least: 100}); !errors.Is(err, context.Canceled) {
+	if _, err := NewGraph(ctx, nil, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100}); !errors.Is(err, context.Canceled) {
 		t.Errorf("NewGraph: %v, want context.Canceled", err)
 	}
 }
@@ -428,7 +428,7 @@ func ExampleGraph_Segment() {
 			img.Pix[i] = 200
 		}
 	}
-	g, err := NewGraph(context.Background(), nil, img, Options{Sigma: 0, Connectivity: Eight, Least: 100})
+	g, err := NewGraph(context.Background(), nil, img, Options{Sigma: 0, Connectivity: Eight, MinK: 100})
 	if err != nil {
 		panic(err)
 	}
@@ -446,14 +446,14 @@ func BenchmarkNewGraph(b *testing.B) {
 	benchmetric.Pixels(b, 640*480)
 	for b.Loop() {
 		var err error
-		if g, err = NewGraph(b.Context(), g, img, Options{Sigma: 0.8, Connectivity: Eight, Least: 100}); err != nil {
+		if g, err = NewGraph(b.Context(), g, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100}); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkSegment(b *testing.B) {
-	g, err := NewGraph(b.Context(), nil, convert(b, textured(640, 480), raster.Lab), Options{Sigma: 0.8, Connectivity: Eight, Least: 50})
+	g, err := NewGraph(b.Context(), nil, convert(b, textured(640, 480), raster.Lab), Options{Sigma: 0.8, Connectivity: Eight, MinK: 50})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 	err := g.crew.each(1+len(scales), nil, func(i int) error {
 		if i == 0 {
 			defer g.clock.start(&g.clock.describe)()
-			_, err := similarity.NewField(g.ctx, &b.field, &b.image, g.each(&g.clock.describe))
+			_, err := similarity.NewBinnedImage(g.ctx, &b.field, &b.image, g.each(&g.clock.describe))
 			return err
 		}
 		return g.segment(b, scales[i-1], byScale[i-1][0])
@@ -149,7 +149,7 @@ func (g *grower) prepare(b *spaceBuffer, byScale [][]int) error {
 		return err
 	}
 	_, err = segment.NewGraph(g.ctx, &b.graph, &b.image, segment.Options{
-		Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, Least: least, Once: len(byScale) == 1,
+		Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, MinK: least, SingleScale: len(byScale) == 1,
 		Each: g.each(&g.clock.segment),
 	})
 	return err
@@ -196,7 +196,7 @@ func (g *grower) group(s *scaleBuffer, which []int) error {
 		}
 		b := g.groups.Get()
 		defer g.groups.Put(b)
-		s.regions.Under(&b.regions, g.opts.Strategies[which[i]].Weights)
+		s.regions.WithWeights(&b.regions, g.opts.Strategies[which[i]].Weights)
 		_, err := b.grouper.Group(g.ctx, g.trees[which[i]], &s.adjacency, labels.Sizes, labels.Boxes, &b.regions)
 		return err
 	})

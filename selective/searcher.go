@@ -25,7 +25,7 @@ type Searcher struct {
 type spaceBuffer struct {
 	image raster.Image
 	graph segment.Graph
-	field similarity.Field
+	field similarity.BinnedImage
 	cells similarity.Cells
 }
 

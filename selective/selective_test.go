@@ -284,7 +284,7 @@ func TestValidate(t *testing.T) {
 		"k = +Inf":       func(o *Options) { o.Strategies[0].K = math.Inf(1) },
 		"min size":       func(o *Options) { o.Strategies[0].MinSize = -1 },
 		"weights are 0":  func(o *Options) { o.Strategies[0].Weights = similarity.Weights{} },
-		"weight C":       func(o *Options) { o.Strategies[0].Weights.Colour = 2 },
+		"weight C":       func(o *Options) { o.Strategies[0].Weights.Color = 2 },
 		"again":          func(o *Options) { o.Strategies[1] = o.Strategies[0] },
 		"sigma":          func(o *Options) { o.Sigma = math.NaN() },
 		"sigma 17":       func(o *Options) { o.Sigma = 17 },
@@ -568,7 +568,7 @@ func ExampleCombine() {
 	opts.Strategies = Combine(
 		[]raster.Space{raster.Lab, raster.Opponent},
 		[]float64{80, 160},
-		[]similarity.Weights{{Colour: 1, Texture: 0.5, Size: 1, Fill: 1}},
+		[]similarity.Weights{{Color: 1, Texture: 0.5, Size: 1, Fill: 1}},
 		64,
 	)
 	opts.Connectivity = segment.Four

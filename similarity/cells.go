@@ -40,7 +40,7 @@ const (
 // segmentations[i]. Each pixel is counted once, for its cell; the counts of a region are
 // the sums of its cells', so results are the same to the bit. Where there are too many
 // cells, each segmentation is described for itself. That takes 4 bytes a pixel.
-func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *Field, segmentations []Segmentation, each Each) error {
+func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *BinnedImage, segmentations []Segmentation, each Each) error {
 	if len(dst) != len(segmentations) {
 		panic(fmt.Sprintf("similarity: DescribeAll: %d sets of regions for %d segmentations", len(dst), len(segmentations)))
 	}
@@ -67,7 +67,7 @@ func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *Field, segmen
 	return nil
 }
 
-func describeEach(ctx context.Context, dst []*Regions, f *Field, segmentations []Segmentation, each Each) error {
+func describeEach(ctx context.Context, dst []*Regions, f *BinnedImage, segmentations []Segmentation, each Each) error {
 	for i, s := range segmentations {
 		if _, err := Describe(ctx, dst[i], f, s.Labels, s.Sizes, s.Boxes, each); err != nil {
 			return err
@@ -79,7 +79,7 @@ func describeEach(ctx context.Context, dst []*Regions, f *Field, segmentations [
 // summing counts the pixels of cells and sums those up to regions.
 type summing struct {
 	*Cells
-	f   *Field
+	f   *BinnedImage
 	dst []*Regions
 }
 
@@ -88,7 +88,7 @@ func (s summing) piece(ctx context.Context, i int) error {
 	defer s.counts.Put(counts)
 	bins := planeBins
 	if i == 0 {
-		bins = rowBins(s.f.planes, ColourBins)
+		bins = rowBins(s.f.planes, ColorBins)
 	}
 	*counts = freelist.Resize(*counts, s.n*bins)
 	clear(*counts)
@@ -111,7 +111,7 @@ func (s summing) piece(ctx context.Context, i int) error {
 }
 
 // expect makes ready for an overlay. It is false if there will be too many cells.
-func (c *Cells) expect(f *Field, segmentations []Segmentation) bool {
+func (c *Cells) expect(f *BinnedImage, segmentations []Segmentation) bool {
 	regions := 0
 	for _, s := range segmentations {
 		regions = max(regions, len(s.Sizes))

@@ -25,7 +25,7 @@ func share[T any](ctx context.Context, each Each, n int, t T, work func(t T, ctx
 
 // Counting has pieces of which no two share a counter: the colours are the first, the
 // textures of each plane one more.
-func (f *Field) pieces() int { return 1 + f.planes }
+func (f *BinnedImage) pieces() int { return 1 + f.planes }
 
 const planeBins = responses * responseBins // of the texture
 
@@ -39,14 +39,14 @@ const pollEvery = 1 << 16
 
 // count adds a piece to the counts of the regions or cells of the pixels. Of the texture
 // bins the lowest are left to complete.
-func (f *Field) count(ctx context.Context, r rows, piece int, labels []int32) error {
+func (f *BinnedImage) count(ctx context.Context, r rows, piece int, labels []int32) error {
 	if piece == 0 {
 		return f.countColours(ctx, r, labels)
 	}
 	return f.countTextures(ctx, r, piece-1, labels)
 }
 
-func (f *Field) countColours(ctx context.Context, r rows, labels []int32) error {
+func (f *BinnedImage) countColours(ctx context.Context, r rows, labels []int32) error {
 	for start := 0; start < len(labels); start += pollEvery {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -64,7 +64,7 @@ func (f *Field) countColours(ctx context.Context, r rows, labels []int32) error 
 	return nil
 }
 
-func (f *Field) countTextures(ctx context.Context, r rows, plane int, labels []int32) error {
+func (f *BinnedImage) countTextures(ctx context.Context, r rows, plane int, labels []int32) error {
 	for i := range f.bands {
 		if err := ctx.Err(); err != nil {
 			return err

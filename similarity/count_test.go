@@ -32,7 +32,7 @@ func literalCounts(img *raster.Image, labels []int32, sizes []int32) (colour, te
 	const scale = float32(TextureBins / TextureRange)
 	const diagonal = float32(TextureBins / TextureRange * math.Sqrt2 / 2)
 	planes := img.Space.Planes()
-	colourRow, textureRow := rowBins(planes, ColourBins), planes*planeBins
+	colourRow, textureRow := rowBins(planes, ColorBins), planes*planeBins
 	colour, texture = make([]uint32, len(sizes)*colourRow), make([]uint32, len(sizes)*textureRow)
 	for p := range planes {
 		pix := img.Plane(p)
@@ -40,7 +40,7 @@ func literalCounts(img *raster.Image, labels []int32, sizes []int32) (colour, te
 			for x, u := range gx {
 				i, v := y*img.Width+x, gy[x]
 				label := int(labels[i])
-				colour[label*colourRow+p*ColourBins+int(pix[i])*ColourBins/256]++
+				colour[label*colourRow+p*ColorBins+int(pix[i])*ColorBins/256]++
 				for k, response := range [responses]float32{u * scale, (u + v) * diagonal, v * scale, (v - u) * diagonal} {
 					bins := texture[label*textureRow+p*planeBins+k*responseBins:][:responseBins]
 					positive, negative := int(max(0, response)), int(max(0, -response))
@@ -133,7 +133,7 @@ func TestSharedLongRows(t *testing.T) {
 
 // shared is what is used again.
 type shared struct {
-	field Field
+	field BinnedImage
 	cells Cells
 	dst   []*Regions
 }
@@ -147,7 +147,7 @@ func (s *shared) check(t interface {
 ) {
 	t.Helper()
 	img := noise(rng, []raster.Space{raster.Lab, raster.Gray}[rng.IntN(2)], w, h)
-	if _, err := NewField(context.Background(), &s.field, img, together); err != nil {
+	if _, err := NewBinnedImage(context.Background(), &s.field, img, together); err != nil {
 		t.Fatal(err)
 	}
 	segmentations := make([]Segmentation, n)
@@ -171,7 +171,7 @@ func TestSharedErrors(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	img := raster.New(raster.RGB, 300, 300)
-	f, err := NewField(t.Context(), nil, img, together)
+	f, err := NewBinnedImage(t.Context(), nil, img, together)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestSharedErrors(t *testing.T) {
 			return DescribeAll(ctx, []*Regions{new(Regions), new(Regions)}, new(Cells), f, []Segmentation{s, s}, together)
 		},
 		"Describe": func() error { _, err := Describe(ctx, nil, f, labels, sizes, boxes, together); return err },
-		"NewField": func() error { _, err := NewField(ctx, nil, img, together); return err },
+		"NewField": func() error { _, err := NewBinnedImage(ctx, nil, img, together); return err },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
 			t.Error(fmt.Errorf("%s: %w, want context.Canceled", name, err))

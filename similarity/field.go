@@ -12,7 +12,7 @@ import (
 
 // The shape of the descriptors.
 const (
-	ColourBins   = kernels.ColourBins  // of a plane
+	ColorBins    = kernels.ColourBins  // of a plane
 	TextureBins  = kernels.TextureBins // of a plane and orientation
 	Orientations = 8                   // 45° apart
 )
@@ -34,8 +34,8 @@ const (
 	bandRows     = 32
 )
 
-// Field is a picture with every sample binned. It is safe for concurrent use.
-type Field struct {
+// BinnedImage is a picture with every sample binned. It is safe for concurrent use.
+type BinnedImage struct {
 	width, height, planes int
 
 	colours []uint16 // by pixel, as simd.Bins3 has them
@@ -65,13 +65,13 @@ func (t *textures) part(i int) []uint32 {
 	return t.list[from:t.ends[i]]
 }
 
-// NewField bins a picture in any colour space, reusing the memory of dst if that is not
+// NewBinnedImage bins a picture in any colour space, reusing the memory of dst if that is not
 // nil. Each, which may be nil, shares out the work. Memory is 2 bytes a pixel and 4 for
 // each sample whose texture is not all in the lowest bins, which is one in ten or so of
 // a photograph's; the only errors are the context's.
-func NewField(ctx context.Context, dst *Field, img *raster.Image, each Each) (*Field, error) {
+func NewBinnedImage(ctx context.Context, dst *BinnedImage, img *raster.Image, each Each) (*BinnedImage, error) {
 	if dst == nil {
-		dst = new(Field)
+		dst = new(BinnedImage)
 	}
 	f := dst
 	f.width, f.height, f.planes = img.Width, img.Height, img.Space.Planes()
@@ -83,7 +83,7 @@ func NewField(ctx context.Context, dst *Field, img *raster.Image, each Each) (*F
 
 // binning is a field that is being made.
 type binning struct {
-	*Field
+	*BinnedImage
 	img *raster.Image
 }
 

@@ -1,7 +1,7 @@
 // Package similarity describes regions by colour, texture, size and place, and
 // measures how similar two of them are (Uijlings et al., IJCV 2013, §3.2).
 //
-// A picture's pixels are binned once by [NewField]; [Describe] counts the bins of
+// A picture's pixels are binned once by [NewBinnedImage]; [Describe] counts the bins of
 // each region of a segmentation; the [Regions] it returns tell how similar two
 // regions are, and merge them.
 //
@@ -30,7 +30,7 @@ import (
 
 // Regions is a set of regions with their descriptors, each in a slot, to be merged
 // one by one under some weights. It is a hierarchy.Measure.
-// It is not safe for concurrent use; [Regions.Under] makes independent copies.
+// It is not safe for concurrent use; [Regions.WithWeights] makes independent copies.
 type Regions struct {
 	weights         Weights
 	pixels          float64 // of the picture
@@ -48,7 +48,7 @@ type Regions struct {
 //
 // Time is linear in the pixels; memory is 6 bytes a bin and region, 320 bins with
 // three planes and 112 with one. The only errors are the context's.
-func Describe(ctx context.Context, dst *Regions, f *Field, labels, sizes []int32, boxes []box.Box, each Each) (*Regions, error) {
+func Describe(ctx context.Context, dst *Regions, f *BinnedImage, labels, sizes []int32, boxes []box.Box, each Each) (*Regions, error) {
 	if dst == nil {
 		dst = new(Regions)
 	}
@@ -61,7 +61,7 @@ func Describe(ctx context.Context, dst *Regions, f *Field, labels, sizes []int32
 
 // counting counts the pixels of regions.
 type counting struct {
-	*Field
+	*BinnedImage
 	regions *Regions
 	labels  []int32
 }
@@ -79,7 +79,7 @@ func (r *Regions) piece(i int) rows {
 }
 
 // reset makes a set of the regions of a segmentation, with no pixel counted yet.
-func (r *Regions) reset(f *Field, s *Segmentation) {
+func (r *Regions) reset(f *BinnedImage, s *Segmentation) {
 	n := len(s.Sizes)
 	if len(s.Labels) != f.width*f.height || n != len(s.Boxes) {
 		panic(fmt.Sprintf("similarity: Describe: %d labels for %d×%d pixels, %d sizes with %d boxes",
@@ -91,7 +91,7 @@ func (r *Regions) reset(f *Field, s *Segmentation) {
 	r.boxes = append(r.boxes[:0], s.Boxes...)
 	r.merged = freelist.Resize(r.merged, n)
 	clear(r.merged)
-	r.colour.describe(f.planes, ColourBins, n)
+	r.colour.describe(f.planes, ColorBins, n)
 	r.texture.describe(f.planes*Orientations, TextureBins, n)
 }
 
@@ -113,21 +113,21 @@ func (r *Regions) finishSome(ctx context.Context, part int) error {
 	return ctx.Err()
 }
 
-// Under is a copy of the set to be merged under other weights, independent of it and
+// WithWeights is a copy of the set to be merged under other weights, independent of it and
 // of other copies. Descriptors whose weight is 0 are left out. It reuses the memory of
 // dst, another set that is of use no more, if that is not nil.
 //
 // Memory is 2 bytes a bin and region, and 4 more for each that is merged: the counts
 // of the others are those of r, which may be merged, but not described anew, as long
 // as its copies are of use.
-func (r *Regions) Under(dst *Regions, w Weights) *Regions {
+func (r *Regions) WithWeights(dst *Regions, w Weights) *Regions {
 	if err := w.Validate(); err != nil {
 		panic("similarity: Under: " + err.Error())
 	}
 	switch {
 	case dst == r:
 		panic("similarity: Under: a set cannot be its own copy")
-	case w.Colour != 0 && r.weights.Colour == 0, w.Texture != 0 && r.weights.Texture == 0:
+	case w.Color != 0 && r.weights.Color == 0, w.Texture != 0 && r.weights.Texture == 0:
 		panic("similarity: Under: weights of descriptors that are left out")
 	}
 	if dst == nil {
@@ -141,7 +141,7 @@ func (r *Regions) Under(dst *Regions, w Weights) *Regions {
 	for _, h := range []struct {
 		weight   float64
 		to, from *histograms
-	}{{w.Colour, &c.colour, &r.colour}, {w.Texture, &c.texture, &r.texture}} {
+	}{{w.Color, &c.colour, &r.colour}, {w.Texture, &c.texture, &r.texture}} {
 		if h.weight != 0 {
 			h.to.copy(h.from, r.merged)
 		} else {
@@ -151,9 +151,9 @@ func (r *Regions) Under(dst *Regions, w Weights) *Regions {
 	return c
 }
 
-// Colour is the colour similarity of slots a and b in [0,1]: the intersection
+// Color is the colour similarity of slots a and b in [0,1]: the intersection
 // Σ min(c_a, c_b) of their colour histograms.
-func (r *Regions) Colour(a, b int32) float64 { return r.colour.intersection(a, b) }
+func (r *Regions) Color(a, b int32) float64 { return r.colour.intersection(a, b) }
 
 // Texture is the texture similarity of slots a and b in [0,1]: the intersection
 // Σ min(t_a, t_b) of their texture histograms.
@@ -178,7 +178,7 @@ func (r *Regions) Similarities(dst []float32, a int32, others []int32) {
 	var colours, textures [64]uint32
 	for len(others) > 0 {
 		n := min(len(others), len(colours))
-		if w.Colour != 0 {
+		if w.Color != 0 {
 			r.colour.intersections(colours[:n], a, others[:n])
 		}
 		if w.Texture != 0 {
@@ -187,8 +187,8 @@ func (r *Regions) Similarities(dst []float32, a int32, others []int32) {
 		for i, b := range others[:n] {
 			// Each product is rounded by its conversion: no architecture may fuse it with the sum.
 			s := 0.0
-			if w.Colour != 0 {
-				s += float64(w.Colour * r.colour.share(colours[i]))
+			if w.Color != 0 {
+				s += float64(w.Color * r.colour.share(colours[i]))
 			}
 			if w.Texture != 0 {
 				s += float64(w.Texture * r.texture.share(textures[i]))
@@ -209,7 +209,7 @@ func (r *Regions) Similarities(dst []float32, a int32, others []int32) {
 func (r *Regions) Merge(a, b int32) {
 	r.sizes[a] += r.sizes[b]
 	r.boxes[a] = r.boxes[a].Union(r.boxes[b])
-	if r.weights.Colour != 0 {
+	if r.weights.Color != 0 {
 		r.colour.merge(a, b, r.merged, r.sizes[a])
 	}
 	if r.weights.Texture != 0 {

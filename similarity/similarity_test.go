@@ -47,7 +47,7 @@ func noise(rng *rand.Rand, space raster.Space, width, height int) *raster.Image 
 }
 
 func describe(t interface{ Fatal(...any) }, img *raster.Image, labels, sizes []int32, boxes []box.Box) *Regions {
-	f, err := NewField(context.Background(), nil, img, nil)
+	f, err := NewBinnedImage(context.Background(), nil, img, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func describe(t interface{ Fatal(...any) }, img *raster.Image, labels, sizes []i
 // literal are the descriptors of one region, straight from the definition.
 func literal(t interface{ Fatal(...any) }, img *raster.Image, labels []int32, region int32) (colour, texture []float64) {
 	planes := img.Space.Planes()
-	colour = make([]float64, planes*ColourBins)
+	colour = make([]float64, planes*ColorBins)
 	texture = make([]float64, planes*Orientations*TextureBins)
 	size := 0.0
 	for _, l := range labels {
@@ -77,7 +77,7 @@ func literal(t interface{ Fatal(...any) }, img *raster.Image, labels []int32, re
 				if labels[i] != region {
 					continue
 				}
-				colour[p*ColourBins+int(pix[i])*25/256] += 1 / size
+				colour[p*ColorBins+int(pix[i])*25/256] += 1 / size
 				for o := range Orientations {
 					// The derivative along o·45°, its positive half.
 					u, v := direction(o)
@@ -183,7 +183,7 @@ func TestDescribeAll(t *testing.T) {
 	for i, regions := range [][]int{{7, 3, 2}, {1, 1, 1}, {40, 30, 35}, {900, 1000, 1100}, {12}, {60, 2}} {
 		space := []raster.Space{raster.Lab, raster.Gray}[i%2]
 		img := noise(rng, space, 160, 96)
-		f, err := NewField(t.Context(), nil, img, nil)
+		f, err := NewBinnedImage(t.Context(), nil, img, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +245,7 @@ func TestMeasures(t *testing.T) {
 			got, want float64
 			tolerance float64
 		}{
-			{"colour", r.Colour(0, 1), intersection(c0, c1), 1e-3},
+			{"colour", r.Color(0, 1), intersection(c0, c1), 1e-3},
 			{"texture", r.Texture(0, 1), intersection(t0, t1), 1e-3 + slack},
 			{"size", r.Size(0, 1), 1 - float64(sizes[0]+sizes[1])/pixels, 1e-12},
 			{"fill", r.Fill(0, 1), 1 - (float64(union.Area())-float64(sizes[0]+sizes[1]))/pixels, 1e-12},
@@ -254,15 +254,15 @@ func TestMeasures(t *testing.T) {
 				t.Fatalf("%s = %v, want %v", m.name, m.got, m.want)
 			}
 		}
-		for _, self := range []float64{r.Colour(0, 0), r.Texture(1, 1)} {
+		for _, self := range []float64{r.Color(0, 0), r.Texture(1, 1)} {
 			if math.Abs(self-1) > 1e-3 {
 				t.Fatalf("a region is %v similar to itself, want 1", self)
 			}
 		}
 		weights := Weights{rng.Float64(), rng.Float64(), rng.Float64(), rng.Float64()}
 		got := make([]float32, 2)
-		r.Under(nil, weights).Similarities(got, 0, []int32{1, 1})
-		want := weights.Colour*r.Colour(1, 0) + weights.Texture*r.Texture(1, 0) + weights.Size*r.Size(1, 0) + weights.Fill*r.Fill(1, 0)
+		r.WithWeights(nil, weights).Similarities(got, 0, []int32{1, 1})
+		want := weights.Color*r.Color(1, 0) + weights.Texture*r.Texture(1, 0) + weights.Size*r.Size(1, 0) + weights.Fill*r.Fill(1, 0)
 		if math.Abs(float64(got[0])-want) > 1e-6 || got[0] != got[1] {
 			t.Fatalf("weighted sum %v, want %v", got, want)
 		}
@@ -280,7 +280,7 @@ func TestUnderIsIndependent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Under(nil, w).Merge(0, 1)
+		r.WithWeights(nil, w).Merge(0, 1)
 		if !slices.Equal(r.sizes, untouched.sizes) || !slices.Equal(r.boxes, untouched.boxes) ||
 			!slices.Equal(r.colour.counts, untouched.colour.counts) || !slices.Equal(r.texture.normal, untouched.texture.normal) {
 			t.Fatalf("merging under %s changed the original", set)
@@ -292,7 +292,7 @@ func TestUnderIsIndependent(t *testing.T) {
 // no memory.
 func TestReuse(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	var f *Field
+	var f *BinnedImage
 	var r, c *Regions
 	for i, space := range []raster.Space{raster.HSV, raster.Gray, raster.Lab} {
 		w, h, n := 30-5*i, 20+3*i, 4+i
@@ -305,15 +305,15 @@ func TestReuse(t *testing.T) {
 		}
 		use := func() {
 			var err error
-			if f, err = NewField(t.Context(), f, img, nil); err != nil {
+			if f, err = NewBinnedImage(t.Context(), f, img, nil); err != nil {
 				t.Fatal(err)
 			}
 			if r, err = Describe(t.Context(), r, f, labels, sizes, boxes, nil); err != nil {
 				t.Fatal(err)
 			}
-			c = r.Under(c, Weights{Colour: 1})
+			c = r.WithWeights(c, Weights{Color: 1})
 			c.Merge(1, 0)
-			c = r.Under(c, Weights{1, 1, 1, 1})
+			c = r.WithWeights(c, Weights{1, 1, 1, 1})
 			c.Merge(0, 1)
 			c.Merge(2, 0)
 		}
@@ -330,7 +330,7 @@ func TestReuse(t *testing.T) {
 		use()
 		same("described", r, want)
 		// A copy of a merged set, and a merged copy, are what the set itself becomes.
-		copied := c.Under(nil, Weights{1, 1, 1, 1})
+		copied := c.WithWeights(nil, Weights{1, 1, 1, 1})
 		want.Merge(0, 1)
 		want.Merge(2, 0)
 		same("merged", c, want)
@@ -350,9 +350,9 @@ func TestUnderPanics(t *testing.T) {
 	labels, sizes, boxes := partition(rng, 9, 9, 2)
 	r := describe(t, noise(rng, raster.Gray, 9, 9), labels, sizes, boxes)
 	for name, call := range map[string]func(){
-		"itself":   func() { r.Under(r, Weights{Size: 1}) },
-		"left out": func() { r.Under(nil, Weights{Size: 1}).Under(nil, Weights{Colour: 1}) },
-		"none":     func() { r.Under(nil, Weights{}) },
+		"itself":   func() { r.WithWeights(r, Weights{Size: 1}) },
+		"left out": func() { r.WithWeights(nil, Weights{Size: 1}).WithWeights(nil, Weights{Color: 1}) },
+		"none":     func() { r.WithWeights(nil, Weights{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -387,7 +387,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	img := raster.New(raster.RGB, 300, 300)
-	f, err := NewField(t.Context(), nil, img, nil)
+	f, err := NewBinnedImage(t.Context(), nil, img, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +395,7 @@ func TestCancel(t *testing.T) {
 	if _, err := Describe(ctx, nil, f, labels, sizes, boxes, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("Describe: %v, want context.Canceled", err)
 	}
-	if _, err := NewField(ctx, f, img, nil); !errors.Is(err, context.Canceled) {
+	if _, err := NewBinnedImage(ctx, f, img, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("NewField: %v, want context.Canceled", err)
 	}
 }
@@ -408,7 +408,7 @@ func TestParseWeights(t *testing.T) {
 		{"CTSF", Weights{1, 1, 1, 1}},
 		{"TSF", Weights{0, 1, 1, 1}},
 		{"F", Weights{Fill: 1}},
-		{"FC", Weights{Colour: 1, Fill: 1}},
+		{"FC", Weights{Color: 1, Fill: 1}},
 		{"C0.5TS0.25", Weights{0.5, 1, 0.25, 0}},
 		{"T1e-3", Weights{Texture: 1e-3}},
 	} {
@@ -453,7 +453,7 @@ func ExampleRegions() {
 		}
 	}
 	ctx := context.Background()
-	field, err := NewField(ctx, nil, img, nil)
+	field, err := NewBinnedImage(ctx, nil, img, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -463,26 +463,26 @@ func ExampleRegions() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Printf("%.2f %.2f %.2f %.2f\n", r.Colour(0, 1), r.Texture(0, 1), r.Size(0, 1), r.Fill(0, 1))
+	fmt.Printf("%.2f %.2f %.2f %.2f\n", r.Color(0, 1), r.Texture(0, 1), r.Size(0, 1), r.Fill(0, 1))
 	// Output: 0.00 1.00 0.00 1.00
 }
 
 func BenchmarkNewField(b *testing.B) {
 	img := noise(rand.New(rand.NewPCG(1, 2)), raster.Lab, 640, 480)
-	var f *Field
+	var f *BinnedImage
 	benchmetric.Pixels(b, 640*480)
 	for b.Loop() {
 		var err error
-		if f, err = NewField(b.Context(), f, img, nil); err != nil {
+		if f, err = NewBinnedImage(b.Context(), f, img, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 // tiles is a picture of tiles as regions.
-func tiles(b *testing.B) (f *Field, labels, sizes []int32, boxes []box.Box) {
+func tiles(b *testing.B) (f *BinnedImage, labels, sizes []int32, boxes []box.Box) {
 	img := noise(rand.New(rand.NewPCG(1, 2)), raster.Lab, 640, 480)
-	f, err := NewField(b.Context(), nil, img, nil)
+	f, err := NewBinnedImage(b.Context(), nil, img, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -496,11 +496,11 @@ func tiles(b *testing.B) (f *Field, labels, sizes []int32, boxes []box.Box) {
 
 func BenchmarkDescribe(b *testing.B) {
 	f, labels, sizes, boxes := tiles(b)
-	flat, err := NewField(b.Context(), nil, raster.New(raster.Lab, 640, 480), nil)
+	flat, err := NewBinnedImage(b.Context(), nil, raster.New(raster.Lab, 640, 480), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, f := range map[string]*Field{"noise": f, "flat": flat} {
+	for name, f := range map[string]*BinnedImage{"noise": f, "flat": flat} {
 		b.Run(name, func(b *testing.B) {
 			var r *Regions
 			benchmetric.Pixels(b, 640*480)

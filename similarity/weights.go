@@ -9,14 +9,14 @@ import (
 // Weights are the a_i of s = a1·s_colour + a2·s_texture + a3·s_size + a4·s_fill,
 // each in [0,1], at least one above 0. The paper's sets use 0 and 1 alone.
 type Weights struct {
-	Colour, Texture, Size, Fill float64
+	Color, Texture, Size, Fill float64
 }
 
 // letters name the measures as the paper does: C, T, S, F.
 const letters = "CTSF"
 
 func (w *Weights) all() [len(letters)]*float64 {
-	return [...]*float64{&w.Colour, &w.Texture, &w.Size, &w.Fill}
+	return [...]*float64{&w.Color, &w.Texture, &w.Size, &w.Fill}
 }
 
 // ParseWeights reads a set of measures, each named by its letter: C for colour,

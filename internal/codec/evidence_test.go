@@ -33,8 +33,8 @@ func rich() Row {
 		Boxes:  []box.Box{{X1: 3, Y1: 4}, {Y0: 1, X1: 2, Y1: 3}},
 		Scores: []float32{1, .5},
 		Strategies: []selective.Strategy{
-			{Space: raster.HSV, K: 50.5, Weights: similarity.Weights{Colour: 1, Texture: 1, Size: 1, Fill: 1}},
-			{Space: raster.Lab, K: 1e6, MinSize: 7, Weights: similarity.Weights{Colour: .5, Fill: 1}},
+			{Space: raster.HSV, K: 50.5, Weights: similarity.Weights{Color: 1, Texture: 1, Size: 1, Fill: 1}},
+			{Space: raster.Lab, K: 1e6, MinSize: 7, Weights: similarity.Weights{Color: .5, Fill: 1}},
 		},
 		Masks: []mask.RLE{whole.RLE(), first.RLE()},
 		Origins: [][]selective.Origin{

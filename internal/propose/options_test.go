@@ -67,7 +67,7 @@ func TestEveryPresetIsAProduct(t *testing.T) {
 
 func TestParseOptions(t *testing.T) {
 	tsf := similarity.Weights{Texture: 1, Size: 1, Fill: 1}
-	ctsf := similarity.Weights{Colour: 1, Texture: 1, Size: 1, Fill: 1}
+	ctsf := similarity.Weights{Color: 1, Texture: 1, Size: 1, Fill: 1}
 	for query, check := range map[string]func(Options) bool{
 		"mode=opencv-quality": func(o Options) bool {
 			return len(o.Search.Strategies) == 100 && o.Search.Connectivity == segment.Four && o.Search.Strategies[99].MinSize == 100
@@ -92,7 +92,7 @@ func TestParseOptions(t *testing.T) {
 		},
 		"mode=opencv-single&min-size=0": func(o Options) bool { return o.Search.Strategies[0].MinSize == 100 },
 		"measures=C0.5T": func(o Options) bool {
-			return len(o.Search.Strategies) == 4 && o.Search.Strategies[0].Weights == similarity.Weights{Colour: .5, Texture: 1}
+			return len(o.Search.Strategies) == 4 && o.Search.Strategies[0].Weights == similarity.Weights{Color: .5, Texture: 1}
 		},
 	} {
 		o, err := ParseOptions(given(t, query))

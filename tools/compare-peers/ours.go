@@ -76,7 +76,7 @@ func (o *ours) run(ctx context.Context, work string, threads int) (float64, erro
 }
 
 func (o *ours) segment(ctx context.Context, c segment.Connectivity) error {
-	if _, err := segment.NewGraph(ctx, o.graph, o.picture, segment.Options{Sigma: 0.8, Connectivity: c, Least: 300, Once: true}); err != nil {
+	if _, err := segment.NewGraph(ctx, o.graph, o.picture, segment.Options{Sigma: 0.8, Connectivity: c, MinK: 300, SingleScale: true}); err != nil {
 		return err
 	}
 	_, err := o.graph.Segment(ctx, o.labels, 300, 20)
