@@ -243,7 +243,7 @@ func TestLinesComeAtOnce(t *testing.T) {
 			case <-ctx.Done():
 			}
 		}
-		return &propose.Result{Width: len(data), Decode: 1, Search: 1}, ctx.Err()
+		return &propose.Result{Width: len(data), DecodeTime: 1, SearchTime: 1}, ctx.Err()
 	}
 	contentType, body := form(t, [3]string{"image", "a.png", large}, [3]string{"image", "b.png", string(small().PNG())})
 	req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/v1/proposals", body)

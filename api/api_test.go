@@ -299,7 +299,7 @@ func TestOptionsReachTheSearch(t *testing.T) {
 	var got propose.Options
 	s.run = func(_ context.Context, _ []byte, o propose.Options) (*propose.Result, error) {
 		got = o
-		return &propose.Result{Decode: 1, Search: 1}, nil
+		return &propose.Result{DecodeTime: 1, SearchTime: 1}, nil
 	}
 	png := small().PNG()
 	if a := s.post(t, "mode=opencv-single&max=5&seed=8&colors=Lab,HSV&max-side=99", png); a.status != http.StatusOK {
@@ -541,7 +541,7 @@ func newGate(s *Server) *gate {
 		g.begun <- ctx
 		select {
 		case <-g.let:
-			return &propose.Result{Width: 1, Height: 1, Decode: 1, Search: 1}, nil
+			return &propose.Result{Width: 1, Height: 1, DecodeTime: 1, SearchTime: 1}, nil
 		case <-ctx.Done():
 			return nil, fmt.Errorf("search: %w", ctx.Err())
 		}
@@ -703,7 +703,7 @@ func TestPanic(t *testing.T) {
 	s.admission.bodies.Release(s.cfg.BodyMemory)
 	// The service goes on.
 	s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
-		return &propose.Result{Decode: 1, Search: 1}, nil
+		return &propose.Result{DecodeTime: 1, SearchTime: 1}, nil
 	}
 	for range 4 {
 		if a := s.post(t, "", small().PNG()); a.status != http.StatusOK {
@@ -1027,7 +1027,7 @@ func FuzzRequest(f *testing.F) {
 		if o.Search.Keep {
 			return propose.Run(ctx, data, o)
 		}
-		return &propose.Result{Width: 1, Height: 1, Decode: 1, Search: 1}, nil
+		return &propose.Result{Width: 1, Height: 1, DecodeTime: 1, SearchTime: 1}, nil
 	}
 	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
 		r := httptest.NewRequest("POST", "/v1/proposals", bytes.NewReader(body))

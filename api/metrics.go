@@ -173,7 +173,7 @@ func (m *metrics) searched(r *propose.Result, mode string, pixels int64, encode 
 	m.pixels.Observe(float64(pixels))
 	m.boxes.Observe(float64(len(r.Boxes)))
 	for stage, d := range map[string]time.Duration{
-		"decode":   r.Decode,
+		"decode":   r.DecodeTime,
 		"segment":  r.Stages.Segment,
 		"describe": r.Stages.Describe,
 		"group":    r.Stages.Group,

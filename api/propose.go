@@ -24,7 +24,7 @@ import (
 )
 
 // shared are the options of every search: how many threads is for the operator to say.
-var shared = slices.DeleteFunc(propose.Names(), func(name string) bool { return name == "threads" })
+var shared = slices.DeleteFunc(propose.OptionNames(), func(name string) bool { return name == "threads" })
 
 // rich are the options of answers in JSON.
 var rich = []string{"masks", "evidence", "tree", "strategy"}
@@ -216,7 +216,7 @@ func (s *Server) search(ctx context.Context, rec *record, data []byte, opts prop
 	pixels := int64(header.Width) * int64(header.Height)
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	done, err := s.admission.turn(ctx, opts.Weight(header))
+	done, err := s.admission.turn(ctx, opts.WorkPixels(header))
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
@@ -232,7 +232,7 @@ func (s *Server) search(ctx context.Context, rec *record, data []byte, opts prop
 	}
 	s.metrics.searched(result, opts.Mode, pixels, time.Since(start))
 	rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)),
-		slog.Float64("decode_seconds", result.Decode.Seconds()), slog.Float64("search_seconds", result.Search.Seconds()))
+		slog.Float64("decode_seconds", result.DecodeTime.Seconds()), slog.Float64("search_seconds", result.SearchTime.Seconds()))
 	return body, nil
 }
 
@@ -289,11 +289,11 @@ func (s *Server) parse(rawQuery string, form []byte, rep *representation) (query
 		clear(own)
 	}
 	q := query{rep: rep}
-	extras := optparse.NewReader(own, rich)
-	optparse.One(extras, "masks", "rle or off", parseMasks, &q.masks)
-	optparse.One(extras, "evidence", "1 or 0", strconv.ParseBool, &q.evidence)
-	optparse.One(extras, "tree", "1 or 0", strconv.ParseBool, &q.tree)
-	extras.Integer("strategy", 0, selective.MaxStrategies-1, &q.strategy)
+	extras := optparse.New(own, rich)
+	optparse.Value(extras, "masks", "rle or off", parseMasks, &q.masks)
+	optparse.Value(extras, "evidence", "1 or 0", strconv.ParseBool, &q.evidence)
+	optparse.Value(extras, "tree", "1 or 0", strconv.ParseBool, &q.tree)
+	extras.Int("strategy", 0, selective.MaxStrategies-1, &q.strategy)
 	opts, p := s.options(values, append(errs, propose.OptionErrors(extras.Err())...), rep.max)
 	if p != nil {
 		return query{}, p

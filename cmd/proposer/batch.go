@@ -58,7 +58,7 @@ func (*batchCmd) Help() string {
 
 // Run is the command.
 func (c *batchCmd) Run(ctx context.Context, std streams) error {
-	opts, err := options(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
+	opts, err := parseOptions(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func formats(fit func(codec.Format) bool) []string {
 
 // runBatch runs a job and tells how it goes on.
 func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int, src batch.Source, task batch.Task[T]) (err error) {
-	job := batch.Job{Source: src, Version: thisBuild().Version, ShardSize: f.ShardSize, Retry: f.Retry}
+	job := batch.Job{Source: src, Version: readBuildInfo().Version, ShardSize: f.ShardSize, Retry: f.Retry}
 	if job.Part, job.Parts, err = share(f.Shard, os.Getenv); err != nil {
 		return usageError{err}
 	}
@@ -106,7 +106,7 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	}
 	job.Workers = runtime.GOMAXPROCS(0)
 	// The collector runs earlier where memory gets short; if nobody knows how much there is it does not.
-	_, _ = memlimit.SetGoMemLimitWithOpts(memlimit.WithProvider(memory))
+	_, _ = memlimit.SetGoMemLimitWithOpts(memlimit.WithProvider(availableMemory))
 	if job.Pixels, err = workPixels(f.WorkPixels); err != nil {
 		return usageError{err}
 	}
@@ -115,7 +115,7 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	}
 	defer job.Dest.Close()
 
-	watch := newWatch(std)
+	watch := newProgressObserver(std)
 	job.Observe = watch
 	if f.MetricsAddr != "" {
 		metrics, stop, err := serveMetrics(ctx, f.MetricsAddr)
@@ -135,7 +135,7 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	}
 	if summary.AllFailed > 0 && (f.Strict || summary.AllFailed == summary.Pictures) ||
 		!summary.Finished && summary.Failed > 0 && (f.Strict || summary.Failed == summary.Pictures) {
-		return errPictures
+		return errImagesFailed
 	}
 	return nil
 }
@@ -249,7 +249,7 @@ func workPixels(text string) (int64, error) {
 		}
 		return n, nil
 	}
-	bytes, err := memory()
+	bytes, err := availableMemory()
 	if err != nil {
 		return 0, nil
 	}

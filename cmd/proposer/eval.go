@@ -111,7 +111,7 @@ func (c *evalCmd) Run(ctx context.Context, std streams) error {
 		}
 	}
 	if e.failed {
-		return errPictures
+		return errImagesFailed
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func noFolder(data string) error {
 
 // check looks at the flags before any work is done.
 func (c *evalCmd) check() (propose.Options, error) {
-	opts, err := options(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
+	opts, err := parseOptions(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
 	if err != nil {
 		return opts, err
 	}
@@ -159,7 +159,7 @@ func (c *evalCmd) check() (propose.Options, error) {
 func (c *evalCmd) name(opts propose.Options) string {
 	name := opts.Mode
 	values := c.values()
-	for _, option := range propose.Names() {
+	for _, option := range propose.OptionNames() {
 		if v, ok := values[option]; ok && option != "mode" && option != "threads" {
 			name += " " + option + "=" + v
 		}
@@ -181,7 +181,7 @@ func label(source string) string {
 	if path != source {
 		return printable(strings.TrimSuffix(source, "="+path))
 	}
-	return printable(strings.TrimSuffix(base(path), ".jsonl"))
+	return printable(strings.TrimSuffix(baseName(path), ".jsonl"))
 }
 
 // evaluation is a data set and how to judge by it.
@@ -205,7 +205,7 @@ func (e *evaluation) read(ctx context.Context, source string) (*evaluate.Report,
 	name := printable(file(source))
 	in, end, err := open(ctx, e.std.in, file(source))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, reason(err))
+		return nil, fmt.Errorf("%s: %w", name, withoutPath(err))
 	}
 	defer end()
 	tally, err := evaluate.NewTally(e.judge)
@@ -331,7 +331,7 @@ func (e *evaluation) search(ctx context.Context, opts propose.Options, repeat bo
 
 // progress is a bar on standard error, where that is a terminal.
 func progress(std streams, n int, what string, more ...progressbar.Option) *progressbar.ProgressBar {
-	if !terminal(std.err) {
+	if !isTerminal(std.err) {
 		return progressbar.DefaultSilent(int64(n))
 	}
 	return progressbar.NewOptions(n, append(more, progressbar.OptionSetWriter(std.err), progressbar.OptionSetDescription(what),
@@ -351,7 +351,7 @@ func (e *evaluation) one(ctx context.Context, tally *evaluate.Tally, img *evalua
 		tally.Add(img, nil, 0)
 		return nil, err
 	}
-	tally.Add(img, result.Boxes, result.Search)
+	tally.Add(img, result.Boxes, result.SearchTime)
 	if !repeat {
 		return nil, nil
 	}

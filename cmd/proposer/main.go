@@ -42,8 +42,8 @@ type streams struct {
 	out, err io.Writer
 }
 
-// terminal tells whether somebody may be looking.
-func terminal(w io.Writer) bool {
+// isTerminal tells whether somebody may be looking.
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
@@ -55,8 +55,8 @@ func terminal(w io.Writer) bool {
 // usageError is a command line that is wrong in a way that kong does not see.
 type usageError struct{ error }
 
-// errPictures says that pictures failed; each of them has been told of.
-var errPictures = errors.New("a picture failed")
+// errImagesFailed says that pictures failed; each of them has been told of.
+var errImagesFailed = errors.New("a picture failed")
 
 // exit is how kong's help flag ends the program.
 type exit int
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, std streams) (code int) {
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		defaults(),
+		flagDefaults(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 	)
@@ -93,13 +93,13 @@ func run(ctx context.Context, args []string, std streams) (code int) {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		return complain(std, usageError{err})
+		return exitCode(std, usageError{err})
 	}
-	return complain(std, command.Run())
+	return exitCode(std, command.Run())
 }
 
-// complain says what is wrong, a line each, and gives the exit code for it.
-func complain(std streams, err error) int {
+// exitCode says what is wrong, a line each, and gives the exit code for it.
+func exitCode(std streams, err error) int {
 	switch usage, ok := errors.AsType[usageError](err); {
 	case err == nil:
 		return exitOK
@@ -111,7 +111,7 @@ func complain(std streams, err error) int {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(std.err, "proposer: interrupted")
 		return exitInterrupted
-	case errors.Is(err, syscall.EPIPE), errors.Is(err, errPictures):
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, errImagesFailed):
 		return exitFailed // the reader has had enough; or all is said
 	}
 	fmt.Fprintln(std.err, "proposer:", err)

@@ -223,7 +223,7 @@ func TestFlagsAreTheOptions(t *testing.T) {
 	}
 	var args []string
 	want := map[string]string{}
-	for _, name := range propose.Names() {
+	for _, name := range propose.OptionNames() {
 		args = append(args, "--"+name+"=the "+name)
 		want[name] = "the " + name
 	}
@@ -306,8 +306,8 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%d, %q", code, out)
 	}
 	out, _, code = call(t, nil, "version", "--json")
-	var b build
-	if err := json.Unmarshal([]byte(out), &b); err != nil || code != exitOK || b != thisBuild() || b.Decoder == "" {
+	var b buildInfo
+	if err := json.Unmarshal([]byte(out), &b); err != nil || code != exitOK || b != readBuildInfo() || b.Decoder == "" {
 		t.Errorf("%d, %v, %q", code, err, out)
 	}
 }

@@ -47,7 +47,7 @@ type searchFlags struct {
 
 // values are the flags that were given, by their names.
 func (f *searchFlags) values() map[string]string {
-	return given(map[string]*string{
+	return nonNil(map[string]*string{
 		"mode": f.Mode, "max": f.Max, "order": f.Order, "seed": f.Seed, "nms": f.NMS,
 		"min-side": f.MinSide, "max-side": f.MaxSide, "colors": f.Colors, "k": f.K,
 		"measures": f.Measures, "sigma": f.Sigma, "min-size": f.MinSize, "threads": f.Threads,
@@ -55,8 +55,8 @@ func (f *searchFlags) values() map[string]string {
 	})
 }
 
-// given are the texts that are there.
-func given(all map[string]*string) map[string]string {
+// nonNil are the texts that are there.
+func nonNil(all map[string]*string) map[string]string {
 	given := map[string]string{}
 	for name, text := range all {
 		if text != nil {
@@ -66,8 +66,8 @@ func given(all map[string]*string) map[string]string {
 	return given
 }
 
-// flagErrors names options as flags are.
-func flagErrors(err error) error {
+// optionErrors names options as flags are.
+func optionErrors(err error) error {
 	for _, e := range propose.OptionErrors(err) {
 		e.Name = "--" + e.Name
 	}
@@ -80,8 +80,8 @@ type limitFlags struct {
 	MaxPixels int64 `default:"${max_pixels}" help:"Largest picture, in pixels."`
 }
 
-// defaults are those of flags that other packages know.
-func defaults() kong.Vars {
+// flagDefaults are those of flags that other packages know.
+func flagDefaults() kong.Vars {
 	l := imageio.DefaultLimits()
 	r := objectness.DefaultRecipe()
 	return kong.Vars{
@@ -107,14 +107,14 @@ type rankerFlag struct {
 	identity string // of the ranker that was read
 }
 
-// into reads the ranker, if there is one.
-func (f *rankerFlag) into(r *selective.Ranker) error {
+// load reads the ranker, if there is one.
+func (f *rankerFlag) load(r *selective.Ranker) error {
 	if f.Ranker == "" {
 		return nil
 	}
 	var err error
 	if *r, f.identity, err = readRanker(f.Ranker); err != nil {
-		return usageError{fmt.Errorf("--ranker %s: %w", f.Ranker, reason(err))}
+		return usageError{fmt.Errorf("--ranker %s: %w", f.Ranker, withoutPath(err))}
 	}
 	return nil
 }
@@ -133,13 +133,13 @@ func readRanker(name string) (r selective.Ranker, identity string, err error) {
 	return r, fmt.Sprintf("%s sha256:%.6x", filepath.Base(name), sum.Sum(nil)), nil
 }
 
-// options reads the flags of a search.
-func options(search *searchFlags, ranker *rankerFlag, limit *limitFlags) (propose.Options, error) {
+// parseOptions reads the flags of a search.
+func parseOptions(search *searchFlags, ranker *rankerFlag, limit *limitFlags) (propose.Options, error) {
 	opts, err := propose.ParseOptions(search.values())
 	if err != nil {
-		return opts, flagErrors(err)
+		return opts, optionErrors(err)
 	}
-	if err := ranker.into(&opts.Search.Ranker); err != nil {
+	if err := ranker.load(&opts.Search.Ranker); err != nil {
 		return opts, err
 	}
 	opts.Decode.Limits, err = limit.limits()
@@ -165,7 +165,7 @@ func (*proposeCmd) Help() string {
 
 // Run is the command.
 func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
-	opts, err := options(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
+	opts, err := parseOptions(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 	}
 	failed := false
 	for _, name := range c.Images {
-		err := c.one(ctx, std, out, name, opts)
+		err := c.proposeFile(ctx, std, out, name, opts)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -206,7 +206,7 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 		if err != nil {
 			failed = true
 			fmt.Fprintf(std.err, "proposer: %s: %v\n", printable(name), err)
-			if err := out.Write(&codec.Row{File: base(name), Error: err.Error()}); err != nil {
+			if err := out.Write(&codec.Row{File: baseName(name), Error: err.Error()}); err != nil {
 				return err
 			}
 		}
@@ -215,7 +215,7 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	if failed {
-		return errPictures
+		return errImagesFailed
 	}
 	return nil
 }
@@ -223,8 +223,8 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 // outputError is a failure that the next picture would meet, too.
 type outputError struct{ error }
 
-func (c *proposeCmd) one(ctx context.Context, std streams, out codec.Writer, name string, opts propose.Options) error {
-	data, err := read(ctx, std.in, name, opts.Decode.Limits.MaxBytes)
+func (c *proposeCmd) proposeFile(ctx context.Context, std streams, out codec.Writer, name string, opts propose.Options) error {
+	data, err := readImage(ctx, std.in, name, opts.Decode.Limits.MaxBytes)
 	if err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (c *proposeCmd) one(ctx context.Context, std streams, out codec.Writer, nam
 	if err != nil {
 		return err
 	}
-	row := result.Row(base(name))
+	row := result.Row(baseName(name))
 	if c.Masks {
 		row.Strategies = result.Strategies
 		if row.Masks, err = result.Masks(ctx, math.MaxInt64); err != nil {
@@ -256,9 +256,9 @@ func (c *proposeCmd) one(ctx context.Context, std streams, out codec.Writer, nam
 	return nil
 }
 
-// read reads a file that is not larger than limit. A pipe or a device under a
+// readImage reads a file that is not larger than limit. A pipe or a device under a
 // file's name might never end, so only - takes those.
-func read(ctx context.Context, stdin io.Reader, name string, limit int64) ([]byte, error) {
+func readImage(ctx context.Context, stdin io.Reader, name string, limit int64) ([]byte, error) {
 	if name == "-" {
 		return readInput(ctx, stdin, limit)
 	}
@@ -268,7 +268,7 @@ func read(ctx context.Context, stdin io.Reader, name string, limit int64) ([]byt
 func readFile(name string, limit int64) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, reason(err)
+		return nil, withoutPath(err)
 	}
 	if !info.Mode().IsRegular() {
 		kind := "special file"
@@ -279,11 +279,11 @@ func readFile(name string, limit int64) ([]byte, error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, reason(err)
+		return nil, withoutPath(err)
 	}
 	defer f.Close()
 	data, err := imageio.ReadAll(f, info.Size(), limit)
-	return data, reason(err)
+	return data, withoutPath(err)
 }
 
 // readInput gives up when the context ends, though the read itself cannot: its
@@ -306,15 +306,15 @@ func readInput(ctx context.Context, stdin io.Reader, limit int64) ([]byte, error
 	}
 }
 
-// reason takes the file's name out of an error: it is told beside it.
-func reason(err error) error {
+// withoutPath takes the file's name out of an error: it is told beside it.
+func withoutPath(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}
 	return err
 }
 
-func base(name string) string {
+func baseName(name string) string {
 	if name == "-" {
 		return name
 	}

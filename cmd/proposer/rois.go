@@ -31,16 +31,16 @@ func (*roisCmd) Help() string {
 
 // Run is the command.
 func (c *roisCmd) Run(ctx context.Context, std streams) error {
-	opts, err := options(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
+	opts, err := parseOptions(&c.searchFlags, &c.rankerFlag, &c.limitFlags)
 	if err != nil {
 		return err
 	}
-	sampling, err := rois.ParseOptions(given(map[string]*string{
+	sampling, err := rois.ParseOptions(nonNil(map[string]*string{
 		"sampler": c.Sampler, "size": c.Size, "foreground": c.Foreground, "rois-seed": c.RoisSeed,
 		"append-truth": c.AppendTruth, "delta-weights": c.DeltaWeights,
 	}))
 	if err != nil {
-		return flagErrors(err)
+		return optionErrors(err)
 	}
 	data, err := evaluate.Open(c.Data)
 	if err != nil {

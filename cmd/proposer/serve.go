@@ -58,8 +58,8 @@ func textFlags(all []config.Setting) any {
 	return reflect.New(reflect.StructOf(fields)).Interface()
 }
 
-// texts are the flags that were given, by their names.
-func texts(flags any) map[string]string {
+// flagTexts are the flags that were given, by their names.
+func flagTexts(flags any) map[string]string {
 	given := map[string]string{}
 	v := reflect.ValueOf(flags).Elem()
 	for i := range v.NumField() {
@@ -82,7 +82,7 @@ type service struct {
 
 func newService() *service {
 	s := &service{cfg: api.DefaultConfig()}
-	d, c, most := s.cfg, &s.cfg, imageio.HighestLimits()
+	d, c, most := s.cfg, &s.cfg, imageio.MaxLimits()
 	whole := func(n int) string { return strconv.Itoa(n) }
 	text, bytes := config.FormatDuration, config.FormatBytes
 	const day, tebibyte = 24 * time.Hour, 1 << 40
@@ -185,7 +185,7 @@ func newService() *service {
 		},
 		{
 			Name: "cors-origin", Hint: "LIST", List: true,
-			Set:  config.List(&c.CORSOrigins, "origins as https://example.com, https://*.example.com or *, with commas between", origin),
+			Set:  config.List(&c.CORSOrigins, "origins as https://example.com, https://*.example.com or *, with commas between", validOrigin),
 			Help: "Origins whose web pages may ask, as in https://example.com,https://*.example.com; * is all.",
 		},
 		{
@@ -212,8 +212,8 @@ func address(to *string, none string) config.Parser {
 	}
 }
 
-// origin tells whether browsers could send this as an origin, or one for which * stands.
-func origin(text string) bool {
+// validOrigin tells whether browsers could send this as an origin, or one for which * stands.
+func validOrigin(text string) bool {
 	if text == "*" {
 		return true
 	}
@@ -267,8 +267,8 @@ func (s *service) read(flags map[string]string, environ []string) (*config.Value
 	return v, errors.Join(errs...)
 }
 
-// print writes the settings as a file, and what auto is here.
-func (s *service) print(v *config.Values, std streams) error {
+// printConfig writes the settings as a file, and what auto is here.
+func (s *service) printConfig(v *config.Values, std streams) error {
 	notes := map[string]string{}
 	for name, value := range map[string]any{"workers": s.cfg.Workers, "queue": s.cfg.Queue, "work-pixels": s.cfg.WorkPixels} {
 		if v.Text(name) == "auto" {
@@ -281,7 +281,7 @@ func (s *service) print(v *config.Values, std streams) error {
 // Run is the command.
 func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	s := c.service
-	values, err := s.read(texts(c.Settings), os.Environ())
+	values, err := s.read(flagTexts(c.Settings), os.Environ())
 	if err != nil {
 		return usageError{err}
 	}
@@ -289,14 +289,14 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		for _, warning := range values.Warnings {
 			fmt.Fprintln(std.err, "proposer:", warning)
 		}
-		return s.print(values, std)
+		return s.printConfig(values, std)
 	}
-	s.cfg.Version = thisBuild().Version
+	s.cfg.Version = readBuildInfo().Version
 	s.cfg.Logger = s.logger(std)
 	for _, warning := range values.Warnings {
 		s.cfg.Logger.Warn("environment", "warning", warning)
 	}
-	s.looseTokens()
+	s.warnLooseTokens()
 	s.limitMemory()
 	server, err := api.New(s.cfg)
 	if err != nil {
@@ -355,7 +355,7 @@ func (s *service) reload(count func(error)) {
 	}
 	if t := s.cfg.Tokens; t != nil {
 		tell("tokens", s.tokens, t.Reload())
-		s.looseTokens()
+		s.warnLooseTokens()
 	}
 	if c := s.cfg.Certificate; c != nil {
 		tell("certificate", s.tlsCert, c.Reload())
@@ -368,7 +368,7 @@ func (s *service) reload(count func(error)) {
 // limitMemory has the collector run earlier where memory gets short: the container's, or the
 // machine's. GOMEMLIMIT says otherwise.
 func (s *service) limitMemory() {
-	limit, err := memlimit.SetGoMemLimitWithOpts(memlimit.WithProvider(memory))
+	limit, err := memlimit.SetGoMemLimitWithOpts(memlimit.WithProvider(availableMemory))
 	if err != nil {
 		s.cfg.Logger.Warn("how much memory there is, is not known: set GOMEMLIMIT", "error", err)
 		return
@@ -376,10 +376,10 @@ func (s *service) limitMemory() {
 	s.cfg.Logger.Debug("memory", "limit_bytes", limit)
 }
 
-// memory is how much there is.
-var memory = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
+// availableMemory is how much there is.
+var availableMemory = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
 
-func (s *service) looseTokens() {
+func (s *service) warnLooseTokens() {
 	if t := s.cfg.Tokens; t != nil && t.Loose() {
 		s.cfg.Logger.Warn("every user of this machine may read the tokens: want mode 0640 or less", "file", s.tokens)
 	}
@@ -389,7 +389,7 @@ func (s *service) logger(std streams) *slog.Logger {
 	format := s.logFormat
 	if format == "auto" {
 		format = "json"
-		if terminal(std.err) {
+		if isTerminal(std.err) {
 			format = "text"
 		}
 	}

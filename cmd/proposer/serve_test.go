@@ -228,7 +228,7 @@ func TestOrigins(t *testing.T) {
 		"": false, "example.com": false, "https://": false, "https://example.com/": false, "https://example.com?a": false, "https://u@example.com": false,
 		"ftp://example.com": false, "https://*": false, "https://*.": false, "https://a.*.com": false, "https://**.a.com": false, "null": false, "https://a b": false,
 	} {
-		if got := origin(text); got != want {
+		if got := validOrigin(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
 		}
 	}

@@ -79,7 +79,7 @@ func (c *trainCmd) recipe() objectness.Recipe {
 
 // Run is the command.
 func (c *trainCmd) Run(ctx context.Context, std streams) error {
-	opts, err := options(&c.searchFlags, &rankerFlag{}, &c.limitFlags)
+	opts, err := parseOptions(&c.searchFlags, &rankerFlag{}, &c.limitFlags)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (c *trainCmd) Run(ctx context.Context, std streams) error {
 		}
 	}
 	if data.failed || other != nil && other.failed {
-		return errPictures
+		return errImagesFailed
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func (t *training) look(ctx context.Context, e *evaluation) error {
 // train learns from some of the pictures.
 func (t *training) train(ctx context.Context, recipe objectness.Recipe, learned func(picture int) bool) (*objectness.Ranker, error) {
 	_, loss := t.lossOf()
-	about := objectness.About{Data: base(filepath.Clean(t.Data)), Mode: t.opts.Mode, Model: t.Model, Loss: loss}
+	about := objectness.About{Data: baseName(filepath.Clean(t.Data)), Mode: t.opts.Mode, Model: t.Model, Loss: loss}
 	return t.trainer.Train(ctx, recipe, about, learned, strings.Split(t.Without, ",")...)
 }
 
@@ -190,11 +190,11 @@ func (t *training) learn(ctx context.Context, other *evaluation) error {
 	}
 	if other != nil {
 		other.ranker = func(int) selective.Ranker { return ranker }
-		report, err := t.print(ctx, other, base(filepath.Clean(t.Judge)))
+		report, err := t.print(ctx, other, baseName(filepath.Clean(t.Judge)))
 		if err != nil {
 			return err
 		}
-		ranker.About.Judged = base(filepath.Clean(t.Judge))
+		ranker.About.Judged = baseName(filepath.Clean(t.Judge))
 		for _, l := range report.Levels {
 			ranker.About.Figures = append(ranker.About.Figures, objectness.Figure{Boxes: l.N, AR: l.All.AR})
 		}

@@ -12,7 +12,7 @@ import (
 // linked is set by the linker: -ldflags "-X main.linked=v1.2.3".
 var linked string
 
-type build struct {
+type buildInfo struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
 	Go       string `json:"go"`
@@ -20,9 +20,9 @@ type build struct {
 	Decoder  string `json:"decoder"`
 }
 
-// thisBuild is what is known of this build: from the linker, else from the version control.
-func thisBuild() build {
-	b := build{
+// readBuildInfo is what is known of this build: from the linker, else from the version control.
+func readBuildInfo() buildInfo {
+	b := buildInfo{
 		Version: "unknown", Go: runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Decoder: imageio.Decoder(),
 	}
@@ -48,7 +48,7 @@ type versionCmd struct {
 
 // Run is the command.
 func (c *versionCmd) Run(std streams) error {
-	b := thisBuild()
+	b := readBuildInfo()
 	if c.JSON {
 		return json.NewEncoder(std.out).Encode(b)
 	}

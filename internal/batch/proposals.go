@@ -37,7 +37,7 @@ func (s *Search) weigh(data []byte) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.Options.Weight(h), nil
+	return s.Options.WorkPixels(h), nil
 }
 
 func (s *Search) run(ctx context.Context, data []byte) (*propose.Result, Outcome, error) {
@@ -47,7 +47,7 @@ func (s *Search) run(ctx context.Context, data []byte) (*propose.Result, Outcome
 	}
 	return result, Outcome{
 		Boxes: len(result.Boxes), Pixels: int64(result.Width) * int64(result.Height),
-		Decode: result.Decode, Search: result.Search,
+		Decode: result.DecodeTime, Search: result.SearchTime,
 	}, nil
 }
 

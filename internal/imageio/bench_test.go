@@ -64,7 +64,7 @@ func BenchmarkUpright(b *testing.B) {
 	for _, o := range []int{3, 6} {
 		b.Run(fmt.Sprintf("12MP/%d", o), func(b *testing.B) {
 			for b.Loop() {
-				upright(src, o)
+				applyOrientation(src, o)
 			}
 		})
 	}

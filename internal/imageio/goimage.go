@@ -45,7 +45,7 @@ func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
 	if err != nil {
 		return nil, h.goError(err)
 	}
-	if err := h.same(m.Bounds().Dx(), m.Bounds().Dy()); err != nil {
+	if err := h.checkSize(m.Bounds().Dx(), m.Bounds().Dy()); err != nil {
 		return nil, err
 	}
 	img = h.newImage()
@@ -66,7 +66,7 @@ func (h *Header) goError(err error) error {
 }
 
 func (h *Header) spread(img *raster.Image, m image.Image) {
-	l := layout{channels: 4, opaque: !h.Alpha, grayKey: -1}
+	l := rowLayout{channels: 4, opaque: !h.Alpha, grayKey: -1}
 	switch m := m.(type) {
 	case *image.Gray:
 		l.channels = 1
@@ -95,7 +95,7 @@ func (h *Header) spread(img *raster.Image, m image.Image) {
 			for x, i := range m.Pix[y*m.Stride:][:img.Width] {
 				copy(row[4*x:], table[i][:])
 			}
-			planes(img, y, row, l)
+			writeRow(img, y, row, l)
 		}
 	case *image.YCbCr:
 		h.ycbcr(img, m, nil, 0, l)
@@ -105,7 +105,7 @@ func (h *Header) spread(img *raster.Image, m image.Image) {
 		row := image.NewRGBA(image.Rect(0, 0, img.Width, 1))
 		for y := range img.Height {
 			draw.Draw(row, row.Rect, m, m.Bounds().Min.Add(image.Pt(0, y)), draw.Src)
-			planes(img, y, row.Pix, l)
+			writeRow(img, y, row.Pix, l)
 		}
 	}
 }
@@ -113,7 +113,7 @@ func (h *Header) spread(img *raster.Image, m image.Image) {
 // ycbcr converts JPEG's full range through image/draw. WebP's is that of video,
 // Y in 16..235 and colours in 16..240 (ITU-R BT.601), which package image does not
 // know.
-func (h *Header) ycbcr(img *raster.Image, m *image.YCbCr, alpha []uint8, alphaStride int, l layout) {
+func (h *Header) ycbcr(img *raster.Image, m *image.YCbCr, alpha []uint8, alphaStride int, l rowLayout) {
 	row := image.NewRGBA(image.Rect(0, 0, img.Width, 1))
 	for y := range img.Height {
 		if h.Format == "webp" {
@@ -133,25 +133,25 @@ func (h *Header) ycbcr(img *raster.Image, m *image.YCbCr, alpha []uint8, alphaSt
 				row.Pix[4*x+3] = v
 			}
 		}
-		planes(img, y, row.Pix, l)
+		writeRow(img, y, row.Pix, l)
 	}
 }
 
 func clamp8(v int32) uint8 { return uint8(min(max(v, 0), 255)) }
 
-func rows(img *raster.Image, pix []uint8, stride int, l layout) {
+func rows(img *raster.Image, pix []uint8, stride int, l rowLayout) {
 	for y := range img.Height {
-		planes(img, y, pix[y*stride:][:img.Width*l.channels], l)
+		writeRow(img, y, pix[y*stride:][:img.Width*l.channels], l)
 	}
 }
 
 // rows16 is rows for samples of 16 bits, the higher byte first.
-func rows16(img *raster.Image, pix []uint8, stride int, l layout) {
+func rows16(img *raster.Image, pix []uint8, stride int, l rowLayout) {
 	row := make([]uint16, img.Width*l.channels)
 	for y := range img.Height {
 		for i := range row {
 			row[i] = uint16(pix[y*stride+2*i])<<8 | uint16(pix[y*stride+2*i+1])
 		}
-		planes(img, y, row, l)
+		writeRow(img, y, row, l)
 	}
 }

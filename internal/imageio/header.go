@@ -89,8 +89,8 @@ func (h *Header) holds(n int, need, ratio int64) error {
 	return nil
 }
 
-// same holds the decoder to the header.
-func (h *Header) same(width, height int) error {
+// checkSize holds the decoder to the header.
+func (h *Header) checkSize(width, height int) error {
 	if width != h.Width || height != h.Height {
 		return h.broken("%d×%d pixels, the header says %d×%d", width, height, h.Width, h.Height)
 	}

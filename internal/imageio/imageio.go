@@ -89,9 +89,9 @@ type Limits struct {
 
 // OpenCV counts bytes in int32, at up to 8 bytes a pixel, and reads no longer side.
 const (
-	mostBytes  = math.MaxInt32
-	mostPixels = math.MaxInt32 / 8
-	mostSide   = 1 << 20
+	maxBytes  = math.MaxInt32
+	maxPixels = math.MaxInt32 / 8
+	maxSide   = 1 << 20
 )
 
 func (l Limits) withDefaults() Limits {
@@ -104,14 +104,14 @@ func (l Limits) withDefaults() Limits {
 	if l.MaxSide <= 0 {
 		l.MaxSide = math.MaxUint16
 	}
-	l.MaxBytes = min(l.MaxBytes, mostBytes)
-	l.MaxPixels = min(l.MaxPixels, mostPixels)
-	l.MaxSide = min(l.MaxSide, mostSide)
+	l.MaxBytes = min(l.MaxBytes, maxBytes)
+	l.MaxPixels = min(l.MaxPixels, maxPixels)
+	l.MaxSide = min(l.MaxSide, maxSide)
 	return l
 }
 
-// HighestLimits are those that no Limits goes beyond, whatever it says.
-func HighestLimits() Limits { return Limits{mostBytes, mostPixels, mostSide} }
+// MaxLimits are those that no Limits goes beyond, whatever it says.
+func MaxLimits() Limits { return Limits{maxBytes, maxPixels, maxSide} }
 
 // DefaultLimits are the limits that the zero Limits stands for.
 func DefaultLimits() Limits { return Limits{}.withDefaults() }
@@ -124,17 +124,17 @@ type Options struct {
 }
 
 // A Picture is a decoded file.
-type Picture struct {
+type Decoded struct {
 	Image         *raster.Image // RGB or Gray, upright, perhaps shrunk
 	Width, Height int           // of the upright original, in pixels
 	Format        string        // as in [Header]
 	Orientation   int           // EXIF 1..8 as the file has it; 1 if it has none
 }
 
-// Original maps a box of p.Image to the pixels of the original. Edges are scaled
+// ToOriginal maps a box of p.Image to the pixels of the original. Edges are scaled
 // and rounded half up, so order is kept, a box that holds a pixel still does, and
 // the whole picture maps to the whole picture.
-func (p *Picture) Original(b box.Box) box.Box {
+func (p *Decoded) ToOriginal(b box.Box) box.Box {
 	return b.Rescale(p.Image.Width, p.Image.Height, p.Width, p.Height)
 }
 
@@ -144,7 +144,7 @@ func (p *Picture) Original(b box.Box) box.Box {
 // Errors wrap [ErrUnsupported], *[LimitError], *[FormatError] or the context's
 // error. The decoders cannot be interrupted: the context is looked at between
 // the steps, so a cancelled Decode may take as long as the decoder alone.
-func Decode(ctx context.Context, data []byte, opts Options) (*Picture, error) {
+func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("imageio: %w", err)
 	}
@@ -164,7 +164,7 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Picture, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("imageio: %w", err)
 	}
-	p := &Picture{Width: h.Width, Height: h.Height, Format: h.Format, Orientation: h.Orientation}
+	p := &Decoded{Width: h.Width, Height: h.Height, Format: h.Format, Orientation: h.Orientation}
 	// Shrinking first leaves less to turn; the filter is symmetric, so the order does not show.
 	if n := opts.LongestSide; n > 0 && n < max(img.Width, img.Height) {
 		longest := max(img.Width, img.Height)
@@ -174,7 +174,7 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Picture, error) {
 		}
 	}
 	if !opts.IgnoreOrientation {
-		img = upright(img, h.Orientation)
+		img = applyOrientation(img, h.Orientation)
 		p.Width, p.Height = h.Upright()
 	}
 	p.Image = img

@@ -447,7 +447,7 @@ func literalUpright(src *raster.Image, o int) *raster.Image {
 func TestUprightAcrossTiles(t *testing.T) {
 	src := randomImage(raster.Gray, 77, 130)
 	for o := 1; o <= 8; o++ {
-		if got, want := upright(src, o), literalUpright(src, o); !bytes.Equal(got.Pix, want.Pix) || got.Width != want.Width {
+		if got, want := applyOrientation(src, o), literalUpright(src, o); !bytes.Equal(got.Pix, want.Pix) || got.Width != want.Width {
 			t.Errorf("orientation %d differs", o)
 		}
 	}
@@ -531,7 +531,7 @@ func TestLongestSide(t *testing.T) {
 func TestShrinkAndTurnCommute(t *testing.T) {
 	src := randomImage(raster.RGB, 61, 47)
 	for o := 1; o <= 8; o++ {
-		a, b := upright(shrink(src, 20, 15), o), upright(src, o)
+		a, b := applyOrientation(shrink(src, 20, 15), o), applyOrientation(src, o)
 		if b = shrink(b, a.Width, a.Height); !bytes.Equal(a.Pix, b.Pix) {
 			t.Errorf("orientation %d", o)
 		}
@@ -541,11 +541,11 @@ func TestShrinkAndTurnCommute(t *testing.T) {
 func TestOriginal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, h := rapid.IntRange(1, 70000).Draw(t, "w"), rapid.IntRange(1, 70000).Draw(t, "h")
-		p := &Picture{Width: w, Height: h, Image: &raster.Image{
+		p := &Decoded{Width: w, Height: h, Image: &raster.Image{
 			Width: rapid.IntRange(1, w).Draw(t, "iw"), Height: rapid.IntRange(1, h).Draw(t, "ih"),
 		}}
 		whole := box.Box{X1: int32(p.Image.Width), Y1: int32(p.Image.Height)}
-		if got := p.Original(whole); got != (box.Box{X1: int32(w), Y1: int32(h)}) {
+		if got := p.ToOriginal(whole); got != (box.Box{X1: int32(w), Y1: int32(h)}) {
 			t.Fatalf("whole picture to %v of %d×%d", got, w, h)
 		}
 		draw := func(name string) box.Box {
@@ -553,7 +553,7 @@ func TestOriginal(t *testing.T) {
 			return box.Box{X0: x, Y0: y, X1: rapid.Int32Range(x+1, whole.X1).Draw(t, name+"X"), Y1: rapid.Int32Range(y+1, whole.Y1).Draw(t, name+"Y")}
 		}
 		a, b := draw("a"), draw("b")
-		oa, ob := p.Original(a), p.Original(b)
+		oa, ob := p.ToOriginal(a), p.ToOriginal(b)
 		if oa.Empty() || oa.X0 < 0 || oa.Y0 < 0 || int(oa.X1) > w || int(oa.Y1) > h {
 			t.Fatalf("%v to %v of %d×%d", a, oa, w, h)
 		}
@@ -611,8 +611,8 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	at("tile", Limits{}, tiffFile(binary.BigEndian, 100, 100, tile, nil), "pixels in a tile", 1<<40, 50_000_000)
-	if got := (Limits{math.MaxInt64, math.MaxInt64, math.MaxInt}).withDefaults(); got != HighestLimits() {
-		t.Errorf("limits without end are %+v, want %+v", got, HighestLimits())
+	if got := (Limits{math.MaxInt64, math.MaxInt64, math.MaxInt}).withDefaults(); got != MaxLimits() {
+		t.Errorf("limits without end are %+v, want %+v", got, MaxLimits())
 	}
 	at("no limit is beyond the decoders'", Limits{MaxPixels: 1 << 60, MaxSide: 1 << 30},
 		tiffFile(binary.BigEndian, 1<<21, 1, gray, nil), "pixels wide", 1<<21, 1<<20)
@@ -817,7 +817,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		whole := p.Original(box.Box{X1: int32(p.Image.Width), Y1: int32(p.Image.Height)})
+		whole := p.ToOriginal(box.Box{X1: int32(p.Image.Width), Y1: int32(p.Image.Height)})
 		if int(whole.X1) != p.Width || int(whole.Y1) != p.Height || p.Orientation < 1 || p.Orientation > 8 {
 			t.Fatalf("%+v", p)
 		}

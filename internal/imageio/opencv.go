@@ -20,7 +20,7 @@ func decodePixels(data []byte, h Header) (*raster.Image, error) {
 	case h.Format == "jpeg":
 		flags = gocv.IMReadColor | gocv.IMReadIgnoreOrientation // makes BGR of CMYK
 	case h.Format == "tiff":
-		data = h.unturned(data)
+		data = h.withoutOrientation(data)
 	}
 	mat := gocv.NewMat()
 	defer mat.Close()
@@ -31,10 +31,10 @@ func decodePixels(data []byte, h Header) (*raster.Image, error) {
 	if mat.Empty() {
 		return nil, h.broken("the pixels cannot be decoded")
 	}
-	if err := h.same(mat.Cols(), mat.Rows()); err != nil {
+	if err := h.checkSize(mat.Cols(), mat.Rows()); err != nil {
 		return nil, err
 	}
-	l := layout{channels: mat.Channels(), bgr: true, premultiplied: h.premultiplied, opaque: !h.Alpha, grayKey: h.grayKey}
+	l := rowLayout{channels: mat.Channels(), bgr: true, premultiplied: h.premultiplied, opaque: !h.Alpha, grayKey: h.grayKey}
 	img := h.newImage()
 	switch mat.Type() {
 	case gocv.MatTypeCV8UC1, gocv.MatTypeCV8UC3, gocv.MatTypeCV8UC4:
@@ -60,16 +60,16 @@ func decodePixels(data []byte, h Header) (*raster.Image, error) {
 	return img, nil
 }
 
-func spread[T uint8 | uint16](img *raster.Image, pix []T, l layout) {
+func spread[T uint8 | uint16](img *raster.Image, pix []T, l rowLayout) {
 	stride := img.Width * l.channels
 	for y := range img.Height {
-		planes(img, y, pix[y*stride:][:stride], l)
+		writeRow(img, y, pix[y*stride:][:stride], l)
 	}
 }
 
-// unturned gives a TIFF file without its orientation: OpenCV applies it whatever
+// withoutOrientation gives a TIFF file without its orientation: OpenCV applies it whatever
 // the flags say.
-func (h *Header) unturned(data []byte) []byte {
+func (h *Header) withoutOrientation(data []byte) []byte {
 	if h.orientationAt == 0 {
 		return data
 	}

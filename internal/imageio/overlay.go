@@ -37,7 +37,7 @@ func Overlay(w io.Writer, img *raster.Image, boxes []box.Box, format string) err
 	line := int32(max(1, (max(img.Width, img.Height)+160)/320))
 	whole := box.Box{X1: int32(img.Width), Y1: int32(img.Height)}
 	for rank := len(boxes) - 1; rank >= 0; rank-- {
-		frame(out, boxes[rank].Intersect(whole), line, rankColor(rank))
+		drawBorder(out, boxes[rank].Intersect(whole), line, rankColor(rank))
 	}
 	bw := bufio.NewWriter(w)
 	var err error
@@ -67,8 +67,8 @@ func OverlayFormat(name string) string {
 	return ""
 }
 
-// frame draws the border of b inside b.
-func frame(m *image.RGBA, b box.Box, line int32, c color.RGBA) {
+// drawBorder draws the border of b inside b.
+func drawBorder(m *image.RGBA, b box.Box, line int32, c color.RGBA) {
 	fill := func(x0, y0, x1, y1 int32) {
 		for y := max(y0, b.Y0); y < min(y1, b.Y1); y++ {
 			for x := max(x0, b.X0); x < min(x1, b.X1); x++ {

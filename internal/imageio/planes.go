@@ -3,7 +3,7 @@ package imageio
 import "github.com/proposer/proposer/raster"
 
 // A layout says how a decoder's row is to be read.
-type layout struct {
+type rowLayout struct {
 	channels      int // 1: grey; 3, 4: colour, with alpha
 	bgr           bool
 	premultiplied bool // alpha is already in the colours
@@ -12,9 +12,9 @@ type layout struct {
 	grayKey       int  // the grey that is transparent, -1 if none
 }
 
-// planes spreads row y of a decoder's picture over the planes of img, composited
+// writeRow spreads row y of a decoder's picture over the planes of img, composited
 // over white and rounded to 8 bits.
-func planes[T uint8 | uint16](img *raster.Image, y int, row []T, l layout) {
+func writeRow[T uint8 | uint16](img *raster.Image, y int, row []T, l rowLayout) {
 	w := img.Width
 	n := len(img.Pix) / img.Space.Planes()
 	r := img.Pix[y*w:][:w]

@@ -2,10 +2,10 @@ package imageio
 
 import "github.com/proposer/proposer/raster"
 
-// upright undoes an EXIF orientation: 2, 3, 6 and 7 count columns of the upright
+// applyOrientation undoes an EXIF orientation: 2, 3, 6 and 7 count columns of the upright
 // picture from the right, 3, 4, 7 and 8 rows from the bottom, and from 5 on the
 // stored rows are columns.
-func upright(src *raster.Image, orientation int) *raster.Image {
+func applyOrientation(src *raster.Image, orientation int) *raster.Image {
 	if orientation < 2 || orientation > 8 {
 		return src
 	}

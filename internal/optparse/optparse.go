@@ -35,41 +35,41 @@ func Errors(err error) []*Error {
 	return nil
 }
 
-// Reader takes options out of their texts and gathers what is wrong.
-type Reader struct {
+// Parser takes options out of their texts and gathers what is wrong.
+type Parser struct {
 	values map[string]string
 	errs   []error
 }
 
-// NewReader reads values. Those whose names are not among names are wrong.
-func NewReader(values map[string]string, names []string) *Reader {
-	r := &Reader{values: values}
+// New reads values. Those whose names are not among names are wrong.
+func New(values map[string]string, names []string) *Parser {
+	r := &Parser{values: values}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(names, name) {
-			r.Bad(name, values[name], "an option that exists: "+strings.Join(names, ", "))
+			r.Fail(name, values[name], "an option that exists: "+strings.Join(names, ", "))
 		}
 	}
 	return r
 }
 
 // Err is all that was wrong, in its order, an [Error] each; nil if nothing was.
-func (r *Reader) Err() error { return errors.Join(r.errs...) }
+func (r *Parser) Err() error { return errors.Join(r.errs...) }
 
-// Bad says that a value is wrong.
-func (r *Reader) Bad(name, value, want string) {
+// Fail says that a value is wrong.
+func (r *Parser) Fail(name, value, want string) {
 	r.errs = append(r.errs, &Error{name, value, want})
 }
 
-// Text is an option as it was given.
-func (r *Reader) Text(name string) (text string, given bool) {
+// Lookup is an option as it was given.
+func (r *Parser) Lookup(name string) (text string, given bool) {
 	text, given = r.values[name]
 	return text, given
 }
 
-// Integer reads a whole number in [least,most] into *into, which stays if the option is
+// Int reads a whole number in [least,most] into *into, which stays if the option is
 // not given or wrong.
-func (r *Reader) Integer(name string, least, most int, into *int) {
-	One(r, name, fmt.Sprintf("a whole number from %d to %d", least, most), func(s string) (int, error) {
+func (r *Parser) Int(name string, least, most int, into *int) {
+	Value(r, name, fmt.Sprintf("a whole number from %d to %d", least, most), func(s string) (int, error) {
 		v, err := strconv.Atoi(s)
 		if err == nil && (v < least || v > most) {
 			err = strconv.ErrRange
@@ -78,29 +78,29 @@ func (r *Reader) Integer(name string, least, most int, into *int) {
 	}, into)
 }
 
-// Seed reads a uint64, likewise.
-func (r *Reader) Seed(name string, into *uint64) {
-	One(r, name, "a whole number from 0 to 18446744073709551615", func(s string) (uint64, error) {
+// Uint64 reads a uint64, likewise.
+func (r *Parser) Uint64(name string, into *uint64) {
+	Value(r, name, "a whole number from 0 to 18446744073709551615", func(s string) (uint64, error) {
 		return strconv.ParseUint(s, 10, 64)
 	}, into)
 }
 
-// One reads an option as parse does, likewise.
-func One[T any](r *Reader, name, want string, parse func(string) (T, error), into *T) {
+// Value reads an option as parse does, likewise.
+func Value[T any](r *Parser, name, want string, parse func(string) (T, error), into *T) {
 	text, ok := r.values[name]
 	if !ok {
 		return
 	}
 	v, err := parse(text)
 	if err != nil {
-		r.Bad(name, text, want)
+		r.Fail(name, text, want)
 		return
 	}
 	*into = v
 }
 
-// Number reads a finite number for which ok holds; NaN should fail it, as it does every comparison.
-func Number(s string, ok func(float64) bool) (float64, error) {
+// ParseFloat reads a finite number for which ok holds; NaN should fail it, as it does every comparison.
+func ParseFloat(s string, ok func(float64) bool) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
 	if err == nil && !ok(v) {
 		err = strconv.ErrRange

@@ -7,14 +7,14 @@ import (
 )
 
 func TestReader(t *testing.T) {
-	r := NewReader(map[string]string{"size": "9", "seed": "-1", "share": "NaN", "more": "x", "less": ""}, []string{"size", "seed", "share", "rest"})
+	r := New(map[string]string{"size": "9", "seed": "-1", "share": "NaN", "more": "x", "less": ""}, []string{"size", "seed", "share", "rest"})
 	size, seed, share, rest := 1, uint64(2), 0.5, 4
-	r.Integer("size", 3, 8, &size)
-	r.Seed("seed", &seed)
-	One(r, "share", "a number in [0,1]", func(s string) (float64, error) {
-		return Number(s, func(v float64) bool { return v >= 0 && v <= 1 })
+	r.Int("size", 3, 8, &size)
+	r.Uint64("seed", &seed)
+	Value(r, "share", "a number in [0,1]", func(s string) (float64, error) {
+		return ParseFloat(s, func(v float64) bool { return v >= 0 && v <= 1 })
 	}, &share)
-	r.Integer("rest", 0, 9, &rest)
+	r.Int("rest", 0, 9, &rest)
 	var got []string
 	for _, e := range Errors(errors.Join(r.Err(), errors.New("another"))) {
 		got = append(got, e.Error())
@@ -32,17 +32,17 @@ func TestReader(t *testing.T) {
 	if size != 1 || seed != 2 || share != 0.5 || rest != 4 {
 		t.Errorf("what is wrong or not given has changed: %d, %d, %v, %d", size, seed, share, rest)
 	}
-	if text, ok := r.Text("more"); text != "x" || !ok {
+	if text, ok := r.Lookup("more"); text != "x" || !ok {
 		t.Errorf("more is %q, %t", text, ok)
 	}
 }
 
 func TestReaderReads(t *testing.T) {
-	r := NewReader(map[string]string{"size": "8", "seed": "18446744073709551615"}, []string{"size", "seed"})
+	r := New(map[string]string{"size": "8", "seed": "18446744073709551615"}, []string{"size", "seed"})
 	var size int
 	var seed uint64
-	r.Integer("size", 3, 8, &size)
-	r.Seed("seed", &seed)
+	r.Int("size", 3, 8, &size)
+	r.Uint64("seed", &seed)
 	if r.Err() != nil || size != 8 || seed != 1<<64-1 || Errors(r.Err()) != nil {
 		t.Errorf("%d, %d, %v", size, seed, r.Err())
 	}

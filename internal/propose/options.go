@@ -26,14 +26,14 @@ const (
 	maxThreads = 1024
 )
 
-// names of the options, in the order in which errors about them come.
-var names = []string{
+// optionNames of the options, in the order in which errors about them come.
+var optionNames = []string{
 	"mode", "max", "order", "seed", "nms", "min-side", "max-side",
 	"colors", "k", "measures", "sigma", "min-size", "orientation", "threads",
 }
 
-// Names lists the options that [ParseOptions] knows.
-func Names() []string { return slices.Clone(names) }
+// OptionNames lists the options that [ParseOptions] knows.
+func OptionNames() []string { return slices.Clone(optionNames) }
 
 // Options says how to go from a file to boxes. Begin with [DefaultOptions] or
 // [ParseOptions].
@@ -88,47 +88,47 @@ func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 //
 // All that is wrong is reported at once: the error joins an [OptionError] each.
 func ParseOptions(values map[string]string) (Options, error) {
-	r := optparse.NewReader(values, names)
+	r := optparse.New(values, optionNames)
 	o := Options{Mode: DefaultMode}
 	if mode, ok := values["mode"]; ok {
 		o.Mode = mode
 	}
 	search, err := selective.Preset(o.Mode)
 	if err != nil {
-		r.Bad("mode", o.Mode, "one of "+strings.Join(selective.PresetNames(), ", "))
+		r.Fail("mode", o.Mode, "one of "+strings.Join(selective.PresetNames(), ", "))
 		search, _ = selective.Preset(DefaultMode) // to look at the other options
 	}
 
-	r.Integer("max", 0, maxInt, &search.Max)
+	r.Int("max", 0, maxInt, &search.Max)
 	search.Order = selective.OrderObjectness
-	optparse.One(r, "order", "objectness, paper or hierarchy", selective.ParseOrder, &search.Order)
-	r.Seed("seed", &search.Seed)
-	optparse.One(r, "nms", "off, adaptive or a number in (0,1]", box.ParseNMS, &search.NMS)
-	r.Integer("min-side", 0, maxInt, &search.MinSide)
-	r.Integer("max-side", 0, maxInt, &o.Decode.LongestSide)
-	r.Integer("threads", 0, maxThreads, &search.Threads)
-	optparse.One(r, "orientation", "exif or ignore", parseOrientation, &o.Decode.IgnoreOrientation)
-	optparse.One(r, "sigma", fmt.Sprintf("a number from 0 to %g", selective.MaxSigma), func(s string) (float64, error) {
-		return optparse.Number(s, func(v float64) bool { return v >= 0 && v <= selective.MaxSigma })
+	optparse.Value(r, "order", "objectness, paper or hierarchy", selective.ParseOrder, &search.Order)
+	r.Uint64("seed", &search.Seed)
+	optparse.Value(r, "nms", "off, adaptive or a number in (0,1]", box.ParseNMS, &search.NMS)
+	r.Int("min-side", 0, maxInt, &search.MinSide)
+	r.Int("max-side", 0, maxInt, &o.Decode.LongestSide)
+	r.Int("threads", 0, maxThreads, &search.Threads)
+	optparse.Value(r, "orientation", "exif or ignore", parseOrientation, &o.Decode.IgnoreOrientation)
+	optparse.Value(r, "sigma", fmt.Sprintf("a number from 0 to %g", selective.MaxSigma), func(s string) (float64, error) {
+		return optparse.ParseFloat(s, func(v float64) bool { return v >= 0 && v <= selective.MaxSigma })
 	}, &search.Sigma)
 
 	minSize := search.Strategies[0].MinSize
 	own := minSize
-	r.Integer("min-size", 0, maxInt, &minSize)
+	r.Int("min-size", 0, maxInt, &minSize)
 	if minSize == 0 {
 		minSize = own
 	}
 	spaces := distinct(search.Strategies, func(s selective.Strategy) raster.Space { return s.Space })
 	ks := distinct(search.Strategies, func(s selective.Strategy) float64 { return s.K })
 	sets := distinct(search.Strategies, func(s selective.Strategy) similarity.Weights { return s.Weights })
-	list(r, "colors", "one of "+strings.ReplaceAll(join(raster.Spaces()), ",", ", "), raster.ParseSpace, &spaces)
-	list(r, "k", fmt.Sprintf("a number above 0, at most %.0f", segment.MaxK), func(s string) (float64, error) {
-		return optparse.Number(s, func(v float64) bool { return v > 0 && v <= segment.MaxK })
+	parseList(r, "colors", "one of "+strings.ReplaceAll(joinValues(raster.Spaces()), ",", ", "), raster.ParseSpace, &spaces)
+	parseList(r, "k", fmt.Sprintf("a number above 0, at most %.0f", segment.MaxK), func(s string) (float64, error) {
+		return optparse.ParseFloat(s, func(v float64) bool { return v > 0 && v <= segment.MaxK })
 	}, &ks)
-	list(r, "measures", "letters of CTSF, each with a weight in (0,1] or none, as in TSF or C0.5TS",
+	parseList(r, "measures", "letters of CTSF, each with a weight in (0,1] or none, as in TSF or C0.5TS",
 		similarity.ParseWeights, &sets)
 	if n := len(spaces) * len(ks) * len(sets); n > selective.MaxStrategies && r.Err() == nil {
-		r.Bad("colors, k, measures", fmt.Sprintf("%d × %d × %d", len(spaces), len(ks), len(sets)),
+		r.Fail("colors, k, measures", fmt.Sprintf("%d × %d × %d", len(spaces), len(ks), len(sets)),
 			fmt.Sprintf("at most %d strategies in all", selective.MaxStrategies))
 	}
 	if err := r.Err(); err != nil {
@@ -158,9 +158,9 @@ func (o Options) Values() map[string]string {
 		"nms":      s.NMS.String(),
 		"min-side": strconv.Itoa(s.MinSide),
 		"max-side": strconv.Itoa(o.Decode.LongestSide),
-		"colors":   join(distinct(s.Strategies, func(s selective.Strategy) raster.Space { return s.Space })),
-		"k":        join(distinct(s.Strategies, func(s selective.Strategy) float64 { return s.K })),
-		"measures": join(distinct(s.Strategies, func(s selective.Strategy) similarity.Weights { return s.Weights })),
+		"colors":   joinValues(distinct(s.Strategies, func(s selective.Strategy) raster.Space { return s.Space })),
+		"k":        joinValues(distinct(s.Strategies, func(s selective.Strategy) float64 { return s.K })),
+		"measures": joinValues(distinct(s.Strategies, func(s selective.Strategy) similarity.Weights { return s.Weights })),
 		"sigma":    fmt.Sprint(s.Sigma),
 		"min-size": strconv.Itoa(s.Strategies[0].MinSize),
 		"threads":  strconv.Itoa(s.Threads),
@@ -178,14 +178,14 @@ func parseOrientation(s string) (ignore bool, err error) {
 	return false, strconv.ErrSyntax
 }
 
-// list reads an option of several items, separated by commas.
-func list[T comparable](r *optparse.Reader, name, want string, parse func(string) (T, error), into *[]T) {
-	text, ok := r.Text(name)
+// parseList reads an option of several items, separated by commas.
+func parseList[T comparable](r *optparse.Parser, name, want string, parse func(string) (T, error), into *[]T) {
+	text, ok := r.Lookup(name)
 	if !ok {
 		return
 	}
 	if n := 1 + strings.Count(text, ","); n > selective.MaxStrategies {
-		r.Bad(name, fmt.Sprintf("%d items", n), fmt.Sprintf("at most %d", selective.MaxStrategies))
+		r.Fail(name, fmt.Sprintf("%d items", n), fmt.Sprintf("at most %d", selective.MaxStrategies))
 		return
 	}
 	var items []T
@@ -193,9 +193,9 @@ func list[T comparable](r *optparse.Reader, name, want string, parse func(string
 		v, err := parse(item)
 		switch {
 		case err != nil:
-			r.Bad(name, item, want)
+			r.Fail(name, item, want)
 		case slices.Contains(items, v):
-			r.Bad(name, item, "each item once")
+			r.Fail(name, item, "each item once")
 		default:
 			items = append(items, v)
 		}
@@ -213,7 +213,7 @@ func distinct[T comparable](all []selective.Strategy, of func(selective.Strategy
 	return items
 }
 
-func join[T any](items []T) string {
+func joinValues[T any](items []T) string {
 	texts := make([]string, len(items))
 	for i, v := range items {
 		texts[i] = fmt.Sprint(v)

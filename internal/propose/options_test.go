@@ -164,7 +164,7 @@ func TestAllBadOptionsAtOnce(t *testing.T) {
 		got = append(got, e.Name)
 	}
 	slices.Sort(got)
-	want := append(Names(), "x", "colors")
+	want := append(OptionNames(), "x", "colors")
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("got complaints about %q, want %q", got, want)

@@ -2,9 +2,9 @@
 // pixels of that picture. The command line and the service both run it, so they
 // answer alike.
 //
-//	opts, err := pipeline.ParseOptions(map[string]string{"mode": "quality", "max": "1000"})
+//	opts, err := propose.ParseOptions(map[string]string{"mode": "quality", "max": "1000"})
 //	...
-//	result, err := pipeline.Run(ctx, data, opts)
+//	result, err := propose.Run(ctx, data, opts)
 package propose
 
 import (
@@ -33,7 +33,7 @@ type Result struct {
 	Boxes  []box.Box
 	Scores []float32
 	// Decode and Search are wall times.
-	Decode, Search time.Duration
+	DecodeTime, SearchTime time.Duration
 	// Stages divide the work of Search; summed over its threads.
 	Stages selective.Stages
 
@@ -55,7 +55,7 @@ type Result struct {
 // region. If all of them take more than limit bytes the error is an *imageio.LimitError; the
 // others are the context's.
 func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
-	k := r.kept()
+	k := r.keptRegions()
 	masks := make([]mask.RLE, 0, len(r.Boxes))
 	size := int64(0)
 	for _, origins := range r.Origins {
@@ -76,7 +76,7 @@ func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
 // Tree is that of a strategy, by its index, with the boxes in the original's pixels. It
 // panics if nothing was kept, or there is no such strategy. The only error is the context's.
 func (r *Result) Tree(ctx context.Context, strategy int) (*codec.Tree, error) {
-	k := r.kept()
+	k := r.keptRegions()
 	pix, err := k.Pixels(ctx, strategy)
 	if err != nil {
 		return nil, err
@@ -100,9 +100,9 @@ func (r *Result) Tree(ctx context.Context, strategy int) (*codec.Tree, error) {
 	return t, ctx.Err()
 }
 
-func (r *Result) kept() *selective.Regions {
+func (r *Result) keptRegions() *selective.Regions {
 	if r.regions == nil {
-		panic("pipeline: the search was not told to keep its regions")
+		panic("propose: the search was not told to keep its regions")
 	}
 	return r.regions
 }
@@ -111,7 +111,7 @@ func (r *Result) kept() *selective.Regions {
 func (r *Result) Row(file string) *codec.Row {
 	return &codec.Row{
 		File: file, Width: r.Width, Height: r.Height, Orientation: r.Orientation,
-		Search: r.Search, Decode: r.Decode,
+		Search: r.SearchTime, Decode: r.DecodeTime,
 		Boxes: r.Boxes, Scores: r.Scores,
 	}
 }
@@ -127,7 +127,7 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	r := &Result{
 		Width: picture.Width, Height: picture.Height,
 		Format: picture.Format, Orientation: picture.Orientation,
-		Decode: time.Since(start),
+		DecodeTime: time.Since(start),
 	}
 
 	search := opts.Search
@@ -135,8 +135,8 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	if filter {
 		// A box of the shrunken picture may gain or lose a pixel where its edges are
 		// rounded: search with a bound that loses none, decide in the original.
-		search.MinSide = min(leastSide(search.MinSide, picture.Image.Width, picture.Width),
-			leastSide(search.MinSide, picture.Image.Height, picture.Height))
+		search.MinSide = min(minShrunkSide(search.MinSide, picture.Image.Width, picture.Width),
+			minShrunkSide(search.MinSide, picture.Image.Height, picture.Height))
 		search.Max = 0
 	}
 	start = time.Now()
@@ -144,7 +144,7 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Search = time.Since(start)
+	r.SearchTime = time.Since(start)
 	r.Stages = found.Stages
 	r.Boxes = make([]box.Box, 0, len(found.Proposals))
 	r.Scores = make([]float32, 0, len(found.Proposals))
@@ -152,7 +152,7 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 		r.Strategies, r.Origins, r.regions = search.Strategies, make([][]selective.Origin, 0, len(found.Proposals)), found.Regions
 	}
 	for _, p := range found.Proposals {
-		b := picture.Original(p.Box)
+		b := picture.ToOriginal(p.Box)
 		if filter && min(int(b.Width()), int(b.Height())) < opts.Search.MinSide {
 			continue
 		}
@@ -168,14 +168,14 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	return r, nil
 }
 
-// regionPixels is how many pixels take as much memory as a first region and what is grouped
+// pixelsPerRegion is how many pixels take as much memory as a first region and what is grouped
 // of it: 7 KiB.
-const regionPixels = 80
+const pixelsPerRegion = 80
 
-// Weight is what [Run] may take for a picture, in pixels of some 80 bytes: its own, and 80 for
+// WorkPixels is what [Run] may take for a picture, in pixels of some 80 bytes: its own, and 80 for
 // each first region that it may make at worst, which a small min-size lets be as many as its
 // pixels.
-func (o *Options) Weight(h imageio.Header) int64 {
+func (o *Options) WorkPixels(h imageio.Header) int64 {
 	pixels := int64(h.Width) * int64(h.Height)
 	searched := pixels
 	if longest, most := max(h.Width, h.Height), o.Decode.LongestSide; most > 0 && most < longest {
@@ -187,12 +187,12 @@ func (o *Options) Weight(h imageio.Header) int64 {
 		least = min(least, max(s.LeastSize(), 1))
 	}
 	regions := min(searched/int64(least), int64(cmp.Or(o.Search.MaxRegions, selective.DefaultMaxRegions)))
-	return pixels + regionPixels*regions
+	return pixels + pixelsPerRegion*regions
 }
 
-// leastSide is the shortest side in the shrunken picture that may map to side
+// minShrunkSide is the shortest side in the shrunken picture that may map to side
 // pixels of the original: rounding adds less than one.
-func leastSide(side, shrunk, original int) int {
+func minShrunkSide(side, shrunk, original int) int {
 	return int(int64(side-1)*int64(shrunk)/int64(original)) + 1
 }
 

@@ -77,8 +77,8 @@ func TestRunFindsObjects(t *testing.T) {
 	if r.Width != 320 || r.Height != 240 || r.Format != "jpeg" || r.Orientation != 1 {
 		t.Errorf("%d×%d %s, orientation %d", r.Width, r.Height, r.Format, r.Orientation)
 	}
-	if r.Decode <= 0 || r.Search <= 0 || r.Stages.Segment <= 0 || r.Stages.Group <= 0 {
-		t.Errorf("times: %v %v %+v", r.Decode, r.Search, r.Stages)
+	if r.DecodeTime <= 0 || r.SearchTime <= 0 || r.Stages.Segment <= 0 || r.Stages.Group <= 0 {
+		t.Errorf("times: %v %v %+v", r.DecodeTime, r.SearchTime, r.Stages)
 	}
 	var sum float64
 	for _, object := range s.Boxes {
@@ -360,7 +360,7 @@ func TestWeight(t *testing.T) {
 		"max-side=5000&k=100,50": 1e6 + 80*1e6/50,
 	} {
 		o := parse(t, query)
-		if got := o.Weight(imageio.Header{Width: 1000, Height: 1000}); got != want {
+		if got := o.WorkPixels(imageio.Header{Width: 1000, Height: 1000}); got != want {
 			t.Errorf("%s: %d, want %d", query, got, want)
 		}
 	}

@@ -120,17 +120,17 @@ func Names() []string { return slices.Clone(names) }
 //	delta-weights  of dx, dy, dw and dh, separated by commas, as 10,10,5,5 in
 //	               Detectron2; 1,1,1,1
 func ParseOptions(values map[string]string) (Options, error) {
-	r := optparse.NewReader(values, names)
+	r := optparse.New(values, names)
 	sampler := FastRCNN
-	optparse.One(r, "sampler", "one of "+strings.Join(Samplers(), ", "), ParseSampler, &sampler)
+	optparse.Value(r, "sampler", "one of "+strings.Join(Samplers(), ", "), ParseSampler, &sampler)
 	o := sampler.Options()
-	r.Integer("size", 1, MaxSize, &o.Size)
-	optparse.One(r, "foreground", "a number from 0 to 1", func(s string) (float64, error) {
-		return optparse.Number(s, func(v float64) bool { return v >= 0 && v <= 1 })
+	r.Int("size", 1, MaxSize, &o.Size)
+	optparse.Value(r, "foreground", "a number from 0 to 1", func(s string) (float64, error) {
+		return optparse.ParseFloat(s, func(v float64) bool { return v >= 0 && v <= 1 })
 	}, &o.Foreground)
-	r.Seed("rois-seed", &o.Seed)
-	optparse.One(r, "append-truth", "true or false", parseBool, &o.AppendTruth)
-	optparse.One(r, "delta-weights",
+	r.Uint64("rois-seed", &o.Seed)
+	optparse.Value(r, "append-truth", "true or false", parseBool, &o.AppendTruth)
+	optparse.Value(r, "delta-weights",
 		fmt.Sprintf("four numbers from %g to %g, separated by commas", box.MinDeltaWeight, box.MaxDeltaWeight), parseWeights, &o.Weights)
 	if err := r.Err(); err != nil {
 		return Options{}, err
@@ -170,7 +170,7 @@ func parseWeights(s string) (w box.DeltaWeights, err error) {
 	}
 	for i, item := range items {
 		// Not Validate alone, for which four zeros are ones.
-		w[i], err = optparse.Number(item, func(v float64) bool { return v >= box.MinDeltaWeight && v <= box.MaxDeltaWeight })
+		w[i], err = optparse.ParseFloat(item, func(v float64) bool { return v >= box.MinDeltaWeight && v <= box.MaxDeltaWeight })
 		if err != nil {
 			return w, err
 		}

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// everyLine is how often somebody who reads lines wants to know.
-	everyLine = 10 * time.Second
-	// toldFailures are those that are told of; failures.jsonl has all.
-	toldFailures = 20
+	// lineInterval is how often somebody who reads lines wants to know.
+	lineInterval = 10 * time.Second
+	// maxPrintedFailures are those that are told of; failures.jsonl has all.
+	maxPrintedFailures = 20
 )
 
-// watch tells how a batch goes on: a bar where standard error is a terminal, else lines.
-type watch struct {
+// progressObserver tells how a batch goes on: a bar where standard error is a terminal, else lines.
+type progressObserver struct {
 	std   streams
 	mu    sync.Mutex
 	bar   *progressbar.ProgressBar
@@ -32,24 +32,26 @@ type watch struct {
 	pictures, skipped, done, failed int64
 }
 
-func newWatch(std streams) *watch { return &watch{std: std, ended: make(chan struct{})} }
+func newProgressObserver(std streams) *progressObserver {
+	return &progressObserver{std: std, ended: make(chan struct{})}
+}
 
 // Begin implements batch.Observer.
-func (w *watch) Begin(pictures, done int64, shards, shardsDone int) {
+func (w *progressObserver) Begin(pictures, done int64, shards, shardsDone int) {
 	w.pictures, w.skipped, w.start = pictures, done, time.Now()
 	if done > 0 {
 		fmt.Fprintf(w.std.err, "proposer: %d of %d pictures are done already, in %d of %d shards\n", done, pictures, shardsDone, shards)
 	}
-	if terminal(w.std.err) {
+	if isTerminal(w.std.err) {
 		w.bar = progress(w.std, int(pictures-done), "", progressbar.OptionShowIts(), progressbar.OptionSetItsString("pictures"))
 		return
 	}
-	w.ticks = time.NewTicker(everyLine)
+	w.ticks = time.NewTicker(lineInterval)
 	w.wg.Go(func() {
 		for {
 			select {
 			case <-w.ticks.C:
-				w.line(w.std.err)
+				w.printLine(w.std.err)
 			case <-w.ended:
 				return
 			}
@@ -57,8 +59,8 @@ func (w *watch) Begin(pictures, done int64, shards, shardsDone int) {
 	})
 }
 
-// line tells how far it is.
-func (w *watch) line(out io.Writer) {
+// printLine tells how far it is.
+func (w *progressObserver) printLine(out io.Writer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	left := "?"
@@ -70,7 +72,7 @@ func (w *watch) line(out io.Writer) {
 }
 
 // Picture implements batch.Observer.
-func (w *watch) Picture(p source.Picture, _ batch.Outcome, failure string) {
+func (w *progressObserver) Picture(p source.Picture, _ batch.Outcome, failure string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.done++
@@ -80,10 +82,10 @@ func (w *watch) Picture(p source.Picture, _ batch.Outcome, failure string) {
 			w.bar.Clear()
 			w.bar.Describe(fmt.Sprintf("%d failed", w.failed))
 		}
-		if w.failed <= toldFailures {
+		if w.failed <= maxPrintedFailures {
 			fmt.Fprintf(w.std.err, "proposer: %s: %s\n", printable(p.File), printable(failure))
 		}
-		if w.failed == toldFailures {
+		if w.failed == maxPrintedFailures {
 			fmt.Fprintln(w.std.err, "proposer: failures.jsonl will tell of more that fail")
 		}
 	}
@@ -93,10 +95,10 @@ func (w *watch) Picture(p source.Picture, _ batch.Outcome, failure string) {
 }
 
 // Shard implements batch.Observer.
-func (w *watch) Shard() {}
+func (w *progressObserver) Shard() {}
 
 // stop ends what it shows.
-func (w *watch) stop() {
+func (w *progressObserver) stop() {
 	close(w.ended)
 	w.wg.Wait()
 	if w.ticks != nil {
