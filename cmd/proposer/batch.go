@@ -94,7 +94,7 @@ func formats(fit func(codec.Format) bool) []string {
 // runBatch runs a job and tells how it goes on.
 func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int, src batch.Source, task batch.Task[T]) (err error) {
 	job := batch.Job{Source: src, Version: readBuildInfo().Version, ShardSize: f.ShardSize, Retry: f.Retry}
-	if job.Part, job.Parts, err = share(f.Shard, os.Getenv); err != nil {
+	if job.Index, job.Count, err = share(f.Shard, os.Getenv); err != nil {
 		return usageError{err}
 	}
 	if f.ShardSize < 1 || f.ShardSize > batch.MaxShardSize {
@@ -110,20 +110,20 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	if job.Pixels, err = workPixels(f.WorkPixels); err != nil {
 		return usageError{err}
 	}
-	if job.Dest, err = blobstore.Open(ctx, f.Out); err != nil {
+	if job.Store, err = blobstore.Open(ctx, f.Out); err != nil {
 		return err
 	}
-	defer job.Dest.Close()
+	defer job.Store.Close()
 
 	watch := newProgressObserver(std)
-	job.Observe = watch
+	job.Observer = watch
 	if f.MetricsAddr != "" {
 		metrics, stop, err := serveMetrics(ctx, f.MetricsAddr)
 		if err != nil {
 			return usageError{fmt.Errorf("--metrics-addr %s: %w", f.MetricsAddr, err)}
 		}
 		defer stop()
-		job.Observe = observers{watch, metrics}
+		job.Observer = observers{watch, metrics}
 	}
 	summary, err := batch.Run(ctx, job, task)
 	watch.stop()
@@ -133,8 +133,8 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	if err := tell(ctx, std, f, &job, summary); err != nil {
 		return err
 	}
-	if summary.AllFailed > 0 && (f.Strict || summary.AllFailed == summary.Pictures) ||
-		!summary.Finished && summary.Failed > 0 && (f.Strict || summary.Failed == summary.Pictures) {
+	if summary.AllFailed > 0 && (f.Strict || summary.AllFailed == summary.Images) ||
+		!summary.Finished && summary.Failed > 0 && (f.Strict || summary.Failed == summary.Images) {
 		return errImagesFailed
 	}
 	return nil
@@ -142,8 +142,8 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 
 // resumable says what to do about an error.
 func resumable(err error) error {
-	_, dest := errors.AsType[*batch.DestError](err)
-	_, gone := errors.AsType[*source.VanishedError](err)
+	_, dest := errors.AsType[*batch.StorageError](err)
+	_, gone := errors.AsType[*source.UnavailableError](err)
 	if dest || gone {
 		return fmt.Errorf("%w; what is done is kept: the same command goes on from there", err)
 	}
@@ -158,8 +158,8 @@ func tell(ctx context.Context, std streams, f *jobFlags, job *batch.Job, s *batc
 	if s.Finished {
 		fmt.Fprintf(std.err, "proposer: %s is complete; %d of its pictures failed\n", printable(f.Out), s.AllFailed)
 	} else {
-		name = fmt.Sprintf("summary-%d-of-%d.json", job.Part, job.Parts)
-		fmt.Fprintf(std.err, "proposer: share %d of %d is done; when all are: proposer merge %s\n", job.Part, job.Parts, printable(f.Out))
+		name = fmt.Sprintf("summary-%d-of-%d.json", job.Index, job.Count)
+		fmt.Fprintf(std.err, "proposer: share %d of %d is done; when all are: proposer merge %s\n", job.Index, job.Count, printable(f.Out))
 	}
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -173,13 +173,13 @@ func tell(ctx context.Context, std streams, f *jobFlags, job *batch.Job, s *batc
 	}
 	if s.Done == 0 && s.Skipped > 0 {
 		// The summary of the run that did something stays, unless that was killed before it.
-		if r, _, err := job.Dest.Open(ctx, name); err == nil {
+		if r, _, err := job.Store.Open(ctx, name); err == nil {
 			return r.Close()
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	file, err := job.Dest.Create(ctx, name)
+	file, err := job.Store.Create(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -299,7 +299,7 @@ func (c *mergeCmd) Run(ctx context.Context, std streams) error {
 		if err != nil {
 			return err
 		}
-		err = batch.Gather(ctx, dest, from)
+		err = batch.Import(ctx, dest, from)
 		from.Close()
 		if err != nil {
 			return err
@@ -312,22 +312,22 @@ func (c *mergeCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return resumable(err)
 	}
-	fmt.Fprintf(std.err, "proposer: %s is complete: %d pictures, %d of them failed, %d boxes\n", printable(c.Dest), m.Pictures, m.Failed, m.Boxes)
+	fmt.Fprintf(std.err, "proposer: %s is complete: %d pictures, %d of them failed, %d boxes\n", printable(c.Dest), m.Images, m.Failed, m.Boxes)
 	return nil
 }
 
 // finish finishes a destination in the form that its plan has.
-func finish(ctx context.Context, dest blobstore.Storage) (*batch.Manifest, error) {
+func finish(ctx context.Context, dest blobstore.Store) (*batch.Manifest, error) {
 	plan, err := batch.ReadPlan(ctx, dest)
 	if err != nil {
 		return nil, err
 	}
-	if plan.Task == batch.TaskRoIs {
-		return batch.Finish(ctx, dest, batch.RoIForm(nil))
+	if plan.Task == batch.RoIsName {
+		return batch.Finalize(ctx, dest, batch.RoIOutput(nil))
 	}
-	form, err := batch.ProposalForm(plan)
+	form, err := batch.ProposalOutput(plan)
 	if err != nil {
 		return nil, err
 	}
-	return batch.Finish(ctx, dest, form)
+	return batch.Finalize(ctx, dest, form)
 }

@@ -115,7 +115,7 @@ func TestBatch(t *testing.T) {
 		t.Fatalf("%d: %s", code, stderr)
 	}
 	var s batch.Summary
-	if err := json.Unmarshal([]byte(stdout), &s); err != nil || s.Pictures != 18 || s.Failed != broken || !s.Finished || s.Boxes != 15*7 {
+	if err := json.Unmarshal([]byte(stdout), &s); err != nil || s.Images != 18 || s.Failed != broken || !s.Finished || s.Boxes != 15*7 {
 		t.Errorf("%v: %s", err, stdout)
 	}
 	all := files(t, out)
@@ -186,7 +186,7 @@ func TestBatchFormats(t *testing.T) {
 				continue
 			}
 			name := "proposals-000002" + f.Extension
-			if f.Whole {
+			if f.SingleFile {
 				name = "proposals" + f.Extension
 			}
 			if info, err := os.Stat(filepath.Join(out, name)); code != 0 || err != nil || info.Size() == 0 && f.Name != "csv" {

@@ -71,8 +71,8 @@ func (w *progressObserver) printLine(out io.Writer) {
 	fmt.Fprintf(out, "proposer: %d of %d pictures, %.1f a second, %d failed, %s left\n", w.skipped+w.done, w.pictures, rate, w.failed, left)
 }
 
-// Picture implements batch.Observer.
-func (w *progressObserver) Picture(p source.Picture, _ batch.Outcome, failure string) {
+// ImageDone implements batch.Observer.
+func (w *progressObserver) ImageDone(p source.Image, _ batch.Stats, failure string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.done++
@@ -94,8 +94,8 @@ func (w *progressObserver) Picture(p source.Picture, _ batch.Outcome, failure st
 	}
 }
 
-// Shard implements batch.Observer.
-func (w *progressObserver) Shard() {}
+// ShardDone implements batch.Observer.
+func (w *progressObserver) ShardDone() {}
 
 // stop ends what it shows.
 func (w *progressObserver) stop() {
@@ -119,16 +119,16 @@ func (o observers) Begin(pictures, done int64, shards, shardsDone int) {
 	}
 }
 
-// Picture implements batch.Observer.
-func (o observers) Picture(p source.Picture, outcome batch.Outcome, failure string) {
+// ImageDone implements batch.Observer.
+func (o observers) ImageDone(p source.Image, outcome batch.Stats, failure string) {
 	for _, v := range o {
-		v.Picture(p, outcome, failure)
+		v.ImageDone(p, outcome, failure)
 	}
 }
 
-// Shard implements batch.Observer.
-func (o observers) Shard() {
+// ShardDone implements batch.Observer.
+func (o observers) ShardDone() {
 	for _, v := range o {
-		v.Shard()
+		v.ShardDone()
 	}
 }

@@ -51,10 +51,10 @@ const MaxShardSize = 1 << 20
 // Source is where pictures come from; *source.Source is one.
 type Source interface {
 	// Pictures lists them, always in the same order.
-	Pictures(ctx context.Context) iter.Seq2[source.Picture, error]
+	Images(ctx context.Context) iter.Seq2[source.Image, error]
 	// Read is called from several goroutines. If the source as a whole is gone the error is a
 	// *source.VanishedError, which ends the run; others are failures of the picture.
-	Read(ctx context.Context, p source.Picture, limit int64) ([]byte, error)
+	Read(ctx context.Context, p source.Image, limit int64) ([]byte, error)
 	String() string
 }
 
@@ -73,39 +73,39 @@ type Task[T any] struct {
 	// Settings are all that the files depend on beside pictures and version.
 	Settings map[string]string
 	// Weigh tells how many pixels' worth of memory a picture takes, before any is taken.
-	Weigh func(data []byte) (int64, error)
+	Weight func(data []byte) (int64, error)
 	// Do works on a picture, called from several goroutines; an error is a failure of the
 	// picture, but for the context's.
-	Do func(ctx context.Context, p source.Picture, data []byte) (T, Outcome, error)
+	Process func(ctx context.Context, p source.Image, data []byte) (T, Stats, error)
 	// Failed stands for a picture that failed.
-	Failed func(p source.Picture, reason string) T
+	Failed func(p source.Image, reason string) T
 	// Key is what the form knows a picture by, if no two may share that: they are refused when
 	// the pictures are listed, not when all is done. It may be nil.
-	Key func(p source.Picture) string
+	Key func(p source.Image) string
 	// Limit is the largest file, in bytes.
 	Limit int64
-	Form[T]
+	Output[T]
 }
 
-// Form is how the items of a task are written, and perhaps joined.
-type Form[T any] struct {
+// Output is how the items of a task are written, and perhaps joined.
+type Output[T any] struct {
 	// Extension is the shards', with a dot.
 	Extension string
 	Writer    func(w io.Writer) Writer[T]
 	// Whole is nil if the shards are what is wanted.
-	Whole *Whole[T]
+	Merged *Merged[T]
 }
 
-// Whole is one file of all items.
-type Whole[T any] struct {
+// Merged is one file of all items.
+type Merged[T any] struct {
 	Extension string
 	Writer    func(w io.Writer) Writer[T]
 	// Read reads a shard.
 	Read func(r io.Reader) iter.Seq2[T, error]
 }
 
-// Outcome is what is counted of a picture.
-type Outcome struct {
+// Stats is what is counted of a picture.
+type Stats struct {
 	Boxes          int
 	Pixels         int64
 	Decode, Search time.Duration
@@ -114,14 +114,14 @@ type Outcome struct {
 // Job is a task's surroundings.
 type Job struct {
 	Source Source
-	Dest   blobstore.Storage
+	Store  blobstore.Store
 	// Version is that of whatever makes the files: other versions may make others.
 	Version string
 	// ShardSize is the number of pictures of a shard; 0 is DefaultShardSize.
 	ShardSize int
 	// Part of Parts is this run's share: the shards whose number is Part modulo Parts. Parts 0
-	// and 1 are all, and then the run finishes the destination; else [Finish] does.
-	Part, Parts int
+	// and 1 are all, and then the run finishes the destination; else [Finalize] does.
+	Index, Count int
 	// Workers is the number of pictures at work at once; 0 is GOMAXPROCS.
 	Workers int
 	// Pixels bounds the pixels at work at once, as the task weighs them; a picture of more is
@@ -130,7 +130,7 @@ type Job struct {
 	// Retry does shards anew in which pictures failed.
 	Retry bool
 	// Observe is called for each picture, from several goroutines; nil is nobody.
-	Observe Observer
+	Observer Observer
 }
 
 // Observer sees how a run goes on.
@@ -139,54 +139,54 @@ type Observer interface {
 	// done already.
 	Begin(pictures, done int64, shards, shardsDone int)
 	// Picture tells of one that is done, and why it failed if it did.
-	Picture(p source.Picture, o Outcome, failure string)
-	Shard()
+	ImageDone(p source.Image, o Stats, failure string)
+	ShardDone()
 }
 
 // A PartError is a share of the work that does not exist.
-type PartError struct{ Part, Parts int }
+type ShardRangeError struct{ Index, Count int }
 
-func (e *PartError) Error() string {
-	return fmt.Sprintf("batch: part %d of %d: want parts 0 to %d of 1 or more", e.Part, e.Parts, max(e.Parts-1, 0))
+func (e *ShardRangeError) Error() string {
+	return fmt.Sprintf("batch: part %d of %d: want parts 0 to %d of 1 or more", e.Index, e.Count, max(e.Count-1, 0))
 }
 
 // A DestError is a failure of the destination. The run may be started again.
-type DestError struct {
-	Dest string
-	Err  error
+type StorageError struct {
+	Location string
+	Err      error
 }
 
-func (e *DestError) Error() string {
+func (e *StorageError) Error() string {
 	if _, ok := errors.AsType[*blobstore.Error](e.Err); ok {
 		return e.Err.Error() // it names the place
 	}
-	return fmt.Sprintf("%s: %v", e.Dest, e.Err)
+	return fmt.Sprintf("%s: %v", e.Location, e.Err)
 }
 
-func (e *DestError) Unwrap() error { return e.Err }
+func (e *StorageError) Unwrap() error { return e.Err }
 
 // A ChangedError refuses to mix what is made by different settings.
-type ChangedError struct {
-	Dest    string
-	Changes []Change
+type ConfigMismatchError struct {
+	Location string
+	Changes  []Change
 }
 
 // Change is a setting that a destination was begun with, and what is asked for now.
 type Change struct{ Name, Was, Is string }
 
-func (e *ChangedError) Error() string {
+func (e *ConfigMismatchError) Error() string {
 	var all []string
 	for _, c := range e.Changes {
 		all = append(all, fmt.Sprintf("%s was %q and is %q", c.Name, c.Was, c.Is))
 	}
-	return fmt.Sprintf("%s was begun otherwise: %s; want the same, or another destination", e.Dest, strings.Join(all, ", "))
+	return fmt.Sprintf("%s was begun otherwise: %s; want the same, or another destination", e.Location, strings.Join(all, ", "))
 }
 
 // An UnfinishedError tells that shards are missing.
 type UnfinishedError struct {
-	Dest    string
-	Shards  int
-	Missing []int
+	Location string
+	Shards   int
+	Missing  []int
 }
 
 func (e *UnfinishedError) Error() string {
@@ -195,24 +195,24 @@ func (e *UnfinishedError) Error() string {
 	if len(e.Missing) > some {
 		list = list[:len(list)-1] + " …]"
 	}
-	return fmt.Sprintf("%s: %d of %d shards are not done, %s: want the same batch command until all are", e.Dest, len(e.Missing), e.Shards, list)
+	return fmt.Sprintf("%s: %d of %d shards are not done, %s: want the same batch command until all are", e.Location, len(e.Missing), e.Shards, list)
 }
 
-// ErrNoPictures is a source without any.
-var ErrNoPictures = errors.New("no pictures")
+// ErrNoImages is a source without any.
+var ErrNoImages = errors.New("no pictures")
 
-// validate puts defaults in their places.
-func (j *Job) validate() error {
+// setDefaults puts defaults in their places.
+func (j *Job) setDefaults() error {
 	j.ShardSize = cmp.Or(j.ShardSize, DefaultShardSize)
-	j.Parts = cmp.Or(j.Parts, 1)
+	j.Count = cmp.Or(j.Count, 1)
 	j.Workers = cmp.Or(j.Workers, runtime.GOMAXPROCS(0))
 	j.Pixels = cmp.Or(j.Pixels, imageio.DefaultLimits().MaxPixels)
-	if j.Observe == nil {
-		j.Observe = nobody{}
+	if j.Observer == nil {
+		j.Observer = nopObserver{}
 	}
 	switch {
-	case j.Parts < 1 || j.Part < 0 || j.Part >= j.Parts:
-		return &PartError{j.Part, j.Parts}
+	case j.Count < 1 || j.Index < 0 || j.Index >= j.Count:
+		return &ShardRangeError{j.Index, j.Count}
 	case j.ShardSize < 1 || j.ShardSize > MaxShardSize:
 		return fmt.Errorf("batch: %d pictures a shard: want 1 to %d", j.ShardSize, MaxShardSize)
 	case j.Workers < 1:
@@ -223,24 +223,24 @@ func (j *Job) validate() error {
 	return nil
 }
 
-// mine tells whether a shard is this run's.
-func (j *Job) mine(shard int) bool { return shard%j.Parts == j.Part }
+// assigned tells whether a shard is this run's.
+func (j *Job) assigned(shard int) bool { return shard%j.Count == j.Index }
 
-type nobody struct{}
+type nopObserver struct{}
 
-func (nobody) Begin(int64, int64, int, int)            {}
-func (nobody) Picture(source.Picture, Outcome, string) {}
-func (nobody) Shard()                                  {}
+func (nopObserver) Begin(int64, int64, int, int)          {}
+func (nopObserver) ImageDone(source.Image, Stats, string) {}
+func (nopObserver) ShardDone()                            {}
 
-// destError tells of the destination, unless the context ended.
-func destError(ctx context.Context, dest blobstore.Storage, err error) error {
+// storageError tells of the destination, unless the context ended.
+func storageError(ctx context.Context, store blobstore.Store, err error) error {
 	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err
 	}
-	if e, ok := errors.AsType[*DestError](err); ok {
+	if e, ok := errors.AsType[*StorageError](err); ok {
 		return e
 	}
-	return &DestError{dest.String(), err}
+	return &StorageError{store.String(), err}
 }
 
 // Changes lists what is different, by name.
@@ -260,7 +260,7 @@ func changes(was, is map[string]string) []Change {
 	return all
 }
 
-// shardsOf is the number of shards.
-func shardsOf(pictures int64, size int) int {
-	return int(min((pictures+int64(size)-1)/int64(size), math.MaxInt32))
+// shardCount is the number of shards.
+func shardCount(images int64, size int) int {
+	return int(min((images+int64(size)-1)/int64(size), math.MaxInt32))
 }

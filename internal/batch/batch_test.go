@@ -27,16 +27,16 @@ import (
 	"github.com/proposer/proposer/internal/batch/source"
 )
 
-// pictures is a source of n pictures whose bytes are their numbers. Every seventh cannot be read.
-type pictures struct {
+// numbered is a source of n pictures whose bytes are their numbers. Every seventh cannot be read.
+type numbered struct {
 	n    int
 	read func(i int) error // an error instead of the bytes, if not nil
 }
 
-func (s *pictures) Pictures(ctx context.Context) iter.Seq2[source.Picture, error] {
-	return func(yield func(source.Picture, error) bool) {
+func (s *numbered) Images(ctx context.Context) iter.Seq2[source.Image, error] {
+	return func(yield func(source.Image, error) bool) {
 		for i := range s.n {
-			if !yield(source.Picture{File: fmt.Sprintf("%d\n\xff.jpg", i), ID: fmt.Sprint(i)}, ctx.Err()) {
+			if !yield(source.Image{File: fmt.Sprintf("%d\n\xff.jpg", i), ID: fmt.Sprint(i)}, ctx.Err()) {
 				return
 			}
 		}
@@ -45,7 +45,7 @@ func (s *pictures) Pictures(ctx context.Context) iter.Seq2[source.Picture, error
 
 var errUnreadable = errors.New("cannot be read")
 
-func (s *pictures) Read(_ context.Context, p source.Picture, _ int64) ([]byte, error) {
+func (s *numbered) Read(_ context.Context, p source.Image, _ int64) ([]byte, error) {
 	var i int
 	if _, err := fmt.Sscanf(p.File, "%d\n\xff.jpg", &i); err != nil || fmt.Sprint(i) != p.ID {
 		return nil, fmt.Errorf("%q is no picture of the source", p.File)
@@ -61,7 +61,7 @@ func (s *pictures) Read(_ context.Context, p source.Picture, _ int64) ([]byte, e
 	return fmt.Append(nil, i), nil
 }
 
-func (s *pictures) String() string { return "test pictures" }
+func (s *numbered) String() string { return "test pictures" }
 
 // lines writes an item a line.
 type lines struct{ w io.Writer }
@@ -93,29 +93,29 @@ func readLines(r io.Reader) iter.Seq2[string, error] {
 	}
 }
 
-func task(whole bool) Task[string] {
+func task(merged bool) Task[string] {
 	t := Task[string]{
 		Name: "things", Format: "lines", Settings: map[string]string{"a": "1"},
-		Weigh: func(data []byte) (int64, error) { return 10, nil },
-		Do: func(_ context.Context, p source.Picture, data []byte) (string, Outcome, error) {
+		Weight: func(data []byte) (int64, error) { return 10, nil },
+		Process: func(_ context.Context, p source.Image, data []byte) (string, Stats, error) {
 			if string(data) != p.ID {
-				return "", Outcome{}, fmt.Errorf("the bytes are %q", data)
+				return "", Stats{}, fmt.Errorf("the bytes are %q", data)
 			}
 			if len(data)%3 == 2 {
 				runtime.Gosched() // so that pictures are done out of order
 			}
-			return "did " + p.ID, Outcome{Boxes: len(data), Decode: 1, Search: 2}, nil
+			return "did " + p.ID, Stats{Boxes: len(data), Decode: 1, Search: 2}, nil
 		},
-		Failed: func(p source.Picture, reason string) string { return "no " + p.ID + ": " + reason },
-		Form:   Form[string]{Extension: ".txt", Writer: func(w io.Writer) Writer[string] { return lines{w} }},
+		Failed: func(p source.Image, reason string) string { return "no " + p.ID + ": " + reason },
+		Output: Output[string]{Extension: ".txt", Writer: func(w io.Writer) Writer[string] { return lines{w} }},
 	}
-	if whole {
-		t.Whole = &Whole[string]{Extension: ".all", Writer: t.Writer, Read: readLines}
+	if merged {
+		t.Merged = &Merged[string]{Extension: ".all", Writer: t.Writer, Read: readLines}
 	}
 	return t
 }
 
-func open(t testing.TB, dir string) blobstore.Storage {
+func open(t testing.TB, dir string) blobstore.Store {
 	t.Helper()
 	s, err := blobstore.Open(t.Context(), dir)
 	if err != nil {
@@ -164,7 +164,7 @@ func same(t rapid.TB, what string, got, want map[string]string) {
 func undisturbed(t testing.TB, job Job, task Task[string]) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
-	job.Dest, job.Part, job.Parts = open(t, dir), 0, 1
+	job.Store, job.Index, job.Count = open(t, dir), 0, 1
 	if _, err := Run(t.Context(), job, task); err != nil {
 		t.Fatal(err)
 	}
@@ -172,15 +172,15 @@ func undisturbed(t testing.TB, job Job, task Task[string]) map[string]string {
 }
 
 func TestRun(t *testing.T) {
-	for _, whole := range []bool{false, true} {
+	for _, merged := range []bool{false, true} {
 		dir := t.TempDir()
 		counts := new(counts)
-		job := Job{Source: &pictures{n: 25}, Dest: open(t, dir), Version: "v1", ShardSize: 10, Workers: 3, Observe: counts}
-		s, err := Run(t.Context(), job, task(whole))
+		job := Job{Source: &numbered{n: 25}, Store: open(t, dir), Version: "v1", ShardSize: 10, Workers: 3, Observer: counts}
+		s, err := Run(t.Context(), job, task(merged))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Pictures != 25 || s.Done != 25 || s.Failed != 4 || s.AllFailed != 4 || s.Shards != 3 || !s.Finished || s.Skipped != 0 ||
+		if s.Images != 25 || s.Done != 25 || s.Failed != 4 || s.AllFailed != 4 || s.Shards != 3 || !s.Finished || s.Skipped != 0 ||
 			s.Boxes != 9+2*12 || s.Seconds <= 0 || s.DecodeSeconds != 21e-9 || s.SearchSeconds != 42e-9 || s.Workers != 3 {
 			t.Errorf("%+v", s)
 		}
@@ -197,7 +197,7 @@ func TestRun(t *testing.T) {
 			}
 		}
 		all := []string{"failures.jsonl", "job.json", "manifest.json", "pictures.index", "pictures.jsonl", "shards/000000.json", "shards/000001.json", "shards/000002.json"}
-		if whole {
+		if merged {
 			all = append(all, "shards/000000.txt", "shards/000001.txt", "shards/000002.txt", "things.all")
 			if files["things.all"] != want.String()+"end\n" {
 				t.Errorf("%q", files["things.all"])
@@ -217,19 +217,19 @@ func TestRun(t *testing.T) {
 			t.Error(f)
 		}
 		var m Manifest
-		if err := json.Unmarshal([]byte(files["manifest.json"]), &m); err != nil || m.Pictures != 25 || m.Failed != 4 || m.Boxes != 33 ||
-			len(m.Shards) != 3 || m.Shards[2].Pictures != 5 || m.Shards[1].Failures != nil || m.Version != "v1" || whole != (m.File == "things.all") {
+		if err := json.Unmarshal([]byte(files["manifest.json"]), &m); err != nil || m.Images != 25 || m.Failed != 4 || m.Boxes != 33 ||
+			len(m.Shards) != 3 || m.Shards[2].Images != 5 || m.Shards[1].Failures != nil || m.Version != "v1" || merged != (m.File == "things.all") {
 			t.Errorf("%v: %+v", err, m)
 		}
 
 		// Once more there is nothing to do, and nothing changes, but what was left by somebody
 		// who was killed afterwards goes.
-		f, err := job.Dest.Create(t.Context(), "summary.json")
+		f, err := job.Store.Create(t.Context(), "summary.json")
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(f.Abort)
-		s, err = Run(t.Context(), job, task(whole))
+		s, err = Run(t.Context(), job, task(merged))
 		if err != nil || s.Done != 0 || s.Skipped != 25 || s.AllFailed != 4 || !s.Finished {
 			t.Errorf("%v: %+v", err, s)
 		}
@@ -244,11 +244,11 @@ type counts struct {
 	shards, shardsDone, seenPictures, seenFailed, seenShard int
 }
 
-func (c *counts) Begin(pictures, done int64, shards, shardsDone int) {
-	c.pictures, c.done, c.shards, c.shardsDone = pictures, done, shards, shardsDone
+func (c *counts) Begin(images, done int64, shards, shardsDone int) {
+	c.pictures, c.done, c.shards, c.shardsDone = images, done, shards, shardsDone
 }
 
-func (c *counts) Picture(_ source.Picture, _ Outcome, failure string) {
+func (c *counts) ImageDone(_ source.Image, _ Stats, failure string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seenPictures++
@@ -257,7 +257,7 @@ func (c *counts) Picture(_ source.Picture, _ Outcome, failure string) {
 	}
 }
 
-func (c *counts) Shard() { c.seenShard++ }
+func (c *counts) ShardDone() { c.seenShard++ }
 
 func (c *counts) String() string {
 	return fmt.Sprintf("%d of %d, %d of %d shards; %d pictures, %d failed, %d shards",
@@ -268,7 +268,7 @@ var errBroken = errors.New("broken")
 
 // breaking is a storage that fails for good after some operations.
 type breaking struct {
-	blobstore.Storage
+	blobstore.Store
 	left *atomic.Int64
 }
 
@@ -293,25 +293,25 @@ func (b breaking) file(f blobstore.File, err error) (blobstore.File, error) {
 }
 
 func (b breaking) Create(ctx context.Context, name string) (blobstore.File, error) {
-	return b.file(b.Storage.Create(ctx, name))
+	return b.file(b.Store.Create(ctx, name))
 }
 
 func (b breaking) CreateNew(ctx context.Context, name string) (blobstore.File, error) {
-	return b.file(b.Storage.CreateNew(ctx, name))
+	return b.file(b.Store.CreateNew(ctx, name))
 }
 
 func (b breaking) Open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
 	if err := b.fail(); err != nil {
 		return nil, 0, err
 	}
-	return b.Storage.Open(ctx, name)
+	return b.Store.Open(ctx, name)
 }
 
 func (b breaking) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	if err := b.fail(); err != nil {
 		return nil, err
 	}
-	return b.Storage.OpenRange(ctx, name, offset, length)
+	return b.Store.OpenRange(ctx, name, offset, length)
 }
 
 type breakingFile struct {
@@ -338,25 +338,25 @@ func (f breakingFile) Commit() error {
 // Whatever breaks off a run, whenever, the next one goes on, on however many machines, and
 // the files come out as if nothing had been.
 func TestBrokenOffAnywhere(t *testing.T) {
-	base := Job{Source: &pictures{n: 41}, ShardSize: 6, Version: "v1"}
+	base := Job{Source: &numbered{n: 41}, ShardSize: 6, Version: "v1"}
 	want := map[bool]map[string]string{false: undisturbed(t, base, task(false)), true: undisturbed(t, base, task(true))}
 	rapid.Check(t, func(rt *rapid.T) {
-		whole := rapid.Bool().Draw(rt, "whole")
+		merged := rapid.Bool().Draw(rt, "whole")
 		dir, err := os.MkdirTemp("", "batch")
 		if err != nil {
 			rt.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		dest := open(t, dir)
+		store := open(t, dir)
 		parts := rapid.IntRange(1, 4).Draw(rt, "parts")
 		for part := range parts {
 			for attempt := 0; ; attempt++ {
 				job := base
-				job.Part, job.Parts, job.Workers = part, parts, rapid.IntRange(1, 5).Draw(rt, "workers")
+				job.Index, job.Count, job.Workers = part, parts, rapid.IntRange(1, 5).Draw(rt, "workers")
 				job.Pixels = rapid.Int64Range(1, 40).Draw(rt, "pixels")
 				var left atomic.Int64
 				left.Store(1 << 40)
-				job.Dest = breaking{dest, &left}
+				job.Store = breaking{store, &left}
 				ctx, cancel := context.WithCancel(t.Context())
 				wants := func(error) bool { return false }
 				at := rapid.IntRange(0, 50).Draw(rt, "at")
@@ -365,11 +365,11 @@ func TestBrokenOffAnywhere(t *testing.T) {
 					case "storage":
 						left.Store(int64(at))
 						wants = func(err error) bool {
-							_, ok := errors.AsType[*DestError](err)
+							_, ok := errors.AsType[*StorageError](err)
 							return ok && errors.Is(err, errBroken)
 						}
 					case "cancel":
-						job.Source = &pictures{41, func(i int) error {
+						job.Source = &numbered{41, func(i int) error {
 							if i == at {
 								cancel()
 							}
@@ -377,19 +377,19 @@ func TestBrokenOffAnywhere(t *testing.T) {
 						}}
 						wants = func(err error) bool { return errors.Is(err, context.Canceled) }
 					case "vanish":
-						job.Source = &pictures{41, func(i int) error {
+						job.Source = &numbered{41, func(i int) error {
 							if i == at {
-								return &source.VanishedError{Place: "test pictures", Err: io.EOF}
+								return &source.UnavailableError{Location: "test pictures", Err: io.EOF}
 							}
 							return nil
 						}}
 						wants = func(err error) bool {
-							_, ok := errors.AsType[*source.VanishedError](err)
+							_, ok := errors.AsType[*source.UnavailableError](err)
 							return ok
 						}
 					}
 				}
-				_, err := Run(ctx, job, task(whole))
+				_, err := Run(ctx, job, task(merged))
 				cancel()
 				if err == nil {
 					break
@@ -400,30 +400,30 @@ func TestBrokenOffAnywhere(t *testing.T) {
 			}
 		}
 		if parts > 1 {
-			if _, err := Finish(t.Context(), dest, task(whole).Form); err != nil {
+			if _, err := Finalize(t.Context(), store, task(merged).Output); err != nil {
 				rt.Fatal(err)
 			}
 		}
-		same(rt, fmt.Sprint(parts, " parts"), tree(rt, dir), want[whole])
+		same(rt, fmt.Sprint(parts, " parts"), tree(rt, dir), want[merged])
 	})
 }
 
 func TestManyBeginAtOnce(t *testing.T) {
-	base := Job{Source: &pictures{n: 60}, ShardSize: 7}
+	base := Job{Source: &numbered{n: 60}, ShardSize: 7}
 	want := undisturbed(t, base, task(true))
 	dir := t.TempDir()
 	var wg sync.WaitGroup
 	for part := range 4 {
 		wg.Go(func() {
 			job := base
-			job.Dest, job.Part, job.Parts = open(t, dir), part, 4
+			job.Store, job.Index, job.Count = open(t, dir), part, 4
 			if s, err := Run(t.Context(), job, task(true)); err != nil || s.Finished {
 				t.Errorf("part %d: %v, %+v", part, err, s)
 			}
 		})
 	}
 	wg.Wait()
-	if _, err := Finish(t.Context(), open(t, dir), task(true).Form); err != nil {
+	if _, err := Finalize(t.Context(), open(t, dir), task(true).Output); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "four at once", tree(t, dir), want)
@@ -433,28 +433,28 @@ var buckets atomic.Int64
 
 // A bucket holds what a folder would, and goes on as one.
 func TestBucket(t *testing.T) {
-	base := Job{Source: &pictures{n: 60}, ShardSize: 7}
+	base := Job{Source: &numbered{n: 60}, ShardSize: 7}
 	want := undisturbed(t, base, task(true))
 	place := fmt.Sprintf("mem://%d/to", buckets.Add(1))
-	dest := open(t, place)
+	store := open(t, place)
 	for part := range 2 {
 		job := base
-		job.Dest, job.Part, job.Parts = dest, part, 2
+		job.Store, job.Index, job.Count = store, part, 2
 		if _, err := Run(t.Context(), job, task(true)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	base.Dest = open(t, place)
+	base.Store = open(t, place)
 	s, err := Run(t.Context(), base, task(true))
 	if err != nil || s.Done != 0 || !s.Finished {
 		t.Errorf("%v, %+v", err, s)
 	}
 	got := map[string]string{}
-	for e, err := range dest.List(t.Context(), "") {
+	for e, err := range store.List(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, _, err := dest.Open(t.Context(), e.Name)
+		r, _, err := store.Open(t.Context(), e.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -468,47 +468,47 @@ func TestBucket(t *testing.T) {
 }
 
 func TestGather(t *testing.T) {
-	base := Job{Source: &pictures{n: 60}, ShardSize: 7}
+	base := Job{Source: &numbered{n: 60}, ShardSize: 7}
 	want := undisturbed(t, base, task(true))
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	for part, dir := range dirs {
 		job := base
-		job.Dest, job.Part, job.Parts = open(t, dir), part, len(dirs)
+		job.Store, job.Index, job.Count = open(t, dir), part, len(dirs)
 		if _, err := Run(t.Context(), job, task(true)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	dir := t.TempDir()
-	dest := open(t, dir)
-	_, err := Finish(t.Context(), open(t, dirs[1]), task(true).Form)
+	store := open(t, dir)
+	_, err := Finalize(t.Context(), open(t, dirs[1]), task(true).Output)
 	if e, ok := errors.AsType[*UnfinishedError](err); !ok || e.Shards != 9 || !slices.Equal(e.Missing, []int{0, 2, 3, 5, 6, 8}) {
 		t.Errorf("%v", err)
 	}
 	for range 2 {
 		for _, from := range dirs {
-			if err := Gather(t.Context(), dest, open(t, from)); err != nil {
+			if err := Import(t.Context(), store, open(t, from)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := Finish(t.Context(), dest, task(true).Form); err != nil {
+		if _, err := Finalize(t.Context(), store, task(true).Output); err != nil {
 			t.Fatal(err)
 		}
 		same(t, "gathered", tree(t, dir), want)
 	}
 
 	other := base
-	other.Source, other.Dest = &pictures{n: 61}, open(t, t.TempDir())
+	other.Source, other.Store = &numbered{n: 61}, open(t, t.TempDir())
 	if _, err := Run(t.Context(), other, task(true)); err != nil {
 		t.Fatal(err)
 	}
-	if e, ok := errors.AsType[*ChangedError](Gather(t.Context(), dest, other.Dest)); !ok || len(e.Changes) != 1 || e.Changes[0].Name != "pictures" {
+	if e, ok := errors.AsType[*ConfigMismatchError](Import(t.Context(), store, other.Store)); !ok || len(e.Changes) != 1 || e.Changes[0].Name != "pictures" {
 		t.Errorf("%v", e)
 	}
 }
 
 func TestChangedSettingsAreRefused(t *testing.T) {
 	dir := t.TempDir()
-	job := Job{Source: &pictures{n: 9}, Dest: open(t, dir), Version: "v1", ShardSize: 4}
+	job := Job{Source: &numbered{n: 9}, Store: open(t, dir), Version: "v1", ShardSize: 4}
 	if _, err := Run(t.Context(), job, task(false)); err != nil {
 		t.Fatal(err)
 	}
@@ -523,7 +523,7 @@ func TestChangedSettingsAreRefused(t *testing.T) {
 		j, k := job, task(false)
 		change(&j, &k)
 		_, err := Run(t.Context(), j, k)
-		if e, ok := errors.AsType[*ChangedError](err); !ok || !strings.Contains(e.Error(), want+"; want the same, or another destination") {
+		if e, ok := errors.AsType[*ConfigMismatchError](err); !ok || !strings.Contains(e.Error(), want+"; want the same, or another destination") {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
@@ -546,7 +546,7 @@ func TestDamage(t *testing.T) {
 		"whole lost":    func(dir string) error { return os.Remove(filepath.Join(dir, "things.all")) },
 	} {
 		dir := t.TempDir()
-		job := Job{Source: &pictures{n: 30}, Dest: open(t, dir), ShardSize: 10}
+		job := Job{Source: &numbered{n: 30}, Store: open(t, dir), ShardSize: 10}
 		if _, err := Run(t.Context(), job, task(true)); err != nil {
 			t.Fatal(err)
 		}
@@ -562,20 +562,20 @@ func TestDamage(t *testing.T) {
 
 	// Finish takes no manifest's word for a shard that is gone.
 	dir := t.TempDir()
-	job := Job{Source: &pictures{n: 30}, Dest: open(t, dir), ShardSize: 10}
+	job := Job{Source: &numbered{n: 30}, Store: open(t, dir), ShardSize: 10}
 	if _, err := Run(t.Context(), job, task(false)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(dir, "things-000001.txt")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Finish(t.Context(), job.Dest, task(false).Form)
+	_, err := Finalize(t.Context(), job.Store, task(false).Output)
 	if e, ok := errors.AsType[*DamagedError](err); !ok || e.File != "things-000001.txt" {
 		t.Error(err)
 	}
 	for name, file := range map[string]string{"plan": "job.json", "index": "pictures.index", "list": "pictures.jsonl"} {
 		dir := t.TempDir()
-		job := Job{Source: &pictures{n: 30}, Dest: open(t, dir), ShardSize: 10, Retry: true}
+		job := Job{Source: &numbered{n: 30}, Store: open(t, dir), ShardSize: 10, Retry: true}
 		if _, err := Run(t.Context(), job, task(true)); err != nil {
 			t.Fatal(err)
 		}
@@ -590,17 +590,17 @@ func TestDamage(t *testing.T) {
 
 func TestRetry(t *testing.T) {
 	dir := t.TempDir()
-	flaky := &pictures{n: 30, read: func(i int) error {
+	flaky := &numbered{n: 30, read: func(i int) error {
 		if i == 15 {
 			return errUnreadable
 		}
 		return nil
 	}}
-	job := Job{Source: flaky, Dest: open(t, dir), ShardSize: 3}
+	job := Job{Source: flaky, Store: open(t, dir), ShardSize: 3}
 	if s, err := Run(t.Context(), job, task(false)); err != nil || s.Failed != 5 {
 		t.Fatalf("%v, %+v", err, s)
 	}
-	job.Source, job.Retry = &pictures{n: 30}, true
+	job.Source, job.Retry = &numbered{n: 30}, true
 	s, err := Run(t.Context(), job, task(false))
 	if err != nil || s.Done != 12 || s.Failed != 4 || s.AllFailed != 4 {
 		t.Errorf("%v, %+v", err, s)
@@ -612,14 +612,14 @@ func TestRetry(t *testing.T) {
 func TestPanicCostsOnePicture(t *testing.T) {
 	dir := t.TempDir()
 	k := task(false)
-	do := k.Do
-	k.Do = func(ctx context.Context, p source.Picture, data []byte) (string, Outcome, error) {
+	do := k.Process
+	k.Process = func(ctx context.Context, p source.Image, data []byte) (string, Stats, error) {
 		if p.ID == "5" {
 			panic("at the picture")
 		}
 		return do(ctx, p, data)
 	}
-	s, err := Run(t.Context(), Job{Source: &pictures{n: 9}, Dest: open(t, dir)}, k)
+	s, err := Run(t.Context(), Job{Source: &numbered{n: 9}, Store: open(t, dir)}, k)
 	if err != nil || s.Failed != 2 || !strings.Contains(tree(t, dir)["failures.jsonl"], "panicked at it: at the picture") {
 		t.Errorf("%v, %+v", err, s)
 	}
@@ -627,30 +627,30 @@ func TestPanicCostsOnePicture(t *testing.T) {
 
 func TestNothingToDo(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Run(t.Context(), Job{Source: &pictures{}, Dest: open(t, dir)}, task(false))
-	if !errors.Is(err, ErrNoPictures) || len(tree(t, dir)) > 0 {
+	_, err := Run(t.Context(), Job{Source: &numbered{}, Store: open(t, dir)}, task(false))
+	if !errors.Is(err, ErrNoImages) || len(tree(t, dir)) > 0 {
 		t.Errorf("%v, %q", err, tree(t, dir))
 	}
-	if _, err := Finish(t.Context(), open(t, dir), task(false).Form); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Finalize(t.Context(), open(t, dir), task(false).Output); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 	// More shares than shards: some have nothing to do.
-	if s, err := Run(t.Context(), Job{Source: &pictures{n: 3}, Dest: open(t, dir), Part: 5, Parts: 9}, task(false)); err != nil || s.Pictures != 0 || s.Finished {
+	if s, err := Run(t.Context(), Job{Source: &numbered{n: 3}, Store: open(t, dir), Index: 5, Count: 9}, task(false)); err != nil || s.Images != 0 || s.Finished {
 		t.Errorf("%v, %+v", err, s)
 	}
 }
 
 func TestWrongJobs(t *testing.T) {
 	for _, job := range []Job{
-		{Part: 1, Parts: 1},
-		{Part: -1, Parts: 2},
-		{Parts: -1},
+		{Index: 1, Count: 1},
+		{Index: -1, Count: 2},
+		{Count: -1},
 		{ShardSize: -1},
 		{ShardSize: MaxShardSize + 1},
 		{Workers: -1},
 		{Pixels: -1},
 	} {
-		job.Source, job.Dest = &pictures{n: 1}, open(t, t.TempDir())
+		job.Source, job.Store = &numbered{n: 1}, open(t, t.TempDir())
 		if _, err := Run(t.Context(), job, task(false)); err == nil || !strings.Contains(err.Error(), "want") {
 			t.Errorf("%+v: %v", job, err)
 		}
@@ -661,9 +661,9 @@ func TestWrongJobs(t *testing.T) {
 func TestPixels(t *testing.T) {
 	var at, most atomic.Int64
 	k := task(false)
-	k.Weigh = func(data []byte) (int64, error) { return int64(len(data)) * 10, nil }
-	do := k.Do
-	k.Do = func(ctx context.Context, p source.Picture, data []byte) (string, Outcome, error) {
+	k.Weight = func(data []byte) (int64, error) { return int64(len(data)) * 10, nil }
+	do := k.Process
+	k.Process = func(ctx context.Context, p source.Image, data []byte) (string, Stats, error) {
 		weight := int64(len(data)) * 10
 		if n := at.Add(weight); n > most.Load() {
 			most.Store(n)
@@ -672,7 +672,7 @@ func TestPixels(t *testing.T) {
 		at.Add(-weight)
 		return do(ctx, p, data)
 	}
-	if _, err := Run(t.Context(), Job{Source: &pictures{n: 200}, Dest: open(t, t.TempDir()), Workers: 8, Pixels: 45}, k); err != nil {
+	if _, err := Run(t.Context(), Job{Source: &numbered{n: 200}, Store: open(t, t.TempDir()), Workers: 8, Pixels: 45}, k); err != nil {
 		t.Fatal(err)
 	}
 	if most.Load() > 45 || most.Load() < 30 {
@@ -685,9 +685,9 @@ func TestMemoryIsFlat(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	peak := func(n int) (most uint64) {
 		k := task(false)
-		do := k.Do
+		do := k.Process
 		var count atomic.Int64
-		k.Do = func(ctx context.Context, p source.Picture, data []byte) (string, Outcome, error) {
+		k.Process = func(ctx context.Context, p source.Image, data []byte) (string, Stats, error) {
 			item, o, err := do(ctx, p, data)
 			if count.Add(1)%1000 == 0 {
 				var m runtime.MemStats
@@ -697,7 +697,7 @@ func TestMemoryIsFlat(t *testing.T) {
 			}
 			return item + strings.Repeat("x", 10_000), o, err
 		}
-		if _, err := Run(t.Context(), Job{Source: &pictures{n: n}, Dest: open(t, t.TempDir()), Workers: 1, ShardSize: 100}, k); err != nil {
+		if _, err := Run(t.Context(), Job{Source: &numbered{n: n}, Store: open(t, t.TempDir()), Workers: 1, ShardSize: 100}, k); err != nil {
 			t.Fatal(err)
 		}
 		return most
@@ -718,8 +718,8 @@ func TestMemoryIsFlat(t *testing.T) {
 func TestFormErrorsAreNotTheDestinations(t *testing.T) {
 	k := task(false)
 	k.Writer = func(w io.Writer) Writer[string] { return refusing{} }
-	_, err := Run(t.Context(), Job{Source: &pictures{n: 3}, Dest: open(t, t.TempDir())}, k)
-	if _, ok := errors.AsType[*DestError](err); ok || !errors.Is(err, errBroken) {
+	_, err := Run(t.Context(), Job{Source: &numbered{n: 3}, Store: open(t, t.TempDir())}, k)
+	if _, ok := errors.AsType[*StorageError](err); ok || !errors.Is(err, errBroken) {
 		t.Errorf("%v", err)
 	}
 }
@@ -731,7 +731,7 @@ func (refusing) Close() error       { return nil }
 
 func FuzzDocuments(f *testing.F) {
 	dir := f.TempDir()
-	if _, err := Run(context.Background(), Job{Source: &pictures{n: 5}, Dest: open(f, dir), ShardSize: 3}, task(true)); err != nil {
+	if _, err := Run(context.Background(), Job{Source: &numbered{n: 5}, Store: open(f, dir), ShardSize: 3}, task(true)); err != nil {
 		f.Fatal(err)
 	}
 	want := tree(f, dir)
@@ -752,10 +752,10 @@ func FuzzDocuments(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Run(t.Context(), Job{Source: &pictures{n: 5}, Dest: open(t, dir), ShardSize: 3}, task(true))
+		_, err := Run(t.Context(), Job{Source: &numbered{n: 5}, Store: open(t, dir), ShardSize: 3}, task(true))
 		if err == nil && !bytes.Equal(text, []byte(want[name])) && name == "job.json" {
 			var p Plan
-			if json.Unmarshal(text, &p) != nil || p.Hash != p.sum() {
+			if json.Unmarshal(text, &p) != nil || p.Hash != p.computeHash() {
 				t.Errorf("%q is taken", text)
 			}
 		}

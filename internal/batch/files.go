@@ -13,34 +13,34 @@ import (
 	"github.com/proposer/proposer/internal/batch/blobstore"
 )
 
-// write writes a file whole, or not at all.
-func write(ctx context.Context, dest blobstore.Storage, name string, fill func(*sink) error) error {
-	return writeTo(ctx, dest, name, dest.Create, fill)
+// writeFile writes a file whole, or not at all.
+func writeFile(ctx context.Context, store blobstore.Store, name string, fill func(*fileWriter) error) error {
+	return writeWith(ctx, store, name, store.Create, fill)
 }
 
-// writeNew is write for a file that must not be there: if it is the error wraps fs.ErrExist.
-func writeNew(ctx context.Context, dest blobstore.Storage, name string, fill func(*sink) error) error {
-	return writeTo(ctx, dest, name, dest.CreateNew, fill)
+// writeNewFile is write for a file that must not be there: if it is the error wraps fs.ErrExist.
+func writeNewFile(ctx context.Context, store blobstore.Store, name string, fill func(*fileWriter) error) error {
+	return writeWith(ctx, store, name, store.CreateNew, fill)
 }
 
-func writeTo(ctx context.Context, dest blobstore.Storage, name string, create func(context.Context, string) (blobstore.File, error), fill func(*sink) error) error {
+func writeWith(ctx context.Context, store blobstore.Store, name string, create func(context.Context, string) (blobstore.File, error), fill func(*fileWriter) error) error {
 	f, err := create(ctx, name)
 	if err != nil {
-		return destError(ctx, dest, err)
+		return storageError(ctx, store, err)
 	}
-	out := newSink(f)
+	out := newFileWriter(f)
 	if err = fill(out); err == nil {
 		err = out.Flush()
 	}
 	if err != nil {
 		f.Abort() // the reason for that is told
-		return out.blame(ctx, dest, err)
+		return out.cause(ctx, store, err)
 	}
-	return destError(ctx, dest, f.Commit())
+	return storageError(ctx, store, f.Commit())
 }
 
-// sink is a file with a buffer that knows which failures are its own.
-type sink struct {
+// fileWriter is a file with a buffer that knows which failures are its own.
+type fileWriter struct {
 	*bufio.Writer
 	file  io.Writer
 	bytes int64
@@ -48,14 +48,14 @@ type sink struct {
 	err   error
 }
 
-func newSink(file io.Writer) *sink {
-	s := &sink{file: file, sum: sha256.New()}
+func newFileWriter(file io.Writer) *fileWriter {
+	s := &fileWriter{file: file, sum: sha256.New()}
 	s.Writer = bufio.NewWriterSize(unbuffered{s}, 1<<16)
 	return s
 }
 
 // unbuffered is what is behind a sink's buffer.
-type unbuffered struct{ s *sink }
+type unbuffered struct{ s *fileWriter }
 
 func (u unbuffered) Write(p []byte) (int, error) {
 	n, err := u.s.file.Write(p)
@@ -67,16 +67,16 @@ func (u unbuffered) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// blame tells of the destination if that is what failed, else of what is written.
-func (s *sink) blame(ctx context.Context, dest blobstore.Storage, err error) error {
+// cause tells of the destination if that is what failed, else of what is written.
+func (s *fileWriter) cause(ctx context.Context, store blobstore.Store, err error) error {
 	if s.err != nil {
-		return destError(ctx, dest, s.err)
+		return storageError(ctx, store, s.err)
 	}
 	return err
 }
 
 // digest is the SHA-256 of what was flushed.
-func (s *sink) digest() string { return hex.EncodeToString(s.sum.Sum(nil)) }
+func (s *fileWriter) digest() string { return hex.EncodeToString(s.sum.Sum(nil)) }
 
 // writeJSON writes a line.
 func writeJSON(w io.Writer, v any) error {
@@ -86,8 +86,8 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // readJSON reads a document of bounded length.
-func readJSON(ctx context.Context, dest blobstore.Storage, name string, into any) error {
-	r, size, err := dest.Open(ctx, name)
+func readJSON(ctx context.Context, store blobstore.Store, name string, into any) error {
+	r, size, err := store.Open(ctx, name)
 	if err != nil {
 		return err
 	}

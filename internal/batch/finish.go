@@ -28,21 +28,21 @@ type Manifest struct {
 	Shards []Record `json:"shards"`
 }
 
-// Finish makes of shards that are all done what is wanted: one file of them, if the form has
+// Finalize makes of shards that are all done what is wanted: one file of them, if the form has
 // Whole, the list of failures, and at last the manifest. If shards are missing the error is
 // an *[UnfinishedError]. Doing it again changes nothing, but removes what was left since by
 // whoever was killed at writing.
-func Finish[T any](ctx context.Context, dest blobstore.Storage, form Form[T]) (*Manifest, error) {
-	plan, err := ReadPlan(ctx, dest)
+func Finalize[T any](ctx context.Context, store blobstore.Store, output Output[T]) (*Manifest, error) {
+	plan, err := ReadPlan(ctx, store)
 	if err != nil {
 		return nil, err
 	}
-	sizes, err := inventory(ctx, dest)
+	sizes, err := fileSizes(ctx, store)
 	if err != nil {
 		return nil, err
 	}
-	if m := finished(ctx, dest, plan, sizes, form.Whole != nil); m != nil {
-		return m, sweep(ctx, dest)
+	if m := readManifest(ctx, store, plan, sizes, output.Merged != nil); m != nil {
+		return m, removeTemporary(ctx, store)
 	}
 	var recorded, missing []int
 	for shard := range plan.Shards() {
@@ -53,10 +53,10 @@ func Finish[T any](ctx context.Context, dest blobstore.Storage, form Form[T]) (*
 		}
 	}
 	if len(missing) > 0 {
-		return nil, &UnfinishedError{dest.String(), plan.Shards(), missing}
+		return nil, &UnfinishedError{store.String(), plan.Shards(), missing}
 	}
-	file := func(shard int) string { return plan.shardName(shard, form.Extension, form.Whole != nil) }
-	records, errs, err := readRecords(ctx, dest, recorded, file, sizes)
+	file := func(shard int) string { return plan.shardName(shard, output.Extension, output.Merged != nil) }
+	records, errs, err := readRecords(ctx, store, recorded, file, sizes)
 	if err != nil {
 		return nil, err
 	}
@@ -69,13 +69,13 @@ func Finish[T any](ctx context.Context, dest blobstore.Storage, form Form[T]) (*
 		m.Failed += int64(r.Failed)
 		m.Boxes += r.Boxes
 	}
-	if form.Whole != nil {
-		m.File = plan.Task + form.Whole.Extension
-		if err := join(ctx, dest, m, form.Whole); err != nil {
+	if output.Merged != nil {
+		m.File = plan.Task + output.Merged.Extension
+		if err := mergeShards(ctx, store, m, output.Merged); err != nil {
 			return nil, err
 		}
 	}
-	err = write(ctx, dest, failuresName, func(w *sink) error {
+	err = writeFile(ctx, store, failuresName, func(w *fileWriter) error {
 		for i := range m.Shards {
 			for _, f := range m.Shards[i].Failures {
 				if err := writeJSON(w, &f); err != nil {
@@ -89,25 +89,25 @@ func Finish[T any](ctx context.Context, dest blobstore.Storage, form Form[T]) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := sweep(ctx, dest); err != nil {
+	if err := removeTemporary(ctx, store); err != nil {
 		return nil, err
 	}
-	return m, write(ctx, dest, manifestName, func(w *sink) error { return writeJSON(w, m) })
+	return m, writeFile(ctx, store, manifestName, func(w *fileWriter) error { return writeJSON(w, m) })
 }
 
-// sweep removes what was left half written: all shards are done, so nobody should be at it any more.
-func sweep(ctx context.Context, dest blobstore.Storage) error {
-	return destError(ctx, dest, dest.Sweep(ctx, 0))
+// removeTemporary removes what was left half written: all shards are done, so nobody should be at it any more.
+func removeTemporary(ctx context.Context, store blobstore.Store) error {
+	return storageError(ctx, store, store.Sweep(ctx, 0))
 }
 
-// finished is the manifest if there is one, and all that it names is there.
-func finished(ctx context.Context, dest blobstore.Storage, plan *Plan, sizes map[string]int64, whole bool) *Manifest {
+// readManifest is the manifest if there is one, and all that it names is there.
+func readManifest(ctx context.Context, store blobstore.Store, plan *Plan, sizes map[string]int64, merged bool) *Manifest {
 	m := new(Manifest)
-	if err := readJSON(ctx, dest, manifestName, m); err != nil || m.Hash != plan.Hash {
+	if err := readJSON(ctx, store, manifestName, m); err != nil || m.Hash != plan.Hash {
 		return nil
 	}
 	is := func(file string, bytes int64) bool { size, ok := sizes[file]; return ok && size == bytes }
-	if whole {
+	if merged {
 		if !is(m.File, m.Bytes) {
 			return nil
 		}
@@ -121,12 +121,12 @@ func finished(ctx context.Context, dest blobstore.Storage, plan *Plan, sizes map
 	return m
 }
 
-// join writes the one file.
-func join[T any](ctx context.Context, dest blobstore.Storage, m *Manifest, whole *Whole[T]) error {
-	return write(ctx, dest, m.File, func(w *sink) error {
-		out := whole.Writer(w)
+// mergeShards writes the one file.
+func mergeShards[T any](ctx context.Context, store blobstore.Store, m *Manifest, merged *Merged[T]) error {
+	return writeFile(ctx, store, m.File, func(w *fileWriter) error {
+		out := merged.Writer(w)
 		for _, record := range m.Shards {
-			if err := add(ctx, dest, out, &record, whole); err != nil {
+			if err := appendShard(ctx, store, out, &record, merged); err != nil {
 				return err
 			}
 		}
@@ -139,57 +139,57 @@ func join[T any](ctx context.Context, dest blobstore.Storage, m *Manifest, whole
 	})
 }
 
-// add writes the pictures of a shard.
-func add[T any](ctx context.Context, dest blobstore.Storage, out Writer[T], record *Record, whole *Whole[T]) error {
-	r, _, err := dest.Open(ctx, record.File)
+// appendShard writes the pictures of a shard.
+func appendShard[T any](ctx context.Context, store blobstore.Store, out Writer[T], record *Record, merged *Merged[T]) error {
+	r, _, err := store.Open(ctx, record.File)
 	if err != nil {
-		return destError(ctx, dest, err)
+		return storageError(ctx, store, err)
 	}
 	defer r.Close()
 	n := 0
-	for item, err := range whole.Read(r) {
+	for item, err := range merged.Read(r) {
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return destError(ctx, dest, fmt.Errorf("%s: %w", record.File, err))
+			return storageError(ctx, store, fmt.Errorf("%s: %w", record.File, err))
 		}
 		if err := out.Write(item); err != nil {
 			return err
 		}
 		n++
 	}
-	if n != record.Pictures {
-		return &DamagedError{dest.String(), record.File, fmt.Errorf("has %d pictures: want %d", n, record.Pictures)}
+	if n != record.Images {
+		return &DamagedError{store.String(), record.File, fmt.Errorf("has %d pictures: want %d", n, record.Images)}
 	}
 	return nil
 }
 
-// Gather copies into dest the shards of another destination of the same plan, as machines
+// Import copies into dest the shards of another destination of the same plan, as machines
 // without a common place have them; dest may be empty. Shards that dest has stay as they are.
-func Gather(ctx context.Context, dest, from blobstore.Storage) error {
+func Import(ctx context.Context, store, from blobstore.Store) error {
 	theirs, err := ReadPlan(ctx, from)
 	if err != nil {
 		return err
 	}
-	ours, err := ReadPlan(ctx, dest)
+	ours, err := ReadPlan(ctx, store)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		for _, name := range []string{listName, indexName, planName} {
-			if err := transfer(ctx, dest, from, name); err != nil {
+			if err := copyFile(ctx, store, from, name); err != nil {
 				return err
 			}
 		}
 	case err != nil:
 		return err
 	case ours.Hash != theirs.Hash:
-		all := changes(ours.identity(), theirs.identity())
+		all := changes(ours.fields(), theirs.fields())
 		if len(all) == 0 {
-			all = []Change{{"pictures", fmt.Sprintf("%d, %.8s", ours.Pictures, ours.List), fmt.Sprintf("%d, %.8s", theirs.Pictures, theirs.List)}}
+			all = []Change{{"pictures", fmt.Sprintf("%d, %.8s", ours.Images, ours.List), fmt.Sprintf("%d, %.8s", theirs.Images, theirs.List)}}
 		}
-		return &ChangedError{dest.String(), all}
+		return &ConfigMismatchError{store.String(), all}
 	}
-	sizes, err := inventory(ctx, dest)
+	sizes, err := fileSizes(ctx, store)
 	if err != nil {
 		return err
 	}
@@ -202,10 +202,10 @@ func Gather(ctx context.Context, dest, from blobstore.Storage) error {
 		if err := readJSON(ctx, from, name, &r); errors.Is(err, fs.ErrNotExist) {
 			continue
 		} else if err != nil {
-			return destError(ctx, from, err)
+			return storageError(ctx, from, err)
 		}
 		for _, name := range []string{r.File, name} {
-			if err := transfer(ctx, dest, from, name); err != nil {
+			if err := copyFile(ctx, store, from, name); err != nil {
 				return err
 			}
 		}
@@ -213,16 +213,16 @@ func Gather(ctx context.Context, dest, from blobstore.Storage) error {
 	return nil
 }
 
-// transfer copies a file.
-func transfer(ctx context.Context, dest, from blobstore.Storage, name string) error {
+// copyFile copies a file.
+func copyFile(ctx context.Context, store, from blobstore.Store, name string) error {
 	r, _, err := from.Open(ctx, name)
 	if err != nil {
-		return destError(ctx, from, err)
+		return storageError(ctx, from, err)
 	}
 	defer r.Close()
-	return write(ctx, dest, name, func(w *sink) error {
+	return writeFile(ctx, store, name, func(w *fileWriter) error {
 		if _, err := io.Copy(w, r); err != nil && w.err == nil {
-			return destError(ctx, from, err)
+			return storageError(ctx, from, err)
 		} else if err != nil {
 			return err
 		}

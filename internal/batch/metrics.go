@@ -54,15 +54,15 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 }
 
 // Begin implements Observer.
-func (m *Metrics) Begin(pictures, done int64, shards, shardsDone int) {
-	m.total.Set(float64(pictures))
+func (m *Metrics) Begin(images, done int64, shards, shardsDone int) {
+	m.total.Set(float64(images))
 	m.shards.Set(float64(shards))
 	m.done.WithLabelValues("skipped").Add(float64(done))
 	m.shardsDone.WithLabelValues("skipped").Add(float64(shardsDone))
 }
 
-// Picture implements Observer.
-func (m *Metrics) Picture(_ source.Picture, o Outcome, failure string) {
+// ImageDone implements Observer.
+func (m *Metrics) ImageDone(_ source.Image, o Stats, failure string) {
 	if failure != "" {
 		m.done.WithLabelValues("failed").Inc()
 		return
@@ -74,5 +74,5 @@ func (m *Metrics) Picture(_ source.Picture, o Outcome, failure string) {
 	m.stage.WithLabelValues("search").Observe(o.Search.Seconds())
 }
 
-// Shard implements Observer.
-func (m *Metrics) Shard() { m.shardsDone.WithLabelValues("ok").Inc() }
+// ShardDone implements Observer.
+func (m *Metrics) ShardDone() { m.shardsDone.WithLabelValues("ok").Inc() }

@@ -31,8 +31,8 @@ func (s *Search) settings() map[string]string {
 	return all
 }
 
-// weigh is a Task's Weigh.
-func (s *Search) weigh(data []byte) (int64, error) {
+// weight is a Task's Weigh.
+func (s *Search) weight(data []byte) (int64, error) {
 	h, err := imageio.Inspect(data, s.Options.Decode.Limits)
 	if err != nil {
 		return 0, err
@@ -40,12 +40,12 @@ func (s *Search) weigh(data []byte) (int64, error) {
 	return s.Options.WorkPixels(h), nil
 }
 
-func (s *Search) run(ctx context.Context, data []byte) (*propose.Result, Outcome, error) {
+func (s *Search) run(ctx context.Context, data []byte) (*propose.Result, Stats, error) {
 	result, err := propose.Run(ctx, data, s.Options)
 	if err != nil {
-		return nil, Outcome{}, err
+		return nil, Stats{}, err
 	}
-	return result, Outcome{
+	return result, Stats{
 		Boxes: len(result.Boxes), Pixels: int64(result.Width) * int64(result.Height),
 		Decode: result.DecodeTime, Search: result.SearchTime,
 	}, nil
@@ -57,64 +57,64 @@ func Proposals(s Search, format codec.Format, folder string, masks bool) Task[*c
 	s.Options.Search.Keep = masks
 	settings := s.settings()
 	settings["masks"] = strconv.FormatBool(masks)
-	settings[settingFolder] = folder
-	var key func(p source.Picture) string
+	settings[folderSetting] = folder
+	var key func(p source.Image) string
 	if format.Key != nil {
-		key = func(p source.Picture) string {
+		key = func(p source.Image) string {
 			return format.Key(&codec.Row{File: p.File, ID: p.ID, Folder: folder})
 		}
 	}
 	return Task[*codec.Row]{
 		Name: "proposals", Format: format.Name, Settings: settings,
-		Limit: s.Options.Decode.Limits.MaxBytes, Weigh: s.weigh, Key: key,
-		Do: func(ctx context.Context, p source.Picture, data []byte) (*codec.Row, Outcome, error) {
-			result, outcome, err := s.run(ctx, data)
+		Limit: s.Options.Decode.Limits.MaxBytes, Weight: s.weight, Key: key,
+		Process: func(ctx context.Context, p source.Image, data []byte) (*codec.Row, Stats, error) {
+			result, stats, err := s.run(ctx, data)
 			if err != nil {
-				return nil, Outcome{}, err
+				return nil, Stats{}, err
 			}
 			row := result.Row(p.File)
 			row.ID, row.Folder, row.Search, row.Decode = p.ID, folder, 0, 0
 			if masks {
 				row.Strategies = result.Strategies
 				if row.Masks, err = result.Masks(ctx, math.MaxInt64); err != nil {
-					return nil, Outcome{}, err
+					return nil, Stats{}, err
 				}
 			}
-			return row, outcome, nil
+			return row, stats, nil
 		},
-		Failed: func(p source.Picture, reason string) *codec.Row {
+		Failed: func(p source.Image, reason string) *codec.Row {
 			return &codec.Row{File: p.File, ID: p.ID, Error: reason}
 		},
-		Form: proposalForm(format, folder),
+		Output: proposalOutput(format, folder),
 	}
 }
 
-// settingFolder is where the plan has the folder of [Proposals].
-const settingFolder = "folder"
+// folderSetting is where the plan has the folder of [Proposals].
+const folderSetting = "folder"
 
-// ProposalForm is the form of a task of [Proposals], by its plan. The error is that of an
+// ProposalOutput is the form of a task of [Proposals], by its plan. The error is that of an
 // unknown format.
-func ProposalForm(p *Plan) (Form[*codec.Row], error) {
+func ProposalOutput(p *Plan) (Output[*codec.Row], error) {
 	format, err := codec.ParseFormat(p.Format)
 	if err != nil {
-		return Form[*codec.Row]{}, err
+		return Output[*codec.Row]{}, err
 	}
-	return proposalForm(format, p.Settings[settingFolder]), nil
+	return proposalOutput(format, p.Settings[folderSetting]), nil
 }
 
-func proposalForm(format codec.Format, folder string) Form[*codec.Row] {
+func proposalOutput(format codec.Format, folder string) Output[*codec.Row] {
 	writer := func(w io.Writer) Writer[*codec.Row] { return format.NewWriter(w) }
-	if !format.Whole {
-		return Form[*codec.Row]{Extension: format.Extension, Writer: writer}
+	if !format.SingleFile {
+		return Output[*codec.Row]{Extension: format.Extension, Writer: writer}
 	}
 	rows, err := codec.ParseFormat("jsonl")
 	if err != nil {
 		panic(err)
 	}
-	return Form[*codec.Row]{
+	return Output[*codec.Row]{
 		Extension: rows.Extension,
 		Writer:    func(w io.Writer) Writer[*codec.Row] { return rows.NewWriter(w) },
-		Whole:     &Whole[*codec.Row]{Extension: format.Extension, Writer: writer, Read: readRows(folder)},
+		Merged:    &Merged[*codec.Row]{Extension: format.Extension, Writer: writer, Read: readRows(folder)},
 	}
 }
 

@@ -20,17 +20,17 @@ import (
 // inMemory is a source of pictures by their bytes.
 type inMemory [][]byte
 
-func (s inMemory) Pictures(context.Context) iter.Seq2[source.Picture, error] {
-	return func(yield func(source.Picture, error) bool) {
+func (s inMemory) Images(context.Context) iter.Seq2[source.Image, error] {
+	return func(yield func(source.Image, error) bool) {
 		for i := range s {
-			if !yield(source.Picture{File: fmt.Sprintf("p/%d.jpg", i), Offset: int64(i)}, nil) {
+			if !yield(source.Image{File: fmt.Sprintf("p/%d.jpg", i), Offset: int64(i)}, nil) {
 				return
 			}
 		}
 	}
 }
 
-func (s inMemory) Read(_ context.Context, p source.Picture, _ int64) ([]byte, error) {
+func (s inMemory) Read(_ context.Context, p source.Image, _ int64) ([]byte, error) {
 	return s[p.Offset], nil
 }
 
@@ -71,7 +71,7 @@ func TestProposalsAreTheSameBytes(t *testing.T) {
 		runtime.GOMAXPROCS(procs)
 		for _, threads := range []string{"1", "3"} {
 			dir := t.TempDir()
-			s, err := Run(t.Context(), Job{Source: src, Dest: open(t, dir), ShardSize: 4, Workers: 2 * procs},
+			s, err := Run(t.Context(), Job{Source: src, Store: open(t, dir), ShardSize: 4, Workers: 2 * procs},
 				Proposals(search(t, map[string]string{"mode": "fast", "threads": threads}), format(t, "jsonl"), "photos", false))
 			if err != nil || s.Failed != 2 || s.Boxes < 9*20 {
 				t.Fatalf("%v, %+v", err, s)
@@ -110,7 +110,7 @@ func TestSettingsTellSearchesApart(t *testing.T) {
 
 func TestMasksAreWritten(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Run(t.Context(), Job{Source: scenes(1, 64, 48), Dest: open(t, dir)}, Proposals(search(t, map[string]string{"max": "3"}), format(t, "jsonl"), "photos", true))
+	_, err := Run(t.Context(), Job{Source: scenes(1, 64, 48), Store: open(t, dir)}, Proposals(search(t, map[string]string{"max": "3"}), format(t, "jsonl"), "photos", true))
 	if text := tree(t, dir)["proposals-000000.jsonl"]; err != nil || !strings.Contains(text, `"masks":[{"size":[48,64],"counts":"`) {
 		t.Errorf("%v, %s", err, text)
 	}
@@ -145,7 +145,7 @@ func BenchmarkBatch(b *testing.B) {
 	for _, f := range codec.Formats() {
 		b.Run(f.Name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := Run(b.Context(), Job{Source: src, Dest: open(b, b.TempDir())}, Proposals(s, f, "", false)); err != nil {
+				if _, err := Run(b.Context(), Job{Source: src, Store: open(b, b.TempDir())}, Proposals(s, f, "", false)); err != nil {
 					b.Fatal(err)
 				}
 			}

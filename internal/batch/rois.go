@@ -11,8 +11,8 @@ import (
 	"github.com/proposer/proposer/internal/rois"
 )
 
-// TaskRoIs is the name of [RoIs].
-const TaskRoIs = "rois"
+// RoIsName is the name of [RoIs].
+const RoIsName = "rois"
 
 // RoIs is the task of drawing the RoIs of a data set's pictures that a detector's second
 // stage trains on, written as rois.NPZ does. Each picture has its own draw, see
@@ -27,36 +27,36 @@ func RoIs(s Search, o rois.Options, data *evaluate.Dataset) Task[rois.Item] {
 	}
 	index := data.Index()
 	return Task[rois.Item]{
-		Name: TaskRoIs, Format: "npz", Settings: settings,
-		Limit: s.Options.Decode.Limits.MaxBytes, Weigh: s.weigh,
-		Do: func(ctx context.Context, p source.Picture, bytes []byte) (rois.Item, Outcome, error) {
+		Name: RoIsName, Format: "npz", Settings: settings,
+		Limit: s.Options.Decode.Limits.MaxBytes, Weight: s.weight,
+		Process: func(ctx context.Context, p source.Image, bytes []byte) (rois.Item, Stats, error) {
 			i, ok := index[p.File]
 			if !ok {
-				return rois.Item{}, Outcome{}, fmt.Errorf("has no annotations: want pictures of the data set")
+				return rois.Item{}, Stats{}, fmt.Errorf("has no annotations: want pictures of the data set")
 			}
-			result, outcome, err := s.run(ctx, bytes)
+			result, stats, err := s.run(ctx, bytes)
 			if err != nil {
-				return rois.Item{}, Outcome{}, err
+				return rois.Item{}, Stats{}, err
 			}
 			item := rois.Item{File: p.File, ID: p.ID, Width: result.Width, Height: result.Height}
 			if item.Truth, err = rois.TruthOf(&data.Images[i], result.Width, result.Height, classes); err != nil {
-				return rois.Item{}, Outcome{}, err
+				return rois.Item{}, Stats{}, err
 			}
 			if item.Minibatch, err = rois.Sample(ctx, result.Boxes, item.Truth, o.Of(p.File)); err != nil {
-				return rois.Item{}, Outcome{}, err
+				return rois.Item{}, Stats{}, err
 			}
-			return item, outcome, nil
+			return item, stats, nil
 		},
-		Failed: func(p source.Picture, reason string) rois.Item {
+		Failed: func(p source.Image, reason string) rois.Item {
 			return rois.Item{File: p.File, ID: p.ID, Error: reason}
 		},
-		Form: RoIForm(names),
+		Output: RoIOutput(names),
 	}
 }
 
-// RoIForm is the form of a task of [RoIs].
-func RoIForm(classNames []string) Form[rois.Item] {
-	return Form[rois.Item]{
+// RoIOutput is the form of a task of [RoIs].
+func RoIOutput(classNames []string) Output[rois.Item] {
+	return Output[rois.Item]{
 		Extension: ".npz",
 		Writer:    func(w io.Writer) Writer[rois.Item] { return rois.NewNPZ(w, classNames) },
 	}

@@ -23,8 +23,8 @@ const window = 128
 // Summary is what a run did. It alone tells of times.
 type Summary struct {
 	// Pictures are those of this run's share; Skipped were done before it.
-	Pictures int64 `json:"pictures"`
-	Skipped  int64 `json:"skipped"`
+	Images  int64 `json:"pictures"`
+	Skipped int64 `json:"skipped"`
 	// Done were done by this run, Failed of them failed.
 	Done   int64 `json:"done"`
 	Failed int64 `json:"failed"`
@@ -43,31 +43,31 @@ type Summary struct {
 	AllFailed int64 `json:"all_failed"`
 }
 
-// slot is a picture on its way.
-type slot[T any] struct {
-	shard   int
-	end     bool // the shard's last picture
-	picture source.Picture
+// pending is a picture on its way.
+type pending[T any] struct {
+	shard int
+	last  bool // the shard's last picture
+	image source.Image
 
 	done    chan struct{}
 	item    T
-	outcome Outcome
+	stats   Stats
 	failure string
 }
 
 // Run does this run's share of a task and, if that is all, finishes the destination.
 //
-// It begins where an earlier run ended. Errors are *[ChangedError] if that was for something
-// else; *[DestError] for a destination that fails, a *source.VanishedError for a source that
+// It begins where an earlier run ended. Errors are *[ConfigMismatchError] if that was for something
+// else; *[StorageError] for a destination that fails, a *source.VanishedError for a source that
 // is gone, the context's: after these the same call goes on; and what the source says while
 // it is listed. Failures of pictures are in the Summary, no error. Shards that are done stay
 // done, whatever the error.
 func Run[T any](ctx context.Context, job Job, task Task[T]) (*Summary, error) {
-	if err := job.validate(); err != nil {
+	if err := job.setDefaults(); err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	plan, err := begin(ctx, &job, Plan{
+	plan, err := openPlan(ctx, &job, Plan{
 		Version: job.Version, Task: task.Name, Format: task.Format, Source: job.Source.String(),
 		ShardSize: job.ShardSize, Settings: task.Settings,
 	}, task.Key)
@@ -75,10 +75,10 @@ func Run[T any](ctx context.Context, job Job, task Task[T]) (*Summary, error) {
 		return nil, err
 	}
 	r := &run[T]{Job: &job, task: &task, plan: plan, pixels: semaphore.NewWeighted(job.Pixels)}
-	if r.list, err = newLister(ctx, job.Dest, plan); err != nil {
+	if r.list, err = openList(ctx, job.Store, plan); err != nil {
 		return nil, err
 	}
-	todo, err := r.todo(ctx)
+	todo, err := r.unfinished(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +86,8 @@ func Run[T any](ctx context.Context, job Job, task Task[T]) (*Summary, error) {
 		return nil, err
 	}
 	r.sum.Workers = job.Workers
-	if job.Parts == 1 {
-		m, err := Finish(ctx, job.Dest, task.Form)
+	if job.Count == 1 {
+		m, err := Finalize(ctx, job.Store, task.Output)
 		if err != nil {
 			return nil, err
 		}
@@ -102,31 +102,31 @@ type run[T any] struct {
 	*Job
 	task   *Task[T]
 	plan   *Plan
-	list   *lister
+	list   *imageList
 	pixels *semaphore.Weighted
 	sum    Summary
 }
 
-// todo is the shards of this run that are not done.
-func (r *run[T]) todo(ctx context.Context) ([]int, error) {
-	sizes, err := inventory(ctx, r.Dest)
+// unfinished is the shards of this run that are not done.
+func (r *run[T]) unfinished(ctx context.Context) ([]int, error) {
+	sizes, err := fileSizes(ctx, r.Store)
 	if err != nil {
 		return nil, err
 	}
 	var todo, recorded []int
 	for shard := range r.plan.Shards() {
-		if !r.mine(shard) {
+		if !r.assigned(shard) {
 			continue
 		}
 		r.sum.Shards++
-		r.sum.Pictures += r.plan.picturesOf(shard)
+		r.sum.Images += r.plan.imagesInShard(shard)
 		if _, ok := sizes[recordName(shard)]; ok {
 			recorded = append(recorded, shard)
 		} else {
 			todo = append(todo, shard)
 		}
 	}
-	records, errs, err := readRecords(ctx, r.Dest, recorded, r.file, sizes)
+	records, errs, err := readRecords(ctx, r.Store, recorded, r.shardFile, sizes)
 	if err != nil {
 		return nil, err
 	}
@@ -138,40 +138,40 @@ func (r *run[T]) todo(ctx context.Context) ([]int, error) {
 		case damaged, r.Retry && records[i].Failed > 0:
 			todo = append(todo, shard)
 		default:
-			r.sum.Skipped += r.plan.picturesOf(shard)
+			r.sum.Skipped += r.plan.imagesInShard(shard)
 		}
 	}
 	slices.Sort(todo)
 	if _, ok := sizes[manifestName]; ok && len(todo) > 0 {
-		if err := r.Dest.Remove(ctx, manifestName); err != nil {
-			return nil, destError(ctx, r.Dest, err)
+		if err := r.Store.Remove(ctx, manifestName); err != nil {
+			return nil, storageError(ctx, r.Store, err)
 		}
 	}
-	r.Observe.Begin(r.sum.Pictures, r.sum.Skipped, r.sum.Shards, r.sum.Shards-len(todo))
+	r.Observer.Begin(r.sum.Images, r.sum.Skipped, r.sum.Shards, r.sum.Shards-len(todo))
 	return todo, nil
 }
 
-func (r *run[T]) file(shard int) string {
-	return r.plan.shardName(shard, r.task.Extension, r.task.Whole != nil)
+func (r *run[T]) shardFile(shard int) string {
+	return r.plan.shardName(shard, r.task.Extension, r.task.Merged != nil)
 }
 
 // shards does them: one goroutine lists the pictures, each worker takes the next, one writes
 // them in order.
 func (r *run[T]) shards(ctx context.Context, todo []int) error {
 	group, ctx := errgroup.WithContext(ctx)
-	order := make(chan *slot[T], window+r.Workers)
-	work := make(chan *slot[T])
+	order := make(chan *pending[T], window+r.Workers)
+	work := make(chan *pending[T])
 	group.Go(func() error {
 		defer close(order)
 		defer close(work)
 		for _, shard := range todo {
-			pictures, err := r.list.shard(ctx, shard)
+			images, err := r.list.images(ctx, shard)
 			if err != nil {
 				return err
 			}
-			for i, p := range pictures {
-				s := &slot[T]{shard: shard, end: i == len(pictures)-1, picture: p, done: make(chan struct{})}
-				for _, c := range []chan *slot[T]{order, work} {
+			for i, p := range images {
+				s := &pending[T]{shard: shard, last: i == len(images)-1, image: p, done: make(chan struct{})}
+				for _, c := range []chan *pending[T]{order, work} {
 					select {
 					case c <- s:
 					case <-ctx.Done():
@@ -186,11 +186,11 @@ func (r *run[T]) shards(ctx context.Context, todo []int) error {
 	for range r.Workers {
 		group.Go(func() error {
 			for s := range work {
-				if err := r.do(ctx, s); err != nil {
+				if err := r.process(ctx, s); err != nil {
 					return err
 				}
-				decode.Add(int64(s.outcome.Decode))
-				search.Add(int64(s.outcome.Search))
+				decode.Add(int64(s.stats.Decode))
+				search.Add(int64(s.stats.Search))
 				close(s.done)
 			}
 			return nil
@@ -211,7 +211,7 @@ func (r *run[T]) shards(ctx context.Context, todo []int) error {
 			}
 			if shard == nil {
 				var err error
-				if shard, err = r.create(ctx, s.shard); err != nil {
+				if shard, err = r.createShard(ctx, s.shard); err != nil {
 					return err
 				}
 			}
@@ -219,16 +219,16 @@ func (r *run[T]) shards(ctx context.Context, todo []int) error {
 				return err
 			}
 			r.sum.Done++
-			r.sum.Boxes += int64(s.outcome.Boxes)
+			r.sum.Boxes += int64(s.stats.Boxes)
 			if s.failure != "" {
 				r.sum.Failed++
 			}
-			if s.end {
+			if s.last {
 				if err := shard.commit(ctx); err != nil {
 					return err
 				}
 				shard = nil
-				r.Observe.Shard()
+				r.Observer.ShardDone()
 			}
 		}
 		return nil
@@ -239,21 +239,21 @@ func (r *run[T]) shards(ctx context.Context, todo []int) error {
 	return err
 }
 
-// do works on a picture. Its errors end the run.
-func (r *run[T]) do(ctx context.Context, s *slot[T]) error {
-	err := r.try(ctx, s)
+// process works on a picture. Its errors end the run.
+func (r *run[T]) process(ctx context.Context, s *pending[T]) error {
+	err := r.attempt(ctx, s)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if e, ok := errors.AsType[*source.VanishedError](err); ok {
+	if e, ok := errors.AsType[*source.UnavailableError](err); ok {
 		return e
 	}
 	if err != nil {
 		s.failure = strings.ToValidUTF8(err.Error(), "\uFFFD")
-		s.outcome = Outcome{}
-		s.item = r.task.Failed(s.picture, s.failure)
+		s.stats = Stats{}
+		s.item = r.task.Failed(s.image, s.failure)
 	}
-	r.Observe.Picture(s.picture, s.outcome, s.failure)
+	r.Observer.ImageDone(s.image, s.stats, s.failure)
 	return nil
 }
 
@@ -265,17 +265,17 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("the program panicked at it: %v", e.Value) }
 
-func (r *run[T]) try(ctx context.Context, s *slot[T]) (err error) {
+func (r *run[T]) attempt(ctx context.Context, s *pending[T]) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{v, debug.Stack()}
 		}
 	}()
-	data, err := r.Source.Read(ctx, s.picture, r.task.Limit)
+	data, err := r.Source.Read(ctx, s.image, r.task.Limit)
 	if err != nil {
 		return err
 	}
-	weight, err := r.task.Weigh(data)
+	weight, err := r.task.Weight(data)
 	if err != nil {
 		return err
 	}
@@ -284,6 +284,6 @@ func (r *run[T]) try(ctx context.Context, s *slot[T]) (err error) {
 		return err
 	}
 	defer r.pixels.Release(weight)
-	s.item, s.outcome, err = r.task.Do(ctx, s.picture, data)
+	s.item, s.stats, err = r.task.Process(ctx, s.image, data)
 	return err
 }

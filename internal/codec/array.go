@@ -14,7 +14,7 @@ import (
 //
 // byte for byte as numpy.save does. Coordinates are exact to 2^24. It refuses what [Writer] does.
 func AppendNPY(dst []byte, r *Row) ([]byte, error) {
-	if err := r.check(); err != nil {
+	if err := r.validate(); err != nil {
 		return dst, err
 	}
 	return appendRows(npy.AppendHeader(dst, "<f4", len(r.Boxes), 5), r), nil
@@ -27,7 +27,7 @@ func AppendNPY(dst []byte, r *Row) ([]byte, error) {
 //
 // as float32, 12 + 20·n bytes in all. It refuses what [Writer] does.
 func AppendBinary(dst []byte, r *Row) ([]byte, error) {
-	if err := r.check(); err != nil {
+	if err := r.validate(); err != nil {
 		return dst, err
 	}
 	for _, v := range []int{r.Width, r.Height, len(r.Boxes)} {

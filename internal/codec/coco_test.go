@@ -58,10 +58,10 @@ func fileOf(t require, format string, rows ...Row) []byte {
 
 // imageID is what a row's picture is called in COCO's files.
 func imageID(r *Row) any {
-	if _, err := strconv.ParseUint(r.Identity(), 10, 63); err == nil {
-		return json.Number(r.Identity())
+	if _, err := strconv.ParseUint(r.ImageID(), 10, 63); err == nil {
+		return json.Number(r.ImageID())
 	}
-	return valid(r.Identity())
+	return validUTF8(r.ImageID())
 }
 
 // require is what tests, properties and fuzz targets have in common.

@@ -62,9 +62,9 @@ type Row struct {
 	Tree *Tree
 }
 
-// Identity is the picture's ID or, without one, its file's base name without the
+// ImageID is the picture's ID or, without one, its file's base name without the
 // extension; a decimal number, as COCO's names are, without leading zeros.
-func (r *Row) Identity() string {
+func (r *Row) ImageID() string {
 	id := r.ID
 	if id == "" {
 		id = path.Base(r.File)
@@ -92,7 +92,7 @@ type Format struct {
 	Name      string
 	Extension string // with its dot
 	// Whole says that the form is one file of all pictures; others may be cut in parts.
-	Whole bool
+	SingleFile bool
 	// Masks says that the form has a place for the masks of a row.
 	Masks bool
 	// Key is what the form knows a picture by, which no two pictures of a file may share; nil if
@@ -106,16 +106,16 @@ type Format struct {
 func Formats() []Format { return slices.Clone(formats) }
 
 var formats = []Format{
-	{Name: "jsonl", Extension: ".jsonl", Masks: true, writer: func(w io.Writer) Writer { return &JSONL{w: w} }},
-	{Name: "csv", Extension: ".csv", writer: func(w io.Writer) Writer { return &CSV{w: w} }},
+	{Name: "jsonl", Extension: ".jsonl", Masks: true, writer: func(w io.Writer) Writer { return &jsonlWriter{w: w} }},
+	{Name: "csv", Extension: ".csv", writer: func(w io.Writer) Writer { return &csvWriter{w: w} }},
 	{Name: "parquet", Extension: ".parquet", writer: func(w io.Writer) Writer { return newParquet(w) }},
 	{Name: "npz", Extension: ".npz", writer: func(w io.Writer) Writer { return newNPZ(w) }},
-	{Name: "npy", Extension: ".npy", writer: func(w io.Writer) Writer { return &NPY{w: w} }},
-	{Name: "coco", Extension: ".json", Whole: true, Masks: true, Key: (*Row).Identity, writer: func(w io.Writer) Writer { return &COCO{w: w} }},
-	{Name: "detectron2", Extension: ".pkl", Whole: true, Key: detectron2Key, writer: newDetectron2},
-	{Name: "mmdet", Extension: ".pkl", Whole: true, Key: mmdetKey, writer: newMMDet},
-	{Name: "mmdet2", Extension: ".pkl", Whole: true, writer: newMMDet2},
-	{Name: "mat", Extension: ".mat", Whole: true, writer: newMAT},
+	{Name: "npy", Extension: ".npy", writer: func(w io.Writer) Writer { return &npyWriter{w: w} }},
+	{Name: "coco", Extension: ".json", SingleFile: true, Masks: true, Key: (*Row).ImageID, writer: func(w io.Writer) Writer { return &cocoWriter{w: w} }},
+	{Name: "detectron2", Extension: ".pkl", SingleFile: true, Key: detectron2Key, writer: newDetectron2},
+	{Name: "mmdet", Extension: ".pkl", SingleFile: true, Key: mmdetKey, writer: newMMDet},
+	{Name: "mmdet2", Extension: ".pkl", SingleFile: true, writer: newMMDet2},
+	{Name: "mat", Extension: ".mat", SingleFile: true, writer: newMAT},
 }
 
 // ParseFormat finds a format by its name.
@@ -142,7 +142,7 @@ func NewWriter(w io.Writer, format string) (Writer, error) {
 // NewWriter returns the writer of a format that is one of [Formats].
 func (f Format) NewWriter(w io.Writer) Writer { return f.writer(w) }
 
-func (r *Row) check() error {
+func (r *Row) validate() error {
 	if r.Error != "" && len(r.Boxes) > 0 {
 		return fmt.Errorf("export: %q has %d boxes and an error: want one of them", r.File, len(r.Boxes))
 	}
@@ -157,10 +157,10 @@ func (r *Row) check() error {
 			return fmt.Errorf("export: %q: score %d is %v: want a finite number", r.File, i, s)
 		}
 	}
-	return r.checkEvidence()
+	return r.validateEvidence()
 }
 
-// JSONL writes JSON Lines: one object a picture, in the order of the calls,
+// jsonlWriter writes JSON Lines: one object a picture, in the order of the calls,
 //
 //	{"file":"a.jpg","width":640,"height":480,"seconds":0.2,"decode_seconds":0.01,"boxes":[[x0,y0,x1,y1],...],"scores":[...]}
 //
@@ -177,13 +177,13 @@ func (r *Row) check() error {
 // where masks are COCO's, evidence tells the number of a box's origins and of the first one
 // all that selective.Origin does, and the tree's lists are by node, as [Tree] has them; a
 // first region's birth and similarity are null.
-type JSONL struct {
+type jsonlWriter struct {
 	w   io.Writer
 	buf []byte
 }
 
 // Write writes one line.
-func (j *JSONL) Write(r *Row) error {
+func (j *jsonlWriter) Write(r *Row) error {
 	line, err := AppendJSON(j.buf[:0], r)
 	if err != nil {
 		return err
@@ -194,12 +194,12 @@ func (j *JSONL) Write(r *Row) error {
 }
 
 // Close has nothing to write.
-func (j *JSONL) Close() error { return nil }
+func (j *jsonlWriter) Close() error { return nil }
 
-// AppendJSON appends the object that [JSONL] writes for a picture, without the
+// AppendJSON appends the object that [jsonlWriter] writes for a picture, without the
 // line's end. On an error dst comes back as it was.
 func AppendJSON(dst []byte, r *Row) ([]byte, error) {
-	if err := r.check(); err != nil {
+	if err := r.validate(); err != nil {
 		return dst, err
 	}
 	dst = append(dst, `{"file":`...)
@@ -213,10 +213,10 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 		dst = appendString(dst, r.Error)
 		return append(dst, '}'), nil
 	}
-	dst = appendNumber(dst, `,"width":`, r.Width)
-	dst = appendNumber(dst, `,"height":`, r.Height)
+	dst = appendField(dst, `,"width":`, r.Width)
+	dst = appendField(dst, `,"height":`, r.Height)
 	if r.Orientation > 1 {
-		dst = appendNumber(dst, `,"orientation":`, r.Orientation)
+		dst = appendField(dst, `,"orientation":`, r.Orientation)
 	}
 	if r.Search > 0 {
 		dst = append(dst, `,"seconds":`...)
@@ -227,7 +227,7 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 		dst = appendSeconds(dst, r.Decode)
 	}
 	dst = append(dst, `,"boxes":`...)
-	dst = appendList(dst, r.Boxes, appendCorners)
+	dst = appendList(dst, r.Boxes, appendBoxArray)
 	dst = append(dst, `,"scores":`...)
 	dst = appendList(dst, r.Scores, appendScore)
 	dst = appendEvidence(dst, r)
@@ -237,7 +237,7 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 // csvHeader names the columns of CSV.
 const csvHeader = "file,width,height,rank,x0,y0,x1,y1,score\n"
 
-// CSV writes RFC 4180 with a header, lines ending in LF, one line a box:
+// csvWriter writes RFC 4180 with a header, lines ending in LF, one line a box:
 //
 //	file,width,height,rank,x0,y0,x1,y1,score
 //
@@ -245,20 +245,20 @@ const csvHeader = "file,width,height,rank,x0,y0,x1,y1,score\n"
 // every column but the file stays a number, whatever failed, so that readers
 // infer the right types; who needs the reasons in the data takes JSONL.
 // Times are left out, so equal proposals are equal files.
-type CSV struct {
-	w      io.Writer
-	buf    []byte
-	headed bool
+type csvWriter struct {
+	w             io.Writer
+	buf           []byte
+	headerWritten bool
 }
 
 // Write writes the picture's lines.
-func (c *CSV) Write(r *Row) error {
-	if err := r.check(); err != nil {
+func (c *csvWriter) Write(r *Row) error {
+	if err := r.validate(); err != nil {
 		return err
 	}
-	c.begin()
+	c.reset()
 	start := len(c.buf)
-	c.buf = appendField(c.buf, r.File)
+	c.buf = appendCSVField(c.buf, r.File)
 	c.buf = append(c.buf, ',')
 	c.buf = strconv.AppendInt(c.buf, int64(r.Width), 10)
 	c.buf = append(c.buf, ',')
@@ -270,7 +270,7 @@ func (c *CSV) Write(r *Row) error {
 		c.buf = append(c.buf, prefix...)
 		c.buf = strconv.AppendInt(c.buf, int64(i)+1, 10)
 		c.buf = append(c.buf, ',')
-		c.buf = appendBox(c.buf, b)
+		c.buf = appendCoordinates(c.buf, b)
 		c.buf = append(c.buf, ',')
 		c.buf = appendScore(c.buf, r.Scores[i])
 		c.buf = append(c.buf, '\n')
@@ -279,31 +279,31 @@ func (c *CSV) Write(r *Row) error {
 }
 
 // Close writes the header, if there was no picture.
-func (c *CSV) Close() error {
-	c.begin()
+func (c *csvWriter) Close() error {
+	c.reset()
 	return c.flush()
 }
 
-func (c *CSV) begin() {
+func (c *csvWriter) reset() {
 	c.buf = c.buf[:0]
-	if !c.headed {
+	if !c.headerWritten {
 		c.buf = append(c.buf, csvHeader...)
 	}
 }
 
-func (c *CSV) flush() error {
+func (c *csvWriter) flush() error {
 	if len(c.buf) == 0 {
 		return nil
 	}
-	c.headed = true
+	c.headerWritten = true
 	_, err := c.w.Write(c.buf)
 	return err
 }
 
-// appendField quotes what RFC 4180 wants quoted, and a leading space, which
+// appendCSVField quotes what RFC 4180 wants quoted, and a leading space, which
 // some readers trim.
-func appendField(dst []byte, s string) []byte {
-	s = valid(s)
+func appendCSVField(dst []byte, s string) []byte {
+	s = validUTF8(s)
 	if !strings.ContainsAny(s, "\",\r\n") && !strings.HasPrefix(s, " ") && s != "" {
 		return append(dst, s...)
 	}
@@ -312,22 +312,22 @@ func appendField(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// valid is s with U+FFFD for each byte that is not UTF-8, as JSON has it.
-func valid(s string) string {
+// validUTF8 is s with U+FFFD for each byte that is not UTF-8, as JSON has it.
+func validUTF8(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}
 	return string([]rune(s))
 }
 
-// appendCorners writes a list.
-func appendCorners(dst []byte, b box.Box) []byte {
+// appendBoxArray writes a list.
+func appendBoxArray(dst []byte, b box.Box) []byte {
 	dst = append(dst, '[')
-	dst = appendBox(dst, b)
+	dst = appendCoordinates(dst, b)
 	return append(dst, ']')
 }
 
-func appendBox(dst []byte, b box.Box) []byte {
+func appendCoordinates(dst []byte, b box.Box) []byte {
 	dst = strconv.AppendInt(dst, int64(b.X0), 10)
 	dst = append(dst, ',')
 	dst = strconv.AppendInt(dst, int64(b.Y0), 10)

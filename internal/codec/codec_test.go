@@ -80,7 +80,7 @@ func TestGolden(t *testing.T) {
 
 func TestCSVHeaderComesOnceAndWithoutPictures(t *testing.T) {
 	var got bytes.Buffer
-	w := &CSV{w: &got}
+	w := &csvWriter{w: &got}
 	for range 2 {
 		if err := w.Write(&Row{File: "a", Error: "broken"}); err != nil {
 			t.Fatal(err)
@@ -156,7 +156,7 @@ func TestJSONRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawRow(t)
 		var out bytes.Buffer
-		if err := (&JSONL{w: &out}).Write(&r); err != nil {
+		if err := (&jsonlWriter{w: &out}).Write(&r); err != nil {
 			t.Fatal(err)
 		}
 		if n := bytes.Count(out.Bytes(), []byte("\n")); n != 1 {
@@ -193,7 +193,7 @@ func TestCSVRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := []Row{drawRow(t), drawRow(t)}
 		var out bytes.Buffer
-		w := &CSV{w: &out}
+		w := &csvWriter{w: &out}
 		for i := range rows {
 			if err := w.Write(&rows[i]); err != nil {
 				t.Fatal(err)
@@ -256,7 +256,7 @@ func FuzzTexts(f *testing.F) {
 		}
 		cells, err := csv.NewReader(bytes.NewReader(files["csv"])).ReadAll()
 		if err != nil || len(cells) != 3 || len(cells[1]) != 9 ||
-			cells[1][0] != strings.ReplaceAll(valid(file), "\r\n", "\n") {
+			cells[1][0] != strings.ReplaceAll(validUTF8(file), "\r\n", "\n") {
 			t.Fatalf("%q: %v, %q", file, err, cells)
 		}
 		if got, _ := readParquet(t, files["parquet"]); !reflect.DeepEqual(got, want) {
@@ -273,8 +273,8 @@ func FuzzTexts(f *testing.F) {
 }
 
 // many is a file of pictures with so many boxes each.
-func many(pictures, boxes int) []Row {
-	rows := make([]Row, pictures)
+func many(images, boxes int) []Row {
+	rows := make([]Row, images)
 	for p := range rows {
 		r := &rows[p]
 		*r = Row{File: fmt.Sprintf("val2017/%012d.jpg", p), Width: 640, Height: 480}
@@ -337,7 +337,7 @@ func TestIdentity(t *testing.T) {
 		{"99999999999999999999.jpg", "", "99999999999999999999"},
 		{"", "", ""},
 	} {
-		if got := (&Row{File: c.file, ID: c.id}).Identity(); got != c.want {
+		if got := (&Row{File: c.file, ID: c.id}).ImageID(); got != c.want {
 			t.Errorf("%q, %q: %q, want %q", c.file, c.id, got, c.want)
 		}
 	}

@@ -53,20 +53,20 @@ func TestDetectors(t *testing.T) {
 	var jobs []job
 	var rows [][]Row
 	for name, set := range sets {
-		pictures := []consumed{}
+		images := []consumed{}
 		for _, r := range set {
-			p := consumed{Path: path.Join(r.Folder, valid(r.File)), ID: detectron2Key(&r), Width: r.Width, Height: r.Height}
+			p := consumed{Path: path.Join(r.Folder, validUTF8(r.File)), ID: detectron2Key(&r), Width: r.Width, Height: r.Height}
 			if r.ID == "139" { // COCO's are numbers
 				p.ID = 139
 			}
-			pictures = append(pictures, p)
+			images = append(images, p)
 		}
 		for _, format := range []string{"detectron2", "mmdet", "mmdet2", "mat"} {
 			file := filepath.Join(t.TempDir(), name)
 			if err := os.WriteFile(file, fileOf(t, format, set...), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			jobs, rows = append(jobs, job{format, file, pictures}), append(rows, set)
+			jobs, rows = append(jobs, job{format, file, images}), append(rows, set)
 		}
 	}
 	question, err := json.Marshal(jobs)

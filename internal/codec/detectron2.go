@@ -2,7 +2,7 @@ package codec
 
 import "io"
 
-// Detectron2 writes what Detectron2 loads as precomputed proposals: a pickle of
+// detectron2Writer writes what Detectron2 loads as precomputed proposals: a pickle of
 //
 //	{"ids": [...], "boxes": [array...], "objectness_logits": [array...], "bbox_mode": 0}
 //
@@ -14,23 +14,23 @@ import "io"
 // the same. Scores have to decrease strictly: Detectron2's sorting then keeps the order.
 //
 // It holds one picture at a time, and some 40 bytes of each that is written. Coordinates are exact to 2^24.
-type Detectron2 struct{ pickler }
+type detectron2Writer struct{ pickleWriter }
 
 func newDetectron2(w io.Writer) Writer {
-	return &Detectron2{pickler{w: w, key: detectron2Key, head: pickleHead + "}" +
+	return &detectron2Writer{pickleWriter{w: w, key: detectron2Key, head: pickleHead + "}" +
 		"\x8c\x03ids]q\x03s" + "\x8c\x05boxes]q\x04s" + "\x8c\x11objectness_logits]q\x05s" + "\x8c\x09bbox_modeK\x00s"}}
 }
 
 // detectron2Key is str(image_id).
 func detectron2Key(r *Row) string {
 	if r.ID != "" {
-		return valid(r.ID)
+		return validUTF8(r.ID)
 	}
-	return valid(r.Identity())
+	return validUTF8(r.ImageID())
 }
 
 // Write writes a picture.
-func (d *Detectron2) Write(r *Row) error {
+func (d *detectron2Writer) Write(r *Row) error {
 	return d.write(r, func(dst []byte, id string) []byte {
 		dst = appendPickledID(append(dst, "h\x03"...), id)
 		dst = appendPickledBoxes(append(dst, "a0h\x04"...), r.Boxes)

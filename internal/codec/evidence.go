@@ -26,8 +26,8 @@ type Tree struct {
 // Leaves is the number of first regions.
 func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() }
 
-// checkEvidence is check of what is optional.
-func (r *Row) checkEvidence() error {
+// validateEvidence is check of what is optional.
+func (r *Row) validateEvidence() error {
 	if r.Masks != nil && len(r.Masks) != len(r.Boxes) {
 		return fmt.Errorf("export: %q has %d boxes and %d masks: want as many", r.File, len(r.Boxes), len(r.Masks))
 	}
@@ -43,7 +43,7 @@ func (r *Row) checkEvidence() error {
 		if len(o) == 0 {
 			return fmt.Errorf("export: %q: box %d has no origin: want one or more", r.File, i)
 		}
-		if !similar(o[0].Birth) || !similar(o[0].Death) {
+		if !isSimilarity(o[0].Birth) || !isSimilarity(o[0].Death) {
 			return fmt.Errorf("export: %q: box %d has similarities %v and %v: want numbers", r.File, i, o[0].Birth, o[0].Death)
 		}
 	}
@@ -53,7 +53,7 @@ func (r *Row) checkEvidence() error {
 				r.File, len(t.Nodes), len(t.Labels))
 		}
 		for i := range t.Nodes {
-			if !similar(t.Nodes[i].Similarity) {
+			if !isSimilarity(t.Nodes[i].Similarity) {
 				return fmt.Errorf("export: %q: node %d has similarity %v: want a number", r.File, i, t.Nodes[i].Similarity)
 			}
 		}
@@ -61,8 +61,8 @@ func (r *Row) checkEvidence() error {
 	return nil
 }
 
-// similar tells whether s can be a similarity; that of what was not merged is +Inf.
-func similar(s float32) bool { return !math.IsNaN(float64(s)) && !math.IsInf(float64(s), -1) }
+// isSimilarity tells whether s can be a similarity; that of what was not merged is +Inf.
+func isSimilarity(s float32) bool { return !math.IsNaN(float64(s)) && !math.IsInf(float64(s), -1) }
 
 // appendEvidence appends what is optional, each with a comma before it.
 func appendEvidence(dst []byte, r *Row) []byte {
@@ -96,14 +96,14 @@ func AppendStrategies(dst []byte, strategies []selective.Strategy) []byte {
 		dst = strconv.AppendFloat(dst, s.K, 'f', -1, 64)
 		dst = append(dst, `,"measures":"`...)
 		dst = append(dst, s.Weights.String()...)
-		dst = appendNumber(dst, `","min_size":`, s.LeastSize())
+		dst = appendField(dst, `","min_size":`, s.LeastSize())
 		return append(dst, '}')
 	})
 }
 
 func appendMask(dst []byte, m mask.RLE) []byte {
-	dst = appendNumber(dst, `{"size":[`, m.Height)
-	dst = appendNumber(dst, `,`, m.Width)
+	dst = appendField(dst, `{"size":[`, m.Height)
+	dst = appendField(dst, `,`, m.Width)
 	dst = append(dst, `],"counts":"`...)
 	for _, c := range []byte(m.String()) {
 		if c == '\\' { // the only one of its characters that JSON minds
@@ -117,10 +117,10 @@ func appendMask(dst []byte, m mask.RLE) []byte {
 // appendOrigins tells how many there are, and of the first.
 func appendOrigins(dst []byte, all []selective.Origin) []byte {
 	o := &all[0]
-	dst = appendNumber(dst, `{"strategies":`, len(all))
-	dst = appendNumber(dst, `,"strategy":`, int(o.Strategy))
-	dst = appendNumber(dst, `,"position":`, int(o.Position))
-	dst = appendNumber(dst, `,"size":`, int(o.Size))
+	dst = appendField(dst, `{"strategies":`, len(all))
+	dst = appendField(dst, `,"strategy":`, int(o.Strategy))
+	dst = appendField(dst, `,"position":`, int(o.Position))
+	dst = appendField(dst, `,"size":`, int(o.Size))
 	dst = append(dst, `,"birth":`...)
 	dst = appendSimilarity(dst, o.Birth)
 	dst = append(dst, `,"death":`...)
@@ -129,10 +129,10 @@ func appendOrigins(dst []byte, all []selective.Origin) []byte {
 }
 
 func appendTree(dst []byte, t *Tree) []byte {
-	dst = appendNumber(dst, `{"strategy":`, t.Strategy)
-	dst = appendNumber(dst, `,"width":`, t.Width)
-	dst = appendNumber(dst, `,"height":`, t.Height)
-	dst = appendNumber(dst, `,"leaves":`, t.Leaves())
+	dst = appendField(dst, `{"strategy":`, t.Strategy)
+	dst = appendField(dst, `,"width":`, t.Width)
+	dst = appendField(dst, `,"height":`, t.Height)
+	dst = appendField(dst, `,"leaves":`, t.Leaves())
 	dst = append(dst, `,"parents":`...)
 	dst = appendList(dst, t.Nodes, func(dst []byte, n hierarchy.Node) []byte { return strconv.AppendInt(dst, int64(n.Parent), 10) })
 	dst = append(dst, `,"similarities":`...)
@@ -140,7 +140,7 @@ func appendTree(dst []byte, t *Tree) []byte {
 	dst = append(dst, `,"sizes":`...)
 	dst = appendList(dst, t.Nodes, func(dst []byte, n hierarchy.Node) []byte { return strconv.AppendInt(dst, int64(n.Size), 10) })
 	dst = append(dst, `,"boxes":`...)
-	dst = appendList(dst, t.Nodes, func(dst []byte, n hierarchy.Node) []byte { return appendCorners(dst, n.Box) })
+	dst = appendList(dst, t.Nodes, func(dst []byte, n hierarchy.Node) []byte { return appendBoxArray(dst, n.Box) })
 	dst = append(dst, `,"labels":`...)
 	dst = appendList(dst, t.Labels, func(dst []byte, v int32) []byte { return strconv.AppendInt(dst, int64(v), 10) })
 	return append(dst, '}')
@@ -154,7 +154,7 @@ func appendSimilarity(dst []byte, s float32) []byte {
 	return appendScore(dst, s)
 }
 
-func appendNumber(dst []byte, key string, n int) []byte {
+func appendField(dst []byte, key string, n int) []byte {
 	return strconv.AppendInt(append(dst, key...), int64(n), 10)
 }
 

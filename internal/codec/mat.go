@@ -13,7 +13,7 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// MAT writes what Fast R-CNN loads as the proposals of selective search: a MAT-file of level 5 with
+// matWriter writes what Fast R-CNN loads as the proposals of selective search: a MAT-file of level 5 with
 //
 //	boxes    a 1×P cell array, by picture a matrix of doubles, a row a box: y1 x1 y2 x2
 //	images   a P×1 cell array, by picture its file's base name without the extension
@@ -27,13 +27,13 @@ import (
 // The file's head tells sizes that are known at the end, so until [MAT.Close] what is written waits in
 // the folder of temporary files ([os.TempDir]). A variable has less than 4 GiB, some 130,000 pictures of
 // 2000 boxes; the picture that would break that is refused. It holds one picture at a time.
-type MAT struct {
+type matWriter struct {
 	w             io.Writer
 	buf           []byte
-	boxes, images cells
+	boxes, images cellArray
 }
 
-func newMAT(w io.Writer) Writer { return &MAT{w: w} }
+func newMAT(w io.Writer) Writer { return &matWriter{w: w} }
 
 // Types of data and classes of arrays.
 const (
@@ -45,12 +45,12 @@ const (
 // matHead begins the file: a text, no data of subsystems, the version, and the bytes' order.
 var matHead = fmt.Sprintf("%-116s%8s\x00\x01IM", "MATLAB 5.0 MAT-file, proposals of selective search", "")
 
-// cellsHead is the length in bytes of what comes before the cells, without the tag.
-const cellsHead = 16 + 16 + 16
+// cellsHeadBytes is the length in bytes of what comes before the cells, without the tag.
+const cellsHeadBytes = 16 + 16 + 16
 
 // Write writes a picture.
-func (m *MAT) Write(r *Row) error {
-	if err := r.check(); err != nil {
+func (m *matWriter) Write(r *Row) error {
+	if err := r.validate(); err != nil {
 		return err
 	}
 	for i, b := range r.Boxes {
@@ -59,13 +59,13 @@ func (m *MAT) Write(r *Row) error {
 		}
 	}
 	name := path.Base(r.File)
-	name = valid(strings.TrimSuffix(name, path.Ext(name)))
+	name = validUTF8(strings.TrimSuffix(name, path.Ext(name)))
 
 	m.buf = appendBoxesCell(m.buf[:0], r.Boxes)
 	n := len(m.buf)
 	m.buf = appendNameCell(m.buf, name)
 	boxes, images := m.buf[:n], m.buf[n:]
-	if !m.boxes.fit(boxes) || !m.images.fit(images) {
+	if !m.boxes.fits(boxes) || !m.images.fits(images) {
 		return fmt.Errorf("export: %q: with its %d boxes those of %d pictures pass the 4 GiB that a MAT-file holds: want fewer boxes of each picture, or the pictures in several files",
 			r.File, len(r.Boxes), m.boxes.count+1)
 	}
@@ -76,7 +76,7 @@ func (m *MAT) Write(r *Row) error {
 }
 
 // Close writes the file, and removes what was waiting.
-func (m *MAT) Close() error {
+func (m *matWriter) Close() error {
 	defer m.boxes.remove()
 	defer m.images.remove()
 	if _, err := io.WriteString(m.w, matHead); err != nil {
@@ -88,18 +88,18 @@ func (m *MAT) Close() error {
 	return m.images.writeTo(m.w, "images", m.images.count, 1)
 }
 
-// cells are those of a cell array whose length is not known yet.
-type cells struct {
+// cellArray are those of a cell array whose length is not known yet.
+type cellArray struct {
 	count int
 	size  int64
 	file  *os.File // nil before the first
 }
 
-func (c *cells) fit(cell []byte) bool {
-	return cellsHead+c.size+int64(len(cell)) <= math.MaxUint32
+func (c *cellArray) fits(cell []byte) bool {
+	return cellsHeadBytes+c.size+int64(len(cell)) <= math.MaxUint32
 }
 
-func (c *cells) add(cell []byte) error {
+func (c *cellArray) add(cell []byte) error {
 	if c.file == nil {
 		f, err := os.CreateTemp("", "proposer-*.mat.part")
 		if err != nil {
@@ -122,8 +122,8 @@ func spoolError(err error) error {
 }
 
 // writeTo writes the array.
-func (c *cells) writeTo(w io.Writer, name string, rows, columns int) error {
-	head := appendTag(nil, miMATRIX, int(cellsHead+c.size))
+func (c *cellArray) writeTo(w io.Writer, name string, rows, columns int) error {
+	head := appendTag(nil, miMATRIX, int(cellsHeadBytes+c.size))
 	head = appendArrayHead(head, mxCELL, rows, columns, name)
 	if _, err := w.Write(head); err != nil || c.file == nil {
 		return err
@@ -138,7 +138,7 @@ func (c *cells) writeTo(w io.Writer, name string, rows, columns int) error {
 	return err
 }
 
-func (c *cells) remove() {
+func (c *cellArray) remove() {
 	if c.file != nil {
 		_ = c.file.Close()
 		_ = os.Remove(c.file.Name())

@@ -148,7 +148,7 @@ func TestMAT(t *testing.T) {
 				}
 			}
 			name := path.Base(r.File)
-			if want := valid(strings.TrimSuffix(name, path.Ext(name))); images.cells[i].text != want {
+			if want := validUTF8(strings.TrimSuffix(name, path.Ext(name))); images.cells[i].text != want {
 				t.Fatalf("%q is called %q, want %q", r.File, images.cells[i].text, want)
 			}
 		}
@@ -188,7 +188,7 @@ func TestMATWithoutRoomToWait(t *testing.T) {
 }
 
 func TestMATRefuses(t *testing.T) {
-	m := &MAT{w: io.Discard}
+	m := &matWriter{w: io.Discard}
 	for _, b := range []box.Box{{X0: math.MaxInt32}, {Y0: math.MaxInt32}} {
 		if err := m.Write(&Row{File: "a", Boxes: []box.Box{b}, Scores: []float32{1}}); err == nil || !strings.Contains(err.Error(), `"a": box 0 begins at`) {
 			t.Error(err)
@@ -223,7 +223,7 @@ func FuzzMATNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, file string) {
 		_, images, err := readMAT(fileOf(t, "mat", Row{File: file, Error: "x"}))
-		if err != nil || !bytes.HasPrefix([]byte(valid(path.Base(file))), []byte(images.cells[0].text)) {
+		if err != nil || !bytes.HasPrefix([]byte(validUTF8(path.Base(file))), []byte(images.cells[0].text)) {
 			t.Errorf("%q became %+v, %v", file, images, err)
 		}
 	})

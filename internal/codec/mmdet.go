@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// MMDet writes what MMDetection 3.x loads as a proposal file: a pickle of
+// mmdetWriter writes what MMDetection 3.x loads as a proposal file: a pickle of
 //
 //	{"val2017/000000000139.jpg": {"bboxes": array, "scores": array}, ...}
 //
@@ -18,10 +18,10 @@ import (
 // No two pictures may have the same key.
 //
 // It holds one picture at a time, and some 40 bytes of each that is written. Coordinates are exact to 2^24.
-type MMDet struct{ pickler }
+type mmdetWriter struct{ pickleWriter }
 
 func newMMDet(w io.Writer) Writer {
-	return &MMDet{pickler{w: w, key: mmdetKey, head: pickleHead + "\x8c\x06bboxesq\x030" + "\x8c\x06scoresq\x040" + "}"}}
+	return &mmdetWriter{pickleWriter{w: w, key: mmdetKey, head: pickleHead + "\x8c\x06bboxesq\x030" + "\x8c\x06scoresq\x040" + "}"}}
 }
 
 // mmdetKey is the last two names of a picture's path.
@@ -34,13 +34,13 @@ func mmdetKey(r *Row) string {
 	folder := strings.TrimRight(file[:i+1], "/")
 	folder = folder[strings.LastIndexByte(folder, '/')+1:]
 	if folder == "" {
-		return valid(file[i+1:])
+		return validUTF8(file[i+1:])
 	}
-	return valid(folder + "/" + file[i+1:])
+	return validUTF8(folder + "/" + file[i+1:])
 }
 
 // Write writes a picture.
-func (m *MMDet) Write(r *Row) error {
+func (m *mmdetWriter) Write(r *Row) error {
 	return m.write(r, func(dst []byte, key string) []byte {
 		dst = append(appendPickledString(dst, key), '}')
 		dst = appendPickledBoxes(append(dst, "h\x03"...), r.Boxes)

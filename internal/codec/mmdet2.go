@@ -2,7 +2,7 @@ package codec
 
 import "io"
 
-// MMDet2 writes what MMDetection 2.x loads as a proposal file: a pickle of
+// mmdet2Writer writes what MMDetection 2.x loads as a proposal file: a pickle of
 //
 //	[array, ...]
 //
@@ -11,12 +11,12 @@ import "io"
 // error has no boxes.
 //
 // It holds one picture at a time. Coordinates are exact to 2^24.
-type MMDet2 struct{ pickler }
+type mmdet2Writer struct{ pickleWriter }
 
-func newMMDet2(w io.Writer) Writer { return &MMDet2{pickler{w: w, head: pickleHead + "]"}} }
+func newMMDet2(w io.Writer) Writer { return &mmdet2Writer{pickleWriter{w: w, head: pickleHead + "]"}} }
 
 // Write writes a picture.
-func (m *MMDet2) Write(r *Row) error {
+func (m *mmdet2Writer) Write(r *Row) error {
 	return m.write(r, func(dst []byte, _ string) []byte {
 		dst = appendPickledArray(dst, len(r.Boxes), 5)
 		dst = appendRows(dst, r)

@@ -9,7 +9,7 @@ import (
 	"github.com/proposer/proposer/internal/npy"
 )
 
-// NPZ writes an archive of arrays for numpy.load, of P pictures with N boxes together:
+// npzWriter writes an archive of arrays for numpy.load, of P pictures with N boxes together:
 //
 //	files    (P,)    str      the rows' File
 //	ids      (P,)    str      Row.Identity
@@ -22,7 +22,7 @@ import (
 // It needs no pickles. NumPy gives all texts of an array the room of the longest, and takes NULs
 // at the end of a text away; so that one text cannot blow a file up, texts of more than 4096
 // characters are cut there. It keeps all rows in memory until Close.
-type NPZ struct {
+type npzWriter struct {
 	w                  io.Writer
 	files, ids, errors []string
 	sizes, boxes       []int32
@@ -30,19 +30,19 @@ type NPZ struct {
 	scores             []float32
 }
 
-// longestText is how many characters of a text NPZ writes; file systems have no longer paths.
-const longestText = 4096
+// maxText is how many characters of a text NPZ writes; file systems have no longer paths.
+const maxText = 4096
 
-func newNPZ(w io.Writer) *NPZ { return &NPZ{w: w, offsets: []int64{0}} }
+func newNPZ(w io.Writer) *npzWriter { return &npzWriter{w: w, offsets: []int64{0}} }
 
 // Write keeps a picture.
-func (z *NPZ) Write(r *Row) error {
-	if err := r.check(); err != nil {
+func (z *npzWriter) Write(r *Row) error {
+	if err := r.validate(); err != nil {
 		return err
 	}
-	z.files = append(z.files, cut(r.File))
-	z.ids = append(z.ids, cut(r.Identity()))
-	z.errors = append(z.errors, cut(r.Error))
+	z.files = append(z.files, truncate(r.File))
+	z.ids = append(z.ids, truncate(r.ImageID()))
+	z.errors = append(z.errors, truncate(r.Error))
 	z.sizes = append(z.sizes, int32(r.Width), int32(r.Height))
 	for _, b := range r.Boxes {
 		z.boxes = append(z.boxes, b.X0, b.Y0, b.X1, b.Y1)
@@ -52,11 +52,11 @@ func (z *NPZ) Write(r *Row) error {
 	return nil
 }
 
-// cut is s, or the characters it begins with.
-func cut(s string) string {
+// truncate is s, or the characters it begins with.
+func truncate(s string) string {
 	n := 0
 	for i := range s {
-		if n == longestText {
+		if n == maxText {
 			return s[:i]
 		}
 		n++
@@ -65,13 +65,13 @@ func cut(s string) string {
 }
 
 // Close writes the archive.
-func (z *NPZ) Close() error {
+func (z *npzWriter) Close() error {
 	out := npy.NewWriter(z.w)
-	pictures, boxes := len(z.files), len(z.scores)
+	images, boxes := len(z.files), len(z.scores)
 	for _, write := range []func() error{
 		func() error { return out.Strings("files", z.files) },
 		func() error { return out.Strings("ids", z.ids) },
-		func() error { return out.Int32s("sizes", []int{pictures, 2}, z.sizes) },
+		func() error { return out.Int32s("sizes", []int{images, 2}, z.sizes) },
 		func() error { return out.Int64s("offsets", nil, z.offsets) },
 		func() error { return out.Int32s("boxes", []int{boxes, 4}, z.boxes) },
 		func() error { return out.Float32s("scores", nil, z.scores) },
@@ -85,32 +85,32 @@ func (z *NPZ) Close() error {
 	return nil
 }
 
-// NPY writes one array of NumPy with a row a box, packed, 28 bytes each:
+// npyWriter writes one array of NumPy with a row a box, packed, 28 bytes each:
 //
 //	picture int64, x0 y0 x1 y1 int32, score float32
 //
 // for numpy.load(file, mmap_mode='r'), which reads of it what is asked for. The picture is the
 // place among those of the file, from 0, pictures without boxes counted; what it is called and
 // why it has none stands in no array of numbers. It keeps all rows in memory until Close.
-type NPY struct {
-	w        io.Writer
-	rows     []byte
-	pictures int
+type npyWriter struct {
+	w      io.Writer
+	rows   []byte
+	images int
 }
 
 const (
-	npyType = "[('picture', '<i8'), ('x0', '<i4'), ('y0', '<i4'), ('x1', '<i4'), ('y1', '<i4'), ('score', '<f4')]"
-	npyRow  = 28 // bytes
+	npyType     = "[('picture', '<i8'), ('x0', '<i4'), ('y0', '<i4'), ('x1', '<i4'), ('y1', '<i4'), ('score', '<f4')]"
+	npyRowBytes = 28 // bytes
 )
 
 // Write keeps a picture.
-func (y *NPY) Write(r *Row) error {
-	if err := r.check(); err != nil {
+func (y *npyWriter) Write(r *Row) error {
+	if err := r.validate(); err != nil {
 		return err
 	}
-	rows, order := slices.Grow(y.rows, npyRow*len(r.Boxes)), binary.LittleEndian
+	rows, order := slices.Grow(y.rows, npyRowBytes*len(r.Boxes)), binary.LittleEndian
 	for i, b := range r.Boxes {
-		rows = order.AppendUint64(rows, uint64(y.pictures))
+		rows = order.AppendUint64(rows, uint64(y.images))
 		rows = order.AppendUint32(rows, uint32(b.X0))
 		rows = order.AppendUint32(rows, uint32(b.Y0))
 		rows = order.AppendUint32(rows, uint32(b.X1))
@@ -118,13 +118,13 @@ func (y *NPY) Write(r *Row) error {
 		rows = order.AppendUint32(rows, math.Float32bits(r.Scores[i]))
 	}
 	y.rows = rows
-	y.pictures++
+	y.images++
 	return nil
 }
 
 // Close writes the array.
-func (y *NPY) Close() error {
-	if _, err := y.w.Write(npy.AppendHeader(nil, npyType, len(y.rows)/npyRow)); err != nil {
+func (y *npyWriter) Close() error {
+	if _, err := y.w.Write(npy.AppendHeader(nil, npyType, len(y.rows)/npyRowBytes)); err != nil {
 		return err
 	}
 	_, err := y.w.Write(y.rows)

@@ -20,8 +20,8 @@ import (
 // texts is what NumPy makes of the rows' texts: no NULs at their ends.
 func texts(rows []table) []table {
 	text := func(s string) string {
-		if r := []rune(s); len(r) > longestText {
-			s = string(r[:longestText])
+		if r := []rune(s); len(r) > maxText {
+			s = string(r[:maxText])
 		}
 		return strings.TrimRight(s, "\x00")
 	}
@@ -158,7 +158,7 @@ func TestArraysRoundTrip(t *testing.T) {
 }
 
 func TestNPZCutsTexts(t *testing.T) {
-	for length, want := range map[int]int{longestText - 1: longestText - 1, longestText: longestText, longestText + 1: longestText, 1 << 20: longestText} {
+	for length, want := range map[int]int{maxText - 1: maxText - 1, maxText: maxText, maxText + 1: maxText, 1 << 20: maxText} {
 		name := strings.Repeat("é", length)
 		if got := readNPZ(t, fileOf(t, "npz", Row{File: name, ID: name, Error: name})); len([]rune(got[0].File)) != want ||
 			len([]rune(got[0].ID)) != want || len([]rune(*got[0].Error)) != want {

@@ -6,7 +6,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Parquet writes Apache Parquet, a row a picture:
+// parquetWriter writes Apache Parquet, a row a picture:
 //
 //	id      string
 //	file    string
@@ -16,7 +16,7 @@ import (
 //	scores  list<float>, one a box
 //	error   string, null if there is none
 //
-// where id is [Row.Identity], and nothing but an error is ever null: pictures without boxes have
+// where id is [Row.ImageID], and nothing but an error is ever null: pictures without boxes have
 // empty lists. In pandas boxes[i].reshape(-1, 4) are the boxes of a picture; a list of structs,
 // just as long, would be as many objects there. In SQL, where lists begin at 1, the first of box
 // i, from 0, is boxes[4*i+1].
@@ -24,7 +24,7 @@ import (
 // Numbers are kept in dictionaries, which makes of 20 bytes a box 9, and the pages are not
 // compressed: that would gain less than a fiftieth. It asks of its readers no more than any
 // has. It is written in row groups of some 16 MiB of values, and keeps one in memory.
-type Parquet struct {
+type parquetWriter struct {
 	w     *parquet.GenericWriter[parquetRow]
 	row   [1]parquetRow
 	bytes int // of values, in the row group
@@ -41,11 +41,11 @@ type parquetRow struct {
 	Error  *string   `parquet:"error,plain"`
 }
 
-// parquetGroup is from how many bytes of values on a row group is ended.
-const parquetGroup = 16 << 20
+// rowGroupBytes is from how many bytes of values on a row group is ended.
+const rowGroupBytes = 16 << 20
 
-func newParquet(w io.Writer) *Parquet {
-	return &Parquet{w: parquet.NewGenericWriter[parquetRow](w,
+func newParquet(w io.Writer) *parquetWriter {
+	return &parquetWriter{w: parquet.NewGenericWriter[parquetRow](w,
 		parquet.NewSchema("picture", parquet.SchemaOf(parquetRow{})),
 		// Neither the program's version nor the module's: equal rows are equal bytes.
 		parquet.CreatedBy("proposer", "1", "0"),
@@ -54,12 +54,12 @@ func newParquet(w io.Writer) *Parquet {
 }
 
 // Write adds a row.
-func (p *Parquet) Write(r *Row) error {
-	if err := r.check(); err != nil {
+func (p *parquetWriter) Write(r *Row) error {
+	if err := r.validate(); err != nil {
 		return err
 	}
 	row := &p.row[0]
-	row.ID, row.File = valid(r.Identity()), valid(r.File)
+	row.ID, row.File = validUTF8(r.ImageID()), validUTF8(r.File)
 	row.Width, row.Height = int32(r.Width), int32(r.Height)
 	row.Boxes = row.Boxes[:0]
 	for _, b := range r.Boxes {
@@ -68,14 +68,14 @@ func (p *Parquet) Write(r *Row) error {
 	row.Scores = r.Scores
 	row.Error = nil
 	if r.Error != "" {
-		reason := valid(r.Error)
+		reason := validUTF8(r.Error)
 		row.Error = &reason
 	}
 	if _, err := p.w.Write(p.row[:]); err != nil {
 		return err
 	}
 	p.bytes += 20*len(r.Boxes) + len(row.ID) + len(row.File) + len(r.Error) + 64
-	if p.bytes < parquetGroup {
+	if p.bytes < rowGroupBytes {
 		return nil
 	}
 	p.bytes = 0
@@ -83,4 +83,4 @@ func (p *Parquet) Write(r *Row) error {
 }
 
 // Close writes the last row group and what ends the file.
-func (p *Parquet) Close() error { return p.w.Close() }
+func (p *parquetWriter) Close() error { return p.w.Close() }

@@ -29,11 +29,11 @@ func tabled(rows []Row) []table {
 	all := make([]table, len(rows))
 	for i, r := range rows {
 		all[i] = table{
-			ID: valid(r.Identity()), File: valid(r.File), Width: r.Width, Height: r.Height,
+			ID: validUTF8(r.ImageID()), File: validUTF8(r.File), Width: r.Width, Height: r.Height,
 			Boxes: append([]box.Box{}, r.Boxes...), Scores: append([]float32{}, r.Scores...),
 		}
 		if r.Error != "" {
-			reason := valid(r.Error)
+			reason := validUTF8(r.Error)
 			all[i].Error = &reason
 		}
 	}
@@ -132,7 +132,7 @@ func TestParquetGroups(t *testing.T) {
 		}
 	}
 	for i := range long {
-		long[i] = Row{File: "long", Error: strings.Repeat(string(rune('a'+i)), parquetGroup/2)}
+		long[i] = Row{File: "long", Error: strings.Repeat(string(rune('a'+i)), rowGroupBytes/2)}
 	}
 	for want, rows := range map[int][]Row{3: append(many, long[:1]...), 2: long[:4]} {
 		got, groups := readParquet(t, fileOf(t, "parquet", rows...))

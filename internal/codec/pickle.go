@@ -22,20 +22,20 @@ const pickleHead = "\x80\x04" +
 	"cnumpy\ndtype\n" + "\x8c\x02f4\x89\x88\x87R" +
 	"(K\x03\x8c\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb" + "q\x020"
 
-// pickler writes a pickle in which each picture has an entry.
-type pickler struct {
+// pickleWriter writes a pickle in which each picture has an entry.
+type pickleWriter struct {
 	w    io.Writer
 	head string // what comes before the first picture; empty when it is written
 	buf  []byte
 
-	key    func(r *Row) string // nil if pictures are known by their places
-	places map[[16]byte]int    // by the keys' hashes, which are shorter than most keys
-	count  int
+	key     func(r *Row) string // nil if pictures are known by their places
+	written map[[16]byte]int    // by the keys' hashes, which are shorter than most keys
+	count   int
 }
 
 // write writes a picture's opcodes, which entry appends.
-func (p *pickler) write(r *Row, entry func(dst []byte, key string) []byte) error {
-	if err := r.check(); err != nil {
+func (p *pickleWriter) write(r *Row, entry func(dst []byte, key string) []byte) error {
+	if err := r.validate(); err != nil {
 		return err
 	}
 	for i := 1; i < len(r.Scores); i++ {
@@ -50,7 +50,7 @@ func (p *pickler) write(r *Row, entry func(dst []byte, key string) []byte) error
 		key = p.key(r)
 		sum := sha256.Sum256([]byte(key))
 		hash = [16]byte(sum[:])
-		if place, taken := p.places[hash]; taken {
+		if place, taken := p.written[hash]; taken {
 			return fmt.Errorf("export: %q is %q in the file, and so is picture %d: want another name for each", r.File, key, place+1)
 		}
 	}
@@ -59,22 +59,22 @@ func (p *pickler) write(r *Row, entry func(dst []byte, key string) []byte) error
 		return err
 	}
 	if p.key != nil {
-		if p.places == nil {
-			p.places = map[[16]byte]int{}
+		if p.written == nil {
+			p.written = map[[16]byte]int{}
 		}
-		p.places[hash] = p.count
+		p.written[hash] = p.count
 	}
 	p.count++
 	return nil
 }
 
 // Close ends the pickle.
-func (p *pickler) Close() error {
+func (p *pickleWriter) Close() error {
 	p.buf = append(append(p.buf[:0], p.head...), '.')
 	return p.flush()
 }
 
-func (p *pickler) flush() error {
+func (p *pickleWriter) flush() error {
 	p.head = ""
 	_, err := p.w.Write(p.buf)
 	return err

@@ -412,7 +412,7 @@ func TestKeysOfFormats(t *testing.T) {
 	r := &Row{File: "a/007.jpg"}
 	for name, want := range map[string]string{"coco": "7", "detectron2": "7", "mmdet": "a/007.jpg"} {
 		f, err := ParseFormat(name)
-		if err != nil || f.Key(r) != want || !f.Whole {
+		if err != nil || f.Key(r) != want || !f.SingleFile {
 			t.Errorf("%s: %v, %+v", name, err, f)
 		}
 	}
@@ -436,19 +436,19 @@ func FuzzPickledNames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file, folder, id string) {
 		rows := []Row{{File: file, Folder: folder, ID: id}}
 		ids := unpickled(t, "detectron2", rows...).(*pyDict).values["ids"].(*pyList).items
-		want := valid(id)
+		want := validUTF8(id)
 		if id == "" {
-			want = valid(rows[0].Identity())
+			want = validUTF8(rows[0].ImageID())
 		}
 		if len(ids) != 1 || fmt.Sprint(ids[0]) != want {
 			t.Errorf("%q of %q is %q", id, file, ids)
 		}
 		keys := unpickled(t, "mmdet", rows...).(*pyDict).keys
-		if len(keys) != 1 || !strings.HasSuffix(keys[0].(string), valid(file[strings.LastIndexByte(file, '/')+1:])) ||
+		if len(keys) != 1 || !strings.HasSuffix(keys[0].(string), validUTF8(file[strings.LastIndexByte(file, '/')+1:])) ||
 			strings.Count(keys[0].(string), "/") > 1 {
 			t.Errorf("%q in %q is %q", file, folder, keys)
 		}
-		if dir := path.Dir(file); dir != "." && path.Clean(file) == file && !strings.HasPrefix(file, "/") && keys[0] != valid(path.Base(dir)+"/"+path.Base(file)) {
+		if dir := path.Dir(file); dir != "." && path.Clean(file) == file && !strings.HasPrefix(file, "/") && keys[0] != validUTF8(path.Base(dir)+"/"+path.Base(file)) {
 			t.Errorf("%q in %q is %q", file, folder, keys)
 		}
 	})

@@ -17,8 +17,8 @@ import (
 	"github.com/proposer/proposer/mask"
 )
 
-// maxLine is the longest line that is read, in bytes: of some seven million boxes.
-const maxLine = 256 << 20
+// maxLineBytes is the longest line that is read, in bytes: of some seven million boxes.
+const maxLineBytes = 256 << 20
 
 // maxSeconds is the longest time of a picture that is believed, some eleven days.
 const maxSeconds = 1e6
@@ -39,19 +39,19 @@ func (e *LineError) Error() string { return fmt.Sprintf("export: line %d: %v", e
 
 func (e *LineError) Unwrap() error { return e.Err }
 
-// ReadJSONL yields the lines that [JSONL] writes, in their order, of each all but its
+// ReadJSONL yields the lines that [jsonlWriter] writes, in their order, of each all but its
 // strategies, evidence and tree. Those of others may
 // leave out all but the file, and boxes or error, and have keys of their own; scores and masks,
 // if there are any, are as many as the boxes, and masks of the picture's size. Empty lines are
 // passed over. It ends with the first error, r's own or a *[LineError].
 //
 // It holds one line at a time, of at most 256 MiB; the rows are the caller's own.
-func ReadJSONL(r io.Reader) iter.Seq2[*Line, error] { return readJSONL(r, maxLine) }
+func ReadJSONL(r io.Reader) iter.Seq2[*Line, error] { return readJSONL(r, maxLineBytes) }
 
-func readJSONL(r io.Reader, longest int) iter.Seq2[*Line, error] {
+func readJSONL(r io.Reader, maxBytes int) iter.Seq2[*Line, error] {
 	return func(yield func(*Line, error) bool) {
 		in := bufio.NewScanner(r)
-		in.Buffer(nil, longest)
+		in.Buffer(nil, maxBytes)
 		number := 1
 		for ; in.Scan(); number++ {
 			if len(in.Bytes()) == 0 {
@@ -67,7 +67,7 @@ func readJSONL(r io.Reader, longest int) iter.Seq2[*Line, error] {
 			}
 		}
 		if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
-			yield(nil, &LineError{number, fmt.Errorf("more than %d bytes: want no longer line", longest)})
+			yield(nil, &LineError{number, fmt.Errorf("more than %d bytes: want no longer line", maxBytes)})
 		} else if err != nil {
 			yield(nil, err)
 		}
@@ -167,7 +167,7 @@ func parseMasks(text []byte, r *Row) ([]mask.RLE, error) {
 		n := 0
 		c := cursor{m.Size}
 		err := c.list(func() error {
-			v, err := whole(c.number())
+			v, err := parseInteger(c.number())
 			if err != nil || n == len(size) {
 				return errNotList
 			}
@@ -224,7 +224,7 @@ func parseBoxes(text []byte) ([]box.Box, error) {
 		n := 0
 		err := c.list(func() error {
 			token := c.number()
-			i, err := whole(token)
+			i, err := parseInteger(token)
 			if err != nil {
 				return fmt.Errorf("box %d: %.40q: want whole pixels", len(boxes), token)
 			}
@@ -267,8 +267,8 @@ func parseScores(text []byte) ([]float32, error) {
 	return scores, err
 }
 
-// whole reads a whole number, which others may write as 12.0.
-func whole(token []byte) (int32, error) {
+// parseInteger reads a whole number, which others may write as 12.0.
+func parseInteger(token []byte) (int32, error) {
 	i, err := strconv.ParseInt(string(token), 10, 32)
 	if err == nil {
 		return int32(i), nil

@@ -35,7 +35,7 @@ func read(r io.Reader) (lines []*Line, err error) {
 func TestReadWhatIsWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var text bytes.Buffer
-		w := &JSONL{w: &text}
+		w := &jsonlWriter{w: &text}
 		var want []*Line
 		for number := range rapid.IntRange(0, 4).Draw(t, "lines") {
 			line := &Line{Number: number + 1}

@@ -18,9 +18,9 @@ const (
 	magic = "\x93NUMPY"
 	// align is what the array's first byte is aligned to in the file.
 	align = 64
-	// growth are the digits that numpy.save leaves room for, so that the first side of an
+	// growthDigits are the digits that numpy.save leaves room for, so that the first side of an
 	// array can be written anew when rows have been appended.
-	growth = 21
+	growthDigits = 21
 )
 
 // AppendHeader appends the header of a .npy file, byte for byte as numpy.save (1.24 and newer)
@@ -53,7 +53,7 @@ func AppendHeader(dst []byte, descr string, shape ...int) []byte {
 	}
 	header := fmt.Sprintf("{'descr': %s, 'fortran_order': False, 'shape': (%s), }", descr, &sides)
 	if len(shape) > 0 {
-		header += strings.Repeat(" ", growth-len(strconv.Itoa(shape[0])))
+		header += strings.Repeat(" ", growthDigits-len(strconv.Itoa(shape[0])))
 	}
 
 	length := func(prefix int) int { // of the header, its padding and its line's end
@@ -98,29 +98,29 @@ func NewWriter(w io.Writer) *Writer {
 
 // Float32s writes an array of float32.
 func (z *Writer) Float32s(name string, shape []int, v []float32) error {
-	return add(z, name, "<f4", shape, v, func(dst []byte, x float32) []byte {
+	return writeArray(z, name, "<f4", shape, v, func(dst []byte, x float32) []byte {
 		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(x))
 	})
 }
 
 // Int32s writes an array of int32.
 func (z *Writer) Int32s(name string, shape []int, v []int32) error {
-	return add(z, name, "<i4", shape, v, func(dst []byte, x int32) []byte { return binary.LittleEndian.AppendUint32(dst, uint32(x)) })
+	return writeArray(z, name, "<i4", shape, v, func(dst []byte, x int32) []byte { return binary.LittleEndian.AppendUint32(dst, uint32(x)) })
 }
 
 // Int64s writes an array of int64.
 func (z *Writer) Int64s(name string, shape []int, v []int64) error {
-	return add(z, name, "<i8", shape, v, func(dst []byte, x int64) []byte { return binary.LittleEndian.AppendUint64(dst, uint64(x)) })
+	return writeArray(z, name, "<i8", shape, v, func(dst []byte, x int64) []byte { return binary.LittleEndian.AppendUint64(dst, uint64(x)) })
 }
 
 // Int8s writes an array of int8.
 func (z *Writer) Int8s(name string, shape []int, v []int8) error {
-	return add(z, name, "|i1", shape, v, func(dst []byte, x int8) []byte { return append(dst, byte(x)) })
+	return writeArray(z, name, "|i1", shape, v, func(dst []byte, x int8) []byte { return append(dst, byte(x)) })
 }
 
 // Bools writes an array of bool.
 func (z *Writer) Bools(name string, shape []int, v []bool) error {
-	return add(z, name, "|b1", shape, v, func(dst []byte, x bool) []byte {
+	return writeArray(z, name, "|b1", shape, v, func(dst []byte, x bool) []byte {
 		if x {
 			return append(dst, 1)
 		}
@@ -136,7 +136,7 @@ func (z *Writer) Strings(name string, v []string) error {
 	for _, s := range v {
 		longest = max(longest, utf8.RuneCountInString(s))
 	}
-	return add(z, name, fmt.Sprintf("<U%d", longest), nil, v, func(dst []byte, s string) []byte {
+	return writeArray(z, name, fmt.Sprintf("<U%d", longest), nil, v, func(dst []byte, s string) []byte {
 		n := longest
 		for _, r := range s {
 			dst = binary.LittleEndian.AppendUint32(dst, uint32(r))
@@ -149,10 +149,10 @@ func (z *Writer) Strings(name string, v []string) error {
 // Close ends the archive. It does not close the writer below.
 func (z *Writer) Close() error { return z.zip.Close() }
 
-// chunk is how many bytes are written at once.
-const chunk = 1 << 16
+// chunkBytes is how many bytes are written at once.
+const chunkBytes = 1 << 16
 
-func add[T any](z *Writer, name, descr string, shape []int, v []T, appendTo func([]byte, T) []byte) error {
+func writeArray[T any](z *Writer, name, descr string, shape []int, v []T, appendTo func([]byte, T) []byte) error {
 	if shape == nil {
 		shape = []int{len(v)}
 	}
@@ -172,7 +172,7 @@ func add[T any](z *Writer, name, descr string, shape []int, v []T, appendTo func
 		z.buf = AppendHeader(z.buf[:0], descr, shape...)
 		for _, x := range v {
 			z.buf = appendTo(z.buf, x)
-			if len(z.buf) >= chunk {
+			if len(z.buf) >= chunkBytes {
 				if _, err := w.Write(z.buf); err != nil {
 					return err
 				}
@@ -182,7 +182,7 @@ func add[T any](z *Writer, name, descr string, shape []int, v []T, appendTo func
 		_, err := w.Write(z.buf)
 		return err
 	}
-	var m measure
+	var m checksumWriter
 	if err := write(&m); err != nil {
 		return err
 	}
@@ -200,13 +200,13 @@ func add[T any](z *Writer, name, descr string, shape []int, v []T, appendTo func
 	return write(w)
 }
 
-// measure is a writer that only counts and sums up.
-type measure struct {
+// checksumWriter is a writer that only counts and sums up.
+type checksumWriter struct {
 	sum    uint32
 	length uint64
 }
 
-func (m *measure) Write(p []byte) (int, error) {
+func (m *checksumWriter) Write(p []byte) (int, error) {
 	m.sum = crc32.Update(m.sum, crc32.IEEETable, p)
 	m.length += uint64(len(p))
 	return len(p), nil

@@ -18,14 +18,14 @@
 //
 // A file is seen under its name after Commit, complete, and never before. In a folder it is
 // written beside that name, synced, renamed, and the folder is synced, so that it outlives a
-// crash of the machine, too. What a killed program leaves there has a name that [Temporary]
+// crash of the machine, too. What a killed program leaves there has a name that [isTemporary]
 // knows and List leaves out; Sweep removes it. A bucket keeps nothing of a file that was not
 // committed, but S3 keeps the parts of a large one until a rule of the bucket's removes them.
 //
 // # Errors
 //
 // Errors are *[Error], which says what would be right where that is known, or
-// *[VanishedError] if the place itself is gone. They wrap what they come from: fs.ErrNotExist
+// *[UnavailableError] if the place itself is gone. They wrap what they come from: fs.ErrNotExist
 // for a file that is not there, fs.ErrPermission, syscall.ENOSPC, the context's error.
 package blobstore
 
@@ -40,9 +40,9 @@ import (
 	"time"
 )
 
-// Storage is a place of whole files. All methods but Close may be called at once from
+// Store is a place of whole files. All methods but Close may be called at once from
 // several goroutines.
-type Storage interface {
+type Store interface {
 	// Open opens a file and tells its size in bytes.
 	Open(ctx context.Context, name string) (io.ReadCloser, int64, error)
 	// OpenRange opens length bytes of a file from an offset on, or as many as there are.
@@ -65,7 +65,7 @@ type Storage interface {
 	Sweep(ctx context.Context, age time.Duration) error
 	// Alive tells whether the place itself is there: the same folder as before, a bucket
 	// that answers.
-	Alive(ctx context.Context) error
+	Check(ctx context.Context) error
 	// String is the place, as it was named.
 	String() string
 	// Close lets go of the place. Files that are open stay so.
@@ -90,13 +90,13 @@ type File interface {
 
 // An Error says what failed with which file.
 type Error struct {
-	Place string // as it was named
-	Name  string // of the file; empty if it is the place itself
-	Err   error
+	Location string // as it was named
+	Name     string // of the file; empty if it is the place itself
+	Err      error
 }
 
 func (e *Error) Error() string {
-	s := "storage: " + e.Place
+	s := "storage: " + e.Location
 	if e.Name != "" {
 		s += ": " + e.Name
 	}
@@ -108,16 +108,16 @@ func (e *Error) Unwrap() error { return e.Err }
 // A VanishedError says that a place that was there is gone, so that all of its files are:
 // a disk was unmounted, a folder removed or put in another's place, a bucket does not
 // answer.
-type VanishedError struct {
-	Place string
-	Err   error // what tells so
+type UnavailableError struct {
+	Location string
+	Err      error // what tells so
 }
 
-func (e *VanishedError) Error() string {
-	return fmt.Sprintf("%s is gone: %v", e.Place, e.Err)
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("%s is gone: %v", e.Location, e.Err)
 }
 
-func (e *VanishedError) Unwrap() error { return e.Err }
+func (e *UnavailableError) Unwrap() error { return e.Err }
 
 const schemes = "a folder, or a URL with file:, s3://, gs://, azblob:// or mem://"
 
@@ -132,45 +132,45 @@ const schemes = "a folder, or a URL with file:, s3://, gs://, azblob:// or mem:/
 //   - mem://NAME is memory, the same for all who name it so in this process.
 //
 // A folder need not be there yet; a bucket has to be, and is asked whether it answers.
-func Open(ctx context.Context, place string) (Storage, error) {
-	scheme, rest, ok := cutScheme(place)
+func Open(ctx context.Context, location string) (Store, error) {
+	scheme, rest, ok := cutScheme(location)
 	if !ok {
-		return openFolder(place, place)
+		return openDir(location, location)
 	}
-	wrong := func(err error) error { return &Error{Place: place, Err: err} }
-	u, err := url.Parse(place)
+	wrap := func(err error) error { return &Error{Location: location, Err: err} }
+	u, err := url.Parse(location)
 	if err != nil {
-		return nil, wrong(fmt.Errorf("no URL: %w", errors.Unwrap(err)))
+		return nil, wrap(fmt.Errorf("no URL: %w", errors.Unwrap(err)))
 	}
 	switch scheme {
 	case "file":
 		path, err := filePath(u)
 		if err != nil {
-			return nil, wrong(err)
+			return nil, wrap(err)
 		}
-		return openFolder(u.String(), path)
+		return openDir(u.String(), path)
 	case "s3", "gs", "azblob", "mem":
 		if !strings.HasPrefix(rest, "//") || u.Host == "" {
-			return nil, wrong(fmt.Errorf("want %s://NAME, with a bucket's name", scheme))
+			return nil, wrap(fmt.Errorf("want %s://NAME, with a bucket's name", scheme))
 		}
 		return openBucket(ctx, u)
 	}
-	return nil, wrong(fmt.Errorf("%s: is not known: want %s", scheme, schemes))
+	return nil, wrap(fmt.Errorf("%s: is not known: want %s", scheme, schemes))
 }
 
 // IsBucket tells whether Open would take a place for a bucket, not a folder.
-func IsBucket(place string) bool {
-	scheme, _, ok := cutScheme(place)
+func IsBucket(location string) bool {
+	scheme, _, ok := cutScheme(location)
 	return ok && scheme != "file"
 }
 
-// FolderPath is the path of a folder that is named by its path or by a file: URL.
-func FolderPath(place string) (string, error) {
-	scheme, _, ok := cutScheme(place)
+// LocalPath is the path of a folder that is named by its path or by a file: URL.
+func LocalPath(location string) (string, error) {
+	scheme, _, ok := cutScheme(location)
 	if !ok {
-		return place, nil
+		return location, nil
 	}
-	u, err := url.Parse(place)
+	u, err := url.Parse(location)
 	if err == nil && scheme == "file" {
 		var path string
 		if path, err = filePath(u); err == nil {
@@ -180,17 +180,17 @@ func FolderPath(place string) (string, error) {
 	if err == nil {
 		err = errors.New("want a path or a file: URL")
 	}
-	return "", &Error{Place: place, Err: err}
+	return "", &Error{Location: location, Err: err}
 }
 
 // cutScheme takes a URL apart. A path may hold a colon, so what is no known scheme has to
 // be followed by two slashes.
-func cutScheme(place string) (scheme, rest string, ok bool) {
-	scheme, rest, ok = strings.Cut(place, ":")
+func cutScheme(location string) (scheme, rest string, ok bool) {
+	scheme, rest, ok = strings.Cut(location, ":")
 	if !ok || scheme == "" || strings.ContainsFunc(scheme, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("+-.", r))
 	}) {
-		return "", place, false
+		return "", location, false
 	}
 	scheme = strings.ToLower(scheme)
 	switch scheme {

@@ -18,55 +18,55 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// bucket is the objects of a bucket whose keys begin with a prefix.
-type bucket struct {
-	place  string
-	scheme string
-	prefix string // empty, or ends in a slash
-	bucket *blob.Bucket
+// bucketStore is the objects of a bucket whose keys begin with a prefix.
+type bucketStore struct {
+	location string
+	scheme   string
+	prefix   string // empty, or ends in a slash
+	bucket   *blob.Bucket
 }
 
-// memory is the buckets of mem: URLs, by their names. They stay as long as the process.
-var memory = struct {
+// memBuckets is the buckets of mem: URLs, by their names. They stay as long as the process.
+var memBuckets = struct {
 	sync.Mutex
 	buckets map[string]*blob.Bucket
 }{buckets: map[string]*blob.Bucket{}}
 
-func openBucket(ctx context.Context, u *url.URL) (Storage, error) {
-	b := &bucket{place: u.Redacted(), scheme: strings.ToLower(u.Scheme)}
+func openBucket(ctx context.Context, u *url.URL) (Store, error) {
+	b := &bucketStore{location: u.Redacted(), scheme: strings.ToLower(u.Scheme)}
 	if prefix := strings.Trim(u.Path, "/"); prefix != "" {
 		if err := checkName(prefix); err != nil {
-			return nil, &Error{Place: b.place, Err: err}
+			return nil, &Error{Location: b.location, Err: err}
 		}
 		b.prefix = prefix + "/"
 	}
 	if b.scheme == "mem" {
 		if u.RawQuery != "" {
-			return nil, &Error{Place: b.place, Err: errors.New("want nothing after mem://NAME/PREFIX")}
+			return nil, &Error{Location: b.location, Err: errors.New("want nothing after mem://NAME/PREFIX")}
 		}
-		memory.Lock()
-		defer memory.Unlock()
-		if memory.buckets[u.Host] == nil {
-			memory.buckets[u.Host] = memblob.OpenBucket(nil)
+		memBuckets.Lock()
+		defer memBuckets.Unlock()
+		if memBuckets.buckets[u.Host] == nil {
+			memBuckets.buckets[u.Host] = memblob.OpenBucket(nil)
 		}
-		b.bucket = memory.buckets[u.Host]
+		b.bucket = memBuckets.buckets[u.Host]
 		return b, nil
 	}
 	if !blob.DefaultURLMux().ValidBucketScheme(b.scheme) {
-		return nil, &Error{Place: b.place, Err: fmt.Errorf("a program without %s://: want it to import batch/storage/cloud", b.scheme)}
+		return nil, &Error{Location: b.location, Err: fmt.Errorf("a program without %s://: want it to import batch/storage/cloud", b.scheme)}
 	}
-	whole := *u
-	whole.Path, whole.RawPath = "", ""
-	if q := whole.Query(); b.scheme == "s3" && !q.Has(checksums) {
+	bucketURL := *u
+	bucketURL.Path, bucketURL.RawPath = "", ""
+	if q := bucketURL.Query(); b.scheme == "s3" && !q.Has(checksums) {
 		// Else there is a line on standard error for each object that has no sum of its own.
 		q.Set(checksums, "when_required")
-		whole.RawQuery = q.Encode()
+		bucketURL.RawQuery = q.Encode()
 	}
 	var err error
-	if b.bucket, err = blob.OpenBucket(ctx, whole.String()); err != nil {
-		return nil, b.wrong("", err)
+	if b.bucket, err = blob.OpenBucket(ctx, bucketURL.String()); err != nil {
+		return nil, b.wrapError("", err)
 	}
-	if err := b.ask(ctx); err != nil {
+	if err := b.ping(ctx); err != nil {
 		b.bucket.Close()
 		return nil, err
 	}
@@ -75,39 +75,39 @@ func openBucket(ctx context.Context, u *url.URL) (Storage, error) {
 
 const checksums = "response_checksum_validation"
 
-// ask fails if the bucket does not answer.
-func (b *bucket) ask(ctx context.Context) error {
+// ping fails if the bucket does not answer.
+func (b *bucketStore) ping(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return b.wrong("", err)
+		return b.wrapError("", err)
 	}
 	there, err := b.bucket.IsAccessible(ctx)
 	if err == nil && !there {
 		err = fmt.Errorf("no such bucket: %w", fs.ErrNotExist)
 	}
-	return b.wrong("", err)
+	return b.wrapError("", err)
 }
 
-func (b *bucket) Alive(ctx context.Context) error {
-	err := b.ask(ctx)
+func (b *bucketStore) Check(ctx context.Context) error {
+	err := b.ping(ctx)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return &VanishedError{b.place, err.(*Error).Err} // which wrong has made
+	return &UnavailableError{b.location, err.(*Error).Err} // which wrong has made
 }
 
-// credentials is how a service's are found.
-var credentials = map[string]string{
+// credentialHelp is how a service's are found.
+var credentialHelp = map[string]string{
 	"s3":     "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws (AWS_PROFILE) or the machine's role, the region from AWS_REGION or ?region=",
 	"gs":     "credentials come from GOOGLE_APPLICATION_CREDENTIALS, gcloud auth application-default login or the machine's account; ?anonymous=true is for public buckets",
 	"azblob": "the account comes from AZURE_STORAGE_ACCOUNT or ?storage_account=, with AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or the machine's identity",
 }
 
-// unidentified is found in the errors of services that do not know who asks, which have no
+// credentialProblem is found in the errors of services that do not know who asks, which have no
 // type in common.
-var unidentified = regexp.MustCompile(`(?i)credential|region|storage.?account|unauthenticated|access denied|AccessDenied|AuthenticationFailed|InvalidAccessKeyId|SignatureDoesNotMatch|\b40[13]\b`)
+var credentialProblem = regexp.MustCompile(`(?i)credential|region|storage.?account|unauthenticated|access denied|AccessDenied|AuthenticationFailed|InvalidAccessKeyId|SignatureDoesNotMatch|\b40[13]\b`)
 
-// wrong makes an error of a file out of what the service says.
-func (b *bucket) wrong(name string, err error) error {
+// wrapError makes an error of a file out of what the service says.
+func (b *bucketStore) wrapError(name string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -118,95 +118,95 @@ func (b *bucket) wrong(name string, err error) error {
 	case code == gcerrors.NotFound:
 		err = fs.ErrNotExist
 	case code == gcerrors.FailedPrecondition, code == gcerrors.AlreadyExists:
-		err = &advised{fs.ErrExist, text}
+		err = &describedError{fs.ErrExist, text}
 	case code == gcerrors.PermissionDenied:
-		err = &advised{fs.ErrPermission, text + ": want a user who may list, read and write: " + credentials[b.scheme]}
-	case unidentified.MatchString(text):
-		err = &advised{err, text + ": " + credentials[b.scheme]}
+		err = &describedError{fs.ErrPermission, text + ": want a user who may list, read and write: " + credentialHelp[b.scheme]}
+	case credentialProblem.MatchString(text):
+		err = &describedError{err, text + ": " + credentialHelp[b.scheme]}
 	default:
-		err = &advised{err, text}
+		err = &describedError{err, text}
 	}
-	return &Error{Place: b.place, Name: name, Err: err}
+	return &Error{Location: b.location, Name: name, Err: err}
 }
 
-// advised is an error in other words.
-type advised struct {
+// describedError is an error in other words.
+type describedError struct {
 	err  error
 	text string
 }
 
-func (e *advised) Error() string { return e.text }
+func (e *describedError) Error() string { return e.text }
 
-func (e *advised) Unwrap() error { return e.err }
+func (e *describedError) Unwrap() error { return e.err }
 
 // oneLine is an error's text without the lines and stacks that services add.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // key is where a file is. Objects that were not written here may have two slashes in a row,
 // which lead nowhere else.
-func (b *bucket) key(ctx context.Context, name string) (string, error) {
+func (b *bucketStore) key(ctx context.Context, name string) (string, error) {
 	err := ctx.Err()
 	if err == nil {
-		err = checkName(doubled.ReplaceAllString(name, "/"))
+		err = checkName(repeatedSlashes.ReplaceAllString(name, "/"))
 	}
 	if err != nil {
-		return "", b.wrong(name, err)
+		return "", b.wrapError(name, err)
 	}
 	return b.prefix + name, nil
 }
 
-var doubled = regexp.MustCompile(`/+`)
+var repeatedSlashes = regexp.MustCompile(`/+`)
 
-func (b *bucket) Open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
+func (b *bucketStore) Open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
 	key, err := b.key(ctx, name)
 	if err != nil {
 		return nil, 0, err
 	}
 	r, err := b.bucket.NewReader(ctx, key, nil)
 	if err != nil {
-		return nil, 0, b.wrong(name, err)
+		return nil, 0, b.wrapError(name, err)
 	}
 	return r, r.Size(), nil
 }
 
-func (b *bucket) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+func (b *bucketStore) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	key, err := b.key(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	r, err := b.bucket.NewRangeReader(ctx, key, offset, length, nil)
 	if err != nil {
-		return nil, b.wrong(name, err)
+		return nil, b.wrapError(name, err)
 	}
 	return r, nil
 }
 
-func (b *bucket) Create(ctx context.Context, name string) (File, error) {
+func (b *bucketStore) Create(ctx context.Context, name string) (File, error) {
 	return b.create(ctx, name, nil)
 }
 
-func (b *bucket) CreateNew(ctx context.Context, name string) (File, error) {
+func (b *bucketStore) CreateNew(ctx context.Context, name string) (File, error) {
 	return b.create(ctx, name, &blob.WriterOptions{IfNotExist: true})
 }
 
-func (b *bucket) create(ctx context.Context, name string, o *blob.WriterOptions) (File, error) {
+func (b *bucketStore) create(ctx context.Context, name string, o *blob.WriterOptions) (File, error) {
 	err := checkName(name)
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, b.wrong(name, err)
+		return nil, b.wrapError(name, err)
 	}
 	writing, cancel := context.WithCancel(ctx)
 	w, err := b.bucket.NewWriter(writing, b.prefix+name, o)
 	if err != nil {
 		cancel()
-		return nil, b.wrong(name, err)
+		return nil, b.wrapError(name, err)
 	}
 	return &bucketFile{writing, b, name, w, cancel}, nil
 }
 
-func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+func (b *bucketStore) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		objects := b.bucket.List(&blob.ListOptions{Prefix: b.prefix + prefix})
 		for {
@@ -218,7 +218,7 @@ func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 				err = ctx.Err() // pages that are there are not asked for
 			}
 			if err != nil {
-				yield(Entry{}, b.wrong("", err))
+				yield(Entry{}, b.wrapError("", err))
 				return
 			}
 			// Services' own tools make folders of empty objects.
@@ -229,29 +229,29 @@ func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 	}
 }
 
-func (b *bucket) Remove(ctx context.Context, name string) error {
+func (b *bucketStore) Remove(ctx context.Context, name string) error {
 	key, err := b.key(ctx, name)
 	if err != nil {
 		return err
 	}
-	return b.wrong(name, b.bucket.Delete(ctx, key))
+	return b.wrapError(name, b.bucket.Delete(ctx, key))
 }
 
 // Sweep has nothing to do: a bucket shows nothing that was not committed.
-func (b *bucket) Sweep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+func (b *bucketStore) Sweep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
-func (b *bucket) String() string { return b.place }
+func (b *bucketStore) String() string { return b.location }
 
-func (b *bucket) Close() error {
+func (b *bucketStore) Close() error {
 	if b.scheme == "mem" {
 		return nil
 	}
-	return b.wrong("", b.bucket.Close())
+	return b.wrapError("", b.bucket.Close())
 }
 
 type bucketFile struct {
 	ctx    context.Context
-	b      *bucket
+	store  *bucketStore
 	name   string
 	w      *blob.Writer // nil when it is done with
 	cancel context.CancelFunc
@@ -259,27 +259,27 @@ type bucketFile struct {
 
 func (f *bucketFile) Write(p []byte) (int, error) {
 	if f.w == nil {
-		return 0, f.b.wrong(f.name, fs.ErrClosed)
+		return 0, f.store.wrapError(f.name, fs.ErrClosed)
 	}
 	if err := f.ctx.Err(); err != nil {
-		return 0, f.b.wrong(f.name, err)
+		return 0, f.store.wrapError(f.name, err)
 	}
 	n, err := f.w.Write(p)
-	return n, f.b.wrong(f.name, err)
+	return n, f.store.wrapError(f.name, err)
 }
 
 func (f *bucketFile) Commit() error {
 	if f.w == nil {
-		return f.b.wrong(f.name, fs.ErrClosed)
+		return f.store.wrapError(f.name, fs.ErrClosed)
 	}
 	if err := f.ctx.Err(); err != nil {
 		f.Abort()
-		return f.b.wrong(f.name, err)
+		return f.store.wrapError(f.name, err)
 	}
 	err := f.w.Close()
 	f.w = nil
 	f.cancel()
-	return f.b.wrong(f.name, err)
+	return f.store.wrapError(f.name, err)
 }
 
 func (f *bucketFile) Abort() {

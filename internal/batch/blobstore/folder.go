@@ -21,30 +21,30 @@ import (
 	"unicode/utf8"
 )
 
-// folder is a folder. It holds it open from when it is there, so that another folder in its
+// dirStore is a folder. It holds it open from when it is there, so that another folder in its
 // place cannot be taken for it.
-type folder struct {
-	place, path string
+type dirStore struct {
+	location, path string
 
 	mu   sync.Mutex
 	root *os.Root
 	info fs.FileInfo
 }
 
-func openFolder(place, path string) (Storage, error) {
-	d := &folder{place: place, path: path}
-	wrong := func(err error) error { return &Error{Place: place, Err: reason(err)} }
+func openDir(location, path string) (Store, error) {
+	d := &dirStore{location: location, path: path}
+	wrap := func(err error) error { return &Error{Location: location, Err: withoutPath(err)} }
 	if path == "" {
-		return nil, wrong(errors.New("want " + schemes))
+		return nil, wrap(errors.New("want " + schemes))
 	}
-	if _, err := d.hold(false); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, wrong(err)
+	if _, err := d.openRoot(false); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, wrap(err)
 	}
 	return d, nil
 }
 
-// hold is the folder, which is made if it is missing and was never there.
-func (d *folder) hold(create bool) (*os.Root, error) {
+// openRoot is the folder, which is made if it is missing and was never there.
+func (d *dirStore) openRoot(create bool) (*os.Root, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.root != nil {
@@ -52,7 +52,7 @@ func (d *folder) hold(create bool) (*os.Root, error) {
 	}
 	info, err := os.Stat(d.path) // first: to open a pipe may take for ever
 	if create && errors.Is(err, fs.ErrNotExist) {
-		if err = makeFolders(d.path, os.Mkdir, syncFolder); err == nil {
+		if err = mkdirAll(d.path, os.Mkdir, syncDir); err == nil {
 			info, err = os.Stat(d.path)
 		}
 	}
@@ -74,15 +74,15 @@ func (d *folder) hold(create bool) (*os.Root, error) {
 	return root, nil
 }
 
-// makeFolders makes a folder and those above it, and syncs each that a new one lies in.
-func makeFolders(name string, mkdir func(string, fs.FileMode) error, sync func(string) error) error {
+// mkdirAll makes a folder and those above it, and syncs each that a new one lies in.
+func mkdirAll(name string, mkdir func(string, fs.FileMode) error, sync func(string) error) error {
 	err := mkdir(name, 0o777)
 	if errors.Is(err, fs.ErrExist) {
 		return nil // what else it may be is told by what is tried next
 	}
 	up := filepath.Dir(name)
 	if errors.Is(err, fs.ErrNotExist) && up != name {
-		if err := makeFolders(up, mkdir, sync); err != nil {
+		if err := mkdirAll(up, mkdir, sync); err != nil {
 			return err
 		}
 		if err = mkdir(name, 0o777); errors.Is(err, fs.ErrExist) {
@@ -95,13 +95,13 @@ func makeFolders(name string, mkdir func(string, fs.FileMode) error, sync func(s
 	return sync(up)
 }
 
-func syncFolder(name string) error {
+func syncDir(name string) error {
 	f, err := os.Open(name)
-	return syncOpened(f, err)
+	return syncFile(f, err)
 }
 
-// syncOpened syncs a folder. Some file systems cannot, and need not.
-func syncOpened(f *os.File, err error) error {
+// syncFile syncs a folder. Some file systems cannot, and need not.
+func syncFile(f *os.File, err error) error {
 	if err != nil {
 		return err
 	}
@@ -112,138 +112,138 @@ func syncOpened(f *os.File, err error) error {
 	return nil
 }
 
-// wrong makes an error of a file out of what the file system says.
-func (d *folder) wrong(name string, err error) error {
+// wrapError makes an error of a file out of what the file system says.
+func (d *dirStore) wrapError(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if gone, ok := errors.AsType[*VanishedError](d.alive()); ok {
-		return gone
+	if unavailable, ok := errors.AsType[*UnavailableError](d.checkAlive()); ok {
+		return unavailable
 	}
-	advice := ""
-	switch err = reason(err); {
+	hint := ""
+	switch err = withoutPath(err); {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		advice = "make room and start the same again, what is finished stays"
+		hint = "make room and start the same again, what is finished stays"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
-		advice = "want a folder that this user may read and write"
+		hint = "want a folder that this user may read and write"
 	case errors.Is(err, syscall.ENAMETOOLONG):
-		advice = "want a shorter name"
+		hint = "want a shorter name"
 	}
-	if advice != "" {
-		err = fmt.Errorf("%w: %s", err, advice)
+	if hint != "" {
+		err = fmt.Errorf("%w: %s", err, hint)
 	}
-	return &Error{Place: d.place, Name: name, Err: err}
+	return &Error{Location: d.location, Name: name, Err: err}
 }
 
 // check refuses names that are none in a folder.
-func (d *folder) check(ctx context.Context, name string) error {
+func (d *dirStore) check(ctx context.Context, name string) error {
 	err := ctx.Err()
 	if err == nil {
 		err = checkName(name)
 	}
-	if err == nil && (!filepath.IsLocal(filepath.FromSlash(name)) || Temporary(name)) {
+	if err == nil && (!filepath.IsLocal(filepath.FromSlash(name)) || isTemporary(name)) {
 		err = ErrName
 	}
 	if err != nil {
-		return &Error{Place: d.place, Name: name, Err: err}
+		return &Error{Location: d.location, Name: name, Err: err}
 	}
 	return nil
 }
 
-func (d *folder) Open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
+func (d *dirStore) Open(ctx context.Context, name string) (io.ReadCloser, int64, error) {
 	if err := d.check(ctx, name); err != nil {
 		return nil, 0, err
 	}
-	root, err := d.hold(false)
+	root, err := d.openRoot(false)
 	if err != nil {
-		return nil, 0, d.wrong(name, err)
+		return nil, 0, d.wrapError(name, err)
 	}
 	f, info, err := OpenRegular(root, name)
 	if err != nil {
-		return nil, 0, d.wrong(name, err)
+		return nil, 0, d.wrapError(name, err)
 	}
 	return f, info.Size(), nil
 }
 
-func (d *folder) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+func (d *dirStore) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	r, _, err := d.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := r.(io.Seeker).Seek(offset, io.SeekStart); err != nil {
 		r.Close()
-		return nil, d.wrong(name, err)
+		return nil, d.wrapError(name, err)
 	}
-	return &part{io.LimitReader(r, length), r}, nil
+	return &limitedFile{io.LimitReader(r, length), r}, nil
 }
 
-// part is a part of a file.
-type part struct {
+// limitedFile is a part of a file.
+type limitedFile struct {
 	io.Reader
 	io.Closer
 }
 
-func (d *folder) Create(ctx context.Context, name string) (File, error) {
+func (d *dirStore) Create(ctx context.Context, name string) (File, error) {
 	return d.create(ctx, name, false)
 }
 
-func (d *folder) CreateNew(ctx context.Context, name string) (File, error) {
+func (d *dirStore) CreateNew(ctx context.Context, name string) (File, error) {
 	return d.create(ctx, name, true)
 }
 
-func (d *folder) create(ctx context.Context, name string, exclusive bool) (File, error) {
+func (d *dirStore) create(ctx context.Context, name string, exclusive bool) (File, error) {
 	if err := d.check(ctx, name); err != nil {
 		return nil, err
 	}
-	root, err := d.hold(true)
+	root, err := d.openRoot(true)
 	if err != nil {
-		return nil, d.wrong(name, err)
+		return nil, d.wrapError(name, err)
 	}
-	if gone, ok := errors.AsType[*VanishedError](d.alive()); ok {
-		return nil, gone // root would still be what is gone
+	if unavailable, ok := errors.AsType[*UnavailableError](d.checkAlive()); ok {
+		return nil, unavailable // root would still be what is gone
 	}
 	// What could not be renamed to should fail now, not when all is written.
 	if info, err := root.Lstat(filepath.FromSlash(name)); err == nil && info.IsDir() {
-		return nil, d.wrong(name, checkRegular(info))
+		return nil, d.wrapError(name, checkRegular(info))
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, d.wrong(name, err)
+		return nil, d.wrapError(name, err)
 	}
-	f := &folderFile{ctx: ctx, d: d, root: root, name: name, temporary: temporaryName(name), exclusive: exclusive}
-	if err := makeFolders(filepath.Dir(filepath.FromSlash(name)), root.Mkdir, f.sync); err != nil {
-		return nil, d.wrong(name, err)
+	f := &dirFile{ctx: ctx, store: d, root: root, name: name, tempName: newTempName(name), exclusive: exclusive}
+	if err := mkdirAll(filepath.Dir(filepath.FromSlash(name)), root.Mkdir, f.syncDir); err != nil {
+		return nil, d.wrapError(name, err)
 	}
-	f.file, err = root.OpenFile(f.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f.file, err = root.OpenFile(f.tempName, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return nil, d.wrong(name, err)
+		return nil, d.wrapError(name, err)
 	}
 	f.buf = bufio.NewWriterSize(f.file, 64<<10)
 	return f, nil
 }
 
-func (d *folder) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+func (d *dirStore) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		root, err := d.hold(false)
+		root, err := d.openRoot(false)
 		if errors.Is(err, fs.ErrNotExist) {
 			return
 		}
 		if err == nil {
 			// The root may still be open where another folder has its place.
-			if gone, ok := errors.AsType[*VanishedError](d.alive()); ok {
-				yield(Entry{}, gone)
+			if unavailable, ok := errors.AsType[*UnavailableError](d.checkAlive()); ok {
+				yield(Entry{}, unavailable)
 				return
 			}
 		} else {
-			yield(Entry{}, d.wrong("", err))
+			yield(Entry{}, d.wrapError("", err))
 			return
 		}
 		skip := func(name string) bool {
 			isFolder := strings.HasSuffix(name, "/")
-			return !strings.HasPrefix(name, prefix) && !(isFolder && strings.HasPrefix(prefix, name)) || Temporary(name)
+			return !strings.HasPrefix(name, prefix) && !(isFolder && strings.HasPrefix(prefix, name)) || isTemporary(name)
 		}
 		for name, err := range Walk(ctx, root, skip) {
 			if err == nil {
 				var info fs.FileInfo
-				if _, info, err = findRegular(root, name); noFile(err) {
+				if _, info, err = findRegular(root, name); notAFile(err) {
 					continue
 				}
 				if err == nil {
@@ -256,14 +256,14 @@ func (d *folder) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 			if p, ok := errors.AsType[*fs.PathError](err); ok {
 				name = filepath.ToSlash(p.Path)
 			}
-			yield(Entry{}, d.wrong(name, err))
+			yield(Entry{}, d.wrapError(name, err))
 			return
 		}
 	}
 }
 
-// noFile tells that there is something, or was, but no file that could be opened.
-func noFile(err error) bool {
+// notAFile tells that there is something, or was, but no file that could be opened.
+func notAFile(err error) bool {
 	for _, e := range []error{fs.ErrNotExist, ErrNotRegular, ErrOutside, syscall.ELOOP} {
 		if errors.Is(err, e) {
 			return true
@@ -272,11 +272,11 @@ func noFile(err error) bool {
 	return false
 }
 
-func (d *folder) Remove(ctx context.Context, name string) error {
+func (d *dirStore) Remove(ctx context.Context, name string) error {
 	if err := d.check(ctx, name); err != nil {
 		return err
 	}
-	root, err := d.hold(false)
+	root, err := d.openRoot(false)
 	if err == nil {
 		var info fs.FileInfo
 		if info, err = root.Lstat(filepath.FromSlash(name)); err == nil && info.IsDir() {
@@ -286,18 +286,18 @@ func (d *folder) Remove(ctx context.Context, name string) error {
 	if err == nil {
 		err = root.Remove(filepath.FromSlash(name))
 	}
-	return d.wrong(name, err)
+	return d.wrapError(name, err)
 }
 
-func (d *folder) Sweep(ctx context.Context, age time.Duration) error {
-	root, err := d.hold(false)
+func (d *dirStore) Sweep(ctx context.Context, age time.Duration) error {
+	root, err := d.openRoot(false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return d.wrong("", err)
+		return d.wrapError("", err)
 	}
-	for name, err := range Walk(ctx, root, func(name string) bool { return !strings.HasSuffix(name, "/") && !Temporary(name) }) {
+	for name, err := range Walk(ctx, root, func(name string) bool { return !strings.HasSuffix(name, "/") && !isTemporary(name) }) {
 		var info fs.FileInfo
 		if err == nil {
 			info, err = root.Lstat(filepath.FromSlash(name))
@@ -306,35 +306,35 @@ func (d *folder) Sweep(ctx context.Context, age time.Duration) error {
 			err = root.Remove(filepath.FromSlash(name))
 		}
 		if err != nil && (name == "" || !errors.Is(err, fs.ErrNotExist)) {
-			return d.wrong(name, err)
+			return d.wrapError(name, err)
 		}
 	}
 	return nil
 }
 
-func (d *folder) Alive(ctx context.Context) error {
+func (d *dirStore) Check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return d.alive()
+	return d.checkAlive()
 }
 
-func (d *folder) alive() error {
-	if _, err := d.hold(false); err != nil {
-		return &Error{Place: d.place, Err: reason(err)}
+func (d *dirStore) checkAlive() error {
+	if _, err := d.openRoot(false); err != nil {
+		return &Error{Location: d.location, Err: withoutPath(err)}
 	}
-	if err := SameFolder(d.path, d.info); err != nil {
-		return &VanishedError{d.place, err}
+	if err := SameDir(d.path, d.info); err != nil {
+		return &UnavailableError{d.location, err}
 	}
 	return nil
 }
 
-// SameFolder fails if a path does not lead to the folder that it led to before, which has
+// SameDir fails if a path does not lead to the folder that it led to before, which has
 // to be open still: else another may get its number.
-func SameFolder(path string, before fs.FileInfo) error {
+func SameDir(path string, before fs.FileInfo) error {
 	now, err := os.Stat(path)
 	if err != nil {
-		return reason(err)
+		return withoutPath(err)
 	}
 	if !os.SameFile(now, before) {
 		return errors.New("another folder is in its place")
@@ -342,9 +342,9 @@ func SameFolder(path string, before fs.FileInfo) error {
 	return nil
 }
 
-func (d *folder) String() string { return d.place }
+func (d *dirStore) String() string { return d.location }
 
-func (d *folder) Close() error {
+func (d *dirStore) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.root == nil {
@@ -353,35 +353,35 @@ func (d *folder) Close() error {
 	return d.root.Close()
 }
 
-// folderFile is a file that is being written.
-type folderFile struct {
-	ctx             context.Context
-	d               *folder
-	root            *os.Root
-	name, temporary string
-	exclusive       bool
-	file            *os.File // nil when it is done with
-	buf             *bufio.Writer
+// dirFile is a file that is being written.
+type dirFile struct {
+	ctx            context.Context
+	store          *dirStore
+	root           *os.Root
+	name, tempName string
+	exclusive      bool
+	file           *os.File // nil when it is done with
+	buf            *bufio.Writer
 }
 
-func (f *folderFile) Write(p []byte) (int, error) {
+func (f *dirFile) Write(p []byte) (int, error) {
 	if f.file == nil {
-		return 0, f.d.wrong(f.name, fs.ErrClosed)
+		return 0, f.store.wrapError(f.name, fs.ErrClosed)
 	}
 	if err := f.ctx.Err(); err != nil {
-		return 0, &Error{f.d.place, f.name, err}
+		return 0, &Error{f.store.location, f.name, err}
 	}
 	n, err := f.buf.Write(p)
-	return n, f.d.wrong(f.name, err)
+	return n, f.store.wrapError(f.name, err)
 }
 
-func (f *folderFile) Commit() error {
+func (f *dirFile) Commit() error {
 	if f.file == nil {
-		return f.d.wrong(f.name, fs.ErrClosed)
+		return f.store.wrapError(f.name, fs.ErrClosed)
 	}
 	if err := f.ctx.Err(); err != nil {
 		f.Abort()
-		return &Error{f.d.place, f.name, err}
+		return &Error{f.store.location, f.name, err}
 	}
 	err := f.buf.Flush()
 	if err == nil {
@@ -390,7 +390,7 @@ func (f *folderFile) Commit() error {
 	if err == nil {
 		if err = f.file.Close(); err == nil {
 			// Renamed in a folder that was replaced it would be lost without a word.
-			err = f.d.alive()
+			err = f.store.checkAlive()
 		}
 		if err == nil {
 			err = f.rename()
@@ -398,22 +398,22 @@ func (f *folderFile) Commit() error {
 	}
 	if err != nil {
 		f.Abort()
-		return f.d.wrong(f.name, err)
+		return f.store.wrapError(f.name, err)
 	}
 	f.file = nil
-	return f.d.wrong(f.name, f.sync(filepath.Dir(f.temporary)))
+	return f.store.wrapError(f.name, f.syncDir(filepath.Dir(f.tempName)))
 }
 
 // rename gives the file its name.
-func (f *folderFile) rename() error {
+func (f *dirFile) rename() error {
 	name := filepath.FromSlash(f.name)
 	if !f.exclusive {
-		return f.root.Rename(f.temporary, name)
+		return f.root.Rename(f.tempName, name)
 	}
-	err := f.root.Link(f.temporary, name)
+	err := f.root.Link(f.tempName, name)
 	switch {
 	case err == nil:
-		f.root.Remove(f.temporary) // if it cannot be, Sweep will
+		f.root.Remove(f.tempName) // if it cannot be, Sweep will
 		return nil
 	case errors.Is(err, fs.ErrExist):
 		return err
@@ -422,37 +422,37 @@ func (f *folderFile) rename() error {
 	if _, err := f.root.Lstat(name); err == nil {
 		return fs.ErrExist
 	}
-	return f.root.Rename(f.temporary, name)
+	return f.root.Rename(f.tempName, name)
 }
 
-func (f *folderFile) Abort() {
+func (f *dirFile) Abort() {
 	if f.file != nil {
 		f.file.Close()
-		f.root.Remove(f.temporary) // if it cannot be, Sweep will
+		f.root.Remove(f.tempName) // if it cannot be, Sweep will
 		f.file = nil
 	}
 }
 
-// sync syncs a folder below the root.
-func (f *folderFile) sync(name string) error { return syncOpened(f.root.Open(name)) }
+// syncDir syncs a folder below the root.
+func (f *dirFile) syncDir(name string) error { return syncFile(f.root.Open(name)) }
 
-// longestName is that of the file systems that are common, in bytes.
-const longestName = 255
+// maxNameBytes is that of the file systems that are common, in bytes.
+const maxNameBytes = 255
 
-var temporary = regexp.MustCompile(`(?s)^\..*\.[0-9a-f]{16}\.tmp$`)
+var temporaryPattern = regexp.MustCompile(`(?s)^\..*\.[0-9a-f]{16}\.tmp$`)
 
-// Temporary tells the names of files that are being written to, or were when the program
+// isTemporary tells the names of files that are being written to, or were when the program
 // was killed.
-func Temporary(name string) bool { return temporary.MatchString(path.Base(name)) }
+func isTemporary(name string) bool { return temporaryPattern.MatchString(path.Base(name)) }
 
-// temporaryName is a name beside that of a file, cut where it would be too long for one.
-func temporaryName(name string) string {
+// newTempName is a name beside that of a file, cut where it would be too long for one.
+func newTempName(name string) string {
 	var random [8]byte
 	rand.Read(random[:]) // never fails
 	dir, base := path.Split(name)
 	end := "." + hex.EncodeToString(random[:]) + ".tmp"
 	base = "." + base
-	if n := longestName - len(end); len(base) > n {
+	if n := maxNameBytes - len(end); len(base) > n {
 		for n > 1 && !utf8.RuneStart(base[n]) {
 			n--
 		}

@@ -28,7 +28,7 @@ func TestKilled(t *testing.T) {
 	}
 	// Here it is killed.
 	left, err := filepath.Glob(filepath.Join(dir, "a", ".b.*.tmp"))
-	if err != nil || len(left) != 1 || !Temporary(filepath.ToSlash(left[0])) {
+	if err != nil || len(left) != 1 || !isTemporary(filepath.ToSlash(left[0])) {
 		t.Fatal(left, err)
 	}
 	again := open(t, dir)
@@ -63,10 +63,10 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-func wantVanished(t *testing.T, place string, err error) {
+func wantVanished(t *testing.T, location string, err error) {
 	t.Helper()
-	if e, ok := errors.AsType[*VanishedError](err); !ok || e.Place != place || !strings.Contains(err.Error(), place+" is gone: ") {
-		t.Errorf("%v: want that %s is gone", err, place)
+	if e, ok := errors.AsType[*UnavailableError](err); !ok || e.Location != location || !strings.Contains(err.Error(), location+" is gone: ") {
+		t.Errorf("%v: want that %s is gone", err, location)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestVanished(t *testing.T) {
 			if err := replace(dir); err != nil {
 				t.Fatal(err)
 			}
-			wantVanished(t, dir, s.Alive(t.Context()))
+			wantVanished(t, dir, s.Check(t.Context()))
 			wantVanished(t, dir, f.Commit())
 			_, err = s.Create(t.Context(), "c")
 			wantVanished(t, dir, err)
@@ -111,7 +111,7 @@ func TestVanished(t *testing.T) {
 		})
 	}
 	missing := open(t, filepath.Join(t.TempDir(), "x"))
-	if err := missing.Alive(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+	if err := missing.Check(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 	if _, _, err := missing.Open(t.Context(), "a"); !errors.Is(err, fs.ErrNotExist) {
@@ -204,7 +204,7 @@ func TestUnmounted(t *testing.T) {
 	s := open(t, dir)
 	put(t, s, "a", "1")
 	disk.Unmount()
-	wantVanished(t, dir, s.Alive(t.Context()))
+	wantVanished(t, dir, s.Check(t.Context()))
 	_, err := s.Create(t.Context(), "b")
 	wantVanished(t, dir, err)
 	if left, err := os.ReadDir(dir); len(left) != 0 || err != nil {
@@ -239,22 +239,22 @@ func TestPermission(t *testing.T) {
 
 // A service that answers with errors is told apart from an object that is missing.
 func TestBucketErrors(t *testing.T) {
-	place := fakeS3(t)
+	location := fakeS3(t)
 	for _, c := range []struct{ place, id, want string }{
-		{place, "other", "want a user who may list, read and write: credentials come from AWS_ACCESS_KEY_ID"},
-		{strings.Replace(place, "s3://bucket", "s3://nobucket", 1), "id", "no such bucket"},
+		{location, "other", "want a user who may list, read and write: credentials come from AWS_ACCESS_KEY_ID"},
+		{strings.Replace(location, "s3://bucket", "s3://nobucket", 1), "id", "no such bucket"},
 		{"s3://bucket?region=us-east-1&use_path_style=true&endpoint=http://127.0.0.1:1", "id", "connection refused"},
 		{"s3://bucket", "id", "the region from AWS_REGION or ?region="},
 		{"s3://bucket?region=us-east-1", "", "credentials come from AWS_ACCESS_KEY_ID"},
 	} {
 		t.Setenv("AWS_ACCESS_KEY_ID", c.id)
 		s, err := Open(t.Context(), c.place)
-		if e, ok := errors.AsType[*Error](err); !ok || e.Place != c.place || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || s != nil {
+		if e, ok := errors.AsType[*Error](err); !ok || e.Location != c.place || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || s != nil {
 			t.Errorf("%s: %v, want %q", c.place, err, c.want)
 		}
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "id")
-	s := open(t, place)
+	s := open(t, location)
 	put(t, s, "a", "1")
 	for _, name := range []string{"a//b", "//", "a/"} {
 		if _, _, err := s.Open(t.Context(), name); err == nil || name == "a//b" && !errors.Is(err, fs.ErrNotExist) {
@@ -262,5 +262,5 @@ func TestBucketErrors(t *testing.T) {
 		}
 	}
 	stopS3()
-	wantVanished(t, s.String(), s.Alive(t.Context()))
+	wantVanished(t, s.String(), s.Check(t.Context()))
 }

@@ -17,7 +17,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func put(t testing.TB, s Storage, name, text string) {
+func put(t testing.TB, s Store, name, text string) {
 	t.Helper()
 	f, err := s.Create(t.Context(), name)
 	if err != nil {
@@ -32,7 +32,7 @@ func put(t testing.TB, s Storage, name, text string) {
 	}
 }
 
-func get(t testing.TB, s Storage, name string) string {
+func get(t testing.TB, s Store, name string) string {
 	t.Helper()
 	r, size, err := s.Open(t.Context(), name)
 	if err != nil {
@@ -46,7 +46,7 @@ func get(t testing.TB, s Storage, name string) string {
 	return string(data)
 }
 
-func list(t testing.TB, s Storage, prefix string) (names []string) {
+func list(t testing.TB, s Store, prefix string) (names []string) {
 	t.Helper()
 	for e, err := range s.List(t.Context(), prefix) {
 		if err != nil {
@@ -57,9 +57,9 @@ func list(t testing.TB, s Storage, prefix string) (names []string) {
 	return names
 }
 
-func open(t testing.TB, place string) Storage {
+func open(t testing.TB, location string) Store {
 	t.Helper()
-	s, err := Open(t.Context(), place)
+	s, err := Open(t.Context(), location)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,15 +78,15 @@ var places = map[string]func(t *testing.T) string{
 	"s3":     fakeS3,
 }
 
-func everywhere(t *testing.T, test func(t *testing.T, place string)) {
-	for kind, place := range places {
-		t.Run(kind, func(t *testing.T) { test(t, place(t)) })
+func everywhere(t *testing.T, test func(t *testing.T, location string)) {
+	for kind, location := range places {
+		t.Run(kind, func(t *testing.T) { test(t, location(t)) })
 	}
 }
 
 func TestConformance(t *testing.T) {
-	everywhere(t, func(t *testing.T, place string) {
-		s := open(t, place)
+	everywhere(t, func(t *testing.T, location string) {
+		s := open(t, location)
 		if got := list(t, s, ""); got != nil {
 			t.Errorf("an empty place lists %q", got)
 		}
@@ -127,7 +127,7 @@ func TestConformance(t *testing.T) {
 
 		// Another who opens the place sees the same, and what is replaced.
 		put(t, s, "b.txt", "replaced")
-		if got := get(t, open(t, place), "b.txt"); got != "replaced" {
+		if got := get(t, open(t, location), "b.txt"); got != "replaced" {
 			t.Error(got)
 		}
 		if err := s.Remove(t.Context(), "b.txt"); err != nil {
@@ -139,19 +139,19 @@ func TestConformance(t *testing.T) {
 		_, _, err := s.Open(t.Context(), "b.txt")
 		for _, err := range []error{err, s.Remove(t.Context(), "b.txt")} {
 			e, ok := errors.AsType[*Error](err)
-			if !ok || !errors.Is(err, fs.ErrNotExist) || e.Name != "b.txt" || e.Place != s.String() {
+			if !ok || !errors.Is(err, fs.ErrNotExist) || e.Name != "b.txt" || e.Location != s.String() {
 				t.Errorf("%v: want an error of b.txt that wraps ErrNotExist", err)
 			}
 		}
-		if err := s.Alive(t.Context()); err != nil {
+		if err := s.Check(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
 func TestRange(t *testing.T) {
-	everywhere(t, func(t *testing.T, place string) {
-		s := open(t, place)
+	everywhere(t, func(t *testing.T, location string) {
+		s := open(t, location)
 		put(t, s, "a/file", "0123456789")
 		for _, c := range []struct {
 			offset, length int64
@@ -174,8 +174,8 @@ func TestRange(t *testing.T) {
 
 // Of several that write a new file the first has it, and nobody replaces it.
 func TestCreateNew(t *testing.T) {
-	everywhere(t, func(t *testing.T, place string) {
-		s := open(t, place)
+	everywhere(t, func(t *testing.T, location string) {
+		s := open(t, location)
 		var files []File
 		long := strings.Repeat(" ", 6<<20) // so that S3 gets it in parts
 		for i := range 3 {
@@ -209,8 +209,8 @@ func TestCreateNew(t *testing.T) {
 }
 
 func TestNotCommitted(t *testing.T) {
-	everywhere(t, func(t *testing.T, place string) {
-		s := open(t, place)
+	everywhere(t, func(t *testing.T, location string) {
+		s := open(t, location)
 		put(t, s, "a", "old")
 		for _, size := range []int{0, 3, 1000, 21 << 20} {
 			// Nothing is seen while it is written, nor after Abort.
@@ -270,8 +270,8 @@ func TestNotCommitted(t *testing.T) {
 }
 
 func TestHostileNames(t *testing.T) {
-	everywhere(t, func(t *testing.T, place string) {
-		s := open(t, place)
+	everywhere(t, func(t *testing.T, location string) {
+		s := open(t, location)
 		for _, name := range []string{"", ".", "..", "../x", "a/../../x", "a/..", "./x", "/x", "/etc/passwd", "x/", "a/./b", "a\x00b"} {
 			_, _, opened := s.Open(t.Context(), name)
 			f, created := s.Create(t.Context(), name)
@@ -297,8 +297,8 @@ func TestHostileNames(t *testing.T) {
 }
 
 func TestContextThatEnded(t *testing.T) {
-	everywhere(t, func(t *testing.T, place string) {
-		s := open(t, place)
+	everywhere(t, func(t *testing.T, location string) {
+		s := open(t, location)
 		put(t, s, "a", "")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -308,11 +308,11 @@ func TestContextThatEnded(t *testing.T) {
 		for _, err := range s.List(ctx, "") {
 			listed = err
 		}
-		for i, err := range []error{opened, created, listed, s.Remove(ctx, "a"), s.Alive(ctx)} {
+		for i, err := range []error{opened, created, listed, s.Remove(ctx, "a"), s.Check(ctx)} {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%d: %v", i, err)
 			}
-			if _, ok := errors.AsType[*VanishedError](err); ok {
+			if _, ok := errors.AsType[*UnavailableError](err); ok {
 				t.Errorf("%d: %v", i, err)
 			}
 		}
@@ -320,8 +320,8 @@ func TestContextThatEnded(t *testing.T) {
 }
 
 func TestMany(t *testing.T) {
-	everywhere(t, func(t *testing.T, place string) {
-		s := open(t, place)
+	everywhere(t, func(t *testing.T, location string) {
+		s := open(t, location)
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
@@ -343,8 +343,8 @@ func TestMany(t *testing.T) {
 
 // A place is as a map from names to texts.
 func TestLikeAMap(t *testing.T) {
-	everywhere(t, func(t *testing.T, place string) {
-		s := open(t, place)
+	everywhere(t, func(t *testing.T, location string) {
+		s := open(t, location)
 		rapid.Check(t, func(rt *rapid.T) {
 			for _, name := range list(t, s, "") {
 				if err := s.Remove(t.Context(), name); err != nil {
@@ -385,7 +385,7 @@ func clashes(names map[string]string, name string) bool {
 
 func TestOpen(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	for place, want := range map[string]string{
+	for location, want := range map[string]string{
 		"":                          "want a folder, or a URL",
 		"http://example.com/x":      "http: is not known: want a folder, or a URL",
 		"s3:bucket":                 "want s3://NAME",
@@ -403,22 +403,22 @@ func TestOpen(t *testing.T) {
 		"storage_test.go/x":         "not a directory",
 		"azblob://box?no_such=true": "no_such",
 	} {
-		s, err := Open(t.Context(), place)
-		if _, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), want) || s != nil || !strings.Contains(err.Error(), place) {
-			t.Errorf("%q: %v; want %q", place, err, want)
+		s, err := Open(t.Context(), location)
+		if _, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), want) || s != nil || !strings.Contains(err.Error(), location) {
+			t.Errorf("%q: %v; want %q", location, err, want)
 		}
 	}
 	dir := t.TempDir()
-	for place, want := range map[string]string{
+	for location, want := range map[string]string{
 		"file:///a%20b%3F": "/a b?", "file:a/b": "a/b", "FILE://localhost/x": "/x", "a:b": "a:b", "./s3:x": "./s3:x", dir: dir,
 	} {
-		if got, err := FolderPath(place); err != nil || got != want || IsBucket(place) {
-			t.Errorf("%s: %s, %v; want %s", place, got, err, want)
+		if got, err := LocalPath(location); err != nil || got != want || IsBucket(location) {
+			t.Errorf("%s: %s, %v; want %s", location, got, err, want)
 		}
 	}
-	for _, place := range []string{"s3://b", "gs://b/x", "azblob://b", "mem://x", "http://x"} {
-		if got, err := FolderPath(place); err == nil || !IsBucket(place) {
-			t.Errorf("%s: %s", place, got)
+	for _, location := range []string{"s3://b", "gs://b/x", "azblob://b", "mem://x", "http://x"} {
+		if got, err := LocalPath(location); err == nil || !IsBucket(location) {
+			t.Errorf("%s: %s", location, got)
 		}
 	}
 }
@@ -427,14 +427,14 @@ func TestTemporary(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir := rapid.SampledFrom([]string{"", "a/", "a/.b/"}).Draw(t, "dir")
 		base := rapid.StringMatching(`(?s)[^/\x00]{1,300}`).Draw(t, "base")
-		name := filepath.ToSlash(temporaryName(dir + base))
+		name := filepath.ToSlash(newTempName(dir + base))
 		rest, ok := strings.CutPrefix(name, dir)
-		if !ok || !Temporary(name) || len(rest) > longestName || Temporary(base) || name == filepath.ToSlash(temporaryName(dir+base)) {
+		if !ok || !isTemporary(name) || len(rest) > maxNameBytes || isTemporary(base) || name == filepath.ToSlash(newTempName(dir+base)) {
 			t.Fatalf("%q for %q", name, dir+base)
 		}
 	})
 	for _, name := range []string{"", "a", ".a.tmp", ".a.0123456789abcde.tmp", "a.0123456789abcdef.tmp", ".a.0123456789abcdef.tmp/x", ".a.0123456789abcdeF.tmp"} {
-		if Temporary(name) {
+		if isTemporary(name) {
 			t.Errorf("%q", name)
 		}
 	}

@@ -30,7 +30,7 @@ var ErrNotRegular = errors.New("want a regular file")
 func Walk(ctx context.Context, root *os.Root, skip func(name string) bool) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		w := &walker{ctx, root, skip, yield}
-		if err := w.folder("", ".", false); err != nil && !errors.Is(err, errStop) {
+		if err := w.walk("", ".", false); err != nil && !errors.Is(err, errStop) {
 			yield("", err)
 		}
 	}
@@ -45,16 +45,16 @@ type walker struct {
 
 var errStop = errors.New("stop")
 
-// child is what lies in a folder; its name ends in a slash if it is one, so that sorting
+// dirEntry is what lies in a folder; its name ends in a slash if it is one, so that sorting
 // sorts whole paths.
-type child struct {
+type dirEntry struct {
 	name string
 	link bool
 }
 
-// folder walks a folder: its name ends in a slash, or is empty for the root; path is where
+// walk walks a folder: its name ends in a slash, or is empty for the root; path is where
 // it is; linked tells that a link led there.
-func (w *walker) folder(name, path string, linked bool) error {
+func (w *walker) walk(name, path string, linked bool) error {
 	children, err := w.read(name, path, linked)
 	if errors.Is(err, fs.ErrNotExist) && name != "" {
 		return nil
@@ -80,7 +80,7 @@ func (w *walker) folder(name, path string, linked bool) error {
 				continue // it has changed meanwhile
 			}
 		}
-		if err := w.folder(name+c.name, below, linked || c.link); err != nil {
+		if err := w.walk(name+c.name, below, linked || c.link); err != nil {
 			return err
 		}
 	}
@@ -88,21 +88,21 @@ func (w *walker) folder(name, path string, linked bool) error {
 }
 
 // read is what lies in a folder, in order.
-func (w *walker) read(name, path string, linked bool) ([]child, error) {
+func (w *walker) read(name, path string, linked bool) ([]dirEntry, error) {
 	f, err := w.root.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var children []child
+	var children []dirEntry
 	for {
 		if err := w.ctx.Err(); err != nil {
 			return nil, err
 		}
 		entries, err := f.ReadDir(1 << 10)
 		for _, e := range entries {
-			c := child{name: e.Name(), link: e.Type()&fs.ModeSymlink != 0}
-			if e.IsDir() || c.link && w.leadsToFolder(filepath.Join(path, c.name)) {
+			c := dirEntry{name: e.Name(), link: e.Type()&fs.ModeSymlink != 0}
+			if e.IsDir() || c.link && w.isDirLink(filepath.Join(path, c.name)) {
 				if c.link && (linked || !w.follow(path, c.name)) {
 					continue
 				}
@@ -116,15 +116,15 @@ func (w *walker) read(name, path string, linked bool) ([]child, error) {
 			break
 		}
 		if err != nil {
-			return nil, &fs.PathError{Op: "read", Path: path, Err: reason(err)}
+			return nil, &fs.PathError{Op: "read", Path: path, Err: withoutPath(err)}
 		}
 	}
-	slices.SortFunc(children, func(a, b child) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(children, func(a, b dirEntry) int { return strings.Compare(a.name, b.name) })
 	return children, nil
 }
 
-// leadsToFolder tells whether a link leads to a folder, wherever that is.
-func (w *walker) leadsToFolder(path string) bool {
+// isDirLink tells whether a link leads to a folder, wherever that is.
+func (w *walker) isDirLink(path string) bool {
 	info, err := os.Stat(filepath.Join(w.root.Name(), path))
 	return err == nil && info.IsDir()
 }
@@ -200,7 +200,7 @@ func openRegular(name string, err error, open func(flag int) (*os.File, error)) 
 		}
 		f.Close()
 	}
-	return nil, nil, &fs.PathError{Op: "open", Path: name, Err: reason(err)}
+	return nil, nil, &fs.PathError{Op: "open", Path: name, Err: withoutPath(err)}
 }
 
 // findRegular is where in the root a regular file is.
@@ -244,8 +244,8 @@ func (e notRegular) Error() string { return string(e) + ": " + ErrNotRegular.Err
 
 func (e notRegular) Unwrap() error { return ErrNotRegular }
 
-// reason is an error without the path that it is of.
-func reason(err error) error {
+// withoutPath is an error without the path that it is of.
+func withoutPath(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}

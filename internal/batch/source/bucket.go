@@ -13,24 +13,24 @@ import (
 	"github.com/proposer/proposer/internal/imageio"
 )
 
-// objects are those of a bucket.
-type objects struct{ blobstore.Storage }
+// bucketImages are those of a bucket.
+type bucketImages struct{ blobstore.Store }
 
-func (o *objects) list(ctx context.Context, _ func(string) bool) iter.Seq2[Picture, error] {
-	return func(yield func(Picture, error) bool) {
+func (o *bucketImages) list(ctx context.Context, _ func(string) bool) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
 		for e, err := range o.List(ctx, "") {
 			if err == nil && anyHidden(e.Name) {
 				continue
 			}
-			if !yield(Picture{File: e.Name}, err) || err != nil {
+			if !yield(Image{File: e.Name}, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-func (o *objects) read(ctx context.Context, p Picture, limit int64) ([]byte, error) {
-	r, size, err := o.Storage.Open(ctx, p.File)
+func (o *bucketImages) read(ctx context.Context, p Image, limit int64) ([]byte, error) {
+	r, size, err := o.Store.Open(ctx, p.File)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (o *objects) read(ctx context.Context, p Picture, limit int64) ([]byte, err
 	return imageio.ReadAll(r, size, limit)
 }
 
-func (o *objects) folder() string {
+func (o *bucketImages) folder() string {
 	u, err := url.Parse(o.String())
 	if err != nil || strings.Trim(u.Path, "/") == "" {
 		return ""
@@ -46,11 +46,11 @@ func (o *objects) folder() string {
 	return path.Base(u.Path)
 }
 
-func (o *objects) alive(ctx context.Context) error { return o.Alive(ctx) }
+func (o *bucketImages) check(ctx context.Context) error { return o.Check(ctx) }
 
 // passing: what a service says is for good, what comes of the way to it may pass.
-func (*objects) passing(err error) bool {
+func (*bucketImages) retryable(err error) bool {
 	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, blobstore.ErrName)
 }
 
-func (o *objects) close() error { return o.Close() }
+func (o *bucketImages) close() error { return o.Close() }

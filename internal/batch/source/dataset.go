@@ -15,8 +15,8 @@ import (
 	"github.com/proposer/proposer/internal/batch/blobstore"
 )
 
-// datasetIn tells the kind of the data set in a folder; empty if it is just a folder.
-func datasetIn(folder string) (string, error) {
+// detectDataset tells the kind of the data set in a folder; empty if it is just a folder.
+func detectDataset(folder string) (string, error) {
 	if info, err := os.Stat(filepath.Join(folder, "instances.json")); err == nil && info.Mode().IsRegular() {
 		return "coco", nil
 	}
@@ -24,7 +24,7 @@ func datasetIn(folder string) (string, error) {
 		{"annotations", "instances", ".json", "coco"},
 		{"Annotations", "", ".xml", "voc"},
 	} {
-		ok, err := holds(filepath.Join(folder, in.folder), in.prefix, in.suffix)
+		ok, err := containsFile(filepath.Join(folder, in.folder), in.prefix, in.suffix)
 		if ok || err != nil {
 			return in.kind, err
 		}
@@ -32,9 +32,9 @@ func datasetIn(folder string) (string, error) {
 	return "", nil
 }
 
-// holds tells whether there is a file in a folder, which need not exist, whose name begins and
+// containsFile tells whether there is a file in a folder, which need not exist, whose name begins and
 // ends so.
-func holds(folder, prefix, suffix string) (bool, error) {
+func containsFile(folder, prefix, suffix string) (bool, error) {
 	info, err := os.Stat(folder)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return false, nil
@@ -71,7 +71,7 @@ func (s *Source) openDataset(path string) error {
 	folder := d.Folder
 	if folder == "" {
 		if len(d.Images) > 0 {
-			return s.wrong("", fmt.Errorf("its pictures are not found, %s being the first: want them in images, JPEGImages or a folder named "+
+			return s.wrapError("", fmt.Errorf("its pictures are not found, %s being the first: want them in images, JPEGImages or a folder named "+
 				"like the instances file, below the annotations or beside them", d.Images[0].File))
 		}
 		if folder = path; s.kind == "coco" && strings.EqualFold(filepath.Ext(path), ".json") {
@@ -80,18 +80,18 @@ func (s *Source) openDataset(path string) error {
 	}
 	f, err := openFiles(folder)
 	if err != nil {
-		return s.wrong("", err)
+		return s.wrapError("", err)
 	}
-	pictures := make([]Picture, len(d.Images))
+	images := make([]Image, len(d.Images))
 	for i := range d.Images {
-		pictures[i] = Picture{File: filepath.ToSlash(d.Images[i].File), ID: d.Images[i].ID}
+		images[i] = Image{File: filepath.ToSlash(d.Images[i].File), ID: d.Images[i].ID}
 	}
-	s.any, s.in = true, named{f, pictures}
+	s.anyExtension, s.backend = true, datasetImages{f, images}
 	return nil
 }
 
-// openSet opens an image set of PASCAL VOC if the list is one, beside which are JPEGImages.
-func (s *Source) openSet(list string) (ok bool, err error) {
+// openImageSet opens an image set of PASCAL VOC if the list is one, beside which are JPEGImages.
+func (s *Source) openImageSet(list string) (ok bool, err error) {
 	folder, ok := evaluate.SetFolder(list)
 	if !ok {
 		return false, nil
@@ -104,32 +104,32 @@ func (s *Source) openSet(list string) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	s.kind, s.any, s.in = "voc", true, set{f, list}
+	s.kind, s.anyExtension, s.backend = "voc", true, imageSet{f, list}
 	return true, nil
 }
 
-// set is an image set of PASCAL VOC. Unlike a data set it needs no annotations.
-type set struct {
-	*files
+// imageSet is an image set of PASCAL VOC. Unlike a data set it needs no annotations.
+type imageSet struct {
+	*dirFiles
 	path string
 }
 
-func (v set) list(context.Context, func(string) bool) iter.Seq2[Picture, error] {
-	return func(yield func(Picture, error) bool) {
+func (v imageSet) list(context.Context, func(string) bool) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
 		ids, err := v.ids()
 		if err != nil {
-			yield(Picture{}, err)
+			yield(Image{}, err)
 			return
 		}
 		for _, id := range ids {
-			if !yield(Picture{File: v.file(id), ID: id}, nil) {
+			if !yield(Image{File: v.file(id), ID: id}, nil) {
 				return
 			}
 		}
 	}
 }
 
-func (v set) ids() ([]string, error) {
+func (v imageSet) ids() ([]string, error) {
 	f, _, err := blobstore.OpenRegularPath(v.path)
 	if err != nil {
 		return nil, &Error{Err: err}
@@ -143,7 +143,7 @@ func (v set) ids() ([]string, error) {
 }
 
 // file is the picture that an id is of: VOC's own are all .jpg.
-func (v set) file(id string) string {
+func (v imageSet) file(id string) string {
 	for _, ext := range append([]string{".jpg", ".JPG"}, Extensions()...) {
 		if _, err := v.root.Lstat(id + ext); err == nil {
 			return id + ext

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// device is the number of the disk that a file is on.
-func device(info fs.FileInfo) (uint64, bool) {
+// deviceID is the number of the disk that a file is on.
+func deviceID(info fs.FileInfo) (uint64, bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0, false

@@ -26,16 +26,16 @@ func ExampleOpen() {
 	}
 
 	ctx := context.Background()
-	pictures, err := source.Open(ctx, dir, source.Options{Exclude: []string{"thumbs/**"}})
+	images, err := source.Open(ctx, dir, source.Options{Exclude: []string{"thumbs/**"}})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer pictures.Close()
-	for p, err := range pictures.Pictures(ctx) {
+	defer images.Close()
+	for p, err := range images.Images(ctx) {
 		if err != nil {
 			log.Fatal(err)
 		}
-		data, err := pictures.Read(ctx, p, 1<<20)
+		data, err := images.Read(ctx, p, 1<<20)
 		fmt.Println(p.File, string(data), err)
 	}
 	// Output:

@@ -16,9 +16,9 @@ import (
 	"github.com/proposer/proposer/internal/imageio"
 )
 
-// files are files in a folder, which is held open, so that another folder in its place cannot
+// dirFiles are files in a folder, which is held open, so that another folder in its place cannot
 // be taken for it.
-type files struct {
+type dirFiles struct {
 	path string
 	root *os.Root
 	info fs.FileInfo
@@ -26,15 +26,15 @@ type files struct {
 	mu sync.RWMutex
 	// disks is a folder that pictures were read from, by the number of the disk that it is on:
 	// a disk below the folder may be unmounted, too.
-	disks map[uint64]string
+	devices map[uint64]string
 }
 
-func openFiles(folder string) (*files, error) {
+func openFiles(folder string) (*dirFiles, error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return nil, err
 	}
-	f := &files{path: folder, root: root, disks: map[uint64]string{}}
+	f := &dirFiles{path: folder, root: root, devices: map[uint64]string{}}
 	if f.info, err = root.Stat("."); err != nil {
 		root.Close()
 		return nil, err
@@ -42,42 +42,42 @@ func openFiles(folder string) (*files, error) {
 	return f, nil
 }
 
-func (f *files) read(ctx context.Context, p Picture, limit int64) ([]byte, error) {
+func (f *dirFiles) read(ctx context.Context, p Image, limit int64) ([]byte, error) {
 	file, info, err := blobstore.OpenRegular(f.root, p.File)
 	return f.readOpened(ctx, filepath.Join(f.path, filepath.FromSlash(p.File)), file, info, limit, err)
 }
 
 // readOpened reads a file that was opened, unless there is an error.
-func (f *files) readOpened(ctx context.Context, path string, file *os.File, info fs.FileInfo, limit int64, err error) ([]byte, error) {
+func (f *dirFiles) readOpened(ctx context.Context, path string, file *os.File, info fs.FileInfo, limit int64, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	f.remember(path, info)
-	return imageio.ReadAll(&polling{ctx, file}, info.Size(), limit)
+	f.recordDevice(path, info)
+	return imageio.ReadAll(&contextReader{ctx, file}, info.Size(), limit)
 }
 
-// polling reads until a context ends.
-type polling struct {
+// contextReader reads until a context ends.
+type contextReader struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-func (p *polling) Read(b []byte) (int, error) {
+func (p *contextReader) Read(b []byte) (int, error) {
 	if err := p.ctx.Err(); err != nil {
 		return 0, err
 	}
 	return p.r.Read(b)
 }
 
-// remember keeps the folder of the first picture that is read from a disk.
-func (f *files) remember(path string, info fs.FileInfo) {
-	disk, ok := device(info)
+// recordDevice keeps the folder of the first picture that is read from a disk.
+func (f *dirFiles) recordDevice(path string, info fs.FileInfo) {
+	disk, ok := deviceID(info)
 	if !ok {
 		return
 	}
 	f.mu.RLock()
-	_, known := f.disks[disk]
+	_, known := f.devices[disk]
 	f.mu.RUnlock()
 	if known {
 		return
@@ -87,29 +87,29 @@ func (f *files) remember(path string, info fs.FileInfo) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.disks[disk] = filepath.Dir(path)
+	f.devices[disk] = filepath.Dir(path)
 }
 
-func (f *files) alive(context.Context) error {
-	if err := blobstore.SameFolder(f.path, f.info); err != nil {
+func (f *dirFiles) check(context.Context) error {
+	if err := blobstore.SameDir(f.path, f.info); err != nil {
 		return err
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	for disk, folder := range f.disks {
-		if err := onDisk(folder, disk); err != nil {
+	for disk, folder := range f.devices {
+		if err := checkDevice(folder, disk); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// onDisk fails if a folder, or what is left of the path to it, is not on a disk.
-func onDisk(folder string, disk uint64) error {
+// checkDevice fails if a folder, or what is left of the path to it, is not on a disk.
+func checkDevice(folder string, disk uint64) error {
 	for {
 		info, err := os.Stat(folder)
 		if err == nil {
-			if now, ok := device(info); ok && now != disk {
+			if now, ok := deviceID(info); ok && now != disk {
 				return fmt.Errorf("the disk at %s is another than before", folder)
 			}
 			return nil
@@ -123,7 +123,7 @@ func onDisk(folder string, disk uint64) error {
 }
 
 // passing: file systems that come over a network have errors that pass.
-func (*files) passing(err error) bool {
+func (*dirFiles) retryable(err error) bool {
 	for _, e := range []error{syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.EAGAIN, syscall.EHOSTDOWN, syscall.ENOTCONN} {
 		if errors.Is(err, e) {
 			return true
@@ -132,7 +132,7 @@ func (*files) passing(err error) bool {
 	return false
 }
 
-func (f *files) folder() string {
+func (f *dirFiles) folder() string {
 	name, err := filepath.Abs(f.path)
 	if err != nil || filepath.Dir(name) == name {
 		return "" // nobody knows, or it is the root
@@ -140,35 +140,35 @@ func (f *files) folder() string {
 	return filepath.Base(name)
 }
 
-func (f *files) close() error { return f.root.Close() }
+func (f *dirFiles) close() error { return f.root.Close() }
 
-// tree is all that lies in a folder.
-type tree struct{ *files }
+// folderImages is all that lies in a folder.
+type folderImages struct{ *dirFiles }
 
-func openFolder(folder string) (kind, error) {
+func openFolder(folder string) (backend, error) {
 	f, err := openFiles(folder)
-	return tree{f}, err
+	return folderImages{f}, err
 }
 
-func (t tree) list(ctx context.Context, excluded func(string) bool) iter.Seq2[Picture, error] {
-	return func(yield func(Picture, error) bool) {
+func (t folderImages) list(ctx context.Context, excluded func(string) bool) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
 		for name, err := range blobstore.Walk(ctx, t.root, func(name string) bool { return hidden(name) || excluded(name) }) {
-			if !yield(Picture{File: name}, err) || err != nil {
+			if !yield(Image{File: name}, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// named is files that are known by name from the start.
-type named struct {
-	*files
-	pictures []Picture
+// datasetImages is files that are known by name from the start.
+type datasetImages struct {
+	*dirFiles
+	images []Image
 }
 
-func (n named) list(context.Context, func(string) bool) iter.Seq2[Picture, error] {
-	return func(yield func(Picture, error) bool) {
-		for _, p := range n.pictures {
+func (n datasetImages) list(context.Context, func(string) bool) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
+		for _, p := range n.images {
 			if !yield(p, nil) {
 				return
 			}

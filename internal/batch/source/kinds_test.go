@@ -52,8 +52,8 @@ var buckets atomic.Int64
 // makeBucket is the URL of a bucket with files that have their names for their texts.
 func makeBucket(t testing.TB, names ...string) string {
 	t.Helper()
-	place := fmt.Sprintf("mem://source-%d/pre/fix", buckets.Add(1))
-	s, err := blobstore.Open(t.Context(), place)
+	location := fmt.Sprintf("mem://source-%d/pre/fix", buckets.Add(1))
+	s, err := blobstore.Open(t.Context(), location)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func makeBucket(t testing.TB, names ...string) string {
 			t.Fatal(err)
 		}
 	}
-	return place
+	return location
 }
 
 func TestTar(t *testing.T) {
@@ -79,14 +79,14 @@ func TestTar(t *testing.T) {
 	if s.Kind() != "tar" {
 		t.Error(s.Kind())
 	}
-	pictures, _ := all(t, s)
-	if want := (Picture{"b.jpg", "", 512, 5}); pictures[0] != want {
-		t.Errorf("%+v, want %+v", pictures[0], want)
+	images, _ := all(t, s)
+	if want := (Image{"b.jpg", "", 512, 5}); images[0] != want {
+		t.Errorf("%+v, want %+v", images[0], want)
 	}
-	if _, err := s.Read(t.Context(), pictures[1], 8); !errors.As(err, new(*imageio.LimitError)) {
+	if _, err := s.Read(t.Context(), images[1], 8); !errors.As(err, new(*imageio.LimitError)) {
 		t.Error(err)
 	}
-	for _, p := range []Picture{
+	for _, p := range []Image{
 		{"b.jpg", "", 512, 4},
 		{"b.jpg", "", 513, 5},
 		{"b.jpg", "", 0, 5},
@@ -184,7 +184,7 @@ func TestTarDamage(t *testing.T) {
 
 	// One that is written to while it is read is no longer what was listed.
 	s := open(t, path, Options{})
-	pictures, err := all(t, s)
+	images, err := all(t, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestTarDamage(t *testing.T) {
 	if err := errors.Join(os.WriteFile(path, bytes.Repeat([]byte("y"), len(data)), 0o666), os.Chtimes(path, later, later)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Read(t.Context(), pictures[0], 100)
+	_, err = s.Read(t.Context(), images[0], 100)
 	wantVanished(t, s, err)
 }
 
@@ -228,16 +228,16 @@ func TestList(t *testing.T) {
 	}
 	write(t, dir, "far.lst="+far+"\n../"+filepath.Base(dir)+"/a.jpg\nmissing.jpg\n")
 	s := open(t, filepath.Join(dir, "far.lst"), Options{Include: []string{"**/*.jpg"}})
-	pictures, err := all(t, s)
-	if err != nil || len(pictures) != 3 || pictures[0].File != far {
-		t.Fatal(pictures, err)
+	images, err := all(t, s)
+	if err != nil || len(images) != 3 || images[0].File != far {
+		t.Fatal(images, err)
 	}
 	for i, want := range []string{"x", "a.jpg"} {
-		if data, err := s.Read(t.Context(), pictures[i], 9); err != nil || string(data) != want {
+		if data, err := s.Read(t.Context(), images[i], 9); err != nil || string(data) != want {
 			t.Errorf("%q, %v", data, err)
 		}
 	}
-	_, err = s.Read(t.Context(), pictures[2], 9)
+	_, err = s.Read(t.Context(), images[2], 9)
 	wantError(t, err, "missing.jpg", fs.ErrNotExist)
 
 	for text, want := range map[string]string{
@@ -249,7 +249,7 @@ func TestList(t *testing.T) {
 	} {
 		write(t, dir, "bad.txt="+text)
 		_, err := all(t, open(t, filepath.Join(dir, "bad.txt"), Options{}))
-		if e, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), want) || e.Place != filepath.Join(dir, "bad.txt") {
+		if e, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), want) || e.Location != filepath.Join(dir, "bad.txt") {
 			t.Errorf("%.30q: %v, want %q", text, err, want)
 		}
 	}
@@ -261,9 +261,9 @@ const coco = `{"images": [{"id": 12, "file_name": "b.jpg"}, {"id": 7, "file_name
 func TestCOCO(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "annotations/instances_val.json="+coco, "val/b.jpg", "val/sub/a.xyz=sub/a.xyz", "val/other.jpg")
-	want := []Picture{{File: "b.jpg", ID: "12"}, {File: "sub/a.xyz", ID: "7"}, {File: "c.jpg", ID: "9"}}
-	for _, place := range []string{dir, filepath.Join(dir, "annotations/instances_val.json")} {
-		s := open(t, place, Options{})
+	want := []Image{{File: "b.jpg", ID: "12"}, {File: "sub/a.xyz", ID: "7"}, {File: "c.jpg", ID: "9"}}
+	for _, location := range []string{dir, filepath.Join(dir, "annotations/instances_val.json")} {
+		s := open(t, location, Options{})
 		got, err := all(t, s)
 		if err != nil || !reflect.DeepEqual(got, want) || s.Kind() != "coco" {
 			t.Errorf("%+v, %v of %s", got, err, s.Kind())
@@ -284,8 +284,8 @@ func TestCOCO(t *testing.T) {
 	}
 	lost := t.TempDir()
 	write(t, lost, "x/y/instances.json="+coco)
-	for _, place := range []string{filepath.Join(lost, "x/y"), filepath.Join(lost, "x/y/instances.json")} {
-		if _, err := Open(t.Context(), place, Options{}); err == nil || !strings.Contains(err.Error(), "its pictures are not found, b.jpg being the first") {
+	for _, location := range []string{filepath.Join(lost, "x/y"), filepath.Join(lost, "x/y/instances.json")} {
+		if _, err := Open(t.Context(), location, Options{}); err == nil || !strings.Contains(err.Error(), "its pictures are not found, b.jpg being the first") {
 			t.Error(err)
 		}
 	}
@@ -306,14 +306,14 @@ func TestVOC(t *testing.T) {
 		t.Error(s.Kind())
 	}
 	got, err := all(t, s)
-	want := []Picture{{File: "10.jpg", ID: "10"}, {File: "2.jpg", ID: "2"}, {File: "3.jpg", ID: "3"}}
+	want := []Image{{File: "10.jpg", ID: "10"}, {File: "2.jpg", ID: "2"}, {File: "3.jpg", ID: "3"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
 
 	s = open(t, filepath.Join(dir, "ImageSets/Main/val.txt"), Options{})
 	got, err = all(t, s)
-	want = []Picture{{File: "3.jpg", ID: "3"}, {File: "10.jpg", ID: "10"}, {File: "4.png", ID: "4"}, {File: "none.jpg", ID: "none"}}
+	want = []Image{{File: "3.jpg", ID: "3"}, {File: "10.jpg", ID: "10"}, {File: "4.png", ID: "4"}, {File: "none.jpg", ID: "none"}}
 	if err != nil || !reflect.DeepEqual(got, want) || s.Kind() != "voc" {
 		t.Errorf("%+v, %v of %s", got, err, s.Kind())
 	}
@@ -345,12 +345,12 @@ func TestBucket(t *testing.T) {
 	if s.Kind() != "bucket" || !strings.HasPrefix(s.String(), "mem://") {
 		t.Error(s.Kind(), s)
 	}
-	if _, err := s.Read(t.Context(), Picture{File: "b.jpg"}, 4); !errors.As(err, new(*imageio.LimitError)) {
+	if _, err := s.Read(t.Context(), Image{File: "b.jpg"}, 4); !errors.As(err, new(*imageio.LimitError)) {
 		t.Error(err)
 	}
-	_, err := s.Read(t.Context(), Picture{File: "none.jpg"}, 4)
+	_, err := s.Read(t.Context(), Image{File: "none.jpg"}, 4)
 	wantError(t, err, "none.jpg", fs.ErrNotExist)
-	_, err = s.Read(t.Context(), Picture{File: "../none.jpg"}, 4)
+	_, err = s.Read(t.Context(), Image{File: "../none.jpg"}, 4)
 	wantError(t, err, "../none.jpg", blobstore.ErrName)
 }
 
@@ -366,19 +366,19 @@ func FuzzList(f *testing.F) {
 		}
 		s := open(t, path, Options{})
 		defer s.Close()
-		pictures, err := all(t, s)
+		images, err := all(t, s)
 		if err != nil && !errors.As(err, new(*Error)) {
 			t.Fatalf("%T: %v", err, err)
 		}
 		seen := map[string]bool{}
-		for _, p := range pictures {
-			if p.File == "" || seen[p.File] || len(p.File) > longestLine {
-				t.Fatalf("%q among %d", p.File, len(pictures))
+		for _, p := range images {
+			if p.File == "" || seen[p.File] || len(p.File) > maxLineBytes {
+				t.Fatalf("%q among %d", p.File, len(images))
 			}
 			seen[p.File] = true
 		}
-		if ends := bytes.Count(text, []byte("\n")) + bytes.Count(text, []byte{0}); len(pictures) > ends+1 {
-			t.Fatalf("%d pictures of %d ends", len(pictures), ends)
+		if ends := bytes.Count(text, []byte("\n")) + bytes.Count(text, []byte{0}); len(images) > ends+1 {
+			t.Fatalf("%d pictures of %d ends", len(images), ends)
 		}
 	})
 }
@@ -403,12 +403,12 @@ func FuzzTar(f *testing.F) {
 			return
 		}
 		defer s.Close()
-		pictures, err := all(t, s)
+		images, err := all(t, s)
 		if err != nil && !errors.As(err, new(*Error)) {
 			t.Fatalf("%T: %v", err, err)
 		}
 		seen := map[string]bool{}
-		for _, p := range pictures {
+		for _, p := range images {
 			if !filepath.IsLocal(p.File) || seen[p.File] {
 				t.Fatalf("%q", p.File)
 			}
@@ -424,11 +424,11 @@ func FuzzTar(f *testing.F) {
 // Whatever a place is called, storage opens it or says what is wrong. The test is here because
 // storage's own take in the clouds' libraries, which are long to build for fuzzing.
 func FuzzPlace(f *testing.F) {
-	for _, place := range []string{"/data", "file:///a%20b", "file:%", "mem://x/y", "mem://%41/..", "a:b", "https://x", "s3://x", "file://localhost/?", "mem://\x00"} {
-		f.Add(place)
+	for _, location := range []string{"/data", "file:///a%20b", "file:%", "mem://x/y", "mem://%41/..", "a:b", "https://x", "s3://x", "file://localhost/?", "mem://\x00"} {
+		f.Add(location)
 	}
-	f.Fuzz(func(t *testing.T, place string) {
-		s, err := blobstore.Open(t.Context(), place)
+	f.Fuzz(func(t *testing.T, location string) {
+		s, err := blobstore.Open(t.Context(), location)
 		if (s == nil) == (err == nil) {
 			t.Fatal(s, err)
 		}
@@ -439,8 +439,8 @@ func FuzzPlace(f *testing.F) {
 			return
 		}
 		defer s.Close()
-		if path, err := blobstore.FolderPath(place); (err == nil) == blobstore.IsBucket(place) || err == nil && path == "" {
-			t.Fatalf("%q: %q, %v", place, path, err)
+		if path, err := blobstore.LocalPath(location); (err == nil) == blobstore.IsBucket(location) || err == nil && path == "" {
+			t.Fatalf("%q: %q, %v", location, path, err)
 		}
 	})
 }

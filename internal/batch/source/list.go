@@ -15,40 +15,40 @@ import (
 )
 
 func (s *Source) openList(path string) error {
-	if ok, err := s.openSet(path); ok || err != nil {
-		return s.wrong("", err)
+	if ok, err := s.openImageSet(path); ok || err != nil {
+		return s.wrapError("", err)
 	}
 	f, err := openFiles(filepath.Dir(path))
 	if err != nil {
-		return s.wrong("", err)
+		return s.wrapError("", err)
 	}
-	s.kind, s.any, s.in = "list", true, list{f, path}
+	s.kind, s.anyExtension, s.backend = "list", true, pathList{f, path}
 	return nil
 }
 
-// list is what a list names.
-type list struct {
-	*files
+// pathList is what a list names.
+type pathList struct {
+	*dirFiles
 	path string
 }
 
-func (l list) list(ctx context.Context, _ func(string) bool) iter.Seq2[Picture, error] {
-	return func(yield func(Picture, error) bool) {
-		seen := seen{}
-		for line, err := range linesOf(l.path) {
+func (l pathList) list(ctx context.Context, _ func(string) bool) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
+		seen := nameSet{}
+		for line, err := range fileLines(l.path) {
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err == nil && line.text == "" {
 				continue
 			}
-			var p Picture
+			var p Image
 			if err == nil {
 				p.File = filepath.ToSlash(filepath.Clean(line.text))
 				err = seen.add(p.File, line)
 			}
 			if err != nil {
-				yield(Picture{}, err)
+				yield(Image{}, err)
 				return
 			}
 			if !yield(p, nil) {
@@ -58,36 +58,38 @@ func (l list) list(ctx context.Context, _ func(string) bool) iter.Seq2[Picture, 
 	}
 }
 
-func (l list) read(ctx context.Context, p Picture, limit int64) ([]byte, error) {
+func (l pathList) read(ctx context.Context, p Image, limit int64) ([]byte, error) {
 	path := filepath.FromSlash(p.File)
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(l.files.path, path)
+		path = filepath.Join(l.dirFiles.path, path)
 	}
 	file, info, err := blobstore.OpenRegularPath(path)
 	return l.readOpened(ctx, path, file, info, limit, err)
 }
 
-// line is a line of a list.
-type line struct {
+// numberedLine is a line of a list.
+type numberedLine struct {
 	number int // from 1
 	text   string
 }
 
-func (l line) wrong(err error) error { return &Error{File: fmt.Sprintf("line %d", l.number), Err: err} }
+func (l numberedLine) wrapError(err error) error {
+	return &Error{File: fmt.Sprintf("line %d", l.number), Err: err}
+}
 
-// longestLine is more than any system's paths have, in bytes.
-const longestLine = 64 << 10
+// maxLineBytes is more than any system's paths have, in bytes.
+const maxLineBytes = 64 << 10
 
-// linesOf is the lines of a file.
-func linesOf(path string) iter.Seq2[line, error] {
-	return func(yield func(line, error) bool) {
+// fileLines is the lines of a file.
+func fileLines(path string) iter.Seq2[numberedLine, error] {
+	return func(yield func(numberedLine, error) bool) {
 		f, _, err := blobstore.OpenRegularPath(path)
 		if err != nil {
-			yield(line{}, &Error{Err: err})
+			yield(numberedLine{}, &Error{Err: err})
 			return
 		}
 		defer f.Close()
-		for l, err := range lines(f) {
+		for l, err := range splitLines(f) {
 			if !yield(l, err) || err != nil {
 				return
 			}
@@ -95,11 +97,11 @@ func linesOf(path string) iter.Seq2[line, error] {
 	}
 }
 
-// lines is what ends with newlines, or with zero bytes if there is one. It reads twice.
-func lines(r io.ReadSeeker) iter.Seq2[line, error] {
-	return func(yield func(line, error) bool) {
+// splitLines is what ends with newlines, or with zero bytes if there is one. It reads twice.
+func splitLines(r io.ReadSeeker) iter.Seq2[numberedLine, error] {
+	return func(yield func(numberedLine, error) bool) {
 		end := byte('\n')
-		zero, err := holdsZero(r)
+		zero, err := containsNUL(r)
 		if zero {
 			end = 0
 		}
@@ -107,20 +109,20 @@ func lines(r io.ReadSeeker) iter.Seq2[line, error] {
 			_, err = r.Seek(0, io.SeekStart)
 		}
 		if err != nil {
-			yield(line{}, err)
+			yield(numberedLine{}, err)
 			return
 		}
-		in := bufio.NewReaderSize(r, longestLine)
-		for l := (line{number: 1}); ; l.number++ {
+		in := bufio.NewReaderSize(r, maxLineBytes)
+		for l := (numberedLine{number: 1}); ; l.number++ {
 			text, err := in.ReadSlice(end)
 			if l.number == 1 {
 				text = bytes.TrimPrefix(text, []byte("\ufeff"))
 			}
 			if errors.Is(err, bufio.ErrBufferFull) {
-				err = l.wrong(fmt.Errorf("%q… and on: want no line of more than %d bytes", text[:40], longestLine))
+				err = l.wrapError(fmt.Errorf("%q… and on: want no line of more than %d bytes", text[:40], maxLineBytes))
 			}
 			if err != nil && !errors.Is(err, io.EOF) {
-				yield(line{}, err)
+				yield(numberedLine{}, err)
 				return
 			}
 			text = bytes.TrimSuffix(text, []byte{end})
@@ -135,7 +137,7 @@ func lines(r io.ReadSeeker) iter.Seq2[line, error] {
 	}
 }
 
-func holdsZero(r io.Reader) (bool, error) {
+func containsNUL(r io.Reader) (bool, error) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := r.Read(buf)
@@ -151,15 +153,15 @@ func holdsZero(r io.Reader) (bool, error) {
 	}
 }
 
-// seen is the names that have been, by as much of their SHA-256 as no two have in common, and
+// nameSet is the names that have been, by as much of their SHA-256 as no two have in common, and
 // where.
-type seen map[[16]byte]int
+type nameSet map[[16]byte]int
 
-func (s seen) add(name string, l line) error {
+func (s nameSet) add(name string, l numberedLine) error {
 	sum := sha256.Sum256([]byte(name))
 	key := [16]byte(sum[:16])
 	if first, ok := s[key]; ok {
-		return l.wrong(fmt.Errorf("%q is there before, as number %d: want each picture once", name, first))
+		return l.wrapError(fmt.Errorf("%q is there before, as number %d: want each picture once", name, first))
 	}
 	s[key] = l.number
 	return nil

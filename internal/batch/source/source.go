@@ -60,9 +60,9 @@ import (
 	"github.com/proposer/proposer/internal/imageio"
 )
 
-// Picture names a picture of a source. It can be kept and read again when the source was
+// Image names a picture of a source. It can be kept and read again when the source was
 // opened anew.
-type Picture struct {
+type Image struct {
 	// File is its path in the source, with slashes; no other picture has it. A list may
 	// name paths that are absolute, or begin with "..".
 	File string
@@ -93,31 +93,31 @@ func Extensions() []string {
 // Source is an open place with pictures. All methods but Close may be called at once from
 // several goroutines.
 type Source struct {
-	place, kind string
-	options     Options
-	any         bool // pictures need no extension
-	in          kind
+	location, kind string
+	options        Options
+	anyExtension   bool // pictures need no extension
+	backend        backend
 }
 
-// kind is what sources differ in.
-type kind interface {
-	list(ctx context.Context, excluded func(string) bool) iter.Seq2[Picture, error]
-	read(ctx context.Context, p Picture, limit int64) ([]byte, error)
-	alive(ctx context.Context) error // why the source is gone; nil if it is not
-	passing(err error) bool          // may it be read if it is tried again?
+// backend is what sources differ in.
+type backend interface {
+	list(ctx context.Context, excluded func(string) bool) iter.Seq2[Image, error]
+	read(ctx context.Context, p Image, limit int64) ([]byte, error)
+	check(ctx context.Context) error // why the source is gone; nil if it is not
+	retryable(err error) bool        // may it be read if it is tried again?
 	folder() string                  // what the pictures lie in, or nothing
 	close() error
 }
 
 // An Error says what is wrong with a source, or with a picture or folder in it.
 type Error struct {
-	Place string // as it was named
-	File  string // of what is in it, or as in "line 3"; empty if it is the source itself
-	Err   error
+	Location string // as it was named
+	File     string // of what is in it, or as in "line 3"; empty if it is the source itself
+	Err      error
 }
 
 func (e *Error) Error() string {
-	s := "source: " + e.Place
+	s := "source: " + e.Location
 	if e.File != "" {
 		s += ": " + e.File
 	}
@@ -128,25 +128,25 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // A VanishedError says that the source itself is gone, so that none of its pictures can be
 // read: a disk was unmounted, a folder replaced, a bucket does not answer.
-type VanishedError = blobstore.VanishedError
+type UnavailableError = blobstore.UnavailableError
 
 var errKind = errors.New("want a folder, a list of paths (.txt, .lst, .list), COCO's instances (.json), a tar archive (.tar), " +
 	"or a bucket's URL (s3://, gs://, azblob://)")
 
 // Open opens the source at a path or URL. Errors are *[Error], or those of package evaluate for
 // a data set and of package storage for a bucket.
-func Open(ctx context.Context, place string, o Options) (*Source, error) {
+func Open(ctx context.Context, location string, o Options) (*Source, error) {
 	for _, pattern := range slices.Concat(o.Include, o.Exclude) {
 		if pattern == "" || !doublestar.ValidatePattern(pattern) {
-			return nil, &Error{Place: place, Err: fmt.Errorf("pattern %q: want one as in **/*.jpg, {a,b}/** or [0-9]*.png", pattern)}
+			return nil, &Error{Location: location, Err: fmt.Errorf("pattern %q: want one as in **/*.jpg, {a,b}/** or [0-9]*.png", pattern)}
 		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s := &Source{place: place, options: Options{slices.Clone(o.Include), slices.Clone(o.Exclude)}}
+	s := &Source{location: location, options: Options{slices.Clone(o.Include), slices.Clone(o.Exclude)}}
 	var err error
-	if blobstore.IsBucket(place) {
+	if blobstore.IsBucket(location) {
 		err = s.openBucket(ctx)
 	} else {
 		err = s.open()
@@ -158,28 +158,28 @@ func Open(ctx context.Context, place string, o Options) (*Source, error) {
 }
 
 func (s *Source) openBucket(ctx context.Context) error {
-	u, err := url.Parse(s.place)
-	if err == nil && known(path.Ext(u.Path)) {
-		return s.wrong("", errors.New("want a prefix of a bucket: a list, a data set or an archive has to be copied to a folder"))
+	u, err := url.Parse(s.location)
+	if err == nil && isSourceExtension(path.Ext(u.Path)) {
+		return s.wrapError("", errors.New("want a prefix of a bucket: a list, a data set or an archive has to be copied to a folder"))
 	}
-	bucket, err := blobstore.Open(ctx, s.place)
+	bucket, err := blobstore.Open(ctx, s.location)
 	if err != nil {
 		return err
 	}
-	s.kind, s.in, s.place = "bucket", &objects{bucket}, bucket.String()
+	s.kind, s.backend, s.location = "bucket", &bucketImages{bucket}, bucket.String()
 	return nil
 }
 
-// known tells whether an extension is of a file that is a source.
-func known(ext string) bool {
+// isSourceExtension tells whether an extension is of a file that is a source.
+func isSourceExtension(ext string) bool {
 	switch strings.ToLower(ext) {
 	case ".txt", ".lst", ".list", ".json", ".tar":
 		return true
 	}
-	return packed(ext)
+	return isCompressed(ext)
 }
 
-func packed(ext string) bool {
+func isCompressed(ext string) bool {
 	switch strings.ToLower(ext) {
 	case ".tgz", ".gz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".zip", ".7z", ".rar":
 		return true
@@ -188,26 +188,26 @@ func packed(ext string) bool {
 }
 
 func (s *Source) open() error {
-	name, err := blobstore.FolderPath(s.place)
+	name, err := blobstore.LocalPath(s.location)
 	if err != nil {
 		return err
 	}
 	info, err := os.Stat(name)
 	if err != nil {
-		return s.wrong("", err)
+		return s.wrapError("", err)
 	}
-	s.place = filepath.Clean(name)
+	s.location = filepath.Clean(name)
 	ext := strings.ToLower(filepath.Ext(name))
 	switch {
 	case info.IsDir():
-		if s.kind, err = datasetIn(name); err != nil {
-			return s.wrong("", err)
+		if s.kind, err = detectDataset(name); err != nil {
+			return s.wrapError("", err)
 		}
 		if s.kind != "" {
 			return s.openDataset(name)
 		}
 		s.kind = "folder"
-		s.in, err = openFolder(name)
+		s.backend, err = openFolder(name)
 	case !info.Mode().IsRegular():
 		err = errKind
 	case ext == ".json":
@@ -217,41 +217,41 @@ func (s *Source) open() error {
 		return s.openList(name)
 	case ext == ".tar":
 		s.kind = "tar"
-		s.in, err = openTar(name)
-	case packed(ext):
-		err = errPacked
+		s.backend, err = openTar(name)
+	case isCompressed(ext):
+		err = errCompressed
 	default:
 		err = errKind
 	}
-	return s.wrong("", err)
+	return s.wrapError("", err)
 }
 
-// wrong is an error of the source, or of a file in it.
-func (s *Source) wrong(file string, err error) error {
+// wrapError is an error of the source, or of a file in it.
+func (s *Source) wrapError(file string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = p.Err // the path is told already
 	}
-	return &Error{Place: s.place, File: file, Err: err}
+	return &Error{Location: s.location, File: file, Err: err}
 }
 
-// Pictures is the source's pictures, listed anew each time. An error is the last that comes: an
-// *[Error], a *[VanishedError], or the context's.
-func (s *Source) Pictures(ctx context.Context) iter.Seq2[Picture, error] {
-	return func(yield func(Picture, error) bool) {
+// Images is the source's pictures, listed anew each time. An error is the last that comes: an
+// *[Error], a *[UnavailableError], or the context's.
+func (s *Source) Images(ctx context.Context) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
 		// A folder is held open, so that it could be listed when another has its place.
-		if gone := s.gone(ctx); gone != nil {
-			yield(Picture{}, gone)
+		if unavailable := s.unavailable(ctx); unavailable != nil {
+			yield(Image{}, unavailable)
 			return
 		}
-		for p, err := range s.in.list(ctx, s.excluded) {
+		for p, err := range s.backend.list(ctx, s.excluded) {
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err != nil {
-				yield(Picture{}, s.listError(ctx, err))
+				yield(Image{}, s.listError(ctx, err))
 				return
 			}
 			if s.match(p.File) && !yield(p, nil) {
@@ -265,38 +265,38 @@ func (s *Source) listError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if gone := s.gone(ctx); gone != nil {
-		return gone
+	if unavailable := s.unavailable(ctx); unavailable != nil {
+		return unavailable
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
-		e.Place = s.place
+		e.Location = s.location
 		return e
 	}
 	if e, ok := errors.AsType[*blobstore.Error](err); ok {
-		return s.wrong(e.Name, e.Err)
+		return s.wrapError(e.Name, e.Err)
 	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		if errors.Is(err, fs.ErrPermission) {
 			err = fmt.Errorf("%w: exclude it, or let it be read", p.Err)
 		}
-		return s.wrong(filepath.ToSlash(p.Path), err)
+		return s.wrapError(filepath.ToSlash(p.Path), err)
 	}
-	return s.wrong("", err)
+	return s.wrapError("", err)
 }
 
-// gone is a *VanishedError if the source is gone, or the context's error if that ended.
-func (s *Source) gone(ctx context.Context) error {
-	err := s.in.alive(ctx)
+// unavailable is a *VanishedError if the source is gone, or the context's error if that ended.
+func (s *Source) unavailable(ctx context.Context) error {
+	err := s.backend.check(ctx)
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	if gone, ok := errors.AsType[*VanishedError](err); ok {
-		err = gone.Err
+	if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+		err = unavailable.Err
 	}
-	return &VanishedError{Place: s.place, Err: err}
+	return &UnavailableError{Location: s.location, Err: err}
 }
 
 // match tells whether a picture is meant.
@@ -307,7 +307,7 @@ func (s *Source) match(file string) bool {
 	if len(s.options.Include) > 0 {
 		return matchAny(s.options.Include, file)
 	}
-	return s.any || slices.Contains(Extensions(), strings.ToLower(path.Ext(file)))
+	return s.anyExtension || slices.Contains(Extensions(), strings.ToLower(path.Ext(file)))
 }
 
 // excluded tells whether a picture, or a folder, which has a slash behind it, is left out.
@@ -350,22 +350,22 @@ func anyHidden(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
 }
 
-// pauses are those before what failed is tried again.
-var pauses = []time.Duration{200 * time.Millisecond, time.Second, 3 * time.Second}
+// retryDelays are those before what failed is tried again.
+var retryDelays = []time.Duration{200 * time.Millisecond, time.Second, 3 * time.Second}
 
 // Read reads a picture of at most limit bytes; its size is checked before memory is taken for
 // it. What may pass, as a network's errors, is tried again a few times, for some seconds.
 //
-// Errors are the context's; *[VanishedError] if the source is gone, with which a run should stop
+// Errors are the context's; *[UnavailableError] if the source is gone, with which a run should stop
 // rather than fail with every picture; or *[Error] of that picture alone, whose Err says what is
 // wrong without naming it: an *[imageio.LimitError] if it is larger, or it wraps
 // [fs.ErrNotExist], [fs.ErrPermission], [blobstore.ErrNotRegular], [blobstore.ErrOutside].
-func (s *Source) Read(ctx context.Context, p Picture, limit int64) ([]byte, error) {
+func (s *Source) Read(ctx context.Context, p Image, limit int64) ([]byte, error) {
 	for attempt := 0; ; attempt++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		data, err := s.in.read(ctx, p, limit)
+		data, err := s.backend.read(ctx, p, limit)
 		if err == nil {
 			return data, nil
 		}
@@ -373,21 +373,21 @@ func (s *Source) Read(ctx context.Context, p Picture, limit int64) ([]byte, erro
 			return nil, ctx.Err()
 		}
 		if _, ok := errors.AsType[*imageio.LimitError](err); !ok {
-			if s.in.passing(err) && attempt < len(pauses) {
+			if s.backend.retryable(err) && attempt < len(retryDelays) {
 				select {
 				case <-ctx.Done():
-				case <-time.After(pauses[attempt]):
+				case <-time.After(retryDelays[attempt]):
 				}
 				continue
 			}
-			if gone := s.gone(ctx); gone != nil {
-				return nil, gone
+			if unavailable := s.unavailable(ctx); unavailable != nil {
+				return nil, unavailable
 			}
 		}
 		if e, ok := errors.AsType[*blobstore.Error](err); ok {
 			err = e.Err
 		}
-		return nil, s.wrong(p.File, err)
+		return nil, s.wrapError(p.File, err)
 	}
 }
 
@@ -396,10 +396,10 @@ func (s *Source) Kind() string { return s.kind }
 
 // Folder is the last name of the folder that the pictures' files are below, the archive's
 // without its extension, or the last of a bucket's prefix. It may be empty.
-func (s *Source) Folder() string { return s.in.folder() }
+func (s *Source) Folder() string { return s.backend.folder() }
 
 // String is the place: a bucket's URL, or the path, cleaned.
-func (s *Source) String() string { return s.place }
+func (s *Source) String() string { return s.location }
 
 // Close lets go of the source.
-func (s *Source) Close() error { return s.in.close() }
+func (s *Source) Close() error { return s.backend.close() }

@@ -39,9 +39,9 @@ func write(t testing.TB, dir string, names ...string) {
 	}
 }
 
-func open(t testing.TB, place string, o Options) *Source {
+func open(t testing.TB, location string, o Options) *Source {
 	t.Helper()
-	s, err := Open(t.Context(), place, o)
+	s, err := Open(t.Context(), location, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,21 +50,21 @@ func open(t testing.TB, place string, o Options) *Source {
 }
 
 // all is the source's pictures, and the error that their listing ended with.
-func all(t testing.TB, s *Source) (pictures []Picture, err error) {
+func all(t testing.TB, s *Source) (images []Image, err error) {
 	t.Helper()
-	for p, e := range s.Pictures(t.Context()) {
+	for p, e := range s.Images(t.Context()) {
 		if err != nil {
 			t.Fatalf("%v came after %v", p, err)
 		}
 		if err = e; err == nil {
-			pictures = append(pictures, p)
+			images = append(images, p)
 		}
 	}
-	return pictures, err
+	return images, err
 }
 
-func fileNames(pictures []Picture) (names []string) {
-	for _, p := range pictures {
+func fileNames(images []Image) (names []string) {
+	for _, p := range images {
 		names = append(names, p.File)
 	}
 	return names
@@ -73,11 +73,11 @@ func fileNames(pictures []Picture) (names []string) {
 // wantFiles checks what is listed, and that each has its name for its text.
 func wantFiles(t testing.TB, s *Source, want ...string) {
 	t.Helper()
-	pictures, err := all(t, s)
-	if got := fileNames(pictures); err != nil || !slices.Equal(got, want) {
+	images, err := all(t, s)
+	if got := fileNames(images); err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v\nwant %q", got, err, want)
 	}
-	for _, p := range pictures {
+	for _, p := range images {
 		if data, err := s.Read(t.Context(), p, 1000); err != nil || string(data) != p.File {
 			t.Errorf("%q: %q, %v", p.File, data, err)
 		}
@@ -97,7 +97,7 @@ func TestFolder(t *testing.T) {
 	if s := open(t, filepath.Join(dir, "a")+"/../", Options{}); s.String() != dir {
 		t.Error(s) // an option of a batch, which is the same
 	}
-	for range s.Pictures(t.Context()) {
+	for range s.Images(t.Context()) {
 		break
 	}
 }
@@ -125,11 +125,11 @@ func TestLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	place := filepath.Join(t.TempDir(), "source") // is a link, too
-	if err := os.Symlink(dir, place); err != nil {
+	location := filepath.Join(t.TempDir(), "source") // is a link, too
+	if err := os.Symlink(dir, location); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, place, Options{})
+	s := open(t, location, Options{})
 	got, err := all(t, s)
 	want := map[string]any{
 		"a/to-b/c/z.jpg": "b/c/z.jpg", "a/to-b/y.jpg": "b/y.jpg", "a/x.jpg": "a/x.jpg",
@@ -165,7 +165,7 @@ func wantError(t testing.TB, err error, file string, want error) {
 
 func wantVanished(t testing.TB, s *Source, err error) {
 	t.Helper()
-	if e, ok := errors.AsType[*VanishedError](err); !ok || e.Place != s.String() {
+	if e, ok := errors.AsType[*UnavailableError](err); !ok || e.Location != s.String() {
 		t.Errorf("%v: want that %s is gone", err, s)
 	}
 }
@@ -190,38 +190,38 @@ func TestUnreadable(t *testing.T) {
 	if err := os.WriteFile(listing, []byte(lines.String()), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for place, prefix := range map[string]string{dir: "", listing: filepath.ToSlash(dir) + "/"} {
-		s := open(t, place, Options{})
+	for location, prefix := range map[string]string{dir: "", listing: filepath.ToSlash(dir) + "/"} {
+		s := open(t, location, Options{})
 		for file, want := range map[string]error{
 			prefix + "pipe.jpg": blobstore.ErrNotRegular, prefix + "folder.d": blobstore.ErrNotRegular, prefix + "none.jpg": fs.ErrNotExist,
 		} {
-			_, err := s.Read(t.Context(), Picture{File: file}, 100)
+			_, err := s.Read(t.Context(), Image{File: file}, 100)
 			wantError(t, err, file, want)
 		}
-		_, err := s.Read(t.Context(), Picture{File: prefix + "large.jpg"}, 64<<20)
+		_, err := s.Read(t.Context(), Image{File: prefix + "large.jpg"}, 64<<20)
 		if e, ok := errors.AsType[*imageio.LimitError](err); !ok || *e != (imageio.LimitError{What: "bytes", Got: 1 << 30, Max: 64 << 20}) {
 			t.Error(err)
 		}
-		if data, err := s.Read(t.Context(), Picture{File: prefix + "good.jpg"}, 8); err != nil || string(data) != "good.jpg" {
+		if data, err := s.Read(t.Context(), Image{File: prefix + "good.jpg"}, 8); err != nil || string(data) != "good.jpg" {
 			t.Errorf("%q, %v", data, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := s.Read(ctx, Picture{File: prefix + "good.jpg"}, 8); !errors.Is(err, context.Canceled) {
+		if _, err := s.Read(ctx, Image{File: prefix + "good.jpg"}, 8); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-		for _, err := range s.Pictures(ctx) {
+		for _, err := range s.Images(ctx) {
 			if !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
 		}
 	}
 	s := open(t, listing, Options{})
-	_, err := s.Read(t.Context(), Picture{File: "/dev/zero"}, 100)
+	_, err := s.Read(t.Context(), Image{File: "/dev/zero"}, 100)
 	wantError(t, err, "/dev/zero", blobstore.ErrNotRegular)
 	s = open(t, dir, Options{})
 	for _, file := range []string{"../x", "/etc/passwd", "a/../../x"} {
-		if _, err := s.Read(t.Context(), Picture{File: file}, 1<<20); err == nil {
+		if _, err := s.Read(t.Context(), Image{File: file}, 1<<20); err == nil {
 			t.Errorf("%s was read", file)
 		}
 	}
@@ -241,7 +241,7 @@ func TestPermission(t *testing.T) {
 		if !slices.Equal(fileNames(got), []string{"a.jpg", "closed.jpg"}) || !strings.Contains(err.Error(), "permission denied: exclude it") {
 			t.Errorf("%q, %v", fileNames(got), err)
 		}
-		_, err = s.Read(t.Context(), Picture{File: "closed.jpg"}, 100)
+		_, err = s.Read(t.Context(), Image{File: "closed.jpg"}, 100)
 		wantError(t, err, "closed.jpg", fs.ErrPermission)
 		got, err = all(t, open(t, dir, Options{Exclude: []string{"closed/**"}}))
 		if !slices.Equal(fileNames(got), []string{"a.jpg", "closed.jpg"}) || err != nil {
@@ -266,14 +266,14 @@ func TestVanished(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, s := range []*Source{folder, list} {
-				_, err := s.Read(t.Context(), Picture{File: "b.jpg"}, 100)
+				_, err := s.Read(t.Context(), Image{File: "b.jpg"}, 100)
 				wantError(t, err, "b.jpg", fs.ErrNotExist)
 			}
 			if err := replace(dir); err != nil {
 				t.Fatal(err)
 			}
 			for _, s := range []*Source{folder, list} {
-				_, err := s.Read(t.Context(), Picture{File: "b.jpg"}, 100)
+				_, err := s.Read(t.Context(), Image{File: "b.jpg"}, 100)
 				wantVanished(t, s, err)
 				got, err := all(t, s)
 				wantVanished(t, s, err)
@@ -297,7 +297,7 @@ func TestUnmounted(t *testing.T) {
 	}
 	folder, list := open(t, dir, Options{}), open(t, filepath.Join(dir, "all.txt"), Options{})
 	for s, prefix := range map[*Source]string{folder: "disk/", list: filepath.ToSlash(disk) + "/"} {
-		if _, err := s.Read(t.Context(), Picture{File: prefix + "sub/b.jpg"}, 100); err != nil {
+		if _, err := s.Read(t.Context(), Image{File: prefix + "sub/b.jpg"}, 100); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -305,11 +305,11 @@ func TestUnmounted(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(disk, "sub")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := folder.Read(t.Context(), Picture{File: "disk/sub/c.jpg"}, 100)
+	_, err := folder.Read(t.Context(), Image{File: "disk/sub/c.jpg"}, 100)
 	wantError(t, err, "disk/sub/c.jpg", fs.ErrNotExist)
 	mounted.Unmount()
 	for s, prefix := range map[*Source]string{folder: "disk/", list: filepath.ToSlash(disk) + "/"} {
-		_, err := s.Read(t.Context(), Picture{File: prefix + "sub/c.jpg"}, 100)
+		_, err := s.Read(t.Context(), Image{File: prefix + "sub/c.jpg"}, 100)
 		wantVanished(t, s, err)
 	}
 }
@@ -345,8 +345,8 @@ func TestFolderThatChanges(t *testing.T) {
 	}()
 	s := open(t, dir, Options{})
 	for range 3 {
-		pictures, err := all(t, s)
-		names := fileNames(pictures)
+		images, err := all(t, s)
+		names := fileNames(images)
 		if err != nil || !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
 			t.Errorf("%v; in order: %v", err, slices.IsSorted(names))
 		}
@@ -387,7 +387,7 @@ func TestMemory(t *testing.T) {
 	var start, end runtime.MemStats
 	runtime.ReadMemStats(&start)
 	n := 0
-	for _, err := range s.Pictures(t.Context()) {
+	for _, err := range s.Images(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -415,14 +415,14 @@ func TestReadAtOnce(t *testing.T) {
 	}
 	write(t, dir, names...)
 	for _, s := range []*Source{open(t, dir, Options{}), open(t, makeTar(t, names...), Options{}), open(t, makeBucket(t, names...), Options{})} {
-		pictures, err := all(t, s)
-		if err != nil || len(pictures) != 50 {
-			t.Fatal(len(pictures), err)
+		images, err := all(t, s)
+		if err != nil || len(images) != 50 {
+			t.Fatal(len(images), err)
 		}
 		var readers sync.WaitGroup
 		for range 8 {
 			readers.Go(func() {
-				for _, p := range pictures {
+				for _, p := range images {
 					if data, err := s.Read(t.Context(), p, 100); err != nil || string(data) != p.File {
 						t.Errorf("%s: %q, %v", p.File, data, err)
 					}
@@ -435,31 +435,31 @@ func TestReadAtOnce(t *testing.T) {
 
 // stub is a source that fails as often as told.
 type stub struct {
-	kind
+	backend
 	fails int
 	err   error
 	gone  error
 	reads int
 }
 
-func (s *stub) read(context.Context, Picture, int64) ([]byte, error) {
+func (s *stub) read(context.Context, Image, int64) ([]byte, error) {
 	if s.reads++; s.reads <= s.fails {
 		return nil, s.err
 	}
 	return []byte("x"), nil
 }
 
-func (s *stub) list(context.Context, func(string) bool) iter.Seq2[Picture, error] {
-	return func(yield func(Picture, error) bool) { yield(Picture{}, s.err) }
+func (s *stub) list(context.Context, func(string) bool) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) { yield(Image{}, s.err) }
 }
 
-func (s *stub) alive(context.Context) error { return s.gone }
-func (s *stub) passing(err error) bool      { return (*files)(nil).passing(err) }
+func (s *stub) check(context.Context) error { return s.gone }
+func (s *stub) retryable(err error) bool    { return (*dirFiles)(nil).retryable(err) }
 
 func TestTriedAgain(t *testing.T) {
-	defer func(before []time.Duration) { pauses = before }(pauses)
-	pauses = []time.Duration{1, 1, 1}
-	gone := errors.New("no answer")
+	defer func(before []time.Duration) { retryDelays = before }(retryDelays)
+	retryDelays = []time.Duration{1, 1, 1}
+	unavailable := errors.New("no answer")
 	for _, c := range []struct {
 		stub
 		reads int
@@ -467,27 +467,27 @@ func TestTriedAgain(t *testing.T) {
 	}{
 		{stub{fails: 3, err: &fs.PathError{Err: syscall.ESTALE}}, 4, nil},
 		{stub{fails: 9, err: syscall.EIO}, 4, syscall.EIO},
-		{stub{fails: 9, err: syscall.EIO, gone: gone}, 4, gone},
+		{stub{fails: 9, err: syscall.EIO, gone: unavailable}, 4, unavailable},
 		{stub{fails: 9, err: fs.ErrNotExist}, 1, fs.ErrNotExist},
-		{stub{fails: 9, err: fs.ErrNotExist, gone: gone}, 1, gone},
-		{stub{fails: 9, err: &imageio.LimitError{What: "bytes"}, gone: gone}, 1, nil},
+		{stub{fails: 9, err: fs.ErrNotExist, gone: unavailable}, 1, unavailable},
+		{stub{fails: 9, err: &imageio.LimitError{What: "bytes"}, gone: unavailable}, 1, nil},
 	} {
-		s := &Source{place: "here", in: &c.stub}
-		_, err := s.Read(t.Context(), Picture{File: "a"}, 1)
+		s := &Source{location: "here", backend: &c.stub}
+		_, err := s.Read(t.Context(), Image{File: "a"}, 1)
 		if c.want != nil && !errors.Is(err, c.want) || c.stub.reads != c.reads {
 			t.Errorf("%v after %d reads, want %v after %d", err, c.stub.reads, c.want, c.reads)
 		}
-		if c.want == gone {
+		if c.want == unavailable {
 			wantVanished(t, s, err)
 			_, err := all(t, s)
 			wantVanished(t, s, err)
 		}
 	}
-	pauses = []time.Duration{time.Hour}
+	retryDelays = []time.Duration{time.Hour}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	s := &Source{in: &stub{fails: 9, err: syscall.EIO}}
-	if _, err := s.Read(ctx, Picture{}, 1); !errors.Is(err, context.DeadlineExceeded) {
+	s := &Source{backend: &stub{fails: 9, err: syscall.EIO}}
+	if _, err := s.Read(ctx, Image{}, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 }
@@ -572,7 +572,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	unpack := "unpack it into a folder, or into a plain .tar"
-	for place, want := range map[string]string{
+	for location, want := range map[string]string{
 		filepath.Join(dir, "a.jpg"):    "want a folder, a list of paths",
 		filepath.Join(dir, "pipe.txt"): "want a folder, a list of paths",
 		filepath.Join(dir, "x.tar.gz"): unpack,
@@ -587,15 +587,15 @@ func TestOpen(t *testing.T) {
 		"":                             "no such file",
 		"file://host/x":                "three slashes",
 	} {
-		s, err := Open(t.Context(), place, Options{})
-		if err == nil || s != nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), place) {
-			t.Errorf("%s: %v, want %q", place, err, want)
+		s, err := Open(t.Context(), location, Options{})
+		if err == nil || s != nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), location) {
+			t.Errorf("%s: %v, want %q", location, err, want)
 		}
 		_, ours := errors.AsType[*Error](err)
 		_, storages := errors.AsType[*blobstore.Error](err)
 		_, dataset := errors.AsType[*evaluate.DatasetError](err)
 		if !ours && !storages && !dataset {
-			t.Errorf("%s: %T", place, err)
+			t.Errorf("%s: %T", location, err)
 		}
 	}
 	wantFiles(t, open(t, filepath.Join(dir, "list.txt"), Options{}), "a.jpg") // a folder, though called so

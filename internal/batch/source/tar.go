@@ -17,21 +17,21 @@ import (
 	"github.com/proposer/proposer/internal/imageio"
 )
 
-var errPacked = errors.New("compressed, so that its pictures cannot be read from any place in it: unpack it into a folder, or into a plain .tar, as gzip -d does of a .tar.gz")
+var errCompressed = errors.New("compressed, so that its pictures cannot be read from any place in it: unpack it into a folder, or into a plain .tar, as gzip -d does of a .tar.gz")
 
-// archive is a tar archive.
-type archive struct {
+// tarArchive is a tar archive.
+type tarArchive struct {
 	path string
 	file *os.File
 	info fs.FileInfo
 }
 
-func (a *archive) folder() string {
+func (a *tarArchive) folder() string {
 	base := filepath.Base(a.path)
 	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
-func openTar(name string) (kind, error) {
+func openTar(name string) (backend, error) {
 	f, info, err := blobstore.OpenRegularPath(name)
 	if err != nil {
 		return nil, err
@@ -44,36 +44,36 @@ func openTar(name string) (kind, error) {
 	for _, m := range []string{"\x1f\x8b", "BZh", "\xfd7zX", "\x28\xb5\x2f\xfd", "PK\x03\x04"} {
 		if strings.HasPrefix(string(magic[:]), m) {
 			f.Close()
-			return nil, errPacked
+			return nil, errCompressed
 		}
 	}
-	return &archive{name, f, info}, nil
+	return &tarArchive{name, f, info}, nil
 }
 
-func (a *archive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Picture, error] {
-	return func(yield func(Picture, error) bool) {
-		seen := seen{}
+func (a *tarArchive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Image, error] {
+	return func(yield func(Image, error) bool) {
+		seen := nameSet{}
 		// It can seek, so what is in the files is passed over unread.
 		section := io.NewSectionReader(a.file, 0, a.info.Size())
 		entries := tar.NewReader(section)
 		for n := 1; ; n++ {
 			h, err := entries.Next()
 			if errors.Is(err, io.EOF) {
-				if a.ended(section) {
+				if a.atEnd(section) {
 					return
 				}
 				err = io.ErrUnexpectedEOF
 			}
-			var p Picture
+			var p Image
 			var ok bool
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err == nil {
-				p, ok, err = picture(h)
+				p, ok, err = entryImage(h)
 			}
 			if err == nil && ok {
-				err = seen.add(p.File, line{number: n})
+				err = seen.add(p.File, numberedLine{number: n})
 			}
 			if err == nil && ok {
 				p.Offset, err = section.Seek(0, io.SeekCurrent)
@@ -85,7 +85,7 @@ func (a *archive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Pictu
 				if ctx.Err() == nil {
 					err = entryError(n, err)
 				}
-				yield(Picture{}, err)
+				yield(Image{}, err)
 				return
 			}
 			if ok && !yield(p, nil) {
@@ -95,8 +95,8 @@ func (a *archive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Pictu
 	}
 }
 
-// ended tells whether zeros end the archive where it was read to: else it may be of any length.
-func (a *archive) ended(r io.Seeker) bool {
+// atEnd tells whether zeros end the archive where it was read to: else it may be of any length.
+func (a *tarArchive) atEnd(r io.Seeker) bool {
 	var block [blockSize]byte
 	end, err := r.Seek(0, io.SeekCurrent)
 	if err == nil {
@@ -118,8 +118,8 @@ func entryError(n int, err error) error {
 	return &Error{File: fmt.Sprintf("entry %d", n), Err: err}
 }
 
-// picture is the picture that an entry may be.
-func picture(h *tar.Header) (p Picture, ok bool, err error) {
+// entryImage is the picture that an entry may be.
+func entryImage(h *tar.Header) (p Image, ok bool, err error) {
 	sparse := h.Typeflag == tar.TypeGNUSparse
 	for key := range h.PAXRecords {
 		sparse = sparse || strings.HasPrefix(key, "GNU.sparse.")
@@ -137,7 +137,7 @@ func picture(h *tar.Header) (p Picture, ok bool, err error) {
 	if sparse {
 		return p, false, fmt.Errorf("%q has holes: want an archive that tar wrote without --sparse", h.Name)
 	}
-	return Picture{File: file, Size: h.Size}, true, nil
+	return Image{File: file, Size: h.Size}, true, nil
 }
 
 // The header of an entry's size lies right before its bytes.
@@ -145,7 +145,7 @@ const blockSize = 512
 
 var errMoved = errors.New("is not where it was in the archive, which has changed")
 
-func (a *archive) read(_ context.Context, p Picture, limit int64) ([]byte, error) {
+func (a *tarArchive) read(_ context.Context, p Image, limit int64) ([]byte, error) {
 	if p.Size > limit {
 		return nil, &imageio.LimitError{What: "bytes", Got: p.Size, Max: limit}
 	}
@@ -164,7 +164,7 @@ func (a *archive) read(_ context.Context, p Picture, limit int64) ([]byte, error
 }
 
 // alive: whoever has changed the archive has moved what is in it.
-func (a *archive) alive(context.Context) error {
+func (a *tarArchive) check(context.Context) error {
 	now, err := os.Stat(a.path)
 	if err != nil {
 		return err
@@ -175,6 +175,6 @@ func (a *archive) alive(context.Context) error {
 	return nil
 }
 
-func (*archive) passing(err error) bool { return (*files)(nil).passing(err) }
+func (*tarArchive) retryable(err error) bool { return (*dirFiles)(nil).retryable(err) }
 
-func (a *archive) close() error { return a.file.Close() }
+func (a *tarArchive) close() error { return a.file.Close() }
