@@ -29,12 +29,12 @@ func BenchmarkJoin(b *testing.B) {
 	var g Graph
 	edges := 0
 	for b.Loop() {
-		if err := g.Join(context.Background(), boxes, serial); err != nil {
+		if err := g.Build(context.Background(), boxes, serial); err != nil {
 			b.Fatal(err)
 		}
 	}
 	for i := range boxes {
-		for _, n := range g.Votes(i) {
+		for _, n := range g.Histogram(i) {
 			edges += int(n)
 		}
 	}
@@ -44,11 +44,11 @@ func BenchmarkJoin(b *testing.B) {
 func BenchmarkCover(b *testing.B) {
 	boxes, worths := crowds(20_000)
 	g := new(Graph)
-	if err := g.Join(context.Background(), boxes, serial); err != nil {
+	if err := g.Build(context.Background(), boxes, serial); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, _, err := Cover(context.Background(), g, worths, 2000, false); err != nil {
+		if _, _, err := CoverageOrder(context.Background(), g, worths, 2000, false); err != nil {
 			b.Fatal(err)
 		}
 	}

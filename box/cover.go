@@ -9,7 +9,7 @@ import (
 	"github.com/proposer/proposer/internal/kernels"
 )
 
-// Cover is the order in which boxes are best taken, of which any beginning is of use by
+// CoverageOrder is the order in which boxes are best taken, of which any beginning is of use by
 // itself: the next is the one that adds the most to those before it. Worths, by box of the
 // graph, are at least 0, as the probability to hold an object.
 //
@@ -29,7 +29,7 @@ import (
 // rise. It panics if there are not as many worths as boxes; the only errors are the context's.
 // Time is some dozen looks at a box's neighbours for each box that is taken, and two for each of
 // the graph.
-func Cover(ctx context.Context, g *Graph, worths []float32, limit int, rest bool) (order []int32, worth []float32, err error) {
+func CoverageOrder(ctx context.Context, g *Graph, worths []float32, limit int, rest bool) (order []int32, worth []float32, err error) {
 	if g.Len() != len(worths) {
 		panic(fmt.Sprintf("box: Cover: %d boxes, %d worths", g.Len(), len(worths)))
 	}
@@ -77,18 +77,18 @@ func Cover(ctx context.Context, g *Graph, worths []float32, limit int, rest bool
 // cover is what is taken so far: all is by a box's place in the graph.
 type cover struct {
 	*Graph
-	objects []kernels.Object // by the places that neighbours have: one that may be there, and has a box
+	objects []kernels.Target // by the places that neighbours have: one that may be there, and has a box
 	shares  []float32        // what a box adds of the mass that it covers
 }
 
 // newCover makes one with nothing taken, and has all boxes wait.
 func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, error) {
 	n := g.Len()
-	c := &cover{g, make([]kernels.Object, (n+g.stride-1)/g.stride), make([]float32, n)}
+	c := &cover{g, make([]kernels.Target, (n+g.stride-1)/g.stride), make([]float32, n)}
 	for i := range c.objects {
 		place := i * g.stride
 		root := math.Sqrt(float64(max(g.sums[place].crowd, 1)))
-		c.objects[i].Mass = worths[g.order[place]] / (mostCover * float32(root*math.Sqrt(root)))
+		c.objects[i].Weight = worths[g.order[place]] / (mostCover * float32(root*math.Sqrt(root)))
 	}
 	q := make(queue, n)
 	for place, id := range g.order {
@@ -105,12 +105,12 @@ func newCover(ctx context.Context, g *Graph, worths []float32) (*cover, queue, e
 // adds is what a box adds to those that are taken. It never rises: nor does any sum of numbers
 // that do not, however it is rounded.
 func (c *cover) adds(place int32) float32 {
-	return kernels.Uncovered(c.row(int(place)), c.objects) * c.shares[place]
+	return kernels.CoverageGain(c.row(int(place)), c.objects) * c.shares[place]
 }
 
 func (c *cover) take(place int32) {
 	for _, e := range c.row(int(place)) {
-		o := &c.objects[e>>kernels.CoverBits]
+		o := &c.objects[e>>kernels.CoverageBits]
 		o.Covered = max(o.Covered, int32(e&mostCover))
 	}
 }

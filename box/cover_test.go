@@ -41,7 +41,7 @@ func parallel(n int, work func(i int) error) error {
 
 func join(t interface{ Fatal(...any) }, boxes []Box) *Graph {
 	g := new(Graph)
-	if err := g.Join(context.Background(), boxes, serial); err != nil {
+	if err := g.Build(context.Background(), boxes, serial); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -54,7 +54,7 @@ func TestGraph(t *testing.T) {
 		// Many are more than one piece of work.
 		boxes := slices.Repeat(drawBoxes(t), rapid.SampledFrom([]int{1, 1, 10}).Draw(t, "times"))
 		most := rapid.SampledFrom([]int64{0, 1, 10, 100, mostEdges}).Draw(t, "most")
-		if err := again.join(context.Background(), boxes, most, parallel); err != nil {
+		if err := again.build(context.Background(), boxes, most, parallel); err != nil {
 			t.Fatal(err)
 		}
 		if again.Len() != len(boxes) {
@@ -63,7 +63,7 @@ func TestGraph(t *testing.T) {
 		edges := func(stride int) (n int64) {
 			for _, b := range boxes {
 				for place := 0; place < len(boxes); place += stride {
-					if b.IoU(boxes[again.order[place]]) >= GraphFrom {
+					if b.IoU(boxes[again.order[place]]) >= GraphMinIoU {
 						n++
 					}
 				}
@@ -78,15 +78,15 @@ func TestGraph(t *testing.T) {
 			b := boxes[id]
 			var want []int32
 			for other := 0; other < len(boxes); other += stride {
-				if b.IoU(boxes[again.order[other]]) >= GraphFrom {
+				if b.IoU(boxes[again.order[other]]) >= GraphMinIoU {
 					want = append(want, int32(other))
 				}
 			}
-			var votes Votes
+			var votes OverlapHistogram
 			crowd := 0.
 			var got []int32
 			for _, e := range again.row(place) {
-				other, covers := int(e>>kernels.CoverBits)*stride, float64(e&mostCover)
+				other, covers := int(e>>kernels.CoverageBits)*stride, float64(e&mostCover)
 				iou := b.IoU(boxes[again.order[other]])
 				if want := (2*iou - 1) * mostCover; math.Abs(covers-want) > .51 {
 					t.Fatalf("boxes %d and %d: covered %v of %v; want %v", place, other, covers, mostCover, want)
@@ -97,7 +97,7 @@ func TestGraph(t *testing.T) {
 				crowd += 2*iou - 1
 				got = append(got, int32(other))
 			}
-			if got := again.Votes(int(id)); got != votes {
+			if got := again.Histogram(int(id)); got != votes {
 				t.Fatalf("box %d: votes %v; want %v", id, got, votes)
 			}
 			if v := float64(again.sums[place].crowd); math.Abs(v-crowd) > float64(len(got))/mostCover {
@@ -108,8 +108,8 @@ func TestGraph(t *testing.T) {
 				t.Fatalf("box %d: neighbours %v; want %v", place, got, want)
 			}
 		}
-		if n := 4 * int(edges(stride)); again.Size() < n {
-			t.Fatalf("%d bytes of %d edges; want %d", again.Size(), edges(stride), n)
+		if n := 4 * int(edges(stride)); again.EdgeBytes() < n {
+			t.Fatalf("%d bytes of %d edges; want %d", again.EdgeBytes(), edges(stride), n)
 		}
 		ids := slices.Clone(again.order)
 		slices.Sort(ids)
@@ -124,11 +124,11 @@ func TestGraph(t *testing.T) {
 func TestGraphIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := new(Graph).Join(ctx, make([]Box, 10), serial); err != context.Canceled {
+	if err := new(Graph).Build(ctx, make([]Box, 10), serial); err != context.Canceled {
 		t.Errorf("%v; want %v", err, context.Canceled)
 	}
 	oops := errors.New("oops")
-	err := new(Graph).Join(context.Background(), make([]Box, 10), func(int, func(int) error) error { return oops })
+	err := new(Graph).Build(context.Background(), make([]Box, 10), func(int, func(int) error) error { return oops })
 	if err != oops {
 		t.Errorf("%v; want %v", err, oops)
 	}
@@ -181,7 +181,7 @@ func TestCoverIsTheLiteralLoop(t *testing.T) {
 		boxes := drawBoxes(t)
 		worths := rapid.SliceOfN(rapid.SampledFrom([]float32{0, .1, .25, .5, .9, 1}), len(boxes), len(boxes)).Draw(t, "worths")
 		limit := rapid.IntRange(0, len(boxes)+1).Draw(t, "limit")
-		order, worth, err := Cover(context.Background(), join(t, boxes), worths, limit, true)
+		order, worth, err := CoverageOrder(context.Background(), join(t, boxes), worths, limit, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestCoverIsTheLiteralLoop(t *testing.T) {
 		if len(order) != len(boxes) {
 			t.Fatalf("%d of %d boxes", len(order), len(boxes))
 		}
-		short, _, err := Cover(context.Background(), join(t, boxes), worths, limit, false)
+		short, _, err := CoverageOrder(context.Background(), join(t, boxes), worths, limit, false)
 		if err != nil || !slices.Equal(short, order[:min(limit, len(boxes))]) {
 			t.Fatalf("%v, %v without the rest; want the first %d of %v", short, err, limit, order)
 		}
@@ -243,7 +243,7 @@ func TestCoverIsTheLiteralLoop(t *testing.T) {
 // something else.
 func TestCoverTakesTheMidst(t *testing.T) {
 	boxes := []Box{{10, 10, 50, 50}, {14, 10, 54, 50}, {18, 10, 58, 50}, {100, 100, 140, 140}}
-	order, _, err := Cover(context.Background(), join(t, boxes), []float32{.5, .5, .5, .55}, 0, true)
+	order, _, err := CoverageOrder(context.Background(), join(t, boxes), []float32{.5, .5, .5, .55}, 0, true)
 	if want := []int32{1, 3}; err != nil || !slices.Equal(order[:2], want) {
 		t.Errorf("%v, %v; want %v first", order, err, want)
 	}
@@ -253,7 +253,7 @@ func TestCoverIsCancelled(t *testing.T) {
 	g := join(t, make([]Box, 10))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err := Cover(ctx, g, make([]float32, 10), 0, true); err != context.Canceled {
+	if _, _, err := CoverageOrder(ctx, g, make([]float32, 10), 0, true); err != context.Canceled {
 		t.Errorf("%v; want %v", err, context.Canceled)
 	}
 }

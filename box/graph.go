@@ -13,7 +13,7 @@ import (
 // Graph tells which boxes of a list overlap by half. Its zero value is that of an empty list;
 // it keeps its memory. Once joined it is safe for concurrent use.
 //
-// A box's neighbours are those whose IoU with it is at least [GraphFrom], and itself. Where
+// A box's neighbours are those whose IoU with it is at least [GraphMinIoU], and itself. Where
 // there would be more of them than 2²⁴ in all and 256 a box, only every second box is taken for
 // a neighbour, or every fourth, and so on: that bounds memory, to 2 KiB a box or 128 MiB, and
 // time too.
@@ -29,11 +29,11 @@ type Graph struct {
 
 	ends  []int   // where the next edge of a row goes
 	ahead []ahead // by blocks of boxes
-	found freelist.Shelf[Overlaps]
+	found freelist.List[Overlaps]
 }
 
-// GraphFrom is the IoU from which boxes are neighbours.
-const GraphFrom = 0.5
+// GraphMinIoU is the IoU from which boxes are neighbours.
+const GraphMinIoU = 0.5
 
 // The bounds of a graph. Photographs have 9 edges a box in mode fast, 15 in best and 50 in quality.
 const (
@@ -43,8 +43,8 @@ const (
 
 // An edge is a neighbour's place, over the stride, and below it 2·IoU−1 in steps of 1/mostCover.
 const (
-	mostCover = 1<<kernels.CoverBits - 1
-	mostPlace = 1<<(32-kernels.CoverBits) - 1
+	mostCover = 1<<kernels.CoverageBits - 1
+	mostPlace = 1<<(32-kernels.CoverageBits) - 1
 )
 
 // aheadBlock is how many boxes' neighbours are found by one piece of work.
@@ -58,26 +58,26 @@ type ahead struct {
 
 // sums are what is asked of a box's neighbours.
 type sums struct {
-	votes Votes
+	votes OverlapHistogram
 	crowd float32 // of 2·IoU−1
 }
 
-// Votes are how many boxes overlap one by an IoU of .5 to .6, .6 to .7, .7 to .8, .8 to .9, and
+// OverlapHistogram are how many boxes overlap one by an IoU of .5 to .6, .6 to .7, .7 to .8, .8 to .9, and
 // from .9 on.
-type Votes [kernels.Fifths]int32
+type OverlapHistogram [kernels.CoverageBins]int32
 
 // errEdges is a graph with too many edges.
 var errEdges = errors.New("too many edges")
 
-// Join makes it the graph of boxes, whose work each does: n pieces, by any number of threads.
+// Build makes it the graph of boxes, whose work each does: n pieces, by any number of threads.
 // The only errors are the context's and those of each.
-func (g *Graph) Join(ctx context.Context, boxes []Box, each func(n int, work func(i int) error) error) error {
-	return g.join(ctx, boxes, max(mostEdges, edgesABox*int64(len(boxes))), each)
+func (g *Graph) Build(ctx context.Context, boxes []Box, each func(n int, work func(i int) error) error) error {
+	return g.build(ctx, boxes, max(mostEdges, edgesABox*int64(len(boxes))), each)
 }
 
-func (g *Graph) join(ctx context.Context, boxes []Box, most int64, each func(n int, work func(i int) error) error) error {
+func (g *Graph) build(ctx context.Context, boxes []Box, most int64, each func(n int, work func(i int) error) error) error {
 	index := g.sort(boxes)
-	g.ahead = freelist.Keep(g.ahead, (len(boxes)+aheadBlock-1)/aheadBlock)
+	g.ahead = freelist.Extend(g.ahead, (len(boxes)+aheadBlock-1)/aheadBlock)
 	for g.stride = 1; ; g.stride *= 2 {
 		last := (len(boxes) - 1) / g.stride
 		if last > mostPlace {
@@ -128,7 +128,7 @@ func (g *Graph) look(ctx context.Context, index *Index, most int64, each func(n 
 			if g.stride == 1 {
 				place = k*aheadBlock + i
 			}
-			index.near(found, b, GraphFrom, int32(place))
+			index.near(found, b, GraphMinIoU, int32(place))
 			from := len(a.edges)
 			a.edges = slices.Grow(a.edges, len(found.IDs))[:from+len(found.IDs)]
 			row := a.edges[from:]
@@ -153,7 +153,7 @@ func (g *Graph) gather(ctx context.Context) error {
 		row := g.behind(place)
 		g.starts[place+1] += len(row)
 		for _, e := range g.twice(row) {
-			g.starts[e>>kernels.CoverBits+1]++
+			g.starts[e>>kernels.CoverageBits+1]++
 		}
 	}
 	for place := range g.boxes {
@@ -168,8 +168,8 @@ func (g *Graph) gather(ctx context.Context) error {
 		row := g.behind(place)
 		copy(g.edges[g.ends[place]:], row)
 		for _, e := range g.twice(row) {
-			end := &g.ends[e>>kernels.CoverBits]
-			g.edges[*end] = uint32(place)<<kernels.CoverBits | e&mostCover
+			end := &g.ends[e>>kernels.CoverageBits]
+			g.edges[*end] = uint32(place)<<kernels.CoverageBits | e&mostCover
 			*end++
 		}
 	}
@@ -218,31 +218,31 @@ func (g *Graph) Len() int { return len(g.order) }
 func link(dst []uint32, places []int32, ious []float32) {
 	places, ious = places[:len(dst)], ious[:len(dst)]
 	for i := range dst {
-		covers := int32(float32((ious[i]-GraphFrom)*(2*mostCover)) + .5)
-		dst[i] = uint32(places[i])<<kernels.CoverBits | uint32(covers)
+		covers := int32(float32((ious[i]-GraphMinIoU)*(2*mostCover)) + .5)
+		dst[i] = uint32(places[i])<<kernels.CoverageBits | uint32(covers)
 	}
 }
 
 // sum sums up a box's edges: a fifth of mostCover is a tenth of IoU.
 func sum(row []uint32) (s sums) {
-	const most = 1<<kernels.TallyBits - 1
+	const most = 1<<kernels.CoverageCountBits - 1
 	crowd := uint64(0)
 	for len(row) > 0 {
 		some := row[:min(most, len(row))]
 		row = row[len(some):]
-		counts, covers := kernels.Tally(some)
+		counts, covers := kernels.CoverageHistogram(some)
 		crowd += covers
 		for k := range s.votes {
-			s.votes[k] += int32(counts >> (kernels.TallyBits * k) & most)
+			s.votes[k] += int32(counts >> (kernels.CoverageCountBits * k) & most)
 		}
 	}
 	s.crowd = float32(crowd) / mostCover
 	return s
 }
 
-// Votes are those of box i's neighbours, without its own: where not every box is taken for a
+// Histogram are those of box i's neighbours, without its own: where not every box is taken for a
 // neighbour, those that are stand for the others.
-func (g *Graph) Votes(i int) Votes {
+func (g *Graph) Histogram(i int) OverlapHistogram {
 	place := int(g.places[i])
 	votes := g.sums[place].votes
 	if place%g.stride == 0 && !g.boxes[place].Empty() {
@@ -254,8 +254,8 @@ func (g *Graph) Votes(i int) Votes {
 	return votes
 }
 
-// Size is how many bytes of memory it keeps for edges.
-func (g *Graph) Size() int {
+// EdgeBytes is how many bytes of memory it keeps for edges.
+func (g *Graph) EdgeBytes() int {
 	size := 4 * cap(g.edges)
 	for _, a := range g.ahead[:cap(g.ahead)] {
 		size += 4 * cap(a.edges)

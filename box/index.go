@@ -55,9 +55,9 @@ func NewIndex(boxes []Box) *Index {
 	}
 	n = int(x.starts[len(x.starts)-1])
 	for _, side := range []*[]int32{&x.boxes.X0, &x.boxes.Y0, &x.boxes.X1, &x.boxes.Y1, &x.boxes.IDs} {
-		*side = make([]int32, n+kernels.OverlapsRoom)
+		*side = make([]int32, n+kernels.BoxPadding)
 	}
-	x.boxes.Areas = make([]float32, n+kernels.OverlapsRoom)
+	x.boxes.Areas = make([]float32, n+kernels.BoxPadding)
 	for i, b := range boxes {
 		if !b.Empty() {
 			next := &x.starts[x.slot(b)+1]
@@ -71,7 +71,7 @@ func NewIndex(boxes []Box) *Index {
 }
 
 // numbers are those of the boxes, in the order in which it has them.
-func (x *Index) numbers() []int32 { return x.boxes.IDs[:len(x.boxes.IDs)-kernels.OverlapsRoom] }
+func (x *Index) numbers() []int32 { return x.boxes.IDs[:len(x.boxes.IDs)-kernels.BoxPadding] }
 
 func (x *Index) slot(b Box) int {
 	l := &x.levels[scale(span(b.Y0, b.Y1))]
@@ -102,7 +102,7 @@ func (x *Index) near(dst *Overlaps, b Box, least float64, place int32) {
 	reach := 2 * max(1-beta, (1/beta-1)/2)
 	w, h := span(b.X0, b.X1), span(b.Y0, b.Y1)
 	cx, cy := centre(b.X0, b.X1), centre(b.Y0, b.Y1)
-	room := kernels.OverlapsRoom
+	room := kernels.BoxPadding
 	for k, last := scale(h*beta), min(scale(h/beta), len(x.levels)-1); k <= last; k++ {
 		l := &x.levels[k]
 		if x.starts[l.first+l.x.n*l.y.n] <= place {

@@ -201,7 +201,7 @@ func differ(ctx context.Context, bits []uint8, a, b []int32) error {
 			return err
 		}
 		to := min(from+pollPixels, len(a))
-		kernels.Differ(bits[from/8:(to+7)/8], a[from:to], b[from:to])
+		kernels.DiffMask(bits[from/8:(to+7)/8], a[from:to], b[from:to])
 	}
 	return nil
 }

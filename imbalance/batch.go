@@ -15,9 +15,9 @@ const (
 	Sum
 )
 
-// Batch is a loss over n elements, and its derivatives. The hessian of each is a
+// BatchLoss is a loss over n elements, and its derivatives. The hessian of each is a
 // diagonal, as an element's loss depends on its own logit only.
-type Batch struct {
+type BatchLoss struct {
 	// Value is the mean or the sum, and 0 under None.
 	Value float64
 	// Values are the n losses, times their weights, and not reduced.
@@ -39,7 +39,7 @@ func (e *DataError) Error() string {
 	return fmt.Sprintf("imbalance: %s %d is %v: want %s", e.What, e.Index, e.Value, e.Want)
 }
 
-// Over is the loss of n logits against n targets. Weights are n or nil, which is 1
+// Batch is the loss of n logits against n targets. Weights are n or nil, which is 1
 // for each; a weight of 0 leaves an element out. The mean of nothing, or of
 // elements that all weigh 0, is 0, and so are its derivatives.
 //
@@ -47,7 +47,7 @@ func (e *DataError) Error() string {
 // outside [0,1], or a weight that is negative or not finite. It panics if lengths
 // differ or l is not valid. Sums are taken in order; as with all that is computed
 // from math.Exp and math.Log1p, last bits may differ between architectures.
-func (l Loss) Over(logits, targets, weights []float64, r Reduction) (Batch, error) {
+func (l Loss) Batch(logits, targets, weights []float64, r Reduction) (BatchLoss, error) {
 	if err := l.Validate(); err != nil {
 		panic(err)
 	}
@@ -55,7 +55,7 @@ func (l Loss) Over(logits, targets, weights []float64, r Reduction) (Batch, erro
 	if len(targets) != n || weights != nil && len(weights) != n || r < None || r > Sum {
 		panic(fmt.Sprintf("imbalance: Over: %d logits, %d targets, %d weights, reduction %d", n, len(targets), len(weights), r))
 	}
-	b := Batch{Values: make([]float64, n), Gradients: make([]float64, n), Hessians: make([]float64, n)}
+	b := BatchLoss{Values: make([]float64, n), Gradients: make([]float64, n), Hessians: make([]float64, n)}
 	var sum, total float64
 	for i, x := range logits {
 		y, w := targets[i], 1.0
@@ -64,11 +64,11 @@ func (l Loss) Over(logits, targets, weights []float64, r Reduction) (Batch, erro
 		}
 		switch {
 		case !finite(x):
-			return Batch{}, &DataError{"logit", i, x, "a finite number"}
+			return BatchLoss{}, &DataError{"logit", i, x, "a finite number"}
 		case !(y >= 0 && y <= 1):
-			return Batch{}, &DataError{"target", i, y, "a number in [0,1]"}
+			return BatchLoss{}, &DataError{"target", i, y, "a number in [0,1]"}
 		case !weight(w):
-			return Batch{}, &DataError{"weight", i, w, "a finite number of at least 0"}
+			return BatchLoss{}, &DataError{"weight", i, w, "a finite number of at least 0"}
 		}
 		v, g, h := l.At(x, y)
 		b.Values[i], b.Gradients[i], b.Hessians[i] = w*v, w*g, w*h

@@ -41,7 +41,7 @@ func TestReport(t *testing.T) {
 		{"FL, uniform", Loss{Gamma: 2}, 0.3583},
 		{"FL, γ = 0, α = 1", Loss{}, 0.8233},
 	} {
-		if b, err := c.loss.Over(logits, targets, nil, Mean); err != nil || math.Abs(b.Value-c.want) > 5e-5 {
+		if b, err := c.loss.Batch(logits, targets, nil, Mean); err != nil || math.Abs(b.Value-c.want) > 5e-5 {
 			t.Errorf("%s: %v, %v; want %v", c.name, b.Value, err, c.want)
 		}
 	}
@@ -70,7 +70,7 @@ func TestShare(t *testing.T) {
 		{"FL, uniform", Loss{Gamma: 2}, 0.022},
 		{"FL", Focal(), 0.063},
 	} {
-		b, err := c.loss.Over([]float64{logit(0.01), logit(0.01)}, []float64{0, 1}, []float64{1e6, 10}, Sum)
+		b, err := c.loss.Batch([]float64{logit(0.01), logit(0.01)}, []float64{0, 1}, []float64{1e6, 10}, Sum)
 		if share := b.Values[0] / b.Value; err != nil || math.Abs(share-c.want) > 5e-4 {
 			t.Errorf("%s: %v, %v; want %v", c.name, share, err, c.want)
 		}
@@ -98,7 +98,7 @@ func TestOver(t *testing.T) {
 			sum, total = sum+w*v, total+w
 		}
 		for _, r := range []Reduction{None, Mean, Sum} {
-			b, err := l.Over(logits, targets, given, r)
+			b, err := l.Batch(logits, targets, given, r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,17 +141,17 @@ func TestOverErrors(t *testing.T) {
 		{0, 1, nan, "weight"},
 		{0, 1, inf, "weight"},
 	} {
-		_, err := CrossEntropy().Over([]float64{0, c.x}, []float64{1, c.y}, []float64{1, c.w}, Mean)
+		_, err := CrossEntropy().Batch([]float64{0, c.x}, []float64{1, c.y}, []float64{1, c.w}, Mean)
 		if e := (*DataError)(nil); !errors.As(err, &e) || e.What != c.what || e.Index != 1 {
 			t.Errorf("%+v: %v; want an error about %s 1", c, err, c.what)
 		}
 	}
 	one := []float64{1}
 	for name, f := range map[string]func(){
-		"targets":   func() { _, _ = CrossEntropy().Over(one, nil, nil, Sum) },
-		"weights":   func() { _, _ = CrossEntropy().Over(one, one, []float64{}, Sum) },
-		"reduction": func() { _, _ = CrossEntropy().Over(one, one, nil, Sum+1) },
-		"loss":      func() { _, _ = Loss{Gamma: -1}.Over(one, one, nil, Sum) },
+		"targets":   func() { _, _ = CrossEntropy().Batch(one, nil, nil, Sum) },
+		"weights":   func() { _, _ = CrossEntropy().Batch(one, one, []float64{}, Sum) },
+		"reduction": func() { _, _ = CrossEntropy().Batch(one, one, nil, Sum+1) },
+		"loss":      func() { _, _ = Loss{Gamma: -1}.Batch(one, one, nil, Sum) },
 	} {
 		if !panics(f) {
 			t.Errorf("%s: no panic", name)

@@ -11,11 +11,11 @@ import (
 )
 
 // A million easy negatives against ten hard positives, as weights of one of each.
-func ExampleLoss_Over() {
+func ExampleLoss_Batch() {
 	hard := math.Log(0.01 / 0.99) // the logit of p = 0.01: right for a negative, wrong for a positive
 	logits, targets, weights := []float64{hard, hard}, []float64{0, 1}, []float64{1e6, 10}
 	for _, l := range []imbalance.Loss{imbalance.CrossEntropy(), imbalance.Focal(), {Gamma: 2}} {
-		b, err := l.Over(logits, targets, weights, imbalance.Sum)
+		b, err := l.Batch(logits, targets, weights, imbalance.Sum)
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -60,9 +60,9 @@ func ExampleThresholds_Label() {
 		{X0: 30, Y0: 10, X1: 70, Y1: 50},
 		{X0: 80, Y0: 80, X1: 90, Y1: 90},
 	}
-	labelled, err := imbalance.FastRCNN().Label(context.Background(), rois, truth, nil)
+	labelled, err := imbalance.FastRCNNThresholds().Label(context.Background(), rois, truth, nil)
 	for _, r := range labelled {
-		fmt.Printf("label %d, truth %d, IoU %.2f\n", r.Label, r.Truth, r.IoU)
+		fmt.Printf("label %d, truth %d, IoU %.2f\n", r.Label, r.GroundTruth, r.IoU)
 	}
 	fmt.Println(err)
 	// Output:
@@ -72,12 +72,12 @@ func ExampleThresholds_Label() {
 	// <nil>
 }
 
-func ExampleQuota_Random() {
+func ExampleSampler_Random() {
 	rois := make([]imbalance.RoI, 1000) // all of them background
 	for i := range 20 {
 		rois[i] = imbalance.RoI{Label: imbalance.Foreground, IoU: 0.8}
 	}
-	s := imbalance.FastRCNNQuota().Random(rand.New(rand.NewPCG(1, 0)), rois)
+	s := imbalance.FastRCNNSampler().Random(rand.New(rand.NewPCG(1, 0)), rois)
 	fmt.Println(s.Foreground, s.Background, s.MissingForeground, s.Missing)
 	// Output: 20 108 12 0
 }
@@ -96,7 +96,7 @@ func ExampleHardNegatives() {
 func ExampleMining_Run() {
 	negatives := []float64{3, 1, 4, 1, 5, 9, 2, 6}
 	var model float64
-	m := imbalance.Mining{Rounds: 10, Hard: 0.5, Easy: -4, Grow: 2}
+	m := imbalance.Mining{MaxRounds: 10, AddThreshold: 0.5, DropThreshold: -4, MaxAdded: 2}
 	mined, err := m.Run(context.Background(), len(negatives), []int32{1},
 		func(_ context.Context, cache []int32) error {
 			for _, i := range cache {

@@ -21,7 +21,7 @@ type RoI struct {
 	Label Label
 	// Truth is the true box of the largest IoU, the first of equals, or −1 if none
 	// is touched. It is given for background, too.
-	Truth int32
+	GroundTruth int32
 	// IoU is with that box, in [0,1].
 	IoU float64
 }
@@ -38,18 +38,18 @@ type Thresholds struct {
 	Crowd float64
 }
 
-// FastRCNN are the thresholds of Girshick, "Fast R-CNN" (ICCV 2015, §2.3): from 0.5
+// FastRCNNThresholds are the thresholds of Girshick, "Fast R-CNN" (ICCV 2015, §2.3): from 0.5
 // foreground, in [0.1,0.5) background. The lower bound is, as the paper says, a
 // heuristic for hard examples; it loses those that are hard but far from any object,
-// which is why [Hardest] comes without. The paper has no crowd regions; for them
+// which is why [OHEM] comes without. The paper has no crowd regions; for them
 // COCO's evaluation takes the IoU threshold, 0.5.
-func FastRCNN() Thresholds {
+func FastRCNNThresholds() Thresholds {
 	return Thresholds{Foreground: 0.5, Background: [2]float64{0.1, 0.5}, Crowd: 0.5}
 }
 
-// FasterRCNN are the thresholds in use since, in Detectron2 among others: all that
+// FasterRCNNThresholds are the thresholds in use since, in Detectron2 among others: all that
 // is below 0.5 is background.
-func FasterRCNN() Thresholds {
+func FasterRCNNThresholds() Thresholds {
 	return Thresholds{Foreground: 0.5, Background: [2]float64{0, 0.5}, Crowd: 0.5}
 }
 
@@ -92,10 +92,10 @@ func (t Thresholds) Label(ctx context.Context, rois, truth, crowd []box.Box) ([]
 }
 
 func (t Thresholds) label(b box.Box, truth, crowd []box.Box) RoI {
-	r := RoI{Label: Ignore, Truth: -1}
+	r := RoI{Label: Ignore, GroundTruth: -1}
 	for j, c := range truth {
 		if iou := b.IoU(c); iou > r.IoU {
-			r.IoU, r.Truth = iou, int32(j)
+			r.IoU, r.GroundTruth = iou, int32(j)
 		}
 	}
 	switch {

@@ -33,11 +33,11 @@ func TestLabel(t *testing.T) {
 		{"less than half", box.Box{X0: 40, Y0: 44, X1: 50, Y1: 54}, RoI{Ignore, -1, 0}, Background},
 	} {
 		rois := []box.Box{c.roi}
-		fast, err := FastRCNN().Label(t.Context(), rois, truth, crowd)
+		fast, err := FastRCNNThresholds().Label(t.Context(), rois, truth, crowd)
 		if err != nil || fast[0] != c.fast {
 			t.Errorf("%s: %+v, %v; want %+v", c.name, fast, err, c.fast)
 		}
-		all, err := FasterRCNN().Label(t.Context(), rois, truth, crowd)
+		all, err := FasterRCNNThresholds().Label(t.Context(), rois, truth, crowd)
 		if err != nil || all[0].Label != c.all {
 			t.Errorf("%s: %+v, %v; want %d", c.name, all, err, c.all)
 		}
@@ -45,7 +45,7 @@ func TestLabel(t *testing.T) {
 	// An object of its own goes before the crowd, which a threshold of 0 turns off.
 	inside := []box.Box{{X0: 0, Y0: 60, X1: 10, Y1: 70}, {X0: 50, Y0: 60, X1: 60, Y1: 70}}
 	for least, want := range map[float64]Label{0: Background, 0.5: Ignore, 1: Ignore} {
-		th := FasterRCNN()
+		th := FasterRCNNThresholds()
 		th.Crowd = least
 		got, err := th.Label(t.Context(), inside, inside[:1], crowd)
 		if err != nil || got[0].Label != Foreground || got[1].Label != want {
@@ -53,7 +53,7 @@ func TestLabel(t *testing.T) {
 		}
 	}
 	for _, rois := range [][]box.Box{nil, {{X1: 1, Y1: 1}}} {
-		if got, err := FasterRCNN().Label(t.Context(), rois, nil, nil); err != nil || len(got) != len(rois) || len(got) > 0 && got[0].Label != Background {
+		if got, err := FasterRCNNThresholds().Label(t.Context(), rois, nil, nil); err != nil || len(got) != len(rois) || len(got) > 0 && got[0].Label != Background {
 			t.Errorf("without truth: %+v, %v", got, err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestLabelProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		boxes := rapid.SliceOfN(anyBox(), 0, 20)
 		rois, truth, crowd := boxes.Draw(t, "rois"), boxes.Draw(t, "truth"), boxes.Draw(t, "crowd")
-		th := rapid.SampledFrom([]Thresholds{FastRCNN(), FasterRCNN(), {Foreground: 0.7, Background: [2]float64{0, 0.3}}}).Draw(t, "thresholds")
+		th := rapid.SampledFrom([]Thresholds{FastRCNNThresholds(), FasterRCNNThresholds(), {Foreground: 0.7, Background: [2]float64{0, 0.3}}}).Draw(t, "thresholds")
 		got, err := th.Label(context.Background(), rois, truth, crowd)
 		if err != nil {
 			t.Fatal(err)
@@ -81,7 +81,7 @@ func TestLabelProperties(t *testing.T) {
 			for _, b := range truth {
 				best = max(best, rois[i].IoU(b))
 			}
-			if r.IoU != best || best > 0 && rois[i].IoU(truth[r.Truth]) != best || best == 0 && r.Truth != -1 {
+			if r.IoU != best || best > 0 && rois[i].IoU(truth[r.GroundTruth]) != best || best == 0 && r.GroundTruth != -1 {
 				t.Fatalf("%v: %+v; the best IoU is %v", rois[i], r, best)
 			}
 			if (r.Label == Foreground) != (best >= th.Foreground) {
@@ -96,7 +96,7 @@ func TestLabelProperties(t *testing.T) {
 
 func TestThresholdsValidate(t *testing.T) {
 	nan := math.NaN()
-	for _, th := range []Thresholds{FastRCNN(), FasterRCNN(), {Foreground: 1}} {
+	for _, th := range []Thresholds{FastRCNNThresholds(), FasterRCNNThresholds(), {Foreground: 1}} {
 		if err := th.Validate(); err != nil {
 			t.Errorf("%+v: %v", th, err)
 		}
@@ -125,7 +125,7 @@ func TestThresholdsValidate(t *testing.T) {
 func TestLabelStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := FastRCNN().Label(ctx, slices.Repeat([]box.Box{{}}, 3), nil, nil); !errors.Is(err, context.Canceled) {
+	if _, err := FastRCNNThresholds().Label(ctx, slices.Repeat([]box.Box{{}}, 3), nil, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("after cancelling: %v", err)
 	}
 }

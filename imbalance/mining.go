@@ -22,13 +22,13 @@ import (
 // first.
 type Mining struct {
 	// Rounds is the most rounds, at least 1.
-	Rounds int
+	MaxRounds int
 	// Hard is the least score of a negative that is mined.
-	Hard float64
+	AddThreshold float64
 	// Easy is the score below which a cached negative is dropped, at most Hard.
-	Easy float64
+	DropThreshold float64
 	// Grow is the most negatives to add in a round, Cache the most to hold; 0 is no limit.
-	Grow, Cache int
+	MaxAdded, MaxCache int
 }
 
 // Round is what happened in one round of mining.
@@ -41,8 +41,8 @@ type Round struct {
 	Dropped, Added int
 }
 
-// Mined is what mining ended with.
-type Mined struct {
+// MiningResult is what mining ended with.
+type MiningResult struct {
 	// Cache is the negatives of the last training, ascending.
 	Cache []int32
 	// Rounds are all rounds, in order.
@@ -64,8 +64,8 @@ type Mined struct {
 func (m Mining) Run(ctx context.Context, n int, start []int32,
 	train func(ctx context.Context, negatives []int32) error,
 	score func(ctx context.Context, scores []float64) error,
-) (Mined, error) {
-	if m.Rounds < 1 || !(m.Easy <= m.Hard) || m.Grow < 0 || m.Cache < 0 {
+) (MiningResult, error) {
+	if m.MaxRounds < 1 || !(m.DropThreshold <= m.AddThreshold) || m.MaxAdded < 0 || m.MaxCache < 0 {
 		panic(fmt.Sprintf("imbalance: %+v: want a round or more, Easy at most Hard, limits of at least 0", m))
 	}
 	cached := make([]bool, n)
@@ -75,12 +75,12 @@ func (m Mining) Run(ctx context.Context, n int, start []int32,
 		}
 		cached[i] = true
 	}
-	if m.Cache > 0 && len(start) > m.Cache {
-		panic(fmt.Sprintf("imbalance: mining starts with %d negatives, a cache holds %d", len(start), m.Cache))
+	if m.MaxCache > 0 && len(start) > m.MaxCache {
+		panic(fmt.Sprintf("imbalance: mining starts with %d negatives, a cache holds %d", len(start), m.MaxCache))
 	}
 	next := slices.Sorted(slices.Values(start))
 	scores := make([]float64, n)
-	var done Mined
+	var done MiningResult
 	for {
 		if err := m.turn(ctx, next, scores, train, score); err != nil {
 			return done, err
@@ -89,23 +89,23 @@ func (m Mining) Run(ctx context.Context, n int, start []int32,
 		var kept, found []int32
 		for i, s := range scores {
 			switch {
-			case cached[i] && s >= m.Easy:
+			case cached[i] && s >= m.DropThreshold:
 				kept = append(kept, int32(i))
-			case !cached[i] && s >= m.Hard:
+			case !cached[i] && s >= m.AddThreshold:
 				found = append(found, int32(i))
 			}
 		}
 		r.Found = len(found)
 		add := len(found)
-		if m.Grow > 0 {
-			add = min(add, m.Grow)
+		if m.MaxAdded > 0 {
+			add = min(add, m.MaxAdded)
 		}
-		if m.Cache > 0 {
-			add = min(add, m.Cache-len(kept))
+		if m.MaxCache > 0 {
+			add = min(add, m.MaxCache-len(kept))
 		}
 		dropped := len(next) - len(kept)
 		done.Cache, done.Converged = next, len(found) == 0
-		if done.Converged || add == 0 && dropped == 0 || len(done.Rounds)+1 == m.Rounds {
+		if done.Converged || add == 0 && dropped == 0 || len(done.Rounds)+1 == m.MaxRounds {
 			done.Rounds = append(done.Rounds, r)
 			return done, nil
 		}

@@ -41,43 +41,43 @@ func TestMining(t *testing.T) {
 		name   string
 		mining Mining
 		start  []int32
-		want   Mined
+		want   MiningResult
 	}{
 		{
 			"all that is above goes in, nothing out", // Sung and Poggio
-			Mining{Rounds: 9, Hard: 0.5, Easy: math.Inf(-1)},
+			Mining{MaxRounds: 9, AddThreshold: 0.5, DropThreshold: math.Inf(-1)},
 			[]int32{4},
-			Mined{[]int32{1, 3, 4, 5, 6}, []Round{{1, 4, 0, 4}, {5, 0, 0, 0}}, true},
+			MiningResult{[]int32{1, 3, 4, 5, 6}, []Round{{1, 4, 0, 4}, {5, 0, 0, 0}}, true},
 		},
 		{
 			"one at a time, the hardest first",
-			Mining{Rounds: 9, Hard: 0.5, Easy: math.Inf(-1), Grow: 1},
+			Mining{MaxRounds: 9, AddThreshold: 0.5, DropThreshold: math.Inf(-1), MaxAdded: 1},
 			[]int32{4},
-			Mined{[]int32{4, 5}, []Round{{1, 4, 0, 1}, {2, 0, 0, 0}}, true},
+			MiningResult{[]int32{4, 5}, []Round{{1, 4, 0, 1}, {2, 0, 0, 0}}, true},
 		},
 		{
 			"what is easy goes", // Felzenszwalb
-			Mining{Rounds: 9, Hard: -1, Easy: -1, Grow: 1},
+			Mining{MaxRounds: 9, AddThreshold: -1, DropThreshold: -1, MaxAdded: 1},
 			[]int32{2, 0},
-			Mined{[]int32{3, 5}, []Round{{2, 5, 0, 1}, {3, 1, 2, 1}, {2, 0, 0, 0}}, true},
+			MiningResult{[]int32{3, 5}, []Round{{2, 5, 0, 1}, {3, 1, 2, 1}, {2, 0, 0, 0}}, true},
 		},
 		{
 			"a full cache of hard ones",
-			Mining{Rounds: 9, Hard: -2, Easy: -2, Cache: 1},
+			Mining{MaxRounds: 9, AddThreshold: -2, DropThreshold: -2, MaxCache: 1},
 			[]int32{5},
-			Mined{[]int32{5}, []Round{{1, 1, 0, 0}}, false},
+			MiningResult{[]int32{5}, []Round{{1, 1, 0, 0}}, false},
 		},
 		{
 			"no more rounds",
-			Mining{Rounds: 1, Hard: 0.5, Easy: 0.5},
+			Mining{MaxRounds: 1, AddThreshold: 0.5, DropThreshold: 0.5},
 			[]int32{0},
-			Mined{[]int32{0}, []Round{{1, 6, 0, 0}}, false},
+			MiningResult{[]int32{0}, []Round{{1, 6, 0, 0}}, false},
 		},
 		{
 			"from nothing",
-			Mining{Rounds: 9, Hard: 0.5, Easy: math.Inf(-1), Cache: 2},
+			Mining{MaxRounds: 9, AddThreshold: 0.5, DropThreshold: math.Inf(-1), MaxCache: 2},
 			nil,
-			Mined{[]int32{3, 5}, []Round{{0, 7, 0, 2}, {2, 0, 0, 0}}, true},
+			MiningResult{[]int32{3, 5}, []Round{{0, 7, 0, 2}, {2, 0, 0, 0}}, true},
 		},
 	} {
 		m := &threshold{values: values}
@@ -92,15 +92,15 @@ func TestMiningProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.SliceOfN(rapid.Float64Range(-5, 5), 0, 40).Draw(t, "values")
 		m := Mining{
-			Rounds: rapid.IntRange(1, 8).Draw(t, "rounds"),
-			Hard:   rapid.Float64Range(-2, 1).Draw(t, "hard"),
-			Grow:   rapid.IntRange(0, 9).Draw(t, "grow"),
-			Cache:  rapid.IntRange(0, 9).Draw(t, "cache"),
+			MaxRounds:    rapid.IntRange(1, 8).Draw(t, "rounds"),
+			AddThreshold: rapid.Float64Range(-2, 1).Draw(t, "hard"),
+			MaxAdded:     rapid.IntRange(0, 9).Draw(t, "grow"),
+			MaxCache:     rapid.IntRange(0, 9).Draw(t, "cache"),
 		}
-		m.Easy = m.Hard - rapid.SampledFrom([]float64{0, 0.5, math.Inf(1)}).Draw(t, "slack")
+		m.DropThreshold = m.AddThreshold - rapid.SampledFrom([]float64{0, 0.5, math.Inf(1)}).Draw(t, "slack")
 		var start []int32
 		for i := range values {
-			if (m.Cache == 0 || len(start) < m.Cache) && rapid.Bool().Draw(t, "start") {
+			if (m.MaxCache == 0 || len(start) < m.MaxCache) && rapid.Bool().Draw(t, "start") {
 				start = append(start, int32(i))
 			}
 		}
@@ -110,12 +110,12 @@ func TestMiningProperties(t *testing.T) {
 			t.Fatal(err)
 		}
 		rounds := len(got.Rounds)
-		if rounds < 1 || rounds > m.Rounds || len(model.seen) != rounds || !slices.Equal(model.seen[rounds-1], got.Cache) {
+		if rounds < 1 || rounds > m.MaxRounds || len(model.seen) != rounds || !slices.Equal(model.seen[rounds-1], got.Cache) {
 			t.Fatalf("%+v, after training on %v", got, model.seen)
 		}
 		for k, r := range got.Rounds {
-			if r.Trained != len(model.seen[k]) || !slices.IsSorted(model.seen[k]) || m.Cache > 0 && r.Trained > m.Cache ||
-				m.Grow > 0 && r.Added > m.Grow || r.Added > r.Found {
+			if r.Trained != len(model.seen[k]) || !slices.IsSorted(model.seen[k]) || m.MaxCache > 0 && r.Trained > m.MaxCache ||
+				m.MaxAdded > 0 && r.Added > m.MaxAdded || r.Added > r.Found {
 				t.Fatalf("round %d: %+v of %v", k, r, model.seen[k])
 			}
 			if k+1 < rounds && got.Rounds[k+1].Trained != r.Trained-r.Dropped+r.Added {
@@ -126,7 +126,7 @@ func TestMiningProperties(t *testing.T) {
 			t.Fatalf("%+v", got)
 		}
 		for i, v := range values {
-			if got.Converged && v-model.at >= m.Hard && !slices.Contains(got.Cache, int32(i)) {
+			if got.Converged && v-model.at >= m.AddThreshold && !slices.Contains(got.Cache, int32(i)) {
 				t.Fatalf("%+v leaves out %d", got, i)
 			}
 		}
@@ -135,7 +135,7 @@ func TestMiningProperties(t *testing.T) {
 
 func TestMiningErrors(t *testing.T) {
 	values := []float64{1, 5, 2}
-	grows := Mining{Rounds: 9, Hard: 0.5, Easy: math.Inf(-1), Grow: 1}
+	grows := Mining{MaxRounds: 9, AddThreshold: 0.5, DropThreshold: math.Inf(-1), MaxAdded: 1}
 	broken := errors.New("broken")
 	for _, name := range []string{"train", "score", "NaN"} {
 		m, calls := &threshold{values: values}, 0
@@ -161,7 +161,7 @@ func TestMiningErrors(t *testing.T) {
 		if isNaN := errors.As(err, &e) && e.What == "score" && e.Index == 2; !errors.Is(err, broken) && !isNaN || (name == "NaN") != isNaN {
 			t.Errorf("%s: %v", name, err)
 		}
-		if wantMined := (Mined{Cache: []int32{0}, Rounds: []Round{{1, 2, 0, 1}}}); !reflect.DeepEqual(got, wantMined) {
+		if wantMined := (MiningResult{Cache: []int32{0}, Rounds: []Round{{1, 2, 0, 1}}}); !reflect.DeepEqual(got, wantMined) {
 			t.Errorf("%s: %+v; want %+v", name, got, wantMined)
 		}
 	}
@@ -172,12 +172,12 @@ func TestMiningErrors(t *testing.T) {
 		t.Errorf("after cancelling: %+v, %v", got, err)
 	}
 	for name, f := range map[string]func(m Mining, start []int32) (Mining, []int32){
-		"no rounds":     func(m Mining, start []int32) (Mining, []int32) { m.Rounds = 0; return m, start },
-		"easy, hard":    func(m Mining, start []int32) (Mining, []int32) { m.Easy = m.Hard + 1; return m, start },
-		"NaN":           func(m Mining, start []int32) (Mining, []int32) { m.Hard = math.NaN(); return m, start },
-		"grow":          func(m Mining, start []int32) (Mining, []int32) { m.Grow = -1; return m, start },
-		"cache":         func(m Mining, start []int32) (Mining, []int32) { m.Cache = -1; return m, start },
-		"too many":      func(m Mining, start []int32) (Mining, []int32) { m.Cache = 1; return m, start },
+		"no rounds":     func(m Mining, start []int32) (Mining, []int32) { m.MaxRounds = 0; return m, start },
+		"easy, hard":    func(m Mining, start []int32) (Mining, []int32) { m.DropThreshold = m.AddThreshold + 1; return m, start },
+		"NaN":           func(m Mining, start []int32) (Mining, []int32) { m.AddThreshold = math.NaN(); return m, start },
+		"grow":          func(m Mining, start []int32) (Mining, []int32) { m.MaxAdded = -1; return m, start },
+		"cache":         func(m Mining, start []int32) (Mining, []int32) { m.MaxCache = -1; return m, start },
+		"too many":      func(m Mining, start []int32) (Mining, []int32) { m.MaxCache = 1; return m, start },
 		"twice":         func(m Mining, start []int32) (Mining, []int32) { return m, []int32{1, 1} },
 		"out of bounds": func(m Mining, start []int32) (Mining, []int32) { return m, []int32{3} },
 	} {

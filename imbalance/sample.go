@@ -22,24 +22,24 @@ type Sample struct {
 	MissingForeground, Missing int
 }
 
-// Quota is how many RoIs to take, and how many of them foreground. Where
+// Sampler is how many RoIs to take, and how many of them foreground. Where
 // foreground is short, background fills up. Where background is short, the sample
 // is: more foreground than its share is never taken.
-type Quota struct {
+type Sampler struct {
 	// Size is the number of RoIs, at least 0.
 	Size int
 	// Foreground is the share of foreground, in [0,1], rounded to whole RoIs.
-	Foreground float64
+	ForegroundFraction float64
 }
 
-// FastRCNNQuota is a quarter of 128: the batch of Fast R-CNN (§2.3), which is 64
-// RoIs from each of two pictures. Detectron2's default is Quota{512, 0.25} a picture.
-func FastRCNNQuota() Quota { return Quota{128, 0.25} }
+// FastRCNNSampler is a quarter of 128: the batch of Fast R-CNN (§2.3), which is 64
+// RoIs from each of two pictures. Detectron2's default is Sampler{512, 0.25} a picture.
+func FastRCNNSampler() Sampler { return Sampler{128, 0.25} }
 
 // Random takes foreground and background uniformly, without replacement (Fast
 // R-CNN, §2.3). Equal generators give equal samples, as rand.New(rand.NewPCG(seed, 0))
 // for equal seeds. It takes linear time, and panics if q is out of range.
-func (q Quota) Random(rng *rand.Rand, rois []RoI) Sample {
+func (q Sampler) Random(rng *rand.Rand, rois []RoI) Sample {
 	return q.take(rng, rois, func(background []int32, n int) []int32 { return choose(rng, background, n) })
 }
 
@@ -52,7 +52,7 @@ func (q Quota) Random(rng *rand.Rand, rois []RoI) Sample {
 // this does not.
 //
 // It takes linear time, and panics if q or t is out of range or bins below 1.
-func (q Quota) IoUBalanced(rng *rand.Rand, rois []RoI, t Thresholds, bins int) Sample {
+func (q Sampler) IoUBalanced(rng *rand.Rand, rois []RoI, t Thresholds, bins int) Sample {
 	if err := t.Validate(); err != nil {
 		panic(err)
 	}
@@ -80,11 +80,11 @@ func (q Quota) IoUBalanced(rng *rand.Rand, rois []RoI, t Thresholds, bins int) S
 }
 
 // take fills the quota, with background as it is given, n at most.
-func (q Quota) take(rng *rand.Rand, rois []RoI, background func(all []int32, n int) []int32) Sample {
-	if q.Size < 0 || !(q.Foreground >= 0 && q.Foreground <= 1) {
-		panic(fmt.Sprintf("imbalance: a quota of %d RoIs, %v of them foreground: want a size of at least 0, a share in [0,1]", q.Size, q.Foreground))
+func (q Sampler) take(rng *rand.Rand, rois []RoI, background func(all []int32, n int) []int32) Sample {
+	if q.Size < 0 || !(q.ForegroundFraction >= 0 && q.ForegroundFraction <= 1) {
+		panic(fmt.Sprintf("imbalance: a quota of %d RoIs, %v of them foreground: want a size of at least 0, a share in [0,1]", q.Size, q.ForegroundFraction))
 	}
-	share := int(math.Round(float64(q.Size) * q.Foreground))
+	share := int(math.Round(float64(q.Size) * q.ForegroundFraction))
 	fg := choose(rng, with(rois, Foreground), share)
 	bg := background(with(rois, Background), q.Size-len(fg))
 	s := sample(fg, bg)
@@ -122,10 +122,10 @@ func sample(fg, bg []int32) Sample {
 	return Sample{Indices: slices.Concat(fg, bg), Foreground: len(fg), Background: len(bg)}
 }
 
-// OHEMSuppression is the suppression of Shrivastava et al. for [Hardest].
-func OHEMSuppression() box.NMS { return box.NMS{Threshold: 0.7} }
+// OHEMNMS is the suppression of Shrivastava et al. for [OHEM].
+func OHEMNMS() box.NMS { return box.NMS{Threshold: 0.7} }
 
-// Hardest is online hard example mining (Shrivastava, Gupta, Girshick, "Training
+// OHEM is online hard example mining (Shrivastava, Gupta, Girshick, "Training
 // Region-based Object Detectors with Online Hard Example Mining", CVPR 2016, §4):
 // the size RoIs of the largest loss, whatever their label but Ignore, after a
 // suppression in which the loss is the score. Without it the loss of one spot would
@@ -134,7 +134,7 @@ func OHEMSuppression() box.NMS { return box.NMS{Threshold: 0.7} }
 // Boxes and losses are those of the RoIs. Errors are a [*DataError], if a loss is
 // NaN, and the context's. It panics if lengths differ, size is negative or nms not
 // valid. Time is that of sorting and of [box.NMS.Keep].
-func Hardest(ctx context.Context, rois []RoI, boxes []box.Box, losses []float64, size int, nms box.NMS) (Sample, error) {
+func OHEM(ctx context.Context, rois []RoI, boxes []box.Box, losses []float64, size int, nms box.NMS) (Sample, error) {
 	if len(boxes) != len(rois) || size < 0 {
 		panic(fmt.Sprintf("imbalance: Hardest: %d of %d RoIs, %d boxes", size, len(rois), len(boxes)))
 	}

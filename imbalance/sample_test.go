@@ -30,33 +30,33 @@ func labelled(fg, bg int) []RoI {
 
 func TestRandomCounts(t *testing.T) {
 	for _, c := range []struct {
-		quota  Quota
+		quota  Sampler
 		fg, bg int
 		want   Sample // without Indices
 	}{
-		{FastRCNNQuota(), 100, 1000, Sample{Foreground: 32, Background: 96}},
-		{Quota{512, 0.25}, 200, 1000, Sample{Foreground: 128, Background: 384}},
-		{FastRCNNQuota(), 5, 1000, Sample{Foreground: 5, Background: 123, MissingForeground: 27}},
-		{FastRCNNQuota(), 100, 10, Sample{Foreground: 32, Background: 10, Missing: 86}},
-		{FastRCNNQuota(), 5, 10, Sample{Foreground: 5, Background: 10, MissingForeground: 27, Missing: 113}},
-		{FastRCNNQuota(), 0, 200, Sample{Background: 128, MissingForeground: 32}},
-		{FastRCNNQuota(), 200, 0, Sample{Foreground: 32, Missing: 96}},
-		{FastRCNNQuota(), 0, 0, Sample{MissingForeground: 32, Missing: 128}},
-		{Quota{}, 5, 5, Sample{}},
-		{Quota{4, 0}, 5, 5, Sample{Background: 4}},
-		{Quota{4, 1}, 5, 5, Sample{Foreground: 4}},
-		{Quota{100, 0.29}, 50, 100, Sample{Foreground: 29, Background: 71}}, // rounded: 100 × 0.29 is a little less
+		{FastRCNNSampler(), 100, 1000, Sample{Foreground: 32, Background: 96}},
+		{Sampler{512, 0.25}, 200, 1000, Sample{Foreground: 128, Background: 384}},
+		{FastRCNNSampler(), 5, 1000, Sample{Foreground: 5, Background: 123, MissingForeground: 27}},
+		{FastRCNNSampler(), 100, 10, Sample{Foreground: 32, Background: 10, Missing: 86}},
+		{FastRCNNSampler(), 5, 10, Sample{Foreground: 5, Background: 10, MissingForeground: 27, Missing: 113}},
+		{FastRCNNSampler(), 0, 200, Sample{Background: 128, MissingForeground: 32}},
+		{FastRCNNSampler(), 200, 0, Sample{Foreground: 32, Missing: 96}},
+		{FastRCNNSampler(), 0, 0, Sample{MissingForeground: 32, Missing: 128}},
+		{Sampler{}, 5, 5, Sample{}},
+		{Sampler{4, 0}, 5, 5, Sample{Background: 4}},
+		{Sampler{4, 1}, 5, 5, Sample{Foreground: 4}},
+		{Sampler{100, 0.29}, 50, 100, Sample{Foreground: 29, Background: 71}}, // rounded: 100 × 0.29 is a little less
 	} {
 		for name, got := range map[string]Sample{
 			"random":       c.quota.Random(seeded(1), labelled(c.fg, c.bg)),
-			"IoU-balanced": c.quota.IoUBalanced(seeded(1), labelled(c.fg, c.bg), FasterRCNN(), 3),
+			"IoU-balanced": c.quota.IoUBalanced(seeded(1), labelled(c.fg, c.bg), FasterRCNNThresholds(), 3),
 		} {
 			if got.Indices = nil; !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%s, %+v of %d and %d: %+v; want %+v", name, c.quota, c.fg, c.bg, got, c.want)
 			}
 		}
 	}
-	if got := FastRCNNQuota().Random(seeded(1), nil); len(got.Indices) != 0 || got.Missing != 128 {
+	if got := FastRCNNSampler().Random(seeded(1), nil); len(got.Indices) != 0 || got.Missing != 128 {
 		t.Errorf("of no RoIs: %+v", got)
 	}
 }
@@ -87,19 +87,19 @@ func anyRoIs() *rapid.Generator[[]RoI] {
 	}), 0, 60)
 }
 
-func TestQuotaProperties(t *testing.T) {
+func TestSamplerProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rois, seed := anyRoIs().Draw(t, "rois"), rapid.Uint64().Draw(t, "seed")
-		q := Quota{rapid.IntRange(0, 80).Draw(t, "size"), rapid.Float64Range(0, 1).Draw(t, "share")}
+		q := Sampler{rapid.IntRange(0, 80).Draw(t, "size"), rapid.Float64Range(0, 1).Draw(t, "share")}
 		bins := rapid.IntRange(1, 8).Draw(t, "bins")
 		before := slices.Clone(rois)
 		for _, f := range []func() Sample{
 			func() Sample { return q.Random(seeded(seed), rois) },
-			func() Sample { return q.IoUBalanced(seeded(seed), rois, FastRCNN(), bins) },
+			func() Sample { return q.IoUBalanced(seeded(seed), rois, FastRCNNThresholds(), bins) },
 		} {
 			s := f()
 			check(t, rois, s)
-			share := int(math.Round(float64(q.Size) * q.Foreground))
+			share := int(math.Round(float64(q.Size) * q.ForegroundFraction))
 			fg, bg := len(with(rois, Foreground)), len(with(rois, Background))
 			if s.Foreground != min(share, fg) || s.Background != min(q.Size-s.Foreground, bg) ||
 				s.MissingForeground != share-s.Foreground || s.Missing != q.Size-len(s.Indices) {
@@ -133,7 +133,7 @@ func TestRandomIsUniform(t *testing.T) {
 	rois, rng := labelled(fg, bg), seeded(3)
 	counts := make([]int, len(rois))
 	for range rounds {
-		for _, i := range (Quota{16, 0.25}).Random(rng, rois).Indices {
+		for _, i := range (Sampler{16, 0.25}).Random(rng, rois).Indices {
 			counts[i]++
 		}
 	}
@@ -177,26 +177,26 @@ func TestIoUBalanced(t *testing.T) {
 		{200, [3]int{90, 6, 4}},
 		{0, [3]int{}},
 	} {
-		s := Quota{c.size, 0}.IoUBalanced(seeded(1), rois, FasterRCNN(), 3)
+		s := Sampler{c.size, 0}.IoUBalanced(seeded(1), rois, FasterRCNNThresholds(), 3)
 		if check(t, rois, s); bins(s) != c.want {
 			t.Errorf("%d: %v; want %v", c.size, bins(s), c.want)
 		}
 	}
 	// Short bins are filled up from the others; those of 30 are 10, 6 and 4, and 10 more.
-	s := Quota{30, 0}.IoUBalanced(seeded(1), rois, FasterRCNN(), 3)
+	s := Sampler{30, 0}.IoUBalanced(seeded(1), rois, FasterRCNNThresholds(), 3)
 	if got := bins(s); got != [3]int{20, 6, 4} {
 		t.Errorf("30: %v", got)
 	}
 	// The sampler without bins takes mostly what is easy.
-	if got := bins(Quota{9, 0}.Random(seeded(1), rois)); got[0] < 7 {
+	if got := bins(Sampler{9, 0}.Random(seeded(1), rois)); got[0] < 7 {
 		t.Errorf("random: %v", got)
 	}
 	// What is out of bounds goes to the nearest bin, and bins may be of no width.
 	out := []RoI{{Background, 0, 0.05}, {Background, 0, 0.9}, {Background, 0, 0.6}}
-	if s := (Quota{2, 0}).IoUBalanced(seeded(1), out, FastRCNN(), 2); !slices.Contains(s.Indices, 0) {
+	if s := (Sampler{2, 0}).IoUBalanced(seeded(1), out, FastRCNNThresholds(), 2); !slices.Contains(s.Indices, 0) {
 		t.Errorf("out of bounds: %+v", s)
 	}
-	if s := (Quota{2, 0}).IoUBalanced(seeded(1), out, Thresholds{Foreground: 0.5}, 2); s.Background != 2 {
+	if s := (Sampler{2, 0}).IoUBalanced(seeded(1), out, Thresholds{Foreground: 0.5}, 2); s.Background != 2 {
 		t.Errorf("of no width: %+v", s)
 	}
 }
@@ -206,7 +206,7 @@ func TestIoUBalancedIsUniform(t *testing.T) {
 	rois, rng := labelled(0, 60), seeded(5)
 	counts := make([]int, 60)
 	for range 4000 {
-		for _, i := range (Quota{12, 0}).IoUBalanced(rng, rois, FasterRCNN(), 3).Indices {
+		for _, i := range (Sampler{12, 0}).IoUBalanced(rng, rois, FasterRCNNThresholds(), 3).Indices {
 			counts[i]++
 		}
 	}
@@ -234,12 +234,12 @@ func TestHardest(t *testing.T) {
 	}{
 		{4, box.NMS{}, Sample{Indices: []int32{1, 4, 0, 2}, Foreground: 2, Background: 2}},
 		{2, box.NMS{}, Sample{Indices: []int32{1, 2}, Foreground: 1, Background: 1}},
-		{2, OHEMSuppression(), Sample{Indices: []int32{0, 2}, Background: 2}}, // 2 suppresses 1; of 0 and 4, equal, the first
-		{3, OHEMSuppression(), Sample{Indices: []int32{4, 0, 2}, Foreground: 1, Background: 2}},
-		{9, OHEMSuppression(), Sample{Indices: []int32{4, 0, 2}, Foreground: 1, Background: 2, Missing: 6}},
-		{0, OHEMSuppression(), Sample{}},
+		{2, OHEMNMS(), Sample{Indices: []int32{0, 2}, Background: 2}}, // 2 suppresses 1; of 0 and 4, equal, the first
+		{3, OHEMNMS(), Sample{Indices: []int32{4, 0, 2}, Foreground: 1, Background: 2}},
+		{9, OHEMNMS(), Sample{Indices: []int32{4, 0, 2}, Foreground: 1, Background: 2, Missing: 6}},
+		{0, OHEMNMS(), Sample{}},
 	} {
-		got, err := Hardest(t.Context(), rois, boxes, losses, c.size, c.nms)
+		got, err := OHEM(t.Context(), rois, boxes, losses, c.size, c.nms)
 		if err != nil || !slices.Equal(got.Indices, c.want.Indices) {
 			t.Errorf("%d after %v: %+v, %v; want %+v", c.size, c.nms, got, err, c.want)
 		}
@@ -247,12 +247,12 @@ func TestHardest(t *testing.T) {
 			t.Errorf("%d after %v: %+v; want %+v", c.size, c.nms, got, c.want)
 		}
 	}
-	if got, err := Hardest(t.Context(), nil, nil, nil, 3, OHEMSuppression()); err != nil || len(got.Indices) != 0 || got.Missing != 3 {
+	if got, err := OHEM(t.Context(), nil, nil, nil, 3, OHEMNMS()); err != nil || len(got.Indices) != 0 || got.Missing != 3 {
 		t.Errorf("of no RoIs: %+v, %v", got, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Hardest(ctx, rois, boxes, losses, 2, OHEMSuppression()); !errors.Is(err, context.Canceled) {
+	if _, err := OHEM(ctx, rois, boxes, losses, 2, OHEMNMS()); !errors.Is(err, context.Canceled) {
 		t.Errorf("after cancelling: %v", err)
 	}
 }
@@ -265,7 +265,7 @@ func TestHardestIsGreedy(t *testing.T) {
 		boxes := rapid.SliceOfN(anyBox(), n, n).Draw(t, "boxes")
 		losses := rapid.SliceOfN(rapid.SampledFrom([]float64{0, 0.5, 1, 2, math.Inf(1)}), n, n).Draw(t, "losses")
 		size := rapid.IntRange(0, 40).Draw(t, "size")
-		got, err := Hardest(context.Background(), rois, boxes, losses, size, OHEMSuppression())
+		got, err := OHEM(context.Background(), rois, boxes, losses, size, OHEMNMS())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,21 +353,21 @@ func TestSampleErrors(t *testing.T) {
 	if e := (*DataError)(nil); !errors.As(err, &e) || e.What != "loss" || e.Index != 1 {
 		t.Errorf("a loss of NaN: %v", err)
 	}
-	_, err = Hardest(t.Context(), rois, boxes, losses, 3, OHEMSuppression())
+	_, err = OHEM(t.Context(), rois, boxes, losses, 3, OHEMNMS())
 	if e := (*DataError)(nil); !errors.As(err, &e) || e.What != "loss" || e.Index != 1 {
 		t.Errorf("a loss of NaN: %v", err)
 	}
 	for name, f := range map[string]func(){
-		"size":       func() { Quota{-1, 0}.Random(seeded(1), rois) },
-		"share":      func() { Quota{1, 1.5}.Random(seeded(1), rois) },
-		"NaN":        func() { Quota{1, nan}.Random(seeded(1), rois) },
-		"bins":       func() { Quota{1, 1}.IoUBalanced(seeded(1), rois, FastRCNN(), 0) },
-		"thresholds": func() { Quota{1, 1}.IoUBalanced(seeded(1), rois, Thresholds{}, 1) },
+		"size":       func() { Sampler{-1, 0}.Random(seeded(1), rois) },
+		"share":      func() { Sampler{1, 1.5}.Random(seeded(1), rois) },
+		"NaN":        func() { Sampler{1, nan}.Random(seeded(1), rois) },
+		"bins":       func() { Sampler{1, 1}.IoUBalanced(seeded(1), rois, FastRCNNThresholds(), 0) },
+		"thresholds": func() { Sampler{1, 1}.IoUBalanced(seeded(1), rois, Thresholds{}, 1) },
 		"ratio":      func() { _, _ = HardNegatives(rois, losses, -1) },
 		"losses":     func() { _, _ = HardNegatives(rois, losses[1:], 1) },
-		"boxes":      func() { _, _ = Hardest(t.Context(), rois, boxes[1:], losses, 1, box.NMS{}) },
-		"hardest":    func() { _, _ = Hardest(t.Context(), rois, boxes, losses, -1, box.NMS{}) },
-		"nms":        func() { _, _ = Hardest(t.Context(), rois, boxes, make([]float64, 4), 1, box.NMS{Threshold: 2}) },
+		"boxes":      func() { _, _ = OHEM(t.Context(), rois, boxes[1:], losses, 1, box.NMS{}) },
+		"hardest":    func() { _, _ = OHEM(t.Context(), rois, boxes, losses, -1, box.NMS{}) },
+		"nms":        func() { _, _ = OHEM(t.Context(), rois, boxes, make([]float64, 4), 1, box.NMS{Threshold: 2}) },
 	} {
 		if !panics(f) {
 			t.Errorf("%s: no panic", name)

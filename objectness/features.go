@@ -103,11 +103,11 @@ type column struct {
 	statistics [statistics * block]means // of the tree nodes, as treeFeatures has them
 	looks      [2 * block]means          // what is inside and around
 	// The grids, and their grid·grid cells.
-	lattices [block]kernels.Lattice
+	lattices [block]kernels.Grid
 	cells    []means
 }
 
-const statistics = kernels.Statistics
+const statistics = kernels.MaxMeanMinRows
 
 func (c *column) reset() {
 	c.columns = freelist.Resize(c.columns, len(features))
@@ -124,7 +124,7 @@ func (c *column) put(values ...float32) {
 
 // finish looks at the grids of the first n boxes, and puts all cells.
 func (c *column) finish(p *picture, n int) {
-	kernels.Grids(c.cells[:n*grid*grid], p.table, c.lattices[:n])
+	kernels.GridSums(c.cells[:n*grid*grid], p.table, c.lattices[:n])
 	for i := range n { // what is not in the picture is like the box
 		l, cells := &c.lattices[i], c.cells[i*grid*grid:][:grid*grid]
 		for k := range grid {
@@ -138,7 +138,7 @@ func (c *column) finish(p *picture, n int) {
 	}
 	for _, cells := range [...][]means{c.statistics[:], c.looks[:], c.cells} {
 		many := len(cells) / block * (channels - 1)
-		kernels.Transpose(c.columns[c.at:][:many], cells)
+		kernels.TransposeBlock(c.columns[c.at:][:many], cells)
 		c.at += many
 	}
 }
@@ -153,7 +153,7 @@ func log2(v float32) float32 {
 // glance is what a block of boxes needs of memory that is far away. It is asked for in loops so
 // short that the processor waits for many boxes' at a time.
 type glance struct {
-	votes [block]box.Votes
+	votes [block]box.OverlapHistogram
 	kin   []kin   // of the boxes' origins, one box after the other
 	nodes []means // what is asked of them
 	// Two a box: itself, and with a ring around it.
@@ -176,7 +176,7 @@ const mostKin = 1 << 16
 func (g *glance) reset(s *scenery, from, to int) {
 	proposals := s.Proposals[from:to]
 	for i := range proposals {
-		g.votes[i] = s.Graph.Votes(from + i)
+		g.votes[i] = s.Graph.Histogram(from + i)
 	}
 	g.kin = g.kin[:0]
 	for i := range proposals {
@@ -231,7 +231,7 @@ func (s *scenery) describe(from, to int, g *glance, out *column) {
 		s.lay(p.Box, &g.means[2*out.box], out)
 		kin = kin[n:]
 	}
-	kernels.Summarise(out.statistics[:statistics*(to-from)], g.nodes, counts[:to-from])
+	kernels.MaxMeanMin(out.statistics[:statistics*(to-from)], g.nodes, counts[:to-from])
 	out.finish(&s.picture, to-from)
 }
 
@@ -280,7 +280,7 @@ func (s *scenery) place(b box.Box, out *column) {
 }
 
 // count puts the votes.
-func (s *scenery) count(counts *box.Votes, out *column) {
+func (s *scenery) count(counts *box.OverlapHistogram, out *column) {
 	var votes [len(counts)]float32
 	sum := float32(0)
 	for k, v := range slices.Backward(counts[:]) {

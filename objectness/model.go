@@ -11,7 +11,7 @@ import (
 )
 
 // Depth is the number of questions of a tree.
-const Depth = kernels.Questions
+const Depth = kernels.TreeDepth
 
 const leaves = 1 << Depth
 
@@ -120,7 +120,7 @@ func finite(what string, values ...float32) error {
 const mostWeight = 1e12
 
 // block is the number of boxes that are scored at once: their levels fit the nearest cache.
-const block = kernels.TreeBlock
+const block = kernels.BlockSize
 
 // scratch is where a block is scored.
 type scratch struct {
@@ -135,7 +135,7 @@ type scratch struct {
 // another's. Sums are made in one order, so they are the same everywhere.
 func (m *Model) score(dst *[block]float32, columns [][block]float32, s *scratch) {
 	s.levels = freelist.Resize(s.levels, len(columns))
-	kernels.Scale(s.levels, columns, m.Means, m.Scales, farthest)
+	kernels.QuantizeColumns(s.levels, columns, m.Means, m.Scales, farthest)
 	switch {
 	case m.Network == nil:
 		m.Trees.score(dst, s)

@@ -245,8 +245,8 @@ func round(weights []float32) rounded {
 		v := math.Abs(float64(w))
 		most, sum = max(most, v), sum+v
 	}
-	unit := max(most/math.MaxInt16, sum*kernels.MostLevel/(math.MaxInt32-float64(kernels.MostLevel*len(weights))))
-	r := rounded{pairs: make([][2]int16, kernels.Pairs(len(weights))), unit: float32(unit * farthest / kernels.MostLevel)}
+	unit := max(most/math.MaxInt16, sum*kernels.MaxQuantized/(math.MaxInt32-float64(kernels.MaxQuantized*len(weights))))
+	r := rounded{pairs: make([][2]int16, kernels.PairCount(len(weights))), unit: float32(unit * farthest / kernels.MaxQuantized)}
 	for f, w := range weights {
 		if unit > 0 {
 			r.pairs[f/2][f%2] = int16(math.RoundToEven(float64(w) / unit))
@@ -265,11 +265,11 @@ func (n *Network) prepare() {
 
 // score sums up as a block of boxes at a time.
 func (n *Network) score(dst *[block]float32, s *scratch) {
-	s.pairs = freelist.Resize(s.pairs, kernels.Pairs(len(s.levels)))
-	kernels.Interleave(s.pairs, s.levels)
+	s.pairs = freelist.Resize(s.pairs, kernels.PairCount(len(s.levels)))
+	kernels.InterleavePairs(s.pairs, s.levels)
 	for from := 0; from < len(n.rows); from += 2 { // two go together
 		last := min(from+1, len(n.rows)-1)
-		kernels.Project(&s.sums, s.pairs, n.rows[from].pairs, n.rows[last].pairs)
+		kernels.DotPairs(&s.sums, s.pairs, n.rows[from].pairs, n.rows[last].pairs)
 		for k := from; k <= last; k++ {
 			sums, unit := &s.sums[k-from], n.rows[k].unit
 			if k == 0 { // what is direct

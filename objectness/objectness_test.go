@@ -225,7 +225,7 @@ func TestMirror(t *testing.T) {
 				Trees: []*hierarchy.Tree{{Nodes: []hierarchy.Node{{Parent: -1}}}}, Strategies: make([]selective.Strategy, 1), Graph: new(box.Graph),
 			}
 			serial := func(n int, work func(i int) error) error { return work(n - 1) }
-			if err := e.Graph.Join(context.Background(), []box.Box{b}, serial); err != nil {
+			if err := e.Graph.Build(context.Background(), []box.Box{b}, serial); err != nil {
 				t.Fatal(err)
 			}
 			s, d := new(scenery), new(desk)

@@ -9,7 +9,7 @@ import (
 	"github.com/proposer/proposer/raster"
 )
 
-// The channels of a picture, as [kernels.Steepness] has them: how steep it is across and down and
+// The channels of a picture, as [kernels.GradientMagnitudes] has them: how steep it is across and down and
 // along both diagonals, and its Lab colour. The last is there to make a cell as long as a cache
 // likes it.
 const (
@@ -67,7 +67,7 @@ func (p *picture) reset(ctx context.Context, img *raster.Image) error {
 		p.describe(y)
 		above, here := p.table[y*stride:(y+1)*stride], p.table[(y+1)*stride:(y+2)*stride]
 		here[0] = [channels]uint32{}
-		kernels.Integrate(here[1:], above[1:], p.row)
+		kernels.IntegralRow(here[1:], above[1:], p.row)
 	}
 	for c, v := range p.table[len(p.table)-1] {
 		p.all[c] = float32(v) / float32(p.width*p.height)
@@ -83,7 +83,7 @@ func (p *picture) describe(y int) {
 	for c := range rows {
 		rows[c], up[c], low[c] = at(c, y), at(c, max(y-1, 0)), at(c, min(y+1, p.height-1))
 	}
-	kernels.Steepness(p.row, &rows, &up, &low)
+	kernels.GradientMagnitudes(p.row, &rows, &up, &low)
 }
 
 // shrink averages the pixels of each cell; those that the picture has of it, at its right
@@ -104,7 +104,7 @@ func (p *picture) shrink(ctx context.Context, img *raster.Image) error {
 			done := 0
 			if p.shift == 1 && y1-y0 == 2 {
 				done = img.Width / 2
-				kernels.Halve(out[:done], from[y0*img.Width:][:2*done], from[(y0+1)*img.Width:][:2*done])
+				kernels.Downsample2(out[:done], from[y0*img.Width:][:2*done], from[(y0+1)*img.Width:][:2*done])
 			}
 			for x := done; x < len(out); x++ {
 				x0, x1 := x*side, min((x+1)*side, img.Width)
@@ -169,5 +169,5 @@ func (v *view) add(p *picture, c cells) cells {
 
 // means writes the rectangles' means; 0 is that of none.
 func (v *view) means(p *picture, dst []means) {
-	kernels.Rectangles(dst[:v.n], p.table, v.corners[:v.n], v.scales[:v.n], new(means), &means{1, 1, 1, 1, 1, 1, 1, 1})
+	kernels.RectangleSums(dst[:v.n], p.table, v.corners[:v.n], v.scales[:v.n], new(means), &means{1, 1, 1, 1, 1, 1, 1, 1})
 }

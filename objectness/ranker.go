@@ -29,8 +29,8 @@ import (
 // Ranker scores proposals: it is a [selective.Ranker], safe for concurrent use.
 type Ranker struct {
 	File
-	scenes freelist.Shelf[scenery]
-	desks  freelist.Shelf[desk]
+	scenes freelist.List[scenery]
+	desks  freelist.List[desk]
 }
 
 // File is a ranker as it is kept: JSON, in the form that Write writes.

@@ -23,7 +23,7 @@ const levels = 256
 func number(level int8) int { return int(level) + levels/2 }
 
 // step is what a scaled feature is from one level to the next.
-const step = float32(farthest) / kernels.MostLevel
+const step = float32(farthest) / kernels.MaxQuantized
 
 // row are the levels of a sample.
 func (s *samples) row(i int) []int8 { return s.levels[i*len(s.means) : (i+1)*len(s.means)] }
@@ -58,7 +58,7 @@ func newSamples(ctx context.Context, r *Recipe, columns [][]float32, mirror []in
 					}
 				}
 			}
-			kernels.Scale(level, values, s.means, s.scales, farthest)
+			kernels.QuantizeColumns(level, values, s.means, s.scales, farthest)
 			for i := range some {
 				row := s.row(from + i)
 				for k := range row {

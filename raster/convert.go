@@ -187,8 +187,8 @@ var toXYZ = [3][3]float64{
 }
 
 var lab = func() (t kernels.LabTables) {
-	for i := range t.Light {
-		t.Light[i] = int32(math.Round(lightSteps * linear(float64(i)/255)))
+	for i := range t.Linear {
+		t.Linear[i] = int32(math.Round(lightSteps * linear(float64(i)/255)))
 	}
 	for i, row := range toXYZ {
 		for j, m := range row {

@@ -259,9 +259,9 @@ func (k *kernel) columns(even, odd *columnRow, plane []uint8, width, y int) {
 	if k.radius == 4 { // that of σ = 0.8 and 1, which nearly every search uses
 		rows := [9][]uint8{at(y - 4), at(y - 3), at(y - 2), at(y - 1), at(y), at(y + 1), at(y + 2), at(y + 3), at(y + 4)}
 		if odd == nil {
-			kernels.Columns4(even.inner, &rows, (*[5]int32)(k.evenColumn))
+			kernels.ConvolveColumnsEven(even.inner, &rows, (*[5]int32)(k.evenColumn))
 		} else {
-			kernels.BothColumns4(even.inner, odd.inner, &rows, (*[5]int32)(k.evenColumn), (*[5]int32)(k.oddColumn))
+			kernels.ConvolveColumnsEvenOdd(even.inner, odd.inner, &rows, (*[5]int32)(k.evenColumn), (*[5]int32)(k.oddColumn))
 		}
 		return
 	}
@@ -303,7 +303,7 @@ func (r *columnRow) take() {
 // smoothRow filters a padded row with the Gaussian.
 func (k *kernel) smoothRow(out, padded []float32) {
 	if k.radius == 4 {
-		kernels.SmoothRow4(out, padded, (*[5]float32)(k.even))
+		kernels.ConvolveRowEven(out, padded, (*[5]float32)(k.even))
 		return
 	}
 	r := k.radius
@@ -320,7 +320,7 @@ func (k *kernel) smoothRow(out, padded []float32) {
 // slopeRow filters a padded row with the derivative.
 func (k *kernel) slopeRow(out, padded []float32) {
 	if k.radius == 4 {
-		kernels.SlopeRow4(out, padded, (*[5]float32)(k.odd))
+		kernels.ConvolveRowOdd(out, padded, (*[5]float32)(k.odd))
 		return
 	}
 	r := k.radius

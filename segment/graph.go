@@ -56,11 +56,11 @@ type Graph struct {
 	quantiles []int32
 
 	// What works on a strip, a tile, some weights, a scale.
-	weighers   freelist.Shelf[weigher]
-	tilers     freelist.Shelf[tiler]
-	connectors freelist.Shelf[connector]
-	mergers    freelist.Shelf[merger]
-	segmenters freelist.Shelf[segmenter]
+	weighers   freelist.List[weigher]
+	tilers     freelist.List[tiler]
+	connectors freelist.List[connector]
+	mergers    freelist.List[merger]
+	segmenters freelist.List[segmenter]
 }
 
 // A tile is a part of the picture, up to tileSide pixels wide and high.
@@ -162,8 +162,8 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 func (g *Graph) cut() {
 	rows := ceil(g.height, tileSide)
 	g.columns = ceil(g.width, tileSide)
-	g.tiles = freelist.Keep(g.tiles, rows*g.columns)
-	g.strips = freelist.Keep(g.strips, rows*rowStrips)
+	g.tiles = freelist.Extend(g.tiles, rows*g.columns)
+	g.strips = freelist.Extend(g.strips, rows*rowStrips)
 	for i := range rows {
 		top, bottom := cut(g.height, i, rows), cut(g.height, i+1, rows)
 		for j := range g.columns {
@@ -225,7 +225,7 @@ func (c *connector) connect(ctx context.Context, g *Graph, i int) error {
 		c.kept[d] = freelist.Resize(c.kept[d], g.width)
 	}
 	c.ids = freelist.Resize(c.ids, 2*g.width)
-	c.keys = freelist.Resize(c.keys, w.directions()*min(g.width, chunk)+kernels.ListRoom)
+	c.keys = freelist.Resize(c.keys, w.directions()*min(g.width, chunk)+kernels.EdgeKeyPadding)
 	list := c.list[:0]
 	here, below := 0, g.width
 	row := g.row(s.row)
@@ -275,9 +275,9 @@ func (c *connector) thin(g *Graph, y int) {
 		rows[d] = w.planes[d][from:to]
 	}
 	if w.connectivity == Four {
-		kernels.Borders4((*[2][]uint16)(c.kept[:]), (*[2][]uint16)(rows[:]), g.labels[from:to], w.stride)
+		kernels.BoundaryEdges4((*[2][]uint16)(c.kept[:]), (*[2][]uint16)(rows[:]), g.labels[from:to], w.stride)
 	} else {
-		kernels.Borders8(&c.kept, &rows, g.labels[from:to], w.stride)
+		kernels.BoundaryEdges8(&c.kept, &rows, g.labels[from:to], w.stride)
 	}
 }
 

@@ -335,7 +335,7 @@ func TestWidePictureTakesNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := g.connectors.Get(); len(c.keys) == 0 || len(c.keys) > directions*chunk+kernels.ListRoom {
+	if c := g.connectors.Get(); len(c.keys) == 0 || len(c.keys) > directions*chunk+kernels.EdgeKeyPadding {
 		t.Errorf("room for the keys of %d edges, want at most %d", len(c.keys), directions*chunk)
 	}
 }

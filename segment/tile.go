@@ -62,7 +62,7 @@ func (t *tiler) join(ctx context.Context, g *Graph, i int) error {
 // list lists the light edges within a tile, each its weight and number, in the order of
 // their numbers, without those that come last in a cycle.
 func (t *tiler) list(tile *tile, w *weights) {
-	t.keys = freelist.Resize(t.keys, directions*tilePixels+kernels.ListRoom)
+	t.keys = freelist.Resize(t.keys, directions*tilePixels+kernels.EdgeKeyPadding)
 	n, width := 0, tile.right-tile.left
 	for y := tile.top; y < tile.bottom; y++ {
 		var kept, above, here [directions][]uint16
@@ -72,9 +72,9 @@ func (t *tiler) list(tile *tile, w *weights) {
 		}
 		rightBelow := w.padded(right, y+1)[tile.left : tile.right+2]
 		if w.connectivity == Four {
-			kernels.Thin4((*[2][]uint16)(kept[:]), (*[2][]uint16)(above[:]), (*[2][]uint16)(here[:]), rightBelow)
+			kernels.PruneEdges4((*[2][]uint16)(kept[:]), (*[2][]uint16)(above[:]), (*[2][]uint16)(here[:]), rightBelow)
 		} else {
-			kernels.Thin8(&kept, &above, &here, rightBelow)
+			kernels.PruneEdges8(&kept, &above, &here, rightBelow)
 		}
 		// Edges to other tiles are not wanted.
 		kept[right][width-1] = noEdge
@@ -94,9 +94,9 @@ func (t *tiler) list(tile *tile, w *weights) {
 // listRow is simd.List4 or simd.List8.
 func listRow(dst []uint32, first uint32, limit uint16, row *[directions][]uint16) int {
 	if row[downRight] == nil {
-		return kernels.List4(dst, first, limit, row[right], row[down])
+		return kernels.EdgeKeys4(dst, first, limit, row[right], row[down])
 	}
-	return kernels.List8(dst, first, limit, row[right], row[down], row[downRight], row[downLeft])
+	return kernels.EdgeKeys8(dst, first, limit, row[right], row[down], row[downRight], row[downLeft])
 }
 
 // sort sorts the keys by weight, stably.

@@ -183,7 +183,7 @@ const least = 1e-30
 
 // rankBy orders the pool by objectness, thins it and cuts it to the budget.
 func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Proposal, error) {
-	if err := p.graph.Join(ctx, p.boxes[:len(e.Proposals)], e.Each); err != nil {
+	if err := p.graph.Build(ctx, p.boxes[:len(e.Proposals)], e.Each); err != nil {
 		return nil, err
 	}
 	e.Graph = &p.graph
@@ -195,7 +195,7 @@ func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Propo
 	if opts.Max > 0 && opts.NMS == (box.NMS{}) {
 		limit, rest = min(limit, opts.Max), opts.Max > limit
 	}
-	order, worth, err := box.Cover(ctx, e.Graph, scores, limit, rest)
+	order, worth, err := box.CoverageOrder(ctx, e.Graph, scores, limit, rest)
 	if err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func (s *Searcher) small(img *raster.Image) bool {
 	for _, t := range s.trees {
 		nodes += cap(t.Nodes)
 	}
-	return img.Width*img.Height <= smallPixels && nodes <= smallNodes && s.pooler.graph.Size() <= smallGraph
+	return img.Width*img.Height <= smallPixels && nodes <= smallNodes && s.pooler.graph.EdgeBytes() <= smallGraph
 }
 
 // Search proposes boxes of img, which is RGB or Gray. The result is the caller's own.

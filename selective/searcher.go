@@ -14,9 +14,9 @@ import (
 //
 // What it keeps is as large as its largest search; see [Searcher.Search].
 type Searcher struct {
-	spaces freelist.Shelf[spaceBuffer]
-	scales freelist.Shelf[scaleBuffer]
-	groups freelist.Shelf[groupBuffer]
+	spaces freelist.List[spaceBuffer]
+	scales freelist.List[scaleBuffer]
+	groups freelist.List[groupBuffer]
 	trees  []*hierarchy.Tree // by strategy
 	pooler pooler
 }

@@ -28,7 +28,7 @@ type Cells struct {
 	table         []int32 // 1 + a cell, near where the hash of its labels says
 	cells         []int32 // by pixel
 	above, left   []uint8 // bits, by pixel of a stretch
-	counts        freelist.Shelf[[]uint32]
+	counts        freelist.List[[]uint32]
 }
 
 const (
@@ -104,7 +104,7 @@ func (s summing) piece(ctx context.Context, i int) error {
 		from := (*counts)[cell*bins : (cell+1)*bins]
 		for j, label := range s.labels[cell*len(s.dst) : (cell+1)*len(s.dst)] {
 			to := s.dst[j].piece(i)
-			kernels.Add(to.counts[int(label)*to.row:][:bins], from)
+			kernels.AddCounts(to.counts[int(label)*to.row:][:bins], from)
 		}
 	}
 	return nil
@@ -163,7 +163,7 @@ func (c *Cells) differ(memory *[]uint8, start, stop, back int) []uint8 {
 		return others
 	}
 	for _, s := range c.segmentations {
-		kernels.Differ(bits, s.Labels[start:stop], s.Labels[start-back:stop-back])
+		kernels.DiffMask(bits, s.Labels[start:stop], s.Labels[start-back:stop-back])
 	}
 	return others
 }

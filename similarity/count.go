@@ -54,7 +54,7 @@ func (f *BinnedImage) countColours(ctx context.Context, r rows, labels []int32) 
 		end := min(start+pollEvery, len(labels))
 		colours, labels := f.colours[start:end], labels[start:end]
 		if f.planes == 3 {
-			kernels.AddBins3(r.counts, r.row, colours, labels)
+			kernels.CountQuantized3(r.counts, r.row, colours, labels)
 			continue
 		}
 		for i, c := range colours {
@@ -73,8 +73,8 @@ func (f *BinnedImage) countTextures(ctx context.Context, r rows, plane int, labe
 		part := 0
 		for y := b.top; y < b.bottom; y++ {
 			row := labels[y*f.width : (y+1)*f.width]
-			for x := 0; x < len(row); x += kernels.MostTextures {
-				kernels.AddTextures(r.counts, r.row, b.textures[plane].part(part), row[x:])
+			for x := 0; x < len(row); x += kernels.MaxGradients {
+				kernels.CountGradients(r.counts, r.row, b.textures[plane].part(part), row[x:])
 				part++
 			}
 		}

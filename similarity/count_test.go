@@ -90,7 +90,7 @@ func TestCounts(t *testing.T) {
 // Rows of more pixels than are listed at a time.
 func TestCountsOfLongRows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	for _, width := range []int{kernels.MostTextures - 1, kernels.MostTextures, kernels.MostTextures + 1, 2*kernels.MostTextures + 3} {
+	for _, width := range []int{kernels.MaxGradients - 1, kernels.MaxGradients, kernels.MaxGradients + 1, 2*kernels.MaxGradients + 3} {
 		img := noise(rng, raster.Lab, width, 3)
 		labels, sizes, boxes := partition(rng, width, 3, 5)
 		checkCounts(t, img, labels, sizes, describe(t, img, labels, sizes, boxes))

@@ -12,9 +12,9 @@ import (
 
 // The shape of the descriptors.
 const (
-	ColorBins    = kernels.ColourBins  // of a plane
-	TextureBins  = kernels.TextureBins // of a plane and orientation
-	Orientations = 8                   // 45° apart
+	ColorBins    = kernels.QuantizeLevels // of a plane
+	TextureBins  = kernels.GradientLevels // of a plane and orientation
+	Orientations = 8                      // 45° apart
 )
 
 // TextureRange is the response at which the last texture bin ends, in grey levels
@@ -40,7 +40,7 @@ type BinnedImage struct {
 
 	colours []uint16 // by pixel, as simd.Bins3 has them
 	bands   []band
-	binners freelist.Shelf[binner]
+	binners freelist.List[binner]
 }
 
 // band has the textures of some rows of a field, by plane.
@@ -77,7 +77,7 @@ func NewBinnedImage(ctx context.Context, dst *BinnedImage, img *raster.Image, ea
 	f.width, f.height, f.planes = img.Width, img.Height, img.Space.Planes()
 	f.colours = freelist.Resize(f.colours, f.width*f.height)
 	n := (f.height + bandRows - 1) / bandRows
-	f.bands = freelist.Keep(f.bands, n)
+	f.bands = freelist.Extend(f.bands, n)
 	return f, share(ctx, each, n, binning{f, img}, binning.band)
 }
 
@@ -120,9 +120,9 @@ func (b binning) band(ctx context.Context, i int) error {
 func (b binning) colour(first, end int) {
 	dst := b.colours[first:end]
 	if b.planes == 1 {
-		kernels.Bins1(dst, b.img.Plane(0)[first:end])
+		kernels.Quantize1(dst, b.img.Plane(0)[first:end])
 	} else {
-		kernels.Bins3(dst, b.img.Plane(0)[first:end], b.img.Plane(1)[first:end], b.img.Plane(2)[first:end])
+		kernels.Quantize3(dst, b.img.Plane(0)[first:end], b.img.Plane(1)[first:end], b.img.Plane(2)[first:end])
 	}
 }
 
@@ -132,10 +132,10 @@ func (t *textures) add(gx, gy []float32) {
 	const scale = TextureBins / TextureRange
 	const diagonal = scale * math.Sqrt2 / 2
 	for len(gx) > 0 {
-		n := min(len(gx), kernels.MostTextures)
-		from, room := len(t.list), n+kernels.TexturesRoom
+		n := min(len(gx), kernels.MaxGradients)
+		from, room := len(t.list), n+kernels.GradientPadding
 		t.list = slices.Grow(t.list, room)
-		from += kernels.Textures(t.list[from:from+room], gx[:n], gy[:n], scale, diagonal)
+		from += kernels.ListGradients(t.list[from:from+room], gx[:n], gy[:n], scale, diagonal)
 		t.list, t.ends = t.list[:from], append(t.ends, from)
 		gx, gy = gx[n:], gy[n:]
 	}

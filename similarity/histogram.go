@@ -6,7 +6,7 @@ import (
 )
 
 // one is the fixed-point 1 of a normalised histogram.
-const one = kernels.One
+const one = kernels.UnitSum
 
 // histograms are the descriptors of one kind of a set of regions: for each slot a
 // row of bins, made of several histograms that each count every pixel of the region.
@@ -34,7 +34,7 @@ func (h *histograms) describe(parts, bins, slots int) {
 
 // rowBins are the bins of a row of parts histograms.
 func rowBins(parts, bins int) int {
-	return (parts*bins + kernels.Lanes - 1) / kernels.Lanes * kernels.Lanes
+	return (parts*bins + kernels.BinAlign - 1) / kernels.BinAlign * kernels.BinAlign
 }
 
 // described are the counts of row i as it was described.
@@ -75,11 +75,11 @@ func (h *histograms) leaveOut() {
 
 // merge adds row b to row a, whose region has size pixels thereafter.
 func (h *histograms) merge(a, b int32, merged []bool, size int32) {
-	kernels.Merge(h.normalRow(a), h.row(a, true), h.row(a, merged[a]), h.row(b, merged[b]), size)
+	kernels.AddNormalize(h.normalRow(a), h.row(a, true), h.row(a, merged[a]), h.row(b, merged[b]), size)
 }
 
 func (h *histograms) normalise(i, size int32) {
-	kernels.Normalise(h.normalRow(i), h.described(i), size)
+	kernels.Normalize(h.normalRow(i), h.described(i), size)
 }
 
 // intersections writes the sums of the smaller bins of row a and each of others: at

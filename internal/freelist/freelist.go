@@ -7,14 +7,14 @@ import (
 	"sync"
 )
 
-// Shelf holds values that are not in use. Its zero value is empty; it is safe for concurrent use.
-type Shelf[T any] struct {
+// List holds values that are not in use. Its zero value is empty; it is safe for concurrent use.
+type List[T any] struct {
 	mutex sync.Mutex
 	items []*T
 }
 
 // Get takes the value that was put last, or makes a zero one.
-func (s *Shelf[T]) Get() *T {
+func (s *List[T]) Get() *T {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	last := len(s.items) - 1
@@ -27,7 +27,7 @@ func (s *Shelf[T]) Get() *T {
 }
 
 // Put puts a value back.
-func (s *Shelf[T]) Put(item *T) {
+func (s *List[T]) Put(item *T) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.items = append(s.items, item)
@@ -42,9 +42,9 @@ func Resize[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// Keep gives s the length n. Its elements are those that it ever had, with the memory
+// Extend gives s the length n. Its elements are those that it ever had, with the memory
 // that they hold, and zero ones where there are too few.
-func Keep[T any](s []T, n int) []T {
+func Extend[T any](s []T, n int) []T {
 	s = s[:cap(s)]
 	return slices.Grow(s, max(0, n-len(s)))[:n]
 }

@@ -6,7 +6,7 @@ import (
 )
 
 func TestShelf(t *testing.T) {
-	var s Shelf[int]
+	var s List[int]
 	a, b := s.Get(), s.Get()
 	if a == b || *a != 0 {
 		t.Fatal("want two new values")
@@ -22,7 +22,7 @@ func TestShelf(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	var s Shelf[int]
+	var s List[int]
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -44,14 +44,14 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestKeep(t *testing.T) {
-	s := Keep[[]int](nil, 3)
+	s := Extend[[]int](nil, 3)
 	for i := range s {
 		if s[i] != nil {
 			t.Errorf("element %d is %v, want a zero one", i, s[i])
 		}
 		s[i] = []int{i}
 	}
-	s = Keep(Keep(s, 1), 5)
+	s = Extend(Extend(s, 1), 5)
 	for i, v := range s {
 		if i < 3 && (len(v) != 1 || v[0] != i) || i >= 3 && v != nil {
 			t.Errorf("element %d is %v after the slice was shorter", i, v)

@@ -139,8 +139,8 @@ var (
 	numbers8 = [8]uint8{0, 1, 2, 3, 4, 5, 6, 7}
 )
 
-// Kernels names what the loops run on.
-func Kernels() string {
+// Backend names what the loops run on.
+func Backend() string {
 	if avx2 {
 		return "AVX2"
 	}
@@ -181,7 +181,7 @@ func hsv(h, s, v, r, g, b []uint8) {
 
 func lab(l, a, b, red, green, blue []uint8, t *LabTables) {
 	if n := len(l); avx2 && n >= 8 {
-		labAVX2(&l[0], &a[0], &b[0], &red[0], &green[0], &blue[0], &t.Light[0], &t.Roots[0], &t.Matrix, n)
+		labAVX2(&l[0], &a[0], &b[0], &red[0], &green[0], &blue[0], &t.Linear[0], &t.Roots[0], &t.Matrix, n)
 	} else {
 		labGo(l, a, b, red, green, blue, t)
 	}
@@ -224,7 +224,7 @@ func addBins3(counts []uint32, row int, bins []uint16, labels []int32) {
 	if len(counts) == 0 {
 		n = 0
 	}
-	if n > 0 && addBins3AMD64(&counts[0], row, len(counts)-3*ColourBins, &bins[0], &labels[0], n) < n {
+	if n > 0 && addBins3AMD64(&counts[0], row, len(counts)-3*QuantizeLevels, &bins[0], &labels[0], n) < n {
 		panic("kernels: AddBins3: a label has no row")
 	}
 	addBins3Go(counts, row, bins[2*n:], labels[2*n:])
@@ -234,12 +234,12 @@ func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
 	n := len(list)
 	if n == 0 || len(counts) == 0 || len(labels) == 0 {
 		addTexturesGo(counts, row, list, labels)
-	} else if addTexturesAMD64(&counts[0], row, len(counts)-8*TextureBins, &list[0], n, &labels[0], len(labels)) < n {
+	} else if addTexturesAMD64(&counts[0], row, len(counts)-8*GradientLevels, &list[0], n, &labels[0], len(labels)) < n {
 		panic("kernels: AddTextures: a sample has no label or row")
 	}
 }
 
-func sumTrees(sums *[TreeBlock]int16, levels [][TreeBlock]int8, trees []tree) {
+func sumTrees(sums *[BlockSize]int16, levels [][BlockSize]int8, trees []tree) {
 	if n := len(trees); avx2 && n > 0 {
 		sumTreesAVX2(sums, &levels[0], &trees[0].offsets[0], n)
 	} else {
@@ -254,12 +254,12 @@ func overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]
 	return overlapsGo(found, ious, b, runs, box, area, least)
 }
 
-func uncovered(sums *[8]float32, edges []uint32, objects []Object) {
+func uncovered(sums *[8]float32, edges []uint32, objects []Target) {
 	groups := len(edges) / len(sums)
 	if !avx2 || len(objects) == 0 {
 		groups = 0
 	}
-	if groups > 0 && uncoveredAVX2(sums, &edges[0], &objects[0].Mass, groups, uint32(len(objects)-1)) > 0 {
+	if groups > 0 && uncoveredAVX2(sums, &edges[0], &objects[0].Weight, groups, uint32(len(objects)-1)) > 0 {
 		panic("kernels: Uncovered: an edge has no object")
 	}
 	uncoveredGo(sums, edges[groups*len(sums):], objects)
@@ -275,7 +275,7 @@ func tally(edges []uint32) (counts, covers uint64) {
 	return counts + n, covers + sum
 }
 
-func scaleColumns(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most, unit float32) {
+func scaleColumns(levels [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, most, unit float32) {
 	if n := len(means); avx2 && n > 0 {
 		scaleColumnsAVX2(&levels[0], &columns[0], &means[0], &scales[0], most, unit, n)
 	} else {
@@ -283,7 +283,7 @@ func scaleColumns(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means,
 	}
 }
 
-func interleave(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) {
+func interleave(pairs [][BlockSize][2]int16, levels [][BlockSize]int8) {
 	if n := len(pairs); avx2 && n > 0 {
 		interleaveAVX2(&pairs[0], &levels[0], n)
 	} else {
@@ -291,7 +291,7 @@ func interleave(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) {
 	}
 }
 
-func project(dst *[2][TreeBlock]int32, pairs [][TreeBlock][2]int16, a, b [][2]int16) {
+func project(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
 	if n := len(a); avx2 && n > 0 {
 		projectAVX2(dst, &pairs[0], &a[0], &b[0], n)
 	} else {
@@ -325,7 +325,7 @@ func integrate(here, above [][8]uint32, cells [][8]uint8) {
 	}
 }
 
-func grids(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
+func grids(dst [][8]float32, table [][8]uint32, lattices []Grid) {
 	if n := len(lattices); avx2 && n > 0 {
 		gridsAVX2(&dst[0], &table[0], &lattices[0].Rows[0].Begin, n)
 	} else {
@@ -349,8 +349,8 @@ func summarise(dst, rows [][8]float32, counts []int32) {
 	}
 }
 
-func transpose(columns [][TreeBlock]float32, rows [][8]float32) {
-	if n := len(rows) / TreeBlock; avx2 && n > 0 {
+func transpose(columns [][BlockSize]float32, rows [][8]float32) {
+	if n := len(rows) / BlockSize; avx2 && n > 0 {
 		transposeAVX2(&columns[0], &rows[0], n)
 	} else {
 		transposeGo(columns, rows)

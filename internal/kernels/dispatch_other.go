@@ -50,8 +50,8 @@ func list8(dst []uint32, number uint32, limit uint16, r, d, f, i []uint16) int {
 	return list8Go(dst, number, limit, r, d, f, i)
 }
 
-// Kernels names what the loops run on.
-func Kernels() string { return "portable" }
+// Backend names what the loops run on.
+func Backend() string { return "portable" }
 
 func add(sum, a []uint32)     { addGo(sum, a) }
 func gray(y, r, g, b []uint8) { grayGo(y, r, g, b) }
@@ -82,7 +82,7 @@ func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
 	addTexturesGo(counts, row, list, labels)
 }
 
-func sumTrees(sums *[TreeBlock]int16, levels [][TreeBlock]int8, trees []tree) {
+func sumTrees(sums *[BlockSize]int16, levels [][BlockSize]int8, trees []tree) {
 	sumTreesGo(sums, levels, trees)
 }
 
@@ -90,19 +90,19 @@ func overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]
 	return overlapsGo(found, ious, b, runs, box, area, least)
 }
 
-func uncovered(sums *[8]float32, edges []uint32, objects []Object) {
+func uncovered(sums *[8]float32, edges []uint32, objects []Target) {
 	uncoveredGo(sums, edges, objects)
 }
 
 func tally(edges []uint32) (counts, covers uint64) { return tallyGo(edges) }
 
-func scaleColumns(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most, unit float32) {
+func scaleColumns(levels [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, most, unit float32) {
 	scaleColumnsGo(levels, columns, means, scales, most, unit)
 }
 
-func interleave(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) { interleaveGo(pairs, levels) }
+func interleave(pairs [][BlockSize][2]int16, levels [][BlockSize]int8) { interleaveGo(pairs, levels) }
 
-func project(dst *[2][TreeBlock]int32, pairs [][TreeBlock][2]int16, a, b [][2]int16) {
+func project(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
 	projectGo(dst, pairs, a, b)
 }
 
@@ -114,7 +114,7 @@ func steepness(dst [][8]uint8, here, up, low *[3][]uint8) {
 
 func integrate(here, above [][8]uint32, cells [][8]uint8) { integrateGo(here, above, cells) }
 
-func grids(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
+func grids(dst [][8]float32, table [][8]uint32, lattices []Grid) {
 	gridsGo(dst, table, lattices)
 }
 
@@ -124,4 +124,4 @@ func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales 
 
 func summarise(dst, rows [][8]float32, counts []int32) { summariseGo(dst, rows, counts) }
 
-func transpose(columns [][TreeBlock]float32, rows [][8]float32) { transposeGo(columns, rows) }
+func transpose(columns [][BlockSize]float32, rows [][8]float32) { transposeGo(columns, rows) }

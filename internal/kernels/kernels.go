@@ -36,17 +36,17 @@ func Distances3(dst []uint16, a0, a1, a2, b0, b1, b2 []float32) {
 	distances3(dst, a0, a1, a2, b0, b1, b2)
 }
 
-// Columns4 weighs the bytes of nine rows: dst is w₀·r₄ + Σ wₖ·(r₄₋ₖ + r₄₊ₖ), summed in
+// ConvolveColumnsEven weighs the bytes of nine rows: dst is w₀·r₄ + Σ wₖ·(r₄₋ₖ + r₄₊ₖ), summed in
 // integers, for which the magnitudes of all nine weights must add up to less than 2²³.
-func Columns4(dst []float32, rows *[9][]uint8, w *[5]int32) {
+func ConvolveColumnsEven(dst []float32, rows *[9][]uint8, w *[5]int32) {
 	for _, r := range rows {
 		want("Columns4", len(dst), len(r))
 	}
 	columns4(dst, rows, w)
 }
 
-// BothColumns4 is Columns4 into even and Σ vₖ·(r₄₊ₖ − r₄₋ₖ), without v₀, into odd.
-func BothColumns4(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
+// ConvolveColumnsEvenOdd is Columns4 into even and Σ vₖ·(r₄₊ₖ − r₄₋ₖ), without v₀, into odd.
+func ConvolveColumnsEvenOdd(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
 	want("BothColumns4", len(even), len(odd))
 	for _, r := range rows {
 		want("BothColumns4", len(even), len(r))
@@ -54,67 +54,67 @@ func BothColumns4(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
 	bothColumns4(even, odd, rows, w, v)
 }
 
-// SmoothRow4 weighs a row p that begins four samples before dst and ends four behind it:
+// ConvolveRowEven weighs a row p that begins four samples before dst and ends four behind it:
 // dst is w₀·p₄ + Σ wₖ·(p₄₋ₖ + p₄₊ₖ).
-func SmoothRow4(dst, padded []float32, w *[5]float32) {
+func ConvolveRowEven(dst, padded []float32, w *[5]float32) {
 	want("SmoothRow4", len(dst)+8, len(padded))
 	smoothRow4(dst, padded, w)
 }
 
-// SlopeRow4 is SmoothRow4 with Σ wₖ·(p₄₊ₖ − p₄₋ₖ), without w₀.
-func SlopeRow4(dst, padded []float32, w *[5]float32) {
+// ConvolveRowOdd is SmoothRow4 with Σ wₖ·(p₄₊ₖ − p₄₋ₖ), without w₀.
+func ConvolveRowOdd(dst, padded []float32, w *[5]float32) {
 	want("SlopeRow4", len(dst)+8, len(padded))
 	slopeRow4(dst, padded, w)
 }
 
 // The bins of a picture's samples.
 const (
-	ColourBins  = 25
-	TextureBins = 10 // of an orientation
-	BinBits     = 5  // of a field of a word
+	QuantizeLevels = 25
+	GradientLevels = 10 // of an orientation
+	FieldBits      = 5  // of a field of a word
 )
 
-// Bins1 writes the colour bins of samples.
-func Bins1(dst []uint16, a []uint8) {
+// Quantize1 writes the colour bins of samples.
+func Quantize1(dst []uint16, a []uint8) {
 	want("Bins1", len(dst), len(a))
 	bins1(dst, a)
 }
 
-// Bins3 writes the colour bins of three samples a word, in fields of BinBits from the lowest.
-func Bins3(dst []uint16, a, b, c []uint8) {
+// Quantize3 writes the colour bins of three samples a word, in fields of BinBits from the lowest.
+func Quantize3(dst []uint16, a, b, c []uint8) {
 	want("Bins3", len(dst), len(a), len(b), len(c))
 	bins3(dst, a, b, c)
 }
 
 // What Textures takes and lists.
 const (
-	MostTextures = 1 << 12 // samples
-	TexturesRoom = 7       // that the list is longer than the samples are many
-	TextureBits  = 4 * BinBits
+	MaxGradients    = 1 << 12 // samples
+	GradientPadding = 7       // that the list is longer than the samples are many
+	GradientBits    = 4 * FieldBits
 )
 
-// Textures lists the samples with a response of 1 or more, in their order, and returns
+// ListGradients lists the samples with a response of 1 or more, in their order, and returns
 // how many they are; what is behind them in the list is not of use. The responses are
 // gx·scale, (gx+gy)·diagonal, gy·scale and (gy−gx)·diagonal, and must be in ±2¹⁵. Their
 // places are in fields of BinBits from the lowest, and above TextureBits is the sample's
 // number. A response's place is its magnitude rounded down, at most 9, and 10 more than
 // that if it is −1 or less.
-func Textures(list []uint32, gx, gy []float32, scale, diagonal float32) int {
-	want("Textures", len(gx), len(gy), len(list)-TexturesRoom)
-	if len(gx) > MostTextures {
-		panic(fmt.Sprintf("kernels: Textures: %d samples: want at most %d", len(gx), MostTextures))
+func ListGradients(list []uint32, gx, gy []float32, scale, diagonal float32) int {
+	want("Textures", len(gx), len(gy), len(list)-GradientPadding)
+	if len(gx) > MaxGradients {
+		panic(fmt.Sprintf("kernels: Textures: %d samples: want at most %d", len(gx), MaxGradients))
 	}
 	return textures(list, gx, gy, scale, diagonal)
 }
 
-// Lanes divides the number of bins of the rows that Intersections, Normalise and Merge
+// BinAlign divides the number of bins of the rows that Intersections, Normalise and Merge
 // take; bins of zeros fill them up.
-const Lanes = 16
+const BinAlign = 16
 
 func wantBins(name string, n int, lengths ...int) {
 	want(name, n, lengths...)
-	if n%Lanes != 0 {
-		panic(fmt.Sprintf("kernels: %s: %d bins: want a multiple of %d", name, n, Lanes))
+	if n%BinAlign != 0 {
+		panic(fmt.Sprintf("kernels: %s: %d bins: want a multiple of %d", name, n, BinAlign))
 	}
 }
 
@@ -137,24 +137,24 @@ func Intersections(sums []uint32, row, rows []uint16, others []int32) {
 	intersections(sums, row, rows, others)
 }
 
-// One is the fixed-point 1 of normalised bins.
-const One = math.MaxUint16
+// UnitSum is the fixed-point 1 of normalised bins.
+const UnitSum = math.MaxUint16
 
-// Normalise writes One·count/size, rounded to the nearest, for counts of at most size.
+// Normalize writes One·count/size, rounded to the nearest, for counts of at most size.
 // It multiplies with a 32-bit reciprocal, which errs by less than 2⁻¹⁵ of a step.
-func Normalise(normal []uint16, counts []uint32, size int32) {
+func Normalize(normal []uint16, counts []uint32, size int32) {
 	wantBins("Normalise", len(counts), len(normal))
 	normalise(normal, counts, newScale(size))
 }
 
-// Merge writes a+b to sum, which may be either, and the sum normalised to normal.
-func Merge(normal []uint16, sum, a, b []uint32, size int32) {
+// AddNormalize writes a+b to sum, which may be either, and the sum normalised to normal.
+func AddNormalize(normal []uint16, sum, a, b []uint32, size int32) {
 	wantBins("Merge", len(normal), len(sum), len(a), len(b))
 	merge(normal, sum, a, b, newScale(size))
 }
 
-// Add adds a to sum.
-func Add(sum, a []uint32) {
+// AddCounts adds a to sum.
+func AddCounts(sum, a []uint32) {
 	wantBins("Add", len(sum), len(a))
 	add(sum, a)
 }
@@ -164,26 +164,26 @@ type scale struct{ reciprocal, half, shift uint64 }
 
 func newScale(size int32) scale {
 	shift := 15 + bits.Len32(uint32(size))
-	return scale{(One << shift) / uint64(max(size, 1)), 1 << (shift - 1), uint64(shift)}
+	return scale{(UnitSum << shift) / uint64(max(size, 1)), 1 << (shift - 1), uint64(shift)}
 }
 
-// Thin4 writes the weights of a row of a grid's edges, those to the right and those
+// PruneEdges4 writes the weights of a row of a grid's edges, those to the right and those
 // down, with 65535 in the place of each edge that comes last of a cell: of the four
 // edges around four neighbouring pixels the heaviest, or of equal ones the last in the
 // order top, left, right, bottom. above, here and rightBelow are the weights of the row
 // above, of the row and of the edges to the right in the row below; they begin a pixel
 // before kept and end one after it. 65535 stands for no edge there, too.
-func Thin4(kept, above, here *[2][]uint16, rightBelow []uint16) {
+func PruneEdges4(kept, above, here *[2][]uint16, rightBelow []uint16) {
 	n := len(kept[0])
 	want("Thin4", n, len(kept[1]))
 	want("Thin4", n+2, len(above[0]), len(above[1]), len(here[0]), len(here[1]), len(rightBelow))
 	thin4(kept, above, here, rightBelow)
 }
 
-// Thin8 is Thin4 for a grid with diagonals, whose rows are the edges to the right, down,
+// PruneEdges8 is Thin4 for a grid with diagonals, whose rows are the edges to the right, down,
 // down right and down left. Of the six edges of a cell it leaves the minimum spanning
 // tree. The order of equal weights is top, left, down right, right, down left, bottom.
-func Thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
+func PruneEdges8(kept, above, here *[4][]uint16, rightBelow []uint16) {
 	n := len(kept[0])
 	for d := range kept {
 		want("Thin8", n, len(kept[d]))
@@ -192,21 +192,21 @@ func Thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
 	thin8(kept, above, here, rightBelow)
 }
 
-// Borders4 writes the weights of a row of a grid's edges, those to the right and those
+// BoundaryEdges4 writes the weights of a row of a grid's edges, those to the right and those
 // down, with 65535 in the place of each that is not the first between two labels: whose
 // ends have the same label, or that another edge of one of its cells, between the same two
 // labels, is lighter than or equal to and before in Thin4's order. Weights and labels are
 // those of the row above, the row and the row below, stride apart; they begin a pixel
 // before kept and end one after it.
-func Borders4(kept, weights *[2][]uint16, labels []uint16, stride int) {
+func BoundaryEdges4(kept, weights *[2][]uint16, labels []uint16, stride int) {
 	n := len(kept[0])
 	want("Borders4", n, len(kept[1]))
 	want("Borders4", 2*stride+n+2, len(weights[0]), len(weights[1]), len(labels))
 	borders4(kept, weights, labels, stride)
 }
 
-// Borders8 is Borders4 for the grid of Thin8, in its order.
-func Borders8(kept, weights *[4][]uint16, labels []uint16, stride int) {
+// BoundaryEdges8 is Borders4 for the grid of Thin8, in its order.
+func BoundaryEdges8(kept, weights *[4][]uint16, labels []uint16, stride int) {
 	n := len(kept[0])
 	for d := range kept {
 		want("Borders8", n, len(kept[d]))
@@ -215,22 +215,22 @@ func Borders8(kept, weights *[4][]uint16, labels []uint16, stride int) {
 	borders8(kept, weights, labels, stride)
 }
 
-// ListRoom is how much longer a list of edges is than there are edges.
-const ListRoom = 8
+// EdgeKeyPadding is how much longer a list of edges is than there are edges.
+const EdgeKeyPadding = 8
 
-// List4 lists the edges of a row of the grid of Thin4 that are lighter than limit, pixel
+// EdgeKeys4 lists the edges of a row of the grid of Thin4 that are lighter than limit, pixel
 // by pixel, each its weight and in the lower 16 bits its number: four times that of its
 // first pixel, of which the row's first has number first, and its direction. It returns
 // how many there are; dst has to have room for all of the row, and ListRoom more.
-func List4(dst []uint32, first uint32, limit uint16, right, down []uint16) int {
+func EdgeKeys4(dst []uint32, first uint32, limit uint16, right, down []uint16) int {
 	n := len(right)
 	want("List4", n, len(down))
 	wantRoom("List4", len(dst), 2*n, first, n)
 	return list4(dst, 4*first, limit, right, down)
 }
 
-// List8 is List4 for the grid of Thin8.
-func List8(dst []uint32, first uint32, limit uint16, right, down, falling, rising []uint16) int {
+// EdgeKeys8 is List4 for the grid of Thin8.
+func EdgeKeys8(dst []uint32, first uint32, limit uint16, right, down, falling, rising []uint16) int {
 	n := len(right)
 	want("List8", n, len(down), len(falling), len(rising))
 	wantRoom("List8", len(dst), 4*n, first, n)
@@ -239,8 +239,8 @@ func List8(dst []uint32, first uint32, limit uint16, right, down, falling, risin
 
 // wantRoom panics if n pixels have edges for which there is too little room, or higher numbers than fit.
 func wantRoom(name string, room, edges int, first uint32, n int) {
-	if room < edges+ListRoom {
-		panic(fmt.Sprintf("kernels: %s: room for %d of %d edges and %d more", name, room, edges, ListRoom))
+	if room < edges+EdgeKeyPadding {
+		panic(fmt.Sprintf("kernels: %s: room for %d of %d edges and %d more", name, room, edges, EdgeKeyPadding))
 	}
 	if int64(first)+int64(n) > 1<<14 {
 		panic(fmt.Sprintf("kernels: %s: %d pixels from %d on: want at most %d", name, n, first, 1<<14))
@@ -275,7 +275,7 @@ const (
 
 // LabTables are the tables of Lab.
 type LabTables struct {
-	Light [256]int32 // of a sample, less than LabRoots
+	Linear [256]int32 // of a sample, less than LabRoots
 	// Roots are f<<8 | l of X, Y and Z: CIE's f in 1/2^LabRootBits, at most 1, and L*.
 	Roots [LabRoots]int32
 	// A row of Matrix sums light to X, Y or Z, and its last number rounds; together they
@@ -290,40 +290,40 @@ func Lab(l, a, b, red, green, blue []uint8, t *LabTables) {
 	lab(l, a, b, red, green, blue, t)
 }
 
-// Differ sets the bits, from the lowest of the first byte on, of elements that differ.
+// DiffMask sets the bits, from the lowest of the first byte on, of elements that differ.
 // There are as many bytes as it takes.
-func Differ(bits []uint8, a, b []int32) {
+func DiffMask(bits []uint8, a, b []int32) {
 	want("Differ", len(a), len(b))
 	want("Differ", (len(a)+7)/8, len(bits))
 	differ(bits, a, b)
 }
 
-// AddBins3 counts samples that Bins3 binned: each adds one at its three bins, those of a
+// CountQuantized3 counts samples that Bins3 binned: each adds one at its three bins, those of a
 // plane behind those of the one before, in the row of its label. Rows begin row elements
 // apart. A label that has none is panicked at.
-func AddBins3(counts []uint32, row int, bins []uint16, labels []int32) {
+func CountQuantized3(counts []uint32, row int, bins []uint16, labels []int32) {
 	want("AddBins3", len(bins), len(labels))
 	addBins3(counts, row, bins, labels)
 }
 
-// AddTextures counts samples that Textures listed as AddBins3 does, each at its four
+// CountGradients counts samples that Textures listed as AddBins3 does, each at its four
 // places of 20; labels are those of all samples.
-func AddTextures(counts []uint32, row int, list []uint32, labels []int32) {
+func CountGradients(counts []uint32, row int, list []uint32, labels []int32) {
 	addTextures(counts, row, list, labels)
 }
 
 // The shape of a tree, and how many boxes it is asked about at once.
 const (
-	Questions = 6
-	TreeBlock = 64
+	TreeDepth = 6
+	BlockSize = 64
 )
 
 // Tree is an oblivious tree: question q is whether the level in column Features[q] is at least
 // Thresholds[q]; the answer is bit q of the leaf's number.
 type Tree struct {
-	Features   [Questions]int32
-	Thresholds [Questions]int8
-	Leaves     [1 << Questions]int16
+	Features   [TreeDepth]int32
+	Thresholds [TreeDepth]int8
+	Leaves     [1 << TreeDepth]int16
 }
 
 // Forest is trees whose leaves are added up. It is safe for concurrent use.
@@ -334,10 +334,10 @@ type Forest struct {
 
 // tree is one as a kernel likes it.
 type tree struct {
-	offsets    [Questions]int32 // of the columns, in bytes
-	thresholds [Questions]int8
+	offsets    [TreeDepth]int32 // of the columns, in bytes
+	thresholds [TreeDepth]int8
 	_          [2]int8
-	low, high  [1 << Questions]uint8 // the leaves' bytes; here a bit of the number is set for no
+	low, high  [1 << TreeDepth]uint8 // the leaves' bytes; here a bit of the number is set for no
 }
 
 // NewForest makes one. A feature below 0 is panicked at.
@@ -347,10 +347,10 @@ func NewForest(trees []Tree) *Forest {
 		from, to := &trees[i], &f.trees[i]
 		to.thresholds = from.Thresholds
 		for q, column := range from.Features {
-			if column < 0 || column > math.MaxInt32/TreeBlock {
+			if column < 0 || column > math.MaxInt32/BlockSize {
 				panic(fmt.Sprintf("kernels: NewForest: feature %d", column))
 			}
-			to.offsets[q] = TreeBlock * column
+			to.offsets[q] = BlockSize * column
 			f.columns = max(f.columns, int(column)+1)
 		}
 		for l, v := range from.Leaves {
@@ -362,7 +362,7 @@ func NewForest(trees []Tree) *Forest {
 }
 
 // Sum writes the sums of the trees' leaves, which wrap around.
-func (f *Forest) Sum(sums *[TreeBlock]int16, levels [][TreeBlock]int8) {
+func (f *Forest) Sum(sums *[BlockSize]int16, levels [][BlockSize]int8) {
 	if len(levels) < f.columns {
 		panic(fmt.Sprintf("kernels: Sum: %d columns: want %d", len(levels), f.columns))
 	}
@@ -377,8 +377,8 @@ type Boxes struct {
 	Areas          []float32 // above 0
 }
 
-// OverlapsRoom is how much longer Boxes are, and what Overlaps writes to, than there are boxes.
-const OverlapsRoom = 8
+// BoxPadding is how much longer Boxes are, and what Overlaps writes to, than there are boxes.
+const BoxPadding = 8
 
 // Overlaps finds the boxes of some runs, each from a number to below another, whose
 // intersection over union with a box of that area is at least least, which is above 0. It
@@ -389,66 +389,66 @@ func Overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]
 	want("Overlaps", len(found), len(ious))
 	n := 0
 	for _, r := range runs {
-		if r[0] < 0 || r[0] > r[1] || int(r[1]) > len(b.X0)-OverlapsRoom {
-			panic(fmt.Sprintf("kernels: Overlaps: boxes %v of %d: want %d behind them", r, len(b.X0), OverlapsRoom))
+		if r[0] < 0 || r[0] > r[1] || int(r[1]) > len(b.X0)-BoxPadding {
+			panic(fmt.Sprintf("kernels: Overlaps: boxes %v of %d: want %d behind them", r, len(b.X0), BoxPadding))
 		}
 		n += int(r[1] - r[0])
 	}
-	if len(found) < n+OverlapsRoom {
-		panic(fmt.Sprintf("kernels: Overlaps: room for %d of %d boxes and %d more", len(found), n, OverlapsRoom))
+	if len(found) < n+BoxPadding {
+		panic(fmt.Sprintf("kernels: Overlaps: room for %d of %d boxes and %d more", len(found), n, BoxPadding))
 	}
 	return overlaps(found, ious, b, runs, box, area, least)
 }
 
-// Object is what edges lead to: its mass, and the most of it that is covered, at least 0.
-type Object struct {
-	Mass    float32
+// Target is what edges lead to: its mass, and the most of it that is covered, at least 0.
+type Target struct {
+	Weight  float32
 	Covered int32
 }
 
-// CoverBits are the lower bits of an edge of Uncovered.
-const CoverBits = 12
+// CoverageBits are the lower bits of an edge of Uncovered.
+const CoverageBits = 12
 
-// Uncovered is what edges cover of their objects that is not covered: the sum of mass·(cover −
+// CoverageGain is what edges cover of their objects that is not covered: the sum of mass·(cover −
 // covered) where that is above 0. An edge's lower bits are what it covers, above them is the number
 // of its object; one that has none is panicked at. Each eighth edge is summed up, and then those sums.
-func Uncovered(edges []uint32, objects []Object) float32 {
+func CoverageGain(edges []uint32, objects []Target) float32 {
 	var sums [8]float32
 	uncovered(&sums, edges, objects)
 	return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }
 
-// Fifths and TallyBits are what Tally counts, and the bits of a count.
+// CoverageBins and TallyBits are what Tally counts, and the bits of a count.
 const (
-	Fifths    = 5
-	TallyBits = 12
+	CoverageBins      = 5
+	CoverageCountBits = 12
 )
 
-// Tally adds up what edges cover, and counts by it: from 0 on, from a fifth of 1<<CoverBits−1 on, and so on.
+// CoverageHistogram adds up what edges cover, and counts by it: from 0 on, from a fifth of 1<<CoverBits−1 on, and so on.
 // Count k of five is at bit k·TallyBits; there are fewer than 1<<TallyBits edges.
-func Tally(edges []uint32) (counts, covers uint64) {
-	if len(edges) >= 1<<TallyBits {
+func CoverageHistogram(edges []uint32) (counts, covers uint64) {
+	if len(edges) >= 1<<CoverageCountBits {
 		panic(fmt.Sprintf("kernels: Tally: %d edges", len(edges)))
 	}
 	return tally(edges)
 }
 
-// MostLevel is the largest level that Scale writes, and the least is −MostLevel.
-const MostLevel = 127
+// MaxQuantized is the largest level that Scale writes, and the least is −MostLevel.
+const MaxQuantized = 127
 
-// Scale writes (v−means)·scales of each column's values, bounded to ±most, as levels: in
+// QuantizeColumns writes (v−means)·scales of each column's values, bounded to ±most, as levels: in
 // steps of most/MostLevel, rounded to the nearest. All values are finite.
-func Scale(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most float32) {
+func QuantizeColumns(levels [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, most float32) {
 	want("Scale", len(levels), len(columns), len(means), len(scales))
-	scaleColumns(levels, columns, means, scales, most, MostLevel/most)
+	scaleColumns(levels, columns, means, scales, most, MaxQuantized/most)
 }
 
-// Pairs is how many pairs n columns make, of which the last may have but one.
-func Pairs(n int) int { return (n + 1) / 2 }
+// PairCount is how many pairs n columns make, of which the last may have but one.
+func PairCount(n int) int { return (n + 1) / 2 }
 
-// Interleave writes the columns by pairs, with 0 for one that is not there.
-func Interleave(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) {
-	want("Interleave", len(pairs), Pairs(len(levels)))
+// InterleavePairs writes the columns by pairs, with 0 for one that is not there.
+func InterleavePairs(pairs [][BlockSize][2]int16, levels [][BlockSize]int8) {
+	want("Interleave", len(pairs), PairCount(len(levels)))
 	whole := len(levels) / 2
 	interleave(pairs[:whole], levels[:2*whole])
 	if whole < len(pairs) {
@@ -458,25 +458,25 @@ func Interleave(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) {
 	}
 }
 
-// Project writes to dst[0] the sum of the columns weighed by a, and to dst[1] that of them weighed by b,
+// DotPairs writes to dst[0] the sum of the columns weighed by a, and to dst[1] that of them weighed by b,
 // which wrap around.
-func Project(dst *[2][TreeBlock]int32, pairs [][TreeBlock][2]int16, a, b [][2]int16) {
+func DotPairs(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
 	want("Project", len(pairs), len(a), len(b))
 	project(dst, pairs, a, b)
 }
 
-// Halve writes the mean of each two samples of two rows, rounded to the nearest. The rows
+// Downsample2 writes the mean of each two samples of two rows, rounded to the nearest. The rows
 // are twice as long as dst.
-func Halve(dst, top, low []uint8) {
+func Downsample2(dst, top, low []uint8) {
 	want("Halve", 2*len(dst), len(top), len(low))
 	halve(dst, top, low)
 }
 
-// Steepness writes eight channels of each pixel of a row of three planes: by how much the
+// GradientMagnitudes writes eight channels of each pixel of a row of three planes: by how much the
 // pixels beside it differ, across, down, and along both diagonals, in the mean of the planes
 // and for the diagonals half of it; the planes themselves; and 0. Up and low are the rows
 // above and below. At the row's ends a pixel stands for the one that is missing.
-func Steepness(dst [][8]uint8, here, up, low *[3][]uint8) {
+func GradientMagnitudes(dst [][8]uint8, here, up, low *[3][]uint8) {
 	for _, rows := range [3]*[3][]uint8{here, up, low} {
 		for _, row := range rows {
 			want("Steepness", len(dst), len(row))
@@ -485,17 +485,17 @@ func Steepness(dst [][8]uint8, here, up, low *[3][]uint8) {
 	steepness(dst, here, up, low)
 }
 
-// Integrate writes a row of an integral image of eight channels: what the row above it has,
+// IntegralRow writes a row of an integral image of eight channels: what the row above it has,
 // and the sum of the cells up to here. Sums wrap around.
-func Integrate(here, above [][8]uint32, cells [][8]uint8) {
+func IntegralRow(here, above [][8]uint32, cells [][8]uint8) {
 	want("Integrate", len(here), len(above), len(cells))
 	integrate(here, above, cells)
 }
 
-// Rectangles writes the sums over rectangles of an integral image of eight channels: each
+// RectangleSums writes the sums over rectangles of an integral image of eight channels: each
 // is (table[c₃] − table[c₂] − table[c₁] + table[c₀])·scale, less offset and then times gain
 // by channel. Corners are in the table, and sums below 2³¹.
-func Rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
+func RectangleSums(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
 	want("Rectangles", len(dst), len(corners), len(scales))
 	for _, c := range corners {
 		if most := max(uint32(c[0]), uint32(c[1]), uint32(c[2]), uint32(c[3])); int64(most) >= int64(len(table)) {
@@ -515,16 +515,16 @@ type Span struct {
 	Scale      float32
 }
 
-// Lattice is a grid of rectangles: their corners are the sums of a row's begin or end and a
+// Grid is a grid of rectangles: their corners are the sums of a row's begin or end and a
 // column's, their scales the products.
-type Lattice struct {
+type Grid struct {
 	Rows, Columns [GridSide]Span
 	Offset, Gain  [8]float32
 }
 
-// Grids writes what [Rectangles] does for those of each lattice, row by row. Rows that begin
+// GridSums writes what [RectangleSums] does for those of each lattice, row by row. Rows that begin
 // where the one before ends take less time. It asks for a lattice's corners while it is at the one before.
-func Grids(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
+func GridSums(dst [][8]float32, table [][8]uint32, lattices []Grid) {
 	want("Grids", len(dst), GridSide*GridSide*len(lattices))
 	for k := range lattices {
 		l := &lattices[k]
@@ -541,13 +541,13 @@ func Grids(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
 	grids(dst, table, lattices)
 }
 
-// Statistics is how many Summarise writes.
-const Statistics = 3
+// MaxMeanMinRows is how many Summarise writes.
+const MaxMeanMinRows = 3
 
-// Summarise writes the largest, the mean and the least of each of a run's numbers: counts has the number of rows
+// MaxMeanMin writes the largest, the mean and the least of each of a run's numbers: counts has the number of rows
 // of each run, at least one, and the runs follow each other. No number is a NaN.
-func Summarise(dst, rows [][8]float32, counts []int32) {
-	want("Summarise", len(dst), Statistics*len(counts))
+func MaxMeanMin(dst, rows [][8]float32, counts []int32) {
+	want("Summarise", len(dst), MaxMeanMinRows*len(counts))
 	all := 0
 	for _, n := range counts {
 		if n < 1 {
@@ -559,9 +559,9 @@ func Summarise(dst, rows [][8]float32, counts []int32) {
 	summarise(dst, rows, counts)
 }
 
-// Transpose writes the first seven numbers of each cell of a block of rows, which have as
+// TransposeBlock writes the first seven numbers of each cell of a block of rows, which have as
 // many cells each, to seven columns a cell.
-func Transpose(columns [][TreeBlock]float32, rows [][8]float32) {
-	want("Transpose", len(rows)*7, len(columns)*TreeBlock)
+func TransposeBlock(columns [][BlockSize]float32, rows [][8]float32) {
+	want("Transpose", len(rows)*7, len(columns)*BlockSize)
 	transpose(columns, rows)
 }

@@ -92,16 +92,16 @@ func (m maker) numbers(n int, low, high int32) []int32 {
 	return s
 }
 
-func (m maker) columns(n int) [][TreeBlock]float32 {
-	s := fenced[[TreeBlock]float32](m.t, n, m.front)
+func (m maker) columns(n int) [][BlockSize]float32 {
+	s := fenced[[BlockSize]float32](m.t, n, m.front)
 	for i := range s {
-		copy(s[i][:], m.floats(TreeBlock, -4, 4))
+		copy(s[i][:], m.floats(BlockSize, -4, 4))
 	}
 	return s
 }
 
-func (m maker) levels(n int) [][TreeBlock]int8 {
-	s := fenced[[TreeBlock]int8](m.t, n, m.front)
+func (m maker) levels(n int) [][BlockSize]int8 {
+	s := fenced[[BlockSize]int8](m.t, n, m.front)
 	for i := range s {
 		for k := range s[i] {
 			s[i][k] = int8(m.rng.Uint32())
@@ -137,7 +137,7 @@ var checks = []check{
 	{name: "Columns4", equal: func(m maker, n int) bool {
 		rows, w := m.rows(n), m.columnWeights()
 		got, want := pair[float32](m, n)
-		Columns4(got, rows, w)
+		ConvolveColumnsEven(got, rows, w)
 		columns4Go(want, rows, w)
 		return slices.Equal(got, want)
 	}},
@@ -145,25 +145,25 @@ var checks = []check{
 		rows, w, v := m.rows(n), m.columnWeights(), m.columnWeights()
 		even, wantEven := pair[float32](m, n)
 		odd, wantOdd := pair[float32](m, n)
-		BothColumns4(even, odd, rows, w, v)
+		ConvolveColumnsEvenOdd(even, odd, rows, w, v)
 		bothColumns4Go(wantEven, wantOdd, rows, w, v)
 		return slices.Equal(even, wantEven) && slices.Equal(odd, wantOdd)
 	}},
 	{name: "SmoothRow4", equal: func(m maker, n int) bool {
 		padded, w := m.floats(n+8, -1<<30, 1<<30), (*[5]float32)(m.floats(5, -1, 1))
 		got, want := pair[float32](m, n)
-		SmoothRow4(got, padded, w)
+		ConvolveRowEven(got, padded, w)
 		smoothRow4Go(want, padded, w)
 		return slices.Equal(got, want)
 	}},
 	{name: "SlopeRow4", equal: func(m maker, n int) bool {
 		padded, w := m.floats(n+8, -1<<30, 1<<30), (*[5]float32)(m.floats(5, -1, 1))
 		got, want := pair[float32](m, n)
-		SlopeRow4(got, padded, w)
+		ConvolveRowOdd(got, padded, w)
 		slopeRow4Go(want, padded, w)
 		return slices.Equal(got, want)
 	}},
-	{name: "Intersections", whole: Lanes, equal: func(m maker, n int) bool {
+	{name: "Intersections", whole: BinAlign, equal: func(m maker, n int) bool {
 		row, rows := words[uint16](m, n, math.MaxUint16), words[uint16](m, 3*n, math.MaxUint16)
 		others := fenced[int32](m.t, m.rng.IntN(9), m.front)
 		for i := range others {
@@ -177,15 +177,15 @@ var checks = []check{
 		intersectionsGo(want, row, rows, others)
 		return slices.Equal(got, want)
 	}},
-	{name: "Normalise", whole: Lanes, equal: func(m maker, n int) bool {
+	{name: "Normalise", whole: BinAlign, equal: func(m maker, n int) bool {
 		size := m.size()
 		counts := words[uint32](m, n, uint32(size))
 		got, want := pair[uint16](m, n)
-		Normalise(got, counts, size)
+		Normalize(got, counts, size)
 		normaliseGo(want, counts, newScale(size))
 		return slices.Equal(got, want)
 	}},
-	{name: "Merge", whole: Lanes, equal: func(m maker, n int) bool {
+	{name: "Merge", whole: BinAlign, equal: func(m maker, n int) bool {
 		size := m.size()
 		a, b := words[uint32](m, n, uint32(size/2)), words[uint32](m, n, uint32(size/2))
 		got, want := pair[uint16](m, n)
@@ -193,21 +193,21 @@ var checks = []check{
 		mergeGo(want, wantSum, a, b, newScale(size))
 		switch m.rng.IntN(3) {
 		case 0:
-			Merge(got, sum, a, b, size)
+			AddNormalize(got, sum, a, b, size)
 		case 1:
 			sum = a
-			Merge(got, a, a, b, size)
+			AddNormalize(got, a, a, b, size)
 		case 2:
 			sum = b
-			Merge(got, b, a, b, size)
+			AddNormalize(got, b, a, b, size)
 		}
 		return slices.Equal(got, want) && slices.Equal(sum, wantSum)
 	}},
-	{name: "Add", whole: Lanes, equal: func(m maker, n int) bool {
+	{name: "Add", whole: BinAlign, equal: func(m maker, n int) bool {
 		a, got := words[uint32](m, n, 1<<30), words[uint32](m, n, 1<<30)
 		want := slices.Clone(got)
 		addGo(want, a)
-		Add(got, a)
+		AddCounts(got, a)
 		return slices.Equal(got, want)
 	}},
 	{name: "Sum", equal: func(m maker, n int) bool {
@@ -222,7 +222,7 @@ var checks = []check{
 				trees[i].Leaves[l] = int16(m.rng.Uint32())
 			}
 		}
-		var want [TreeBlock]int16
+		var want [BlockSize]int16
 		for i := range want {
 			for _, tree := range trees {
 				leaf := 0
@@ -235,20 +235,20 @@ var checks = []check{
 			}
 		}
 		f := NewForest(trees)
-		got, twin := fenced[[TreeBlock]int16](m.t, 1, m.front), new([TreeBlock]int16)
+		got, twin := fenced[[BlockSize]int16](m.t, 1, m.front), new([BlockSize]int16)
 		f.Sum(&got[0], levels)
 		sumTreesGo(twin, levels, f.trees)
 		return got[0] == want && *twin == want
 	}},
 	{name: "Uncovered", equal: func(m maker, n int) bool {
 		masses := m.floats(n+1, 0, 1)
-		objects := fenced[Object](m.t, n+1, m.front)
+		objects := fenced[Target](m.t, n+1, m.front)
 		for i := range objects {
-			objects[i] = Object{masses[i], m.rng.Int32N(1 << CoverBits)}
+			objects[i] = Target{masses[i], m.rng.Int32N(1 << CoverageBits)}
 		}
 		edges := words[uint32](m, n, math.MaxUint32)
 		for i := range edges {
-			edges[i] = edges[i]%(1<<CoverBits) | m.rng.Uint32N(uint32(len(objects)))<<CoverBits
+			edges[i] = edges[i]%(1<<CoverageBits) | m.rng.Uint32N(uint32(len(objects)))<<CoverageBits
 		}
 		var want [8]float32
 		uncoveredGo(&want, edges, objects)
@@ -257,27 +257,27 @@ var checks = []check{
 		return got == want
 	}},
 	{name: "Tally", equal: func(m maker, n int) bool {
-		edges := words[uint32](m, n%(1<<TallyBits), math.MaxUint32)
-		counts, covers := Tally(edges)
+		edges := words[uint32](m, n%(1<<CoverageCountBits), math.MaxUint32)
+		counts, covers := CoverageHistogram(edges)
 		wantCounts, wantCovers := tallyGo(edges)
 		return counts == wantCounts && covers == wantCovers
 	}},
 	{name: "Scale", equal: func(m maker, n int) bool {
-		got, want := pair[[TreeBlock]int8](m, n)
+		got, want := pair[[BlockSize]int8](m, n)
 		columns, means, scales := m.columns(n), m.floats(n, -4, 4), m.floats(n, 0, 4)
-		Scale(got, columns, means, scales, 3)
-		scaleColumnsGo(want, columns, means, scales, 3, MostLevel/float32(3))
+		QuantizeColumns(got, columns, means, scales, 3)
+		scaleColumnsGo(want, columns, means, scales, 3, MaxQuantized/float32(3))
 		return slices.Equal(got, want)
 	}},
 	{name: "Interleave", equal: func(m maker, n int) bool {
 		levels := m.levels(n)
-		got, want := pair[[TreeBlock][2]int16](m, Pairs(n))
-		Interleave(got, levels)
-		interleaveGo(want, append(slices.Clone(levels), [TreeBlock]int8{}))
+		got, want := pair[[BlockSize][2]int16](m, PairCount(n))
+		InterleavePairs(got, levels)
+		interleaveGo(want, append(slices.Clone(levels), [BlockSize]int8{}))
 		return slices.Equal(got, want)
 	}},
 	{name: "Project", equal: func(m maker, n int) bool {
-		pairs := fenced[[TreeBlock][2]int16](m.t, n, m.front)
+		pairs := fenced[[BlockSize][2]int16](m.t, n, m.front)
 		for k := range pairs {
 			for i := range pairs[k] {
 				pairs[k][i] = [2]int16{int16(m.rng.Uint32()), int16(m.rng.Uint32())}
@@ -290,15 +290,15 @@ var checks = []check{
 				weights[k][f] = [2]int16{int16(m.rng.Uint32()), int16(m.rng.Uint32())}
 			}
 		}
-		var got, want [2][TreeBlock]int32
-		Project(&got, pairs, weights[0], weights[1])
+		var got, want [2][BlockSize]int32
+		DotPairs(&got, pairs, weights[0], weights[1])
 		projectGo(&want, pairs, weights[0], weights[1])
 		return got == want
 	}},
 	{name: "Halve", equal: func(m maker, n int) bool {
 		top, low := m.bytes(2*n), m.bytes(2*n)
 		got, want := pair[uint8](m, n)
-		Halve(got, top, low)
+		Downsample2(got, top, low)
 		halveGo(want, top, low)
 		return slices.Equal(got, want)
 	}},
@@ -310,7 +310,7 @@ var checks = []check{
 			copy(cells[i][:], m.bytes(8))
 		}
 		got, want := pair[[8]uint32](m, n)
-		Integrate(got, above, cells)
+		IntegralRow(got, above, cells)
 		integrateGo(want, above, cells)
 		return slices.Equal(got, want)
 	}},
@@ -318,7 +318,7 @@ var checks = []check{
 		rows := m.rows(n)
 		here, up, low := [3][]uint8(rows[0:]), [3][]uint8(rows[3:]), [3][]uint8(rows[6:])
 		got, want := pair[[8]uint8](m, n)
-		Steepness(got, &here, &up, &low)
+		GradientMagnitudes(got, &here, &up, &low)
 		steepnessGo(want, &here, &up, &low, 0, n)
 		return slices.Equal(got, want)
 	}},
@@ -334,7 +334,7 @@ var checks = []check{
 		scales := m.floats(n, 0, 1)
 		offset, gain := [8]float32(m.floats(8, -9, 9)), [8]float32(m.floats(8, -9, 9))
 		got, want := pair[[8]float32](m, n)
-		Rectangles(got, table, corners, scales, &offset, &gain)
+		RectangleSums(got, table, corners, scales, &offset, &gain)
 		rectanglesGo(want, table, corners, scales, &offset, &gain)
 		return slices.Equal(got, want)
 	}},
@@ -344,7 +344,7 @@ var checks = []check{
 		for i := range table {
 			copy(table[i][:], words[uint32](m, 8, math.MaxUint32))
 		}
-		lattices := fenced[Lattice](m.t, n%5, m.front)
+		lattices := fenced[Grid](m.t, n%5, m.front)
 		for k := range lattices {
 			l := &lattices[k]
 			for _, spans := range []*[GridSide]Span{&l.Rows, &l.Columns} {
@@ -359,7 +359,7 @@ var checks = []check{
 			l.Offset, l.Gain = [8]float32(m.floats(8, -9, 9)), [8]float32(m.floats(8, -9, 9))
 		}
 		got, want := pair[[8]float32](m, GridSide*GridSide*len(lattices))
-		Grids(got, table, lattices)
+		GridSums(got, table, lattices)
 		gridsGo(want, table, lattices)
 		return slices.Equal(got, want)
 	}},
@@ -373,37 +373,37 @@ var checks = []check{
 		for i := range rows {
 			copy(rows[i][:], m.floats(8, -4, 4))
 		}
-		got, want := pair[[8]float32](m, Statistics*len(counts))
-		Summarise(got, rows, counts)
+		got, want := pair[[8]float32](m, MaxMeanMinRows*len(counts))
+		MaxMeanMin(got, rows, counts)
 		summariseGo(want, rows, counts)
 		return slices.Equal(got, want)
 	}},
 	{name: "Transpose", equal: func(m maker, n int) bool {
 		n %= 5
-		rows := fenced[[8]float32](m.t, n*TreeBlock, m.front)
+		rows := fenced[[8]float32](m.t, n*BlockSize, m.front)
 		for i := range rows {
 			copy(rows[i][:], m.floats(8, -4, 4))
 		}
-		got, want := pair[[TreeBlock]float32](m, 7*n)
-		Transpose(got, rows)
+		got, want := pair[[BlockSize]float32](m, 7*n)
+		TransposeBlock(got, rows)
 		transposeGo(want, rows)
 		return slices.Equal(got, want)
 	}},
 	{name: "Overlaps", equal: func(m maker, n int) bool {
-		b := Boxes{IDs: m.numbers(n+OverlapsRoom, 0, 1<<30)}
+		b := Boxes{IDs: m.numbers(n+BoxPadding, 0, 1<<30)}
 		low, high := int32(-50), int32(50)
 		if m.kind == 3 {
 			low, high = -1<<30, 1<<30-1
 		}
-		b.X0, b.Y0 = m.numbers(n+OverlapsRoom, low, high), m.numbers(n+OverlapsRoom, low, high)
-		b.X1, b.Y1 = fenced[int32](m.t, n+OverlapsRoom, m.front), fenced[int32](m.t, n+OverlapsRoom, m.front)
-		b.Areas = fenced[float32](m.t, n+OverlapsRoom, m.front)
+		b.X0, b.Y0 = m.numbers(n+BoxPadding, low, high), m.numbers(n+BoxPadding, low, high)
+		b.X1, b.Y1 = fenced[int32](m.t, n+BoxPadding, m.front), fenced[int32](m.t, n+BoxPadding, m.front)
+		b.Areas = fenced[float32](m.t, n+BoxPadding, m.front)
 		for i := range b.X0 {
 			b.X1[i], b.Y1[i] = b.X0[i]+1+m.rng.Int32N(high), b.Y0[i]+1+m.rng.Int32N(high)
 			b.Areas[i] = float32(int64(b.X1[i]-b.X0[i]) * int64(b.Y1[i]-b.Y0[i]))
 		}
 		runs := make([][2]int32, m.rng.IntN(4))
-		room := OverlapsRoom
+		room := BoxPadding
 		for i := range runs {
 			to := m.rng.Int32N(int32(n + 1))
 			runs[i] = [2]int32{m.rng.Int32N(to + 1), to}
@@ -448,8 +448,8 @@ var checks = []check{
 		c := m.colours(n)
 		// Any tables will do whose results are in range.
 		var t LabTables
-		for i := range t.Light {
-			t.Light[i] = int32(i * (LabRoots - 1) / 255)
+		for i := range t.Linear {
+			t.Linear[i] = int32(i * (LabRoots - 1) / 255)
 		}
 		for i := range t.Roots {
 			t.Roots[i] = int32(i%(1<<LabRootBits/4))<<8 | int32(i&255)
@@ -470,7 +470,7 @@ var checks = []check{
 			above[d], here[d] = m.weights(n+2), m.weights(n+2)
 		}
 		below := m.weights(n + 2)
-		Thin4(&got, &above, &here, below)
+		PruneEdges4(&got, &above, &here, below)
 		thin4Go(&want, &above, &here, below)
 		return slices.EqualFunc(got[:], want[:], slices.Equal)
 	}},
@@ -481,7 +481,7 @@ var checks = []check{
 			above[d], here[d] = m.weights(n+2), m.weights(n+2)
 		}
 		below := m.weights(n + 2)
-		Thin8(&got, &above, &here, below)
+		PruneEdges8(&got, &above, &here, below)
 		thin8Go(&want, &above, &here, below)
 		return slices.EqualFunc(got[:], want[:], slices.Equal)
 	}},
@@ -493,7 +493,7 @@ var checks = []check{
 			weights[d] = m.weights(2*stride + n + 2)
 		}
 		labels := words[uint16](m, 2*stride+n+2, []uint16{2, 3, 4, math.MaxUint16}[m.rng.IntN(4)])
-		Borders4(&got, &weights, labels, stride)
+		BoundaryEdges4(&got, &weights, labels, stride)
 		borders4Go(&want, &weights, labels, stride)
 		return slices.EqualFunc(got[:], want[:], slices.Equal)
 	}},
@@ -505,47 +505,47 @@ var checks = []check{
 			weights[d] = m.weights(2*stride + n + 2)
 		}
 		labels := words[uint16](m, 2*stride+n+2, []uint16{2, 3, 4, math.MaxUint16}[m.rng.IntN(4)])
-		Borders8(&got, &weights, labels, stride)
+		BoundaryEdges8(&got, &weights, labels, stride)
 		borders8Go(&want, &weights, labels, stride)
 		return slices.EqualFunc(got[:], want[:], slices.Equal)
 	}},
 	{name: "List4", equal: func(m maker, n int) bool {
 		r, d := m.weights(n), m.weights(n)
 		first, limit := uint32(m.rng.IntN(100)), uint16(m.rng.IntN(math.MaxUint16+1))
-		got, want := pair[uint32](m, 2*n+ListRoom)
-		g := List4(got, first, limit, r, d)
+		got, want := pair[uint32](m, 2*n+EdgeKeyPadding)
+		g := EdgeKeys4(got, first, limit, r, d)
 		w := list4Go(want, 4*first, limit, r, d)
 		return slices.Equal(got[:g], want[:w])
 	}},
 	{name: "List8", equal: func(m maker, n int) bool {
 		r, d, f, i := m.weights(n), m.weights(n), m.weights(n), m.weights(n)
 		first, limit := uint32(m.rng.IntN(100)), uint16(m.rng.IntN(math.MaxUint16+1))
-		got, want := pair[uint32](m, 4*n+ListRoom)
-		g := List8(got, first, limit, r, d, f, i)
+		got, want := pair[uint32](m, 4*n+EdgeKeyPadding)
+		g := EdgeKeys8(got, first, limit, r, d, f, i)
 		w := list8Go(want, 4*first, limit, r, d, f, i)
 		return slices.Equal(got[:g], want[:w])
 	}},
 	{name: "Bins1", equal: func(m maker, n int) bool {
 		a := m.bytes(n)
 		got, want := pair[uint16](m, n)
-		Bins1(got, a)
+		Quantize1(got, a)
 		bins1Go(want, a)
 		return slices.Equal(got, want)
 	}},
 	{name: "Bins3", equal: func(m maker, n int) bool {
 		c := m.colours(n)
 		got, want := pair[uint16](m, n)
-		Bins3(got, c[0], c[1], c[2])
+		Quantize3(got, c[0], c[1], c[2])
 		bins3Go(want, c[0], c[1], c[2])
 		return slices.Equal(got, want)
 	}},
 	{name: "Textures", equal: func(m maker, n int) bool {
-		n = min(n, MostTextures)
+		n = min(n, MaxGradients)
 		limit := []float32{1, 2, 12, 300, 10000}[m.rng.IntN(5)] // of responses
 		gx, gy := m.floats(n, -limit, limit), m.floats(n, -limit, limit)
-		got, want := pair[uint32](m, n+TexturesRoom)
+		got, want := pair[uint32](m, n+GradientPadding)
 		n = texturesGo(want, slices.Clone(gx), slices.Clone(gy), 0.9, 0.7)
-		k := Textures(got, gx, gy, 0.9, 0.7)
+		k := ListGradients(got, gx, gy, 0.9, 0.7)
 		return k == n && slices.Equal(got[:k], want[:k])
 	}},
 	{name: "Differ", equal: func(m maker, n int) bool {
@@ -555,31 +555,31 @@ var checks = []check{
 		}
 		got := m.bytes((n + 7) / 8)
 		want := slices.Clone(got)
-		Differ(got, a, b)
+		DiffMask(got, a, b)
 		differGo(want, a, b)
 		return slices.Equal(got, want)
 	}},
 	{name: "AddBins3", equal: func(m maker, n int) bool {
 		c := m.colours(n)
 		bins, labels := fenced[uint16](m.t, n, m.front), m.labels(n, 3)
-		Bins3(bins, c[0], c[1], c[2])
+		Quantize3(bins, c[0], c[1], c[2])
 		// The last row ends with its bins.
-		got, want := pair[uint32](m, 2*80+3*ColourBins)
-		AddBins3(got, 80, bins, labels)
+		got, want := pair[uint32](m, 2*80+3*QuantizeLevels)
+		CountQuantized3(got, 80, bins, labels)
 		addBins3Go(want, 80, bins, labels)
 		return slices.Equal(got, want)
 	}},
 	{name: "AddTextures", equal: func(m maker, n int) bool {
-		n = min(n, MostTextures)
+		n = min(n, MaxGradients)
 		labels, list := m.labels(n, 3), fenced[uint32](m.t, n, m.front)
 		for i := range list {
-			list[i] = uint32(m.rng.IntN(n)) << TextureBits
+			list[i] = uint32(m.rng.IntN(n)) << GradientBits
 			for k := range 4 {
-				list[i] |= m.rng.Uint32N([]uint32{2 * TextureBins, 2, 1, 9}[m.kind]) << (k * BinBits)
+				list[i] |= m.rng.Uint32N([]uint32{2 * GradientLevels, 2, 1, 9}[m.kind]) << (k * FieldBits)
 			}
 		}
-		got, want := pair[uint32](m, 2*240+8*TextureBins)
-		AddTextures(got, 240, list, labels)
+		got, want := pair[uint32](m, 2*240+8*GradientLevels)
+		CountGradients(got, 240, list, labels)
 		addTexturesGo(want, 240, list, labels)
 		return slices.Equal(got, want)
 	}},
@@ -689,15 +689,15 @@ func TestBins(t *testing.T) {
 	b, c := slices.Clone(a), slices.Clone(a)
 	slices.Reverse(b)
 	clear(c)
-	Bins1(got, a)
+	Quantize1(got, a)
 	for v, bin := range got {
-		if want := v * ColourBins / 256; int(bin) != want {
+		if want := v * QuantizeLevels / 256; int(bin) != want {
 			t.Errorf("%d: bin %d, want %d", v, bin, want)
 		}
 	}
-	Bins3(got, a, b, c)
+	Quantize3(got, a, b, c)
 	for v, bins := range got {
-		if want := v*ColourBins/256 | (255-v)*ColourBins/256<<BinBits; int(bins) != want {
+		if want := v*QuantizeLevels/256 | (255-v)*QuantizeLevels/256<<FieldBits; int(bins) != want {
 			t.Errorf("%d: bins %#x, want %#x", v, bins, want)
 		}
 	}
@@ -717,16 +717,16 @@ func TestTextures(t *testing.T) {
 		const n = 9
 		code := uint32(0)
 		for i, p := range c.places {
-			code |= p << (i * BinBits)
+			code |= p << (i * FieldBits)
 		}
 		var want []uint32
 		for x := range uint32(n) {
 			if code != 0 {
-				want = append(want, x<<TextureBits|code)
+				want = append(want, x<<GradientBits|code)
 			}
 		}
-		got := make([]uint32, n+TexturesRoom)
-		got = got[:Textures(got, slices.Repeat([]float32{c.gx}, n), slices.Repeat([]float32{c.gy}, n), 1, 0.5)]
+		got := make([]uint32, n+GradientPadding)
+		got = got[:ListGradients(got, slices.Repeat([]float32{c.gx}, n), slices.Repeat([]float32{c.gy}, n), 1, 0.5)]
 		if !slices.Equal(got, want) {
 			t.Errorf("%v, %v: %#x, want %#x", c.gx, c.gy, got, want)
 		}
@@ -738,21 +738,21 @@ func TestNormalise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.Int32Range(1, 1<<30).Draw(t, "size")
 		count := rapid.Int32Range(0, size).Draw(t, "count")
-		counts, normal := make([]uint32, Lanes), make([]uint16, Lanes)
+		counts, normal := make([]uint32, BinAlign), make([]uint16, BinAlign)
 		counts[0], counts[1] = uint32(count), uint32(size)
-		Normalise(normal, counts, size)
-		if want := float64(count) / float64(size) * One; math.Abs(float64(normal[0])-want) > 0.5+1.0/(1<<15) {
+		Normalize(normal, counts, size)
+		if want := float64(count) / float64(size) * UnitSum; math.Abs(float64(normal[0])-want) > 0.5+1.0/(1<<15) {
 			t.Fatalf("%d of %d: %d, want %v", count, size, normal[0], want)
 		}
-		if normal[1] != One || normal[2] != 0 {
-			t.Fatalf("all and nothing of %d: %d and %d, want %d and 0", size, normal[1], normal[2], One)
+		if normal[1] != UnitSum || normal[2] != 0 {
+			t.Fatalf("all and nothing of %d: %d and %d, want %d and 0", size, normal[1], normal[2], UnitSum)
 		}
 	})
 }
 
 func TestUnequalLengthsPanic(t *testing.T) {
 	f, u := make([]float32, 9), make([]uint16, 9)
-	bins, counts, list := make([]uint16, Lanes), make([]uint32, Lanes), make([]uint32, 9+TexturesRoom)
+	bins, counts, list := make([]uint16, BinAlign), make([]uint32, BinAlign), make([]uint32, 9+GradientPadding)
 	rows := new([9][]uint8)
 	for i := range rows {
 		rows[i] = make([]uint8, 9)
@@ -763,77 +763,77 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"Distances1": func() { Distances1(u, f, f[:8]) },
 		"Distances3": func() { Distances3(u, f, f, f[:8], f, f, f) },
 
-		"Columns4":     func() { Columns4(f, &short, new([5]int32)) },
-		"BothColumns4": func() { BothColumns4(f, f[:8], rows, new([5]int32), new([5]int32)) },
-		"SmoothRow4":   func() { SmoothRow4(f[:2], f, new([5]float32)) },
-		"SlopeRow4":    func() { SlopeRow4(f, f, new([5]float32)) },
-		"Bins1":        func() { Bins1(u, make([]uint8, 8)) },
-		"Bins3":        func() { Bins3(u, rows[0], rows[1], short[7]) },
+		"Columns4":     func() { ConvolveColumnsEven(f, &short, new([5]int32)) },
+		"BothColumns4": func() { ConvolveColumnsEvenOdd(f, f[:8], rows, new([5]int32), new([5]int32)) },
+		"SmoothRow4":   func() { ConvolveRowEven(f[:2], f, new([5]float32)) },
+		"SlopeRow4":    func() { ConvolveRowOdd(f, f, new([5]float32)) },
+		"Bins1":        func() { Quantize1(u, make([]uint8, 8)) },
+		"Bins3":        func() { Quantize3(u, rows[0], rows[1], short[7]) },
 
-		"Differ":       func() { Differ(make([]uint8, 2), make([]int32, 9), make([]int32, 8)) },
-		"Differ: bits": func() { Differ(make([]uint8, 1), make([]int32, 9), make([]int32, 9)) },
+		"Differ":       func() { DiffMask(make([]uint8, 2), make([]int32, 9), make([]int32, 8)) },
+		"Differ: bits": func() { DiffMask(make([]uint8, 1), make([]int32, 9), make([]int32, 9)) },
 
-		"AddBins3":         func() { AddBins3(counts, 1, u, make([]int32, 8)) },
-		"AddBins3: beyond": func() { AddBins3(make([]uint32, 80), 80, u, slices.Repeat([]int32{1}, 9)) },
-		"AddBins3: before": func() { AddBins3(make([]uint32, 80), 80, u, slices.Repeat([]int32{-1}, 9)) },
-		"AddBins3: none":   func() { AddBins3(nil, 80, u, make([]int32, 9)) },
+		"AddBins3":         func() { CountQuantized3(counts, 1, u, make([]int32, 8)) },
+		"AddBins3: beyond": func() { CountQuantized3(make([]uint32, 80), 80, u, slices.Repeat([]int32{1}, 9)) },
+		"AddBins3: before": func() { CountQuantized3(make([]uint32, 80), 80, u, slices.Repeat([]int32{-1}, 9)) },
+		"AddBins3: none":   func() { CountQuantized3(nil, 80, u, make([]int32, 9)) },
 
-		"AddTextures: beyond":  func() { AddTextures(make([]uint32, 80), 80, list, []int32{1}) },
-		"AddTextures: before":  func() { AddTextures(make([]uint32, 80), 80, list, []int32{-1}) },
-		"AddTextures: none":    func() { AddTextures(nil, 80, list, []int32{0}) },
-		"AddTextures: labels":  func() { AddTextures(make([]uint32, 80), 80, list, nil) },
-		"AddTextures: samples": func() { AddTextures(make([]uint32, 80), 80, []uint32{1 << TextureBits}, []int32{0}) },
+		"AddTextures: beyond":  func() { CountGradients(make([]uint32, 80), 80, list, []int32{1}) },
+		"AddTextures: before":  func() { CountGradients(make([]uint32, 80), 80, list, []int32{-1}) },
+		"AddTextures: none":    func() { CountGradients(nil, 80, list, []int32{0}) },
+		"AddTextures: labels":  func() { CountGradients(make([]uint32, 80), 80, list, nil) },
+		"AddTextures: samples": func() { CountGradients(make([]uint32, 80), 80, []uint32{1 << GradientBits}, []int32{0}) },
 
-		"Textures":       func() { Textures(list, f, f[:8], 1, 1) },
-		"Textures: room": func() { Textures(list[1:], f, f, 1, 1) },
+		"Textures":       func() { ListGradients(list, f, f[:8], 1, 1) },
+		"Textures: room": func() { ListGradients(list[1:], f, f, 1, 1) },
 		"Textures: many": func() {
-			f := make([]float32, MostTextures+1)
-			Textures(make([]uint32, len(f)+TexturesRoom), f, f, 1, 1)
+			f := make([]float32, MaxGradients+1)
+			ListGradients(make([]uint32, len(f)+GradientPadding), f, f, 1, 1)
 		},
 
 		"Intersections: sums":   func() { Intersections(counts[:1], bins, bins, []int32{0, 0}) },
 		"Intersections: bins":   func() { Intersections(counts[:1], bins[:15], bins, []int32{0}) },
 		"Intersections: beyond": func() { Intersections(counts[:1], bins, bins, []int32{1}) },
 		"Intersections: before": func() { Intersections(counts[:1], bins, bins, []int32{-1}) },
-		"Normalise":             func() { Normalise(bins[:9], counts[:9], 1) },
-		"Add":                   func() { Add(counts, counts[:0]) },
-		"NewForest":             func() { NewForest([]Tree{{Features: [Questions]int32{0, -1}}}) },
+		"Normalise":             func() { Normalize(bins[:9], counts[:9], 1) },
+		"Add":                   func() { AddCounts(counts, counts[:0]) },
+		"NewForest":             func() { NewForest([]Tree{{Features: [TreeDepth]int32{0, -1}}}) },
 		"Sum": func() {
-			NewForest([]Tree{{Features: [Questions]int32{0, 1, 2, 3}}}).Sum(new([TreeBlock]int16), make([][TreeBlock]int8, 3))
+			NewForest([]Tree{{Features: [TreeDepth]int32{0, 1, 2, 3}}}).Sum(new([BlockSize]int16), make([][BlockSize]int8, 3))
 		},
 		"Overlaps": func() {
 			Overlaps(make([]int32, 20), make([]float32, 20), &Boxes{make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]float32, 9)}, [][2]int32{{0, 2}}, new([4]int32), 1, 1)
 		},
-		"Uncovered": func() { Uncovered(make([]uint32, 8), nil) },
+		"Uncovered": func() { CoverageGain(make([]uint32, 8), nil) },
 		"Uncovered: beyond": func() {
-			Uncovered(append(make([]uint32, 15), 2<<CoverBits), make([]Object, 2))
+			CoverageGain(append(make([]uint32, 15), 2<<CoverageBits), make([]Target, 2))
 		},
-		"Uncovered: rest": func() { Uncovered([]uint32{2 << CoverBits}, make([]Object, 2)) },
-		"Tally":           func() { Tally(make([]uint32, 1<<TallyBits)) },
+		"Uncovered: rest": func() { CoverageGain([]uint32{2 << CoverageBits}, make([]Target, 2)) },
+		"Tally":           func() { CoverageHistogram(make([]uint32, 1<<CoverageCountBits)) },
 		"Scale": func() {
-			Scale(make([][TreeBlock]int8, 3), make([][TreeBlock]float32, 3), make([]float32, 3), make([]float32, 2), 1)
+			QuantizeColumns(make([][BlockSize]int8, 3), make([][BlockSize]float32, 3), make([]float32, 3), make([]float32, 2), 1)
 		},
-		"Interleave": func() { Interleave(make([][TreeBlock][2]int16, 1), make([][TreeBlock]int8, 3)) },
+		"Interleave": func() { InterleavePairs(make([][BlockSize][2]int16, 1), make([][BlockSize]int8, 3)) },
 		"Project": func() {
-			Project(new([2][TreeBlock]int32), make([][TreeBlock][2]int16, 3), make([][2]int16, 3), make([][2]int16, 2))
+			DotPairs(new([2][BlockSize]int32), make([][BlockSize][2]int16, 3), make([][2]int16, 3), make([][2]int16, 2))
 		},
-		"Summarise: a run of none": func() { Summarise(make([][8]float32, 3), nil, []int32{0}) },
-		"Summarise: few rows":      func() { Summarise(make([][8]float32, 3), make([][8]float32, 1), []int32{2}) },
-		"Transpose":                func() { Transpose(make([][TreeBlock]float32, 7), make([][8]float32, 2*TreeBlock)) },
-		"Integrate":                func() { Integrate(make([][8]uint32, 3), make([][8]uint32, 3), make([][8]uint8, 2)) },
+		"Summarise: a run of none": func() { MaxMeanMin(make([][8]float32, 3), nil, []int32{0}) },
+		"Summarise: few rows":      func() { MaxMeanMin(make([][8]float32, 3), make([][8]float32, 1), []int32{2}) },
+		"Transpose":                func() { TransposeBlock(make([][BlockSize]float32, 7), make([][8]float32, 2*BlockSize)) },
+		"Integrate":                func() { IntegralRow(make([][8]uint32, 3), make([][8]uint32, 3), make([][8]uint8, 2)) },
 		"Steepness": func() {
 			rows, longer := [3][]uint8{{1}, {1}, {1}}, [3][]uint8{{1}, {1, 2}, {1}}
-			Steepness(make([][8]uint8, 1), &rows, &longer, &rows)
+			GradientMagnitudes(make([][8]uint8, 1), &rows, &longer, &rows)
 		},
-		"Grids": func() { Grids(make([][8]float32, GridSide*GridSide), make([][8]uint32, 9), make([]Lattice, 2)) },
+		"Grids": func() { GridSums(make([][8]float32, GridSide*GridSide), make([][8]uint32, 9), make([]Grid, 2)) },
 		"Grids: beyond": func() {
-			l := Lattice{Rows: [GridSide]Span{{Begin: 4}, {}, {}, {}, {}, {End: 1}}, Columns: [GridSide]Span{{}, {End: 5}}}
-			Grids(make([][8]float32, GridSide*GridSide), make([][8]uint32, 9), []Lattice{l})
+			l := Grid{Rows: [GridSide]Span{{Begin: 4}, {}, {}, {}, {}, {End: 1}}, Columns: [GridSide]Span{{}, {End: 5}}}
+			GridSums(make([][8]float32, GridSide*GridSide), make([][8]uint32, 9), []Grid{l})
 		},
 		"Rectangles": func() {
-			Rectangles(make([][8]float32, 1), make([][8]uint32, 9), [][4]int32{{0, 1, -1, 2}}, make([]float32, 1), new([8]float32), new([8]float32))
+			RectangleSums(make([][8]float32, 1), make([][8]uint32, 9), [][4]int32{{0, 1, -1, 2}}, make([]float32, 1), new([8]float32), new([8]float32))
 		},
-		"Merge": func() { Merge(bins, counts, counts[:0], counts, 1) },
+		"Merge": func() { AddNormalize(bins, counts, counts[:0], counts, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -878,36 +878,36 @@ func BenchmarkDistances3(b *testing.B) {
 func BenchmarkColumns4(b *testing.B) {
 	m := newMaker(b)
 	dst, rows, w := make([]float32, row), m.rows(row), m.columnWeights()
-	bench(b, func() { Columns4(dst, rows, w) }, func() { columns4Go(dst, rows, w) })
+	bench(b, func() { ConvolveColumnsEven(dst, rows, w) }, func() { columns4Go(dst, rows, w) })
 }
 
 func BenchmarkBothColumns4(b *testing.B) {
 	m := newMaker(b)
 	even, odd, rows, w := make([]float32, row), make([]float32, row), m.rows(row), m.columnWeights()
-	bench(b, func() { BothColumns4(even, odd, rows, w, w) }, func() { bothColumns4Go(even, odd, rows, w, w) })
+	bench(b, func() { ConvolveColumnsEvenOdd(even, odd, rows, w, w) }, func() { bothColumns4Go(even, odd, rows, w, w) })
 }
 
 func BenchmarkSmoothRow4(b *testing.B) {
 	m := newMaker(b)
 	dst, padded, w := make([]float32, row), m.floats(row+8, 0, 255), (*[5]float32)(m.floats(5, 0, 1))
-	bench(b, func() { SmoothRow4(dst, padded, w) }, func() { smoothRow4Go(dst, padded, w) })
+	bench(b, func() { ConvolveRowEven(dst, padded, w) }, func() { smoothRow4Go(dst, padded, w) })
 }
 
 func BenchmarkSlopeRow4(b *testing.B) {
 	m := newMaker(b)
 	dst, padded, w := make([]float32, row), m.floats(row+8, 0, 255), (*[5]float32)(m.floats(5, 0, 1))
-	bench(b, func() { SlopeRow4(dst, padded, w) }, func() { slopeRow4Go(dst, padded, w) })
+	bench(b, func() { ConvolveRowOdd(dst, padded, w) }, func() { slopeRow4Go(dst, padded, w) })
 }
 
 func BenchmarkBins3(b *testing.B) {
 	m := newMaker(b)
 	dst, x, y, z := make([]uint16, row), m.bytes(row), m.bytes(row), m.bytes(row)
-	bench(b, func() { Bins3(dst, x, y, z) }, func() { bins3Go(dst, x, y, z) })
+	bench(b, func() { Quantize3(dst, x, y, z) }, func() { bins3Go(dst, x, y, z) })
 }
 
 func BenchmarkTextures(b *testing.B) {
 	m := newMaker(b)
-	list, gx, gy := make([]uint32, row+TexturesRoom), m.floats(row, -11, 11), m.floats(row, -11, 11)
+	list, gx, gy := make([]uint32, row+GradientPadding), m.floats(row, -11, 11), m.floats(row, -11, 11)
 	x, y := make([]float32, row), make([]float32, row)
 	again := func(textures func(list []uint32, gx, gy []float32, scale, diagonal float32) int) func() {
 		return func() {
@@ -916,26 +916,26 @@ func BenchmarkTextures(b *testing.B) {
 			textures(list, x, y, 0.1, 0.07)
 		}
 	}
-	bench(b, again(Textures), again(texturesGo))
+	bench(b, again(ListGradients), again(texturesGo))
 }
 
 func BenchmarkDiffer(b *testing.B) {
 	bits, x, y := make([]uint8, row/8), make([]int32, row), make([]int32, row)
-	bench(b, func() { Differ(bits, x, y) }, func() { differGo(bits, x, y) })
+	bench(b, func() { DiffMask(bits, x, y) }, func() { differGo(bits, x, y) })
 }
 
 func BenchmarkAddBins3(b *testing.B) {
 	m := newMaker(b)
 	c, bins, labels, counts := m.colours(row), make([]uint16, row), m.labels(row, 9), make([]uint32, 9*80)
-	Bins3(bins, c[0], c[1], c[2])
-	bench(b, func() { AddBins3(counts, 80, bins, labels) }, func() { addBins3Go(counts, 80, bins, labels) })
+	Quantize3(bins, c[0], c[1], c[2])
+	bench(b, func() { CountQuantized3(counts, 80, bins, labels) }, func() { addBins3Go(counts, 80, bins, labels) })
 }
 
 func BenchmarkAddTextures(b *testing.B) {
 	m := newMaker(b)
-	list, labels, counts := make([]uint32, row+TexturesRoom), m.labels(row, 9), make([]uint32, 9*240)
-	list = list[:Textures(list, m.floats(row, -11, 11), m.floats(row, -11, 11), 0.1, 0.07)]
-	bench(b, func() { AddTextures(counts, 240, list, labels) }, func() { addTexturesGo(counts, 240, list, labels) })
+	list, labels, counts := make([]uint32, row+GradientPadding), m.labels(row, 9), make([]uint32, 9*240)
+	list = list[:ListGradients(list, m.floats(row, -11, 11), m.floats(row, -11, 11), 0.1, 0.07)]
+	bench(b, func() { CountGradients(counts, 240, list, labels) }, func() { addTexturesGo(counts, 240, list, labels) })
 }
 
 const texture = 240 // bins
@@ -950,11 +950,11 @@ func BenchmarkIntersections(b *testing.B) {
 func BenchmarkNormalise(b *testing.B) {
 	m := newMaker(b)
 	normal, counts := make([]uint16, texture), words[uint32](m, texture, 100)
-	bench(b, func() { Normalise(normal, counts, 1000) }, func() { normaliseGo(normal, counts, newScale(1000)) })
+	bench(b, func() { Normalize(normal, counts, 1000) }, func() { normaliseGo(normal, counts, newScale(1000)) })
 }
 
 func BenchmarkMerge(b *testing.B) {
 	m := newMaker(b)
 	normal, sum, x, y := make([]uint16, texture), make([]uint32, texture), words[uint32](m, texture, 100), words[uint32](m, texture, 100)
-	bench(b, func() { Merge(normal, sum, x, y, 1000) }, func() { mergeGo(normal, sum, x, y, newScale(1000)) })
+	bench(b, func() { AddNormalize(normal, sum, x, y, 1000) }, func() { mergeGo(normal, sum, x, y, newScale(1000)) })
 }

@@ -83,18 +83,18 @@ func bins1Go(dst []uint16, a []uint8) {
 func bins3Go(dst []uint16, a, b, c []uint8) {
 	b, c, dst = b[:len(a)], c[:len(a)], dst[:len(a)]
 	for x, v := range a {
-		dst[x] = colourBin(v) | colourBin(b[x])<<BinBits | colourBin(c[x])<<(2*BinBits)
+		dst[x] = colourBin(v) | colourBin(b[x])<<FieldBits | colourBin(c[x])<<(2*FieldBits)
 	}
 }
 
-func colourBin(v uint8) uint16 { return uint16(v) * ColourBins >> 8 }
+func colourBin(v uint8) uint16 { return uint16(v) * QuantizeLevels >> 8 }
 
 // responseBin maps a response, rounded towards 0 and limited to ±(TextureBins−1), to
 // its place.
-var responseBin = func() (t [2*TextureBins - 1]uint32) {
-	for i := 1; i < TextureBins; i++ {
-		t[TextureBins-1+i] = uint32(i)
-		t[TextureBins-1-i] = uint32(TextureBins + i)
+var responseBin = func() (t [2*GradientLevels - 1]uint32) {
+	for i := 1; i < GradientLevels; i++ {
+		t[GradientLevels-1+i] = uint32(i)
+		t[GradientLevels-1-i] = uint32(GradientLevels + i)
 	}
 	return t
 }()
@@ -105,11 +105,11 @@ func texturesGo(list []uint32, gx, gy []float32, scale, diagonal float32) int {
 	for x, u := range gx {
 		v := gy[x]
 		code := place(u*scale) |
-			place((u+v)*diagonal)<<BinBits |
-			place(v*scale)<<(2*BinBits) |
-			place((v-u)*diagonal)<<(3*BinBits)
+			place((u+v)*diagonal)<<FieldBits |
+			place(v*scale)<<(2*FieldBits) |
+			place((v-u)*diagonal)<<(3*FieldBits)
 		// Written in any case: whether it counts is hard to guess.
-		list[n] = uint32(x)<<TextureBits | code
+		list[n] = uint32(x)<<GradientBits | code
 		if code != 0 {
 			n++
 		}
@@ -118,7 +118,7 @@ func texturesGo(list []uint32, gx, gy []float32, scale, diagonal float32) int {
 }
 
 func place(response float32) uint32 {
-	const last = TextureBins - 1
+	const last = GradientLevels - 1
 	return responseBin[max(-last, min(last, int32(response)))+last]
 }
 
@@ -389,7 +389,7 @@ func labGo(l, a, b, red, green, blue []uint8, t *LabTables) {
 	l, a, b = l[:len(red)], a[:len(red)], b[:len(red)]
 	m := t.Matrix
 	for i := range red {
-		u, v, w := t.Light[red[i]], t.Light[green[i]], t.Light[blue[i]]
+		u, v, w := t.Linear[red[i]], t.Linear[green[i]], t.Linear[blue[i]]
 		x, y, z := t.root(&m[0], u, v, w), t.root(&m[1], u, v, w), t.root(&m[2], u, v, w)
 		fx, fy, fz := x>>8, y>>8, z>>8
 		l[i] = uint8(y)
@@ -412,37 +412,37 @@ func differGo(bits []uint8, a, b []int32) {
 	}
 }
 
-const binMask = 1<<BinBits - 1
+const binMask = 1<<FieldBits - 1
 
 func addBins3Go(counts []uint32, row int, bins []uint16, labels []int32) {
 	labels = labels[:len(bins)]
 	for i, b := range bins {
 		b, at := uint(b), uint(labels[i])*uint(row)
 		counts[at+b&binMask]++
-		counts[at+(ColourBins+b>>BinBits&binMask)]++
-		counts[at+(2*ColourBins+b>>(2*BinBits))]++
+		counts[at+(QuantizeLevels+b>>FieldBits&binMask)]++
+		counts[at+(2*QuantizeLevels+b>>(2*FieldBits))]++
 	}
 }
 
 func addTexturesGo(counts []uint32, row int, list []uint32, labels []int32) {
-	const places = 2 * TextureBins
+	const places = 2 * GradientLevels
 	for _, t := range list {
-		t, at := uint(t), uint(labels[t>>TextureBits])*uint(row)
+		t, at := uint(t), uint(labels[t>>GradientBits])*uint(row)
 		counts[at+t&binMask]++
-		counts[at+(places+t>>BinBits&binMask)]++
-		counts[at+(2*places+t>>(2*BinBits)&binMask)]++
-		counts[at+(3*places+t>>(3*BinBits)&binMask)]++
+		counts[at+(places+t>>FieldBits&binMask)]++
+		counts[at+(2*places+t>>(2*FieldBits)&binMask)]++
+		counts[at+(3*places+t>>(3*FieldBits)&binMask)]++
 	}
 }
 
-func sumTreesGo(sums *[TreeBlock]int16, levels [][TreeBlock]int8, trees []tree) {
-	*sums = [TreeBlock]int16{}
+func sumTreesGo(sums *[BlockSize]int16, levels [][BlockSize]int8, trees []tree) {
+	*sums = [BlockSize]int16{}
 	for k := range trees {
 		t := &trees[k]
-		var leaf [TreeBlock]uint8
+		var leaf [BlockSize]uint8
 		for q, offset := range t.offsets {
 			threshold := t.thresholds[q]
-			for i, v := range levels[offset/TreeBlock] {
+			for i, v := range levels[offset/BlockSize] {
 				no := uint8(0)
 				if v < threshold {
 					no = 1
@@ -451,7 +451,7 @@ func sumTreesGo(sums *[TreeBlock]int16, levels [][TreeBlock]int8, trees []tree) 
 			}
 		}
 		for i, l := range leaf {
-			l %= 1 << Questions
+			l %= 1 << TreeDepth
 			sums[i] += int16(uint16(t.high[l])<<8 | uint16(t.low[l]))
 		}
 	}
@@ -476,24 +476,24 @@ func overlapsGo(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[
 	return n
 }
 
-func uncoveredGo(sums *[8]float32, edges []uint32, objects []Object) {
+func uncoveredGo(sums *[8]float32, edges []uint32, objects []Target) {
 	for k, e := range edges {
-		o := &objects[e>>CoverBits]
-		sums[k%len(sums)] += float32(o.Mass * float32(max(int32(e&(1<<CoverBits-1)), o.Covered)-o.Covered))
+		o := &objects[e>>CoverageBits]
+		sums[k%len(sums)] += float32(o.Weight * float32(max(int32(e&(1<<CoverageBits-1)), o.Covered)-o.Covered))
 	}
 }
 
 func tallyGo(edges []uint32) (counts, covers uint64) {
 	for _, e := range edges {
-		cover := e & (1<<CoverBits - 1)
+		cover := e & (1<<CoverageBits - 1)
 		covers += uint64(cover)
-		fifth := (Fifths*cover + Fifths - 1) >> CoverBits
-		counts += 1 << (TallyBits * fifth % 64)
+		fifth := (CoverageBins*cover + CoverageBins - 1) >> CoverageBits
+		counts += 1 << (CoverageCountBits * fifth % 64)
 	}
 	return counts, covers
 }
 
-func scaleColumnsGo(levels [][TreeBlock]int8, columns [][TreeBlock]float32, means, scales []float32, most, unit float32) {
+func scaleColumnsGo(levels [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, most, unit float32) {
 	for f, mean := range means {
 		scale, to := scales[f], &levels[f]
 		for i, v := range columns[f] {
@@ -503,7 +503,7 @@ func scaleColumnsGo(levels [][TreeBlock]int8, columns [][TreeBlock]float32, mean
 	}
 }
 
-func interleaveGo(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) {
+func interleaveGo(pairs [][BlockSize][2]int16, levels [][BlockSize]int8) {
 	for k := range pairs {
 		for i := range pairs[k] {
 			pairs[k][i] = [2]int16{int16(levels[2*k][i]), int16(levels[2*k+1][i])}
@@ -511,8 +511,8 @@ func interleaveGo(pairs [][TreeBlock][2]int16, levels [][TreeBlock]int8) {
 	}
 }
 
-func projectGo(dst *[2][TreeBlock]int32, pairs [][TreeBlock][2]int16, a, b [][2]int16) {
-	*dst = [2][TreeBlock]int32{}
+func projectGo(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
+	*dst = [2][BlockSize]int32{}
 	for s, weights := range [2][][2]int16{a, b} {
 		for f, w := range weights {
 			for i, v := range pairs[f] {
@@ -571,7 +571,7 @@ func rectanglesGo(dst [][8]float32, table [][8]uint32, corners [][4]int32, scale
 	}
 }
 
-func gridsGo(dst [][8]float32, table [][8]uint32, lattices []Lattice) {
+func gridsGo(dst [][8]float32, table [][8]uint32, lattices []Grid) {
 	for i := range lattices {
 		l := &lattices[i]
 		for _, r := range l.Rows {
@@ -596,13 +596,13 @@ func summariseGo(dst, rows [][8]float32, counts []int32) {
 		for k := range sum {
 			sum[k] /= float32(n)
 		}
-		dst[Statistics*i], dst[Statistics*i+1], dst[Statistics*i+2] = most, sum, least
+		dst[MaxMeanMinRows*i], dst[MaxMeanMinRows*i+1], dst[MaxMeanMinRows*i+2] = most, sum, least
 		rows = rows[n:]
 	}
 }
 
-func transposeGo(columns [][TreeBlock]float32, rows [][8]float32) {
-	cells := len(rows) / TreeBlock
+func transposeGo(columns [][BlockSize]float32, rows [][8]float32) {
+	cells := len(rows) / BlockSize
 	for i, row := range rows {
 		for k, v := range row[:7] {
 			columns[i%cells*7+k][i/cells] = v

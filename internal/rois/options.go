@@ -33,12 +33,12 @@ const MaxSize = 1 << 20
 
 var samplers = [...]struct {
 	name       string
-	quota      imbalance.Quota
+	quota      imbalance.Sampler
 	thresholds imbalance.Thresholds
 }{
-	FastRCNN:    {"fast-rcnn", imbalance.FastRCNNQuota(), imbalance.FastRCNN()},
-	Detectron2:  {"detectron2", imbalance.Quota{Size: 512, Foreground: 0.25}, imbalance.FasterRCNN()},
-	IoUBalanced: {"iou-balanced", imbalance.Quota{Size: 512, Foreground: 0.25}, imbalance.FasterRCNN()},
+	FastRCNN:    {"fast-rcnn", imbalance.FastRCNNSampler(), imbalance.FastRCNNThresholds()},
+	Detectron2:  {"detectron2", imbalance.Sampler{Size: 512, ForegroundFraction: 0.25}, imbalance.FasterRCNNThresholds()},
+	IoUBalanced: {"iou-balanced", imbalance.Sampler{Size: 512, ForegroundFraction: 0.25}, imbalance.FasterRCNNThresholds()},
 }
 
 // Samplers are the names that [ParseSampler] knows.
@@ -67,7 +67,7 @@ func (s Sampler) Thresholds() imbalance.Thresholds { return samplers[s].threshol
 // Options are the sampler's, with the seed 1, true boxes appended and deltas as they are.
 func (s Sampler) Options() Options {
 	q := samplers[s].quota
-	return Options{s, q.Size, q.Foreground, 1, true, box.DeltaWeights{1, 1, 1, 1}}
+	return Options{s, q.Size, q.ForegroundFraction, 1, true, box.DeltaWeights{1, 1, 1, 1}}
 }
 
 // Options say how to draw a minibatch. Begin with [DefaultOptions], [Sampler.Options] or
@@ -76,7 +76,7 @@ type Options struct {
 	Sampler Sampler
 	// Size is the number of RoIs, in [1,MaxSize].
 	Size int
-	// Foreground is the largest share of foreground, in [0,1]; see imbalance.Quota.
+	// Foreground is the largest share of foreground, in [0,1]; see imbalance.Sampler.
 	Foreground float64
 	// Seed is that of the draw.
 	Seed uint64

@@ -7,7 +7,7 @@
 //	m, err := rois.Sample(ctx, proposals, truth, rois.DefaultOptions())
 //
 // RoIs are labelled by their IoU with the true boxes (imbalance.Thresholds), drawn so
-// that a share of them is foreground (imbalance.Quota), and told the deltas to the box they
+// that a share of them is foreground (imbalance.Sampler), and told the deltas to the box they
 // were matched with (box.DeltaWeights). Those of a data set ([TruthOf]) are written for
 // numpy.load ([NPZ]). docs/imbalance.md has the sources.
 package rois
@@ -113,8 +113,8 @@ func Sample(ctx context.Context, proposals []box.Box, truth Truth, o Options) (*
 	for k, i := range drawn.Indices {
 		r, number, class := labelled[i], -1, -1
 		if r.Label == imbalance.Foreground {
-			number = numbers[r.Truth]
-			delta := o.Weights.Encode(pool[i], objects[r.Truth])
+			number = numbers[r.GroundTruth]
+			delta := o.Weights.Encode(pool[i], objects[r.GroundTruth])
 			m.Deltas[k] = &delta
 			if truth.Classes != nil {
 				class = truth.Classes[number]
@@ -142,7 +142,7 @@ func Sample(ctx context.Context, proposals []box.Box, truth Truth, o Options) (*
 // draw takes RoIs as the sampler does.
 func (o Options) draw(labelled []imbalance.RoI) imbalance.Sample {
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
-	quota := imbalance.Quota{Size: o.Size, Foreground: o.Foreground}
+	quota := imbalance.Sampler{Size: o.Size, ForegroundFraction: o.Foreground}
 	if o.Sampler == IoUBalanced {
 		return quota.IoUBalanced(rng, labelled, o.Sampler.Thresholds(), libraBins)
 	}

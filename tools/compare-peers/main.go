@@ -138,7 +138,7 @@ func bench(ctx context.Context, s settings) (err error) {
 	runners[ourselves] = us
 
 	r := report{
-		command: s.command(), date: start, ours: s.version, kernels: kernels.Kernels(), goVersion: runtime.Version(),
+		command: s.command(), date: start, ours: s.version, kernels: kernels.Backend(), goVersion: runtime.Version(),
 		machine: thisMachine(), versions: versions, pictures: us.describe(s),
 	}
 	if s.only.MatchString("alone") {
