@@ -288,7 +288,7 @@ func TestAnswerIsWhatExportWrites(t *testing.T) {
 		return result, err
 	}
 	got := s.post(t, "mode=single", small().PNG())
-	want, err := codec.AppendJSON(nil, result.Row(""))
+	want, err := codec.AppendJSON(nil, codec.NewRow("", result))
 	if err != nil || string(got.body) != string(want)+"\n" {
 		t.Errorf("%v\n%s\nwant\n%s", err, got.body, want)
 	}

@@ -184,7 +184,7 @@ func (q *query) encode(pic picture) func(context.Context, *propose.Result) ([]by
 
 // row is what an answer says of a picture.
 func (q *query) row(ctx context.Context, result *propose.Result, file string) (row *codec.Row, err error) {
-	row = result.Row(file)
+	row = codec.NewRow(file, result)
 	if !q.Search.Keep {
 		return row, nil
 	}

@@ -232,7 +232,7 @@ func (c *proposeCmd) proposeFile(ctx context.Context, std streams, out codec.Wri
 	if err != nil {
 		return err
 	}
-	row := result.Row(baseName(name))
+	row := codec.NewRow(baseName(name), result)
 	if c.Masks {
 		row.Strategies = result.Strategies
 		if row.Masks, err = result.Masks(ctx, math.MaxInt64); err != nil {

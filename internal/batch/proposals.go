@@ -72,7 +72,7 @@ func Proposals(s Search, format codec.Format, folder string, masks bool) Task[*c
 			if err != nil {
 				return nil, Stats{}, err
 			}
-			row := result.Row(p.File)
+			row := codec.NewRow(p.File, result)
 			row.ID, row.Folder, row.Search, row.Decode = p.ID, folder, 0, 0
 			if masks {
 				row.Strategies = result.Strategies

@@ -24,6 +24,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/selective"
 )
@@ -59,7 +60,16 @@ type Row struct {
 	// Origins are the tree nodes that the boxes are of: by box, at least one.
 	Origins [][]selective.Origin
 	// Tree is that of one strategy.
-	Tree *Tree
+	Tree *propose.Tree
+}
+
+// NewRow returns the row of a result, without masks, origins and tree.
+func NewRow(file string, r *propose.Result) *Row {
+	return &Row{
+		File: file, Width: r.Width, Height: r.Height, Orientation: r.Orientation,
+		Search: r.SearchTime, Decode: r.DecodeTime,
+		Boxes: r.Boxes, Scores: r.Scores,
+	}
 }
 
 // ImageID is the picture's ID or, without one, its file's base name without the

@@ -6,25 +6,10 @@ import (
 	"strconv"
 
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/selective"
 )
-
-// Tree is how the regions of a picture were grouped.
-type Tree struct {
-	// Strategy is the index of the tree's strategy.
-	Strategy int
-	// Width and Height are the searched picture's, in pixels: the original, perhaps shrunk.
-	Width, Height int
-	// Nodes are as hierarchy.Tree has them, but for the boxes, which are in the original's pixels.
-	Nodes []hierarchy.Node
-	// Labels are the leaves that the searched picture's pixels are in, row by row: by turns a
-	// leaf and how many pixels in a row, over the ends of lines, are in it.
-	Labels []int32
-}
-
-// Leaves is the number of first regions.
-func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() }
 
 // validateEvidence is check of what is optional.
 func (r *Row) validateEvidence() error {
@@ -128,7 +113,7 @@ func appendOrigins(dst []byte, all []selective.Origin) []byte {
 	return append(dst, '}')
 }
 
-func appendTree(dst []byte, t *Tree) []byte {
+func appendTree(dst []byte, t *propose.Tree) []byte {
 	dst = appendField(dst, `{"strategy":`, t.Strategy)
 	dst = appendField(dst, `,"width":`, t.Width)
 	dst = appendField(dst, `,"height":`, t.Height)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
@@ -41,7 +43,7 @@ func rich() Row {
 			{{Strategy: 0, Position: 1, Size: 12, Birth: .1}, {Strategy: 1, Position: 1, Size: 12, Birth: 2}},
 			{{Strategy: 1, Position: 3, Size: 4, Birth: inf, Death: 2}},
 		},
-		Tree: &Tree{
+		Tree: &propose.Tree{
 			Strategy: 1, Width: 3, Height: 4,
 			Nodes: []hierarchy.Node{
 				{Box: box.Box{X1: 3, Y1: 4}, Size: 8, Children: [2]int32{-1, -1}, Parent: 2, Similarity: inf},
@@ -120,7 +122,7 @@ func drawRich(t *rapid.T) Row {
 		}
 	}
 	if rapid.Bool().Draw(t, "tree") {
-		r.Tree = &Tree{
+		r.Tree = &propose.Tree{
 			Strategy: rapid.IntRange(0, 255).Draw(t, "strategy"), Width: r.Width, Height: r.Height,
 			Nodes:  make([]hierarchy.Node, 2*rapid.IntRange(1, 4).Draw(t, "leaves")-1),
 			Labels: rapid.SliceOfN(rapid.Int32(), 4, 4).Draw(t, "labels"),
@@ -249,5 +251,47 @@ func TestEvidenceRefused(t *testing.T) {
 		if got, err := AppendJSON([]byte("x"), &r); err == nil || !strings.Contains(err.Error(), want) || string(got) != "x" {
 			t.Errorf("%s: %v, %s", want, err, got)
 		}
+	}
+}
+
+func TestNewRow(t *testing.T) {
+	r := propose.Result{
+		Width: 3, Height: 4, Orientation: 6, SearchTime: time.Second, DecodeTime: time.Minute,
+		Boxes: []box.Box{{X1: 3, Y1: 4}}, Scores: []float32{1},
+	}
+	got, want := NewRow("a.jpg", &r), &Row{
+		File: "a.jpg", Width: 3, Height: 4, Orientation: 6, Search: time.Second, Decode: time.Minute,
+		Boxes: r.Boxes, Scores: r.Scores,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestResultWithoutBoxesHasNoNulls(t *testing.T) {
+	opts, err := propose.ParseOptions(map[string]string{"mode": "single", "min-side": "5000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Search.Keep = true
+	r, err := propose.Run(t.Context(), scene.Render(2, 80, 60, 4).PNG(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := NewRow("x", r)
+	row.Strategies, row.Origins = r.Strategies, r.Origins
+	if row.Masks, err = r.Masks(t.Context(), math.MaxInt64); err != nil {
+		t.Fatal(err)
+	}
+	if row.Tree, err = r.Tree(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	line, err := AppendJSON(nil, row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]json.RawMessage
+	if err := json.Unmarshal(line, &got); err != nil || string(got["masks"]) != "[]" || string(got["evidence"]) != "[]" || len(got["tree"]) < 100 {
+		t.Errorf("got %s (%v), want empty masks and evidence, and a tree", line, err)
 	}
 }

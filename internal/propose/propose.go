@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/selective"
@@ -45,6 +45,22 @@ type Result struct {
 
 	regions *selective.Regions
 }
+
+// Tree is the merge tree of one strategy.
+type Tree struct {
+	// Strategy is the index of the tree's strategy.
+	Strategy int
+	// Width and Height are the size of the searched image, in pixels: the original, possibly shrunk.
+	Width, Height int
+	// Nodes are those of the hierarchy.Tree, with their boxes in pixels of the original image.
+	Nodes []hierarchy.Node
+	// Labels run-length encodes the leaf of each pixel of the searched image, in raster order:
+	// alternately a leaf and the number of consecutive pixels in it. Runs continue across rows.
+	Labels []int32
+}
+
+// Leaves returns the number of initial regions.
+func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() }
 
 // Masks are by box, in the original's pixels: of the region that the box is of, the one of
 // its first origin. In a shrunken picture each of its pixels stands for the box that the
@@ -75,13 +91,13 @@ func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
 
 // Tree is that of a strategy, by its index, with the boxes in the original's pixels. It
 // panics if nothing was kept, or there is no such strategy. The only error is the context's.
-func (r *Result) Tree(ctx context.Context, strategy int) (*codec.Tree, error) {
+func (r *Result) Tree(ctx context.Context, strategy int) (*Tree, error) {
 	k := r.keptRegions()
 	pix, err := k.Pixels(ctx, strategy)
 	if err != nil {
 		return nil, err
 	}
-	t := &codec.Tree{
+	t := &Tree{
 		Strategy: strategy, Width: k.Width, Height: k.Height,
 		Nodes: slices.Clone(k.Trees[strategy].Nodes),
 	}
@@ -105,15 +121,6 @@ func (r *Result) keptRegions() *selective.Regions {
 		panic("propose: the search was not told to keep its regions")
 	}
 	return r.regions
-}
-
-// Row is the result as package export writes it.
-func (r *Result) Row(file string) *codec.Row {
-	return &codec.Row{
-		File: file, Width: r.Width, Height: r.Height, Orientation: r.Orientation,
-		Search: r.SearchTime, Decode: r.DecodeTime,
-		Boxes: r.Boxes, Scores: r.Scores,
-	}
 }
 
 // Run decodes a picture and searches it. Errors are those of imageio.Decode, of
