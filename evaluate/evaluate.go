@@ -1,16 +1,16 @@
 // Package evaluate judges proposals by the objects that people have drawn boxes around.
 //
-// [Open] reads a data set, COCO's or PASCAL VOC's. A [Tally] is fed pictures and their
+// [Open] reads a data set, COCO's or PASCAL VOC's. An [Evaluator] is fed pictures and their
 // proposals, and makes a [Report] of them:
 //
-//	data, err := evaluate.Open("VOCdevkit/VOC2007")
+//	data, err := dataset.Open("VOCdevkit/VOC2007")
 //	...
-//	tally, err := evaluate.NewTally(evaluate.Options{})
+//	tally, err := evaluate.New(evaluate.Options{})
 //	...
 //	for i := range data.Images {
 //		tally.Add(&data.Images[i], boxes[i], took[i])
 //	}
-//	fmt.Println(tally.Report().Levels[0].All.AR)
+//	fmt.Println(tally.Report().Budgets[0].All.AR)
 //
 // What is measured, for the N best boxes of each picture and for all of them:
 //
@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/dataset"
 )
 
 // Options say how to judge. The zero value is the default.
@@ -67,7 +68,7 @@ const (
 	areas
 )
 
-func areaOf(o *Object) int {
+func areaOf(o *dataset.Object) int {
 	switch a := o.Area(); {
 	case a < 32*32:
 		return small
@@ -97,9 +98,9 @@ type class struct {
 	overlap []uint64 // by number of boxes
 }
 
-// A Tally gathers what a Report tells, picture by picture: its size does not grow with
+// An Evaluator gathers what a Report tells, picture by picture: its size does not grow with
 // them. It is not safe for concurrent use; each thread may have its own, to be merged.
-type Tally struct {
+type Evaluator struct {
 	opts    Options
 	cuts    []int // numbers of boxes, rising; the last is all
 	counts  [][areas]count
@@ -113,8 +114,8 @@ type Tally struct {
 	best    []float64 // of an object, by cut
 }
 
-// NewTally makes an empty Tally. It refuses budgets below 1, and more than 100.
-func NewTally(opts Options) (*Tally, error) {
+// New makes an empty Evaluator. It refuses budgets below 1, and more than 100.
+func New(opts Options) (*Evaluator, error) {
 	if opts.Budgets == nil {
 		opts.Budgets = DefaultBudgets()
 	}
@@ -128,7 +129,7 @@ func NewTally(opts Options) (*Tally, error) {
 			return nil, fmt.Errorf("evaluate: budget %d: want 1 box or more", n)
 		}
 	}
-	t := &Tally{opts: opts, classes: map[string]*class{}}
+	t := &Evaluator{opts: opts, classes: map[string]*class{}}
 	t.cuts = slices.Concat(opts.Budgets, curve, []int{all})
 	slices.Sort(t.cuts)
 	t.cuts = slices.Compact(t.cuts)
@@ -142,7 +143,7 @@ const all = math.MaxInt
 
 // Add counts a picture, its proposals, best first, and how long they took, 0 if nobody
 // knows. Without proposals its objects count as missed. Time is O(objects × boxes).
-func (t *Tally) Add(img *Image, boxes []box.Box, took time.Duration) {
+func (t *Evaluator) Add(img *dataset.Image, boxes []box.Box, took time.Duration) {
 	t.images++
 	t.boxes += int64(len(boxes))
 	t.most = max(t.most, len(boxes))
@@ -163,7 +164,7 @@ func (t *Tally) Add(img *Image, boxes []box.Box, took time.Duration) {
 			t.classes[o.Class] = c
 		}
 		c.objects++
-		t.follow(o, boxes)
+		t.bestIoUs(o, boxes)
 		for cut, best := range t.best {
 			overlap := uint64(math.Round(best * unit))
 			c.overlap[cut] += overlap
@@ -175,8 +176,8 @@ func (t *Tally) Add(img *Image, boxes []box.Box, took time.Duration) {
 	}
 }
 
-// follow finds the best IoU with an object among the first boxes, for each cut.
-func (t *Tally) follow(o *Object, boxes []box.Box) {
+// bestIoUs finds the best IoU with an object among the first boxes, for each cut.
+func (t *Evaluator) bestIoUs(o *dataset.Object, boxes []box.Box) {
 	best, cut := 0.0, 0
 	for i := range boxes {
 		for i >= t.cuts[cut] {
@@ -190,34 +191,6 @@ func (t *Tally) follow(o *Object, boxes []box.Box) {
 	}
 }
 
-// IoU is the intersection over the union. Products are rounded before they are added.
-func (o *Object) IoU(b *box.Box) float64 {
-	inter, area := o.shared(b)
-	if inter == 0 {
-		return 0 // also where one of the two is empty
-	}
-	return inter / (float64((o.X1-o.X0)*(o.Y1-o.Y0)) + area - inter)
-}
-
-// Holds is the part of a box that lies in the object, 0 of an empty one.
-func (o *Object) Holds(b *box.Box) float64 {
-	inter, area := o.shared(b)
-	if inter == 0 {
-		return 0
-	}
-	return inter / area
-}
-
-// shared is the area of the intersection, and the box's, which is above 0 if that is.
-func (o *Object) shared(b *box.Box) (inter, area float64) {
-	x0, y0, x1, y1 := float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1)
-	w, h := min(o.X1, x1)-max(o.X0, x0), min(o.Y1, y1)-max(o.Y0, y0)
-	if !(w > 0 && h > 0) {
-		return 0, 0
-	}
-	return float64(w * h), float64((x1 - x0) * (y1 - y0))
-}
-
 // step is the highest threshold, in 1/steps, that an overlap reaches.
 func step(overlap float64) int {
 	i := min(int(overlap*steps), steps)
@@ -229,9 +202,9 @@ func step(overlap float64) int {
 	return i
 }
 
-// Merge adds what another Tally of equal options has counted; the order of merging does
+// Merge adds what another Evaluator of equal options has counted; the order of merging does
 // not show in the Report. It refuses one of other options.
-func (t *Tally) Merge(u *Tally) error {
+func (t *Evaluator) Merge(u *Evaluator) error {
 	if !slices.Equal(t.cuts, u.cuts) || t.opts.Difficult != u.opts.Difficult || !slices.Equal(t.opts.Budgets, u.opts.Budgets) {
 		return errors.New("evaluate: tallies of other budgets, or that count other objects: want equal options")
 	}
@@ -279,16 +252,16 @@ type Report struct {
 	// a time is known.
 	Boxes   float64 `json:"boxes"`
 	Seconds float64 `json:"seconds"`
-	// Levels are of the budgets, rising, and at last of all boxes.
-	Levels []Level `json:"levels"`
+	// Budgets are of the budgets, rising, and at last of all boxes.
+	Budgets []BudgetResult `json:"levels"`
 	// Classes are those of the objects, by name.
-	Classes []Class `json:"classes"`
+	Classes []ClassResult `json:"classes"`
 	// Curve is AR over the number of boxes, up to where more do not add to it.
-	Curve []Point `json:"curve"`
+	Curve []CurvePoint `json:"curve"`
 }
 
-// Level is how good the N best boxes of each picture are.
-type Level struct {
+// BudgetResult is how good the N best boxes of each picture are.
+type BudgetResult struct {
 	N int `json:"n"` // 0 is all
 	// ABO is the mean over the objects of the best overlap, MABO the mean over the classes.
 	ABO  float64 `json:"abo"`
@@ -311,20 +284,20 @@ type Scores struct {
 }
 
 // Class is the average best overlap of a class.
-type Class struct {
+type ClassResult struct {
 	Name    string    `json:"name"`
 	Objects int       `json:"objects"`
 	ABO     []float64 `json:"abo"` // by level
 }
 
-// Point is the AR of the N best boxes.
-type Point struct {
+// CurvePoint is the AR of the N best boxes.
+type CurvePoint struct {
 	N  int     `json:"n"`
 	AR float64 `json:"ar"`
 }
 
 // Report tells what was counted until now.
-func (t *Tally) Report() *Report {
+func (t *Evaluator) Report() *Report {
 	r := &Report{Images: t.images, Boxes: mean(float64(t.boxes), t.images), Seconds: mean(float64(t.micros)/1e6, t.timed)}
 	for _, n := range t.objects {
 		r.Objects += n
@@ -333,28 +306,28 @@ func (t *Tally) Report() *Report {
 	for cut, n := range t.cuts {
 		if _, ok := slices.BinarySearch(t.opts.Budgets, n); ok || n == all {
 			levels = append(levels, cut)
-			r.Levels = append(r.Levels, t.level(cut, r.Objects))
+			r.Budgets = append(r.Budgets, t.budgetResult(cut, r.Objects))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.classes)) {
 		c := t.classes[name]
-		k := Class{Name: name, Objects: c.objects}
+		k := ClassResult{Name: name, Objects: c.objects}
 		for i, cut := range levels {
 			abo := mean(float64(c.overlap[cut])/unit, c.objects)
 			k.ABO = append(k.ABO, abo)
-			r.Levels[i].MABO += abo
+			r.Budgets[i].MABO += abo
 		}
 		r.Classes = append(r.Classes, k)
 	}
-	for i := range r.Levels {
-		r.Levels[i].MABO = mean(r.Levels[i].MABO, len(r.Classes))
+	for i := range r.Budgets {
+		r.Budgets[i].MABO = mean(r.Budgets[i].MABO, len(r.Classes))
 	}
 	r.Curve = t.curve(r.Objects)
 	return r
 }
 
-func (t *Tally) level(cut, objects int) Level {
-	l := Level{N: t.cuts[cut]}
+func (t *Evaluator) budgetResult(cut, objects int) BudgetResult {
+	l := BudgetResult{N: t.cuts[cut]}
 	if l.N == all {
 		l.N = 0
 	}
@@ -385,8 +358,8 @@ func (c *count) scores(objects int) Scores {
 func (c *count) ar(objects int) float64 { return mean(2*float64(c.over)/unit, objects) }
 
 // curve ends where no picture has more boxes.
-func (t *Tally) curve(objects int) []Point {
-	var points []Point
+func (t *Evaluator) curve(objects int) []CurvePoint {
+	var points []CurvePoint
 	for cut, n := range t.cuts {
 		if _, ok := slices.BinarySearch(curve, n); !ok {
 			continue
@@ -395,7 +368,7 @@ func (t *Tally) curve(objects int) []Point {
 		for area := range areas {
 			sum.add(&t.counts[cut][area])
 		}
-		points = append(points, Point{n, sum.ar(objects)})
+		points = append(points, CurvePoint{n, sum.ar(objects)})
 		if n >= t.most {
 			break
 		}

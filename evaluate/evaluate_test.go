@@ -16,18 +16,19 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/dataset"
 )
 
 // judged is a picture as Add takes it.
 type judged struct {
-	img   Image
+	img   dataset.Image
 	boxes []box.Box
 	took  time.Duration
 }
 
-func tally(t rapid.TB, opts Options, pictures []judged) *Tally {
+func tally(t rapid.TB, opts Options, pictures []judged) *Evaluator {
 	t.Helper()
-	y, err := NewTally(opts)
+	y, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,10 +44,10 @@ func drawPictures(t *rapid.T) []judged {
 	var all []judged
 	for i := range rapid.IntRange(0, 5).Draw(t, "pictures") {
 		scale := rapid.SampledFrom([]float64{.25, 1, 7, 40}).Draw(t, "scale")
-		p := judged{img: Image{File: fmt.Sprint(i, ".jpg")}, took: time.Duration(rapid.IntRange(0, 1000).Draw(t, "ms")) * time.Millisecond}
+		p := judged{img: dataset.Image{File: fmt.Sprint(i, ".jpg")}, took: time.Duration(rapid.IntRange(0, 1000).Draw(t, "ms")) * time.Millisecond}
 		for range rapid.IntRange(0, 5).Draw(t, "objects") {
 			x, y := float64(side.Draw(t, "x")), float64(side.Draw(t, "y"))
-			p.img.Objects = append(p.img.Objects, Object{
+			p.img.Objects = append(p.img.Objects, dataset.Object{
 				x * scale, y * scale, (x + float64(side.Draw(t, "w"))) * scale, (y + float64(side.Draw(t, "h"))) * scale,
 				rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "class"), rapid.Bool().Draw(t, "difficult"),
 			})
@@ -76,7 +77,7 @@ func literal(opts Options, pictures []judged) *Report {
 	r.Seconds = average(seconds)
 	budgets := slices.Concat(opts.Budgets, []int{0})
 	for _, n := range budgets {
-		l := Level{N: n}
+		l := BudgetResult{N: n}
 		var best [4][]float64
 		classes := map[string][]float64{}
 		for _, p := range pictures {
@@ -109,19 +110,19 @@ func literal(opts Options, pictures []judged) *Report {
 		for i, name := range []string{"a", "b", "c"} {
 			if len(classes[name]) > 0 {
 				l.MABO += average(classes[name]) / float64(len(classes))
-				if i = slices.IndexFunc(r.Classes, func(c Class) bool { return c.Name == name }); i < 0 {
+				if i = slices.IndexFunc(r.Classes, func(c ClassResult) bool { return c.Name == name }); i < 0 {
 					i = len(r.Classes)
-					r.Classes = append(r.Classes, Class{Name: name, Objects: len(classes[name])})
+					r.Classes = append(r.Classes, ClassResult{Name: name, Objects: len(classes[name])})
 				}
 				r.Classes[i].ABO = append(r.Classes[i].ABO, average(classes[name]))
 			}
 		}
-		r.Levels = append(r.Levels, l)
+		r.Budgets = append(r.Budgets, l)
 	}
 	return r
 }
 
-func overlap(o Object, b box.Box) float64 {
+func overlap(o dataset.Object, b box.Box) float64 {
 	w := min(o.X1, float64(b.X1)) - max(o.X0, float64(b.X0))
 	h := min(o.Y1, float64(b.Y1)) - max(o.Y0, float64(b.Y0))
 	if w <= 0 || h <= 0 {
@@ -200,7 +201,7 @@ func TestReportIsTheDefinition(t *testing.T) {
 			most = max(most, len(p.boxes))
 		}
 		for i, p := range got.Curve {
-			ar := literal(Options{Budgets: []int{p.N}, Difficult: opts.Difficult}, pictures).Levels[0].All.AR
+			ar := literal(Options{Budgets: []int{p.N}, Difficult: opts.Difficult}, pictures).Budgets[0].All.AR
 			if math.Abs(p.AR-ar) > 1e-9 || i > 0 && got.Curve[i-1].N >= most || i == len(got.Curve)-1 && p.N < most {
 				t.Fatalf("point %d of the curve is %v, want AR %v; the most boxes are %d", i, p, ar, most)
 			}
@@ -214,7 +215,7 @@ func TestMergeInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		opts, pictures := drawOptions(t), drawPictures(t)
 		want := tally(t, opts, pictures).Report()
-		parts := []*Tally{tally(t, opts, nil), tally(t, opts, nil), tally(t, opts, nil)}
+		parts := []*Evaluator{tally(t, opts, nil), tally(t, opts, nil), tally(t, opts, nil)}
 		for _, p := range rapid.Permutation(pictures).Draw(t, "order") {
 			parts[rapid.IntRange(0, 2).Draw(t, "part")].Add(&p.img, p.boxes, p.took)
 		}
@@ -230,30 +231,18 @@ func TestMergeInAnyOrder(t *testing.T) {
 	})
 }
 
-func TestHolds(t *testing.T) {
-	o := Object{X0: 10, Y0: 10, X1: 20.5, Y1: 30}
-	for b, want := range map[box.Box]float64{
-		{X0: 12, Y0: 12, X1: 14, Y1: 20}: 1, {X0: 0, Y0: 10, X1: 20, Y1: 20}: .5, {X0: 20, Y0: 0, X1: 24, Y1: 20}: 1. / 16,
-		{X0: 20, Y0: 30, X1: 24, Y1: 40}: 0, {X0: 12, Y0: 12, X1: 12, Y1: 20}: 0,
-	} {
-		if got := o.Holds(&b); math.Abs(got-want) > 1e-12 {
-			t.Errorf("of %v the object holds %v, want %v", b, got, want)
-		}
-	}
-}
-
 // More boxes never make anything worse, and a box that is the object finds it at every IoU.
 func TestMoreBoxesAreNoWorse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		opts, pictures := drawOptions(t), drawPictures(t)
 		r := tally(t, opts, pictures).Report()
-		for i := 1; i < len(r.Levels); i++ {
-			a, b := r.Levels[i-1], r.Levels[i]
+		for i := 1; i < len(r.Budgets); i++ {
+			a, b := r.Budgets[i-1], r.Budgets[i]
 			if a.MABO > b.MABO || a.ABO > b.ABO || a.All.AR > b.All.AR || a.All.COCO > b.All.COCO || a.Small.AR > b.Small.AR {
 				t.Fatalf("level %+v, then %+v", a, b)
 			}
 		}
-		for _, l := range r.Levels {
+		for _, l := range r.Budgets {
 			for i := range steps {
 				if l.All.Recall[i] < l.All.Recall[i+1] {
 					t.Fatalf("recall rises with the IoU, at %d: %v", i, l.All.Recall)
@@ -261,8 +250,8 @@ func TestMoreBoxesAreNoWorse(t *testing.T) {
 			}
 		}
 	})
-	exact := []judged{{img: Image{Objects: []Object{{X0: 3, Y0: 4, X1: 50, Y1: 60, Class: "a"}}}, boxes: []box.Box{{X0: 3, Y0: 4, X1: 50, Y1: 60}}}}
-	l := tally(t, Options{}, exact).Report().Levels[0]
+	exact := []judged{{img: dataset.Image{Objects: []dataset.Object{{X0: 3, Y0: 4, X1: 50, Y1: 60, Class: "a"}}}, boxes: []box.Box{{X0: 3, Y0: 4, X1: 50, Y1: 60}}}}
+	l := tally(t, Options{}, exact).Report().Budgets[0]
 	if l.MABO != 1 || l.All.AR != 1 || math.Abs(l.All.COCO-1) > 1e-12 || l.All.Recall[steps] != 1 || l.Medium.AR != 1 || l.Small.Objects != 0 {
 		t.Errorf("%+v", l)
 	}
@@ -289,7 +278,7 @@ func TestTallyRefuses(t *testing.T) {
 		{[]int{-1}, "budget -1"},
 		{make([]int, 101), "101 budgets: want at most 100"},
 	} {
-		if _, err := NewTally(Options{Budgets: c.budgets}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := New(Options{Budgets: c.budgets}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %s", c.budgets, err, c.want)
 		}
 	}
@@ -354,13 +343,13 @@ func TestJudgeAgrees(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := tally(t, Options{}, r).Report()
-		every := got.Levels[len(got.Levels)-1]
+		every := got.Budgets[len(got.Budgets)-1]
 		figures := map[string]float64{
 			"images": float64(got.Images), "objects": float64(got.Objects), "boxes": got.Boxes, "seconds": got.Seconds,
 			"MABO": every.MABO, "ABO": every.ABO,
 			"R@0.5": every.All.Recall[50], "R@0.7": every.All.Recall[70], "R@0.8": every.All.Recall[80], "AR@all": every.All.AR,
 		}
-		for _, l := range got.Levels[:len(got.Levels)-1] {
+		for _, l := range got.Budgets[:len(got.Budgets)-1] {
 			figures[fmt.Sprint("AR@", l.N)] = l.All.AR
 		}
 		compared := 0
@@ -393,7 +382,7 @@ func drawMany(t *rapid.T) []judged {
 		for _, p := range drawPictures(t) {
 			p.img.File = fmt.Sprint(len(all), ".jpg")
 			p.took += time.Millisecond
-			p.img.Objects = slices.DeleteFunc(p.img.Objects, func(o Object) bool { return o.Area() == 0 })
+			p.img.Objects = slices.DeleteFunc(p.img.Objects, func(o dataset.Object) bool { return o.Area() == 0 })
 			for i := range int32(2500) {
 				k := i * 7919 % 10007
 				p.boxes = append(p.boxes, box.Box{X0: k % 40, Y0: k % 37, X1: k%40 + 1 + k%61, Y1: k%37 + 1 + k%59})

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/image/draw"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -77,10 +78,10 @@ func Repeatability(ctx context.Context, img *raster.Image, search SearchFunc) ([
 			return nil, err
 		}
 		boxes = boxes[:min(len(boxes), mostRepeated)]
-		back := make([]Object, len(boxes))
+		back := make([]dataset.Object, len(boxes))
 		x, y := float64(img.Width)/float64(changed.Width), float64(img.Height)/float64(changed.Height)
 		for i, b := range boxes {
-			back[i] = Object{X0: x * float64(b.X0), Y0: y * float64(b.Y0), X1: x * float64(b.X1), Y1: y * float64(b.Y1)}
+			back[i] = dataset.Object{X0: x * float64(b.X0), Y0: y * float64(b.Y0), X1: x * float64(b.X1), Y1: y * float64(b.Y1)}
 		}
 		areas = append(areas, matched(original, back))
 	}
@@ -89,7 +90,7 @@ func Repeatability(ctx context.Context, img *raster.Image, search SearchFunc) ([
 
 // matched pairs boxes greedily and gives the mean IoU over the originals. Pairs whose IoUs
 // differ by less than 1/unit are taken in the boxes' order.
-func matched(original []box.Box, back []Object) float64 {
+func matched(original []box.Box, back []dataset.Object) float64 {
 	var pairs []uint64 // what the IoU lacks to 1, and the two numbers
 	for i := range original {
 		for j := range back {

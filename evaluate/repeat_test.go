@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
@@ -155,9 +156,9 @@ func TestMatched(t *testing.T) {
 			return boxes
 		}
 		original, changed := draw("original"), draw("changed")
-		var back []Object
+		var back []dataset.Object
 		for _, b := range changed {
-			back = append(back, Object{X0: float64(b.X0), Y0: float64(b.Y0), X1: float64(b.X1), Y1: float64(b.Y1)})
+			back = append(back, dataset.Object{X0: float64(b.X0), Y0: float64(b.Y0), X1: float64(b.X1), Y1: float64(b.Y1)})
 		}
 		sum := 0.0
 		left, right := slices.Clone(original), slices.Clone(changed)

@@ -23,7 +23,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/evaluate/plot"
 	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/propose"
@@ -54,7 +56,7 @@ func (*evalCmd) Help() string {
 
 // judgement is what one set of proposals is worth.
 type judgement struct {
-	evaluate.Named
+	plot.Result
 	repeatability []float64 // by evaluate.Perturbations; nil if it was not asked for
 }
 
@@ -67,7 +69,7 @@ func (c *evalCmd) Run(ctx context.Context, std streams) error {
 	if n := opts.Search.Threads; n > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
 	}
-	data, err := evaluate.Open(c.Data)
+	data, err := dataset.Open(c.Data)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func (c *evalCmd) Run(ctx context.Context, std streams) error {
 		if err != nil {
 			return err
 		}
-		all = append(all, judgement{evaluate.Named{Name: label(source), Report: report}, nil})
+		all = append(all, judgement{plot.Result{Name: label(source), Report: report}, nil})
 	}
 	if len(c.Proposals) == 0 {
 		if data.Folder == "" && len(data.Images) > 0 {
@@ -99,11 +101,11 @@ func (c *evalCmd) Run(ctx context.Context, std streams) error {
 	}
 	if c.Plot != "" {
 		var drawn bytes.Buffer
-		var named []evaluate.Named
+		var named []plot.Result
 		for _, j := range all {
-			named = append(named, j.Named)
+			named = append(named, j.Result)
 		}
-		if err := evaluate.Plot(&drawn, evaluate.PlotFormat(c.Plot), named); err != nil {
+		if err := plot.Write(&drawn, plot.FormatOf(c.Plot), named); err != nil {
 			return err
 		}
 		if err := os.WriteFile(c.Plot, drawn.Bytes(), 0o644); err != nil {
@@ -126,7 +128,7 @@ func (c *evalCmd) check() (propose.Options, error) {
 	if err != nil {
 		return opts, err
 	}
-	if _, err := evaluate.NewTally(evaluate.Options{Budgets: c.Budgets}); err != nil {
+	if _, err := evaluate.New(evaluate.Options{Budgets: c.Budgets}); err != nil {
 		return opts, usageError{fmt.Errorf("--budgets: %w", err)}
 	}
 	given := slices.Sorted(maps.Keys(c.values()))
@@ -145,7 +147,7 @@ func (c *evalCmd) check() (propose.Options, error) {
 		err = errors.New("--proposals -: standard input can be read once")
 	case c.Pictures < 0:
 		err = fmt.Errorf("--pictures %d: want 0 or more", c.Pictures)
-	case c.Plot != "" && evaluate.PlotFormat(c.Plot) == "":
+	case c.Plot != "" && plot.FormatOf(c.Plot) == "":
 		err = fmt.Errorf("--plot %s: want a name that ends in .png, .svg or .pdf", c.Plot)
 	case c.Format == "csv" && (c.Classes || c.Repeatability):
 		err = errors.New("--format csv: has no room for --classes and --repeatability: want table or json")
@@ -186,7 +188,7 @@ func label(source string) string {
 
 // evaluation is a data set and how to judge by it.
 type evaluation struct {
-	data   *evaluate.Dataset
+	data   *dataset.Dataset
 	index  map[string]int // of all its pictures, also those that are not taken
 	judge  evaluate.Options
 	ranker func(picture int) selective.Ranker // if not the options'
@@ -208,7 +210,7 @@ func (e *evaluation) read(ctx context.Context, source string) (*evaluate.Report,
 		return nil, fmt.Errorf("%s: %w", name, withoutPath(err))
 	}
 	defer end()
-	tally, err := evaluate.NewTally(e.judge)
+	tally, err := evaluate.New(e.judge)
 	if err != nil {
 		return nil, err
 	}
@@ -284,10 +286,10 @@ func (e *evaluation) search(ctx context.Context, opts propose.Options, repeat bo
 	opts.Search.Threads = max(1, runtime.GOMAXPROCS(0)/threads)
 
 	bar := progress(e.std, len(images), "")
-	tallies := make([]*evaluate.Tally, threads)
+	tallies := make([]*evaluate.Evaluator, threads)
 	for i := range tallies {
 		var err error
-		if tallies[i], err = evaluate.NewTally(e.judge); err != nil {
+		if tallies[i], err = evaluate.New(e.judge); err != nil {
 			return nil, err
 		}
 	}
@@ -322,7 +324,7 @@ func (e *evaluation) search(ctx context.Context, opts propose.Options, repeat bo
 			return nil, err
 		}
 	}
-	j := &judgement{Named: evaluate.Named{Report: tallies[0].Report()}}
+	j := &judgement{Result: plot.Result{Report: tallies[0].Report()}}
 	if repeat {
 		j.repeatability = means(repeated)
 	}
@@ -340,7 +342,7 @@ func progress(std streams, n int, what string, more ...progressbar.Option) *prog
 }
 
 // one judges a picture, and one that fails as without proposals.
-func (e *evaluation) one(ctx context.Context, tally *evaluate.Tally, img *evaluate.Image, opts propose.Options, repeat bool) ([]float64, error) {
+func (e *evaluation) one(ctx context.Context, tally *evaluate.Evaluator, img *dataset.Image, opts propose.Options, repeat bool) ([]float64, error) {
 	data, err := readFile(e.data.Path(img), opts.Decode.Limits.MaxBytes)
 	if err != nil {
 		tally.Add(img, nil, 0)
@@ -442,7 +444,7 @@ func levels(all []judgement, every, none string, whole func(int) string, number 
 		"images", "objects", "boxes", "seconds",
 	}}
 	for _, j := range all {
-		for _, l := range j.Levels {
+		for _, l := range j.Budgets {
 			n := every
 			if l.N > 0 {
 				n = whole(l.N)

@@ -18,8 +18,8 @@ import (
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
-// dataset writes scenes and their boxes as COCO has them, and gives the pictures' paths.
-func dataset(t testing.TB, pictures int) (dir string, files []string) {
+// writeDataset writes scenes and their boxes as COCO has them, and gives the pictures' paths.
+func writeDataset(t testing.TB, pictures int) (dir string, files []string) {
 	t.Helper()
 	dir = t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "images"), 0o700); err != nil {
@@ -49,7 +49,7 @@ var duration = regexp.MustCompile(`("seconds":|,|  )0\.0[0-9]+(\n|,")`)
 // The proposals judged on the spot and read from a file are the same, in every form
 // and at any number of threads.
 func TestEvalSearchesAndReads(t *testing.T) {
-	dir, files := dataset(t, 5)
+	dir, files := writeDataset(t, 5)
 	jsonl, _, _ := call(t, nil, append([]string{"propose", "--mode=single"}, files...)...)
 	name := filepath.Join(t.TempDir(), "single.jsonl")
 	write(t, name, []byte(jsonl))
@@ -117,7 +117,7 @@ func tempData(t testing.TB, images, annotations string) string {
 }
 
 func TestEvalGoodAndBad(t *testing.T) {
-	dir, files := dataset(t, 4)
+	dir, files := writeDataset(t, 4)
 	write(t, files[1], []byte("no picture"))
 	if err := os.Remove(files[2]); err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestEvalGoodAndBad(t *testing.T) {
 		Levels        []struct{ MABO float64 }
 	}
 	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got) != 1 || got[0].Images != 4 || got[0].Name != "single" ||
-		got[0].Repeatability["none"] != 1 || got[0].Repeatability["blur 2"] == 0 || got[0].Levels[5].MABO == 0 {
+		got[0].Repeatability["none"] != 1 || got[0].Repeatability["blur 2"] == 0 || got[0].Budgets[5].MABO == 0 {
 		t.Errorf("%v: %s", err, out)
 	}
 }
@@ -208,7 +208,7 @@ func TestLabel(t *testing.T) {
 }
 
 func TestEvalPlot(t *testing.T) {
-	dir, _ := dataset(t, 2)
+	dir, _ := writeDataset(t, 2)
 	name := filepath.Join(t.TempDir(), "p.png")
 	if _, msg, code := call(t, nil, "eval", "--data", dir, "--mode=single", "--plot", name); code != exitOK {
 		t.Fatal(msg)
@@ -227,7 +227,7 @@ func TestEvalPlot(t *testing.T) {
 }
 
 func TestEvalInterrupted(t *testing.T) {
-	dir, _ := dataset(t, 3)
+	dir, _ := writeDataset(t, 3)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	later, cancel := context.WithCancel(t.Context())

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/batch"
 	"github.com/proposer/proposer/internal/batch/source"
 	"github.com/proposer/proposer/internal/rois"
@@ -42,7 +42,7 @@ func (c *roisCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return optionErrors(err)
 	}
-	data, err := evaluate.Open(c.Data)
+	data, err := dataset.Open(c.Data)
 	if err != nil {
 		return err
 	}

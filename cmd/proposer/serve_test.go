@@ -43,7 +43,7 @@ func TestServeSettings(t *testing.T) {
 	tokens := text(t, "tokens", "alice 0123456789abcdef")
 	cert, key := certificate(t)
 	ranker := filepath.Join(t.TempDir(), "ranker.json")
-	dir, _ := dataset(t, 2)
+	dir, _ := writeDataset(t, 2)
 	if _, msg, code := call(t, nil, "train", "--data", dir, "--out", ranker, "--trees=2", "--epochs=1"); code != exitOK {
 		t.Fatal(msg)
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/imbalance"
 	"github.com/proposer/proposer/internal/imageio"
@@ -136,7 +137,7 @@ type training struct {
 
 // open opens a data set with its pictures.
 func (t *training) open(path string) (*evaluation, error) {
-	data, err := evaluate.Open(path)
+	data, err := dataset.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +196,7 @@ func (t *training) learn(ctx context.Context, other *evaluation) error {
 			return err
 		}
 		ranker.About.Judged = baseName(filepath.Clean(t.Judge))
-		for _, l := range report.Levels {
+		for _, l := range report.Budgets {
 			ranker.About.Figures = append(ranker.About.Figures, objectness.Figure{Boxes: l.N, AR: l.All.AR})
 		}
 	}
@@ -247,7 +248,7 @@ func (t *training) validate(ctx context.Context, e *evaluation) error {
 type pupil struct {
 	trainer *objectness.Trainer
 	picture int
-	objects []evaluate.Object
+	objects []dataset.Object
 }
 
 // Score is that of selective.Ranker.
@@ -257,13 +258,13 @@ func (p *pupil) Score(ctx context.Context, _ []float32, e *selective.Evidence) e
 
 // matches finds each proposal's object. Of one that lies by half in a crowd, or in an object that is
 // too difficult to count, nobody knows whether it holds an object.
-func matches(proposals []selective.Proposal, objects []evaluate.Object) []objectness.Match {
+func matches(proposals []selective.Proposal, objects []dataset.Object) []objectness.Match {
 	best := make([]objectness.Match, len(proposals))
 	for i := range proposals {
 		b, m := &proposals[i].Box, &best[i]
 		for k := range objects {
 			if o := &objects[k]; o.Difficult {
-				m.Unsure = m.Unsure || o.Holds(b) >= .5
+				m.Unsure = m.Unsure || o.IoA(b) >= .5
 			} else if v := o.IoU(b); v > m.IoU {
 				m.Object, m.IoU = k, v
 			}
@@ -273,7 +274,7 @@ func matches(proposals []selective.Proposal, objects []evaluate.Object) []object
 }
 
 // one searches a picture, and has the trainer look on.
-func (t *training) one(ctx context.Context, data *evaluate.Dataset, picture int) error {
+func (t *training) one(ctx context.Context, data *dataset.Dataset, picture int) error {
 	img, opts := &data.Images[picture], t.opts
 	file, err := readFile(data.Path(img), opts.Decode.Limits.MaxBytes)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/selective"
 )
 
 func TestTrain(t *testing.T) {
-	dir, _ := dataset(t, 4)
+	dir, _ := writeDataset(t, 4)
 	out, curve := filepath.Join(t.TempDir(), "ranker.json"), filepath.Join(t.TempDir(), "curve.csv")
 	for flags, steps := range map[string][2]int{
 		"--loss=ce": {1, 5}, "--loss=alpha --model=trees": {0, 5}, "--loss=focal --model=network": {1, 0}, "--model=linear": {1, 0},
@@ -56,7 +56,7 @@ func TestTrain(t *testing.T) {
 }
 
 func TestTrainUsage(t *testing.T) {
-	dir, _ := dataset(t, 1)
+	dir, _ := writeDataset(t, 1)
 	out := filepath.Join(t.TempDir(), "ranker.json")
 	for args, want := range map[string]string{
 		"--trees=-1":              "-1 trees: want 0 to",
@@ -88,7 +88,7 @@ func TestTrainUsage(t *testing.T) {
 }
 
 func TestMatches(t *testing.T) {
-	objects := []evaluate.Object{
+	objects := []dataset.Object{
 		{X0: 0, Y0: 0, X1: 10, Y1: 10},
 		{X0: 0, Y0: 0, X1: 100, Y1: 50, Difficult: true},
 		{X0: 0, Y0: 0, X1: 10, Y1: 20},

@@ -6,7 +6,7 @@ import (
 	"io"
 	"maps"
 
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/batch/source"
 	"github.com/proposer/proposer/internal/rois"
 )
@@ -17,7 +17,7 @@ const RoIsName = "rois"
 // RoIs is the task of drawing the RoIs of a data set's pictures that a detector's second
 // stage trains on, written as rois.NPZ does. Each picture has its own draw, see
 // rois.Options.Of.
-func RoIs(s Search, o rois.Options, data *evaluate.Dataset) Task[rois.Item] {
+func RoIs(s Search, o rois.Options, data *dataset.Dataset) Task[rois.Item] {
 	settings := s.settings()
 	maps.Copy(settings, o.Values())
 	names := rois.Classes(data)

@@ -6,12 +6,12 @@ import (
 	"slices"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 )
 
 // Classes are the names of the classes that a data set has objects of, in order. A class is
 // known by its place in them.
-func Classes(d *evaluate.Dataset) []string {
+func Classes(d *dataset.Dataset) []string {
 	names := map[string]bool{}
 	for i := range d.Images {
 		for j := range d.Images[i].Objects {
@@ -43,7 +43,7 @@ func (e *SizeError) Error() string {
 //
 // The only error is a [*SizeError], if the data set tells another size. It panics if
 // classes lack one of the picture's.
-func TruthOf(img *evaluate.Image, width, height int, classes map[string]int) (Truth, error) {
+func TruthOf(img *dataset.Image, width, height int, classes map[string]int) (Truth, error) {
 	if img.Width > 0 && img.Width != width || img.Height > 0 && img.Height != height {
 		return Truth{}, &SizeError{img.File, width, height, img.Width, img.Height}
 	}

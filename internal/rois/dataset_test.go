@@ -10,26 +10,26 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 )
 
 func TestClasses(t *testing.T) {
-	d := &evaluate.Dataset{Images: []evaluate.Image{
-		{Objects: []evaluate.Object{{Class: "dog"}, {Class: "Ant"}, {Class: "dog"}}},
+	d := &dataset.Dataset{Images: []dataset.Image{
+		{Objects: []dataset.Object{{Class: "dog"}, {Class: "Ant"}, {Class: "dog"}}},
 		{},
-		{Objects: []evaluate.Object{{Class: "bee", Difficult: true}, {Class: "ant"}, {Class: ""}}},
+		{Objects: []dataset.Object{{Class: "bee", Difficult: true}, {Class: "ant"}, {Class: ""}}},
 	}}
 	if got, want := Classes(d), []string{"", "Ant", "ant", "bee", "dog"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := Classes(&evaluate.Dataset{}); len(got) > 0 {
+	if got := Classes(&dataset.Dataset{}); len(got) > 0 {
 		t.Errorf("nothing has the classes %q", got)
 	}
 }
 
 func TestTruthOf(t *testing.T) {
 	classes := map[string]int{"ant": 0, "bee": 1}
-	img := &evaluate.Image{File: "a.jpg", Width: 640, Objects: []evaluate.Object{
+	img := &dataset.Image{File: "a.jpg", Width: 640, Objects: []dataset.Object{
 		{X0: 10.4, Y0: 0.5, X1: 20.5, Y1: 30.49, Class: "bee"},
 		{X0: 1, Y0: 1, X1: 1, Y1: 9, Class: "ant"},                        // empty
 		{X0: 1.6, Y0: 1, X1: 2.4, Y1: 9, Class: "ant"},                    // in no whole pixel
@@ -48,11 +48,11 @@ func TestTruthOf(t *testing.T) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 	none := Truth{[]box.Box{}, []int{}, []bool{}}
-	if got, err := TruthOf(&evaluate.Image{}, 1, 1, nil); err != nil || !reflect.DeepEqual(got, none) {
+	if got, err := TruthOf(&dataset.Image{}, 1, 1, nil); err != nil || !reflect.DeepEqual(got, none) {
 		t.Errorf("%+v, %v; want lists that are not nil", got, err)
 	}
 
-	turned := &evaluate.Image{File: "a.jpg", Width: 640, Height: 480}
+	turned := &dataset.Image{File: "a.jpg", Width: 640, Height: 480}
 	_, err := TruthOf(turned, 480, 640, nil)
 	e, ok := errors.AsType[*SizeError](err)
 	if !ok || *e != (SizeError{"a.jpg", 480, 640, 640, 480}) ||
@@ -65,7 +65,7 @@ func TestTruthOf(t *testing.T) {
 			t.Error("a class of another data set is taken")
 		}
 	}()
-	_, _ = TruthOf(&evaluate.Image{Objects: []evaluate.Object{{Class: "cow"}}}, 9, 9, classes)
+	_, _ = TruthOf(&dataset.Image{Objects: []dataset.Object{{Class: "cow"}}}, 9, 9, classes)
 }
 
 // What a request may have as its truth, a data set gives as the same; and what it gives otherwise
@@ -73,8 +73,8 @@ func TestTruthOf(t *testing.T) {
 func TestTruthOfIsParseTruth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		number := rapid.OneOf(rapid.Float64Range(-2, side+2), rapid.Float64Range(-1e10, 1e10), rapid.SampledFrom([]float64{-0.5, 0, 0.5, side - 0.5, side, side + 0.5}))
-		o := evaluate.Object{X0: number.Draw(t, "x0"), Y0: number.Draw(t, "y0"), X1: number.Draw(t, "x1"), Y1: number.Draw(t, "y1")}
-		img := &evaluate.Image{Objects: []evaluate.Object{o}}
+		o := dataset.Object{X0: number.Draw(t, "x0"), Y0: number.Draw(t, "y0"), X1: number.Draw(t, "x1"), Y1: number.Draw(t, "y1")}
+		img := &dataset.Image{Objects: []dataset.Object{o}}
 		got, err := TruthOf(img, side, side, map[string]int{"": 0})
 		if err != nil {
 			t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/rois"
 )
 
@@ -62,9 +62,9 @@ func ExampleMinibatch_AppendJSON() {
 
 // A data set's pictures become one archive for numpy.load.
 func ExampleNPZ() {
-	data := &evaluate.Dataset{Images: []evaluate.Image{{
+	data := &dataset.Dataset{Images: []dataset.Image{{
 		File: "a.jpg", Width: 100, Height: 80,
-		Objects: []evaluate.Object{{X0: 9.7, Y0: 10.2, X1: 30, Y1: 29.9, Class: "dog"}, {X0: 60, Y0: 20, X1: 130, Y1: 50, Class: "ant"}},
+		Objects: []dataset.Object{{X0: 9.7, Y0: 10.2, X1: 30, Y1: 29.9, Class: "dog"}, {X0: 60, Y0: 20, X1: 130, Y1: 50, Class: "ant"}},
 	}}}
 	names, classes := rois.Classes(data), map[string]int{}
 	for i, name := range names {

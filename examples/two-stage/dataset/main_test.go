@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
@@ -38,7 +38,7 @@ func TestDraw(t *testing.T) {
 	if len(files) != 7 {
 		t.Fatalf("%d files; want six pictures and instances.json", len(files))
 	}
-	data, err := evaluate.ReadCOCO(bytes.NewReader(files["instances.json"]))
+	data, err := dataset.ReadCOCO(bytes.NewReader(files["instances.json"]))
 	if err != nil {
 		t.Fatal(err)
 	}

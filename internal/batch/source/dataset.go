@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/batch/blobstore"
 )
 
@@ -64,7 +64,7 @@ func containsFile(folder, prefix, suffix string) (bool, error) {
 }
 
 func (s *Source) openDataset(path string) error {
-	d, err := evaluate.Open(path)
+	d, err := dataset.Open(path)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (s *Source) openDataset(path string) error {
 
 // openImageSet opens an image set of PASCAL VOC if the list is one, beside which are JPEGImages.
 func (s *Source) openImageSet(list string) (ok bool, err error) {
-	folder, ok := evaluate.SetFolder(list)
+	folder, ok := dataset.ImageSetRoot(list)
 	if !ok {
 		return false, nil
 	}
@@ -135,8 +135,8 @@ func (v imageSet) ids() ([]string, error) {
 		return nil, &Error{Err: err}
 	}
 	defer f.Close()
-	ids, err := evaluate.ReadSet(f)
-	if e, ok := errors.AsType[*evaluate.DatasetError](err); ok {
+	ids, err := dataset.ReadImageSet(f)
+	if e, ok := errors.AsType[*dataset.Error](err); ok {
 		return nil, &Error{File: e.Entry, Err: e.Err}
 	}
 	return ids, err

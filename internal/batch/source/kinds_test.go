@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/batch/blobstore"
 	"github.com/proposer/proposer/internal/imageio"
 )
@@ -279,7 +279,7 @@ func TestCOCO(t *testing.T) {
 	}
 
 	write(t, dir, "annotations/instances_train.json="+coco)
-	if _, err := Open(t.Context(), dir, Options{}); !errors.As(err, new(*evaluate.DatasetError)) || !strings.Contains(err.Error(), "2 sets of instances") {
+	if _, err := Open(t.Context(), dir, Options{}); !errors.As(err, new(*dataset.Error)) || !strings.Contains(err.Error(), "2 sets of instances") {
 		t.Error(err)
 	}
 	lost := t.TempDir()

@@ -21,7 +21,7 @@
 //     return at a line's end and a byte order mark are cut off; nothing else has a meaning, a
 //     line that begins with # is a path. A path that comes twice is an error.
 //   - COCO's instances, .json, or a folder with instances.json or annotations/instances*.json:
-//     the pictures in the file's order, with its ids; see [evaluate.Open].
+//     the pictures in the file's order, with its ids; see [dataset.Open].
 //   - PASCAL VOC: a folder with Annotations/*.xml, in the order of their names; or one of its
 //     sets, ImageSets/Main/val.txt: a picture a line, whose first word is its id and names a
 //     file of JPEGImages.

@@ -18,7 +18,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/proposer/proposer/evaluate"
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/batch/blobstore"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/testutil/faultfs"
@@ -593,7 +593,7 @@ func TestOpen(t *testing.T) {
 		}
 		_, ours := errors.AsType[*Error](err)
 		_, storages := errors.AsType[*blobstore.Error](err)
-		_, dataset := errors.AsType[*evaluate.DatasetError](err)
+		_, dataset := errors.AsType[*dataset.Error](err)
 		if !ours && !storages && !dataset {
 			t.Errorf("%s: %T", location, err)
 		}

@@ -1,4 +1,4 @@
-package evaluate
+package dataset
 
 import (
 	"encoding/xml"
@@ -36,7 +36,7 @@ type vocAnnotation struct {
 // ReadVOC reads the annotation of one picture in PASCAL VOC's form, of at most 4 MiB.
 // VOC counts pixels from 1 and a box's last pixel is in it, so its box 1, 1, 2, 3 is
 // [0,2) × [0,3). The picture's File is as the annotation names it, or empty. Errors are
-// *[DatasetError], or r's own.
+// *[Error], or r's own.
 func ReadVOC(r io.Reader) (*Image, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxAnnotation+1))
 	if err != nil {
@@ -92,9 +92,9 @@ func ReadVOC(r io.Reader) (*Image, error) {
 	return img, nil
 }
 
-// SetFolder is the folder of PASCAL VOC that an image set belongs to: for a file in its
+// ImageSetRoot is the folder of PASCAL VOC that an image set belongs to: for a file in its
 // ImageSets, or in a folder in that, as VOC2007/ImageSets/Main/val.txt is of VOC2007.
-func SetFolder(path string) (folder string, ok bool) {
+func ImageSetRoot(path string) (folder string, ok bool) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", false
@@ -109,10 +109,10 @@ func SetFolder(path string) (folder string, ok bool) {
 // maxSet is the longest image set, in bytes: of millions of pictures.
 const maxSet = 64 << 20
 
-// ReadSet reads an image set of PASCAL VOC, of at most 64 MiB: a picture a line, whose first
+// ReadImageSet reads an image set of PASCAL VOC, of at most 64 MiB: a picture a line, whose first
 // word is its id. The sets of a class say by a second word whether it is in the picture: all
-// of their pictures are read. Errors are *[DatasetError], or r's own.
-func ReadSet(r io.Reader) ([]string, error) {
+// of their pictures are read. Errors are *[Error], or r's own.
+func ReadImageSet(r io.Reader) ([]string, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxSet+1))
 	if err != nil {
 		return nil, err

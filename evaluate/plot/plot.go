@@ -1,4 +1,5 @@
-package evaluate
+// Package plot draws the reports of package evaluate.
+package plot
 
 import (
 	"fmt"
@@ -14,17 +15,19 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/proposer/proposer/evaluate"
 )
 
-// Named is a report of something.
-type Named struct {
+// Result is a report and the name of what it is of.
+type Result struct {
 	Name string
-	*Report
+	*evaluate.Report
 }
 
-// PlotFormat is how [Plot] draws for a file of that name: png, svg or pdf; empty if the
+// FormatOf is how [Write] draws for a file of that name: png, svg or pdf; empty if the
 // name ends in none of them.
-func PlotFormat(name string) string {
+func FormatOf(name string) string {
 	format := strings.ToLower(strings.TrimPrefix(filepath.Ext(name), "."))
 	if slices.Contains([]string{"png", "svg", "pdf"}, format) {
 		return format
@@ -52,12 +55,12 @@ var colours = []color.RGBA{
 // dashes are told apart where the colours begin anew.
 var dashes = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(1.5), vg.Points(2)}}
 
-// Plot draws two diagrams beside each other, in one of [PlotFormat]'s formats: recall over
+// Write draws two diagrams beside each other, in one of [FormatOf]'s formats: recall over
 // IoU, and AR over the number of boxes. Of one report the former has every level, of
 // several that of 1000 boxes, or else of all.
-func Plot(w io.Writer, format string, reports []Named) error {
-	if format == "" || PlotFormat("x."+format) != format {
-		return fmt.Errorf("evaluate: plot as %q: want png, svg or pdf", format)
+func Write(w io.Writer, format string, reports []Result) error {
+	if format == "" || FormatOf("x."+format) != format {
+		return fmt.Errorf("plot: plot as %q: want png, svg or pdf", format)
 	}
 	recall, err := recallPlot(reports)
 	if err != nil {
@@ -69,7 +72,7 @@ func Plot(w io.Writer, format string, reports []Named) error {
 	}
 	canvas, err := draw.NewFormattedCanvas(plotWidth, plotHeight, format)
 	if err != nil {
-		return fmt.Errorf("evaluate: %w", err)
+		return fmt.Errorf("plot: %w", err)
 	}
 	all := draw.New(canvas)
 	tiles := draw.Tiles{
@@ -81,12 +84,12 @@ func Plot(w io.Writer, format string, reports []Named) error {
 		plots[i].Draw(c)
 	}
 	if _, err := canvas.WriteTo(w); err != nil {
-		return fmt.Errorf("evaluate: %w", err)
+		return fmt.Errorf("plot: %w", err)
 	}
 	return nil
 }
 
-func recallPlot(reports []Named) (*plot.Plot, error) {
+func recallPlot(reports []Result) (*plot.Plot, error) {
 	p := newPlot("Recall over IoU", "IoU", "recall")
 	p.X.Min, p.X.Max = .5, 1
 	p.X.Tick.Marker, p.Y.Tick.Marker = tenths, tenths
@@ -94,13 +97,13 @@ func recallPlot(reports []Named) (*plot.Plot, error) {
 	if len(reports) != 1 {
 		n := 0
 		for _, r := range reports {
-			if slices.ContainsFunc(r.Levels, func(l Level) bool { return l.N == 1000 }) {
+			if slices.ContainsFunc(r.Budgets, func(l evaluate.BudgetResult) bool { return l.N == 1000 }) {
 				n = 1000
 			}
 		}
 		p.Title.Text += ", " + boxesOf(n)
 		for i, r := range reports {
-			for _, l := range r.Levels {
+			for _, l := range r.Budgets {
 				if l.N == n {
 					if err := add(p, i, r.Name, recalls(&l)); err != nil {
 						return nil, err
@@ -111,8 +114,8 @@ func recallPlot(reports []Named) (*plot.Plot, error) {
 		return p, nil
 	}
 	// The highest curve is the first of the legend.
-	for i, l := range slices.Backward(reports[0].Levels) {
-		if err := add(p, len(reports[0].Levels)-1-i, boxesOf(l.N), recalls(&l)); err != nil {
+	for i, l := range slices.Backward(reports[0].Budgets) {
+		if err := add(p, len(reports[0].Budgets)-1-i, boxesOf(l.N), recalls(&l)); err != nil {
 			return nil, err
 		}
 	}
@@ -126,15 +129,15 @@ func boxesOf(n int) string {
 	return strconv.Itoa(n) + " boxes"
 }
 
-func recalls(l *Level) plotter.XYs {
+func recalls(l *evaluate.BudgetResult) plotter.XYs {
 	var points plotter.XYs
-	for i := steps / 2; i <= steps; i++ {
-		points = append(points, plotter.XY{X: float64(i) / steps, Y: l.All.Recall[i]})
+	for i := 100 / 2; i <= 100; i++ {
+		points = append(points, plotter.XY{X: float64(i) / 100, Y: l.All.Recall[i]})
 	}
 	return points
 }
 
-func arPlot(reports []Named) (*plot.Plot, error) {
+func arPlot(reports []Result) (*plot.Plot, error) {
 	p := newPlot("Average recall over the number of boxes", "boxes", "AR")
 	p.X.Scale, p.X.Min, p.X.Max = plot.LogScale{}, 1, 10
 	p.X.Tick.Marker, p.Y.Tick.Marker = decades, tenths
@@ -181,7 +184,7 @@ func add(p *plot.Plot, i int, name string, points plotter.XYs) error {
 	}
 	line, err := plotter.NewLine(points)
 	if err != nil {
-		return fmt.Errorf("evaluate: %s: %w", name, err)
+		return fmt.Errorf("plot: %s: %w", name, err)
 	}
 	line.Color, line.Width = colours[i%len(colours)], vg.Points(1.75)
 	line.Dashes = dashes[i/len(colours)%len(dashes)]

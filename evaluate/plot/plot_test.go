@@ -1,35 +1,69 @@
-package evaluate
+package plot
 
 import (
 	"bytes"
 	"fmt"
 	"image/png"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/dataset"
+	"github.com/proposer/proposer/evaluate"
 )
 
-func reports(t testing.TB, n int) []Named {
+// reports evaluates n drawn data sets.
+func reports(t testing.TB, n int) []Result {
 	t.Helper()
-	var all []Named
+	var all []Result
 	for i := range n {
-		all = append(all, Named{fmt.Sprint("set ", i), tally(t, Options{}, rapid.Custom(drawMany).Example(i)).Report()})
+		e := evaluator(t, evaluate.Options{})
+		rng := rand.New(rand.NewPCG(uint64(i), 0))
+		for range 20 {
+			img := &dataset.Image{}
+			boxes := make([]box.Box, 3000)
+			for range 5 {
+				b := randomBox(rng)
+				img.Objects = append(img.Objects, dataset.Object{
+					X0: float64(b.X0), Y0: float64(b.Y0), X1: float64(b.X1), Y1: float64(b.Y1), Class: "a",
+				})
+			}
+			for j := range boxes {
+				boxes[j] = randomBox(rng)
+			}
+			e.Add(img, boxes, 0)
+		}
+		all = append(all, Result{fmt.Sprint("set ", i), e.Report()})
 	}
 	return all
 }
 
-func plotted(t testing.TB, format string, all []Named) []byte {
+func randomBox(rng *rand.Rand) box.Box {
+	x, y := rng.Int32N(100), rng.Int32N(100)
+	return box.Box{X0: x, Y0: y, X1: x + 1 + rng.Int32N(100), Y1: y + 1 + rng.Int32N(100)}
+}
+
+func evaluator(t testing.TB, opts evaluate.Options) *evaluate.Evaluator {
+	t.Helper()
+	e, err := evaluate.New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func plotted(t testing.TB, format string, all []Result) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := Plot(&out, format, all); err != nil {
+	if err := Write(&out, format, all); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
 }
 
-func TestPlot(t *testing.T) {
+func TestWrite(t *testing.T) {
 	for format, head := range map[string]string{"png": "\x89PNG", "svg": "<?xml", "pdf": "%PDF"} {
 		for _, n := range []int{0, 1, 2, 30} {
 			if got := plotted(t, format, reports(t, n)); !bytes.HasPrefix(got, []byte(head)) {
@@ -59,24 +93,24 @@ func TestPlot(t *testing.T) {
 }
 
 // Names come from files' names, and reports may be of nothing.
-func TestPlotTakesAnything(t *testing.T) {
+func TestWriteAnyName(t *testing.T) {
 	for _, name := range []string{"", "a\nb", "日本語 ﷽", "\xff\x00\x1b[2J", "$x^2$ <svg>&", strings.Repeat("long ", 300)} {
-		nothing := tally(t, Options{Budgets: []int{1}}, nil).Report()
+		nothing := evaluator(t, evaluate.Options{Budgets: []int{1}}).Report()
 		for _, format := range []string{"png", "svg", "pdf"} {
-			plotted(t, format, []Named{{name, nothing}, {name, nothing}})
-			plotted(t, format, []Named{{name, nothing}})
+			plotted(t, format, []Result{{name, nothing}, {name, nothing}})
+			plotted(t, format, []Result{{name, nothing}})
 		}
 	}
 }
 
-func TestPlotRefuses(t *testing.T) {
+func TestWriteErrors(t *testing.T) {
 	for _, format := range []string{"", "gif", "PNG", "tex"} {
-		if err := Plot(io.Discard, format, nil); err == nil || !strings.Contains(err.Error(), "want png, svg or pdf") {
+		if err := Write(io.Discard, format, nil); err == nil || !strings.Contains(err.Error(), "want png, svg or pdf") {
 			t.Errorf("%q: %v", format, err)
 		}
 	}
 	for name, want := range map[string]string{"a.png": "png", "x/b.c.SVG": "svg", ".pdf": "pdf", "png": "", "a.jpg": "", "": ""} {
-		if got := PlotFormat(name); got != want {
+		if got := FormatOf(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}

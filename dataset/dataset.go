@@ -1,4 +1,4 @@
-package evaluate
+package dataset
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/proposer/proposer/box"
 )
 
 // Object is what an annotator drew a box around. The box is half-open, in pixels,
@@ -21,6 +23,34 @@ type Object struct {
 
 // Area is the number of pixels in the box.
 func (o *Object) Area() float64 { return (o.X1 - o.X0) * (o.Y1 - o.Y0) }
+
+// IoU is the intersection over the union. Products are rounded before they are added.
+func (o *Object) IoU(b *box.Box) float64 {
+	inter, area := o.shared(b)
+	if inter == 0 {
+		return 0 // also where one of the two is empty
+	}
+	return inter / (float64((o.X1-o.X0)*(o.Y1-o.Y0)) + area - inter)
+}
+
+// IoA is the part of a box that lies in the object, 0 of an empty one.
+func (o *Object) IoA(b *box.Box) float64 {
+	inter, area := o.shared(b)
+	if inter == 0 {
+		return 0
+	}
+	return inter / area
+}
+
+// shared is the area of the intersection, and the box's, which is above 0 if that is.
+func (o *Object) shared(b *box.Box) (inter, area float64) {
+	x0, y0, x1, y1 := float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1)
+	w, h := min(o.X1, x1)-max(o.X0, x0), min(o.Y1, y1)-max(o.Y0, y0)
+	if !(w > 0 && h > 0) {
+		return 0, 0
+	}
+	return float64(w * h), float64((x1 - x0) * (y1 - y0))
+}
 
 // Image is a picture and the objects in it, of which there may be none.
 type Image struct {
@@ -66,15 +96,15 @@ func (d *Dataset) Index() map[string]int {
 	return index
 }
 
-// A DatasetError says what is wrong with which entry of which file.
-type DatasetError struct {
+// A Error says what is wrong with which entry of which file.
+type Error struct {
 	File  string // as it was opened; empty for a reader
 	Entry string // as in "annotation 3", counted from 1; empty if it is the file itself
 	Err   error
 }
 
-func (e *DatasetError) Error() string {
-	s := "evaluate: "
+func (e *Error) Error() string {
+	s := "dataset: "
 	for _, part := range []string{e.File, e.Entry} {
 		if part != "" {
 			s += part + ": "
@@ -83,23 +113,23 @@ func (e *DatasetError) Error() string {
 	return s + e.Err.Error()
 }
 
-func (e *DatasetError) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error { return e.Err }
 
-// ErrNoDataset is wrapped by the error for a folder in which [Open] finds no annotations.
-var ErrNoDataset = errors.New("no annotations: want a COCO instances file (.json), a folder with instances.json " +
+// ErrNoAnnotations is wrapped by the error for a folder in which [Open] finds no annotations.
+var ErrNoAnnotations = errors.New("no annotations: want a COCO instances file (.json), a folder with instances.json " +
 	"or with annotations/instances*.json, or one with Annotations/*.xml (PASCAL VOC) or its ImageSets/Main/*.txt")
 
 // Open reads the data set at a path: COCO's instances as a .json file, or in a folder as
 // instances.json or annotations/instances*.json; or PASCAL VOC's Annotations/*.xml below
-// a folder, or *.xml in it, or those of an image set ([SetFolder]). It looks for the
+// a folder, or *.xml in it, or those of an image set ([ImageSetRoot]). It looks for the
 // pictures where such sets have them: in images, JPEGImages or a folder named like the
-// instances file, below or beside it, or right there. Errors are *[DatasetError].
+// instances file, below or beside it, or right there. Errors are *[Error].
 func Open(path string) (*Dataset, error) {
 	d, err := open(path)
 	if err != nil {
-		e, ok := errors.AsType[*DatasetError](err)
+		e, ok := errors.AsType[*Error](err)
 		if !ok {
-			e = &DatasetError{Err: err}
+			e = &Error{Err: err}
 		}
 		if e.File == "" {
 			e.File = path
@@ -121,10 +151,10 @@ func open(path string) (*Dataset, error) {
 		if strings.EqualFold(filepath.Ext(path), ".json") {
 			return openCOCO(path)
 		}
-		if folder, ok := SetFolder(path); ok {
+		if folder, ok := ImageSetRoot(path); ok {
 			return openSet(path, filepath.Join(folder, "Annotations"))
 		}
-		return nil, ErrNoDataset
+		return nil, ErrNoAnnotations
 	}
 	if file := filepath.Join(path, "instances.json"); regular(file) {
 		return openCOCO(file)
@@ -148,7 +178,7 @@ func open(path string) (*Dataset, error) {
 			return openVOC(dir, files)
 		}
 	}
-	return nil, ErrNoDataset
+	return nil, ErrNoAnnotations
 }
 
 func openCOCO(path string) (*Dataset, error) {
@@ -173,7 +203,7 @@ func openSet(path, annotations string) (*Dataset, error) {
 		return nil, err
 	}
 	defer f.Close()
-	ids, err := ReadSet(f)
+	ids, err := ReadImageSet(f)
 	if err != nil {
 		return nil, inFile(path, err)
 	}
@@ -230,9 +260,9 @@ func openAnnotation(path string) (*Image, error) {
 
 // inFile tells which file an error is of.
 func inFile(path string, err error) error {
-	e, ok := errors.AsType[*DatasetError](err)
+	e, ok := errors.AsType[*Error](err)
 	if !ok {
-		e = &DatasetError{Err: err}
+		e = &Error{Err: err}
 	}
 	e.File = path
 	return e

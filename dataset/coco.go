@@ -1,4 +1,4 @@
-package evaluate
+package dataset
 
 import (
 	"encoding/json"
@@ -40,7 +40,7 @@ type annotation struct {
 
 // ReadCOCO reads COCO's instances (cocodataset.org/#format-data): the boxes, not the
 // outlines. It streams: memory is that of the result and one entry, of at most 16 MiB.
-// Errors are *[DatasetError], or r's own.
+// Errors are *[Error], or r's own.
 func ReadCOCO(r io.Reader) (*Dataset, error) {
 	c := cocoReader{categories: map[int64]string{}, places: map[int64]int{}}
 	in := &entryReader{r: r}
@@ -73,7 +73,7 @@ type entryReader struct {
 
 func (r *entryReader) Read(p []byte) (int, error) {
 	if at := r.dec.InputOffset(); r.read-at > maxEntry {
-		r.err = &DatasetError{Err: fmt.Errorf("an entry at byte %d of more than %d bytes: want no longer one", at, maxEntry)}
+		r.err = &Error{Err: fmt.Errorf("an entry at byte %d of more than %d bytes: want no longer one", at, maxEntry)}
 		return 0, r.err
 	}
 	n, err := r.r.Read(p)
@@ -176,7 +176,7 @@ func broken(entry string, err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return &DatasetError{Entry: entry, Err: err}
+	return &Error{Entry: entry, Err: err}
 }
 
 func (c *cocoReader) image() error {

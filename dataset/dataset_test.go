@@ -1,4 +1,4 @@
-package evaluate
+package dataset
 
 import (
 	"errors"
@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/proposer/proposer/box"
 )
 
 const (
@@ -81,7 +83,7 @@ func TestMalformedCOCO(t *testing.T) {
 		{`{"info": ` + strings.Repeat("[", 200) + "}", "info: invalid character"},
 	} {
 		d, err := ReadCOCO(strings.NewReader(c.text))
-		if _, ok := errors.AsType[*DatasetError](err); !ok || d != nil || !strings.Contains(err.Error(), c.want) {
+		if _, ok := errors.AsType[*Error](err); !ok || d != nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.80s: %v, want %s", c.text, err, c.want)
 		}
 	}
@@ -140,7 +142,7 @@ func TestMalformedVOC(t *testing.T) {
 		{object("<bndbox/>"), `object 1: "" in its bndbox`},
 	} {
 		img, err := ReadVOC(strings.NewReader(c.text))
-		if _, ok := errors.AsType[*DatasetError](err); !ok || img != nil || !strings.Contains(err.Error(), c.want) {
+		if _, ok := errors.AsType[*Error](err); !ok || img != nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.120s: %v, want %s", c.text, err, c.want)
 		}
 	}
@@ -219,7 +221,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"", "b.xml: is of \"a.jpg\", as ", map[string]string{"a.xml": smallVOC, "b.xml": smallVOC}},
 	} {
 		d, err := Open(filepath.Join(tree(t, c.files), c.path))
-		e, ok := errors.AsType[*DatasetError](err)
+		e, ok := errors.AsType[*Error](err)
 		if !ok || d != nil || !strings.Contains(err.Error(), c.want) || strings.Count(err.Error(), e.File+": ") != 1 {
 			t.Errorf("%s: %v, want %s", c.path, err, c.want)
 		}
@@ -232,6 +234,28 @@ func TestIndex(t *testing.T) {
 	if got := d.Index(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+}
+
+func TestIoA(t *testing.T) {
+	o := Object{X0: 10, Y0: 10, X1: 20.5, Y1: 30}
+	for b, want := range map[box.Box]float64{
+		{X0: 12, Y0: 12, X1: 14, Y1: 20}: 1, {X0: 0, Y0: 10, X1: 20, Y1: 20}: .5, {X0: 20, Y0: 0, X1: 24, Y1: 20}: 1. / 16,
+		{X0: 20, Y0: 30, X1: 24, Y1: 40}: 0, {X0: 12, Y0: 12, X1: 12, Y1: 20}: 0,
+	} {
+		if got := o.IoA(&b); math.Abs(got-want) > 1e-12 {
+			t.Errorf("of %v the object holds %v, want %v", b, got, want)
+		}
+	}
+}
+
+// shared is a file of the folder that may lie beside the project's.
+func shared(t testing.TB, path string) string {
+	t.Helper()
+	path = filepath.Join("..", "..", "shared", path)
+	if _, err := os.Stat(path); err != nil {
+		t.Skip(err)
+	}
+	return path
 }
 
 // The data sets beside the project: the same boxes in both forms.
@@ -295,7 +319,7 @@ func FuzzReadCOCO(f *testing.F) {
 	f.Add(`{"images":[{"id":1,"file_name":"a"}],"annotations":[{"image_id":1,"category_id":1,"bbox":[1,1,1e400,null]}],"categories":[]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := ReadCOCO(strings.NewReader(text))
-		if _, ok := errors.AsType[*DatasetError](err); ok == (d != nil) {
+		if _, ok := errors.AsType[*Error](err); ok == (d != nil) {
 			t.Fatalf("%+v, %v", d, err)
 		}
 		if d != nil {
@@ -308,7 +332,7 @@ func FuzzReadCOCO(f *testing.F) {
 func FuzzReadSet(f *testing.F) {
 	f.Add("2008_000008 -1\n\n2008_000015  1\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		ids, err := ReadSet(strings.NewReader(text))
+		ids, err := ReadImageSet(strings.NewReader(text))
 		if err != nil {
 			return
 		}
@@ -328,7 +352,7 @@ func FuzzReadVOC(f *testing.F) {
 	f.Add(`<?xml version="1.0" encoding="latin1"?><annotation></annotation>`)
 	f.Fuzz(func(t *testing.T, text string) {
 		img, err := ReadVOC(strings.NewReader(text))
-		if _, ok := errors.AsType[*DatasetError](err); ok == (img != nil) {
+		if _, ok := errors.AsType[*Error](err); ok == (img != nil) {
 			t.Fatalf("%+v, %v", img, err)
 		}
 		if img != nil {
