@@ -48,8 +48,9 @@ func drawPictures(t *rapid.T) []judged {
 		for range rapid.IntRange(0, 5).Draw(t, "objects") {
 			x, y := float64(side.Draw(t, "x")), float64(side.Draw(t, "y"))
 			p.img.Objects = append(p.img.Objects, dataset.Object{
-				x * scale, y * scale, (x + float64(side.Draw(t, "w"))) * scale, (y + float64(side.Draw(t, "h"))) * scale,
-				rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "class"), rapid.Bool().Draw(t, "difficult"),
+				X0: x * scale, Y0: y * scale,
+				X1: (x + float64(side.Draw(t, "w"))) * scale, Y1: (y + float64(side.Draw(t, "h"))) * scale,
+				Class: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "class"), Difficult: rapid.Bool().Draw(t, "difficult"),
 			})
 		}
 		for range rapid.IntRange(0, 30).Draw(t, "boxes") {

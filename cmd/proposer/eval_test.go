@@ -134,7 +134,7 @@ func TestEvalGoodAndBad(t *testing.T) {
 		Levels        []struct{ MABO float64 }
 	}
 	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got) != 1 || got[0].Images != 4 || got[0].Name != "single" ||
-		got[0].Repeatability["none"] != 1 || got[0].Repeatability["blur 2"] == 0 || got[0].Budgets[5].MABO == 0 {
+		got[0].Repeatability["none"] != 1 || got[0].Repeatability["blur 2"] == 0 || got[0].Levels[5].MABO == 0 {
 		t.Errorf("%v: %s", err, out)
 	}
 }
