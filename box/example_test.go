@@ -30,12 +30,18 @@ func ExampleParseNMS() {
 	// off box: NMS "2": want off, adaptive or a number in (0,1]
 }
 
-func ExampleDeltaWeights_Encode() {
-	proposal, truth := box.Box{X0: 10, Y0: 20, X1: 30, Y1: 60}, box.Box{X0: 15, Y0: 40, X1: 55, Y1: 60}
-	delta := box.Detectron2Weights.Encode(proposal, truth)
-	fmt.Printf("%.3f\n", delta)
-	fmt.Println(box.Detectron2Weights.Decode(proposal, delta))
+func ExampleBox_IoU() {
+	a := box.Box{X0: 0, Y0: 0, X1: 4, Y1: 2}
+	b := box.Box{X0: 2, Y0: 0, X1: 6, Y1: 2}
+	fmt.Println(a.Intersect(b), a.Union(b))
+	fmt.Printf("%.3f\n", a.IoU(b))
 	// Output:
-	// [7.500 2.500 3.466 -3.466]
-	// [15 40 55 60]
+	// [2 0 4 2] [0 0 6 2]
+	// 0.333
+}
+
+func ExampleBox_Rescale() {
+	b := box.Box{X0: 10, Y0: 20, X1: 30, Y1: 60}
+	fmt.Println(b.Rescale(320, 240, 640, 480))
+	// Output: [20 40 60 120]
 }

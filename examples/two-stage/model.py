@@ -9,7 +9,7 @@ from torchvision.ops import batched_nms, roi_align
 STRIDE = 8  # pixels of the picture a cell of the features
 CELLS = 4  # of a RoI, to each side
 WEIGHTS = torch.tensor([10.0, 10.0, 5.0, 5.0])  # of the deltas, as in Detectron2
-MAX_SCALE = math.log(1000 / 16)  # of dw and dh: box.MaxDeltaScale
+MAX_SCALE = math.log(1000 / 16)   # upper bound of dw and dh, as in Detectron2
 PRIOR = 0.01  # of an object, at first (Lin et al., §4.1)
 
 

@@ -139,7 +139,7 @@ func (z *NPZ) Write(item Item) error {
 	if m := item.Minibatch; m != nil {
 		z.rois = appendCorners(z.rois, m.Boxes)
 		for k, i := range m.Truth {
-			class, delta := -1, box.Delta{}
+			class, delta := -1, Delta{}
 			if i >= 0 {
 				class, delta = t.Classes[i], *m.Deltas[k]
 			}

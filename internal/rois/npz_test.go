@@ -342,7 +342,7 @@ json.dump(found, sys.stdout)
 func TestNPZRefuses(t *testing.T) {
 	object := []box.Box{{X1: 9, Y1: 9}}
 	drawn := &Minibatch{
-		Boxes: object, Labels: []imbalance.Label{1}, Truth: []int{0}, IoUs: []float64{1}, Deltas: []*box.Delta{{}},
+		Boxes: object, Labels: []imbalance.Label{1}, Truth: []int{0}, IoUs: []float64{1}, Deltas: []*Delta{{}},
 	}
 	for want, item := range map[string]Item{
 		`"a" : a minibatch: false, an error: ""`:       {},

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/imbalance"
 	"github.com/proposer/proposer/internal/optparse"
 )
@@ -67,7 +66,7 @@ func (s Sampler) Thresholds() imbalance.Thresholds { return samplers[s].threshol
 // Options are the sampler's, with the seed 1, true boxes appended and deltas as they are.
 func (s Sampler) Options() Options {
 	q := samplers[s].quota
-	return Options{s, q.Size, q.ForegroundFraction, 1, true, box.DeltaWeights{1, 1, 1, 1}}
+	return Options{s, q.Size, q.ForegroundFraction, 1, true, DeltaWeights{1, 1, 1, 1}}
 }
 
 // Options say how to draw a minibatch. Begin with [DefaultOptions], [Sampler.Options] or
@@ -84,7 +83,7 @@ type Options struct {
 	// Detectron2's training do: without them an object may have no foreground at all.
 	AppendTruth bool
 	// Weights are those of the deltas.
-	Weights box.DeltaWeights
+	Weights DeltaWeights
 }
 
 // Validate reports the first field that is out of range.
@@ -131,7 +130,7 @@ func ParseOptions(values map[string]string) (Options, error) {
 	r.Uint64("rois-seed", &o.Seed)
 	optparse.Value(r, "append-truth", "true or false", parseBool, &o.AppendTruth)
 	optparse.Value(r, "delta-weights",
-		fmt.Sprintf("four numbers from %g to %g, separated by commas", box.MinDeltaWeight, box.MaxDeltaWeight), parseWeights, &o.Weights)
+		fmt.Sprintf("four numbers from %g to %g, separated by commas", MinDeltaWeight, MaxDeltaWeight), parseWeights, &o.Weights)
 	if err := r.Err(); err != nil {
 		return Options{}, err
 	}
@@ -163,14 +162,14 @@ func parseBool(s string) (bool, error) {
 	return s == "true", nil
 }
 
-func parseWeights(s string) (w box.DeltaWeights, err error) {
+func parseWeights(s string) (w DeltaWeights, err error) {
 	items := strings.SplitN(s, ",", len(w)+1)
 	if len(items) != len(w) {
 		return w, strconv.ErrSyntax
 	}
 	for i, item := range items {
 		// Not Validate alone, for which four zeros are ones.
-		w[i], err = optparse.ParseFloat(item, func(v float64) bool { return v >= box.MinDeltaWeight && v <= box.MaxDeltaWeight })
+		w[i], err = optparse.ParseFloat(item, func(v float64) bool { return v >= MinDeltaWeight && v <= MaxDeltaWeight })
 		if err != nil {
 			return w, err
 		}

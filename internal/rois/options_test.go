@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/imbalance"
 	"github.com/proposer/proposer/internal/optparse"
 )
@@ -30,16 +29,16 @@ func given(t testing.TB, query string) map[string]string {
 }
 
 func TestParseOptions(t *testing.T) {
-	ones := box.DeltaWeights{1, 1, 1, 1}
+	ones := DeltaWeights{1, 1, 1, 1}
 	for query, want := range map[string]Options{
 		"":                     {FastRCNN, 128, 0.25, 1, true, ones},
 		"sampler=fast-rcnn":    {FastRCNN, 128, 0.25, 1, true, ones},
 		"sampler=detectron2":   {Detectron2, 512, 0.25, 1, true, ones},
 		"sampler=iou-balanced": {IoUBalanced, 512, 0.25, 1, true, ones},
 		"sampler=detectron2&size=64&foreground=.5&rois-seed=18446744073709551615&append-truth=false&delta-weights=10,10,5,5": {
-			Detectron2, 64, 0.5, 1<<64 - 1, false, box.Detectron2Weights,
+			Detectron2, 64, 0.5, 1<<64 - 1, false, Detectron2Weights,
 		},
-		"size=1&foreground=0&rois-seed=0&append-truth=true&delta-weights=1e-6,1e6,0.5,1": {FastRCNN, 1, 0, 0, true, box.DeltaWeights{1e-6, 1e6, 0.5, 1}},
+		"size=1&foreground=0&rois-seed=0&append-truth=true&delta-weights=1e-6,1e6,0.5,1": {FastRCNN, 1, 0, 0, true, DeltaWeights{1e-6, 1e6, 0.5, 1}},
 		"size=1048576&foreground=1": {FastRCNN, MaxSize, 1, 1, true, ones},
 	} {
 		got, err := ParseOptions(given(t, query))
@@ -120,7 +119,7 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	o := DefaultOptions()
-	if o.Weights = (box.DeltaWeights{}); o.Validate() != nil {
+	if o.Weights = (DeltaWeights{}); o.Validate() != nil {
 		t.Errorf("weights of 0, which are 1: %v", o.Validate())
 	}
 }

@@ -8,7 +8,7 @@
 //
 // RoIs are labelled by their IoU with the true boxes (imbalance.Thresholds), drawn so
 // that a share of them is foreground (imbalance.Sampler), and told the deltas to the box they
-// were matched with (box.DeltaWeights). Those of a data set ([TruthOf]) are written for
+// were matched with (DeltaWeights). Those of a data set ([TruthOf]) are written for
 // numpy.load ([NPZ]). docs/imbalance.md has the sources.
 package rois
 
@@ -44,7 +44,7 @@ type Minibatch struct {
 	// IoUs are the largest with any true box that is not a crowd, those of background too.
 	IoUs []float64
 	// Deltas lead from the RoI to its true box; nil for background.
-	Deltas []*box.Delta
+	Deltas []*Delta
 	// Foreground and Background are how many RoIs there are of each, MissingForeground how
 	// many fewer than the share of foreground asks for, Missing how many fewer than Size.
 	Foreground, Background     int
@@ -75,7 +75,7 @@ type Pool struct {
 // [FastRCNN] nothing, as no RoI has an IoU of 0.1.
 //
 // Equal arguments give equal minibatches, but for the last bits of deltas on other
-// architectures, see box.DeltaWeights.Encode. It takes time in (proposals + truth) × truth.
+// architectures, see DeltaWeights.Encode. It takes time in (proposals + truth) × truth.
 // It panics if o is not valid or the truth's lists differ in length; the only errors are the
 // context's.
 func Sample(ctx context.Context, proposals []box.Box, truth Truth, o Options) (*Minibatch, error) {
@@ -98,7 +98,7 @@ func Sample(ctx context.Context, proposals []box.Box, truth Truth, o Options) (*
 		Options: o,
 		Boxes:   make([]box.Box, n), Indices: drawn.Indices,
 		Labels: make([]imbalance.Label, n), Truth: make([]int, n),
-		IoUs: make([]float64, n), Deltas: make([]*box.Delta, n),
+		IoUs: make([]float64, n), Deltas: make([]*Delta, n),
 		Foreground: drawn.Foreground, Background: drawn.Background,
 		MissingForeground: drawn.MissingForeground, Missing: drawn.Missing,
 		Ratio: math.Inf(1),

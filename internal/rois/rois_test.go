@@ -64,7 +64,7 @@ func anyOptions(t *rapid.T) Options {
 	}
 	o.Seed = rapid.Uint64().Draw(t, "seed")
 	o.AppendTruth = rapid.Bool().Draw(t, "append truth")
-	o.Weights = rapid.SampledFrom([]box.DeltaWeights{{}, {1, 1, 1, 1}, box.Detectron2Weights}).Draw(t, "weights")
+	o.Weights = rapid.SampledFrom([]DeltaWeights{{}, {1, 1, 1, 1}, Detectron2Weights}).Draw(t, "weights")
 	return o
 }
 
@@ -84,7 +84,7 @@ func TestSample(t *testing.T) {
 		{X0: 50, Y0: 60, X1: 60, Y1: 70},  // in the crowd: ignored
 	}
 	o := DefaultOptions()
-	o.Size, o.Foreground, o.Weights = 8, 0.5, box.Detectron2Weights
+	o.Size, o.Foreground, o.Weights = 8, 0.5, Detectron2Weights
 	want := &Minibatch{
 		Options:           o,
 		Boxes:             []box.Box{proposals[2], truth.Boxes[1], proposals[1], proposals[4]},
@@ -93,7 +93,7 @@ func TestSample(t *testing.T) {
 		Classes:           []int{3, 3, -1, -1},
 		Truth:             []int{1, 1, -1, -1},
 		IoUs:              []float64{0.5, 1, 1.0 / 3, 0.25},
-		Deltas:            []*box.Delta{{0, 5, 0, 3.4657359027997265}, {}, nil, nil}, // 10·(20−15)/10, 5·log(20/10)
+		Deltas:            []*Delta{{0, 5, 0, 3.4657359027997265}, {}, nil, nil}, // 10·(20−15)/10, 5·log(20/10)
 		Foreground:        2,
 		Background:        2,
 		MissingForeground: 2,
@@ -270,7 +270,7 @@ func TestSampleProperties(t *testing.T) {
 				continue
 			}
 			if m.Labels[k] != imbalance.Foreground || best < th.Foreground || m.Truth[k] != number ||
-				m.Classes != nil && m.Classes[k] != truth.Classes[number] || o.Weights.Decode(b, *m.Deltas[k]) != truth.Boxes[number] {
+				m.Classes != nil && m.Classes[k] != truth.Classes[number] || referenceDecode(o.Weights, b, *m.Deltas[k]) != truth.Boxes[number] {
 				t.Fatalf("%v, RoI %d of %+v", b, k, m)
 			}
 		}
