@@ -10,68 +10,68 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// everyone is more requests than there can be.
-const everyone = 1 << 40
+// maxInFlight is more requests than there can be.
+const maxInFlight = 1 << 40
 
-// bodyStep is how much of the memory for bodies is taken at a time.
-const bodyStep = 64 << 10
+// bodyChunk is how much of the memory for bodies is taken at a time.
+const bodyChunk = 64 << 10
 
-// errFull says that there is no place, or no memory for a body.
-var errFull = errors.New("the service has as much to do as it may")
+// errOverloaded says that there is no place, or no memory for a body.
+var errOverloaded = errors.New("the service has as much to do as it may")
 
 // admission is who may go on. In the order in which a request asks: to be admitted at all,
 // for memory as its body comes in, for a place in the queue, for a worker.
 type admission struct {
-	admitted *semaphore.Weighted // requests that are to be answered
+	inFlight *semaphore.Weighted // requests that are to be answered
 	bodies   *semaphore.Weighted // bytes
-	places   *semaphore.Weighted // requests that wait for a worker or have one
+	queue    *semaphore.Weighted // requests that wait for a worker or have one
 	work     *semaphore.Weighted // pixels
 	// least is what the smallest picture takes of work, so that there are at most so many
 	// as there are workers; most is all of it.
-	least, most int64
+	minWeight, capacity int64
 
-	bodyBytes, depth, pixels prometheus.Gauge
-	wait                     prometheus.Histogram
+	bodyBytes, queueDepth, workPixels prometheus.Gauge
+	queueWait                         prometheus.Histogram
 }
 
 func newAdmission(c Config, m *metrics) *admission {
 	least := max(c.WorkPixels/int64(c.Workers), 1)
 	return &admission{
-		admitted: semaphore.NewWeighted(everyone),
-		bodies:   semaphore.NewWeighted(c.BodyMemory),
-		places:   semaphore.NewWeighted(int64(c.Workers + c.Queue)),
-		work:     semaphore.NewWeighted(least * int64(c.Workers)),
-		least:    least, most: least * int64(c.Workers),
-		bodyBytes: m.bodyBytes, depth: m.queueDepth, pixels: m.workPixels,
-		wait: m.queueWait,
+		inFlight:  semaphore.NewWeighted(maxInFlight),
+		bodies:    semaphore.NewWeighted(c.BodyMemory),
+		queue:     semaphore.NewWeighted(int64(c.Workers + c.Queue)),
+		work:      semaphore.NewWeighted(least * int64(c.Workers)),
+		minWeight: least, capacity: least * int64(c.Workers),
+		bodyBytes: m.bodyBytes, queueDepth: m.queueDepth, workPixels: m.workPixels,
+		queueWait: m.queueWait,
 	}
 }
 
-// place takes a place among those that wait or are worked on.
-func (a *admission) place() *problem {
-	if !a.places.TryAcquire(1) {
-		return fullProblem()
+// enqueue takes a place among those that wait or are worked on.
+func (a *admission) enqueue() *problem {
+	if !a.queue.TryAcquire(1) {
+		return overloadProblem()
 	}
 	return nil
 }
 
-// turn waits until so many pixels may be worked on. First come, first served: a large picture is
+// acquire waits until so many pixels may be worked on. First come, first served: a large picture is
 // not overtaken by small ones. Who gives up gives its place in the queue back at once.
-func (a *admission) turn(ctx context.Context, pixels int64) (done func(), err error) {
-	weight := min(max(pixels, a.least), a.most)
+func (a *admission) acquire(ctx context.Context, pixels int64) (done func(), err error) {
+	weight := min(max(pixels, a.minWeight), a.capacity)
 	start := time.Now()
 	if !a.work.TryAcquire(weight) {
-		a.depth.Inc()
+		a.queueDepth.Inc()
 		err := a.work.Acquire(ctx, weight)
-		a.depth.Dec()
+		a.queueDepth.Dec()
 		if err != nil {
 			return nil, err
 		}
 	}
-	a.wait.Observe(time.Since(start).Seconds())
-	a.pixels.Add(float64(pixels))
+	a.queueWait.Observe(time.Since(start).Seconds())
+	a.workPixels.Add(float64(pixels))
 	return func() {
-		a.pixels.Sub(float64(pixels))
+		a.workPixels.Sub(float64(pixels))
 		a.work.Release(weight)
 	}, nil
 }
@@ -89,12 +89,12 @@ type body struct {
 
 func (b *body) Read(p []byte) (int, error) {
 	if b.read == b.taken {
-		if !b.admission.bodies.TryAcquire(bodyStep) {
-			b.err = errFull
+		if !b.admission.bodies.TryAcquire(bodyChunk) {
+			b.err = errOverloaded
 			return 0, b.err
 		}
-		b.taken += bodyStep
-		b.admission.bodyBytes.Add(bodyStep)
+		b.taken += bodyChunk
+		b.admission.bodyBytes.Add(bodyChunk)
 	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.taken-b.read)])
 	b.read += int64(n)

@@ -67,7 +67,7 @@ func TestAccept(t *testing.T) {
 			r.Header.Set("Accept", accept)
 		}
 		got := ""
-		if rep, p := accepted(r); p == nil {
+		if rep, p := negotiate(r); p == nil {
 			got = rep.media
 		}
 		if got != want {
@@ -158,7 +158,7 @@ func TestDrawingsHaveFewBoxes(t *testing.T) {
 		most = o.Search.Max
 		return propose.Run(ctx, data, o)
 	}
-	for query, want := range map[string]int{"": drawn, "max=7": 7, "max=0": 0} {
+	for query, want := range map[string]int{"": defaultOverlayBoxes, "max=7": 7, "max=0": 0} {
 		s.ask(t, "/v1/proposals?mode=single&"+query, "", small().PNG(), "Accept: image/png")
 		if most != want {
 			t.Errorf("%q: %d boxes, want %d", query, most, want)
@@ -196,7 +196,7 @@ func TestFormOptions(t *testing.T) {
 }
 
 func TestSeveralPictures(t *testing.T) {
-	s := start(t, func(c *Config) { c.Workers = 2; c.MaxPictures = 4 })
+	s := start(t, func(c *Config) { c.Workers = 2; c.MaxImages = 4 })
 	good, other := string(small().PNG()), string(scene.Render(3, 80, 60, 2).JPEG(90))
 	contentType, body := form(t, [3]string{"image", "a.png", good}, [3]string{"image", "b.jpg", good[:100]},
 		[3]string{"image", "c.jpg", other}, [3]string{"options", "", `{"mode":"single"}`})
@@ -326,8 +326,8 @@ func TestCacheIsBounded(t *testing.T) {
 	for seed := range 40 {
 		s.post(t, "mode=single&max=0", scene.Render(uint64(seed), 64, 48, 3).PNG())
 	}
-	s.answers.cache.CleanUp()
-	if size := s.answers.cache.WeightedSize(); size > 1<<14 || size == 0 {
+	s.cache.cache.CleanUp()
+	if size := s.cache.cache.WeightedSize(); size > 1<<14 || size == 0 {
 		t.Errorf("%d bytes are kept", size)
 	}
 }
@@ -336,7 +336,7 @@ func TestCanonicalIsOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.MapOf(rapid.String(), rapid.String())
 		a, b := values.Draw(t, "a"), values.Draw(t, "b")
-		if (canonical(a) == canonical(b)) != maps.Equal(a, b) {
+		if (canonicalOptions(a) == canonicalOptions(b)) != maps.Equal(a, b) {
 			t.Fatalf("%q %q", a, b)
 		}
 	})
@@ -346,7 +346,7 @@ func TestCanonicalIsOne(t *testing.T) {
 // memory is turned away.
 func TestBodyMemory(t *testing.T) {
 	s := start(t, func(c *Config) {
-		c.Limits.MaxBytes, c.BodyMemory = 1<<20, 1<<20+2*bodyStep
+		c.MaxImageBytes, c.BodyMemory = 1<<20, 1<<20+2*bodyChunk
 		c.Workers, c.Queue = 1, 8
 	})
 	g := newGate(s.Server)

@@ -295,7 +295,7 @@ func TestAnswerIsWhatExportWrites(t *testing.T) {
 }
 
 func TestOptionsReachTheSearch(t *testing.T) {
-	s := start(t, func(c *Config) { c.Threads = 3; c.Limits.MaxPixels = 12345 })
+	s := start(t, func(c *Config) { c.Threads = 3; c.MaxImagePixels = 12345 })
 	var got propose.Options
 	s.run = func(_ context.Context, _ []byte, o propose.Options) (*propose.Result, error) {
 		got = o
@@ -378,7 +378,7 @@ func TestBadOptions(t *testing.T) {
 }
 
 func TestBadPictures(t *testing.T) {
-	s := start(t, func(c *Config) { c.Limits.MaxBytes = 20_000; c.Limits.MaxPixels = 10_000 })
+	s := start(t, func(c *Config) { c.MaxImageBytes = 20_000; c.MaxImagePixels = 10_000 })
 	png := small().PNG()
 	if len(png) > 20_000 {
 		t.Fatal("the picture is larger than the test wants it")
@@ -424,7 +424,7 @@ func TestBadPictures(t *testing.T) {
 }
 
 func TestBadForms(t *testing.T) {
-	s := start(t, func(c *Config) { c.Limits.MaxBytes = 20_000 })
+	s := start(t, func(c *Config) { c.MaxImageBytes = 20_000 })
 	png := string(small().PNG())
 	one := [3]string{"image", "a.png", png}
 	for _, parts := range [][][3]string{
@@ -448,7 +448,7 @@ func TestBadForms(t *testing.T) {
 	s.do(t, "POST", "/v1/proposals", "multipart/form-data", strings.NewReader("no boundary")).problem(t, http.StatusBadRequest, "request")
 	// More than a form may add, behind the picture.
 	contentType, body = form(t, one)
-	body.Write(make([]byte, 90_000+fieldBytes))
+	body.Write(make([]byte, 90_000+maxFieldBytes))
 	s.do(t, "POST", "/v1/proposals", contentType, io.MultiReader(body)).problem(t, http.StatusRequestEntityTooLarge, "size")
 }
 
@@ -695,11 +695,11 @@ func TestPanic(t *testing.T) {
 	}
 	s.waitInFlight(t, 0)
 	all := int64(s.cfg.Workers + s.cfg.Queue)
-	if !s.admission.places.TryAcquire(all) || !s.admission.work.TryAcquire(s.admission.most) || !s.admission.bodies.TryAcquire(s.cfg.BodyMemory) {
+	if !s.admission.queue.TryAcquire(all) || !s.admission.work.TryAcquire(s.admission.capacity) || !s.admission.bodies.TryAcquire(s.cfg.BodyMemory) {
 		t.Fatal("places, workers or memory are lost")
 	}
-	s.admission.places.Release(all)
-	s.admission.work.Release(s.admission.most)
+	s.admission.queue.Release(all)
+	s.admission.work.Release(s.admission.capacity)
 	s.admission.bodies.Release(s.cfg.BodyMemory)
 	// The service goes on.
 	s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
@@ -821,7 +821,7 @@ func TestConfigNamesAllThatIsWrong(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Error(err)
 	}
-	err := Config{Queue: -1, Threads: -1, Grace: -1}.Validate()
+	err := Config{Queue: -1, Threads: -1, ShutdownTimeout: -1}.Validate()
 	for _, name := range []string{"workers", "queue", "threads", "work-pixels", "max-connections", "max-pictures", " timeout", "header-timeout", "body-timeout", "write-timeout", "grace", "logger", "registry"} {
 		if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "\n", " "), name) {
 			t.Errorf("%s is not named in %v", name, err)
@@ -933,7 +933,7 @@ func TestDrainUnderLoad(t *testing.T) {
 }
 
 func TestDrainEndsWithTheGrace(t *testing.T) {
-	s, stop, ended := listen(t, func(c *Config) { c.Grace = 50 * time.Millisecond })
+	s, stop, ended := listen(t, func(c *Config) { c.ShutdownTimeout = 50 * time.Millisecond })
 	g := newGate(s.Server)
 	working := s.background(t.Context(), small().PNG())
 	search := <-g.begun
@@ -1000,7 +1000,7 @@ func TestCrowd(t *testing.T) {
 	}
 	s.waitInFlight(t, 0)
 	a := s.admission
-	if !a.places.TryAcquire(4) || !a.work.TryAcquire(a.most) || !a.bodies.TryAcquire(s.cfg.BodyMemory) || !a.admitted.TryAcquire(everyone) {
+	if !a.queue.TryAcquire(4) || !a.work.TryAcquire(a.capacity) || !a.bodies.TryAcquire(s.cfg.BodyMemory) || !a.inFlight.TryAcquire(maxInFlight) {
 		t.Error("places or workers are lost")
 	}
 }
@@ -1017,8 +1017,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add("max=%", "multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=image\r\n\r\n\r\n--x--"))
 	cfg := testConfig(f)
 	cfg.Logger = slog.New(slog.DiscardHandler)
-	cfg.Limits.MaxBytes = 1 << 12
-	cfg.Limits.MaxPixels = 1 << 12
+	cfg.MaxImageBytes = 1 << 12
+	cfg.MaxImagePixels = 1 << 12
 	s, err := New(cfg)
 	if err != nil {
 		f.Fatal(err)

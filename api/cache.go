@@ -14,11 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// key names an answer: equal keys, equal answers, but for the times in them.
-type key [sha256.Size]byte
+// cacheKey names an answer: equal keys, equal answers, but for the times in them.
+type cacheKey [sha256.Size]byte
 
-// keyOf is the key of what is said of a picture in the words of the parts.
-func keyOf(data []byte, parts ...string) key {
+// newCacheKey is the key of what is said of a picture in the words of the parts.
+func newCacheKey(data []byte, parts ...string) cacheKey {
 	h := sha256.New()
 	picture := sha256.Sum256(data)
 	h.Write(picture[:])
@@ -26,11 +26,11 @@ func keyOf(data []byte, parts ...string) key {
 		h.Write(binary.AppendUvarint(nil, uint64(len(p))))
 		h.Write([]byte(p))
 	}
-	return key(h.Sum(nil))
+	return cacheKey(h.Sum(nil))
 }
 
-// canonical is a text that equal values have, and only they.
-func canonical(values map[string]string) string {
+// canonicalOptions is a text that equal values have, and only they.
+func canonicalOptions(values map[string]string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		fmt.Fprintf(&b, "%q=%q\n", name, values[name])
@@ -39,19 +39,19 @@ func canonical(values map[string]string) string {
 }
 
 // etag is weak: the times in two answers may differ.
-func (k key) etag() string { return `W/"` + base64.RawURLEncoding.EncodeToString(k[:16]) + `"` }
+func (k cacheKey) etag() string { return `W/"` + base64.RawURLEncoding.EncodeToString(k[:16]) + `"` }
 
-// tell says how an answer is called, so that the client, and nobody between, may keep it and
+// setHeaders says how an answer is called, so that the client, and nobody between, may keep it and
 // ask whether it still holds.
-func (k key) tell(h http.Header) {
+func (k cacheKey) setHeaders(h http.Header) {
 	h.Set("ETag", k.etag())
 	h.Set("Cache-Control", "private, no-cache")
 }
 
-// known tells whether the client has the answer, as If-None-Match says. RFC 9110 has it
+// notModified tells whether the client has the answer, as If-None-Match says. RFC 9110 has it
 // answer 304 for GET alone; a search changes nothing, so here it does for POST. Its * means
 // nothing here: whether there is an answer at all only the search can tell.
-func (k key) known(r *http.Request) bool {
+func (k cacheKey) notModified(r *http.Request) bool {
 	for _, line := range r.Header.Values("If-None-Match") {
 		for tag := range strings.SplitSeq(line, ",") {
 			tag = strings.TrimSpace(tag)
@@ -63,24 +63,24 @@ func (k key) known(r *http.Request) bool {
 	return false
 }
 
-// entryOverhead is about what an answer takes beside its bytes.
-const entryOverhead = 256
+// cacheEntryOverhead is about what an answer takes beside its bytes.
+const cacheEntryOverhead = 256
 
-// answers keeps answers for the next who asks the same; nil keeps none.
-type answers struct {
-	cache     *otter.Cache[key, []byte]
+// responseCache keeps answers for the next who asks the same; nil keeps none.
+type responseCache struct {
+	cache     *otter.Cache[cacheKey, []byte]
 	hit, miss prometheus.Counter
 }
 
-func newAnswers(c Config, m *metrics) (*answers, error) {
+func newResponseCache(c Config, m *metrics) (*responseCache, error) {
 	if c.CacheBytes == 0 {
 		return nil, nil
 	}
-	a := &answers{
-		cache: otter.Must(&otter.Options[key, []byte]{
+	a := &responseCache{
+		cache: otter.Must(&otter.Options[cacheKey, []byte]{
 			MaximumWeight: uint64(c.CacheBytes),
-			Weigher: func(_ key, answer []byte) uint32 {
-				return uint32(min(int64(len(answer))+entryOverhead, 1<<32-1))
+			Weigher: func(_ cacheKey, answer []byte) uint32 {
+				return uint32(min(int64(len(answer))+cacheEntryOverhead, 1<<32-1))
 			},
 		}),
 		hit: m.cacheRequests.WithLabelValues("hit"), miss: m.cacheRequests.WithLabelValues("miss"),
@@ -91,7 +91,7 @@ func newAnswers(c Config, m *metrics) (*answers, error) {
 	}, func() float64 { return float64(a.cache.WeightedSize()) }))
 }
 
-func (a *answers) get(k key) ([]byte, bool) {
+func (a *responseCache) get(k cacheKey) ([]byte, bool) {
 	if a == nil {
 		return nil, false
 	}
@@ -105,7 +105,7 @@ func (a *answers) get(k key) ([]byte, bool) {
 }
 
 // set keeps an answer, which nobody may change from now on.
-func (a *answers) set(k key, answer []byte) {
+func (a *responseCache) set(k cacheKey, answer []byte) {
 	if a != nil {
 		a.cache.Set(k, answer)
 	}

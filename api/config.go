@@ -26,6 +26,7 @@
 package api
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,7 +36,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/proposer/proposer/internal/auth"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/selective"
 )
@@ -44,12 +44,25 @@ import (
 // 2,000, and all boxes are many more. 0 asks for all.
 const DefaultMax = 2000
 
+// An Authenticator maps bearer tokens to client names. Its method must be safe for concurrent use.
+type Authenticator interface {
+	// Authenticate returns the name of the client that owns the token, and whether there is one.
+	// The name appears in the log and in the metrics, so it must not be secret.
+	Authenticate(token string) (client string, ok bool)
+}
+
 // Config says how to serve. Begin with [DefaultConfig].
 type Config struct {
-	// Limits bounds a picture. Zero fields are imageio's defaults.
-	Limits imageio.Limits
-	// MaxBoxes bounds the boxes of an answer, 0 does not; MaxPictures the pictures of a request.
-	MaxBoxes, MaxPictures int
+	// MaxImageBytes is the largest accepted image file, in bytes. 0 means the default.
+	MaxImageBytes int64
+	// MaxImagePixels is the largest accepted image, in pixels. 0 means the default.
+	MaxImagePixels int64
+	// MaxImageSide is the longest accepted side of an image, in pixels. 0 means the default.
+	MaxImageSide int
+	// MaxBoxes is the most boxes in the response for one image. 0 means no limit.
+	MaxBoxes int
+	// MaxImages is the most images in one request, at least 1.
+	MaxImages int
 	// Workers is how many pictures are decoded and searched at once.
 	Workers int
 	// Queue is how many requests beside those may wait for their turn.
@@ -74,10 +87,14 @@ type Config struct {
 	// RateLimit is how many requests a minute each token, or without tokens each address, may
 	// make; 0: any number.
 	RateLimit int
-	// Tokens are who may enter; nil: everybody.
-	Tokens *auth.Tokens
-	// Certificate makes the service speak TLS; nil: plain HTTP.
-	Certificate *auth.Certificate
+	// Authenticator checks the bearer token of each request. Nil disables authentication.
+	Authenticator Authenticator
+	// TLSConfig makes Serve use TLS. It must provide a certificate, and it is not modified.
+	// Nil means plain HTTP.
+	TLSConfig *tls.Config
+	// CertificateExpiry returns the expiry time of the current TLS certificate, which is
+	// exported as a metric. It may be called concurrently. Nil leaves the metric out.
+	CertificateExpiry func() time.Time
 	// CORSOrigins are the origins whose pages may ask; none: no other than the service's own.
 	CORSOrigins []string
 	// Timeout bounds a request from the end of its body to its answer.
@@ -86,7 +103,7 @@ type Config struct {
 	// request, WriteTimeout the sending of its answer.
 	HeaderTimeout, BodyTimeout, WriteTimeout time.Duration
 	// Grace bounds how long Serve waits for admitted requests once told to stop.
-	Grace time.Duration
+	ShutdownTimeout time.Duration
 	// Version is told in the metrics, and is part of every ETag.
 	Version string
 	// Logger takes one line a request.
@@ -101,22 +118,24 @@ func DefaultConfig() Config {
 	workers := runtime.GOMAXPROCS(0)
 	limits := imageio.DefaultLimits()
 	return Config{
-		Limits:         limits,
-		MaxPictures:    100,
-		Workers:        workers,
-		Queue:          DefaultQueue(workers),
-		WorkPixels:     limits.MaxPixels,
-		BodyMemory:     512 << 20,
-		MaxConnections: 1024,
-		CacheBytes:     64 << 20,
-		Timeout:        60 * time.Second,
-		HeaderTimeout:  10 * time.Second,
-		BodyTimeout:    30 * time.Second,
-		WriteTimeout:   30 * time.Second,
-		Grace:          30 * time.Second,
-		Version:        "unknown",
-		Logger:         slog.Default(),
-		Registry:       prometheus.NewRegistry(),
+		MaxImageBytes:   limits.MaxBytes,
+		MaxImagePixels:  limits.MaxPixels,
+		MaxImageSide:    limits.MaxSide,
+		MaxImages:       100,
+		Workers:         workers,
+		Queue:           DefaultQueue(workers),
+		WorkPixels:      limits.MaxPixels,
+		BodyMemory:      512 << 20,
+		MaxConnections:  1024,
+		CacheBytes:      64 << 20,
+		Timeout:         60 * time.Second,
+		HeaderTimeout:   10 * time.Second,
+		BodyTimeout:     30 * time.Second,
+		WriteTimeout:    30 * time.Second,
+		ShutdownTimeout: 30 * time.Second,
+		Version:         "unknown",
+		Logger:          slog.Default(),
+		Registry:        prometheus.NewRegistry(),
 	}
 }
 
@@ -133,11 +152,11 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s %v: want %s", name, value, want))
 		}
 	}
-	check(c.Limits.MaxBytes >= 0, "max-bytes", c.Limits.MaxBytes, "0 for the default, or more")
-	check(c.Limits.MaxPixels >= 0, "max-pixels", c.Limits.MaxPixels, "0 for the default, or more")
-	check(c.Limits.MaxSide >= 0, "max-picture-side", c.Limits.MaxSide, "0 for the default, or more")
+	check(c.MaxImageBytes >= 0, "max-bytes", c.MaxImageBytes, "0 for the default, or more")
+	check(c.MaxImagePixels >= 0, "max-pixels", c.MaxImagePixels, "0 for the default, or more")
+	check(c.MaxImageSide >= 0, "max-picture-side", c.MaxImageSide, "0 for the default, or more")
 	check(c.MaxBoxes >= 0, "max-boxes", c.MaxBoxes, "0 or more")
-	check(c.MaxPictures > 0, "max-pictures", c.MaxPictures, "1 or more")
+	check(c.MaxImages > 0, "max-pictures", c.MaxImages, "1 or more")
 	check(c.Workers > 0, "workers", c.Workers, "1 or more")
 	check(c.Queue >= 0, "queue", c.Queue, "0 or more")
 	check(c.Threads >= 0, "threads", c.Threads, "0 or more")
@@ -150,13 +169,18 @@ func (c Config) Validate() error {
 	check(c.HeaderTimeout > 0, "header-timeout", c.HeaderTimeout, "more than 0")
 	check(c.BodyTimeout > 0, "body-timeout", c.BodyTimeout, "more than 0")
 	check(c.WriteTimeout > 0, "write-timeout", c.WriteTimeout, "more than 0")
-	check(c.Grace >= 0, "grace", c.Grace, "0 or more")
+	check(c.ShutdownTimeout >= 0, "grace", c.ShutdownTimeout, "0 or more")
 	check(c.Logger != nil, "logger", c.Logger, "one")
 	check(c.Registry != nil, "registry", c.Registry, "one")
 	if len(errs) > 0 {
 		return fmt.Errorf("api: %w", errors.Join(errs...))
 	}
 	return nil
+}
+
+// limits returns the bounds of one image.
+func (c Config) limits() imageio.Limits {
+	return imageio.Limits{MaxBytes: c.MaxImageBytes, MaxPixels: c.MaxImagePixels, MaxSide: c.MaxImageSide}
 }
 
 // httpServer bounds what a connection may take beside the bodies.

@@ -7,8 +7,8 @@ import (
 
 // Every setting that is wrong is named.
 func TestValidateNames(t *testing.T) {
-	wrong := Config{MaxBoxes: -1, Queue: -1, Threads: -1, CacheBytes: -1, RateLimit: -1, Grace: -1}
-	wrong.Limits.MaxBytes, wrong.Limits.MaxPixels, wrong.Limits.MaxSide = -1, -1, -1
+	wrong := Config{MaxBoxes: -1, Queue: -1, Threads: -1, CacheBytes: -1, RateLimit: -1, ShutdownTimeout: -1}
+	wrong.MaxImageBytes, wrong.MaxImagePixels, wrong.MaxImageSide = -1, -1, -1
 	err := wrong.Validate()
 	if err == nil {
 		t.Fatal("no error")

@@ -30,15 +30,15 @@ type docs struct {
 	policy string
 }
 
-// theDocs are those of all servers: to make them takes some milliseconds.
-var theDocs = sync.OnceValues(newDocs)
+// apiDocs are those of all servers: to make them takes some milliseconds.
+var apiDocs = sync.OnceValues(newDocs)
 
 func newDocs() (*docs, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(openapi, &root); err != nil {
 		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
 	}
-	d := description{node{root.Content[0]}}
+	d := openAPI{yamlNode{root.Content[0]}}
 	t, err := template.New("docs").Funcs(template.FuncMap{
 		"markdown": markdown,
 		"css":      func() template.CSS { return template.CSS(docsCSS) },
@@ -77,69 +77,69 @@ func markdown(text string) (template.HTML, error) {
 	return template.HTML(buf.String()), err
 }
 
-// node is a part of a YAML file, in the order of the file. A part that is not there is empty.
-type node struct{ *yaml.Node }
+// yamlNode is a part of a YAML file, in the order of the file. A part that is not there is empty.
+type yamlNode struct{ *yaml.Node }
 
-// entry is a named part.
-type entry struct {
+// yamlEntry is a named part.
+type yamlEntry struct {
 	Name string
-	Part node
+	Part yamlNode
 }
 
 // Entries are the parts of a mapping.
-func (n node) Entries() []entry {
+func (n yamlNode) Entries() []yamlEntry {
 	if n.Node == nil || n.Kind != yaml.MappingNode {
 		return nil
 	}
-	all := make([]entry, 0, len(n.Content)/2)
+	all := make([]yamlEntry, 0, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		all = append(all, entry{n.Content[i].Value, node{n.Content[i+1]}})
+		all = append(all, yamlEntry{n.Content[i].Value, yamlNode{n.Content[i+1]}})
 	}
 	return all
 }
 
 // Items are the parts of a list.
-func (n node) Items() []node {
+func (n yamlNode) Items() []yamlNode {
 	if n.Node == nil || n.Kind != yaml.SequenceNode {
 		return nil
 	}
-	all := make([]node, len(n.Content))
+	all := make([]yamlNode, len(n.Content))
 	for i, c := range n.Content {
-		all[i] = node{c}
+		all[i] = yamlNode{c}
 	}
 	return all
 }
 
 // At is the part with a name.
-func (n node) At(name string) node {
+func (n yamlNode) At(name string) yamlNode {
 	for _, e := range n.Entries() {
 		if e.Name == name {
 			return e.Part
 		}
 	}
-	return node{}
+	return yamlNode{}
 }
 
 // Text is a scalar.
-func (n node) Text() string {
+func (n yamlNode) Text() string {
 	if n.Node == nil {
 		return ""
 	}
 	return n.Value
 }
 
-// description is openapi.yaml.
-type description struct{ node }
+// openAPI is openapi.yaml.
+type openAPI struct{ yamlNode }
 
 // operation is a method of a path.
 type operation struct {
 	Method, Path, ID string
-	Parameters       []node
-	node
+	Parameters       []yamlNode
+	yamlNode
 }
 
 // Operations are those with a tag.
-func (d description) Operations(tag string) []operation {
+func (d openAPI) Operations(tag string) []operation {
 	var all []operation
 	for _, path := range d.At("paths").Entries() {
 		for _, method := range path.Part.Entries() {
@@ -147,7 +147,7 @@ func (d description) Operations(tag string) []operation {
 			if len(tags) == 0 || tags[0].Text() != tag {
 				continue
 			}
-			var parameters []node
+			var parameters []yamlNode
 			for _, p := range append(path.Part.At("parameters").Items(), method.Part.At("parameters").Items()...) {
 				parameters = append(parameters, d.Resolve(p))
 			}
@@ -158,12 +158,12 @@ func (d description) Operations(tag string) []operation {
 }
 
 // Resolve is what a part with a $ref stands for, or the part itself.
-func (d description) Resolve(n node) node {
+func (d openAPI) Resolve(n yamlNode) yamlNode {
 	path, ok := strings.CutPrefix(n.At("$ref").Text(), "#/")
 	if !ok {
 		return n
 	}
-	found := d.node
+	found := d.yamlNode
 	for name := range strings.SplitSeq(path, "/") {
 		found = found.At(name)
 	}
@@ -171,7 +171,7 @@ func (d description) Resolve(n node) node {
 }
 
 // Type says of what type a schema is, in a few words.
-func (d description) Type(schema node) string {
+func (d openAPI) Type(schema yamlNode) string {
 	if ref := schema.At("$ref").Text(); ref != "" {
 		return ref[strings.LastIndex(ref, "/")+1:]
 	}

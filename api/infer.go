@@ -17,12 +17,12 @@ import (
 
 // routeInference routes the Open Inference Protocol, but for the health of the server.
 func (s *Server) routeInference(r chi.Router) {
-	r.Get("/v2", func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, openinference.Server(s.cfg.Version)) })
+	r.Get("/v2", func(w http.ResponseWriter, _ *http.Request) { s.writeJSON(w, openinference.Server(s.cfg.Version)) })
 	r = r.With(checkModel)
 	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
-		r.Get(model, func(w http.ResponseWriter, _ *http.Request) { s.sendJSON(w, openinference.Model()) })
-		r.Get(model+"/ready", s.ready)
-		r.With(s.admit).Post(model+"/infer", s.infer)
+		r.Get(model, func(w http.ResponseWriter, _ *http.Request) { s.writeJSON(w, openinference.Model()) })
+		r.Get(model+"/ready", s.serveReady)
+		r.With(s.admit).Post(model+"/infer", s.handleInfer)
 	}
 }
 
@@ -48,11 +48,11 @@ func inferenceProblem(err error) *problem {
 	return newProblem(e.Status, "request", e.Message)
 }
 
-// infer answers with the boxes and scores of a picture, as tensors.
-func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
+// handleInfer answers with the boxes and scores of a picture, as tensors.
+func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 	// Base64 takes four thirds, and the JSON around it a little.
-	limit := s.cfg.Limits.MaxBytes/3*4 + formOverhead
-	b, hint, p := s.open(w, r, limit)
+	limit := s.cfg.MaxImageBytes/3*4 + formOverhead
+	b, hint, p := s.openBody(w, r, limit)
 	if p != nil {
 		fail(w, r, p)
 		return
@@ -63,7 +63,7 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	s.closeBody(w)
+	s.clearReadDeadline(w)
 	req, err := openinference.Parse(body, r.Header.Values(openinference.HeaderLength))
 	if err != nil {
 		fail(w, r, inferenceProblem(err))
@@ -73,14 +73,14 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 	for name, text := range req.Options {
 		texts.Set(name, text)
 	}
-	values, errs := single(texts, shared)
+	values, errs := single(texts, searchOptions)
 	opts, p := s.options(values, errs, DefaultMax)
 	if p != nil {
 		fail(w, r, p)
 		return
 	}
 	headerLength := -1
-	answer, p := s.searchInPlace(r, req.Image, opts, func(_ context.Context, result *propose.Result) (answer []byte, err error) {
+	answer, p := s.enqueueAndSearch(r, req.Image, opts, func(_ context.Context, result *propose.Result) (answer []byte, err error) {
 		answer, headerLength, err = openinference.AppendResponse(nil, req, result.Boxes, result.Scores, openinference.ModelName, openinference.ModelVersion)
 		return answer, err
 	})
@@ -91,13 +91,13 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 	if headerLength >= 0 {
 		w.Header().Set(openinference.HeaderLength, strconv.Itoa(headerLength))
 	}
-	s.send(w, openinference.ContentType(headerLength), answer)
+	s.writeResponse(w, openinference.ContentType(headerLength), answer)
 }
 
-func (s *Server) sendJSON(w http.ResponseWriter, v any) {
+func (s *Server) writeJSON(w http.ResponseWriter, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // strings and numbers only
 	}
-	s.send(w, "application/json", body)
+	s.writeResponse(w, "application/json", body)
 }

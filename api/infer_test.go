@@ -119,7 +119,7 @@ func TestInfer(t *testing.T) {
 }
 
 func TestInferRefuses(t *testing.T) {
-	s := start(t, func(c *Config) { c.Limits.MaxBytes = 20_000 })
+	s := start(t, func(c *Config) { c.MaxImageBytes = 20_000 })
 	png := base64.StdEncoding.EncodeToString(small().PNG())
 	with := func(image, parameters string) []byte {
 		return fmt.Appendf(nil, `{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":[%q]}],"parameters":%s}`, image, parameters)

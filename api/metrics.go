@@ -16,11 +16,11 @@ import (
 )
 
 var (
-	// seconds span a probe's millisecond and a large picture's minute.
-	seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
-	// megapixels span an icon and the largest picture.
-	megapixels = []float64{1e4, 1e5, 3e5, 1e6, 2e6, 4e6, 8e6, 12e6, 24e6, 50e6}
-	boxCounts  = []float64{1, 10, 100, 300, 1000, 2000, 5000, 10000, 20000, 50000}
+	// durationBuckets span a probe's millisecond and a large picture's minute.
+	durationBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	// pixelBuckets span an icon and the largest picture.
+	pixelBuckets = []float64{1e4, 1e5, 3e5, 1e6, 2e6, 4e6, 8e6, 12e6, 24e6, 50e6}
+	boxBuckets   = []float64{1, 10, 100, 300, 1000, 2000, 5000, 10000, 20000, 50000}
 )
 
 type metrics struct {
@@ -34,7 +34,7 @@ type metrics struct {
 	bodyBytes, queueDepth, workPixels prometheus.Gauge
 	queueWait                         prometheus.Histogram
 
-	pictures       *prometheus.CounterVec
+	images         *prometheus.CounterVec
 	decodeFailures *prometheus.CounterVec
 	stage          *prometheus.HistogramVec
 	pixels, boxes  prometheus.Histogram
@@ -48,59 +48,59 @@ type metrics struct {
 // newMetrics registers all metrics but those of the cache. It is an error that the registry
 // has them already: one is one server's.
 func newMetrics(c Config) (*metrics, error) {
-	all := collection{registry: c.Registry}
+	all := registrar{registry: c.Registry}
 	m := &metrics{
-		requests: all.counters("proposer_http_requests_total",
+		requests: all.counterVec("proposer_http_requests_total",
 			"Requests by route pattern and status code; 499: the client went away.", "route", "code"),
-		duration: all.histograms("proposer_http_request_duration_seconds",
-			"Time from a request's header to the end of its answer.", seconds, "route", "code"),
+		duration: all.histogramVec("proposer_http_request_duration_seconds",
+			"Time from a request's header to the end of its answer.", durationBuckets, "route", "code"),
 		inFlight: all.gauge("proposer_http_requests_in_flight",
 			"Requests that are being read, wait, are worked on or answered."),
-		rejected: all.counters("proposer_requests_rejected_total",
+		rejected: all.counterVec("proposer_requests_rejected_total",
 			"Requests, and pictures among several, that were answered with a problem, by its kind.", "reason"),
-		tokens: all.counters("proposer_token_requests_total",
+		tokens: all.counterVec("proposer_token_requests_total",
 			"Requests by the name of their token.", "name"),
-		reloads: all.counters("proposer_config_reloads_total",
+		reloads: all.counterVec("proposer_config_reloads_total",
 			"Times that tokens and certificate were read anew, by result: ok or failed.", "result"),
 		bodyBytes: all.gauge("proposer_body_bytes",
 			"Memory for bodies that are read, wait or are worked on."),
 		queueDepth: all.gauge("proposer_queue_depth",
 			"Pictures that wait for a worker."),
 		queueWait: all.histogram("proposer_queue_wait_seconds",
-			"Time that a picture waited for a worker.", seconds),
+			"Time that a picture waited for a worker.", durationBuckets),
 		workPixels: all.gauge("proposer_work_pixels",
 			"Pixels of the pictures that are decoded and searched, and 80 for each first region that they may make."),
-		pictures: all.counters("proposer_pictures_total",
+		images: all.counterVec("proposer_pictures_total",
 			"Pictures that were searched.", "format", "mode"),
-		decodeFailures: all.counters("proposer_decode_failures_total",
+		decodeFailures: all.counterVec("proposer_decode_failures_total",
 			"Pictures that could not be decoded, by their format.", "format"),
-		stage: all.histograms("proposer_stage_duration_seconds",
-			"Time a picture took in a stage; but for decode and encode, summed over the search's threads.", seconds, "stage"),
+		stage: all.histogramVec("proposer_stage_duration_seconds",
+			"Time a picture took in a stage; but for decode and encode, summed over the search's threads.", durationBuckets, "stage"),
 		pixels: all.histogram("proposer_picture_pixels",
-			"Pixels of the pictures that were searched.", megapixels),
+			"Pixels of the pictures that were searched.", pixelBuckets),
 		boxes: all.histogram("proposer_boxes",
-			"Boxes in the answer for a picture.", boxCounts),
-		cacheRequests: all.counters("proposer_cache_requests_total",
+			"Boxes in the answer for a picture.", boxBuckets),
+		cacheRequests: all.counterVec("proposer_cache_requests_total",
 			"Answers that were looked up among those kept, by result: hit or miss.", "result"),
 		notModified: all.counter("proposer_not_modified_total",
 			"Answers that the client had already (304)."),
 	}
 	all.gauge("proposer_work_pixels_limit", "Most pixels that are worked on at once, but for a single larger picture.").Set(float64(c.WorkPixels))
 	all.gauge("proposer_cache_limit_bytes", "Most memory for answers that are kept.").Set(float64(c.CacheBytes))
-	if cert := c.Certificate; cert != nil {
-		all.add(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	if expiry := c.CertificateExpiry; expiry != nil {
+		all.register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "proposer_certificate_expiry_timestamp_seconds",
 			Help: "When clients will no longer take the service's certificate, in seconds since 1970.",
-		}, func() float64 { return float64(cert.Expires().Unix()) }))
+		}, func() float64 { return float64(expiry().Unix()) }))
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "proposer_build_info",
 		Help: "1, labelled with the build.",
 	}, []string{"version", "goversion", "decoder"})
 	build.WithLabelValues(c.Version, runtime.Version(), imageio.Decoder()).Set(1)
-	all.add(build)
-	all.add(collectors.NewGoCollector())
-	all.add(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	all.register(build)
+	all.register(collectors.NewGoCollector())
+	all.register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if all.err != nil {
 		return nil, fmt.Errorf("api: registry: %w", all.err)
 	}
@@ -108,45 +108,45 @@ func newMetrics(c Config) (*metrics, error) {
 	return m, nil
 }
 
-// collection registers metrics as it makes them, and keeps the first error.
-type collection struct {
+// registrar registers metrics as it makes them, and keeps the first error.
+type registrar struct {
 	registry *prometheus.Registry
 	err      error
 }
 
-func (c *collection) add(m prometheus.Collector) {
+func (c *registrar) register(m prometheus.Collector) {
 	if err := c.registry.Register(m); err != nil && c.err == nil {
 		c.err = err
 	}
 }
 
-func (c *collection) gauge(name, help string) prometheus.Gauge {
+func (c *registrar) gauge(name, help string) prometheus.Gauge {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-	c.add(g)
+	c.register(g)
 	return g
 }
 
-func (c *collection) counter(name, help string) prometheus.Counter {
+func (c *registrar) counter(name, help string) prometheus.Counter {
 	n := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	c.add(n)
+	c.register(n)
 	return n
 }
 
-func (c *collection) counters(name, help string, labels ...string) *prometheus.CounterVec {
+func (c *registrar) counterVec(name, help string, labels ...string) *prometheus.CounterVec {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	c.add(v)
+	c.register(v)
 	return v
 }
 
-func (c *collection) histogram(name, help string, buckets []float64) prometheus.Histogram {
+func (c *registrar) histogram(name, help string, buckets []float64) prometheus.Histogram {
 	h := prometheus.NewHistogram(histogramOpts(name, help, buckets))
-	c.add(h)
+	c.register(h)
 	return h
 }
 
-func (c *collection) histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+func (c *registrar) histogramVec(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(histogramOpts(name, help, buckets), labels)
-	c.add(v)
+	c.register(v)
 	return v
 }
 
@@ -161,15 +161,15 @@ func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpt
 	}
 }
 
-func (m *metrics) request(route string, status int, d time.Duration) {
+func (m *metrics) observeRequest(route string, status int, d time.Duration) {
 	code := strconv.Itoa(status)
 	m.requests.WithLabelValues(route, code).Inc()
 	m.duration.WithLabelValues(route, code).Observe(d.Seconds())
 }
 
-// searched counts a picture that was searched and whose answer was encoded.
-func (m *metrics) searched(r *propose.Result, mode string, pixels int64, encode time.Duration) {
-	m.pictures.WithLabelValues(r.Format, mode).Inc()
+// observeSearch counts a picture that was searched and whose answer was encoded.
+func (m *metrics) observeSearch(r *propose.Result, mode string, pixels int64, encode time.Duration) {
+	m.images.WithLabelValues(r.Format, mode).Inc()
 	m.pixels.Observe(float64(pixels))
 	m.boxes.Observe(float64(len(r.Boxes)))
 	for stage, d := range map[string]time.Duration{

@@ -11,9 +11,9 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// modes answers GET /v1/modes: what can be asked, and what is taken where nothing is.
-func (s *Server) modes(w http.ResponseWriter, _ *http.Request) {
-	s.send(w, "application/json", s.capabilities)
+// handleModes answers GET /v1/modes: what can be asked, and what is taken where nothing is.
+func (s *Server) handleModes(w http.ResponseWriter, _ *http.Request) {
+	s.writeResponse(w, "application/json", s.capabilities)
 }
 
 type capabilities struct {
@@ -47,14 +47,14 @@ type limitInfo struct {
 	TimeoutSeconds float64 `json:"timeout_seconds"`
 }
 
-// describe is the answer of modes, which is always the same.
-func (s *Server) describe() ([]byte, error) {
+// marshalCapabilities is the answer of modes, which is always the same.
+func (s *Server) marshalCapabilities() ([]byte, error) {
 	c := capabilities{
 		Version:     s.cfg.Version,
 		DefaultMode: propose.DefaultMode,
 		Limits: limitInfo{
-			MaxBytes: s.cfg.Limits.MaxBytes, MaxPixels: s.cfg.Limits.MaxPixels, MaxSide: s.cfg.Limits.MaxSide,
-			MaxBoxes: s.cfg.MaxBoxes, MaxPictures: s.cfg.MaxPictures, TimeoutSeconds: s.cfg.Timeout.Seconds(),
+			MaxBytes: s.cfg.MaxImageBytes, MaxPixels: s.cfg.MaxImagePixels, MaxSide: s.cfg.MaxImageSide,
+			MaxBoxes: s.cfg.MaxBoxes, MaxPictures: s.cfg.MaxImages, TimeoutSeconds: s.cfg.Timeout.Seconds(),
 		},
 		// The default first.
 		Orders:  []string{selective.OrderObjectness.String(), selective.OrderPaper.String(), selective.OrderHierarchy.String()},
@@ -70,7 +70,7 @@ func (s *Server) describe() ([]byte, error) {
 	}
 	defaults := propose.DefaultOptions().Values()
 	defaults["max"] = strconv.Itoa(DefaultMax)
-	for _, name := range shared {
+	for _, name := range searchOptions {
 		c.Options = append(c.Options, optionInfo{name, defaults[name]})
 	}
 	for _, rep := range representations {

@@ -36,32 +36,32 @@ import (
 //	503 deadline      the search took longer than the service allows
 //	503 draining      the service is about to stop
 type problem struct {
-	Type   string  `json:"type"`
-	Title  string  `json:"title"`
-	Status int     `json:"status"`
-	Detail string  `json:"detail"`
-	Errors []field `json:"errors,omitempty"`
+	Type   string       `json:"type"`
+	Title  string       `json:"title"`
+	Status int          `json:"status"`
+	Detail string       `json:"detail"`
+	Errors []fieldError `json:"errors,omitempty"`
 
 	kind  string
 	cause error // for the log
 }
 
 // A field is a part of the request that is wrong, and what would be right.
-type field struct {
+type fieldError struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	Want  string `json:"want"`
 }
 
-// statusGone is what nginx and others log for a client that did not wait.
-const statusGone = 499
+// statusClientClosedRequest is what nginx and others log for a client that did not wait.
+const statusClientClosedRequest = 499
 
 // retryAfter is the number of seconds after which a full service is worth another try.
 const retryAfter = 1
 
-func newProblem(status int, kind, detail string, fields ...field) *problem {
+func newProblem(status int, kind, detail string, fields ...fieldError) *problem {
 	title := http.StatusText(status)
-	if status == statusGone {
+	if status == statusClientClosedRequest {
 		title = "Client Closed Request"
 	}
 	return &problem{
@@ -73,16 +73,16 @@ func newProblem(status int, kind, detail string, fields ...field) *problem {
 // optionProblem tells what pipeline.ParseOptions found, and the service before it.
 func optionProblem(all []*propose.OptionError) *problem {
 	details := make([]string, len(all))
-	fields := make([]field, len(all))
+	fields := make([]fieldError, len(all))
 	for i, e := range all {
 		details[i] = e.Error()
-		fields[i] = field(*e)
+		fields[i] = fieldError(*e)
 	}
 	return newProblem(http.StatusBadRequest, "option", strings.Join(details, "; "), fields...)
 }
 
-// problemOf says what an error means to the client of ctx.
-func problemOf(ctx context.Context, err error) *problem {
+// problemFor says what an error means to the client of ctx.
+func problemFor(ctx context.Context, err error) *problem {
 	p := classify(ctx, err)
 	p.cause = err
 	return p
@@ -92,31 +92,31 @@ func classify(ctx context.Context, err error) *problem {
 	if limit, ok := errors.AsType[*imageio.LimitError](err); ok {
 		return newProblem(http.StatusRequestEntityTooLarge, "size",
 			fmt.Sprintf("the picture is too large: more than %d %s", limit.Max, limit.What),
-			field{limit.What, strconv.FormatInt(limit.Got, 10), fmt.Sprintf("at most %d", limit.Max)})
+			fieldError{limit.What, strconv.FormatInt(limit.Got, 10), fmt.Sprintf("at most %d", limit.Max)})
 	}
 	if broken, ok := errors.AsType[*imageio.FormatError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "picture", broken.Error(),
-			field{"image", broken.Format, "a " + broken.Format + " file that is whole and follows its format"})
+			fieldError{"image", broken.Format, "a " + broken.Format + " file that is whole and follows its format"})
 	}
 	if many, ok := errors.AsType[*selective.RegionsError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "regions", many.Error(),
-			field{"k", fmt.Sprint(many.Strategy.K), fmt.Sprintf("a scale, or a min-size or max-side, that makes at most %d first regions", many.Max)})
+			fieldError{"k", fmt.Sprint(many.Strategy.K), fmt.Sprintf("a scale, or a min-size or max-side, that makes at most %d first regions", many.Max)})
 	}
 	switch {
 	case errors.Is(err, imageio.ErrUnsupported):
 		return newProblem(http.StatusUnsupportedMediaType, "format", err.Error(),
-			field{"image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file"})
+			fieldError{"image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file"})
 	case errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusServiceUnavailable, "deadline",
 			"the picture was not done in the time that the service allows: try later, a smaller picture (max-side) or a faster mode")
 	case ctx.Err() != nil:
-		return newProblem(statusGone, "gone", "the client went away")
+		return newProblem(statusClientClosedRequest, "gone", "the client went away")
 	}
 	return newProblem(http.StatusInternalServerError, "internal", "the service failed: its log says why")
 }
 
-// line is the problem as a line among the answers for several pictures.
-func (p *problem) line(index int, file string) []byte {
+// ndjsonLine is the problem as a line among the answers for several pictures.
+func (p *problem) ndjsonLine(index int, file string) []byte {
 	body, err := json.Marshal(struct {
 		Index   int      `json:"index"`
 		File    string   `json:"file"`
@@ -129,15 +129,15 @@ func (p *problem) line(index int, file string) []byte {
 	return append(body, '\n')
 }
 
-// fullProblem is for a request that finds no place.
-func fullProblem() *problem {
+// overloadProblem is for a request that finds no place.
+func overloadProblem() *problem {
 	return newProblem(http.StatusTooManyRequests, "full", "the service has as much to do as it may: try again after Retry-After seconds")
 }
 
 // write sends the problem; of one that nobody is there to read, the status alone,
 // or net/http would make it 200.
 func (p *problem) write(w http.ResponseWriter, r *http.Request) {
-	if p.Status == statusGone {
+	if p.Status == statusClientClosedRequest {
 		w.WriteHeader(p.Status)
 		return
 	}

@@ -23,11 +23,11 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// shared are the options of every search: how many threads is for the operator to say.
-var shared = slices.DeleteFunc(propose.OptionNames(), func(name string) bool { return name == "threads" })
+// searchOptions are the options of every search: how many threads is for the operator to say.
+var searchOptions = slices.DeleteFunc(propose.OptionNames(), func(name string) bool { return name == "threads" })
 
-// rich are the options of answers in JSON.
-var rich = []string{"masks", "evidence", "tree", "strategy"}
+// detailOptions are the options of answers in JSON.
+var detailOptions = []string{"masks", "evidence", "tree", "strategy"}
 
 // query is what a request for proposals asks.
 type query struct {
@@ -38,13 +38,13 @@ type query struct {
 	canonical             string // the same for the same answer
 }
 
-// masksBytes bounds the masks of an answer.
-const masksBytes = 64 << 20
+// maxMaskBytes bounds the masks of an answer.
+const maxMaskBytes = 64 << 20
 
-// propose answers POST /v1/proposals. What is cheap to refuse is refused first.
-func (s *Server) propose(w http.ResponseWriter, r *http.Request) {
+// handleProposals answers POST /v1/proposals. What is cheap to refuse is refused first.
+func (s *Server) handleProposals(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
-	rep, p := accepted(r)
+	rep, p := negotiate(r)
 	if p != nil {
 		fail(w, r, p)
 		return
@@ -54,7 +54,7 @@ func (s *Server) propose(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	up, release, p := s.read(w, r, "options")
+	up, release, p := s.readUpload(w, r, "options")
 	if p != nil {
 		fail(w, r, p)
 		return
@@ -66,50 +66,50 @@ func (s *Server) propose(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if len(up.pictures) > 1 && rep == representations[0] {
+	if len(up.images) > 1 && rep == representations[0] {
 		q.rep = ndjson
 	}
 	switch {
-	case q.rep.many:
-		s.proposeMany(w, r, up.pictures, q)
-	case len(up.pictures) > 1:
-		fail(w, r, manyProblem(rep))
+	case q.rep.multiple:
+		s.respondMany(w, r, up.images, q)
+	case len(up.images) > 1:
+		fail(w, r, multipleImagesProblem(rep))
 	default:
-		s.proposeOne(w, r, up.pictures[0], q, release)
+		s.respondOne(w, r, up.images[0], q, release)
 	}
 }
 
-// proposeOne answers for one picture.
-func (s *Server) proposeOne(w http.ResponseWriter, r *http.Request, pic picture, q query, release func()) {
+// respondOne answers for one picture.
+func (s *Server) respondOne(w http.ResponseWriter, r *http.Request, pic imageFile, q query, release func()) {
 	k := s.key(pic, q)
 	h := w.Header()
-	if k.known(r) {
+	if k.notModified(r) {
 		s.metrics.notModified.Inc()
-		k.tell(h)
+		k.setHeaders(h)
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	answer, cached := s.answers.get(k)
+	answer, cached := s.cache.get(k)
 	if !cached {
 		var p *problem
-		answer, p = s.searchInPlace(r, pic.data, q.Options, q.encode(pic))
+		answer, p = s.enqueueAndSearch(r, pic.data, q.Options, q.encode(pic))
 		if p != nil {
 			fail(w, r, p)
 			return
 		}
-		s.answers.set(k, answer)
+		s.cache.set(k, answer)
 	}
 	release() // it may be a while until the client has read it all
-	k.tell(h)
+	k.setHeaders(h)
 	h.Set("X-Cache", map[bool]string{true: "hit", false: "miss"}[cached])
-	s.send(w, q.rep.media, answer)
+	s.writeResponse(w, q.rep.media, answer)
 }
 
-// proposeMany answers for any number of pictures, with a line for each as soon as it is done.
+// respondMany answers for any number of pictures, with a line for each as soon as it is done.
 // Each waits for a place of its own, so that a client that reads slowly holds none; where
 // there is none for the first, the request is turned away.
-func (s *Server) proposeMany(w http.ResponseWriter, r *http.Request, pictures []picture, q query) {
-	if p := s.admission.place(); p != nil {
+func (s *Server) respondMany(w http.ResponseWriter, r *http.Request, pictures []imageFile, q query) {
+	if p := s.admission.enqueue(); p != nil {
 		fail(w, r, p)
 		return
 	}
@@ -132,49 +132,49 @@ func (s *Server) proposeMany(w http.ResponseWriter, r *http.Request, pictures []
 			cancel() // nobody to tell
 		}
 	}
-	var crew errgroup.Group
-	crew.SetLimit(s.cfg.Workers)
+	var group errgroup.Group
+	group.SetLimit(s.cfg.Workers)
 	for i, pic := range pictures {
-		crew.Go(func() error {
+		group.Go(func() error {
 			// The first has the place that the request was let in with.
-			if i > 0 && s.admission.places.Acquire(ctx, 1) != nil {
+			if i > 0 && s.admission.queue.Acquire(ctx, 1) != nil {
 				return nil // nobody to tell
 			}
-			write(s.line(ctx, i, pic, q))
+			write(s.searchLine(ctx, i, pic, q))
 			return nil
 		})
 	}
-	_ = crew.Wait() // they return none
+	_ = group.Wait() // they return none
 }
 
-// line is what is said of one of several pictures, which has a place, and gives it back.
-func (s *Server) line(ctx context.Context, index int, pic picture, q query) (line []byte) {
-	defer s.admission.places.Release(1)
+// searchLine is what is said of one of several pictures, which has a place, and gives it back.
+func (s *Server) searchLine(ctx context.Context, index int, pic imageFile, q query) (line []byte) {
+	defer s.admission.queue.Release(1)
 	defer func() {
 		if v := recover(); v != nil { // nobody else does, in a goroutine
 			p := panicProblem(v)
-			s.cfg.Logger.Error("a picture among several", "file", pic.file, "error", p.cause)
+			s.cfg.Logger.Error("a picture among several", "file", pic.name, "error", p.cause)
 			s.metrics.rejected.WithLabelValues(p.kind).Inc()
-			line = p.line(index, pic.file)
+			line = p.ndjsonLine(index, pic.name)
 		}
 	}()
 	k := s.key(pic, q)
-	object, cached := s.answers.get(k)
+	object, cached := s.cache.get(k)
 	if !cached {
 		var p *problem
-		if object, p = s.search(ctx, &record{}, pic.data, q.Options, q.encode(pic)); p != nil {
+		if object, p = s.search(ctx, &requestRecord{}, pic.data, q.Options, q.encode(pic)); p != nil {
 			s.metrics.rejected.WithLabelValues(p.kind).Inc()
-			return p.line(index, pic.file)
+			return p.ndjsonLine(index, pic.name)
 		}
-		s.answers.set(k, object)
+		s.cache.set(k, object)
 	}
 	return fmt.Appendf(nil, `{"index":%d,%s`, index, object[1:])
 }
 
 // encode says what was found in a picture as the query wants it.
-func (q *query) encode(pic picture) func(context.Context, *propose.Result) ([]byte, error) {
+func (q *query) encode(pic imageFile) func(context.Context, *propose.Result) ([]byte, error) {
 	return func(ctx context.Context, result *propose.Result) ([]byte, error) {
-		row, err := q.row(ctx, result, pic.file)
+		row, err := q.row(ctx, result, pic.name)
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +190,7 @@ func (q *query) row(ctx context.Context, result *propose.Result, file string) (r
 	}
 	row.Strategies = result.Strategies
 	if q.masks {
-		if row.Masks, err = result.Masks(ctx, masksBytes); err != nil {
+		if row.Masks, err = result.Masks(ctx, maxMaskBytes); err != nil {
 			return nil, err
 		}
 	}
@@ -204,42 +204,42 @@ func (q *query) row(ctx context.Context, result *propose.Result, file string) (r
 }
 
 // search runs a picture when its turn comes. It encodes the answer while it has its turn.
-func (s *Server) search(ctx context.Context, rec *record, data []byte, opts propose.Options,
+func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, opts propose.Options,
 	encode func(context.Context, *propose.Result) ([]byte, error),
 ) ([]byte, *problem) {
-	header, err := imageio.Inspect(data, s.cfg.Limits)
+	header, err := imageio.Inspect(data, s.cfg.limits())
 	rec.attrs = append(rec.attrs, slog.Int("picture_bytes", len(data)), slog.String("format", header.Format),
 		slog.Int("width", header.Width), slog.Int("height", header.Height), slog.String("mode", opts.Mode))
 	if err != nil {
-		return nil, s.failed(ctx, err)
+		return nil, s.searchProblem(ctx, err)
 	}
 	pixels := int64(header.Width) * int64(header.Height)
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	done, err := s.admission.turn(ctx, opts.WorkPixels(header))
+	done, err := s.admission.acquire(ctx, opts.WorkPixels(header))
 	if err != nil {
-		return nil, s.failed(ctx, err)
+		return nil, s.searchProblem(ctx, err)
 	}
 	defer done()
 	result, err := s.run(ctx, data, opts)
 	if err != nil {
-		return nil, s.failed(ctx, err)
+		return nil, s.searchProblem(ctx, err)
 	}
 	start := time.Now()
 	body, err := encode(ctx, result)
 	if err != nil {
-		return nil, s.failed(ctx, err)
+		return nil, s.searchProblem(ctx, err)
 	}
-	s.metrics.searched(result, opts.Mode, pixels, time.Since(start))
+	s.metrics.observeSearch(result, opts.Mode, pixels, time.Since(start))
 	rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)),
 		slog.Float64("decode_seconds", result.DecodeTime.Seconds()), slog.Float64("search_seconds", result.SearchTime.Seconds()))
 	return body, nil
 }
 
-// failed is the problem of a picture that was not searched to its end. ctx is the
+// searchProblem is the problem of a picture that was not searched to its end. ctx is the
 // picture's: when it has ended for another reason than its time, the client is gone.
-func (s *Server) failed(ctx context.Context, err error) *problem {
-	p := problemOf(ctx, err)
+func (s *Server) searchProblem(ctx context.Context, err error) *problem {
+	p := problemFor(ctx, err)
 	switch p.kind {
 	case "format":
 		s.metrics.decodeFailures.WithLabelValues("unknown").Inc()
@@ -249,19 +249,19 @@ func (s *Server) failed(ctx context.Context, err error) *problem {
 	return p
 }
 
-// searchInPlace searches for a request that takes a place in the queue, or is turned away.
-func (s *Server) searchInPlace(r *http.Request, data []byte, opts propose.Options,
+// enqueueAndSearch searches for a request that takes a place in the queue, or is turned away.
+func (s *Server) enqueueAndSearch(r *http.Request, data []byte, opts propose.Options,
 	encode func(context.Context, *propose.Result) ([]byte, error),
 ) ([]byte, *problem) {
-	if p := s.admission.place(); p != nil {
+	if p := s.admission.enqueue(); p != nil {
 		return nil, p
 	}
-	defer s.admission.places.Release(1) // also of a search that panics
+	defer s.admission.queue.Release(1) // also of a search that panics
 	return s.search(r.Context(), recordOf(r), data, opts, encode)
 }
 
-// send writes an answer in one piece.
-func (s *Server) send(w http.ResponseWriter, media string, body []byte) {
+// writeResponse writes an answer in one piece.
+func (s *Server) writeResponse(w http.ResponseWriter, media string, body []byte) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // a test's recorder has none
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -269,8 +269,8 @@ func (s *Server) send(w http.ResponseWriter, media string, body []byte) {
 }
 
 // key is that of the answer to a query for a picture.
-func (s *Server) key(pic picture, q query) key {
-	return keyOf(pic.data, s.cfg.Version, s.cfg.RankerName, pic.file, q.rep.media, q.canonical)
+func (s *Server) key(pic imageFile, q query) cacheKey {
+	return newCacheKey(pic.data, s.cfg.Version, s.cfg.RankerName, pic.name, q.rep.media, q.canonical)
 }
 
 // parse reads what a request for proposals asks: the query, and the options of the form,
@@ -280,21 +280,21 @@ func (s *Server) parse(rawQuery string, form []byte, rep *representation) (query
 	if p != nil {
 		return query{}, p
 	}
-	values, errs := single(texts, slices.Concat(shared, rich))
-	own := take(values, rich)
-	if !rep.rich {
+	values, errs := single(texts, slices.Concat(searchOptions, detailOptions))
+	own := take(values, detailOptions)
+	if !rep.details {
 		for _, name := range slices.Sorted(maps.Keys(own)) {
 			errs = append(errs, &propose.OptionError{Name: name, Value: own[name], Want: "an answer in JSON (Accept: application/json) to go with it"})
 		}
 		clear(own)
 	}
 	q := query{rep: rep}
-	extras := optparse.New(own, rich)
+	extras := optparse.New(own, detailOptions)
 	optparse.Value(extras, "masks", "rle or off", parseMasks, &q.masks)
 	optparse.Value(extras, "evidence", "1 or 0", strconv.ParseBool, &q.evidence)
 	optparse.Value(extras, "tree", "1 or 0", strconv.ParseBool, &q.tree)
 	extras.Int("strategy", 0, selective.MaxStrategies-1, &q.strategy)
-	opts, p := s.options(values, append(errs, propose.OptionErrors(extras.Err())...), rep.max)
+	opts, p := s.options(values, append(errs, propose.OptionErrors(extras.Err())...), rep.defaultMax)
 	if p != nil {
 		return query{}, p
 	}
@@ -305,7 +305,7 @@ func (s *Server) parse(rawQuery string, form []byte, rep *representation) (query
 	}
 	opts.Search.Keep = q.masks || q.evidence || q.tree
 	q.Options = opts
-	q.canonical = canonical(values) + fmt.Sprint(q.masks, q.evidence, q.tree, q.strategy)
+	q.canonical = canonicalOptions(values) + fmt.Sprint(q.masks, q.evidence, q.tree, q.strategy)
 	return q, nil
 }
 
@@ -321,12 +321,12 @@ func given(rawQuery string, form []byte) (url.Values, *problem) {
 	texts, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return nil, newProblem(http.StatusBadRequest, "request", "the query cannot be taken apart: "+err.Error(),
-			field{"query", rawQuery, "name=value pairs, separated by &, in percent encoding"})
+			fieldError{"query", rawQuery, "name=value pairs, separated by &, in percent encoding"})
 	}
 	if form == nil {
 		return texts, nil
 	}
-	fields, p := parseFields(form)
+	fields, p := parseFormOptions(form)
 	for name, text := range fields {
 		texts[name] = append(texts[name], text)
 	}
@@ -380,7 +380,7 @@ func (s *Server) options(values map[string]string, errs []*propose.OptionError, 
 		return propose.Options{}, optionProblem(errs)
 	}
 	maps.Copy(values, opts.Values())
-	opts.Decode.Limits = s.cfg.Limits
+	opts.Decode.Limits = s.cfg.limits()
 	opts.Search.Threads = s.cfg.Threads
 	if s.cfg.Ranker != nil {
 		opts.Search.Ranker = s.cfg.Ranker

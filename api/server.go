@@ -24,7 +24,7 @@ type Server struct {
 	mux          *chi.Mux
 	metrics      *metrics
 	admission    *admission
-	answers      *answers
+	cache        *responseCache
 	capabilities []byte
 	draining     atomic.Bool
 
@@ -38,9 +38,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	limits := imageio.DefaultLimits()
-	cfg.Limits.MaxBytes = cmp.Or(cfg.Limits.MaxBytes, limits.MaxBytes)
-	cfg.Limits.MaxPixels = cmp.Or(cfg.Limits.MaxPixels, limits.MaxPixels)
-	cfg.Limits.MaxSide = cmp.Or(cfg.Limits.MaxSide, limits.MaxSide)
+	cfg.MaxImageBytes = cmp.Or(cfg.MaxImageBytes, limits.MaxBytes)
+	cfg.MaxImagePixels = cmp.Or(cfg.MaxImagePixels, limits.MaxPixels)
+	cfg.MaxImageSide = cmp.Or(cfg.MaxImageSide, limits.MaxSide)
 	m, err := newMetrics(cfg)
 	if err != nil {
 		return nil, err
@@ -52,35 +52,35 @@ func New(cfg Config) (*Server, error) {
 		admission: newAdmission(cfg, m),
 		run:       propose.Run,
 	}
-	if s.answers, err = newAnswers(cfg, m); err != nil {
+	if s.cache, err = newResponseCache(cfg, m); err != nil {
 		return nil, err
 	}
-	if s.capabilities, err = s.describe(); err != nil {
+	if s.capabilities, err = s.marshalCapabilities(); err != nil {
 		return nil, err
 	}
 	return s, s.route()
 }
 
 func (s *Server) route() error {
-	docs, err := theDocs()
+	docs, err := apiDocs()
 	if err != nil {
 		return err
 	}
-	s.mux.Use(s.observe, s.crossOrigin, middleware.GetHead)
+	s.mux.Use(s.instrument, s.crossOrigin, middleware.GetHead)
 	s.mux.NotFound(notFound)
 	s.mux.MethodNotAllowed(s.methodNotAllowed)
 	web.Mount(s.mux)
 	s.mux.Get("/docs", docs.ServeHTTP)
 	s.mux.Get("/openapi.yaml", serveOpenAPI)
-	s.mux.Get("/healthz", healthy)
-	s.mux.Get("/readyz", s.ready)
-	s.mux.Get("/v2/health/live", healthy)
-	s.mux.Get("/v2/health/ready", s.ready)
+	s.mux.Get("/healthz", serveLive)
+	s.mux.Get("/readyz", s.serveReady)
+	s.mux.Get("/v2/health/live", serveLive)
+	s.mux.Get("/v2/health/ready", s.serveReady)
 	s.mux.Group(func(r chi.Router) {
 		r.Use(s.authenticate, s.limitRate())
-		r.Get("/v1/modes", s.modes)
-		r.With(s.admit).Post("/v1/proposals", s.propose)
-		r.With(s.admit).Post("/v1/rois", s.rois)
+		r.Get("/v1/modes", s.handleModes)
+		r.With(s.admit).Post("/v1/proposals", s.handleProposals)
+		r.With(s.admit).Post("/v1/rois", s.handleRoIs)
 		s.routeInference(r)
 	})
 	return nil
@@ -97,13 +97,13 @@ func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 	service := s.cfg.httpServer(s)
 	servers := []*http.Server{service}
 	ln = netutil.LimitListener(ln, s.cfg.MaxConnections)
-	if c := s.cfg.Certificate; c != nil {
-		service.TLSConfig = c.TLSConfig()
+	if c := s.cfg.TLSConfig; c != nil {
+		service.TLSConfig = c.Clone()
 		go func() { ended <- service.ServeTLS(ln, "", "") }()
 	} else {
 		go func() { ended <- service.Serve(ln) }()
 	}
-	s.cfg.Logger.Info("listening", "addr", ln.Addr().String(), "tls", s.cfg.Certificate != nil)
+	s.cfg.Logger.Info("listening", "addr", ln.Addr().String(), "tls", s.cfg.TLSConfig != nil)
 	if admin != nil {
 		operators := s.adminServer()
 		servers = append(servers, operators)
@@ -131,22 +131,22 @@ func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 // drain waits until all who were admitted are answered.
 func (s *Server) drain(ctx context.Context, hs *http.Server) error {
 	s.draining.Store(true)
-	s.cfg.Logger.Info("draining", "grace_seconds", s.cfg.Grace.Seconds())
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Grace)
+	s.cfg.Logger.Info("draining", "grace_seconds", s.cfg.ShutdownTimeout.Seconds())
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
 	defer cancel()
-	err := s.admission.admitted.Acquire(grace, everyone)
+	err := s.admission.inFlight.Acquire(grace, maxInFlight)
 	if err == nil {
-		s.admission.admitted.Release(everyone)
+		s.admission.inFlight.Release(maxInFlight)
 		err = hs.Shutdown(grace) // the last answers may still be on their way
 	}
 	if err != nil {
-		return fmt.Errorf("api: requests were not answered within %v and are cut off", s.cfg.Grace)
+		return fmt.Errorf("api: requests were not answered within %v and are cut off", s.cfg.ShutdownTimeout)
 	}
 	return nil
 }
 
-// Reloaded counts that tokens or certificate were read anew, or could not be.
-func (s *Server) Reloaded(err error) {
+// RecordReload counts that tokens or certificate were read anew, or could not be.
+func (s *Server) RecordReload(err error) {
 	result := "ok"
 	if err != nil {
 		result = "failed"
@@ -154,19 +154,19 @@ func (s *Server) Reloaded(err error) {
 	s.metrics.reloads.WithLabelValues(result).Inc()
 }
 
-func text(w http.ResponseWriter, s string) {
+func writeText(w http.ResponseWriter, s string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(s)) // nobody to tell
 }
 
-func healthy(w http.ResponseWriter, _ *http.Request) { text(w, "alive\n") }
+func serveLive(w http.ResponseWriter, _ *http.Request) { writeText(w, "alive\n") }
 
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		fail(w, r, drainingProblem())
 		return
 	}
-	text(w, "ready\n")
+	writeText(w, "ready\n")
 }
 
 func drainingProblem() *problem {
@@ -175,7 +175,7 @@ func drainingProblem() *problem {
 
 func notFound(w http.ResponseWriter, r *http.Request) {
 	fail(w, r, newProblem(http.StatusNotFound, "path", "there is nothing at this path: GET /docs tells what there is",
-		field{"path", r.URL.Path, "one of the paths in /openapi.yaml"}))
+		fieldError{"path", r.URL.Path, "one of the paths in /openapi.yaml"}))
 }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
@@ -194,5 +194,5 @@ func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	fail(w, r, newProblem(http.StatusMethodNotAllowed, "method", "this path has other methods",
-		field{"method", r.Method, strings.Join(allowed, " or ")}))
+		fieldError{"method", r.Method, strings.Join(allowed, " or ")}))
 }

@@ -229,18 +229,21 @@ func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamil
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Registry = prometheus.NewRegistry()
 	var err error
-	if cfg.Tokens, err = auth.LoadTokens(file); err != nil {
+	if cfg.Authenticator, err = auth.LoadTokens(file); err != nil {
 		t.Fatal(err)
 	}
 	cert, key := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
 	certs.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
-	if cfg.Certificate, err = auth.LoadCertificate(cert, key); err != nil {
+	certificate, err := auth.LoadCertificate(cert, key)
+	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.TLSConfig = certificate.TLSConfig()
+	cfg.CertificateExpiry = certificate.Expires
 	if server, err = api.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	server.Reloaded(nil)
+	server.RecordReload(nil)
 	for _, r := range []struct {
 		body []byte
 		want int
@@ -558,8 +561,8 @@ func TestTheyAgree(t *testing.T) {
 	scrape := load(t, "prometheus.yml").at("scrape_configs", 0, "static_configs", 0, "targets", 0)
 	scrape.is("proposer" + service.at("environment", "PROPOSER_ADMIN_ADDR").text())
 	stop, err := time.ParseDuration(service.at("stop_grace_period").text())
-	if err != nil || stop < api.DefaultConfig().Grace+5*time.Second {
-		t.Errorf("%v after %v: %v", stop, api.DefaultConfig().Grace, err)
+	if err != nil || stop < api.DefaultConfig().ShutdownTimeout+5*time.Second {
+		t.Errorf("%v after %v: %v", stop, api.DefaultConfig().ShutdownTimeout, err)
 	}
 	for _, name := range []string{"prometheus", "grafana"} {
 		for _, v := range compose.at("services", name, "volumes").list() {

@@ -96,7 +96,7 @@ func serve(t *testing.T) *served {
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	cfg.Queue = 16
 	var err error
-	if cfg.Tokens, err = auth.LoadTokens(file); err != nil {
+	if cfg.Authenticator, err = auth.LoadTokens(file); err != nil {
 		t.Fatal(err)
 	}
 	service, err := api.New(cfg)

@@ -77,10 +77,10 @@ type Error struct {
 	Message string
 }
 
-func (e *Error) Error() string { return "oip: " + e.Message }
+func (e *Error) Error() string { return "openinference: " + e.Message }
 
-// bad is an error that the request is at fault for.
-func bad(format string, args ...any) error {
+// invalid is an error that the request is at fault for.
+func invalid(format string, args ...any) error {
 	return &Error{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
@@ -135,10 +135,10 @@ func Model() ModelMetadata {
 	}
 }
 
-// outputs are all there are.
-func outputs(binary bool) []Output { return []Output{{Boxes, binary}, {Scores, binary}} }
+// allOutputs are all there are.
+func allOutputs(binary bool) []Output { return []Output{{Boxes, binary}, {Scores, binary}} }
 
-// isOutput tells whether there is an output of the name.
-func isOutput(name string) bool {
-	return slices.ContainsFunc(outputs(false), func(o Output) bool { return o.Name == name })
+// isOutputName tells whether there is an output of the name.
+func isOutputName(name string) bool {
+	return slices.ContainsFunc(allOutputs(false), func(o Output) bool { return o.Name == name })
 }

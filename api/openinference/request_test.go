@@ -318,7 +318,7 @@ func TestParseRefuses(t *testing.T) {
 		}
 		r, err := Parse([]byte(c.json+c.tail), c.header)
 		e, ok := errors.AsType[*Error](err)
-		if !ok || r != nil || e.Status != http.StatusBadRequest || !strings.HasPrefix(err.Error(), "oip: ") ||
+		if !ok || r != nil || e.Status != http.StatusBadRequest || !strings.HasPrefix(err.Error(), "openinference: ") ||
 			!strings.Contains(e.Message, c.want) || len(e.Message) > 300 {
 			t.Errorf("%.200s, header %q: %v\nwant %s", name, c.header, err, c.want)
 		}
@@ -528,7 +528,7 @@ func FuzzParse(f *testing.F) {
 		if len(r.Image) == 0 || len(r.Image) > len(body) || r.Options == nil || len(r.Options) > maxMembers {
 			t.Fatalf("a body of %d bytes became %+v", len(body), r)
 		}
-		if n := len(r.Outputs); n == 0 || n > 2 || slices.ContainsFunc(r.Outputs, func(o Output) bool { return !isOutput(o.Name) }) ||
+		if n := len(r.Outputs); n == 0 || n > 2 || slices.ContainsFunc(r.Outputs, func(o Output) bool { return !isOutputName(o.Name) }) ||
 			n == 2 && r.Outputs[0].Name == r.Outputs[1].Name {
 			t.Fatalf("outputs %+v", r.Outputs)
 		}

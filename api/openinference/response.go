@@ -24,7 +24,7 @@ const maxCoordinate = 1 << 24
 // It refuses boxes without as many scores, coordinates beyond ±2²⁴, which FP32 does
 // not hold, and scores that are not finite; then dst comes back as it was.
 func AppendResponse(dst []byte, req *Request, boxes []box.Box, scores []float32, model, version string) (body []byte, headerLength int, err error) {
-	tensors, err := tensorsOf(boxes, scores)
+	tensors, err := outputTensors(boxes, scores)
 	if err != nil {
 		return dst, 0, err
 	}
@@ -38,7 +38,7 @@ func AppendResponse(dst []byte, req *Request, boxes []box.Box, scores []float32,
 	for i, o := range req.Outputs {
 		t, ok := tensors[o.Name]
 		if !ok {
-			panic(fmt.Sprintf("oip: there is no output %q", o.Name))
+			panic(fmt.Sprintf("openinference: there is no output %q", o.Name))
 		}
 		if o.Binary {
 			tails = append(tails, t.Data)
@@ -90,23 +90,23 @@ type tensorParameters struct {
 	Size int `json:"binary_data_size"`
 }
 
-// tensorsOf are the outputs by name.
-func tensorsOf(boxes []box.Box, scores []float32) (map[string]tensor, error) {
+// outputTensors are the outputs by name.
+func outputTensors(boxes []box.Box, scores []float32) (map[string]tensor, error) {
 	if len(boxes) != len(scores) {
-		return nil, fmt.Errorf("oip: %d boxes and %d scores: want as many", len(boxes), len(scores))
+		return nil, fmt.Errorf("openinference: %d boxes and %d scores: want as many", len(boxes), len(scores))
 	}
 	corners := make([]float32, 0, 4*len(boxes)) // never nil, which would not be []
 	for i, b := range boxes {
 		for _, v := range [...]int32{b.X0, b.Y0, b.X1, b.Y1} {
 			if v < -maxCoordinate || v > maxCoordinate {
-				return nil, fmt.Errorf("oip: box %d is %v: want coordinates from %d to %d", i, b, -maxCoordinate, maxCoordinate)
+				return nil, fmt.Errorf("openinference: box %d is %v: want coordinates from %d to %d", i, b, -maxCoordinate, maxCoordinate)
 			}
 			corners = append(corners, float32(v))
 		}
 	}
 	for i, s := range scores {
 		if f := float64(s); math.IsNaN(f) || math.IsInf(f, 0) {
-			return nil, fmt.Errorf("oip: score %d is %v: want a finite number", i, s)
+			return nil, fmt.Errorf("openinference: score %d is %v: want a finite number", i, s)
 		}
 	}
 	if scores == nil {

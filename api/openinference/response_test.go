@@ -232,11 +232,11 @@ func TestAppendResponseRefuses(t *testing.T) {
 		scores []float32
 		want   string
 	}{
-		{make([]box.Box, 2), make([]float32, 1), "oip: 2 boxes and 1 scores: want as many"},
-		{make([]box.Box, 2), []float32{0, float32(math.NaN())}, "oip: score 1 is NaN: want a finite number"},
-		{make([]box.Box, 1), []float32{float32(math.Inf(-1))}, "oip: score 0 is -Inf: want a finite number"},
-		{[]box.Box{{}, {X1: 1<<24 + 1}}, make([]float32, 2), "oip: box 1 is [0 0 16777217 0]: want coordinates from -16777216 to 16777216"},
-		{[]box.Box{{Y0: math.MinInt32}}, make([]float32, 1), "oip: box 0 is [0 -2147483648 0 0]: want coordinates"},
+		{make([]box.Box, 2), make([]float32, 1), "openinference: 2 boxes and 1 scores: want as many"},
+		{make([]box.Box, 2), []float32{0, float32(math.NaN())}, "openinference: score 1 is NaN: want a finite number"},
+		{make([]box.Box, 1), []float32{float32(math.Inf(-1))}, "openinference: score 0 is -Inf: want a finite number"},
+		{[]box.Box{{}, {X1: 1<<24 + 1}}, make([]float32, 2), "openinference: box 1 is [0 0 16777217 0]: want coordinates from -16777216 to 16777216"},
+		{[]box.Box{{Y0: math.MinInt32}}, make([]float32, 1), "openinference: box 0 is [0 -2147483648 0 0]: want coordinates"},
 	} {
 		body, _, err := AppendResponse([]byte("x"), req, c.boxes, c.scores, ModelName, ModelVersion)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) || string(body) != "x" {
@@ -247,7 +247,7 @@ func TestAppendResponseRefuses(t *testing.T) {
 
 func TestUnknownOutputPanics(t *testing.T) {
 	defer func() {
-		if got := recover(); got != `oip: there is no output "labels"` {
+		if got := recover(); got != `openinference: there is no output "labels"` {
 			t.Error(got)
 		}
 	}()

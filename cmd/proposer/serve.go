@@ -78,6 +78,9 @@ type service struct {
 	addr, admin                     string
 	ranker, tokens, tlsCert, tlsKey string
 	logFormat, logLevel             string
+
+	loadedTokens *auth.Tokens      // nil without authentication
+	certificate  *auth.Certificate // nil without TLS
 }
 
 func newService() *service {
@@ -100,15 +103,15 @@ func newService() *service {
 			Help: "Ranker of the order objectness, as proposer train writes it, instead of the program's own.",
 		},
 		{
-			Name: "max-bytes", Hint: "SIZE", Default: bytes(d.Limits.MaxBytes), Set: config.Bytes(&c.Limits.MaxBytes, 1, most.MaxBytes),
+			Name: "max-bytes", Hint: "SIZE", Default: bytes(d.MaxImageBytes), Set: config.Bytes(&c.MaxImageBytes, 1, most.MaxBytes),
 			Help: "Largest file of a picture.",
 		},
 		{
-			Name: "max-pixels", Hint: "N", Default: whole(int(d.Limits.MaxPixels)), Set: config.Whole(&c.Limits.MaxPixels, 1, most.MaxPixels),
+			Name: "max-pixels", Hint: "N", Default: whole(int(d.MaxImagePixels)), Set: config.Whole(&c.MaxImagePixels, 1, most.MaxPixels),
 			Help: "Largest picture, in pixels.",
 		},
 		{
-			Name: "max-picture-side", Hint: "N", Default: whole(d.Limits.MaxSide), Set: config.Whole(&c.Limits.MaxSide, 1, most.MaxSide),
+			Name: "max-picture-side", Hint: "N", Default: whole(d.MaxImageSide), Set: config.Whole(&c.MaxImageSide, 1, most.MaxSide),
 			Help: "Longest side of a picture, in pixels.",
 		},
 		{
@@ -116,7 +119,7 @@ func newService() *service {
 			Help: "Most boxes of an answer; 0 is any number.",
 		},
 		{
-			Name: "max-pictures", Hint: "N", Default: whole(d.MaxPictures), Set: config.Whole(&c.MaxPictures, 1, 100_000),
+			Name: "max-pictures", Hint: "N", Default: whole(d.MaxImages), Set: config.Whole(&c.MaxImages, 1, 100_000),
 			Help: "Most pictures of a request.",
 		},
 		{
@@ -160,7 +163,7 @@ func newService() *service {
 			Help: "Longest time to send an answer.",
 		},
 		{
-			Name: "grace", Hint: "TIME", Default: text(d.Grace), Set: config.Duration(&c.Grace, 0, day),
+			Name: "grace", Hint: "TIME", Default: text(d.ShutdownTimeout), Set: config.Duration(&c.ShutdownTimeout, 0, day),
 			Help: "Longest time to answer what was admitted, once told to stop.",
 		},
 		{
@@ -239,10 +242,10 @@ func (s *service) read(flags map[string]string, environ []string) (*config.Value
 		c.Queue = api.DefaultQueue(c.Workers)
 	}
 	if c.WorkPixels == 0 {
-		c.WorkPixels = c.Limits.MaxPixels
+		c.WorkPixels = c.MaxImagePixels
 	}
-	if c.BodyMemory < c.Limits.MaxBytes {
-		errs = append(errs, v.Wrong("body-memory", "max-bytes or more: "+config.FormatBytes(c.Limits.MaxBytes)))
+	if c.BodyMemory < c.MaxImageBytes {
+		errs = append(errs, v.Wrong("body-memory", "max-bytes or more: "+config.FormatBytes(c.MaxImageBytes)))
 	}
 	if s.ranker != "" {
 		if c.Ranker, c.RankerName, err = readRanker(s.ranker); err != nil {
@@ -250,9 +253,10 @@ func (s *service) read(flags map[string]string, environ []string) (*config.Value
 		}
 	}
 	if s.tokens != "" {
-		if c.Tokens, err = auth.LoadTokens(s.tokens); err != nil {
+		if s.loadedTokens, err = auth.LoadTokens(s.tokens); err != nil {
 			wrong("tokens", "a file of tokens", err)
 		}
+		c.Authenticator = s.loadedTokens
 	}
 	switch {
 	case s.tlsCert == "" && s.tlsKey != "":
@@ -260,9 +264,12 @@ func (s *service) read(flags map[string]string, environ []string) (*config.Value
 	case s.tlsCert != "" && s.tlsKey == "":
 		errs = append(errs, v.Wrong("tls-cert", "tls-key beside it"))
 	case s.tlsCert != "":
-		if c.Certificate, err = auth.LoadCertificate(s.tlsCert, s.tlsKey); err != nil {
+		if s.certificate, err = auth.LoadCertificate(s.tlsCert, s.tlsKey); err != nil {
 			wrong("tls-cert", "a certificate, and tls-key its key", err)
+			break
 		}
+		c.TLSConfig = s.certificate.TLSConfig()
+		c.CertificateExpiry = s.certificate.Expires
 	}
 	return v, errors.Join(errs...)
 }
@@ -302,7 +309,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	defer s.reloadOnHangup(ctx, server.Reloaded)()
+	defer s.reloadOnHangup(ctx, server.RecordReload)()
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.addr)
 	if err != nil {
 		return values.Wrong("addr", "an address to listen on: "+err.Error())
@@ -353,14 +360,14 @@ func (s *service) reload(count func(error)) {
 		}
 		log.Info("reloaded", "what", what, "file", file)
 	}
-	if t := s.cfg.Tokens; t != nil {
+	if t := s.loadedTokens; t != nil {
 		tell("tokens", s.tokens, t.Reload())
 		s.warnLooseTokens()
 	}
-	if c := s.cfg.Certificate; c != nil {
+	if c := s.certificate; c != nil {
 		tell("certificate", s.tlsCert, c.Reload())
 	}
-	if s.cfg.Tokens == nil && s.cfg.Certificate == nil {
+	if s.loadedTokens == nil && s.certificate == nil {
 		log.Info("nothing to reload: there are no tokens and no certificate")
 	}
 }
@@ -380,7 +387,7 @@ func (s *service) limitMemory() {
 var availableMemory = memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
 
 func (s *service) warnLooseTokens() {
-	if t := s.cfg.Tokens; t != nil && t.Loose() {
+	if t := s.loadedTokens; t != nil && t.WorldReadable() {
 		s.cfg.Logger.Warn("every user of this machine may read the tokens: want mode 0640 or less", "file", s.tokens)
 	}
 }

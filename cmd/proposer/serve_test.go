@@ -63,16 +63,20 @@ func TestServeSettings(t *testing.T) {
 	if _, err := s.read(flags, nil); err != nil {
 		t.Fatal(err)
 	}
-	if name, ok := s.cfg.Tokens.Name("0123456789abcdef"); !ok || name != "alice" || s.cfg.Certificate == nil || s.cfg.Ranker == nil {
-		t.Errorf("tokens %q, certificate %v, ranker %v", name, s.cfg.Certificate, s.cfg.Ranker)
+	if name, ok := s.cfg.Authenticator.Authenticate("0123456789abcdef"); !ok || name != "alice" || s.certificate == nil || s.cfg.Ranker == nil {
+		t.Errorf("tokens %q, certificate %v, ranker %v", name, s.certificate, s.cfg.Ranker)
 	}
+	if got := s.cfg.CertificateExpiry(); s.cfg.TLSConfig == nil || !got.Equal(s.certificate.Expires()) {
+		t.Errorf("TLS configuration %v, certificate expiry %v", s.cfg.TLSConfig, got)
+	}
+	s.cfg.CertificateExpiry = nil // functions are never equal
 	want := api.Config{
-		MaxBoxes: 6, MaxPictures: 7, Workers: 8, Queue: 4, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20, MaxConnections: 13,
+		MaxBoxes: 6, MaxImages: 7, Workers: 8, Queue: 4, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20, MaxConnections: 13,
 		Timeout: 14 * time.Second, HeaderTimeout: 15 * time.Second, BodyTimeout: 16 * time.Second, WriteTimeout: 17 * time.Second,
-		Grace: 18 * time.Second, CacheBytes: 19, RateLimit: 20, CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
-		Ranker: s.cfg.Ranker, RankerName: s.cfg.RankerName, Tokens: s.cfg.Tokens, Certificate: s.cfg.Certificate, Version: "unknown", Logger: s.cfg.Logger, Registry: s.cfg.Registry,
+		ShutdownTimeout: 18 * time.Second, CacheBytes: 19, RateLimit: 20, CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
+		Ranker: s.cfg.Ranker, RankerName: s.cfg.RankerName, Authenticator: s.loadedTokens, TLSConfig: s.cfg.TLSConfig, Version: "unknown", Logger: s.cfg.Logger, Registry: s.cfg.Registry,
 	}
-	want.Limits.MaxBytes, want.Limits.MaxPixels, want.Limits.MaxSide = 3000, 4, 5
+	want.MaxImageBytes, want.MaxImagePixels, want.MaxImageSide = 3000, 4, 5
 	if !reflect.DeepEqual(s.cfg, want) {
 		t.Errorf("%+v, want\n%+v", s.cfg, want)
 	}
@@ -297,15 +301,15 @@ func TestReload(t *testing.T) {
 	}
 	var log syncBuffer
 	s.cfg.Logger = s.logger(streams{err: &log})
-	before := s.cfg.Certificate.Expires()
+	before := s.certificate.Expires()
 
 	write(t, tokens, []byte("bob fedcba9876543210"))
 	write(t, cert, []byte("no certificate"))
 	s.reload(func(error) {})
-	if name, ok := s.cfg.Tokens.Name("fedcba9876543210"); !ok || name != "bob" {
+	if name, ok := s.cfg.Authenticator.Authenticate("fedcba9876543210"); !ok || name != "bob" {
 		t.Errorf("the new token is %q's", name)
 	}
-	if !s.cfg.Certificate.Expires().Equal(before) {
+	if !s.certificate.Expires().Equal(before) {
 		t.Error("a bad certificate is taken")
 	}
 	if got := log.String(); !strings.Contains(got, `"msg":"reloaded","what":"tokens"`) ||

@@ -5,5 +5,5 @@
 // No error of this package, and nothing else that it tells, holds a token or a part of a key.
 package auth
 
-// maxFile bounds the files, in bytes: the tokens', the certificate's and the key's.
-const maxFile = 1 << 20
+// maxFileBytes bounds the files, in bytes: the tokens', the certificate's and the key's.
+const maxFileBytes = 1 << 20

@@ -13,7 +13,7 @@ import (
 // files. All methods are safe for concurrent use.
 type Certificate struct {
 	certFile, keyFile string
-	now               atomic.Pointer[tls.Certificate]
+	current           atomic.Pointer[tls.Certificate]
 }
 
 // LoadCertificate reads a certificate and its key.
@@ -28,11 +28,11 @@ func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
 // Reload reads the files anew, for the handshakes from then on. Where that fails, as while
 // only one of the two is new, the certificate stays what it was.
 func (c *Certificate) Reload() error {
-	cert, _, err := boundedio.Read(c.certFile, maxFile)
+	cert, _, err := boundedio.Read(c.certFile, maxFileBytes)
 	if err != nil {
 		return err
 	}
-	key, _, err := boundedio.Read(c.keyFile, maxFile)
+	key, _, err := boundedio.Read(c.keyFile, maxFileBytes)
 	if err != nil {
 		return err
 	}
@@ -40,18 +40,18 @@ func (c *Certificate) Reload() error {
 	if err != nil {
 		return fmt.Errorf("%s, %s: want a certificate and its key in PEM: %w", c.certFile, c.keyFile, err)
 	}
-	c.now.Store(&pair)
+	c.current.Store(&pair)
 	return nil
 }
 
 // Expires is when clients will no longer take the certificate.
-func (c *Certificate) Expires() time.Time { return c.now.Load().Leaf.NotAfter }
+func (c *Certificate) Expires() time.Time { return c.current.Load().Leaf.NotAfter }
 
 // TLSConfig is that of a server, which speaks TLS 1.2 or newer, and HTTP/2 or 1.1.
 func (c *Certificate) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
 	}
 }

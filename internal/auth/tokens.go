@@ -13,10 +13,10 @@ import (
 
 // The bounds of a tokens file. Every token is looked at for every request.
 const (
-	maxTokens         = 4096
-	maxName           = 64
-	shortest, longest = 16, 1024
-	othersMayRead     = 0o004
+	maxTokens                = 4096
+	maxNameLen               = 64
+	minTokenLen, maxTokenLen = 16, 1024
+	worldRead                = 0o004
 )
 
 // Tokens are the tokens of a file, which holds lines of the form
@@ -27,14 +27,14 @@ const (
 // printable ASCII characters, and both are there once. Blank lines and lines that begin with
 // # say nothing. There are 1 to 4096 tokens. All methods are safe for concurrent use.
 type Tokens struct {
-	path string
-	now  atomic.Pointer[tokens]
+	path    string
+	current atomic.Pointer[tokenSet]
 }
 
-// tokens are what a file held when it was read.
-type tokens struct {
-	entries []entry
-	loose   bool
+// tokenSet are what a file held when it was read.
+type tokenSet struct {
+	entries       []entry
+	worldReadable bool
 }
 
 type entry struct {
@@ -53,24 +53,24 @@ func LoadTokens(path string) (*Tokens, error) {
 
 // Reload reads the file anew. Where that fails the tokens stay what they were.
 func (t *Tokens) Reload() error {
-	data, info, err := boundedio.Read(t.path, maxFile)
+	data, info, err := boundedio.Read(t.path, maxFileBytes)
 	if err != nil {
 		return err
 	}
-	entries, err := parse(t.path, data)
+	entries, err := parseTokens(t.path, data)
 	if err != nil {
 		return err
 	}
-	t.now.Store(&tokens{entries, info.Mode()&othersMayRead != 0})
+	t.current.Store(&tokenSet{entries, info.Mode()&worldRead != 0})
 	return nil
 }
 
-// Name is whose token it is. It takes as long for one that is as for one that is not: the
+// Authenticate is whose token it is. It takes as long for one that is as for one that is not: the
 // sums of all tokens are compared, and none of their bytes is skipped.
-func (t *Tokens) Name(token string) (name string, ok bool) {
+func (t *Tokens) Authenticate(token string) (name string, ok bool) {
 	sum := sha256.Sum256([]byte(token))
 	found := -1
-	entries := t.now.Load().entries
+	entries := t.current.Load().entries
 	for i := range entries {
 		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(sum[:], entries[i].sum[:]), i, found)
 	}
@@ -81,14 +81,14 @@ func (t *Tokens) Name(token string) (name string, ok bool) {
 }
 
 // Len is how many tokens there are.
-func (t *Tokens) Len() int { return len(t.now.Load().entries) }
+func (t *Tokens) Len() int { return len(t.current.Load().entries) }
 
-// Loose tells whether all users of the machine could read the file.
-func (t *Tokens) Loose() bool { return t.now.Load().loose }
+// WorldReadable tells whether all users of the machine could read the file.
+func (t *Tokens) WorldReadable() bool { return t.current.Load().worldReadable }
 
-// parse reads the lines of the file of that name. What stands in a line is never part of an
+// parseTokens reads the lines of the file of that name. What stands in a line is never part of an
 // error, though it be in the place of a name: the two may have been mixed up.
-func parse(file string, data []byte) ([]entry, error) {
+func parseTokens(file string, data []byte) ([]entry, error) {
 	var entries []entry
 	var errs []error
 	names, sums := map[string]int{}, map[[sha256.Size]byte]int{}
@@ -108,16 +108,16 @@ func parse(file string, data []byte) ([]entry, error) {
 			continue
 		}
 		name, token := fields[0], fields[1]
-		if len(name) > maxName || bytes.ContainsFunc(name, notOfName) {
-			wrong("want a name of 1 to %d letters, digits, '.', '_' and '-'", maxName)
+		if len(name) > maxNameLen || bytes.ContainsFunc(name, invalidNameRune) {
+			wrong("want a name of 1 to %d letters, digits, '.', '_' and '-'", maxNameLen)
 		} else if before := names[string(name)]; before > 0 {
 			wrong("the name is that of line %d: want another", before)
 		} else {
 			names[string(name)] = number
 		}
 		sum := sha256.Sum256(token)
-		if len(token) < shortest || len(token) > longest || bytes.ContainsFunc(token, notOfToken) {
-			wrong("want a token of %d to %d printable ASCII characters", shortest, longest)
+		if len(token) < minTokenLen || len(token) > maxTokenLen || bytes.ContainsFunc(token, invalidTokenRune) {
+			wrong("want a token of %d to %d printable ASCII characters", minTokenLen, maxTokenLen)
 		} else if before := sums[sum]; before > 0 {
 			wrong("the token is that of line %d: want another", before)
 		} else {
@@ -134,8 +134,8 @@ func parse(file string, data []byte) ([]entry, error) {
 	return entries, nil
 }
 
-func notOfName(r rune) bool {
+func invalidNameRune(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
 }
 
-func notOfToken(r rune) bool { return r <= ' ' || r > '~' }
+func invalidTokenRune(r rune) bool { return r <= ' ' || r > '~' }

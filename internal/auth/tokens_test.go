@@ -39,7 +39,7 @@ func TestTokens(t *testing.T) {
 		alice: "alice", bob: "ci.build_1-x",
 		"": "", "alice": "", alice[1:]: "", alice + " ": "", strings.ToUpper(alice): "",
 	} {
-		if name, ok := tokens.Name(token); name != want || ok != (want != "") {
+		if name, ok := tokens.Authenticate(token); name != want || ok != (want != "") {
 			t.Errorf("%q is %q, %v; want %q", token, name, ok, want)
 		}
 	}
@@ -56,7 +56,7 @@ func TestTokensReload(t *testing.T) {
 	if err := tokens.Reload(); err == nil || !strings.Contains(err.Error(), file+":2: want a token of 16 to 1024") {
 		t.Errorf("a bad file: %v", err)
 	}
-	if name, _ := tokens.Name(alice); name != "alice" {
+	if name, _ := tokens.Authenticate(alice); name != "alice" {
 		t.Error("a bad file took the token away")
 	}
 	if err := os.Remove(file); err != nil {
@@ -65,17 +65,17 @@ func TestTokensReload(t *testing.T) {
 	if err := tokens.Reload(); err == nil {
 		t.Error("no file, and no error")
 	}
-	if name, _ := tokens.Name(alice); name != "alice" {
+	if name, _ := tokens.Authenticate(alice); name != "alice" {
 		t.Error("no file took the token away")
 	}
 	write(t, file, "bob "+bob)
 	if err := tokens.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := tokens.Name(alice); ok {
+	if _, ok := tokens.Authenticate(alice); ok {
 		t.Error("a token that is no longer there lets in")
 	}
-	if name, _ := tokens.Name(bob); name != "bob" {
+	if name, _ := tokens.Authenticate(bob); name != "bob" {
 		t.Error("a new token does not let in")
 	}
 }
@@ -87,7 +87,7 @@ func TestTokensLoose(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		if tokens, err := LoadTokens(file); err != nil || tokens.Loose() != want {
+		if tokens, err := LoadTokens(file); err != nil || tokens.WorldReadable() != want {
 			t.Errorf("%o: %v, want %v", mode, err, want)
 		}
 	}
@@ -120,7 +120,7 @@ func TestTokensErrors(t *testing.T) {
 			},
 		},
 	} {
-		entries, err := parse("f", []byte(c.text))
+		entries, err := parseTokens("f", []byte(c.text))
 		if err == nil || entries != nil {
 			t.Errorf("%.50q: no error", c.text)
 			continue
@@ -139,7 +139,7 @@ func TestTokensErrors(t *testing.T) {
 		t.Errorf("a folder: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "tokens")
-	write(t, file, strings.Repeat("#", maxFile+1))
+	write(t, file, strings.Repeat("#", maxFileBytes+1))
 	if _, err := LoadTokens(file); err == nil || !strings.Contains(err.Error(), "want at most 1048576 bytes") {
 		t.Errorf("a file that is too long: %v", err)
 	}
@@ -163,11 +163,11 @@ func TestTokensProperty(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, name := range names {
-			if got, ok := tokens.Name(secrets[i]); got != name || !ok {
+			if got, ok := tokens.Authenticate(secrets[i]); got != name || !ok {
 				t.Errorf("%q is %q, %v; want %q", secrets[i], got, ok, name)
 			}
 		}
-		if got, ok := tokens.Name(secrets[len(names)]); ok {
+		if got, ok := tokens.Authenticate(secrets[len(names)]); ok {
 			t.Errorf("a stranger is %q", got)
 		}
 	})
@@ -184,7 +184,7 @@ func TestTokensConcurrently(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 200 {
-				if name, ok := tokens.Name(alice); !ok || name != "alice" {
+				if name, ok := tokens.Authenticate(alice); !ok || name != "alice" {
 					t.Errorf("%q, %v", name, ok)
 				}
 			}
@@ -204,13 +204,13 @@ func FuzzTokens(f *testing.F) {
 	f.Add([]byte("# who may enter\nalice " + alice + "\nbob\t" + bob + "\r\n"))
 	f.Add([]byte("alice\nalice " + alice + " x\n\xff " + bob + "\na " + alice))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		entries, err := parse("f", data)
+		entries, err := parseTokens("f", data)
 		if (err == nil) != (len(entries) > 0) {
 			t.Fatalf("%d tokens, %v", len(entries), err)
 		}
 		names, sums := map[string]bool{}, map[[sha256.Size]byte]bool{}
 		for _, e := range entries {
-			if len(e.name) == 0 || len(e.name) > maxName || names[e.name] || sums[e.sum] {
+			if len(e.name) == 0 || len(e.name) > maxNameLen || names[e.name] || sums[e.sum] {
 				t.Errorf("%q, or its token, is there twice or no name", e.name)
 			}
 			names[e.name], sums[e.sum] = true, true

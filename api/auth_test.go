@@ -42,7 +42,7 @@ func tokens(t testing.TB) *auth.Tokens {
 func TestTokens(t *testing.T) {
 	var log bytes.Buffer
 	s := start(t, func(c *Config) {
-		c.Tokens = tokens(t)
+		c.Authenticator = tokens(t)
 		c.Logger = slog.New(slog.NewJSONHandler(&log, nil))
 	})
 	png := small().PNG()
@@ -76,7 +76,7 @@ func TestTokens(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	s := start(t, func(c *Config) { c.RateLimit = 3; c.Tokens = tokens(t) })
+	s := start(t, func(c *Config) { c.RateLimit = 3; c.Authenticator = tokens(t) })
 	ask := func(token string) answer {
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/modes", nil)
 		req.Header.Set("Authorization", "Bearer "+token)
@@ -120,7 +120,7 @@ func TestCORS(t *testing.T) {
 			t.Errorf("off, %s: %v", method, h)
 		}
 	}
-	on := start(t, func(c *Config) { c.CORSOrigins = []string{"https://a.example"}; c.Tokens = tokens(t) })
+	on := start(t, func(c *Config) { c.CORSOrigins = []string{"https://a.example"}; c.Authenticator = tokens(t) })
 	if h := ask(on, "OPTIONS", "https://a.example"); h.Get("Access-Control-Allow-Origin") != "https://a.example" || h.Get("Access-Control-Allow-Methods") != "POST" {
 		t.Errorf("preflight: %v", h)
 	}
@@ -161,7 +161,7 @@ func certificate(t testing.TB) (*auth.Certificate, *x509.CertPool) {
 
 func TestTLS(t *testing.T) {
 	cert, pool := certificate(t)
-	s, stop, ended := listen(t, func(c *Config) { c.Certificate = cert })
+	s, stop, ended := listen(t, func(c *Config) { c.TLSConfig, c.CertificateExpiry = cert.TLSConfig(), cert.Expires })
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
 	client := &http.Client{Transport: transport}
 	address := strings.TrimPrefix(s.url, "http://")

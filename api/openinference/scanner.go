@@ -9,13 +9,13 @@ import (
 // maxMembers is the most that an object may have that is looked into.
 const maxMembers = 64
 
-// cursor goes through a text that is valid JSON. encoding/json would copy the picture, take
+// scanner goes through a text that is valid JSON. encoding/json would copy the picture, take
 // names of any case for the protocol's, which are case-sensitive, and the last of those that
 // come twice.
-type cursor struct{ rest []byte }
+type scanner struct{ rest []byte }
 
-// next is the first character that is not white, 0 at the end.
-func (c *cursor) next() byte {
+// peek is the first character that is not white, 0 at the end.
+func (c *scanner) peek() byte {
 	for len(c.rest) > 0 {
 		switch b := c.rest[0]; b {
 		case ' ', '\t', '\r', '\n':
@@ -27,9 +27,9 @@ func (c *cursor) next() byte {
 	return 0
 }
 
-// skip goes over the character b, if it is next.
-func (c *cursor) skip(b byte) bool {
-	if c.next() != b {
+// consume goes over the character b, if it is next.
+func (c *scanner) consume(b byte) bool {
+	if c.peek() != b {
 		return false
 	}
 	c.rest = c.rest[1:]
@@ -37,8 +37,8 @@ func (c *cursor) skip(b byte) bool {
 }
 
 // value takes the next value. It does not recurse, however deep that is.
-func (c *cursor) value() []byte {
-	c.next()
+func (c *scanner) value() []byte {
+	c.peek()
 	n, depth := 0, 0
 	for {
 		switch c.rest[n] {
@@ -80,82 +80,82 @@ func isDelimiter(b byte) bool {
 }
 
 // object calls each with every name, at the beginning of its value; it takes the value.
-func (c *cursor) object(what string, each func(key string) error) error {
-	if !c.skip('{') {
-		return bad("%s: want an object", what)
+func (c *scanner) object(what string, each func(key string) error) error {
+	if !c.consume('{') {
+		return invalid("%s: want an object", what)
 	}
 	var seen []string
-	for !c.skip('}') {
+	for !c.consume('}') {
 		key := unquote(c.value())
 		if slices.Contains(seen, key) {
-			return bad("%s: %.40q comes twice: want it once", what, key)
+			return invalid("%s: %.40q comes twice: want it once", what, key)
 		}
 		if len(seen) == maxMembers {
-			return bad("%s: more than %d members: want fewer", what, maxMembers)
+			return invalid("%s: more than %d members: want fewer", what, maxMembers)
 		}
 		seen = append(seen, key)
-		c.skip(':')
+		c.consume(':')
 		if err := each(key); err != nil {
 			return err
 		}
-		c.skip(',')
+		c.consume(',')
 	}
 	return nil
 }
 
-// list calls each at the beginning of every item; it takes the item.
-func (c *cursor) list(what string, each func() error) error {
-	if !c.skip('[') {
-		return bad("%s: want a list", what)
+// array calls each at the beginning of every item; it takes the item.
+func (c *scanner) array(what string, each func() error) error {
+	if !c.consume('[') {
+		return invalid("%s: want a list", what)
 	}
-	for !c.skip(']') {
+	for !c.consume(']') {
 		if err := each(); err != nil {
 			return err
 		}
-		c.skip(',')
+		c.consume(',')
 	}
 	return nil
 }
 
 // parameters calls each with every name and the JSON of its value.
-func (c *cursor) parameters(what string, each func(name string, value []byte) error) error {
+func (c *scanner) parameters(what string, each func(name string, value []byte) error) error {
 	return c.object(what, func(name string) error {
 		value := c.value()
 		switch value[0] {
 		case '{', '[', 'n':
-			return bad("%s: %.40q: want a string, a number, true or false", what, name)
+			return invalid("%s: %.40q: want a string, a number, true or false", what, name)
 		}
 		return each(name, value)
 	})
 }
 
-// text takes a string.
-func (c *cursor) text(what string) (string, error) {
-	if c.next() != '"' {
-		return "", bad("%s: want a string", what)
+// str takes a string.
+func (c *scanner) str(what string) (string, error) {
+	if c.peek() != '"' {
+		return "", invalid("%s: want a string", what)
 	}
 	return unquote(c.value()), nil
 }
 
-// flag reads true or false.
-func flag(what string, value []byte) (bool, error) {
+// parseBool reads true or false.
+func parseBool(what string, value []byte) (bool, error) {
 	switch string(value) {
 	case "true":
 		return true, nil
 	case "false":
 		return false, nil
 	}
-	return false, bad("%s: %.40s: want true or false", what, value)
+	return false, invalid("%s: %.40s: want true or false", what, value)
 }
 
-// only is the item of a list that has one.
-func only(list []byte) ([]byte, bool) {
-	c := cursor{list}
-	if !c.skip('[') || c.next() == ']' {
+// singleItem is the item of a list that has one.
+func singleItem(list []byte) ([]byte, bool) {
+	c := scanner{list}
+	if !c.consume('[') || c.peek() == ']' {
 		return nil, false
 	}
 	item := c.value()
-	return item, c.next() == ']'
+	return item, c.peek() == ']'
 }
 
 // unquote is the text of a JSON string.

@@ -19,20 +19,20 @@ import (
 type representation struct {
 	media string
 	// max is the most boxes where a request does not say.
-	max int
+	defaultMax int
 	// rich: it can carry masks, evidence and the tree. many: and answer for many pictures.
-	rich, many bool
-	encode     func(ctx context.Context, row *codec.Row, data []byte, opts propose.Options) ([]byte, error)
+	details, multiple bool
+	encode            func(ctx context.Context, row *codec.Row, data []byte, opts propose.Options) ([]byte, error)
 }
 
-// drawn is the most boxes of a drawing where a request does not say: of many more nothing is seen.
-const drawn = 50
+// defaultOverlayBoxes is the most boxes of a drawing where a request does not say: of many more nothing is seen.
+const defaultOverlayBoxes = 50
 
 // representations are in the order in which they are preferred where the client does not mind.
 var representations = []*representation{
-	{media: "application/json", max: DefaultMax, rich: true, encode: encodeJSON},
-	{media: "application/x-ndjson", max: DefaultMax, rich: true, many: true, encode: encodeJSON},
-	{media: "text/csv", max: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
+	{media: "application/json", defaultMax: DefaultMax, details: true, encode: encodeJSON},
+	{media: "application/x-ndjson", defaultMax: DefaultMax, details: true, multiple: true, encode: encodeJSON},
+	{media: "text/csv", defaultMax: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
 		var buf bytes.Buffer
 		w, err := codec.NewWriter(&buf, "csv")
 		if err == nil {
@@ -40,14 +40,14 @@ var representations = []*representation{
 		}
 		return buf.Bytes(), err
 	}},
-	{media: "application/x-npy", max: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
+	{media: "application/x-npy", defaultMax: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
 		return codec.AppendNPY(nil, row)
 	}},
-	{media: "application/octet-stream", max: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
+	{media: "application/octet-stream", defaultMax: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
 		return codec.AppendBinary(nil, row)
 	}},
-	{media: "image/png", max: drawn, encode: overlay("png")},
-	{media: "image/jpeg", max: drawn, encode: overlay("jpeg")},
+	{media: "image/png", defaultMax: defaultOverlayBoxes, encode: overlay("png")},
+	{media: "image/jpeg", defaultMax: defaultOverlayBoxes, encode: overlay("jpeg")},
 }
 
 var ndjson = representations[1]
@@ -65,9 +65,9 @@ func overlay(format string) func(context.Context, *codec.Row, []byte, propose.Op
 	}
 }
 
-// accepted is the representation that the client likes best (RFC 9110, §12.5.1): of a type
+// negotiate is the representation that the client likes best (RFC 9110, §12.5.1): of a type
 // the most specific range counts, and of equal types the first of ours.
-func accepted(r *http.Request) (*representation, *problem) {
+func negotiate(r *http.Request) (*representation, *problem) {
 	header := strings.Join(r.Header.Values("Accept"), ",")
 	if strings.TrimSpace(header) == "" {
 		return representations[0], nil
@@ -115,11 +115,11 @@ func acceptProblem(header string) *problem {
 		media[i] = rep.media
 	}
 	return newProblem(http.StatusNotAcceptable, "accept", fmt.Sprintf("no answer can be as Accept says: %q", header),
-		field{"Accept", header, "one of " + strings.Join(media, ", ")})
+		fieldError{"Accept", header, "one of " + strings.Join(media, ", ")})
 }
 
-// manyProblem is for several pictures whose answer cannot be one.
-func manyProblem(rep *representation) *problem {
+// multipleImagesProblem is for several pictures whose answer cannot be one.
+func multipleImagesProblem(rep *representation) *problem {
 	return newProblem(http.StatusNotAcceptable, "accept", "of several pictures there is no "+rep.media,
-		field{"Accept", rep.media, ndjson.media + ", or one picture a request"})
+		fieldError{"Accept", rep.media, ndjson.media + ", or one picture a request"})
 }

@@ -20,36 +20,36 @@ import (
 const (
 	// formOverhead is what a multipart form may add to its pictures.
 	formOverhead = 64 << 10
-	// trust is how many bytes of memory a Content-Length alone is given.
-	trust = 1 << 20
-	// fieldBytes bounds a field that is not a picture.
-	fieldBytes = 1 << 20
+	// preallocLimit is how many bytes of memory a Content-Length alone is given.
+	preallocLimit = 1 << 20
+	// maxFieldBytes bounds a field that is not a picture.
+	maxFieldBytes = 1 << 20
 )
 
-// picture is a file, and the name a form gives it.
-type picture struct {
-	file string
+// imageFile is a file, and the name a form gives it.
+type imageFile struct {
+	name string
 	data []byte
 }
 
 // upload is what a request brings.
 type upload struct {
-	pictures []picture
-	fields   map[string][]byte // the other fields of a form
+	images []imageFile
+	fields map[string][]byte // the other fields of a form
 }
 
-// read takes all that a request brings: a picture as its body, or a form with pictures in
+// readUpload takes all that a request brings: a picture as its body, or a form with pictures in
 // the fields image and at most one of each of the fields named. All of a form is read before
 // anything is worked on: a client may well read no answer before it has sent everything.
 // The memory is the request's until release is called.
-func (s *Server) read(w http.ResponseWriter, r *http.Request, fields ...string) (up *upload, release func(), p *problem) {
+func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, fields ...string) (up *upload, release func(), p *problem) {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // unreadable: the body speaks for itself
 	form := media == "multipart/form-data"
-	limit := s.cfg.Limits.MaxBytes
+	limit := s.cfg.MaxImageBytes
 	if form {
-		limit += formOverhead + int64(len(fields))*fieldBytes
+		limit += formOverhead + int64(len(fields))*maxFieldBytes
 	}
-	b, hint, p := s.open(w, r, limit)
+	b, hint, p := s.openBody(w, r, limit)
 	if p != nil {
 		return nil, nil, p
 	}
@@ -59,39 +59,39 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, fields ...string) 
 		p, err = up.readForm(r, hint, s.cfg, fields)
 	} else {
 		var data []byte
-		data, err = imageio.ReadAll(b, hint, s.cfg.Limits.MaxBytes)
-		up.pictures = []picture{{data: data}}
+		data, err = imageio.ReadAll(b, hint, s.cfg.MaxImageBytes)
+		up.images = []imageFile{{data: data}}
 	}
-	if p = s.bodyProblem(r.Context(), b, p, err, media); p == nil && (len(up.pictures) == 0 || len(up.pictures[0].data) == 0) {
+	if p = s.bodyProblem(r.Context(), b, p, err, media); p == nil && (len(up.images) == 0 || len(up.images[0].data) == 0) {
 		p = newProblem(http.StatusBadRequest, "request", "there is no picture",
-			field{"image", "", "a picture as the body, or as the field image of a multipart form"})
+			fieldError{"image", "", "a picture as the body, or as the field image of a multipart form"})
 	}
 	if p != nil {
 		b.release()
 		return nil, nil, p
 	}
-	s.closeBody(w)
+	s.clearReadDeadline(w)
 	return up, b.release, nil
 }
 
-// open bounds a body by its bytes and by the memory that there is. Memory for hint bytes may
+// openBody bounds a body by its bytes and by the memory that there is. Memory for hint bytes may
 // be taken before they have come.
-func (s *Server) open(w http.ResponseWriter, r *http.Request, limit int64) (b *body, hint int64, p *problem) {
+func (s *Server) openBody(w http.ResponseWriter, r *http.Request, limit int64) (b *body, hint int64, p *problem) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		w.Header().Set("Accept-Encoding", "identity")
 		return nil, 0, newProblem(http.StatusUnsupportedMediaType, "format", "the body is encoded: pictures hardly get smaller, and bombs do",
-			field{"Content-Encoding", encoding, "none"})
+			fieldError{"Content-Encoding", encoding, "none"})
 	}
 	if r.ContentLength > limit {
-		return nil, 0, problemOf(r.Context(), &imageio.LimitError{What: "bytes", Got: r.ContentLength, Max: s.cfg.Limits.MaxBytes})
+		return nil, 0, problemFor(r.Context(), &imageio.LimitError{What: "bytes", Got: r.ContentLength, Max: s.cfg.MaxImageBytes})
 	}
 	b = &body{ReadCloser: http.MaxBytesReader(w, r.Body, limit), admission: s.admission}
 	r.Body = b
-	return b, min(max(r.ContentLength, 0), trust, s.cfg.Limits.MaxBytes), nil
+	return b, min(max(r.ContentLength, 0), preallocLimit, s.cfg.MaxImageBytes), nil
 }
 
-// closeBody ends the time for the body: it would cancel the request while it is worked on.
-func (s *Server) closeBody(w http.ResponseWriter) {
+// clearReadDeadline ends the time for the body: it would cancel the request while it is worked on.
+func (s *Server) clearReadDeadline(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a test's recorder has none
 }
 
@@ -112,28 +112,28 @@ func (up *upload) readForm(r *http.Request, hint int64, cfg Config, fields []str
 		name := part.FormName()
 		_, twice := up.fields[name]
 		switch {
-		case name == "image" && len(up.pictures) < cfg.MaxPictures:
-			data, err := imageio.ReadAll(part, hint, cfg.Limits.MaxBytes)
+		case name == "image" && len(up.images) < cfg.MaxImages:
+			data, err := imageio.ReadAll(part, hint, cfg.MaxImageBytes)
 			if err != nil {
 				return nil, err
 			}
 			if len(data) == 0 {
 				return newProblem(http.StatusBadRequest, "request", "there is no picture in a field image of the form",
-					field{"image", part.FileName(), "a picture"}), nil
+					fieldError{"image", part.FileName(), "a picture"}), nil
 			}
-			up.pictures = append(up.pictures, picture{part.FileName(), data})
+			up.images = append(up.images, imageFile{part.FileName(), data})
 		case name == "image":
 			return newProblem(http.StatusRequestEntityTooLarge, "size", "the form has too many pictures",
-				field{"image", part.FileName(), fmt.Sprintf("at most %d pictures", cfg.MaxPictures)}), nil
+				fieldError{"image", part.FileName(), fmt.Sprintf("at most %d pictures", cfg.MaxImages)}), nil
 		case slices.Contains(fields, name) && !twice:
-			data, err := imageio.ReadAll(part, 0, fieldBytes)
+			data, err := imageio.ReadAll(part, 0, maxFieldBytes)
 			if err != nil {
 				return nil, err
 			}
 			up.fields[name] = data
 		default:
 			return newProblem(http.StatusBadRequest, "request", "the form has a field that it may not have",
-				field{name, part.FileName(), "fields image, and at most one of each of " + strings.Join(fields, ", ")}), nil
+				fieldError{name, part.FileName(), "fields image, and at most one of each of " + strings.Join(fields, ", ")}), nil
 		}
 	}
 	// To the very end, or the client's going away would not be seen while it waits.
@@ -146,46 +146,46 @@ func (up *upload) readForm(r *http.Request, hint int64, cfg Config, fields []str
 func (s *Server) bodyProblem(ctx context.Context, b *body, p *problem, err error, media string) *problem {
 	switch {
 	case b.err != nil:
-		return b.problem(ctx, s.cfg.Limits.MaxBytes)
+		return b.problem(ctx, s.cfg.MaxImageBytes)
 	case p != nil:
 		return p
 	case err != nil:
 		if _, ok := errors.AsType[*imageio.LimitError](err); ok {
-			return problemOf(ctx, err)
+			return problemFor(ctx, err)
 		}
 		return newProblem(http.StatusBadRequest, "request", "the form cannot be taken apart: "+err.Error(),
-			field{"body", media, "a multipart form as RFC 7578 has it"})
+			fieldError{"body", media, "a multipart form as RFC 7578 has it"})
 	}
 	return nil
 }
 
 // problem says what kept the body from being read. A picture may have at most maxBytes.
 func (b *body) problem(ctx context.Context, maxBytes int64) *problem {
-	if errors.Is(b.err, errFull) {
-		return fullProblem()
+	if errors.Is(b.err, errOverloaded) {
+		return overloadProblem()
 	}
 	if e, ok := errors.AsType[*http.MaxBytesError](b.err); ok {
-		return problemOf(ctx, &imageio.LimitError{What: "bytes", Got: e.Limit + 1, Max: maxBytes})
+		return problemFor(ctx, &imageio.LimitError{What: "bytes", Got: e.Limit + 1, Max: maxBytes})
 	}
 	p := newProblem(http.StatusBadRequest, "request", "the body cannot be taken apart: "+b.err.Error())
 	if e, ok := errors.AsType[net.Error](b.err); ok && e.Timeout() {
 		p = newProblem(http.StatusRequestTimeout, "slow", "the body did not come in the time that the service allows")
 	} else if ok {
-		p = newProblem(statusGone, "gone", "the client went away")
+		p = newProblem(statusClientClosedRequest, "gone", "the client went away")
 	} else if errors.Is(b.err, io.ErrUnexpectedEOF) { // it may still listen
 		p = newProblem(http.StatusBadRequest, "request", "the body ends before it should",
-			field{"body", "", "as many bytes as Content-Length says, or chunks with an end"})
+			fieldError{"body", "", "as many bytes as Content-Length says, or chunks with an end"})
 	}
 	p.cause = b.err
 	return p
 }
 
-// parseFields reads options from a JSON object: strings, numbers, booleans, and lists of
+// parseFormOptions reads options from a JSON object: strings, numbers, booleans, and lists of
 // them, which become texts as the query has them.
-func parseFields(data []byte) (map[string]string, *problem) {
+func parseFormOptions(data []byte) (map[string]string, *problem) {
 	bad := func(reason string) *problem {
 		return newProblem(http.StatusBadRequest, "request", "the options of the form cannot be read: "+reason,
-			field{"options", "", `a JSON object as in {"mode":"fast","max":100,"colors":["HSV","Lab"]}`})
+			fieldError{"options", "", `a JSON object as in {"mode":"fast","max":100,"colors":["HSV","Lab"]}`})
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()

@@ -17,8 +17,8 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
-// record is what the handlers tell the log of their request.
-type record struct {
+// requestRecord is what the handlers tell the log of their request.
+type requestRecord struct {
 	problem *problem
 	token   string // the name of the client's token
 	attrs   []slog.Attr
@@ -26,8 +26,8 @@ type record struct {
 
 type recordKey struct{}
 
-func recordOf(r *http.Request) *record {
-	return r.Context().Value(recordKey{}).(*record)
+func recordOf(r *http.Request) *requestRecord {
+	return r.Context().Value(recordKey{}).(*requestRecord)
 }
 
 // fail answers with a problem and records it.
@@ -36,15 +36,15 @@ func fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	p.write(w, r)
 }
 
-// observe logs and counts every request, names it, and turns a panic into a problem.
-func (s *Server) observe(next http.Handler) http.Handler {
+// instrument logs and counts every request, names it, and turns a panic into a problem.
+func (s *Server) instrument(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
 
 		id := r.Header.Get(requestIDHeader)
-		if !validID(id) {
+		if !validRequestID(id) {
 			id = rand.Text()
 		}
 		h := w.Header()
@@ -61,14 +61,14 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 
-		rec := &record{}
+		rec := &requestRecord{}
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
 			abort := false
 			if v := recover(); v != nil {
-				abort = recovered(ww, r, rec, v)
+				abort = handlePanic(ww, r, rec, v)
 			}
-			s.finish(ww, r, rec, id, time.Since(start))
+			s.logRequest(ww, r, rec, id, time.Since(start))
 			if abort {
 				panic(http.ErrAbortHandler) // net/http then cuts the connection
 			}
@@ -77,9 +77,9 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	})
 }
 
-// recovered answers for a handler that panicked. It reports whether the answer
+// handlePanic answers for a handler that panicked. It reports whether the answer
 // had begun, so that the connection must be cut to show that it is not whole.
-func recovered(w middleware.WrapResponseWriter, r *http.Request, rec *record, v any) bool {
+func handlePanic(w middleware.WrapResponseWriter, r *http.Request, rec *requestRecord, v any) bool {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return true
 	}
@@ -99,7 +99,7 @@ func panicProblem(v any) *problem {
 	return p
 }
 
-func (s *Server) finish(w middleware.WrapResponseWriter, r *http.Request, rec *record, id string, d time.Duration) {
+func (s *Server) logRequest(w middleware.WrapResponseWriter, r *http.Request, rec *requestRecord, id string, d time.Duration) {
 	status := w.Status()
 	if status == 0 {
 		status = http.StatusOK
@@ -131,7 +131,7 @@ func (s *Server) finish(w middleware.WrapResponseWriter, r *http.Request, rec *r
 	if rec.token != "" {
 		attrs = append(attrs, slog.String("token", rec.token))
 	}
-	s.metrics.request(routeOf(r), status, d)
+	s.metrics.observeRequest(routePattern(r), status, d)
 	attrs = append(attrs, slog.Int("status", status))
 	s.cfg.Logger.LogAttrs(context.WithoutCancel(r.Context()), level, "request", append(attrs, rec.attrs...)...)
 }
@@ -141,16 +141,16 @@ func isProbe(path string) bool {
 	return path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/v2/health/")
 }
 
-// routeOf is the pattern that took the request: few values, whatever strangers ask for.
-func routeOf(r *http.Request) string {
+// routePattern is the pattern that took the request: few values, whatever strangers ask for.
+func routePattern(r *http.Request) string {
 	if rc := chi.RouteContext(r.Context()); rc != nil && rc.RoutePattern() != "" {
 		return rc.RoutePattern()
 	}
 	return "none"
 }
 
-// validID keeps a client's request id short and out of trouble in logs.
-func validID(id string) bool {
+// validRequestID keeps a client's request id short and out of trouble in logs.
+func validRequestID(id string) bool {
 	if id == "" || len(id) > 64 {
 		return false
 	}

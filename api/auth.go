@@ -14,16 +14,16 @@ import (
 
 // authenticate lets those in who bring a token that is known.
 func (s *Server) authenticate(next http.Handler) http.Handler {
-	if s.cfg.Tokens == nil {
+	if s.cfg.Authenticator == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		name, ok := s.cfg.Tokens.Name(strings.TrimSpace(token))
+		name, ok := s.cfg.Authenticator.Authenticate(strings.TrimSpace(token))
 		if !ok || !strings.EqualFold(scheme, "Bearer") {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="proposer"`)
 			fail(w, r, newProblem(http.StatusUnauthorized, "token", "this service wants a token that it knows",
-				field{"Authorization", scheme, "Bearer and a token"}))
+				fieldError{"Authorization", scheme, "Bearer and a token"}))
 			return
 		}
 		recordOf(r).token = name
@@ -57,11 +57,11 @@ func (s *Server) limitRate() func(http.Handler) http.Handler {
 // admit lets a request in unless the service is about to stop, and Serve wait for its answer.
 func (s *Server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.admission.admitted.TryAcquire(1) {
+		if !s.admission.inFlight.TryAcquire(1) {
 			fail(w, r, drainingProblem())
 			return
 		}
-		defer s.admission.admitted.Release(1)
+		defer s.admission.inFlight.Release(1)
 		if s.draining.Load() { // looked at once admitted: Serve waits for all who are
 			fail(w, r, drainingProblem())
 			return
