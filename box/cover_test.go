@@ -23,8 +23,8 @@ func serial(n int, work func(i int) error) error {
 	return nil
 }
 
-// parallel does them at the same time, the last one first.
-func parallel(n int, work func(i int) error) error {
+// concurrently does them at the same time, the last one first.
+func concurrently(n int, work func(i int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
@@ -54,7 +54,7 @@ func TestGraph(t *testing.T) {
 		// Many are more than one piece of work.
 		boxes := slices.Repeat(drawBoxes(t), rapid.SampledFrom([]int{1, 1, 10}).Draw(t, "times"))
 		most := rapid.SampledFrom([]int64{0, 1, 10, 100, mostEdges}).Draw(t, "most")
-		if err := again.build(context.Background(), boxes, most, parallel); err != nil {
+		if err := again.build(context.Background(), boxes, most, concurrently); err != nil {
 			t.Fatal(err)
 		}
 		if again.Len() != len(boxes) {

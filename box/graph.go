@@ -8,6 +8,7 @@ import (
 
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/internal/parallel"
 )
 
 // Graph tells which boxes of a list overlap by half. Its zero value is that of an empty list;
@@ -69,13 +70,13 @@ type OverlapHistogram [kernels.CoverageBins]int32
 // errEdges is a graph with too many edges.
 var errEdges = errors.New("too many edges")
 
-// Build makes it the graph of boxes, whose work each does: n pieces, by any number of threads.
-// The only errors are the context's and those of each.
-func (g *Graph) Build(ctx context.Context, boxes []Box, each func(n int, work func(i int) error) error) error {
-	return g.build(ctx, boxes, max(mostEdges, edgesABox*int64(len(boxes))), each)
+// Build makes it the graph of boxes, whose work run does.
+// The only errors are the context's and those of run.
+func (g *Graph) Build(ctx context.Context, boxes []Box, run parallel.Runner) error {
+	return g.build(ctx, boxes, max(mostEdges, edgesABox*int64(len(boxes))), run)
 }
 
-func (g *Graph) build(ctx context.Context, boxes []Box, most int64, each func(n int, work func(i int) error) error) error {
+func (g *Graph) build(ctx context.Context, boxes []Box, most int64, run parallel.Runner) error {
 	index := g.sort(boxes)
 	g.ahead = freelist.Extend(g.ahead, (len(boxes)+aheadBlock-1)/aheadBlock)
 	for g.stride = 1; ; g.stride *= 2 {
@@ -93,7 +94,7 @@ func (g *Graph) build(ctx context.Context, boxes []Box, most int64, each func(n 
 			}
 			index = NewIndex(some)
 		}
-		if err := g.look(ctx, index, most, each); err == errEdges {
+		if err := g.look(ctx, index, most, run); err == errEdges {
 			continue
 		} else if err != nil {
 			return err
@@ -102,7 +103,7 @@ func (g *Graph) build(ctx context.Context, boxes []Box, most int64, each func(n 
 			return err
 		}
 		g.sums = freelist.Resize(g.sums, len(boxes))
-		return each(len(g.ahead), func(k int) error {
+		return run.Run(len(g.ahead), func(k int) error {
 			for place := k * aheadBlock; place < min((k+1)*aheadBlock, len(g.sums)); place++ {
 				g.sums[place] = sum(g.row(place))
 			}
@@ -113,9 +114,9 @@ func (g *Graph) build(ctx context.Context, boxes []Box, most int64, each func(n 
 
 // look finds edges. Where all boxes are neighbours, it looks for each box's behind its place, and
 // those before it have found it.
-func (g *Graph) look(ctx context.Context, index *Index, most int64, each func(n int, work func(i int) error) error) error {
+func (g *Graph) look(ctx context.Context, index *Index, most int64, run parallel.Runner) error {
 	var edges atomic.Int64
-	return each(len(g.ahead), func(k int) error {
+	return run.Run(len(g.ahead), func(k int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

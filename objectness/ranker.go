@@ -178,7 +178,7 @@ func (r *Ranker) Score(ctx context.Context, scores []float32, e *selective.Evide
 		return err
 	}
 	n := len(e.Proposals)
-	return e.Each((n+block-1)/block, func(k int) error {
+	return e.Run((n+block-1)/block, func(k int) error {
 		d := r.desks.Get()
 		defer r.desks.Put(d)
 		from, to := k*block, min((k+1)*block, n)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -24,9 +25,8 @@ type Options struct {
 	// Once tells that it will be segmented once: what several scales would share is not
 	// worked out.
 	SingleScale bool
-	// Each runs work(0) to work(n−1), in any order and perhaps side by side, and
-	// returns when all have; its error is one of theirs. Nil is a loop.
-	Each func(n int, work func(i int) error) error
+	// Runner runs the independent parts of the work; nil is sequential.
+	Runner parallel.Runner
 }
 
 // Graph is the grid graph of a picture, its pixels joined to atoms as far as the
@@ -91,17 +91,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	if img.Width > MaxPixels/img.Height {
 		panic(fmt.Sprintf("segment: NewGraph: %d×%d pixels: want at most %d", img.Width, img.Height, MaxPixels))
 	}
-	each := opts.Each
-	if each == nil {
-		each = func(n int, work func(i int) error) error {
-			for i := range n {
-				if err := work(i); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
+	run := opts.Runner.Run
 	if dst == nil {
 		dst = new(Graph)
 	}
@@ -112,7 +102,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	g.weights.border(-1)
 	g.weights.border(g.height)
 	g.cut()
-	err := each(len(g.strips), func(i int) error {
+	err := run(len(g.strips), func(i int) error {
 		w := g.weighers.Get()
 		defer g.weighers.Put(w)
 		return w.weigh(ctx, &g.weights, img, opts.Sigma, g.strips[i].top, g.strips[i].bottom)
@@ -120,7 +110,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	if err != nil {
 		return nil, err
 	}
-	err = each(len(g.tiles), func(i int) error {
+	err = run(len(g.tiles), func(i int) error {
 		t := g.tilers.Get()
 		defer g.tilers.Put(t)
 		return t.join(ctx, g, i)
@@ -129,7 +119,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 		return nil, err
 	}
 	g.gather()
-	err = each(len(g.strips), func(i int) error {
+	err = run(len(g.strips), func(i int) error {
 		c := g.connectors.Get()
 		defer g.connectors.Put(c)
 		return c.connect(ctx, g, i)
@@ -143,7 +133,7 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	}
 	g.between = freelist.Resize(g.between, n)
 	bounds := g.bounds()
-	err = each(merges, func(i int) error {
+	err = run(merges, func(i int) error {
 		m := g.mergers.Get()
 		defer g.mergers.Put(m)
 		return m.merge(ctx, g, bounds[i], bounds[i+1])

@@ -294,7 +294,7 @@ func TestEach(t *testing.T) {
 	}
 	want := run(t, img, 0.8, Eight, 100, 20)
 	for name, each := range map[string]func(int, func(int) error) error{"backwards": backwards, "concurrently": concurrently} {
-		g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100, Each: each})
+		g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100, Runner: each})
 		if err != nil {
 			t.Fatal(err)
 		}

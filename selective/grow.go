@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/similarity"
@@ -20,7 +21,7 @@ import (
 type grower struct {
 	*Searcher
 	ctx   context.Context
-	crew  *crew
+	pool  *parallel.Pool
 	clock *clock
 	img   *raster.Image
 	opts  Options
@@ -42,22 +43,22 @@ const (
 
 // grow grows the trees, by strategy. They are the Searcher's, until the next search. What
 // else there is to keep is put into keep, if that is not nil.
-func (s *Searcher) grow(ctx context.Context, img *raster.Image, opts Options, crew *crew, c *clock, keep *Regions) ([]*hierarchy.Tree, error) {
+func (s *Searcher) grow(ctx context.Context, img *raster.Image, opts Options, pool *parallel.Pool, c *clock, keep *Regions) ([]*hierarchy.Tree, error) {
 	n := len(opts.Strategies)
 	for len(s.trees) < n {
 		s.trees = append(s.trees, new(hierarchy.Tree))
 	}
 	g := &grower{
-		Searcher: s, ctx: ctx, crew: crew, clock: c, img: img, opts: opts,
+		Searcher: s, ctx: ctx, pool: pool, clock: c, img: img, opts: opts,
 		failed: make([]error, n), keep: keep,
 	}
 	if keep != nil {
 		keep.columns = make([]*columns, n)
 	}
 	bySpace := split(opts.Strategies, all(n), func(s Strategy) raster.Space { return s.Space })
-	atOnce := min(crew.threads, len(bySpace), max(1, spacesMemory/spaceMemory/(img.Width*img.Height)))
+	atOnce := min(pool.Threads(), len(bySpace), max(1, spacesMemory/spaceMemory/(img.Width*img.Height)))
 	var next atomic.Int64
-	err := g.crew.each(atOnce, nil, func(int) error {
+	err := g.pool.Run(atOnce, func(int) error {
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= len(bySpace) {
@@ -89,7 +90,7 @@ func (g *grower) space(which []int) error {
 	if err := g.describe(scales, byScale); err != nil {
 		return err
 	}
-	return g.crew.each(len(byScale), nil, func(i int) error { return g.group(scales[i], byScale[i]) })
+	return g.pool.Run(len(byScale), func(i int) error { return g.group(scales[i], byScale[i]) })
 }
 
 // describe segments the picture at all scales of a colour space, describes the regions
@@ -101,10 +102,10 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 		return err
 	}
 	// Much of a segmentation is one thread's work, at one scale all of it: the field is kept for the others.
-	err := g.crew.each(1+len(scales), nil, func(i int) error {
+	err := g.pool.Run(1+len(scales), func(i int) error {
 		if i == 0 {
 			defer g.clock.start(&g.clock.describe)()
-			_, err := similarity.NewBinnedImage(g.ctx, &b.field, &b.image, g.each(&g.clock.describe))
+			_, err := similarity.NewBinnedImage(g.ctx, &b.field, &b.image, g.timed(&g.clock.describe))
 			return err
 		}
 		return g.segment(b, scales[i-1], byScale[i-1][0])
@@ -125,10 +126,10 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 		good, regions = append(good, s), append(regions, &s.regions)
 		segmentations = append(segmentations, similarity.Segmentation{Labels: l.Pix, Sizes: l.Sizes, Boxes: l.Boxes})
 	}
-	return g.crew.each(1+len(good), nil, func(i int) error {
+	return g.pool.Run(1+len(good), func(i int) error {
 		if i == 0 {
 			defer g.clock.start(&g.clock.describe)()
-			return similarity.DescribeAll(g.ctx, regions, &b.cells, &b.field, segmentations, g.each(&g.clock.describe))
+			return similarity.DescribeAll(g.ctx, regions, &b.cells, &b.field, segmentations, g.timed(&g.clock.describe))
 		}
 		defer g.clock.start(&g.clock.group)()
 		s := good[i-1]
@@ -150,14 +151,14 @@ func (g *grower) prepare(b *spaceBuffer, byScale [][]int) error {
 	}
 	_, err = segment.NewGraph(g.ctx, &b.graph, &b.image, segment.Options{
 		Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, MinK: least, SingleScale: len(byScale) == 1,
-		Each: g.each(&g.clock.segment),
+		Runner: g.timed(&g.clock.segment),
 	})
 	return err
 }
 
-// each shares out the work of a stage.
-func (g *grower) each(stage *atomic.Int64) func(n int, work func(i int) error) error {
-	return func(n int, work func(i int) error) error { return g.crew.each(n, stage, work) }
+// timed is the pool, with the time of its workers added to a stage.
+func (g *grower) timed(stage *atomic.Int64) parallel.Runner {
+	return func(n int, work func(i int) error) error { return g.pool.RunTimed(n, stage, work) }
 }
 
 // segment segments the picture for a strategy. It notes the failure of the strategy if there are too many.
@@ -185,7 +186,7 @@ func (g *grower) group(s *scaleBuffer, which []int) error {
 	if g.keep != nil {
 		n++
 	}
-	return g.crew.each(n, nil, func(i int) error {
+	return g.pool.Run(n, func(i int) error {
 		defer g.clock.start(&g.clock.group)()
 		if i == len(which) {
 			c, err := newColumns(g.ctx, labels)

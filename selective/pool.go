@@ -183,7 +183,7 @@ const least = 1e-30
 
 // rankBy orders the pool by objectness, thins it and cuts it to the budget.
 func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Proposal, error) {
-	if err := p.graph.Build(ctx, p.boxes[:len(e.Proposals)], e.Each); err != nil {
+	if err := p.graph.Build(ctx, p.boxes[:len(e.Proposals)], e.Run); err != nil {
 		return nil, err
 	}
 	e.Graph = &p.graph

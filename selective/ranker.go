@@ -5,6 +5,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -17,8 +18,8 @@ type Evidence struct {
 	Proposals []Proposal
 	// Graph tells which of them overlap by half.
 	Graph *box.Graph
-	// Each does n pieces of work on the threads that the search may use.
-	Each func(n int, work func(i int) error) error
+	// Run does n pieces of work on the threads that the search may use.
+	Run parallel.Runner
 }
 
 // A Ranker tells objects from background. It must be safe for concurrent use, and give

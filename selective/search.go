@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 )
@@ -131,12 +132,12 @@ func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) 
 			img.Width, img.Height, img.Space, len(img.Pix), want)
 	}
 	var clock clock
-	crew := newCrew(cmp.Or(opts.Threads, runtime.GOMAXPROCS(0)))
+	threads := parallel.NewPool(cmp.Or(opts.Threads, runtime.GOMAXPROCS(0)))
 	var regions *Regions
 	if opts.Keep {
 		regions = &Regions{Width: img.Width, Height: img.Height}
 	}
-	trees, err := s.grow(ctx, img, opts, crew, &clock, regions)
+	trees, err := s.grow(ctx, img, opts, threads, &clock, regions)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) 
 	if opts.Order == OrderObjectness {
 		proposals, err = s.pooler.rankBy(ctx, opts, &Evidence{
 			Image: img, Strategies: opts.Strategies, Trees: trees, Proposals: pool,
-			Each: func(n int, work func(i int) error) error { return crew.each(n, &clock.rank, work) },
+			Run: func(n int, work func(i int) error) error { return threads.RunTimed(n, &clock.rank, work) },
 		})
 	} else {
 		proposals, err = s.pooler.rank(ctx, pool, trees, opts)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/internal/testutil/golden"
 	"github.com/proposer/proposer/internal/testutil/photos"
 	"github.com/proposer/proposer/internal/testutil/scene"
@@ -161,7 +162,7 @@ func TestPoolEqualsLiteral(t *testing.T) {
 	for _, order := range []Order{OrderPaper, OrderHierarchy} {
 		opts := mustPreset(t, "fast")
 		opts.Order = order
-		trees, err := new(Searcher).grow(t.Context(), img, opts, newCrew(2), &clock{}, nil)
+		trees, err := new(Searcher).grow(t.Context(), img, opts, parallel.NewPool(2), &clock{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -455,7 +456,7 @@ func TestSearcherAllocations(t *testing.T) {
 // TestCancelRank: large pools, too, are left when the context ends.
 func TestCancelRank(t *testing.T) {
 	opts := mustPreset(t, "single")
-	trees, err := new(Searcher).grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, newCrew(2), &clock{}, nil)
+	trees, err := new(Searcher).grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, parallel.NewPool(2), &clock{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

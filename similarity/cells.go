@@ -10,6 +10,7 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/internal/parallel"
 )
 
 // Segmentation is a segmentation of a picture: the pixels' regions, 0 to len(Sizes)−1,
@@ -32,7 +33,7 @@ type Cells struct {
 }
 
 const (
-	mostCells = 1 << 13 // of 320 bytes each, for each thread
+	mostCells = 1 << 13 // of 320 bytes run, for each thread
 	fewPixels = 64
 )
 
@@ -40,12 +41,12 @@ const (
 // segmentations[i]. Each pixel is counted once, for its cell; the counts of a region are
 // the sums of its cells', so results are the same to the bit. Where there are too many
 // cells, each segmentation is described for itself. That takes 4 bytes a pixel.
-func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *BinnedImage, segmentations []Segmentation, each Each) error {
+func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *BinnedImage, segmentations []Segmentation, run parallel.Runner) error {
 	if len(dst) != len(segmentations) {
 		panic(fmt.Sprintf("similarity: DescribeAll: %d sets of regions for %d segmentations", len(dst), len(segmentations)))
 	}
 	if len(dst) < 2 || !c.expect(f, segmentations) {
-		return describeEach(ctx, dst, f, segmentations, each)
+		return describeEach(ctx, dst, f, segmentations, run)
 	}
 	defer func() { c.segmentations = nil }()
 	for i, r := range dst {
@@ -54,22 +55,22 @@ func DescribeAll(ctx context.Context, dst []*Regions, c *Cells, f *BinnedImage, 
 	if ok, err := c.overlay(ctx, f.width); err != nil {
 		return err
 	} else if !ok {
-		return describeEach(ctx, dst, f, segmentations, each)
+		return describeEach(ctx, dst, f, segmentations, run)
 	}
-	if err := share(ctx, each, f.pieces(), summing{c, f, dst}, summing.piece); err != nil {
+	if err := share(ctx, run, f.pieces(), summing{c, f, dst}, summing.piece); err != nil {
 		return err
 	}
 	for _, r := range dst {
-		if err := r.finish(ctx, each); err != nil {
+		if err := r.finish(ctx, run); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func describeEach(ctx context.Context, dst []*Regions, f *BinnedImage, segmentations []Segmentation, each Each) error {
+func describeEach(ctx context.Context, dst []*Regions, f *BinnedImage, segmentations []Segmentation, run parallel.Runner) error {
 	for i, s := range segmentations {
-		if _, err := Describe(ctx, dst[i], f, s.Labels, s.Sizes, s.Boxes, each); err != nil {
+		if _, err := Describe(ctx, dst[i], f, s.Labels, s.Sizes, s.Boxes, run); err != nil {
 			return err
 		}
 	}

@@ -4,15 +4,12 @@ import (
 	"context"
 
 	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/internal/parallel"
 )
 
-// Each runs work(0) to work(n−1), in any order and perhaps side by side, and returns
-// when all have; its error is one of theirs. Nil is a loop.
-type Each func(n int, work func(i int) error) error
-
-// share does n pieces of work on t.
-func share[T any](ctx context.Context, each Each, n int, t T, work func(t T, ctx context.Context, i int) error) error {
-	if each == nil {
+// share runs n pieces of work on t. Without a runner it allocates no closure.
+func share[T any](ctx context.Context, run parallel.Runner, n int, t T, work func(t T, ctx context.Context, i int) error) error {
+	if run == nil {
 		for i := range n {
 			if err := work(t, ctx, i); err != nil {
 				return err
@@ -20,7 +17,7 @@ func share[T any](ctx context.Context, each Each, n int, t T, work func(t T, ctx
 		}
 		return nil
 	}
-	return each(n, func(i int) error { return work(t, ctx, i) })
+	return run(n, func(i int) error { return work(t, ctx, i) })
 }
 
 // Counting has pieces of which no two share a counter: the colours are the first, the

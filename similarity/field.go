@@ -7,6 +7,7 @@ import (
 
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -66,10 +67,10 @@ func (t *textures) part(i int) []uint32 {
 }
 
 // NewBinnedImage bins a picture in any colour space, reusing the memory of dst if that is not
-// nil. Each, which may be nil, shares out the work. Memory is 2 bytes a pixel and 4 for
+// nil. Run, which may be nil, shares out the work. Memory is 2 bytes a pixel and 4 for
 // each sample whose texture is not all in the lowest bins, which is one in ten or so of
 // a photograph's; the only errors are the context's.
-func NewBinnedImage(ctx context.Context, dst *BinnedImage, img *raster.Image, each Each) (*BinnedImage, error) {
+func NewBinnedImage(ctx context.Context, dst *BinnedImage, img *raster.Image, run parallel.Runner) (*BinnedImage, error) {
 	if dst == nil {
 		dst = new(BinnedImage)
 	}
@@ -78,7 +79,7 @@ func NewBinnedImage(ctx context.Context, dst *BinnedImage, img *raster.Image, ea
 	f.colours = freelist.Resize(f.colours, f.width*f.height)
 	n := (f.height + bandRows - 1) / bandRows
 	f.bands = freelist.Extend(f.bands, n)
-	return f, share(ctx, each, n, binning{f, img}, binning.band)
+	return f, share(ctx, run, n, binning{f, img}, binning.band)
 }
 
 // binning is a field that is being made.

@@ -26,6 +26,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/parallel"
 )
 
 // Regions is a set of regions with their descriptors, each in a slot, to be merged
@@ -44,19 +45,19 @@ type Regions struct {
 // gives the pixels of the field. Region i, of sizes[i] pixels in boxes[i], comes
 // into slot i; one without a pixel has nothing in common with any. All measures
 // have weight 1. It reuses the memory of dst if that is not nil, which ends all
-// copies that were made of dst. Each, which may be nil, shares out the work.
+// copies that were made of dst. Run, which may be nil, shares out the work.
 //
 // Time is linear in the pixels; memory is 6 bytes a bin and region, 320 bins with
 // three planes and 112 with one. The only errors are the context's.
-func Describe(ctx context.Context, dst *Regions, f *BinnedImage, labels, sizes []int32, boxes []box.Box, each Each) (*Regions, error) {
+func Describe(ctx context.Context, dst *Regions, f *BinnedImage, labels, sizes []int32, boxes []box.Box, run parallel.Runner) (*Regions, error) {
 	if dst == nil {
 		dst = new(Regions)
 	}
 	dst.reset(f, &Segmentation{labels, sizes, boxes})
-	if err := share(ctx, each, f.pieces(), counting{f, dst, labels}, counting.piece); err != nil {
+	if err := share(ctx, run, f.pieces(), counting{f, dst, labels}, counting.piece); err != nil {
 		return nil, err
 	}
-	return dst, dst.finish(ctx, each)
+	return dst, dst.finish(ctx, run)
 }
 
 // counting counts the pixels of regions.
@@ -98,9 +99,9 @@ func (r *Regions) reset(f *BinnedImage, s *Segmentation) {
 const finishRegions = 256
 
 // finish completes and normalises the descriptors when all pixels are counted.
-func (r *Regions) finish(ctx context.Context, each Each) error {
+func (r *Regions) finish(ctx context.Context, run parallel.Runner) error {
 	n := (len(r.sizes) + finishRegions - 1) / finishRegions
-	return share(ctx, each, n, r, (*Regions).finishSome)
+	return share(ctx, run, n, r, (*Regions).finishSome)
 }
 
 func (r *Regions) finishSome(ctx context.Context, part int) error {
