@@ -151,7 +151,7 @@ func certificate(t testing.TB) (*auth.Certificate, *x509.CertPool) {
 	t.Helper()
 	folder := t.TempDir()
 	cert, key := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
-	pool := certs.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
+	pool := certs.WriteSelfSigned(t, cert, key, "proposer", time.Now().Add(time.Hour))
 	c, err := auth.LoadCertificate(cert, key)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
 const (
@@ -248,23 +249,13 @@ func TestIoA(t *testing.T) {
 	}
 }
 
-// shared is a file of the folder that may lie beside the project's.
-func shared(t testing.TB, path string) string {
-	t.Helper()
-	path = filepath.Join("..", "..", "shared", path)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip(err)
-	}
-	return path
-}
-
 // The data sets beside the project: the same boxes in both forms.
 func TestBothFormsAgree(t *testing.T) {
-	coco, err := Open(shared(t, "data/coco-dev"))
+	coco, err := Open(e2e.Data(t, "coco-dev"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	voc, err := Open(shared(t, "data/coco-dev/voc"))
+	voc, err := Open(e2e.Data(t, "coco-dev", "voc"))
 	if err != nil {
 		t.Fatal(err)
 	}

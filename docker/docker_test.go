@@ -29,28 +29,11 @@ import (
 	"github.com/proposer/proposer/api"
 	"github.com/proposer/proposer/internal/auth"
 	"github.com/proposer/proposer/internal/testutil/certs"
+	"github.com/proposer/proposer/internal/testutil/e2e"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 const token = "0123456789abcdef"
-
-// need finds a program, or skips the test; with PROPOSER_E2E=1 it has to be there.
-func need(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		lacking(t, program+" is not installed: make e2e installs it")
-	}
-	return path
-}
-
-func lacking(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("PROPOSER_E2E") == "1" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
 
 func read(t *testing.T, name string) string {
 	t.Helper()
@@ -233,7 +216,7 @@ func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamil
 		t.Fatal(err)
 	}
 	cert, key := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
-	certs.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
+	certs.WriteSelfSigned(t, cert, key, "proposer", time.Now().Add(time.Hour))
 	certificate, err := auth.LoadCertificate(cert, key)
 	if err != nil {
 		t.Fatal(err)
@@ -637,7 +620,7 @@ func TestKubernetes(t *testing.T) {
 }
 
 func TestPromtool(t *testing.T) {
-	promtool := need(t, "promtool")
+	promtool := e2e.Program(t, "promtool")
 	run := func(in io.Reader, args ...string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), promtool, args...)

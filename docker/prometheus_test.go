@@ -24,6 +24,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/proposer/proposer/internal/testutil/e2e"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
@@ -248,7 +249,7 @@ func TestPrometheus(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a service and two Prometheus run for half a minute")
 	}
-	prometheus := need(t, "prometheus")
+	prometheus := e2e.Program(t, "prometheus")
 	dir := t.TempDir()
 	program := filepath.Join(dir, "proposer")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/proposer")

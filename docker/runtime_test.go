@@ -14,6 +14,7 @@ import (
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 
+	"github.com/proposer/proposer/internal/testutil/e2e"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
@@ -25,13 +26,13 @@ func TestRuntime(t *testing.T) {
 	}
 	const program = "../bin/proposer"
 	if os.Geteuid() != 0 {
-		lacking(t, "only root may change the root file system")
+		e2e.Missing(t, "only root may change the root file system")
 	}
-	need(t, "dpkg")
-	need(t, "ldd")
+	e2e.Program(t, "dpkg")
+	e2e.Program(t, "ldd")
 	version, err := exec.CommandContext(t.Context(), program, "version").CombinedOutput()
 	if err != nil || !strings.Contains(string(version), "opencv") {
-		lacking(t, "there is no bin/proposer with OpenCV: make build makes it")
+		e2e.Missing(t, "there is no bin/proposer with OpenCV: make build makes it")
 	}
 	root := filepath.Join(t.TempDir(), "root")
 	if out, err := exec.CommandContext(t.Context(), "sh", "runtime.sh", program, root).CombinedOutput(); err != nil {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proposer/proposer/internal/testutil/e2e"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
@@ -47,7 +48,7 @@ func batcher(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), program, "batch", "--help").CombinedOutput(); err != nil {
-		lacking(t, fmt.Sprintf("there is no bin/proposer with batch: make build makes it: %v %s", err, out))
+		e2e.Missing(t, fmt.Sprintf("there is no bin/proposer with batch: make build makes it: %v %s", err, out))
 	}
 	return program
 }
@@ -123,18 +124,16 @@ func freePorts(t *testing.T) (ports [2]string) {
 // cluster starts one, which ends with the test.
 func cluster(t *testing.T, program string) *slurm {
 	t.Helper()
-	if os.Getenv("PROPOSER_E2E") != "1" {
-		t.Skip("to start a cluster is for make e2e: PROPOSER_E2E=1")
-	}
+	e2e.Only(t, "starts a Slurm cluster")
 	if os.Geteuid() != 0 {
-		lacking(t, "slurmd has to be root")
+		e2e.Missing(t, "slurmd has to be root")
 	}
 	for _, p := range []string{"slurmctld", "slurmd", "munged"} {
 		if _, err := os.Stat("/usr/sbin/" + p); err != nil {
-			lacking(t, p+" is not installed: make e2e installs it")
+			e2e.Missing(t, p+" is not installed: make e2e installs it")
 		}
 	}
-	need(t, "sbatch")
+	e2e.Program(t, "sbatch")
 	dir, err := os.MkdirTemp("", "slurm") // t.TempDir's is too long for a socket's name
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/dataset"
+	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
 // judged is a picture as Add takes it.
@@ -289,23 +290,10 @@ func TestTallyRefuses(t *testing.T) {
 	}
 }
 
-// shared is a file of the folder that may lie beside the project's.
-func shared(t testing.TB, path string) string {
-	t.Helper()
-	path = filepath.Join("..", "..", "shared", path)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip(err)
-	}
-	return path
-}
-
-// The judge that lies beside the project finds the same.
-func TestJudgeAgrees(t *testing.T) {
-	const python = "/usr/bin/python3"
-	judge := shared(t, "tools/evaluate.py")
-	if err := exec.CommandContext(t.Context(), python, "-c", "import numpy").Run(); err != nil {
-		t.Skip(python, " with numpy: ", err)
-	}
+// TestReportMatchesReferenceProgram compares reports with the output of an independent program in Python.
+func TestReportMatchesReferenceProgram(t *testing.T) {
+	program := e2e.Data(t, "..", "tools", "evaluate.py")
+	python := e2e.Python(t, "import numpy", "NumPy")
 	for seed := range 3 {
 		r := rapid.Custom(drawMany).Example(seed)
 		truth := map[string][][6]any{}
@@ -337,12 +325,7 @@ func TestJudgeAgrees(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		cmd := exec.CommandContext(t.Context(), python, judge, files[0], files[1], "x")
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
+		out := e2e.Output(t, exec.CommandContext(t.Context(), python, program, files[0], files[1], "x"))
 		got := tally(t, Options{}, r).Report()
 		every := got.Budgets[len(got.Budgets)-1]
 		figures := map[string]float64{
@@ -366,7 +349,7 @@ func TestJudgeAgrees(t *testing.T) {
 			}
 			var want float64
 			if err := json.Unmarshal([]byte(text), &want); err != nil || math.Abs(figures[name]-want) > within {
-				t.Errorf("%s: %v, the judge says %s (%v)", name, figures[name], text, err)
+				t.Errorf("%s: %v, the program prints %s (%v)", name, figures[name], text, err)
 			}
 		}
 		if compared != 15 {

@@ -6,13 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
 // torch is a Python that two-stage can run in. Without one the test is skipped, for that takes a
 // gigabyte, unless make e2e has installed it.
 func torch(t *testing.T) string {
 	t.Helper()
-	const python = "/usr/bin/python3"
 	sources, err := filepath.Glob("two-stage/*.py")
 	for _, file := range sources { // go test then knows that what it keeps of this test hangs on them
 		if _, err := os.Stat(file); err != nil {
@@ -22,13 +23,7 @@ func torch(t *testing.T) string {
 	if err != nil || len(sources) == 0 {
 		t.Fatalf("the sources are %q, %v", sources, err)
 	}
-	if err := exec.CommandContext(t.Context(), python, "-c", "import numpy, PIL, torch, torchvision").Run(); err != nil {
-		if os.Getenv("PROPOSER_E2E") == "1" {
-			t.Fatalf("%s with torch, torchvision, numpy and PIL is needed: %v", python, err)
-		}
-		t.Skipf("%s with torch, torchvision, numpy and PIL is needed: %v", python, err)
-	}
-	return python
+	return e2e.Python(t, "import numpy, PIL, torch, torchvision", "NumPy, Pillow, torch and torchvision")
 }
 
 func TestTwoStageParts(t *testing.T) {
@@ -44,9 +39,7 @@ func TestTwoStageParts(t *testing.T) {
 
 // The whole way, with few pictures: data, RoIs, proposals, training, mAP, and the service.
 func TestTwoStage(t *testing.T) {
-	if os.Getenv("PROPOSER_E2E") != "1" {
-		t.Skip("takes a minute; make e2e runs it")
-	}
+	e2e.Only(t, "takes a minute")
 	python, dir := torch(t), t.TempDir()
 	for name, source := range map[string]string{"proposer": "../cmd/proposer", "dataset": "./two-stage/dataset"} {
 		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {

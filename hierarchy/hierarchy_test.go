@@ -434,7 +434,7 @@ func ExampleGrouper() {
 func BenchmarkGraph(b *testing.B) {
 	p := mosaic(rand.New(rand.NewPCG(1, 2)), 640, 480, 800)
 	var g *Graph
-	benchmetric.Pixels(b, 640*480)
+	benchmetric.ReportMegapixels(b, 640*480)
 	for b.Loop() {
 		var err error
 		if g, err = NewGraph(b.Context(), g, p.labels, p.width, p.regions); err != nil {
@@ -450,7 +450,7 @@ func BenchmarkGroup(b *testing.B) {
 	g, v := p.graph(b), newVectors(rng, p.sizes, 1e6)
 	var grouper Grouper
 	var tree *Tree
-	benchmetric.Pixels(b, 640*480)
+	benchmetric.ReportMegapixels(b, 640*480)
 	for b.Loop() {
 		var err error
 		if tree, err = grouper.Group(b.Context(), tree, g, p.sizes, p.boxes, v.clone()); err != nil {

@@ -11,7 +11,7 @@ import (
 
 // The cost of a learned order is what Search/objectness takes more than Search/paper.
 func BenchmarkSearch(b *testing.B) {
-	img := photos.Read(b, photos.Files(b)[0])
+	img := photos.Read(b, photos.Paths(b)[0])
 	for _, mode := range []string{"fast", "best", "quality"} {
 		for _, order := range []selective.Order{selective.OrderPaper, selective.OrderObjectness} {
 			b.Run(mode+"/"+order.String(), func(b *testing.B) {

@@ -23,7 +23,7 @@ func BenchmarkConvert(b *testing.B) {
 	for _, to := range Spaces() {
 		b.Run(to.String(), func(b *testing.B) {
 			var dst *Image
-			benchmetric.Pixels(b, 640*480)
+			benchmetric.ReportMegapixels(b, 640*480)
 			for b.Loop() {
 				dst, _ = Convert(b.Context(), dst, src, to)
 			}
@@ -36,7 +36,7 @@ func BenchmarkSmooth(b *testing.B) {
 	for _, sigma := range []float64{0, 0.8, 2} {
 		b.Run(fmt.Sprint("sigma=", sigma), func(b *testing.B) {
 			var dst *Planes
-			benchmetric.Pixels(b, 640*480)
+			benchmetric.ReportMegapixels(b, 640*480)
 			for b.Loop() {
 				dst, _ = Smooth(b.Context(), dst, src, sigma)
 			}
@@ -46,7 +46,7 @@ func BenchmarkSmooth(b *testing.B) {
 
 func BenchmarkGradients(b *testing.B) {
 	src := noise(RGB, 640, 480)
-	benchmetric.Pixels(b, 640*480)
+	benchmetric.ReportMegapixels(b, 640*480)
 	for b.Loop() {
 		for plane := range 3 {
 			_ = Gradients(b.Context(), src, plane, 1, func(int, []float32, []float32) {})

@@ -443,7 +443,7 @@ func ExampleGraph_Segment() {
 func BenchmarkNewGraph(b *testing.B) {
 	img := convert(b, textured(640, 480), raster.Lab)
 	var g *Graph
-	benchmetric.Pixels(b, 640*480)
+	benchmetric.ReportMegapixels(b, 640*480)
 	for b.Loop() {
 		var err error
 		if g, err = NewGraph(b.Context(), g, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100}); err != nil {
@@ -460,7 +460,7 @@ func BenchmarkSegment(b *testing.B) {
 	for _, k := range []float64{50, 100, 300} {
 		b.Run(fmt.Sprintf("k=%v", k), func(b *testing.B) {
 			var l *Labels
-			benchmetric.Pixels(b, 640*480)
+			benchmetric.ReportMegapixels(b, 640*480)
 			for b.Loop() {
 				if l, err = g.Segment(b.Context(), l, k, int(k)); err != nil {
 					b.Fatal(err)

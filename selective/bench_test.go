@@ -26,7 +26,7 @@ func benchmarkSearch(b *testing.B, mode string, img *raster.Image) {
 		b.Run(fmt.Sprintf("%s/threads=%d", mode, threads), func(b *testing.B) {
 			opts := mustPreset(b, mode)
 			opts.Threads = threads
-			benchmetric.Pixels(b, img.Width*img.Height)
+			benchmetric.ReportMegapixels(b, img.Width*img.Height)
 			for b.Loop() {
 				if _, err := Search(b.Context(), img, opts); err != nil {
 					b.Fatal(err)

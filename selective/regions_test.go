@@ -267,7 +267,7 @@ func ExampleRegions() {
 // BenchmarkMasks makes the masks of the 2,000 best boxes.
 func BenchmarkMasks(b *testing.B) {
 	b.Run("scene", func(b *testing.B) { benchmarkMasks(b, scene.Render(1, 640, 480, 12).Image) })
-	b.Run("photograph", func(b *testing.B) { benchmarkMasks(b, photos.Read(b, photos.Files(b)[0])) })
+	b.Run("photograph", func(b *testing.B) { benchmarkMasks(b, photos.Read(b, photos.Paths(b)[0])) })
 }
 
 func benchmarkMasks(b *testing.B, img *raster.Image) {

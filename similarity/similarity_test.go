@@ -470,7 +470,7 @@ func ExampleRegions() {
 func BenchmarkNewField(b *testing.B) {
 	img := noise(rand.New(rand.NewPCG(1, 2)), raster.Lab, 640, 480)
 	var f *BinnedImage
-	benchmetric.Pixels(b, 640*480)
+	benchmetric.ReportMegapixels(b, 640*480)
 	for b.Loop() {
 		var err error
 		if f, err = NewBinnedImage(b.Context(), f, img, nil); err != nil {
@@ -503,7 +503,7 @@ func BenchmarkDescribe(b *testing.B) {
 	for name, f := range map[string]*BinnedImage{"noise": f, "flat": flat} {
 		b.Run(name, func(b *testing.B) {
 			var r *Regions
-			benchmetric.Pixels(b, 640*480)
+			benchmetric.ReportMegapixels(b, 640*480)
 			for b.Loop() {
 				var err error
 				if r, err = Describe(b.Context(), r, f, labels, sizes, boxes, nil); err != nil {

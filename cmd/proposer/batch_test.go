@@ -413,7 +413,7 @@ func TestBatchTrouble(t *testing.T) {
 
 	t.Run("full disk", func(t *testing.T) {
 		out := t.TempDir()
-		disk := faultfs.Mount(t, out, "64k")
+		disk := faultfs.MountTmpfs(t, out, "64k")
 		_, stderr, code := call(t, nil, append(args, "--out", out)...)
 		if code != exitFailed || !strings.Contains(stderr, "no space left on device") || !strings.Contains(stderr, "same command goes on") {
 			t.Errorf("%d: %s", code, stderr)

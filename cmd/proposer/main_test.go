@@ -385,47 +385,62 @@ func serve(t testing.TB, args ...string) (url string, log *syncBuffer, stop func
 	}
 }
 
-// The service answers with the bytes that the shell prints.
-func TestServiceAndShellAgree(t *testing.T) {
-	files := []string{picture(t, 11), picture(t, 12)}
-	if _, err := os.Stat(filepath.Join("..", "..", "..", "shared", "data", "coco-dev")); err == nil {
-		files = append(files, photos.Files(t)[:2]...)
-	}
+// TestServeMatchesPropose compares the responses of the service with the output of the propose command.
+func TestServeMatchesPropose(t *testing.T) {
 	url, _, stop := serve(t, "--threads=1")
-	for _, file := range files {
-		for _, opts := range []string{"mode=fast&max=0", "mode=fast&max=2000", "mode=single&nms=adaptive&max=100&max-side=200&min-side=5", "colors=Lab,I&k=70&measures=CTSF,S&seed=9&sigma=1.1&min-size=30&order=hierarchy&max=0"} {
-			args := []string{"propose"}
-			for opt := range strings.SplitSeq(opts, "&") {
-				args = append(args, "--"+opt)
-			}
-			want, msg, code := call(t, nil, append(args, file)...)
-			if code != exitOK {
-				t.Fatal(msg)
-			}
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			res, err := http.Post(url+"/v1/proposals?"+opts, "image/jpeg", bytes.NewReader(data))
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, err := io.ReadAll(res.Body)
-			if err := errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK {
-				t.Fatalf("%s: %v, %s", opts, err, body)
-			}
-			got := strings.Replace(timeless(string(body)), `"file":""`, `"file":"`+filepath.Base(file)+`"`, 1)
-			if got != timeless(want) {
-				t.Errorf("%s, %s: the service says\n%.200s\nthe shell\n%.200s", file, opts, got, timeless(want))
-			}
+	compare := func(t *testing.T, file string) {
+		for _, opts := range []string{
+			"mode=fast&max=0",
+			"mode=fast&max=2000",
+			"mode=single&nms=adaptive&max=100&max-side=200&min-side=5",
+			"colors=Lab,I&k=70&measures=CTSF,S&seed=9&sigma=1.1&min-size=30&order=hierarchy&max=0",
+		} {
+			t.Run(filepath.Base(file)+"/"+opts, func(t *testing.T) { compareServiceWithCommand(t, url, file, opts) })
 		}
 	}
+	t.Run("scenes", func(t *testing.T) {
+		compare(t, picture(t, 11))
+		compare(t, picture(t, 12))
+	})
+	t.Run("photographs", func(t *testing.T) {
+		for _, file := range photos.Paths(t)[:2] {
+			compare(t, file)
+		}
+	})
 	if _, msg, code := call(t, nil, "health", "--ready", "--admin-addr", strings.TrimPrefix(url, "http://")); code != exitOK {
 		t.Error(msg)
 	}
 	http.DefaultClient.CloseIdleConnections()
 	if code := stop(); code != exitOK {
-		t.Errorf("exit code %d after the end was asked for", code)
+		t.Errorf("exit code %d after a requested shutdown, want %d", code, exitOK)
+	}
+}
+
+// compareServiceWithCommand searches a file in the service at url and by the propose command.
+func compareServiceWithCommand(t *testing.T, url, file, opts string) {
+	args := []string{"propose"}
+	for opt := range strings.SplitSeq(opts, "&") {
+		args = append(args, "--"+opt)
+	}
+	want, msg, code := call(t, nil, append(args, file)...)
+	if code != exitOK {
+		t.Fatal(msg)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Post(url+"/v1/proposals?"+opts, "image/jpeg", bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%v, %s", err, body)
+	}
+	got := strings.Replace(timeless(string(body)), `"file":""`, `"file":"`+filepath.Base(file)+`"`, 1)
+	if got != timeless(want) {
+		t.Errorf("the service responds\n%.200s\nthe command prints\n%.200s", got, timeless(want))
 	}
 }
 

@@ -243,7 +243,7 @@ func certificate(t testing.TB) (cert, key string) {
 	t.Helper()
 	folder := t.TempDir()
 	cert, key = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
-	certs.Write(t, cert, key, "proposer", time.Now().Add(time.Hour))
+	certs.WriteSelfSigned(t, cert, key, "proposer", time.Now().Add(time.Hour))
 	return cert, key
 }
 

@@ -47,7 +47,7 @@ func TestCertificate(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	day := time.Now().Add(24 * time.Hour).Truncate(time.Second).UTC()
-	first := certs.Write(t, certFile, keyFile, "first", day)
+	first := certs.WriteSelfSigned(t, certFile, keyFile, "first", day)
 	c, err := LoadCertificate(certFile, keyFile)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestCertificate(t *testing.T) {
 	}
 
 	// One of the two is new: a moment of every exchange of both.
-	certs.Write(t, certFile, filepath.Join(dir, "other.key"), "second", day)
+	certs.WriteSelfSigned(t, certFile, filepath.Join(dir, "other.key"), "second", day)
 	if err := c.Reload(); err == nil || !strings.Contains(err.Error(), "want a certificate and its key") {
 		t.Errorf("another's key: %v", err)
 	}
@@ -77,7 +77,7 @@ func TestCertificate(t *testing.T) {
 		t.Errorf("after a reload that failed: %v", err)
 	}
 
-	second := certs.Write(t, certFile, keyFile, "second", day.Add(time.Hour))
+	second := certs.WriteSelfSigned(t, certFile, keyFile, "second", day.Add(time.Hour))
 	if err := c.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestCertificate(t *testing.T) {
 func TestCertificateErrors(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, junk := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "junk")
-	certs.Write(t, certFile, keyFile, "first", time.Now().Add(time.Hour))
+	certs.WriteSelfSigned(t, certFile, keyFile, "first", time.Now().Add(time.Hour))
 	write(t, junk, "s3cret")
 	for _, c := range []struct{ cert, key, want string }{
 		{"none", keyFile, "none: no such file"},

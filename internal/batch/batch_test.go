@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/internal/batch/blobstore"
@@ -682,7 +683,7 @@ func TestPixels(t *testing.T) {
 
 // Memory is that of the window, not of the pictures; goroutines end.
 func TestMemoryIsFlat(t *testing.T) {
-	goroutines := runtime.NumGoroutine()
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	peak := func(n int) (most uint64) {
 		k := task(false)
 		do := k.Process
@@ -706,13 +707,6 @@ func TestMemoryIsFlat(t *testing.T) {
 	if many > few+4<<20 {
 		t.Errorf("%d bytes with 2,000 pictures, %d with 20,000", few, many)
 	}
-	for range 100 {
-		if runtime.NumGoroutine() <= goroutines {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("%d goroutines, before %d", runtime.NumGoroutine(), goroutines)
 }
 
 func TestFormErrorsAreNotTheDestinations(t *testing.T) {

@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
 // consumer gives a file of the format to the consumer of that name in testdata/consumers.py,
@@ -19,28 +19,16 @@ import (
 // the modules the test is skipped, but for PROPOSER_E2E=1, which fails it.
 func consumer(t *testing.T, modules, name string, file []byte, v any, args ...string) {
 	t.Helper()
-	const python, program = "/usr/bin/python3", "testdata/consumers.py"
+	const program = "testdata/consumers.py"
 	if _, err := os.Stat(program); err != nil { // go test then knows that this test hangs on it
 		t.Fatal(err)
 	}
-	if err := exec.CommandContext(t.Context(), python, "-c", "import "+modules).Run(); err != nil {
-		const want = "%s with %s is needed for the consumers: %v"
-		if os.Getenv("PROPOSER_E2E") == "1" {
-			t.Fatalf(want, python, modules, err)
-		}
-		t.Skipf(want, python, modules, err)
-	}
+	python := e2e.Python(t, "import "+modules, modules)
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), python, append(append([]string{program, name}, args...), path)...)
-	var problems bytes.Buffer
-	cmd.Stderr = &problems
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, &problems)
-	}
+	out := e2e.Output(t, exec.CommandContext(t.Context(), python, append(append([]string{program, name}, args...), path)...))
 	if err := json.Unmarshal(out, v); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}

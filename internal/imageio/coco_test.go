@@ -4,15 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/proposer/proposer/internal/testutil/photos"
 )
 
 // TestRealPictures reads every photograph of the development set.
 func TestRealPictures(t *testing.T) {
-	files, _ := filepath.Glob("../../shared/data/coco-dev/images/*")
-	if len(files) == 0 {
-		t.Skip("no ../shared/data")
-	}
-	for _, file := range files {
+	for _, file := range photos.Paths(t) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

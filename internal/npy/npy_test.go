@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"os/exec"
 	"reflect"
 	"slices"
@@ -18,6 +17,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
 func TestAppendHeader(t *testing.T) {
@@ -225,26 +226,13 @@ func TestWriter(t *testing.T) {
 
 func clip(b []byte) []byte { return b[:min(len(b), 300)] }
 
-// python runs a program with NumPy. Without that the test is skipped, unless PROPOSER_E2E=1 asks
-// for it.
-func python(t *testing.T, program string, in []byte) []byte {
+// numpy runs a Python program that may use NumPy, with in as its standard input, and returns its output.
+func numpy(t *testing.T, program string, in []byte) []byte {
 	t.Helper()
-	const python = "/usr/bin/python3"
-	if err := exec.CommandContext(t.Context(), python, "-c", "import numpy.lib.format as f; f.GROWTH_AXIS_MAX_DIGITS").Run(); err != nil {
-		if os.Getenv("PROPOSER_E2E") == "1" {
-			t.Fatal(python, " with NumPy 1.24 or newer is needed: ", err)
-		}
-		t.Skip(python, " with NumPy 1.24 or newer is needed: ", err)
-	}
+	python := e2e.Python(t, "import numpy.lib.format as f; f.GROWTH_AXIS_MAX_DIGITS", "NumPy 1.24 or newer")
 	cmd := exec.CommandContext(t.Context(), python, "-c", program)
 	cmd.Stdin = bytes.NewReader(in)
-	var problems strings.Builder
-	cmd.Stderr = &problems
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err, "\n", &problems)
-	}
-	return out
+	return e2e.Output(t, cmd)
 }
 
 // The headers are NumPy's own.
@@ -270,7 +258,7 @@ func TestHeadersOfNumPy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := python(t, `
+	out := numpy(t, `
 import ast, base64, io, json, sys
 from numpy.lib import format
 for h in json.load(sys.stdin):
@@ -328,7 +316,7 @@ func TestNumPyLoads(t *testing.T) {
 			arrays = append(arrays, a)
 		}
 	}
-	out := python(t, `
+	out := numpy(t, `
 import io, json, sys, zipfile
 import numpy as np
 data = io.BytesIO(sys.stdin.buffer.read())
@@ -397,7 +385,7 @@ func TestNumPyLoadsRows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out := python(t, `
+	out := numpy(t, `
 import io, sys, tempfile
 import numpy as np
 data = sys.stdin.buffer.read()

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"os/exec"
 	"reflect"
 	"regexp"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/imbalance"
+	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
 func TestOf(t *testing.T) {
@@ -284,13 +284,7 @@ func TestNPZ(t *testing.T) {
 
 // NumPy finds in it what was put in.
 func TestNumPyLoadsRoIs(t *testing.T) {
-	const python = "/usr/bin/python3"
-	if err := exec.CommandContext(t.Context(), python, "-c", "import numpy").Run(); err != nil {
-		if os.Getenv("PROPOSER_E2E") == "1" {
-			t.Fatal(python, " with NumPy is needed: ", err)
-		}
-		t.Skip(python, " with NumPy is needed: ", err)
-	}
+	python := e2e.Python(t, "import numpy", "NumPy")
 	var items []Item
 	for seed := range 30 {
 		items = append(items, rapid.Custom(anyItem).Example(seed))
@@ -317,12 +311,7 @@ with np.load(io.BytesIO(sys.stdin.buffer.read())) as z:
 json.dump(found, sys.stdout)
 `)
 		cmd.Stdin = bytes.NewReader(written(t, items))
-		var problems strings.Builder
-		cmd.Stderr = &problems
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err, "\n", &problems)
-		}
+		out := e2e.Output(t, cmd)
 		var got map[string]array
 		if err := json.Unmarshal(out, &got); err != nil {
 			t.Fatal(err)

@@ -168,7 +168,7 @@ func TestNotRegular(t *testing.T) {
 // A disk that is full is told of, leaves nothing behind, and is used again when there is room.
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
-	faultfs.Mount(t, dir, "256k")
+	faultfs.MountTmpfs(t, dir, "256k")
 	s := open(t, dir)
 	defer s.Close()
 	put(t, s, "a", "kept")
@@ -200,7 +200,7 @@ func TestDiskFull(t *testing.T) {
 // A disk that is unmounted leaves an empty folder.
 func TestUnmounted(t *testing.T) {
 	dir := t.TempDir()
-	disk := faultfs.Mount(t, dir, "256k")
+	disk := faultfs.MountTmpfs(t, dir, "256k")
 	s := open(t, dir)
 	put(t, s, "a", "1")
 	disk.Unmount()

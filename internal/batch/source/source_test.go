@@ -290,7 +290,7 @@ func TestUnmounted(t *testing.T) {
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk")
 	write(t, dir, "a.jpg", "disk/under.jpg")
-	mounted := faultfs.Mount(t, disk, "256k")
+	mounted := faultfs.MountTmpfs(t, disk, "256k")
 	write(t, disk, "sub/b.jpg", "sub/c.jpg")
 	if err := os.WriteFile(filepath.Join(dir, "all.txt"), []byte(disk+"/sub/b.jpg\n"+disk+"/sub/c.jpg\n"), 0o666); err != nil {
 		t.Fatal(err)

@@ -1,15 +1,15 @@
-// Package benchmetric tells how many pixels a benchmark works through.
+// Package benchmetric adds metrics to benchmarks of image processing.
 package benchmetric
 
 import "testing"
 
-// Pixels makes a benchmark that works on n pixels each round report its allocations and
-// its megapixels a second.
-func Pixels(b *testing.B, n int) {
+// ReportMegapixels makes a benchmark report its allocations and, for iterations that process
+// the given number of pixels each, its throughput in Mpx/s.
+func ReportMegapixels(b *testing.B, pixels int) {
 	b.ReportAllocs()
 	b.Cleanup(func() {
 		if s := b.Elapsed().Seconds(); s > 0 {
-			b.ReportMetric(float64(n)*float64(b.N)/s/1e6, "Mpx/s")
+			b.ReportMetric(float64(pixels)*float64(b.N)/s/1e6, "Mpx/s")
 		}
 	})
 }

@@ -1,41 +1,41 @@
-// Package faultfs has tests meet what befalls a program that writes and reads files: a disk
-// that is full or goes away, and files that it has no right to.
+// Package faultfs exposes tests to file system failures: a full disk, a disk that is removed, and
+// missing permissions.
 package faultfs
 
 import "testing"
 
-// Disk is a small disk.
-type Disk struct {
+// Tmpfs is a small file system in memory.
+type Tmpfs struct {
 	t       testing.TB
 	dir     string
 	mounted bool
 }
 
-// Mount puts a disk of a size, as in 256k, over a folder until the test ends. Where that is not
-// possible, for it takes Linux and root, the test is skipped.
-func Mount(t testing.TB, dir, size string) *Disk {
+// MountTmpfs mounts a file system of the given size, such as 256k, on dir until the test ends.
+// Mounting requires Linux and root: elsewhere the test is skipped.
+func MountTmpfs(t testing.TB, dir, size string) *Tmpfs {
 	t.Helper()
 	if err := mount(dir, size); err != nil {
-		t.Skip("a small disk cannot be mounted here: ", err)
+		t.Skip("cannot mount a tmpfs: ", err)
 	}
-	d := &Disk{t, dir, true}
-	t.Cleanup(d.Unmount)
-	return d
+	m := &Tmpfs{t, dir, true}
+	t.Cleanup(m.Unmount)
+	return m
 }
 
-// Resize gives the disk another size.
-func (d *Disk) Resize(size string) {
-	d.t.Helper()
-	if err := remount(d.dir, size); err != nil {
-		d.t.Fatal(err)
+// Resize changes the size of the file system.
+func (m *Tmpfs) Resize(size string) {
+	m.t.Helper()
+	if err := remount(m.dir, size); err != nil {
+		m.t.Fatal(err)
 	}
 }
 
-// Unmount takes the disk away, if that was not done, even if there are open files on it: what
-// the folder had before is seen again.
-func (d *Disk) Unmount() {
-	if d.mounted {
-		d.mounted = false
-		unmount(d.dir)
+// Unmount detaches the file system from its folder, even if files on it are open. The previous contents of the
+// folder are visible again. Further calls do nothing.
+func (m *Tmpfs) Unmount() {
+	if m.mounted {
+		m.mounted = false
+		unmount(m.dir)
 	}
 }

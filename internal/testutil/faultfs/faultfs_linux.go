@@ -15,19 +15,19 @@ func remount(dir, size string) error {
 
 func unmount(dir string) { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }
 
-// AsNobody does something without root's rights to files; elsewhere than on Linux the test is
-// skipped if root runs it.
-func AsNobody(t testing.TB, do func()) {
+// AsNobody calls f with the file permissions of an unprivileged user. If root runs the test on a
+// system other than Linux, the test is skipped.
+func AsNobody(t testing.TB, f func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // for ever: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked, so that the thread ends with the goroutine
 		if os.Getuid() == 0 {
-			// To files a thread is who its fsuid tells.
+			// The kernel checks file permissions against the fsuid of the thread.
 			_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, 65534, 0, 0)
 		}
-		do()
+		f()
 	}()
 	<-done
 }

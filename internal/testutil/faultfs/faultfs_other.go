@@ -14,12 +14,12 @@ func remount(string, string) error { return errors.ErrUnsupported }
 
 func unmount(string) {}
 
-// AsNobody does something without root's rights to files; elsewhere than on Linux the test is
-// skipped if root runs it.
-func AsNobody(t testing.TB, do func()) {
+// AsNobody calls f with the file permissions of an unprivileged user. If root runs the test on a
+// system other than Linux, the test is skipped.
+func AsNobody(t testing.TB, f func()) {
 	t.Helper()
 	if os.Getuid() == 0 {
-		t.Skip("root may read everything")
+		t.Skip("root bypasses file permissions")
 	}
-	do()
+	f()
 }

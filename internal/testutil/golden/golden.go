@@ -1,4 +1,4 @@
-// Package golden compares what a test makes with a file that is kept.
+// Package golden compares the output of tests with golden files.
 package golden
 
 import (
@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Equal fails the test if got is not what the file holds, which -update writes anew.
+// Equal fails the test unless got equals the contents of file. With -update it first writes got to file.
 func Equal(t testing.TB, file string, got []byte) {
 	t.Helper()
 	if *update {
@@ -23,6 +23,6 @@ func Equal(t testing.TB, file string, got []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("not what %s holds; if that is meant, run the test with -update\ngot\n%s\nwant\n%s", file, got, want)
+		t.Errorf("output differs from %s (run the test with -update to accept it)\ngot\n%s\nwant\n%s", file, got, want)
 	}
 }

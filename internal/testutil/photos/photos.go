@@ -1,5 +1,7 @@
-// Package photos gives tests natural pictures: photographs of the data set that
-// may lie beside the project's folder. Without it the tests that ask are skipped.
+// Package photos loads photographs of the COCO development set for tests.
+//
+// They are in coco-dev/images below the folder of [e2e.Data]; without them tests are skipped, or fail
+// with PROPOSER_E2E=1.
 package photos
 
 import (
@@ -10,64 +12,51 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/proposer/proposer/internal/testutil/e2e"
 	"github.com/proposer/proposer/raster"
 )
 
-// Files lists the development photographs, sorted by name.
-func Files(t testing.TB) []string {
+// Paths returns the files of the development photographs, sorted by name.
+func Paths(t testing.TB) []string {
 	t.Helper()
-	dir, err := os.Getwd()
+	pattern := filepath.Join(e2e.Data(t, "coco-dev", "images"), "*.jpg")
+	paths, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Fatal("the test does not run inside the module")
-		}
-		dir = up
+	if len(paths) == 0 {
+		e2e.Missing(t, "no photographs match "+pattern)
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "..", "shared", "data", "coco-dev", "images", "*.jpg"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) == 0 {
-		t.Skip("no photographs in ../shared/data/coco-dev")
-	}
-	return files
+	return paths
 }
 
 // Read decodes a photograph to RGB.
-func Read(t testing.TB, file string) *raster.Image {
+func Read(t testing.TB, path string) *raster.Image {
 	t.Helper()
-	f, err := os.Open(file)
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	src, _, err := image.Decode(f)
 	if err != nil {
-		t.Fatalf("%s: %v", file, err)
+		t.Fatalf("%s: %v", path, err)
 	}
 	return planar(src)
 }
 
-// Crops cuts n pieces of at most width × height pixels out of the photographs,
-// the same ones for the same arguments.
+// Crops returns n random crops of at most width × height pixels. Equal arguments give equal crops.
 func Crops(t testing.TB, n, width, height int) []*raster.Image {
 	t.Helper()
-	files := Files(t)
+	paths := Paths(t)
 	rng := rand.New(rand.NewPCG(uint64(n), uint64(width*height)))
 	var crops []*raster.Image
 	for len(crops) < n {
-		img := Read(t, files[rng.IntN(len(files))])
-		// A decoded picture serves for several pieces.
+		img := Read(t, paths[rng.IntN(len(paths))])
+		// Several crops of each photograph save decoding.
 		for range min(10, n-len(crops)) {
 			w, h := min(width, img.Width), min(height, img.Height)
-			crops = append(crops, cut(img, rng.IntN(img.Width-w+1), rng.IntN(img.Height-h+1), w, h))
+			crops = append(crops, crop(img, rng.IntN(img.Width-w+1), rng.IntN(img.Height-h+1), w, h))
 		}
 	}
 	return crops
@@ -87,7 +76,7 @@ func planar(src image.Image) *raster.Image {
 	return img
 }
 
-func cut(src *raster.Image, x0, y0, w, h int) *raster.Image {
+func crop(src *raster.Image, x0, y0, w, h int) *raster.Image {
 	img := raster.New(src.Space, w, h)
 	for p := range src.Space.Planes() {
 		from, to := src.Plane(p), img.Plane(p)
