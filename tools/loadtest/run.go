@@ -1,257 +1,233 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 	"golang.org/x/sync/errgroup"
 )
 
 const (
-	// slowAtOnce is the most slow requests, which stand beside the others.
-	slowAtOnce = 32
-	// askedAtOnce is the most requests that wait for answers where arrivals have a rate.
-	askedAtOnce = 4096
-	// answerBytes is more than any answer has.
-	answerBytes = 1 << 30
-	// answerTime is how long an answer may take in all.
-	answerTime = 3 * time.Minute
+	// maxRaw bounds the raw connections at any time; requests beyond that are left out.
+	maxRaw = 32
+	// maxWorkers bounds the requests in flight when their rate is fixed.
+	maxWorkers = 4096
 )
 
-// A runner asks.
+// A runner sends the requests of a workload and validates the responses.
 type runner struct {
-	settings
-	to    *url.URL
-	mix   *mix
-	judge *judge
-	meter *meter
-	// The hostile have connections of their own: what is left on them is not the others' affair.
-	good, hostile *http.Client
-	next          atomic.Uint64
-	missed        atomic.Int64 // arrivals that found askedAtOnce before them
-
-	slow     errgroup.Group
-	stopSlow context.CancelFunc
-	slowCtx  context.Context
+	config
+	target    *url.URL
+	workload  *workload
+	validator *validator
+	stats     *stats
+	client    *http.Client
+	number    atomic.Uint64 // of the last request
+	pending   sync.Map      // number of a request that vegeta sends → *request
+	raw       errgroup.Group
 }
 
-func newClient(n int) *http.Client {
+// transport keeps hostile requests on connections of their own, so that what they leave on a connection
+// does not end a regular request.
+type transport struct{ regular, hostile http.RoundTripper }
+
+// hostileMark precedes the number in the URL fragment of a hostile request. Fragments are not sent.
+const hostileMark = "hostile-"
+
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if strings.HasPrefix(req.URL.Fragment, hostileMark) {
+		return t.hostile.RoundTrip(req)
+	}
+	return t.regular.RoundTrip(req)
+}
+
+func (t *transport) CloseIdleConnections() {
+	for _, rt := range []http.RoundTripper{t.regular, t.hostile} {
+		rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+	}
+}
+
+func newClient(c config) *http.Client {
+	pool := func() *http.Transport {
+		return &http.Transport{MaxIdleConnsPerHost: c.clients, DisableCompression: true, IdleConnTimeout: 30 * time.Second}
+	}
 	return &http.Client{
-		Timeout:       answerTime,
-		Transport:     &http.Transport{MaxIdleConnsPerHost: n, DisableCompression: true, IdleConnTimeout: 30 * time.Second},
+		Timeout:       c.timeout,
+		Transport:     &transport{pool(), pool()},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// run does all of it. What comes of it is nil if there is an error, which complaints are not.
-// When the context ends, it stops asking and sums up.
-func run(ctx context.Context, s settings, progress io.Writer) (*summary, error) {
-	to, err := url.Parse(s.url)
+// run generates the load and waits for the service to come to rest. Invalid
+// responses are not errors but part of the report. When the context ends, run stops sending and reports.
+func run(ctx context.Context, c config, progress io.Writer) (*report, error) {
+	target, err := url.Parse(c.url)
 	if err != nil {
 		return nil, err
 	}
-	pictures, err := newAlbum(s.pictures)
+	images, err := newCorpus(c.images)
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{settings: s, to: to, good: newClient(s.clients), hostile: newClient(s.clients), meter: newMeter()}
-	defer r.good.CloseIdleConnections()
-	defer r.hostile.CloseIdleConnections()
-	text, err := description(ctx, r.good, s.url)
-	if err != nil {
+	r := &runner{config: c, target: target, client: newClient(c), stats: newStats()}
+	defer r.client.CloseIdleConnections()
+	if r.validator, err = fetchValidator(ctx, r.client, c.url); err != nil {
 		return nil, err
 	}
-	if r.judge, err = newJudge(text); err != nil {
-		return nil, err
-	}
-	r.mix = newMix(s, pictures, r.judge)
-	r.slow.SetLimit(slowAtOnce)
-	var w *watch
-	if s.admin != "" {
-		if w, err = newWatch(ctx, s.admin); err != nil {
+	r.workload = newWorkload(c, images, r.validator)
+	r.raw.SetLimit(maxRaw)
+	var leaks *leakCheck
+	if c.admin != "" {
+		if leaks, err = newLeakCheck(ctx, c.admin); err != nil {
 			return nil, err
 		}
-		defer w.close()
+		defer leaks.close()
 	}
 
-	sum := &summary{URL: s.url, Mix: s.mix, Seed: s.seed, Clients: s.clients, Rate: s.rate, Hostile: r.mix.settings.hostile}
-	if s.baseline > 0 {
-		fmt.Fprintf(progress, "load: one client alone for %v\n", s.baseline)
-		alone := *r.mix
-		alone.good, alone.settings.hostile = []kind{{"alone", 1, drawPlain}}, 0
-		took, err := r.ask(ctx, &alone, 1, 0, s.baseline)
-		if err != nil {
-			return nil, err
-		}
-		sum.Baseline = r.meter.measures(took)
-		r.meter = r.meter.after()
-	}
-	if w != nil {
-		if err := w.start(ctx); err != nil {
-			return nil, err
-		}
-	}
-	fmt.Fprintf(progress, "load: %s for %v\n", s.mix, s.duration)
-	took, err := r.ask(ctx, r.mix, s.clients, s.rate, s.duration)
-	if err != nil {
-		return nil, err
-	}
-	sum.Load = r.meter.measures(took)
-	sum.Missed = r.missed.Load()
-	if w != nil {
-		r.good.CloseIdleConnections()
-		r.hostile.CloseIdleConnections()
+	rep := &report{URL: c.url, Workload: c.workload, Seed: c.seed, Clients: c.clients, Rate: c.rate, Hostile: r.workload.hostile}
+	fmt.Fprintf(progress, "loadtest: %s workload\n", c.workload)
+	rep.Load = r.generate(ctx)
+	if leaks != nil {
+		r.client.CloseIdleConnections()
 		if ctx.Err() == nil {
-			fmt.Fprintln(progress, "load: waiting for quiet")
+			fmt.Fprintln(progress, "loadtest: waiting for the service to come to rest")
 		}
-		var complaints []string
-		sum.Gauges, complaints = w.stop(context.WithoutCancel(ctx), s.quiet)
-		for _, c := range complaints {
-			r.meter.complain(&ask{kind: "gauges"}, c)
+		var failures []string
+		rep.Gauges, failures = leaks.finish(context.WithoutCancel(ctx), c.quiet)
+		for _, f := range failures {
+			r.stats.fail(&request{kind: "gauges"}, f)
 		}
 	}
-	sum.Kinds, sum.Complaints, sum.Examples = r.meter.kinds()
-	return sum, nil
+	r.stats.finish(rep)
+	return rep, nil
 }
 
-// ask has clients ask, or arrivals come at the rate if there is one, for a while. It returns, once all is
-// answered, how long that took.
-func (r *runner) ask(ctx context.Context, m *mix, clients int, rate float64, while time.Duration) (time.Duration, error) {
+// budget ends an attack after a number of requests; 0 means no limit.
+type budget struct {
+	vegeta.Pacer
+	requests uint64
+}
+
+func (b budget) Pace(elapsed time.Duration, hits uint64) (time.Duration, bool) {
+	if b.requests > 0 && hits >= b.requests {
+		return 0, true
+	}
+	return b.Pacer.Pace(elapsed, hits)
+}
+
+// generate sends requests for the configured time and returns after the last response.
+func (r *runner) generate(ctx context.Context) *loadReport {
 	start := time.Now()
-	r.slowCtx, r.stopSlow = context.WithCancel(context.WithoutCancel(ctx))
-	defer r.stopSlow()
-	asking, cancel := context.WithTimeout(ctx, while)
-	defer cancel()
-	var crew errgroup.Group
-	if rate > 0 {
-		crew.SetLimit(askedAtOnce)
-		arrivals := rand.New(rand.NewPCG(r.seed, 0xa331a1))
-		at := start
-		for {
-			at = at.Add(time.Duration(arrivals.ExpFloat64() / rate * float64(time.Second)))
-			if !sleep(asking, time.Until(at)) {
-				break
-			}
-			n, due := r.next.Add(1), at
-			if !crew.TryGo(func() error { r.do(ctx, m, n, due); return nil }) {
-				r.missed.Add(1)
-			}
-		}
-	} else {
-		for range clients {
-			crew.Go(func() error {
-				for asking.Err() == nil {
-					r.do(ctx, m, r.next.Add(1), time.Now())
-				}
-				return nil
-			})
-		}
-	}
-	_ = crew.Wait() // they return none
-	took := time.Since(start)
-	r.stopSlow()
-	return took, r.slow.Wait()
-}
+	rawCtx, stopRaw := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRaw()
 
-// sleep waits, and tells whether the context still holds.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(max(d, 0))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
+	workers, pacer := uint64(r.clients), vegeta.ConstantPacer{}
+	if r.rate > 0 {
+		workers, pacer = maxWorkers, vegeta.ConstantPacer{Freq: 1, Per: time.Duration(float64(time.Second) / r.rate)}
 	}
-}
+	attacker := vegeta.NewAttacker(vegeta.Client(r.client), vegeta.Workers(uint64(r.clients)), vegeta.MaxWorkers(workers))
+	defer context.AfterFunc(ctx, func() { attacker.Stop() })()
+	next := func(t *vegeta.Target) error { return r.next(rawCtx, t) }
+	results := attacker.Attack(next, budget{pacer, uint64(r.requests)}, r.duration, "")
 
-// do asks request number n and judges what comes. Its time counts from when it was due.
-func (r *runner) do(ctx context.Context, m *mix, n uint64, due time.Time) {
-	a := m.draw(n)
-	switch {
-	case a.wire == nil:
-		client := r.good
-		if a.hostile {
-			client = r.hostile
-		}
-		got, err := r.exchange(ctx, client, a)
-		if err != nil {
-			r.failed(ctx, a, err)
-			return
-		}
-		got.took = time.Since(due)
-		r.judged(a, got)
-	case a.wire.slow():
-		r.slow.TryGo(func() error { // or it is left out: there are enough
-			r.talk(r.slowCtx, a)
-			return nil
+	var validators sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		validators.Go(func() {
+			for res := range results {
+				r.receive(ctx, res)
+			}
 		})
-	default:
-		r.talk(ctx, a)
+	}
+	validators.Wait()
+	took := time.Since(start)
+	if r.requests == 0 {
+		stopRaw()
+	}
+	_ = r.raw.Wait() // failures are in the statistics
+	return r.stats.load(took)
+}
+
+// next fills the target with the next request of the workload. Raw requests, which no HTTP client can
+// send, run beside the others on connections of their own.
+func (r *runner) next(ctx context.Context, t *vegeta.Target) error {
+	for {
+		req := r.workload.request(r.number.Add(1))
+		if req.raw != nil {
+			exchange := func() error {
+				r.exchange(ctx, req)
+				return nil
+			}
+			if !r.raw.TryGo(exchange) {
+				r.stats.skip()
+			}
+			continue
+		}
+		fragment := fmt.Sprint(req.number)
+		r.pending.Store(fragment, req)
+		if req.hostile {
+			fragment = hostileMark + fragment
+		}
+		u := r.url + req.path
+		if req.query != "" {
+			u += "?" + req.query
+		}
+		*t = vegeta.Target{Method: req.method, URL: u + "#" + fragment, Body: req.body, Header: req.header}
+		if r.token != "" && t.Header.Get("Authorization") == "" {
+			t.Header.Set("Authorization", "Bearer "+r.token)
+		}
+		return nil
 	}
 }
 
-func (r *runner) talk(ctx context.Context, a *ask) {
-	all, err := a.wire.talk(ctx, r.to, r.patience)
-	for _, got := range all {
-		r.judged(a, got)
+// receive validates the result of a request that vegeta sent.
+func (r *runner) receive(ctx context.Context, res *vegeta.Result) {
+	_, fragment, _ := strings.Cut(res.URL, "#")
+	sent, ok := r.pending.LoadAndDelete(strings.TrimPrefix(fragment, hostileMark))
+	if !ok {
+		r.stats.fail(&request{kind: "generator"}, res.Error)
+		return
 	}
+	req := sent.(*request)
+	r.stats.add(req, res)
 	switch {
-	case err != nil && !(errors.Is(err, errCut) && a.mayCut):
-		r.failed(ctx, a, err)
-	case len(all) == 0:
-		r.meter.cut(a)
-	}
-}
-
-func (r *runner) exchange(ctx context.Context, client *http.Client, a *ask) (*answer, error) {
-	target := r.url + a.path
-	req, err := http.NewRequestWithContext(ctx, a.method, target, bytes.NewReader(a.body))
-	if err != nil {
-		return nil, err
-	}
-	req.URL.RawQuery = a.query
-	req.Header = a.header
-	if r.token != "" && req.Header.Get("Authorization") == "" {
-		req.Header.Set("Authorization", "Bearer "+r.token)
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, answerBytes))
-	if err != nil {
-		return nil, fmt.Errorf("status %d, then %w", res.StatusCode, err)
-	}
-	return &answer{status: res.StatusCode, header: res.Header, body: body}, nil
-}
-
-// failed is for what got no answer.
-func (r *runner) failed(ctx context.Context, a *ask, err error) {
-	switch {
-	case ctx.Err() != nil: // it is we who gave up
-		r.meter.cut(a)
-	case a.hostile && a.wire == nil && (strings.Contains(err.Error(), "reset by peer") || strings.Contains(err.Error(), "broken pipe")):
-		r.meter.cut(a) // it was told before it had said everything, and did not listen
+	case res.Headers != nil:
+		r.validate(req, &response{status: int(res.Code), header: res.Headers, body: res.Body})
+	case ctx.Err() != nil: // the load test was interrupted
+	case req.hostile && (strings.Contains(res.Error, "reset by peer") || strings.Contains(res.Error, "broken pipe")):
+		// The service answered before it had read everything, and the response was lost.
 	default:
-		r.meter.cut(a)
-		r.meter.complain(a, "no answer: "+err.Error())
+		r.stats.fail(req, "no response: "+res.Error)
 	}
 }
 
-func (r *runner) judged(a *ask, got *answer) {
-	r.meter.answered(a, got)
-	for _, c := range r.judge.judge(a, got) {
-		r.meter.complain(a, c)
+// exchange sends a raw request and validates the responses.
+func (r *runner) exchange(ctx context.Context, req *request) {
+	start := time.Now()
+	responses, err := req.raw.exchange(ctx, r.target, r.patience)
+	for _, res := range responses {
+		r.stats.add(req, &vegeta.Result{Code: uint16(res.status), Timestamp: start, Latency: res.took})
+		r.validate(req, res)
+	}
+	if len(responses) == 0 {
+		r.stats.add(req, &vegeta.Result{Timestamp: start, Latency: time.Since(start)})
+	}
+	if err != nil && ctx.Err() == nil && !(errors.Is(err, errClosed) && req.mayClose) {
+		r.stats.fail(req, "no response: "+err.Error())
+	}
+}
+
+func (r *runner) validate(req *request, res *response) {
+	for _, f := range r.validator.validate(req, res) {
+		r.stats.fail(req, f)
 	}
 }
