@@ -11,7 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/proposer/proposer/api/openinference"
-	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/boundedio"
 	"github.com/proposer/proposer/internal/propose"
 )
 
@@ -58,7 +58,7 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer b.release()
-	body, err := imageio.ReadAll(b, hint, limit)
+	body, err := boundedio.ReadAll(b, hint, limit)
 	if p := s.bodyProblem(r.Context(), b, nil, err, "body"); p != nil {
 		fail(w, r, p)
 		return

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/proposer/proposer/internal/boundedio"
 	"github.com/proposer/proposer/internal/imageio"
 )
 
@@ -59,7 +60,7 @@ func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, fields ...st
 		p, err = up.readForm(r, hint, s.cfg, fields)
 	} else {
 		var data []byte
-		data, err = imageio.ReadAll(b, hint, s.cfg.MaxImageBytes)
+		data, err = boundedio.ReadAll(b, hint, s.cfg.MaxImageBytes)
 		up.images = []imageFile{{data: data}}
 	}
 	if p = s.bodyProblem(r.Context(), b, p, err, media); p == nil && (len(up.images) == 0 || len(up.images[0].data) == 0) {
@@ -113,7 +114,7 @@ func (up *upload) readForm(r *http.Request, hint int64, cfg Config, fields []str
 		_, twice := up.fields[name]
 		switch {
 		case name == "image" && len(up.images) < cfg.MaxImages:
-			data, err := imageio.ReadAll(part, hint, cfg.MaxImageBytes)
+			data, err := boundedio.ReadAll(part, hint, cfg.MaxImageBytes)
 			if err != nil {
 				return nil, err
 			}
@@ -126,7 +127,7 @@ func (up *upload) readForm(r *http.Request, hint int64, cfg Config, fields []str
 			return newProblem(http.StatusRequestEntityTooLarge, "size", "the form has too many pictures",
 				fieldError{"image", part.FileName(), fmt.Sprintf("at most %d pictures", cfg.MaxImages)}), nil
 		case slices.Contains(fields, name) && !twice:
-			data, err := imageio.ReadAll(part, 0, maxFieldBytes)
+			data, err := boundedio.ReadAll(part, 0, maxFieldBytes)
 			if err != nil {
 				return nil, err
 			}

@@ -29,6 +29,7 @@ import (
 	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/safefs"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
 )
@@ -207,7 +208,7 @@ func (e *evaluation) read(ctx context.Context, source string) (*evaluate.Report,
 	name := printable(file(source))
 	in, end, err := open(ctx, e.std.in, file(source))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, withoutPath(err))
+		return nil, fmt.Errorf("%s: %w", name, safefs.WithoutPath(err))
 	}
 	defer end()
 	tally, err := evaluate.New(e.judge)

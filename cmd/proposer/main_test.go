@@ -117,7 +117,7 @@ func TestProposeGoodAndBad(t *testing.T) {
 		t.Errorf("%+v", got[0])
 	}
 	if lines := strings.Count(msg, "\n"); lines != 6 || !strings.Contains(msg, "missing.jpg: no such file or directory") ||
-		!strings.Contains(msg, "fifo.png: is a special file") || !strings.Contains(msg, ": is a directory") {
+		!strings.Contains(msg, "fifo.png: a pipe: want a regular file") || !strings.Contains(msg, ": a folder: want a regular file, or - for standard input") {
 		t.Errorf("%d lines on standard error:\n%s", lines, msg)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -19,9 +18,11 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/proposer/proposer/internal/batch"
+	"github.com/proposer/proposer/internal/boundedio"
 	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/safefs"
 	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/selective"
 )
@@ -114,7 +115,7 @@ func (f *rankerFlag) load(r *selective.Ranker) error {
 	}
 	var err error
 	if *r, f.identity, err = readRanker(f.Ranker); err != nil {
-		return usageError{fmt.Errorf("--ranker %s: %w", f.Ranker, withoutPath(err))}
+		return usageError{fmt.Errorf("--ranker %s: %w", f.Ranker, safefs.WithoutPath(err))}
 	}
 	return nil
 }
@@ -266,24 +267,11 @@ func readImage(ctx context.Context, stdin io.Reader, name string, limit int64) (
 }
 
 func readFile(name string, limit int64) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, withoutPath(err)
+	data, _, err := boundedio.ReadFile(name, limit)
+	if errors.Is(err, safefs.ErrNotRegular) {
+		return nil, fmt.Errorf("%w, or - for standard input", safefs.WithoutPath(err))
 	}
-	if !info.Mode().IsRegular() {
-		kind := "special file"
-		if info.IsDir() {
-			kind = "directory"
-		}
-		return nil, fmt.Errorf("is a %s: want a picture file, or - for standard input", kind)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	defer f.Close()
-	data, err := imageio.ReadAll(f, info.Size(), limit)
-	return data, withoutPath(err)
+	return data, safefs.WithoutPath(err)
 }
 
 // readInput gives up when the context ends, though the read itself cannot: its
@@ -295,7 +283,7 @@ func readInput(ctx context.Context, stdin io.Reader, limit int64) ([]byte, error
 	}
 	done := make(chan read, 1)
 	go func() {
-		data, err := imageio.ReadAll(bufio.NewReader(stdin), 0, limit)
+		data, err := boundedio.ReadAll(bufio.NewReader(stdin), 0, limit)
 		done <- read{data, err}
 	}()
 	select {
@@ -304,14 +292,6 @@ func readInput(ctx context.Context, stdin io.Reader, limit int64) ([]byte, error
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// withoutPath takes the file's name out of an error: it is told beside it.
-func withoutPath(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
-	}
-	return err
 }
 
 func baseName(name string) string {

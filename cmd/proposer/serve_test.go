@@ -123,9 +123,9 @@ func TestServeEverythingWrongAtOnce(t *testing.T) {
 	}
 	for flags, want := range map[string]string{
 		"--tls-key=k.pem":                    `--tls-key "k.pem": want tls-cert beside it`,
-		"--tls-key=k.pem --tls-cert=c.pem":   `--tls-cert "c.pem": want a certificate, and tls-key its key: stat c.pem: no such file`,
+		"--tls-key=k.pem --tls-cert=c.pem":   `--tls-cert "c.pem": want a certificate, and tls-key its key: open c.pem: no such file`,
 		"--max-bytes=2MiB --body-memory=1MB": `--body-memory "1MB": want max-bytes or more: 2MiB`,
-		"--config=none.yaml":                 `--config "none.yaml": want a file of settings: stat none.yaml: no such file`,
+		"--config=none.yaml":                 `--config "none.yaml": want a file of settings: open none.yaml: no such file`,
 		"--max-bytes=2GiB":                   `--max-bytes "2GiB": want bytes from 1 to 2147483647`,
 	} {
 		if _, msg, code := call(t, nil, append([]string{"serve"}, strings.Fields(flags)...)...); code != exitUsage || !strings.Contains(msg, want) {

@@ -28,11 +28,11 @@ func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
 // Reload reads the files anew, for the handshakes from then on. Where that fails, as while
 // only one of the two is new, the certificate stays what it was.
 func (c *Certificate) Reload() error {
-	cert, _, err := boundedio.Read(c.certFile, maxFileBytes)
+	cert, _, err := boundedio.ReadFile(c.certFile, maxFileBytes)
 	if err != nil {
 		return err
 	}
-	key, _, err := boundedio.Read(c.keyFile, maxFileBytes)
+	key, _, err := boundedio.ReadFile(c.keyFile, maxFileBytes)
 	if err != nil {
 		return err
 	}

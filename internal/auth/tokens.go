@@ -53,7 +53,7 @@ func LoadTokens(path string) (*Tokens, error) {
 
 // Reload reads the file anew. Where that fails the tokens stay what they were.
 func (t *Tokens) Reload() error {
-	data, info, err := boundedio.Read(t.path, maxFileBytes)
+	data, info, err := boundedio.ReadFile(t.path, maxFileBytes)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestRead(t *testing.T) {
+func TestReadFile(t *testing.T) {
 	dir := t.TempDir()
 	name, pipe := filepath.Join(dir, "a.txt"), filepath.Join(dir, "pipe")
 	if err := os.WriteFile(name, []byte("12345"), 0o600); err != nil {
@@ -19,7 +19,7 @@ func TestRead(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	data, info, err := Read(name, 5)
+	data, info, err := ReadFile(name, 5)
 	if err != nil || string(data) != "12345" || info.Size() != 5 || info.Mode().Perm() != 0o600 {
 		t.Errorf("%q, %v, %v", data, info, err)
 	}
@@ -33,7 +33,7 @@ func TestRead(t *testing.T) {
 		{pipe, 9, "want a regular file"},
 		{name + "x", 9, "no such file"},
 	} {
-		data, _, err := Read(c.name, c.limit)
+		data, _, err := ReadFile(c.name, c.limit)
 		if _, ok := errors.AsType[*fs.PathError](err); !ok || data != nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.name) {
 			t.Errorf("%s: %q, %v; want %q", c.name, data, err, c.want)
 		}

@@ -194,7 +194,7 @@ func readFile(table []Setting, all []said) ([]said, []error) {
 	if file.text == "" {
 		return nil, nil
 	}
-	data, _, err := boundedio.Read(file.text, maxFile)
+	data, _, err := boundedio.ReadFile(file.text, maxFile)
 	if err != nil {
 		return nil, []error{&Error{file.origin, file.name, file.text, "a file of settings: " + err.Error()}}
 	}

@@ -190,7 +190,7 @@ func TestFiles(t *testing.T) {
 	}
 	_, settings := table()
 	_, err := Read(settings, nil, []string{"PROPOSER_CONFIG=none.yaml"})
-	if want := `PROPOSER_CONFIG="none.yaml": want a file of settings: stat none.yaml: no such file or directory`; err == nil || err.Error() != want {
+	if want := `PROPOSER_CONFIG="none.yaml": want a file of settings: open none.yaml: no such file or directory`; err == nil || err.Error() != want {
 		t.Errorf("%v; want %s", err, want)
 	}
 }

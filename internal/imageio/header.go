@@ -40,7 +40,7 @@ func (h Header) Upright() (width, height int) {
 func Inspect(data []byte, lim Limits) (Header, error) {
 	h := Header{Orientation: 1, Depth: 8, grayKey: -1, limits: lim.withDefaults()}
 	if n := int64(len(data)); n > h.limits.MaxBytes {
-		return Header{}, &LimitError{"bytes", n, h.limits.MaxBytes}
+		return Header{}, &LimitError{What: "bytes", Got: n, Max: h.limits.MaxBytes}
 	}
 	starts := func(magic string) bool { return bytes.HasPrefix(data, []byte(magic)) }
 	var parse func([]byte) error
@@ -70,11 +70,11 @@ func (h *Header) size(width, height int64) error {
 	case width <= 0 || height <= 0:
 		return h.broken("%d×%d pixels", width, height)
 	case width > int64(lim.MaxSide):
-		return &LimitError{"pixels wide", width, int64(lim.MaxSide)}
+		return &LimitError{What: "pixels wide", Got: width, Max: int64(lim.MaxSide)}
 	case height > int64(lim.MaxSide):
-		return &LimitError{"pixels high", height, int64(lim.MaxSide)}
+		return &LimitError{What: "pixels high", Got: height, Max: int64(lim.MaxSide)}
 	case width*height > lim.MaxPixels:
-		return &LimitError{"pixels", width * height, lim.MaxPixels}
+		return &LimitError{What: "pixels", Got: width * height, Max: lim.MaxPixels}
 	}
 	h.Width, h.Height = int(width), int(height)
 	return nil
@@ -507,7 +507,7 @@ func (h *Header) tiff(b []byte) error {
 		bw, bh = int64(v[0]), int64(d.value(323, 0))
 	}
 	if bw*bh > h.limits.MaxPixels {
-		return &LimitError{"pixels in a tile", bw * bh, h.limits.MaxPixels}
+		return &LimitError{What: "pixels in a tile", Got: bw * bh, Max: h.limits.MaxPixels}
 	}
 	h.Orientation, h.orientationAt = d.orientation()
 	return nil

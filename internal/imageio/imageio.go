@@ -43,6 +43,7 @@ import (
 	"math"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/boundedio"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -54,15 +55,9 @@ func unsupported(format, msg string, args ...any) error {
 	return fmt.Errorf("imageio: %s: %s: %w", format, fmt.Sprintf(msg, args...), ErrUnsupported)
 }
 
-// A LimitError says that a picture is larger than its reader allows.
-type LimitError struct {
-	What     string // "bytes", "pixels", "pixels wide", "pixels high", "pixels in a tile"
-	Got, Max int64
-}
-
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("imageio: too large: %d %s, at most %d", e.Got, e.What, e.Max)
-}
+// LimitError reports an image that is larger than its reader allows, by its unit: "bytes", "pixels",
+// "pixels wide", "pixels high" or "pixels in a tile".
+type LimitError = boundedio.LimitError
 
 // A FormatError says that a picture of a known format is broken.
 type FormatError struct {

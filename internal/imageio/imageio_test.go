@@ -574,7 +574,7 @@ func TestLimits(t *testing.T) {
 			var limit *LimitError
 			if !errors.As(err, &limit) {
 				t.Errorf("%s: error %v", name, err)
-			} else if *limit != (LimitError{what, got, most}) {
+			} else if *limit != (LimitError{What: what, Got: got, Max: most}) {
 				t.Errorf("%s: %v", name, limit)
 			}
 		}

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"github.com/proposer/proposer/internal/safefs"
 )
 
 // dirStore is a folder. It holds it open from when it is there, so that another folder in its
@@ -33,7 +35,7 @@ type dirStore struct {
 
 func openDir(location, path string) (Store, error) {
 	d := &dirStore{location: location, path: path}
-	wrap := func(err error) error { return &Error{Location: location, Err: withoutPath(err)} }
+	wrap := func(err error) error { return &Error{Location: location, Err: safefs.WithoutPath(err)} }
 	if path == "" {
 		return nil, wrap(errors.New("want " + schemes))
 	}
@@ -121,7 +123,7 @@ func (d *dirStore) wrapError(name string, err error) error {
 		return unavailable
 	}
 	hint := ""
-	switch err = withoutPath(err); {
+	switch err = safefs.WithoutPath(err); {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		hint = "make room and start the same again, what is finished stays"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
@@ -158,7 +160,7 @@ func (d *dirStore) Open(ctx context.Context, name string) (io.ReadCloser, int64,
 	if err != nil {
 		return nil, 0, d.wrapError(name, err)
 	}
-	f, info, err := OpenRegular(root, name)
+	f, info, err := safefs.OpenIn(root, name)
 	if err != nil {
 		return nil, 0, d.wrapError(name, err)
 	}
@@ -204,7 +206,7 @@ func (d *dirStore) create(ctx context.Context, name string, exclusive bool) (Fil
 	}
 	// What could not be renamed to should fail now, not when all is written.
 	if info, err := root.Lstat(filepath.FromSlash(name)); err == nil && info.IsDir() {
-		return nil, d.wrapError(name, checkRegular(info))
+		return nil, d.wrapError(name, safefs.CheckRegular(info))
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, d.wrapError(name, err)
 	}
@@ -240,10 +242,10 @@ func (d *dirStore) List(ctx context.Context, prefix string) iter.Seq2[Entry, err
 			isFolder := strings.HasSuffix(name, "/")
 			return !strings.HasPrefix(name, prefix) && !(isFolder && strings.HasPrefix(prefix, name)) || isTemporary(name)
 		}
-		for name, err := range Walk(ctx, root, skip) {
+		for name, err := range safefs.Walk(ctx, root, skip) {
 			if err == nil {
 				var info fs.FileInfo
-				if _, info, err = findRegular(root, name); notAFile(err) {
+				if info, err = safefs.StatIn(root, name); notAFile(err) {
 					continue
 				}
 				if err == nil {
@@ -264,7 +266,7 @@ func (d *dirStore) List(ctx context.Context, prefix string) iter.Seq2[Entry, err
 
 // notAFile tells that there is something, or was, but no file that could be opened.
 func notAFile(err error) bool {
-	for _, e := range []error{fs.ErrNotExist, ErrNotRegular, ErrOutside, syscall.ELOOP} {
+	for _, e := range []error{fs.ErrNotExist, safefs.ErrNotRegular, safefs.ErrOutside, syscall.ELOOP} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -280,7 +282,7 @@ func (d *dirStore) Remove(ctx context.Context, name string) error {
 	if err == nil {
 		var info fs.FileInfo
 		if info, err = root.Lstat(filepath.FromSlash(name)); err == nil && info.IsDir() {
-			err = checkRegular(info)
+			err = safefs.CheckRegular(info)
 		}
 	}
 	if err == nil {
@@ -297,7 +299,7 @@ func (d *dirStore) Sweep(ctx context.Context, age time.Duration) error {
 	if err != nil {
 		return d.wrapError("", err)
 	}
-	for name, err := range Walk(ctx, root, func(name string) bool { return !strings.HasSuffix(name, "/") && !isTemporary(name) }) {
+	for name, err := range safefs.Walk(ctx, root, func(name string) bool { return !strings.HasSuffix(name, "/") && !isTemporary(name) }) {
 		var info fs.FileInfo
 		if err == nil {
 			info, err = root.Lstat(filepath.FromSlash(name))
@@ -321,23 +323,10 @@ func (d *dirStore) Check(ctx context.Context) error {
 
 func (d *dirStore) checkAlive() error {
 	if _, err := d.openRoot(false); err != nil {
-		return &Error{Location: d.location, Err: withoutPath(err)}
+		return &Error{Location: d.location, Err: safefs.WithoutPath(err)}
 	}
-	if err := SameDir(d.path, d.info); err != nil {
+	if err := safefs.SameFolder(d.path, d.info); err != nil {
 		return &UnavailableError{d.location, err}
-	}
-	return nil
-}
-
-// SameDir fails if a path does not lead to the folder that it led to before, which has
-// to be open still: else another may get its number.
-func SameDir(path string, before fs.FileInfo) error {
-	now, err := os.Stat(path)
-	if err != nil {
-		return withoutPath(err)
-	}
-	if !os.SameFile(now, before) {
-		return errors.New("another folder is in its place")
 	}
 	return nil
 }

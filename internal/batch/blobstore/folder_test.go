@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proposer/proposer/internal/safefs"
 	"github.com/proposer/proposer/internal/testutil/faultfs"
 )
 
@@ -136,8 +137,8 @@ func TestNotRegular(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]error{
-		"folder": ErrNotRegular, "pipe": ErrNotRegular, "dangling": fs.ErrNotExist, "loop": syscall.ELOOP,
-		"out": ErrOutside, "up": nil, "tree": ErrOutside, "tree/secret": ErrOutside, "folder/a/b": syscall.ENOTDIR,
+		"folder": safefs.ErrNotRegular, "pipe": safefs.ErrNotRegular, "dangling": fs.ErrNotExist, "loop": syscall.ELOOP,
+		"out": safefs.ErrOutside, "up": nil, "tree": safefs.ErrOutside, "tree/secret": safefs.ErrOutside, "folder/a/b": syscall.ENOTDIR,
 	} {
 		_, _, err := s.Open(t.Context(), name)
 		if e, ok := errors.AsType[*Error](err); !ok || e.Name != name || want != nil && !errors.Is(err, want) {
@@ -157,7 +158,7 @@ func TestNotRegular(t *testing.T) {
 			t.Errorf("%s could be created", name)
 		}
 	}
-	if err := s.Remove(t.Context(), "folder"); !errors.Is(err, ErrNotRegular) {
+	if err := s.Remove(t.Context(), "folder"); !errors.Is(err, safefs.ErrNotRegular) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(outside, "new")); err == nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/proposer/proposer/internal/batch/blobstore"
-	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/boundedio"
 )
 
 // bucketImages are those of a bucket.
@@ -35,7 +35,7 @@ func (o *bucketImages) read(ctx context.Context, p Image, limit int64) ([]byte, 
 		return nil, err
 	}
 	defer r.Close()
-	return imageio.ReadAll(r, size, limit)
+	return boundedio.ReadAll(r, size, limit)
 }
 
 func (o *bucketImages) folder() string {

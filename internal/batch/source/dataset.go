@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/proposer/proposer/dataset"
-	"github.com/proposer/proposer/internal/batch/blobstore"
+	"github.com/proposer/proposer/internal/safefs"
 )
 
 // detectDataset tells the kind of the data set in a folder; empty if it is just a folder.
@@ -130,7 +130,7 @@ func (v imageSet) list(context.Context, func(string) bool) iter.Seq2[Image, erro
 }
 
 func (v imageSet) ids() ([]string, error) {
-	f, _, err := blobstore.OpenRegularPath(v.path)
+	f, _, err := safefs.Open(v.path)
 	if err != nil {
 		return nil, &Error{Err: err}
 	}

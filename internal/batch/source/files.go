@@ -12,8 +12,8 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/proposer/proposer/internal/batch/blobstore"
-	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/boundedio"
+	"github.com/proposer/proposer/internal/safefs"
 )
 
 // dirFiles are files in a folder, which is held open, so that another folder in its place cannot
@@ -43,7 +43,7 @@ func openFiles(folder string) (*dirFiles, error) {
 }
 
 func (f *dirFiles) read(ctx context.Context, p Image, limit int64) ([]byte, error) {
-	file, info, err := blobstore.OpenRegular(f.root, p.File)
+	file, info, err := safefs.OpenIn(f.root, p.File)
 	return f.readOpened(ctx, filepath.Join(f.path, filepath.FromSlash(p.File)), file, info, limit, err)
 }
 
@@ -54,7 +54,7 @@ func (f *dirFiles) readOpened(ctx context.Context, path string, file *os.File, i
 	}
 	defer file.Close()
 	f.recordDevice(path, info)
-	return imageio.ReadAll(&contextReader{ctx, file}, info.Size(), limit)
+	return boundedio.ReadAll(&contextReader{ctx, file}, info.Size(), limit)
 }
 
 // contextReader reads until a context ends.
@@ -91,7 +91,7 @@ func (f *dirFiles) recordDevice(path string, info fs.FileInfo) {
 }
 
 func (f *dirFiles) check(context.Context) error {
-	if err := blobstore.SameDir(f.path, f.info); err != nil {
+	if err := safefs.SameFolder(f.path, f.info); err != nil {
 		return err
 	}
 	f.mu.RLock()
@@ -152,7 +152,7 @@ func openFolder(folder string) (backend, error) {
 
 func (t folderImages) list(ctx context.Context, excluded func(string) bool) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
-		for name, err := range blobstore.Walk(ctx, t.root, func(name string) bool { return hidden(name) || excluded(name) }) {
+		for name, err := range safefs.Walk(ctx, t.root, func(name string) bool { return hidden(name) || excluded(name) }) {
 			if !yield(Image{File: name}, err) || err != nil {
 				return
 			}

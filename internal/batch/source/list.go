@@ -11,7 +11,7 @@ import (
 	"iter"
 	"path/filepath"
 
-	"github.com/proposer/proposer/internal/batch/blobstore"
+	"github.com/proposer/proposer/internal/safefs"
 )
 
 func (s *Source) openList(path string) error {
@@ -63,7 +63,7 @@ func (l pathList) read(ctx context.Context, p Image, limit int64) ([]byte, error
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(l.dirFiles.path, path)
 	}
-	file, info, err := blobstore.OpenRegularPath(path)
+	file, info, err := safefs.Open(path)
 	return l.readOpened(ctx, path, file, info, limit, err)
 }
 
@@ -83,7 +83,7 @@ const maxLineBytes = 64 << 10
 // fileLines is the lines of a file.
 func fileLines(path string) iter.Seq2[numberedLine, error] {
 	return func(yield func(numberedLine, error) bool) {
-		f, _, err := blobstore.OpenRegularPath(path)
+		f, _, err := safefs.Open(path)
 		if err != nil {
 			yield(numberedLine{}, &Error{Err: err})
 			return

@@ -359,7 +359,7 @@ var retryDelays = []time.Duration{200 * time.Millisecond, time.Second, 3 * time.
 // Errors are the context's; *[UnavailableError] if the source is gone, with which a run should stop
 // rather than fail with every picture; or *[Error] of that picture alone, whose Err says what is
 // wrong without naming it: an *[imageio.LimitError] if it is larger, or it wraps
-// [fs.ErrNotExist], [fs.ErrPermission], [blobstore.ErrNotRegular], [blobstore.ErrOutside].
+// [fs.ErrNotExist], [fs.ErrPermission], [safefs.ErrNotRegular], [safefs.ErrOutside].
 func (s *Source) Read(ctx context.Context, p Image, limit int64) ([]byte, error) {
 	for attempt := 0; ; attempt++ {
 		if err := ctx.Err(); err != nil {

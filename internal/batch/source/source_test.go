@@ -21,6 +21,7 @@ import (
 	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/batch/blobstore"
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/safefs"
 	"github.com/proposer/proposer/internal/testutil/faultfs"
 )
 
@@ -135,7 +136,7 @@ func TestLinks(t *testing.T) {
 		"a/to-b/c/z.jpg": "b/c/z.jpg", "a/to-b/y.jpg": "b/y.jpg", "a/x.jpg": "a/x.jpg",
 		"absolute.jpg": "b/y.jpg", "b/c/z.jpg": "b/c/z.jpg", "b/to-a/x.jpg": "a/x.jpg", "b/y.jpg": "b/y.jpg",
 		"dangling.jpg": fs.ErrNotExist, "file.jpg": "a/x.jpg", "folder-like.jpg/c/z.jpg": "b/c/z.jpg", "folder-like.jpg/y.jpg": "b/y.jpg",
-		"loop.jpg": syscall.ELOOP, "out-and-in.jpg": "a/x.jpg", "out.jpg": blobstore.ErrOutside,
+		"loop.jpg": syscall.ELOOP, "out-and-in.jpg": "a/x.jpg", "out.jpg": safefs.ErrOutside,
 	}
 	if err != nil || len(got) != len(want) {
 		t.Errorf("%q, %v", fileNames(got), err)
@@ -193,7 +194,7 @@ func TestUnreadable(t *testing.T) {
 	for location, prefix := range map[string]string{dir: "", listing: filepath.ToSlash(dir) + "/"} {
 		s := open(t, location, Options{})
 		for file, want := range map[string]error{
-			prefix + "pipe.jpg": blobstore.ErrNotRegular, prefix + "folder.d": blobstore.ErrNotRegular, prefix + "none.jpg": fs.ErrNotExist,
+			prefix + "pipe.jpg": safefs.ErrNotRegular, prefix + "folder.d": safefs.ErrNotRegular, prefix + "none.jpg": fs.ErrNotExist,
 		} {
 			_, err := s.Read(t.Context(), Image{File: file}, 100)
 			wantError(t, err, file, want)
@@ -218,7 +219,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	s := open(t, listing, Options{})
 	_, err := s.Read(t.Context(), Image{File: "/dev/zero"}, 100)
-	wantError(t, err, "/dev/zero", blobstore.ErrNotRegular)
+	wantError(t, err, "/dev/zero", safefs.ErrNotRegular)
 	s = open(t, dir, Options{})
 	for _, file := range []string{"../x", "/etc/passwd", "a/../../x"} {
 		if _, err := s.Read(t.Context(), Image{File: file}, 1<<20); err == nil {

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/proposer/proposer/internal/batch/blobstore"
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/safefs"
 )
 
 var errCompressed = errors.New("compressed, so that its pictures cannot be read from any place in it: unpack it into a folder, or into a plain .tar, as gzip -d does of a .tar.gz")
@@ -32,7 +32,7 @@ func (a *tarArchive) folder() string {
 }
 
 func openTar(name string) (backend, error) {
-	f, info, err := blobstore.OpenRegularPath(name)
+	f, info, err := safefs.Open(name)
 	if err != nil {
 		return nil, err
 	}
