@@ -9,51 +9,46 @@ import (
 
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/raster"
 )
 
-// Graph is a region adjacency graph: which regions touch.
+// Graph is a region adjacency graph: it lists for each region the regions that touch it.
+// Its zero value is ready for [Graph.Build]. Once built, it is safe for concurrent use.
 type Graph struct {
-	// The neighbours of region r are ids[starts[r]:starts[r+1]], ascending.
+	// The neighbors of region r are ids[starts[r]:starts[r+1]], ascending.
 	starts []int32
 	ids    []int32
 
-	// Kept for reuse.
-	contacts contacts
-	scratch  []int32
+	// Reusable memory.
+	scanner contactScanner
+	scratch []int32
 }
 
-// NewGraph finds the neighbours of the regions 0..regions−1 of a label picture,
-// row-major and width pixels wide. Two regions are neighbours when a pixel of one
-// is directly left of, right of, above or below a pixel of the other. It reuses the
-// memory of dst if that is not nil.
+// Build finds the neighbors of the regions of a label image. Two regions are neighbors if
+// a pixel of one is directly left of, right of, above or below a pixel of the other. Build
+// reuses the memory of g.
 //
-// Time is linear in the pixels and regions; the only errors are the context's.
-func NewGraph(ctx context.Context, dst *Graph, labels []int32, width, regions int) (*Graph, error) {
-	if dst == nil {
-		dst = new(Graph)
+// Time is linear in the pixels and regions; the only errors are those of the context.
+func (g *Graph) Build(ctx context.Context, labels *raster.LabelImage) error {
+	if err := g.scanner.scan(ctx, labels.Pix, labels.Width); err != nil {
+		return err
 	}
-	if err := dst.contacts.scan(ctx, labels, width); err != nil {
-		return nil, err
-	}
-	if err := dst.connect(ctx, dst.contacts.pairs, regions); err != nil {
-		return nil, err
-	}
-	return dst, nil
+	return g.connect(ctx, g.scanner.pairs, labels.Regions())
 }
 
-// connect makes the graph of the pairs of touching regions, smaller<<32 | larger, in
-// any order and any number of times each; a region's with itself are dropped, which is
-// cheaper than asking at each pixel. It sorts by counting, twice.
+// connect builds the graph from the pairs of touching regions, smaller<<32 | larger, in
+// any order and with repetitions. Pairs of a region with itself are dropped, which is
+// cheaper than testing for them at each pixel. It runs two counting sorts.
 func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error {
 	g.scratch = freelist.Resize(g.scratch, 3*(regions+1)+2*len(pairs))
 	rest := g.scratch
-	part := func(n int) (p []int32) {
-		p, rest = rest[:n], rest[n:]
-		return p
+	take := func(n int) (s []int32) {
+		s, rest = rest[:n], rest[n:]
+		return s
 	}
-	// Smaller regions by the larger, then larger ones by the smaller.
-	ends, smaller := part(regions+1), part(len(pairs))
-	begins, counts, larger := part(regions+1), part(regions+1), part(len(pairs))
+	// The smaller region of each pair by the larger, then the larger by the smaller.
+	ends, smaller := take(regions+1), take(len(pairs))
+	begins, counts, larger := take(regions+1), take(regions+1), take(len(pairs))
 	clear(ends)
 	clear(begins)
 	clear(counts)
@@ -81,7 +76,8 @@ func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// Each region's larger neighbours come ascending, so that a pair meets its repetition.
+
+	// The larger neighbors of each region arrive in ascending order, so repetitions are adjacent.
 	g.starts = freelist.Resize(g.starts, regions+1)
 	clear(g.starts)
 	begin := int32(0)
@@ -101,15 +97,16 @@ func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+
 	accumulate(g.starts)
 	g.ids = freelist.Resize(g.ids, int(g.starts[regions]))
-	// When a region's turn comes, its smaller neighbours are all in, ascending.
+	// When the loop reaches a region, its smaller neighbors are complete and ascending.
 	fill := ends
 	copy(fill, g.starts)
 	for lo := range int32(regions) {
-		near := larger[begins[lo]:][:counts[lo]]
-		copy(g.ids[fill[lo]:], near)
-		for _, hi := range near {
+		neighbors := larger[begins[lo]:][:counts[lo]]
+		copy(g.ids[fill[lo]:], neighbors)
+		for _, hi := range neighbors {
 			g.ids[fill[hi]] = lo
 			fill[hi]++
 		}
@@ -117,10 +114,10 @@ func (g *Graph) connect(ctx context.Context, pairs []uint64, regions int) error 
 	return nil
 }
 
-// pollPairs is the number of pairs to sort between two looks at the context.
+// pollPairs is the number of pairs to sort between two checks of the context.
 const pollPairs = 1 << 17
 
-// accumulate makes each element the sum of those up to it.
+// accumulate replaces each element by the sum of all elements up to it.
 func accumulate(s []int32) {
 	sum := int32(0)
 	for i, n := range s {
@@ -129,43 +126,47 @@ func accumulate(s []int32) {
 	}
 }
 
-// contacts are the pairs of touching regions of a picture, smaller<<32 | larger, in
-// no order and some of them several times; some are of a region with itself.
-type contacts struct {
+// contactScanner finds the pairs of touching regions of a label image.
+type contactScanner struct {
+	// pairs holds smaller<<32 | larger in no order, with repetitions and pairs of a
+	// region with itself.
 	pairs []uint64
-	// A border is many pixels long: remembering pairs, each where its hash says,
-	// keeps nearly all repetitions out of the list.
-	met [1 << metBits]uint64
-	// A bit for each pixel of a row: is the one to its right another region's, is it so
-	// in the row above, and is the pixel above another region's?
+	// seen is a direct-mapped cache of pairs, indexed by their hashes. As a border is many
+	// pixels long, it keeps nearly all repetitions out of pairs.
+	seen [1 << seenBits]uint64
+	// Bits by pixel of a row: whether the pixel to its right has another label, the same
+	// for the row above, and whether the pixel above has another label.
 	right, rightAbove, down []uint8
 }
 
-const metBits = 11
+const seenBits = 11
 
-func (c *contacts) meet(a, b int32) {
+// add adds the contact of regions a and b.
+func (c *contactScanner) add(a, b int32) {
 	p := uint64(min(a, b))<<32 | uint64(max(a, b))
-	if at := &c.met[p*0x9e3779b97f4a7c15>>(64-metBits)]; *at != p {
+	if at := &c.seen[p*0x9e3779b97f4a7c15>>(64-seenBits)]; *at != p {
 		*at = p
 		c.pairs = append(c.pairs, p)
 	}
 }
 
-// pollPixels is the number of pixels of a row to compare between two looks at the context.
+// pollPixels is the number of pixels of a row to compare between two checks of the context.
 const pollPixels = 1 << 17
 
-// scan finds the contacts of a picture. Of the pixels
+// scan finds the contacts of all pixels. Of the pixels
 //
 //	q a
 //	l p
 //
-// p has contacts that were not found at a or l only if neither the rows nor the
-// columns are alike.
-func (c *contacts) scan(ctx context.Context, labels []int32, width int) error {
+// p has contacts that were not found at a or l only if the two rows differ in some column
+// and the two columns in some row.
+func (c *contactScanner) scan(ctx context.Context, labels []int32, width int) error {
 	c.pairs = c.pairs[:0]
-	clear(c.met[:]) // 0 is a region with itself
+	clear(c.seen[:]) // 0 is the pair of region 0 with itself
 	size := (width + 63) / 64 * 8
-	c.right, c.rightAbove, c.down = freelist.Resize(c.right, size), freelist.Resize(c.rightAbove, size), freelist.Resize(c.down, size)
+	c.right = freelist.Resize(c.right, size)
+	c.rightAbove = freelist.Resize(c.rightAbove, size)
+	c.down = freelist.Resize(c.down, size)
 	clear(c.right)
 	for start := 0; start < len(labels); start += width {
 		row := labels[start : start+width]
@@ -180,12 +181,12 @@ func (c *contacts) scan(ctx context.Context, labels []int32, width int) error {
 		if err := differ(ctx, c.down, above, row); err != nil {
 			return err
 		}
-		if start == 0 { // the first row has none above: its own contacts are all new
+		if start == 0 { // there is no row above in which contacts may have been found
 			for i := range c.down {
 				c.down[i] = math.MaxUint8
 			}
 		}
-		c.meet(above[0], row[0])
+		c.add(above[0], row[0])
 		if err := c.scanRow(ctx, row, above); err != nil {
 			return err
 		}
@@ -193,21 +194,21 @@ func (c *contacts) scan(ctx context.Context, labels []int32, width int) error {
 	return nil
 }
 
-// differ sets the bits of elements that differ, and no others.
+// differ sets the bits of the elements that differ and clears all others.
 func differ(ctx context.Context, bits []uint8, a, b []int32) error {
 	clear(bits)
-	for from := 0; from < len(a); from += pollPixels {
+	for start := 0; start < len(a); start += pollPixels {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		to := min(from+pollPixels, len(a))
-		kernels.DiffMask(bits[from/8:(to+7)/8], a[from:to], b[from:to])
+		end := min(start+pollPixels, len(a))
+		kernels.DiffMask(bits[start/8:(end+7)/8], a[start:end], b[start:end])
 	}
 	return nil
 }
 
-// scanRow finds the contacts of all pixels of a row but the first, 64 at a time.
-func (c *contacts) scanRow(ctx context.Context, row, above []int32) error {
+// scanRow finds the contacts of all pixels of a row but the first, 64 pixels at a time.
+func (c *contactScanner) scanRow(ctx context.Context, row, above []int32) error {
 	for at := 0; at < len(c.right); at += 8 {
 		if at%(pollPixels/8) == 0 {
 			if err := ctx.Err(); err != nil {
@@ -221,15 +222,15 @@ func (c *contacts) scanRow(ctx context.Context, row, above []int32) error {
 		right := binary.LittleEndian.Uint64(c.right[at:]) | binary.LittleEndian.Uint64(c.rightAbove[at:])
 		for events := right & (down | down>>1 | next<<63); events != 0; events &= events - 1 {
 			l := 8*at + bits.TrailingZeros64(events)
-			c.meet(row[l], row[l+1])
-			c.meet(above[l+1], row[l+1])
+			c.add(row[l], row[l+1])
+			c.add(above[l+1], row[l+1])
 		}
 	}
 	return nil
 }
 
-// Regions is the number of regions.
+// Regions returns the number of regions.
 func (g *Graph) Regions() int { return len(g.starts) - 1 }
 
-// Neighbors are the regions that touch r, ascending. The slice is the graph's own.
+// Neighbors returns the regions that touch region r, ascending. The slice belongs to the graph.
 func (g *Graph) Neighbors(r int) []int32 { return g.ids[g.starts[r]:g.starts[r+1]] }

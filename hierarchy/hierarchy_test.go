@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -13,38 +14,26 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/testutil/benchmetric"
+	"github.com/proposer/proposer/raster"
 )
 
-// picture is a label picture with the sizes and boxes of its regions.
-type picture struct {
-	width, height, regions int
-	labels                 []int32
-	sizes                  []int32
-	boxes                  []box.Box
-}
-
-// newPicture numbers the regions of arbitrary labels densely.
-func newPicture(labels []int32, width int) *picture {
-	p := &picture{width: width, height: len(labels) / width, labels: slices.Clone(labels)}
+// dense returns the label image of arbitrary labels, renumbered densely in raster order.
+func dense(labels []int32, width int) *raster.LabelImage {
+	pix := make([]int32, len(labels))
 	numbers := map[int32]int32{}
 	for i, l := range labels {
 		n, ok := numbers[l]
 		if !ok {
-			n = int32(p.regions)
+			n = int32(len(numbers))
 			numbers[l] = n
-			p.regions++
-			p.sizes, p.boxes = append(p.sizes, 0), append(p.boxes, box.Box{})
 		}
-		x, y := int32(i%width), int32(i/width)
-		p.labels[i] = n
-		p.sizes[n]++
-		p.boxes[n] = p.boxes[n].Union(box.Box{X0: x, Y0: y, X1: x + 1, Y1: y + 1})
+		pix[i] = n
 	}
-	return p
+	return raster.NewLabelImage(width, pix)
 }
 
-// mosaic is a picture of regions grown around random seeds.
-func mosaic(rng *rand.Rand, width, height, regions int) *picture {
+// mosaic returns the Voronoi cells of random points.
+func mosaic(rng *rand.Rand, width, height, regions int) *raster.LabelImage {
 	xs, ys := make([]int, regions), make([]int, regions)
 	for i := range regions {
 		xs[i], ys[i] = rng.IntN(width), rng.IntN(height)
@@ -59,62 +48,62 @@ func mosaic(rng *rand.Rand, width, height, regions int) *picture {
 			}
 		}
 	}
-	return newPicture(labels, width)
+	return dense(labels, width)
 }
 
-// spots is a picture of one background that spots of one pixel are strewn on; some
-// touch each other.
-func spots(rng *rand.Rand, width, height, regions int) *picture {
+// spots returns a background with random spots of one pixel, some of which touch.
+func spots(rng *rand.Rand, width, height, regions int) *raster.LabelImage {
 	labels := make([]int32, width*height)
 	for i := range regions {
 		labels[rng.IntN(len(labels))] = int32(i)
 	}
-	return newPicture(labels, width)
+	return dense(labels, width)
 }
 
-// comb is a picture of teeth of one pixel's width, two apart, that hang in one background.
-func comb(_ *rand.Rand, width, height, regions int) *picture {
+// comb returns a background with vertical teeth one pixel wide at every other column.
+func comb(_ *rand.Rand, width, height, regions int) *raster.LabelImage {
 	labels := make([]int32, width*height)
 	for i := range labels {
 		if x := i % width; x%2 == 1 && x/2+1 < regions && i/width < height-1 {
 			labels[i] = int32(x/2 + 1)
 		}
 	}
-	return newPicture(labels, width)
+	return dense(labels, width)
 }
 
-func (p *picture) graph(t interface{ Fatal(...any) }) *Graph {
-	g, err := NewGraph(context.Background(), nil, p.labels, p.width, p.regions)
-	if err != nil {
+func adjacency(t rapid.TB, l *raster.LabelImage) *Graph {
+	t.Helper()
+	g := new(Graph)
+	if err := g.Build(context.Background(), l); err != nil {
 		t.Fatal(err)
 	}
 	return g
 }
 
-// literalNeighbours asks every pixel and its four neighbours.
-func (p *picture) literalNeighbours() []map[int32]bool {
-	near := make([]map[int32]bool, p.regions)
-	for i := range near {
-		near[i] = map[int32]bool{}
+// referenceNeighbors compares every pixel to its four neighbors.
+func referenceNeighbors(l *raster.LabelImage) []map[int32]bool {
+	neighbors := make([]map[int32]bool, l.Regions())
+	for i := range neighbors {
+		neighbors[i] = map[int32]bool{}
 	}
-	for y := range p.height {
-		for x := range p.width {
+	for y := range l.Height {
+		for x := range l.Width {
 			for _, d := range [][2]int{{1, 0}, {-1, 0}, {0, 1}, {0, -1}} {
 				u, v := x+d[0], y+d[1]
-				if u < 0 || v < 0 || u >= p.width || v >= p.height {
+				if u < 0 || v < 0 || u >= l.Width || v >= l.Height {
 					continue
 				}
-				a, b := p.labels[y*p.width+x], p.labels[v*p.width+u]
+				a, b := l.Pix[y*l.Width+x], l.Pix[v*l.Width+u]
 				if a != b {
-					near[a][b] = true
+					neighbors[a][b] = true
 				}
 			}
 		}
 	}
-	return near
+	return neighbors
 }
 
-// vectors is a Measure for tests: regions are points whose union is the mean
+// vectors is a Measure for tests: regions are points on a line, a union is the mean
 // weighted by size. Coarse coordinates make ties common.
 type vectors struct {
 	at    []float64
@@ -151,22 +140,22 @@ func (v *vectors) Merge(a, b int32) {
 	v.sizes[a] += v.sizes[b]
 }
 
-// literal groups by looking at all pairs at every step. Its regions are sets of leaves,
-// and two of them are adjacent when any of their leaves are.
-func literal(p *picture, v *vectors) *Tree {
-	near := p.literalNeighbours()
+// referenceGroup compares all pairs of nodes at every step. Its regions are sets of leaves;
+// two of them are adjacent if any of their leaves are.
+func referenceGroup(l *raster.LabelImage, v *vectors) *Tree {
+	neighbors := referenceNeighbors(l)
 	t := &Tree{}
 	leaves := [][]int32{}
 	slot := []int32{}
-	for i := range p.regions {
-		t.Nodes = append(t.Nodes, Node{p.boxes[i], p.sizes[i], [2]int32{-1, -1}, -1, float32(math.Inf(1))})
+	for i := range l.Regions() {
+		t.Nodes = append(t.Nodes, Node{l.Boxes[i], l.Sizes[i], [2]int32{-1, -1}, -1, float32(math.Inf(1))})
 		leaves = append(leaves, []int32{int32(i)})
 		slot = append(slot, int32(i))
 	}
 	adjacent := func(a, b int) bool {
 		for _, x := range leaves[a] {
 			for _, y := range leaves[b] {
-				if near[x][y] {
+				if neighbors[x][y] {
 					return true
 				}
 			}
@@ -191,90 +180,101 @@ func literal(p *picture, v *vectors) *Tree {
 		id := int32(len(t.Nodes))
 		a, b := &t.Nodes[bestA], &t.Nodes[bestB]
 		a.Parent, b.Parent = id, id
-		u := Node{a.Box.Union(b.Box), a.Size + b.Size, [2]int32{int32(bestA), int32(bestB)}, -1, best}
+		union := Node{a.Box.Union(b.Box), a.Size + b.Size, [2]int32{int32(bestA), int32(bestB)}, -1, best}
 		v.Merge(slot[bestA], slot[bestB])
-		t.Nodes = append(t.Nodes, u)
+		t.Nodes = append(t.Nodes, union)
 		leaves = append(leaves, slices.Concat(leaves[bestA], leaves[bestB]))
 		slot = append(slot, slot[bestA])
 	}
 }
 
-func TestGroup(t *testing.T) {
-	var grouper Grouper // and tree: the next grouping must find nothing of the last
+var drawings = map[string]func(*rand.Rand, int, int, int) *raster.LabelImage{"mosaic": mosaic, "spots": spots, "comb": comb}
+
+func TestGroupMatchesReference(t *testing.T) {
+	// The memory is reused: a result must not depend on the one before.
+	var grouper Grouper
 	var got *Tree
 	rapid.Check(t, func(t *rapid.T) {
 		w, h := rapid.IntRange(1, 30).Draw(t, "width"), rapid.IntRange(1, 30).Draw(t, "height")
-		seeds := rapid.IntRange(1, 50).Draw(t, "seeds")
+		regions := rapid.IntRange(1, 50).Draw(t, "regions")
 		steps := rapid.SampledFrom([]float64{1, 4, 100, 1e6}).Draw(t, "steps")
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-		draw := rapid.SampledFrom([]func(*rand.Rand, int, int, int) *picture{mosaic, spots, comb}).Draw(t, "picture")
-		p := draw(rng, w, h, seeds)
-		v := newVectors(rng, p.sizes, steps)
+		draw := drawings[rapid.SampledFrom([]string{"mosaic", "spots", "comb"}).Draw(t, "drawing")]
+		l := draw(rng, w, h, regions)
+		v := newVectors(rng, l.Sizes, steps)
 
 		var err error
-		if got, err = grouper.Group(context.Background(), got, p.graph(t), p.sizes, p.boxes, v.clone()); err != nil {
+		if got, err = grouper.Group(context.Background(), got, adjacency(t, l), l, v.clone()); err != nil {
 			t.Fatal(err)
 		}
-		if want := literal(p, v.clone()); !slices.Equal(got.Nodes, want.Nodes) {
-			t.Fatalf("tree differs from the literal implementation:\ngot  %v\nwant %v", got.Nodes, want.Nodes)
+		if want := referenceGroup(l, v.clone()); !slices.Equal(got.Nodes, want.Nodes) {
+			t.Fatalf("trees differ:\ngot  %v\nwant %v", got.Nodes, want.Nodes)
 		}
-
-		if n := len(got.Nodes); n != 2*p.regions-1 || got.Leaves() != p.regions {
-			t.Fatalf("%d nodes and %d leaves of %d regions", n, got.Leaves(), p.regions)
-		}
-		for i, n := range got.Nodes {
-			if got.Position(i) != len(got.Nodes)-i {
-				t.Fatalf("position of node %d: %d", i, got.Position(i))
-			}
-			if n.Children[0] < 0 {
-				continue
-			}
-			a, b := got.Nodes[n.Children[0]], got.Nodes[n.Children[1]]
-			if n.Size != a.Size+b.Size || n.Box != a.Box.Union(b.Box) || a.Parent != int32(i) || b.Parent != int32(i) {
-				t.Fatalf("node %d %v is not the union of %v and %v", i, n, a, b)
-			}
-		}
-		root := got.Nodes[len(got.Nodes)-1]
-		if want := (box.Box{X1: int32(w), Y1: int32(h)}); root.Box != want || int(root.Size) != w*h || root.Parent != -1 {
-			t.Fatalf("root %v, want the whole picture %v", root, want)
-		}
+		checkTree(t, got, l)
 	})
 }
 
-// TestGroupLarge: lists get packed, regions have many neighbours, ties are everywhere or nowhere.
-func TestGroupLarge(t *testing.T) {
+// checkTree checks that every node is the union of its children and the root the whole image.
+func checkTree(t rapid.TB, tree *Tree, l *raster.LabelImage) {
+	t.Helper()
+	if n, r := len(tree.Nodes), l.Regions(); n != 2*r-1 || tree.Leaves() != r {
+		t.Fatalf("got %d nodes and %d leaves, want %d and %d", n, tree.Leaves(), 2*r-1, r)
+	}
+	for i, n := range tree.Nodes {
+		if p := tree.Position(i); p != len(tree.Nodes)-i || tree.At(p) != i {
+			t.Fatalf("node %d: got position %d and back %d", i, p, tree.At(p))
+		}
+		if n.Children[0] < 0 {
+			continue
+		}
+		a, b := tree.Nodes[n.Children[0]], tree.Nodes[n.Children[1]]
+		if n.Size != a.Size+b.Size || n.Box != a.Box.Union(b.Box) || a.Parent != int32(i) || b.Parent != int32(i) {
+			t.Fatalf("node %d %v is not the union of %v and %v", i, n, a, b)
+		}
+	}
+	root := tree.Nodes[len(tree.Nodes)-1]
+	if want := (box.Box{X1: int32(l.Width), Y1: int32(l.Height)}); root.Box != want || int(root.Size) != len(l.Pix) || root.Parent != -1 {
+		t.Fatalf("got root %v, want the whole image %v", root, want)
+	}
+}
+
+// Lists get packed, regions have many neighbors, ties are everywhere or nowhere.
+func TestGroupMatchesReferenceOnManyRegions(t *testing.T) {
 	var grouper Grouper
-	for i, draw := range []func(*rand.Rand, int, int, int) *picture{spots, mosaic, comb, spots} {
+	for i, name := range []string{"spots", "mosaic", "comb", "spots"} {
 		for _, steps := range []float64{1, 4, 1e6} {
-			rng := rand.New(rand.NewPCG(uint64(i), 7))
-			p := draw(rng, 130, 20, 60+10*i)
-			v := newVectors(rng, p.sizes, steps)
-			got, err := grouper.Group(t.Context(), nil, p.graph(t), p.sizes, p.boxes, v.clone())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := literal(p, v); !slices.Equal(got.Nodes, want.Nodes) {
-				t.Errorf("picture %d in %v steps: tree differs from the literal implementation", i, steps)
-			}
+			t.Run(fmt.Sprintf("%s %d steps %g", name, 60+10*i, steps), func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(uint64(i), 7))
+				l := drawings[name](rng, 130, 20, 60+10*i)
+				v := newVectors(rng, l.Sizes, steps)
+				got, err := grouper.Group(t.Context(), nil, adjacency(t, l), l, v.clone())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := referenceGroup(l, v); !slices.Equal(got.Nodes, want.Nodes) {
+					t.Error("trees differ")
+				}
+			})
 		}
 	}
 }
 
-func TestNotConnected(t *testing.T) {
+func TestGroupPanicsIfNotConnected(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("no panic")
+			t.Error("got no panic")
 		}
 	}()
 	g := &Graph{starts: []int32{0, 1, 2, 2}, ids: []int32{1, 0}}
-	_, _ = new(Grouper).Group(t.Context(), nil, g, make([]int32, 3), make([]box.Box, 3), make(shades, 3))
+	l := &raster.LabelImage{Sizes: make([]int32, 3), Boxes: make([]box.Box, 3)}
+	_, _ = new(Grouper).Group(t.Context(), nil, g, l, newVectors(rand.New(rand.NewPCG(1, 1)), l.Sizes, 10))
 }
 
-func TestGraph(t *testing.T) {
-	var g *Graph // the next must find nothing of the last
+func TestNeighborsMatchReference(t *testing.T) {
+	var g Graph // reused: a result must not depend on the one before
 	rapid.Check(t, func(t *rapid.T) {
 		w, h := rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 20).Draw(t, "height")
-		// Any labels, not connected either, in bricks of any size.
+		// Regions need not be connected; they consist of bricks.
 		labels := make([]int32, w*h)
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		n := rapid.IntRange(1, 30).Draw(t, "regions")
@@ -287,173 +287,126 @@ func TestGraph(t *testing.T) {
 				labels[i] = labels[i-1]
 			}
 		}
-		p := newPicture(labels, w)
-		var err error
-		if g, err = NewGraph(context.Background(), g, p.labels, w, p.regions); err != nil {
+		l := dense(labels, w)
+		if err := g.Build(context.Background(), l); err != nil {
 			t.Fatal(err)
 		}
-		if g.Regions() != p.regions {
-			t.Fatalf("%d regions, want %d", g.Regions(), p.regions)
+		if g.Regions() != l.Regions() {
+			t.Fatalf("got %d regions, want %d", g.Regions(), l.Regions())
 		}
-		for r, want := range p.literalNeighbours() {
-			got := g.Neighbors(r)
-			if !slices.IsSorted(got) || len(got) != len(want) {
-				t.Fatalf("region %d: neighbours %v, want %v", r, got, want)
-			}
-			for _, x := range got {
-				if !want[x] {
-					t.Fatalf("region %d: neighbours %v, want %v", r, got, want)
-				}
+		for r, neighbors := range referenceNeighbors(l) {
+			want := slices.Sorted(maps.Keys(neighbors))
+			if got := g.Neighbors(r); !slices.Equal(got, want) {
+				t.Fatalf("region %d: got neighbors %v, want %v", r, got, want)
 			}
 		}
 	})
 }
 
-// TestFirstRowAndColumn: contacts along the picture's edge count like any other.
-func TestFirstRowAndColumn(t *testing.T) {
-	p := newPicture([]int32{
+func TestNeighborsInFirstRowAndColumn(t *testing.T) {
+	l := dense([]int32{
 		0, 1, 2,
 		3, 4, 4,
 		5, 4, 4,
 	}, 3)
 	want := [][]int32{{1, 3}, {0, 2, 4}, {1, 4}, {0, 4, 5}, {1, 2, 3, 5}, {3, 4}}
-	g := p.graph(t)
+	g := adjacency(t, l)
 	for r := range want {
 		if got := g.Neighbors(r); !slices.Equal(got, want[r]) {
-			t.Errorf("region %d: neighbours %v, want %v", r, got, want[r])
+			t.Errorf("region %d: got neighbors %v, want %v", r, got, want[r])
 		}
 	}
 }
 
-// TestWideRows: a contact where the scan of a row pauses to look at the context is found.
-func TestWideRows(t *testing.T) {
+// The contact is where the scan of a row checks the context.
+func TestNeighborsInWideRows(t *testing.T) {
 	const width = pollPixels + 3
-	for _, first := range []bool{true, false} {
-		labels := make([]int32, 2*width)
-		row := labels[width:]
-		if first {
-			row = labels[:width]
-		}
-		for x := range row {
-			if row[x] = 1; x >= pollPixels {
-				row[x] = 2
+	for y := range 2 {
+		t.Run(fmt.Sprintf("row %d", y), func(t *testing.T) {
+			labels := make([]int32, 2*width)
+			row := labels[y*width:][:width]
+			for x := range row {
+				if row[x] = 1; x >= pollPixels {
+					row[x] = 2
+				}
 			}
-		}
-		g, err := NewGraph(t.Context(), nil, labels, width, 3)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := g.Neighbors(1); !slices.Equal(got, []int32{0, 2}) {
-			t.Errorf("first row %v: neighbours %v, want [0 2]", first, got)
-		}
+			g := adjacency(t, raster.NewLabelImage(width, labels))
+			if got, want := g.Neighbors(1), []int32{0, 2}; !slices.Equal(got, want) {
+				t.Errorf("got neighbors %v, want %v", got, want)
+			}
+		})
 	}
 }
 
 func TestCancel(t *testing.T) {
-	p := mosaic(rand.New(rand.NewPCG(1, 1)), 40, 40, 30)
-	g := p.graph(t)
+	l := mosaic(rand.New(rand.NewPCG(1, 1)), 40, 40, 30)
+	g := adjacency(t, l)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := new(Grouper).Group(ctx, nil, g, p.sizes, p.boxes, newVectors(rand.New(rand.NewPCG(1, 1)), p.sizes, 10)); !errors.Is(err, context.Canceled) {
-		t.Errorf("Group: %v, want context.Canceled", err)
+	v := newVectors(rand.New(rand.NewPCG(1, 1)), l.Sizes, 10)
+	if _, err := new(Grouper).Group(ctx, nil, g, l, v); !errors.Is(err, context.Canceled) {
+		t.Errorf("Group: got error %v, want context.Canceled", err)
 	}
-	if _, err := NewGraph(ctx, nil, make([]int32, 1<<17), 1<<16, 1); !errors.Is(err, context.Canceled) {
-		t.Errorf("NewGraph: %v, want context.Canceled", err)
+	large := raster.NewLabelImage(1<<16, make([]int32, 1<<17))
+	if err := new(Graph).Build(ctx, large); !errors.Is(err, context.Canceled) {
+		t.Errorf("Build: got error %v, want context.Canceled", err)
 	}
 }
 
-// impatient ends after some looks.
-type impatient struct {
+// countdown is a context that is canceled after a number of checks.
+type countdown struct {
 	context.Context
-	looks int
+	checks int
 }
 
-func (c *impatient) Err() error {
-	if c.looks--; c.looks < 0 {
+func (c *countdown) Err() error {
+	if c.checks--; c.checks < 0 {
 		return context.Canceled
 	}
 	return nil
 }
 
-// TestCancelLater: the context is looked at in the midst, too.
-func TestCancelLater(t *testing.T) {
+func TestCancelAtEveryCheck(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	p := mosaic(rng, 200, 200, 3000)
-	g, v := p.graph(t), newVectors(rng, p.sizes, 1e6)
-	all := &impatient{t.Context(), math.MaxInt}
-	if _, err := new(Grouper).Group(all, nil, g, p.sizes, p.boxes, v.clone()); err != nil {
+	l := mosaic(rng, 200, 200, 3000)
+	g, v := adjacency(t, l), newVectors(rng, l.Sizes, 1e6)
+	never := &countdown{t.Context(), math.MaxInt}
+	if _, err := new(Grouper).Group(never, nil, g, l, v.clone()); err != nil {
 		t.Fatal(err)
 	}
-	looks := math.MaxInt - all.looks
-	if looks < 10 {
-		t.Errorf("%d looks at the context", looks)
+	checks := math.MaxInt - never.checks
+	if checks < 10 {
+		t.Errorf("got %d checks of the context, want at least 10", checks)
 	}
-	for n := range looks {
-		if _, err := new(Grouper).Group(&impatient{t.Context(), n}, nil, g, p.sizes, p.boxes, v.clone()); !errors.Is(err, context.Canceled) {
-			t.Errorf("canceled at look %d: %v", n, err)
+	for n := range checks {
+		if _, err := new(Grouper).Group(&countdown{t.Context(), n}, nil, g, l, v.clone()); !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled at check %d: got error %v, want context.Canceled", n, err)
 		}
 	}
 }
 
-// shades is the simplest Measure: regions have a grey level.
-type shades []float64
-
-func (s shades) Similarities(dst []float32, a int32, others []int32) {
-	for i, b := range others {
-		dst[i] = float32(1 - math.Abs(s[a]-s[b]))
-	}
-}
-
-func (s shades) Merge(a, b int32) { s[a] = (s[a] + s[b]) / 2 }
-
-func ExampleGrouper() {
-	// Three stripes, of which the left two are alike.
-	labels := []int32{
-		0, 0, 1, 2, 2, 2,
-		0, 0, 1, 2, 2, 2,
-	}
-	ctx := context.Background()
-	g, err := NewGraph(ctx, nil, labels, 6, 3)
-	if err != nil {
-		panic(err)
-	}
-	sizes := []int32{4, 2, 6}
-	boxes := []box.Box{{X0: 0, Y0: 0, X1: 2, Y1: 2}, {X0: 2, Y0: 0, X1: 3, Y1: 2}, {X0: 3, Y0: 0, X1: 6, Y1: 2}}
-	tree, err := new(Grouper).Group(ctx, nil, g, sizes, boxes, shades{0.1, 0.2, 0.9})
-	if err != nil {
-		panic(err)
-	}
-	for _, n := range tree.Nodes[tree.Leaves():] {
-		fmt.Println(n.Children, n.Box, n.Size)
-	}
-	// Output:
-	// [0 1] [0 0 3 2] 6
-	// [2 3] [0 0 6 2] 12
-}
-
-func BenchmarkGraph(b *testing.B) {
-	p := mosaic(rand.New(rand.NewPCG(1, 2)), 640, 480, 800)
-	var g *Graph
+func BenchmarkBuild(b *testing.B) {
+	l := mosaic(rand.New(rand.NewPCG(1, 2)), 640, 480, 800)
+	var g Graph
 	benchmetric.ReportMegapixels(b, 640*480)
 	for b.Loop() {
-		var err error
-		if g, err = NewGraph(b.Context(), g, p.labels, p.width, p.regions); err != nil {
+		if err := g.Build(b.Context(), l); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// BenchmarkGroup measures the bookkeeping alone: its measure costs next to nothing.
+// BenchmarkGroup measures the bookkeeping: its measure costs next to nothing.
 func BenchmarkGroup(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	p := mosaic(rng, 640, 480, 800)
-	g, v := p.graph(b), newVectors(rng, p.sizes, 1e6)
+	l := mosaic(rng, 640, 480, 800)
+	g, v := adjacency(b, l), newVectors(rng, l.Sizes, 1e6)
 	var grouper Grouper
 	var tree *Tree
 	benchmetric.ReportMegapixels(b, 640*480)
 	for b.Loop() {
 		var err error
-		if tree, err = grouper.Group(b.Context(), tree, g, p.sizes, p.boxes, v.clone()); err != nil {
+		if tree, err = grouper.Group(b.Context(), tree, g, l, v.clone()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -25,7 +25,7 @@ type Options struct {
 	// Once tells that it will be segmented once: what several scales would share is not
 	// worked out.
 	SingleScale bool
-	// Runner runs the independent parts of the work; nil is sequential.
+	// Runner runs the parts of the work; nil is sequential.
 	Runner parallel.Runner
 }
 
@@ -77,55 +77,49 @@ type strip struct {
 	between     []edge // from the strip's pixels to others, in the order of the paper's loop
 }
 
-// NewGraph builds the graph of a picture of any colour space. Weights come from the
-// smoothed picture in float32, which never exists as a whole. It reuses the memory of
-// dst if that is not nil.
+// Build builds the graph of a picture of any colour space. Weights come from the
+// smoothed picture in float32, which never exists as a whole. It reuses the memory of g.
 //
 // Time is near-linear in the pixels; memory is about 50 bytes a pixel with eight
 // neighbours and 35 with four. It panics if an option is out of its range; the only
 // errors are the context's.
-func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) (*Graph, error) {
+func (g *Graph) Build(ctx context.Context, img *raster.Image, opts Options) error {
 	if opts.Connectivity != Four && opts.Connectivity != Eight {
-		panic(fmt.Sprintf("segment: NewGraph: connectivity %d: want 4 or 8", opts.Connectivity))
+		panic(fmt.Sprintf("segment: Build: connectivity %d: want 4 or 8", opts.Connectivity))
 	}
 	if img.Width > MaxPixels/img.Height {
-		panic(fmt.Sprintf("segment: NewGraph: %d×%d pixels: want at most %d", img.Width, img.Height, MaxPixels))
+		panic(fmt.Sprintf("segment: Build: %d×%d pixels: want at most %d", img.Width, img.Height, MaxPixels))
 	}
-	run := opts.Runner.Run
-	if dst == nil {
-		dst = new(Graph)
-	}
-	g := dst
 	g.width, g.height, g.least = img.Width, img.Height, steps(opts.MinK)
 	g.weights.shape(g.width, g.height, opts.Connectivity)
 	g.labels = freelist.Resize(g.labels, len(g.weights.planes[right]))
 	g.weights.border(-1)
 	g.weights.border(g.height)
 	g.cut()
-	err := run(len(g.strips), func(i int) error {
+	err := opts.Runner.Run(len(g.strips), func(i int) error {
 		w := g.weighers.Get()
 		defer g.weighers.Put(w)
 		return w.weigh(ctx, &g.weights, img, opts.Sigma, g.strips[i].top, g.strips[i].bottom)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	err = run(len(g.tiles), func(i int) error {
+	err = opts.Runner.Run(len(g.tiles), func(i int) error {
 		t := g.tilers.Get()
 		defer g.tilers.Put(t)
 		return t.join(ctx, g, i)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	g.gather()
-	err = run(len(g.strips), func(i int) error {
+	err = opts.Runner.Run(len(g.strips), func(i int) error {
 		c := g.connectors.Get()
 		defer g.connectors.Put(c)
 		return c.connect(ctx, g, i)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n := 0
 	for i := range g.strips {
@@ -133,19 +127,19 @@ func NewGraph(ctx context.Context, dst *Graph, img *raster.Image, opts Options) 
 	}
 	g.between = freelist.Resize(g.between, n)
 	bounds := g.bounds()
-	err = run(merges, func(i int) error {
+	err = opts.Runner.Run(merges, func(i int) error {
 		m := g.mergers.Get()
 		defer g.mergers.Put(m)
 		return m.merge(ctx, g, bounds[i], bounds[i+1])
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if opts.SingleScale {
 		g.leave()
-		return g, nil
+		return nil
 	}
-	return g, g.join(ctx)
+	return g.join(ctx)
 }
 
 // cut cuts the picture into tiles, and the rows of tiles into strips.

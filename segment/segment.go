@@ -5,7 +5,8 @@
 // most of the work, and is done once:
 //
 //	opts := segment.Options{Sigma: 0.8, Connectivity: segment.Eight, Least: 50}
-//	g, err := segment.NewGraph(ctx, nil, img, opts)
+//	var g segment.Graph
+//	err := g.Build(ctx, img, opts)
 //	...
 //	fine, err := g.Segment(ctx, nil, 50, 50)
 //	coarse, err := g.Segment(ctx, nil, 300, 300)
@@ -56,6 +57,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/raster"
 )
 
 // Connectivity is the number of neighbours a pixel has in the grid graph.
@@ -85,17 +87,6 @@ func steps(k float64) uint32 {
 	return uint32(math.Round(k * weightScale))
 }
 
-// Labels is a segmentation: every pixel's region, and every region's size and box.
-type Labels struct {
-	Width, Height int
-	// Pix is the region of each pixel, row-major: 0..N−1, numbered in the order of
-	// the regions' first pixels.
-	Pix []int32
-	// Sizes are the regions' numbers of pixels, Boxes their bounding boxes.
-	Sizes []int32
-	Boxes []box.Box
-}
-
 // segmenter is what Segment takes besides its result.
 type segmenter struct {
 	forest   forest
@@ -104,9 +95,6 @@ type segmenter struct {
 	pieces   []int32    // by piece, likewise
 	labels   []int32    // by tree
 }
-
-// N is the number of regions.
-func (l *Labels) N() int { return len(l.Sizes) }
 
 // Segment joins the pixels into regions: in the order of the edges' weights w, two
 // regions A and B become one when
@@ -122,13 +110,13 @@ func (l *Labels) N() int { return len(l.Sizes) }
 // It reuses the memory of dst if that is not nil: 4 bytes a pixel, besides what the
 // atoms take while it works. Time is near-linear in the atoms and their edges, and linear
 // in the pixels. The only errors are the context's.
-func (g *Graph) Segment(ctx context.Context, dst *Labels, k float64, minSize int) (*Labels, error) {
+func (g *Graph) Segment(ctx context.Context, dst *raster.LabelImage, k float64, minSize int) (*raster.LabelImage, error) {
 	scale := steps(k)
 	if scale < g.least {
 		panic(fmt.Sprintf("segment: k = %v: the graph was made for %v and more", k, float64(g.least)/weightScale))
 	}
 	if dst == nil {
-		dst = new(Labels)
+		dst = new(raster.LabelImage)
 	}
 	l := dst
 	l.Width, l.Height = g.width, g.height
@@ -196,7 +184,7 @@ func (s *segmenter) absorb(ctx context.Context, minSize int) error {
 }
 
 // number labels the pixels with the trees of the forest, in raster order.
-func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
+func (s *segmenter) number(ctx context.Context, l *raster.LabelImage, g *Graph) error {
 	nodes := s.forest.nodes
 	s.trees = freelist.Resize(s.trees, len(nodes))
 	trees := int32(0)
@@ -233,7 +221,7 @@ func (s *segmenter) number(ctx context.Context, l *Labels, g *Graph) error {
 }
 
 // numberRow labels the pixels of a tile in row y, from column left on.
-func (s *segmenter) numberRow(l *Labels, pix []int32, pieces []uint16, treeOf []int32, left, y int32) {
+func (s *segmenter) numberRow(l *raster.LabelImage, pix []int32, pieces []uint16, treeOf []int32, left, y int32) {
 	pieces = pieces[:len(pix)]
 	for x := 0; x < len(pix); {
 		tree := treeOf[pieces[x]&tileMask]

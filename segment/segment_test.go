@@ -128,10 +128,10 @@ func smooth(t fataler, img *raster.Image, sigma float64) *raster.Planes {
 	return p
 }
 
-func run(t testing.TB, img *raster.Image, sigma float64, c Connectivity, k float64, minSize int) *Labels {
+func run(t testing.TB, img *raster.Image, sigma float64, c Connectivity, k float64, minSize int) *raster.LabelImage {
 	t.Helper()
-	g, err := NewGraph(t.Context(), nil, img, Options{Sigma: sigma, Connectivity: c, MinK: k})
-	if err != nil {
+	var g Graph
+	if err := g.Build(t.Context(), img, Options{Sigma: sigma, Connectivity: c, MinK: k}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := g.Segment(t.Context(), nil, k, minSize)
@@ -142,13 +142,13 @@ func run(t testing.TB, img *raster.Image, sigma float64, c Connectivity, k float
 }
 
 // check compares with the literal implementation, and sizes and boxes with the labels.
-func check(t fataler, img *raster.Image, sigma float64, l *Labels, c Connectivity, k float64, minSize int) {
+func check(t fataler, img *raster.Image, sigma float64, l *raster.LabelImage, c Connectivity, k float64, minSize int) {
 	t.Helper()
 	if want := literal(smooth(t, img, sigma), c, k, minSize, rounded, weightScale); !slices.Equal(l.Pix, want) {
 		t.Fatalf("%d×%d in %v, sigma %v, %d neighbours, k %v, min size %d: labels differ from the literal implementation",
 			img.Width, img.Height, img.Space, sigma, c, k, minSize)
 	}
-	sizes, boxes := make([]int32, l.N()), make([]box.Box, l.N())
+	sizes, boxes := make([]int32, l.Regions()), make([]box.Box, l.Regions())
 	for i, r := range l.Pix {
 		x, y := int32(i%l.Width), int32(i/l.Width)
 		sizes[r]++
@@ -175,8 +175,8 @@ func TestEqualsLiteralOnRandomPictures(t *testing.T) {
 		for i := range img.Pix {
 			img.Pix[i] = uint8(rng.IntN(levels+1) * 255 / levels)
 		}
-		g, err := NewGraph(context.Background(), nil, img, Options{Sigma: sigma, Connectivity: c, MinK: k})
-		if err != nil {
+		var g Graph
+		if err := g.Build(context.Background(), img, Options{Sigma: sigma, Connectivity: c, MinK: k}); err != nil {
 			t.Fatal(err)
 		}
 		l, err := g.Segment(context.Background(), nil, k, minSize)
@@ -188,8 +188,8 @@ func TestEqualsLiteralOnRandomPictures(t *testing.T) {
 }
 
 func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
-	var g *Graph
-	var l *Labels
+	var g Graph
+	var l *raster.LabelImage
 	for i, img := range photos.Crops(t, 200, 40, 32) {
 		space := raster.Spaces()[i%len(raster.Spaces())]
 		c := []Connectivity{Eight, Four}[i/3%2]
@@ -198,7 +198,7 @@ func TestEqualsLiteralOnNaturalPictures(t *testing.T) {
 		img := convert(t, img, space)
 		// Memory that is used again must not carry anything over.
 		var err error
-		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: 0.8, Connectivity: c, MinK: k, SingleScale: i%2 == 0}); err != nil {
+		if err := g.Build(t.Context(), img, Options{Sigma: 0.8, Connectivity: c, MinK: k, SingleScale: i%2 == 0}); err != nil {
 			t.Fatal(err)
 		}
 		if l, err = g.Segment(t.Context(), l, k, minSize); err != nil {
@@ -219,14 +219,14 @@ func TestEqualsLiteralAcrossTiles(t *testing.T) {
 		}
 		crops = append(crops, img)
 	}
-	var g *Graph
-	var l *Labels
+	var g Graph
+	var l *raster.LabelImage
 	for i, img := range crops {
 		c := []Connectivity{Four, Eight}[i%2]
 		img := convert(t, img, []raster.Space{raster.Lab, raster.HSV, raster.Gray}[i%3])
 		sigma := []float64{0.8, 0}[i/8]
 		var err error
-		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: sigma, Connectivity: c, MinK: 40}); err != nil {
+		if err := g.Build(t.Context(), img, Options{Sigma: sigma, Connectivity: c, MinK: 40}); err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range []float64{40, 150, 450} {
@@ -235,7 +235,7 @@ func TestEqualsLiteralAcrossTiles(t *testing.T) {
 			}
 			check(t, img, sigma, l, c, k, int(k))
 		}
-		if g, err = NewGraph(t.Context(), g, img, Options{Sigma: sigma, Connectivity: c, MinK: 40, SingleScale: true}); err != nil {
+		if err := g.Build(t.Context(), img, Options{Sigma: sigma, Connectivity: c, MinK: 40, SingleScale: true}); err != nil {
 			t.Fatal(err)
 		}
 		if l, err = g.Segment(t.Context(), l, 100, 100); err != nil {
@@ -252,8 +252,8 @@ func TestEqualsLiteralAcrossTiles(t *testing.T) {
 func TestFlat(t *testing.T) {
 	for _, c := range []Connectivity{Four, Eight} {
 		flat := raster.New(raster.RGB, 3*tileSide+5, 2*tileSide+1)
-		g, err := NewGraph(t.Context(), nil, flat, Options{Connectivity: c, MinK: 50})
-		if err != nil {
+		var g Graph
+		if err := g.Build(t.Context(), flat, Options{Connectivity: c, MinK: 50}); err != nil {
 			t.Fatal(err)
 		}
 		if len(g.pieces) > 2*tileSide*len(g.tiles) {
@@ -294,8 +294,8 @@ func TestEach(t *testing.T) {
 	}
 	want := run(t, img, 0.8, Eight, 100, 20)
 	for name, each := range map[string]func(int, func(int) error) error{"backwards": backwards, "concurrently": concurrently} {
-		g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100, Runner: each})
-		if err != nil {
+		var g Graph
+		if err := g.Build(t.Context(), img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100, Runner: each}); err != nil {
 			t.Fatal(err)
 		}
 		l, err := g.Segment(t.Context(), nil, 100, 20)
@@ -313,8 +313,8 @@ func TestShapes(t *testing.T) {
 		for _, space := range []raster.Space{raster.Gray, raster.HSV} {
 			for _, c := range []Connectivity{Four, Eight} {
 				img := raster.New(space, size[0], size[1])
-				if l := run(t, img, 0.8, c, 100, 100); l.N() != 1 {
-					t.Errorf("uniform %v in %v: %d regions, want 1", size, space, l.N())
+				if l := run(t, img, 0.8, c, 100, 100); l.Regions() != 1 {
+					t.Errorf("uniform %v in %v: %d regions, want 1", size, space, l.Regions())
 				}
 				for i := range img.Pix {
 					img.Pix[i] = uint8(i * 37)
@@ -331,8 +331,8 @@ func TestWidePictureTakesNoMore(t *testing.T) {
 	for i := range img.Pix {
 		img.Pix[i] = uint8(i * 37)
 	}
-	g, err := NewGraph(t.Context(), nil, img, Options{Connectivity: Eight, MinK: 10})
-	if err != nil {
+	var g Graph
+	if err := g.Build(t.Context(), img, Options{Connectivity: Eight, MinK: 10}); err != nil {
 		t.Fatal(err)
 	}
 	if c := g.connectors.Get(); len(c.keys) == 0 || len(c.keys) > directions*chunk+kernels.EdgeKeyPadding {
@@ -353,7 +353,7 @@ func TestContrast(t *testing.T) {
 		k    float64
 		want int
 	}{{299, 2}, {300, 1}, {301, 1}} {
-		if got := run(t, img, 0, Eight, test.k, 0).N(); got != test.want {
+		if got := run(t, img, 0, Eight, test.k, 0).Regions(); got != test.want {
 			t.Errorf("k = %v: %d regions, want %d", test.k, got, test.want)
 		}
 	}
@@ -369,7 +369,7 @@ func TestExtremeWeights(t *testing.T) {
 	}
 	img := raster.New(raster.RGB, 2, 1)
 	img.Plane(0)[1], img.Plane(1)[1], img.Plane(2)[1] = 255, 255, 255
-	if got := run(t, img, 0, Eight, 100, 0).N(); got != 2 {
+	if got := run(t, img, 0, Eight, 100, 0).Regions(); got != 2 {
 		t.Errorf("black beside white: %d regions, want 2", got)
 	}
 }
@@ -378,15 +378,15 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	img := raster.New(raster.Gray, 64, 64)
-	g, err := NewGraph(t.Context(), nil, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100})
-	if err != nil {
+	var g Graph
+	if err := g.Build(t.Context(), img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Segment(ctx, nil, 100, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("Segment: %v, want context.Canceled", err)
 	}
-	if _, err := NewGraph(ctx, nil, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100}); !errors.Is(err, context.Canceled) {
-		t.Errorf("NewGraph: %v, want context.Canceled", err)
+	if err := new(Graph).Build(ctx, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Build: %v, want context.Canceled", err)
 	}
 }
 
@@ -402,13 +402,13 @@ func TestQuantisation(t *testing.T) {
 		l := run(t, img, 0.8, Eight, 100, 100)
 		exact := literal(smooth(t, img, 0.8), Eight, 100, 100, exact, 1)
 		n := int(slices.Max(exact)) + 1
-		regions, exactRegions = regions+l.N(), exactRegions+n
+		regions, exactRegions = regions+l.Regions(), exactRegions+n
 		// Count the pixels outside of the region that shares most with their own.
-		shared := make([]int, l.N()*n)
+		shared := make([]int, l.Regions()*n)
 		for i, r := range l.Pix {
 			shared[int(r)*n+int(exact[i])]++
 		}
-		for r := range l.N() {
+		for r := range l.Regions() {
 			differ += int(l.Sizes[r]) - slices.Max(shared[r*n:(r+1)*n])
 		}
 		pixels += len(l.Pix)
@@ -428,40 +428,40 @@ func ExampleGraph_Segment() {
 			img.Pix[i] = 200
 		}
 	}
-	g, err := NewGraph(context.Background(), nil, img, Options{Sigma: 0, Connectivity: Eight, MinK: 100})
-	if err != nil {
+	var g Graph
+	if err := g.Build(context.Background(), img, Options{Sigma: 0, Connectivity: Eight, MinK: 100}); err != nil {
 		panic(err)
 	}
 	l, err := g.Segment(context.Background(), nil, 100, 0)
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(l.N(), l.Sizes, l.Boxes)
+	fmt.Println(l.Regions(), l.Sizes, l.Boxes)
 	// Output: 2 [12 20] [[0 0 3 4] [3 0 8 4]]
 }
 
-func BenchmarkNewGraph(b *testing.B) {
+func BenchmarkBuild(b *testing.B) {
 	img := convert(b, textured(640, 480), raster.Lab)
-	var g *Graph
+	var g Graph
 	benchmetric.ReportMegapixels(b, 640*480)
 	for b.Loop() {
-		var err error
-		if g, err = NewGraph(b.Context(), g, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100}); err != nil {
+		if err := g.Build(b.Context(), img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100}); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkSegment(b *testing.B) {
-	g, err := NewGraph(b.Context(), nil, convert(b, textured(640, 480), raster.Lab), Options{Sigma: 0.8, Connectivity: Eight, MinK: 50})
-	if err != nil {
+	var g Graph
+	if err := g.Build(b.Context(), convert(b, textured(640, 480), raster.Lab), Options{Sigma: 0.8, Connectivity: Eight, MinK: 50}); err != nil {
 		b.Fatal(err)
 	}
 	for _, k := range []float64{50, 100, 300} {
 		b.Run(fmt.Sprintf("k=%v", k), func(b *testing.B) {
-			var l *Labels
+			var l *raster.LabelImage
 			benchmetric.ReportMegapixels(b, 640*480)
 			for b.Loop() {
+				var err error
 				if l, err = g.Segment(b.Context(), l, k, int(k)); err != nil {
 					b.Fatal(err)
 				}

@@ -105,8 +105,7 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 	err := g.pool.Run(1+len(scales), func(i int) error {
 		if i == 0 {
 			defer g.clock.start(&g.clock.describe)()
-			_, err := similarity.NewBinnedImage(g.ctx, &b.field, &b.image, g.timed(&g.clock.describe))
-			return err
+			return b.field.Build(g.ctx, &b.image, g.timed(&g.clock.describe))
 		}
 		return g.segment(b, scales[i-1], byScale[i-1][0])
 	})
@@ -114,27 +113,26 @@ func (g *grower) describe(scales []*scaleBuffer, byScale [][]int) error {
 		return err
 	}
 	var (
-		good          []*scaleBuffer
-		regions       []*similarity.Regions
-		segmentations []similarity.Segmentation
+		good    []*scaleBuffer
+		regions []*similarity.Regions
+		labels  []*raster.LabelImage
 	)
 	for i, s := range scales {
 		if g.failed[byScale[i][0]] != nil {
 			continue
 		}
-		l := &s.labels
-		good, regions = append(good, s), append(regions, &s.regions)
-		segmentations = append(segmentations, similarity.Segmentation{Labels: l.Pix, Sizes: l.Sizes, Boxes: l.Boxes})
+		good = append(good, s)
+		regions = append(regions, &s.regions)
+		labels = append(labels, &s.labels)
 	}
 	return g.pool.Run(1+len(good), func(i int) error {
 		if i == 0 {
 			defer g.clock.start(&g.clock.describe)()
-			return similarity.DescribeAll(g.ctx, regions, &b.cells, &b.field, segmentations, g.timed(&g.clock.describe))
+			return b.field.Describe(g.ctx, regions, labels, g.timed(&g.clock.describe))
 		}
 		defer g.clock.start(&g.clock.group)()
 		s := good[i-1]
-		_, err := hierarchy.NewGraph(g.ctx, &s.adjacency, s.labels.Pix, s.labels.Width, s.labels.N())
-		return err
+		return s.adjacency.Build(g.ctx, &s.labels)
 	})
 }
 
@@ -149,11 +147,10 @@ func (g *grower) prepare(b *spaceBuffer, byScale [][]int) error {
 	if err != nil {
 		return err
 	}
-	_, err = segment.NewGraph(g.ctx, &b.graph, &b.image, segment.Options{
+	return b.graph.Build(g.ctx, &b.image, segment.Options{
 		Sigma: g.opts.Sigma, Connectivity: g.opts.Connectivity, MinK: least, SingleScale: len(byScale) == 1,
 		Runner: g.timed(&g.clock.segment),
 	})
-	return err
 }
 
 // timed is the pool, with the time of its workers added to a stage.
@@ -169,8 +166,8 @@ func (g *grower) segment(b *spaceBuffer, s *scaleBuffer, strategy int) error {
 	if err != nil {
 		return err
 	}
-	if most := cmp.Or(g.opts.MaxRegions, DefaultMaxRegions); labels.N() > most {
-		g.failed[strategy] = &RegionsError{st, labels.N(), most}
+	if most := cmp.Or(g.opts.MaxRegions, DefaultMaxRegions); labels.Regions() > most {
+		g.failed[strategy] = &RegionsError{st, labels.Regions(), most}
 	}
 	return nil
 }
@@ -198,7 +195,7 @@ func (g *grower) group(s *scaleBuffer, which []int) error {
 		b := g.groups.Get()
 		defer g.groups.Put(b)
 		s.regions.WithWeights(&b.regions, g.opts.Strategies[which[i]].Weights)
-		_, err := b.grouper.Group(g.ctx, g.trees[which[i]], &s.adjacency, labels.Sizes, labels.Boxes, &b.regions)
+		_, err := b.grouper.Group(g.ctx, g.trees[which[i]], &s.adjacency, labels, &b.regions)
 		return err
 	})
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/mask"
-	"github.com/proposer/proposer/segment"
+	"github.com/proposer/proposer/raster"
 )
 
 // Regions are what the proposals of a search are the boxes of: its trees, and the pixels
@@ -85,7 +85,7 @@ func (r *Regions) Pixels(ctx context.Context, strategy int) ([]int32, error) {
 }
 
 // newColumns reads a segmentation. Its only error is the context's.
-func newColumns(ctx context.Context, l *segment.Labels) (*columns, error) {
+func newColumns(ctx context.Context, l *raster.LabelImage) (*columns, error) {
 	w, h := l.Width, l.Height
 	c := &columns{starts: make([]int32, w+1)}
 	counts := c.starts[1:]

@@ -26,12 +26,11 @@ type spaceBuffer struct {
 	image raster.Image
 	graph segment.Graph
 	field similarity.BinnedImage
-	cells similarity.Cells
 }
 
 // scaleBuffer is what the strategies of a colour space and scale share.
 type scaleBuffer struct {
-	labels    segment.Labels
+	labels    raster.LabelImage
 	regions   similarity.Regions
 	adjacency hierarchy.Graph
 }

@@ -33,11 +33,11 @@ type ours struct {
 	picture  *raster.Image
 	searcher selective.Searcher
 	graph    *segment.Graph
-	labels   *segment.Labels
+	labels   *raster.LabelImage
 }
 
 func newOurs(ctx context.Context, files []string) (*ours, error) {
-	o := &ours{files: files, pictures: map[string]*raster.Image{}, graph: new(segment.Graph), labels: new(segment.Labels)}
+	o := &ours{files: files, pictures: map[string]*raster.Image{}, graph: new(segment.Graph), labels: new(raster.LabelImage)}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -76,7 +76,7 @@ func (o *ours) run(ctx context.Context, work string, threads int) (float64, erro
 }
 
 func (o *ours) segment(ctx context.Context, c segment.Connectivity) error {
-	if _, err := segment.NewGraph(ctx, o.graph, o.picture, segment.Options{Sigma: 0.8, Connectivity: c, MinK: 300, SingleScale: true}); err != nil {
+	if err := o.graph.Build(ctx, o.picture, segment.Options{Sigma: 0.8, Connectivity: c, MinK: 300, SingleScale: true}); err != nil {
 		return err
 	}
 	_, err := o.graph.Segment(ctx, o.labels, 300, 20)

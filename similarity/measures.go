@@ -1,27 +1,28 @@
 package similarity
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 )
 
-// Weights are the a_i of s = a1·s_colour + a2·s_texture + a3·s_size + a4·s_fill,
-// each in [0,1], at least one above 0. The paper's sets use 0 and 1 alone.
+// Weights holds the a_i of s = a1·s_color + a2·s_texture + a3·s_size + a4·s_fill, each in
+// [0,1], at least one of them positive. The paper uses only 0 and 1.
 type Weights struct {
 	Color, Texture, Size, Fill float64
 }
 
-// letters name the measures as the paper does: C, T, S, F.
+// letters are the paper's names of the measures.
 const letters = "CTSF"
 
 func (w *Weights) all() [len(letters)]*float64 {
 	return [...]*float64{&w.Color, &w.Texture, &w.Size, &w.Fill}
 }
 
-// ParseWeights reads a set of measures, each named by its letter: C for colour,
-// T for texture, S for size, F for fill, as in CTSF, TSF or F. A number in (0,1]
-// behind a letter is its weight, as in C0.5TS0.25; without one it is 1.
+// ParseWeights parses a set of measures, each named by its letter: C for color, T for
+// texture, S for size, F for fill, as in CTSF, TSF or F. A number in (0,1] after a letter
+// is its weight, as in C0.5TS0.25; the default is 1.
 func ParseWeights(s string) (Weights, error) {
 	var w Weights
 	if s == "" {
@@ -30,11 +31,11 @@ func ParseWeights(s string) (Weights, error) {
 	for rest := s; rest != ""; {
 		i := strings.IndexByte(letters, rest[0])
 		if i < 0 {
-			return Weights{}, fmt.Errorf("measures %q: %q is none of %s", s, rest[:1], letters)
+			return Weights{}, fmt.Errorf("measures %q: unknown measure %q: want one of %s", s, rest[:1], letters)
 		}
 		to := w.all()[i]
 		if *to != 0 {
-			return Weights{}, fmt.Errorf("measures %q: %q stands twice", s, rest[:1])
+			return Weights{}, fmt.Errorf("measures %q: repeated measure %q: want each at most once", s, rest[:1])
 		}
 		rest = rest[1:]
 		end := strings.IndexAny(rest, letters)
@@ -54,7 +55,7 @@ func ParseWeights(s string) (Weights, error) {
 	return w, nil
 }
 
-// String is the form that ParseWeights reads.
+// String returns the weights in the form that ParseWeights reads.
 func (w Weights) String() string {
 	var b strings.Builder
 	for i, v := range w.all() {
@@ -69,7 +70,7 @@ func (w Weights) String() string {
 	return b.String()
 }
 
-// Validate reports weights outside [0,1] and a set without any.
+// Validate returns an error if a weight is outside [0,1] or all are 0.
 func (w Weights) Validate() error {
 	for i, v := range w.all() {
 		if !(*v >= 0 && *v <= 1) {
@@ -77,7 +78,7 @@ func (w Weights) Validate() error {
 		}
 	}
 	if w == (Weights{}) {
-		return fmt.Errorf("all weights are 0: want at least one above")
+		return errors.New("all weights are 0: want at least one positive")
 	}
 	return nil
 }
