@@ -3,6 +3,8 @@ package raster_test
 import (
 	"context"
 	"fmt"
+	"image"
+	"image/color"
 
 	"github.com/proposer/proposer/raster"
 )
@@ -57,4 +59,40 @@ func ExampleGradients() {
 	// Output:
 	// 0 [5 10 10 5] [0 0 0 0]
 	// 1 [5 10 10 5] [0 0 0 0]
+}
+
+func ExampleFromImage() {
+	m := image.NewNRGBA(image.Rect(10, 10, 12, 11)) // decoded by image.Decode, for example
+	m.Set(10, 10, color.NRGBA{R: 255, A: 255})
+	m.Set(11, 10, color.NRGBA{R: 255, A: 128}) // half transparent
+
+	img := raster.FromImage(m)
+	fmt.Println(img.Width, img.Height, img.Space)
+	fmt.Println(img.Plane(0), img.Plane(1), img.Plane(2))
+	// Output:
+	// 2 1 RGB
+	// [255 255] [0 127] [0 127]
+}
+
+func ExampleImage_ToImage() {
+	img := raster.New(raster.RGB, 1, 1)
+	img.Plane(0)[0], img.Plane(1)[0], img.Plane(2)[0] = 255, 128, 0
+
+	m := img.ToImage() // can be encoded by image/png, for example
+	fmt.Println(m.Bounds(), m.At(0, 0))
+	// Output: (0,0)-(1,1) {255 128 0 255}
+}
+
+func ExampleNewLabelImage() {
+	l := raster.NewLabelImage(4, []int32{
+		0, 0, 1, 1,
+		0, 2, 2, 1,
+	})
+	for i := range l.Regions() {
+		fmt.Println(i, l.Sizes[i], l.Boxes[i])
+	}
+	// Output:
+	// 0 3 [0 0 2 2]
+	// 1 3 [2 0 4 2]
+	// 2 2 [1 1 3 2]
 }
