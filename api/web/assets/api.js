@@ -1,16 +1,16 @@
-// The service, as the page asks it. Addresses are relative to the page's own.
+// Client of the service's API. URLs are relative to the page's.
 
 /**
- * An error that the service told of, or that kept it from answering.
+ * An error reported by the service, or the failure to reach it.
  *
- * @typedef {{name: string, value: string, want: string}} Field  what is wrong, and what would be right
+ * @typedef {{name: string, value: string, want: string}} Field  an invalid field and what would be valid
  */
 export class Problem extends Error {
   /**
-   * @param {number} status  of HTTP; 0: there was no answer
+   * @param {number} status  HTTP status; 0: no answer
    * @param {string} detail
    * @param {Field[]} fields
-   * @param {number} retryAfter  seconds; 0: not told
+   * @param {number} retryAfter  in seconds; 0: unknown
    */
   constructor(status, detail, fields = [], retryAfter = 0) {
     super(detail);
@@ -22,29 +22,29 @@ export class Problem extends Error {
 
 const tokenKey = "proposer-token";
 
-/** The bearer token, kept until the tab is closed; "" for none. */
+/** The bearer token, kept until the tab is closed; "": none. */
 export const token = {
   get: () => sessionStorage.getItem(tokenKey) ?? "",
   set: (value) => sessionStorage.setItem(tokenKey, value),
 };
 
-/** GET /v1/modes: the modes, their strategies, orders and limits. */
+/** GET /v1/modes: modes with their strategies, orders and limits. */
 export async function modes(signal) {
-  return (await ask("v1/modes", { signal })).json();
+  return (await request("v1/modes", { signal })).json();
 }
 
 /**
- * POST /v1/proposals with a picture.
+ * POST /v1/proposals with an image.
  *
- * @param {Blob} picture
+ * @param {Blob} image
  * @param {Record<string, string|number>} options  query parameters
- * @returns {Promise<string>} the JSON as it came
+ * @returns {Promise<string>} the JSON, unparsed
  */
-export async function proposals(picture, options, signal) {
-  return (await ask(`v1/proposals?${query(options)}`, { method: "POST", body: picture, signal })).text();
+export async function proposals(image, options, signal) {
+  return (await request(`v1/proposals?${query(options)}`, { method: "POST", body: image, signal })).text();
 }
 
-/** The command that asks for the same, in a POSIX shell. */
+/** Returns the equivalent curl command for a POSIX shell. */
 export function curl(file, options) {
   const words = ["curl"];
   if (token.get()) {
@@ -63,37 +63,37 @@ function quote(word) {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-async function ask(path, init) {
+async function request(path, init) {
   const headers = { Accept: "application/json" };
   if (token.get()) {
     headers.Authorization = `Bearer ${token.get()}`;
   }
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, { ...init, headers });
+    response = await fetch(path, { ...init, headers });
   } catch (e) {
     if (e.name === "AbortError") {
       throw e;
     }
     throw new Problem(0, "The service does not answer.");
   }
-  if (!answer.ok) {
-    throw await problemOf(answer);
+  if (!response.ok) {
+    throw await problemOf(response);
   }
-  return answer;
+  return response;
 }
 
-/** What an answer says went wrong; a proxy's may say nothing that can be read. */
-async function problemOf(answer) {
-  const retryAfter = Number(answer.headers.get("Retry-After")) || 0;
-  const text = await answer.text();
+/** Converts an error response to a Problem. A proxy's response may not be JSON. */
+async function problemOf(response) {
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  const text = await response.text();
   try {
     const { detail, errors = [] } = JSON.parse(text);
     if (typeof detail === "string") {
-      return new Problem(answer.status, detail, errors, retryAfter);
+      return new Problem(response.status, detail, errors, retryAfter);
     }
   } catch {
-    // Not JSON: the status has to do.
+    // Not JSON: report the status.
   }
-  return new Problem(answer.status, `The service answered ${answer.status} ${answer.statusText}`.trim() + ".", [], retryAfter);
+  return new Problem(response.status, `The service answered ${response.status} ${response.statusText}`.trim() + ".", [], retryAfter);
 }

@@ -1,88 +1,88 @@
-// The page: the picture, what is asked of the service about it, and the two views of the answers.
+// The page: the current image, the requests about it, and the two panels that show the answers.
 
 import * as api from "./api.js";
-import { abort, ask, busy, fail, on, settle } from "./asking.js";
-import { BoxPane } from "./boxpane.js";
-import { nothing } from "./evidence.js";
-import { listen } from "./stage.js";
-import * as text from "./text.js";
-import { TreePane } from "./treepane.js";
+import { abort, clearError, isPending, on, send, showError } from "./requests.js";
+import { BoxesPanel } from "./boxes-panel.js";
+import { placeholder } from "./evidence.js";
+import { listen } from "./pointer-input.js";
+import * as format from "./format.js";
+import { TreePanel } from "./tree-panel.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const body = document.body;
-const offers = [100, 500, 1000, 2000]; // how many boxes to ask for
+const boxCounts = [100, 500, 1000, 2000]; // choices of the maximum number of boxes
 
-/** What the service can do, as /v1/modes tells it; null until it has. */
-let service = null;
+/** The answer of /v1/modes; null until it has arrived. */
+let capabilities = null;
 
-/** The picture: its file, null for none, and its pixels, null if the browser cannot read it. */
-const picture = { file: null, bitmap: null };
+/** The current image: its file, null if there is none, and its pixels, null if the browser cannot decode it. */
+const image = { file: null, bitmap: null };
 
-const view = new View($("canvas"), $("picture"), $("stage"));
-const panes = {
-  boxes: new BoxPane(view, picture, show, showInTree, (e) => fail(e, search)),
-  tree: new TreePane(view, picture, show),
+const view = new View($("canvas"), $("image"), $("stage"));
+const panels = {
+  boxes: new BoxesPanel(view, image, update, showInTree, (e) => showError(e, search)),
+  tree: new TreePanel(view, image, update),
 };
 
-/** The view that is looked at. */
-function pane() {
-  return panes[body.dataset.view];
+/** The active panel. */
+function panel() {
+  return panels[body.dataset.view];
 }
 
-// The service.
+// Requests.
 
-function meet() {
-  ask("modes", api.modes, (answer) => {
-    service = answer;
+function loadCapabilities() {
+  send("modes", api.modes, (answer) => {
+    capabilities = answer;
     $("version").textContent = answer.version;
-    choices("mode", answer.modes.map((m) => [m.name, `${m.name}, ${text.several(m.strategies.length, "tree")}`]), answer.default_mode);
-    choices("order", answer.orders.map((o) => [o, o]), answer.orders[0]);
-    const most = answer.limits.max_boxes || Infinity;
-    const counts = offers.filter((n) => n < most).concat(most < offers.at(-1) ? most : []);
-    choices("max", counts.map((n) => [n, text.several(n, "box", "boxes")]), counts.includes(500) ? 500 : counts.at(-1));
-    offerTrees();
+    setOptions("mode", answer.modes.map((m) => [m.name, `${m.name}, ${format.plural(m.strategies.length, "tree")}`]), answer.default_mode);
+    setOptions("order", answer.orders.map((o) => [o, o]), answer.orders[0]);
+    const maxBoxes = answer.limits.max_boxes || Infinity;
+    const counts = boxCounts.filter((n) => n < maxBoxes).concat(maxBoxes < boxCounts.at(-1) ? maxBoxes : []);
+    setOptions("max", counts.map((n) => [n, format.plural(n, "box", "boxes")]), counts.includes(500) ? 500 : counts.at(-1));
+    updateStrategies();
   });
 }
 
-function choices(id, options, chosen) {
-  $(id).replaceChildren(...options.map(([value, label]) => new Option(label, value, false, value === chosen)));
+function setOptions(id, options, selected) {
+  $(id).replaceChildren(...options.map(([value, label]) => new Option(label, value, false, value === selected)));
 }
 
-function offerTrees() {
-  const mode = service?.modes.find((m) => m.name === $("mode").value);
-  choices("strategy", mode?.strategies.map((s, i) => [i, text.strategy(s)]) ?? [], 0);
+function updateStrategies() {
+  const mode = capabilities?.modes.find((m) => m.name === $("mode").value);
+  setOptions("strategy", mode?.strategies.map((s, i) => [i, format.strategy(s)]) ?? [], 0);
 }
 
-/** The mode and options; those that are not known before the service has been met are left out. */
+/** Returns the request's options. Options that are unknown before the capabilities have arrived are omitted. */
 function query(more) {
   return Object.fromEntries(Object.entries({ mode: $("mode").value, ...more }).filter(([, value]) => value !== ""));
 }
 
-/** Asks for what the view that is looked at shows. */
+/** Sends the request of the active panel. */
 function search(then = () => {}) {
-  if (!picture.file) {
+  if (!image.file) {
     return;
   }
-  const { file } = picture;
-  const wanted = pane();
-  const options = query(wanted.query);
-  ask(wanted.purpose, async (signal) => {
+  const { file } = image;
+  const target = panel();
+  const options = query(target.query);
+  send(target.purpose, async (signal) => {
     const json = await api.proposals(file, options, signal);
     return [JSON.parse(json), json];
   }, ([answer, json]) => {
     inspected = null;
-    ground(answer);
-    wanted.take(answer, json);
+    layout(answer);
+    target.setAnswer(answer, json);
     then();
   });
 }
 
 on.change = () => {
-  const on = busy("boxes", "tree");
-  $("progress").hidden = !on;
-  $("canvas").setAttribute("aria-busy", on);
-  tell();
+  const pending = isPending("boxes", "tree");
+  $("progress").hidden = !pending;
+  $("canvas").setAttribute("aria-busy", pending);
+  updateStatus();
 };
 
 on.failure = () => {
@@ -91,58 +91,58 @@ on.failure = () => {
   }
 };
 
-// The picture.
+// The image.
 
 async function open(file) {
-  for (const p of Object.values(panes)) {
+  for (const p of Object.values(panels)) {
     abort(p.purpose);
-    p.forget();
+    p.clear();
   }
-  settle();
+  clearError();
   view.show(null, 0, 0);
-  picture.bitmap?.close(); // or its memory would wait for the collector
-  Object.assign(picture, { file, bitmap: null });
+  image.bitmap?.close(); // frees its memory now
+  Object.assign(image, { file, bitmap: null });
   const focused = $("empty").contains(document.activeElement);
   body.dataset.state = "waiting";
-  if (focused) { // what has the focus is hidden now
+  if (focused) { // the focused element is hidden now
     $("stage").focus({ preventScroll: true });
   }
   $("name").textContent = file.name;
   $("note").hidden = true;
-  show();
-  const most = service?.limits.max_bytes ?? Infinity;
-  if (file.size > most) { // the service would hang up in the middle
-    fail(new api.Problem(413, `${file.name} has ${text.number(file.size)} bytes: the service takes at most ${text.number(most)}`), () => open(file));
+  update();
+  const maxBytes = capabilities?.limits.max_bytes ?? Infinity;
+  if (file.size > maxBytes) { // the service would close the connection during the upload
+    showError(new api.Problem(413, `${file.name} has ${format.number(file.size)} bytes: the service accepts at most ${format.number(maxBytes)}`), () => open(file));
     return;
   }
   search();
   let bitmap = null;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }); // upright, as the boxes are
+    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }); // upright, like the boxes
   } catch {
-    // A format of the service's that is not the browser's, or no picture: the service will say.
+    // A format that only the service supports, or not an image: the service reports that.
   }
-  if (picture.file !== file) {
+  if (image.file !== file) {
     return;
   }
-  picture.bitmap = bitmap;
+  image.bitmap = bitmap;
   inspected = null;
-  ground(panes.boxes.answer ?? panes.tree.answer ?? bitmap);
-  for (const p of Object.values(panes)) {
-    p.pictured();
+  layout(panels.boxes.answer ?? panels.tree.answer ?? bitmap);
+  for (const p of Object.values(panels)) {
+    p.imageLoaded();
   }
-  show();
+  update();
 }
 
-/** Lays the picture out, or a plain ground and a note in its place, by the sides that are known. */
-function ground(sides) {
-  if (!sides) {
+/** Lays out the image, or a plain background and a note if the browser cannot decode it. */
+function layout(size) {
+  if (!size) {
     return;
   }
   body.dataset.state = "shown";
-  view.show(picture.bitmap, sides.width, sides.height);
-  $("note").textContent = `The browser cannot show ${picture.file.name}: its boxes lie on a plain ground.`;
-  $("note").hidden = picture.bitmap !== null;
+  view.show(image.bitmap, size.width, size.height);
+  $("note").textContent = `The browser cannot show ${image.file.name}: its boxes are drawn on a plain background.`;
+  $("note").hidden = image.bitmap !== null;
 }
 
 async function sample(name) {
@@ -150,57 +150,56 @@ async function sample(name) {
   if (answer.ok) {
     open(new File([await answer.blob()], name, { type: "image/jpeg" }));
   } else {
-    fail(new api.Problem(answer.status, `the sample ${name} cannot be had`), () => sample(name));
+    showError(new api.Problem(answer.status, `the sample ${name} cannot be loaded`), () => sample(name));
   }
 }
 
-// What is seen.
+// Display.
 
-let inspected = null; // the name of what the inspector describes
+let inspected = null; // the name of the content in the inspector
 
-/** Brings stage, inspector and status up to what is known. */
-function show() {
-  $("curl").disabled = !picture.file;
-  $("download").disabled = !pane().answer;
-  const { scene, name, describe } = pane().shown;
+/** Updates the canvas, the inspector and the status line. */
+function update() {
+  $("curl").disabled = !image.file;
+  $("download").disabled = !panel().answer;
+  const { scene, name, describe } = panel().content;
   view.draw(scene);
   if (inspected !== name) {
     inspected = name;
-    $("evidence").replaceChildren(...(describe?.() ?? nothing(name)));
+    $("evidence").replaceChildren(...(describe?.() ?? placeholder(name)));
   }
-  tell();
+  updateStatus();
 }
 
-/** Says in a line what is shown. */
-function tell() {
-  const { answer } = pane();
+function updateStatus() {
+  const { answer } = panel();
   const line = answer
-    ? [pane().summary, `${answer.width} × ${answer.height}`, `decoded in ${text.seconds(answer.decode_seconds)}`, `searched in ${text.seconds(answer.seconds)}`].join(" · ")
+    ? [panel().summary, `${answer.width} × ${answer.height}`, `decoded in ${format.seconds(answer.decode_seconds)}`, `searched in ${format.seconds(answer.seconds)}`].join(" · ")
     : "";
-  $("status").textContent = busy("tree") ? "Growing the tree…" : busy("boxes") ? "Searching…" : line;
-  $("stage").setAttribute("aria-label", picture.file ? `${picture.file.name}, ${line}` : "No picture yet");
+  $("status").textContent = isPending("tree") ? "Building the tree…" : isPending("boxes") ? "Searching…" : line;
+  $("stage").setAttribute("aria-label", image.file ? `${image.file.name}, ${line}` : "No image yet");
 }
 
-function look(what) {
-  body.dataset.view = what;
-  $("views").querySelector(`[value=${what}]`).checked = true;
-  $("inspector").setAttribute("aria-label", what === "tree" ? "Region" : "Boxes");
-  show();
+function setView(name) {
+  body.dataset.view = name;
+  $("views").querySelector(`[value=${name}]`).checked = true;
+  $("inspector").setAttribute("aria-label", name === "tree" ? "Region" : "Boxes");
+  update();
 }
 
 function showInTree(strategy, position) {
   $("strategy").value = strategy;
-  look("tree");
-  search(() => panes.tree.go(position));
+  setView("tree");
+  search(() => panels.tree.showNode(position));
 }
 
-// Files come by choice, paste, drop or as samples.
+// Files are chosen, pasted, dropped, or samples.
 
 $("file").addEventListener("change", (e) => {
   if (e.target.files.length > 0) {
     open(e.target.files[0]);
   }
-  e.target.value = ""; // or the same file could not be chosen again
+  e.target.value = ""; // so that the same file can be chosen again
 });
 
 for (const button of document.querySelectorAll("[data-sample]")) {
@@ -238,8 +237,8 @@ addEventListener("drop", (e) => {
 // Controls.
 
 $("views").addEventListener("change", (e) => {
-  look(e.target.value);
-  if (!pane().answer) {
+  setView(e.target.value);
+  if (!panel().answer) {
     search();
   }
 });
@@ -247,18 +246,18 @@ $("views").addEventListener("change", (e) => {
 $("search").addEventListener("submit", (e) => e.preventDefault());
 $("search").addEventListener("change", (e) => {
   if (e.target.id === "mode") {
-    offerTrees();
-    const other = pane() === panes.tree ? panes.boxes : panes.tree;
+    updateStrategies();
+    const other = panel() === panels.tree ? panels.boxes : panels.tree;
     abort(other.purpose);
-    other.forget(); // it asks again when it is looked at
+    other.clear(); // requested again when it becomes active
   }
   search();
 });
 
 $("curl").addEventListener("click", async () => {
-  const line = api.curl(picture.file.name, query(pane().command));
+  const line = api.curl(image.file.name, query(panel().command));
   try {
-    await navigator.clipboard.writeText(line); // there is none without TLS, but on this machine
+    await navigator.clipboard.writeText(line); // undefined without TLS, except on localhost
     $("announce").textContent = "Copied";
     $("curl").classList.add("done");
     setTimeout(() => $("curl").classList.remove("done"), 1500);
@@ -271,12 +270,12 @@ $("curl").addEventListener("click", async () => {
 
 $("download").addEventListener("click", () => {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([pane().json], { type: "application/json" }));
-  link.download = `${picture.file.name.replace(/\.[^.]*$/, "")}.${pane().purpose}.json`;
+  link.href = URL.createObjectURL(new Blob([panel().json], { type: "application/json" }));
+  link.download = `${image.file.name.replace(/\.[^.]*$/, "")}.${panel().purpose}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 });
 
-listen(view, pane);
-show();
-meet();
+listen(view, panel);
+update();
+loadCapabilities();

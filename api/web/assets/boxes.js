@@ -1,7 +1,7 @@
-// Boxes: which are shown, in what colour, and which one is meant.
+// Operations on boxes: filtering, hit testing and colors.
 //
-// A box is [x0, y0, x1, y1], half-open, in pixels of the upright picture; a list of
-// boxes is in their ranks' order, the best first.
+// A box is [x0, y0, x1, y1], half-open, in pixels of the upright image; a list of boxes is
+// in rank order, best first.
 
 /** Intersection over union of two boxes, 0..1. */
 export function iou(a, b) {
@@ -18,22 +18,23 @@ export function area(b) {
 }
 
 /**
- * The ranks, from 0, of the boxes that are to be shown. Those which overlap a better
- * one that stays by more than overlap are dropped, in time square in what stays.
+ * Returns the ranks, from 0, of the boxes to show: non-maximum suppression drops boxes
+ * that overlap a better one by more than an IoU. Time is quadratic in the number kept.
  *
  * @param {number[][]} boxes
  * @param {number[]} scores
- * @param {{count: number, score: number, side: number, overlap: number}} want  at most, at least, at least (pixels), at most (IoU)
+ * @param {{count: number, score: number, side: number, overlap: number}} limits  maximum count, minimum score,
+ *   minimum side in pixels, maximum IoU
  * @returns {number[]} ascending
  */
-export function select(boxes, scores, want) {
+export function select(boxes, scores, limits) {
   const kept = [];
-  for (let i = 0; i < boxes.length && kept.length < want.count; i++) {
+  for (let i = 0; i < boxes.length && kept.length < limits.count; i++) {
     const b = boxes[i];
-    if (scores[i] < want.score || Math.min(b[2] - b[0], b[3] - b[1]) < want.side) {
+    if (scores[i] < limits.score || Math.min(b[2] - b[0], b[3] - b[1]) < limits.side) {
       continue;
     }
-    if (want.overlap < 1 && kept.some((k) => iou(boxes[k], b) > want.overlap)) {
+    if (limits.overlap < 1 && kept.some((k) => iou(boxes[k], b) > limits.overlap)) {
       continue;
     }
     kept.push(i);
@@ -42,18 +43,18 @@ export function select(boxes, scores, want) {
 }
 
 /**
- * Those of the shown boxes that a pointer at (x, y) may mean, the likeliest first: whose
- * border is within reach, then those around it, smaller ones first.
+ * Returns the shown boxes at a pointer position, most likely target first: boxes whose border
+ * is within tolerance, then boxes that contain the point, smaller ones first.
  */
-export function under(boxes, shown, x, y, reach) {
+export function boxesAt(boxes, shown, x, y, tolerance) {
   const found = [];
   for (const i of shown) {
     const [x0, y0, x1, y1] = boxes[i];
     const outside = Math.max(x0 - x, y0 - y, x - x1, y - y1);
-    if (outside > reach) {
+    if (outside > tolerance) {
       continue;
     }
-    const border = Math.abs(outside) <= reach;
+    const border = Math.abs(outside) <= tolerance;
     if (border || outside < 0) {
       found.push({ i, border, area: area(boxes[i]) });
     }
@@ -62,25 +63,25 @@ export function under(boxes, shown, x, y, reach) {
   return found.map((f) => f.i);
 }
 
-/** Numbers of boxes by their logarithm: the first ranks are what one looks at. */
-export const scale = {
+/** A logarithmic scale for numbers of boxes, since the first ranks matter most. */
+export const countScale = {
   /** @param {number} t  0..1 */
-  count: (t, of) => Math.round(of ** t),
-  t: (count, of) => (of > 1 ? Math.log(count) / Math.log(of) : 1),
+  count: (t, total) => Math.round(total ** t),
+  t: (count, total) => (total > 1 ? Math.log(count) / Math.log(total) : 1),
 };
 
-// From the best to the last, told apart by the colour-blind, too. The style sheet has the same.
+// Best to last, in a palette safe for color blindness. The same as in style.css.
 const stops = [[255, 176, 0], [254, 97, 0], [220, 38, 127], [120, 94, 240], [100, 143, 255]];
 
 /**
- * The colour of a rank, on the scale of numbers: 0..255 each.
+ * Returns the color of a rank on the count scale, components 0..255.
  *
  * @param {number} rank  from 0
- * @param {number} of  how many there are
+ * @param {number} total
  * @returns {[number, number, number]}
  */
-export function colour(rank, of) {
-  const t = of > 1 ? scale.t(rank + 1, of) * (stops.length - 1) : 0;
+export function rankColor(rank, total) {
+  const t = total > 1 ? countScale.t(rank + 1, total) * (stops.length - 1) : 0;
   const i = Math.min(Math.floor(t), stops.length - 2);
   return stops[i].map((v, c) => Math.round(v + (stops[i + 1][c] - v) * (t - i)));
 }

@@ -1,15 +1,15 @@
 // COCO's compressed run-length encoding of masks.
 //
-// The pixels are taken column by column, as runs that are not and are in the mask by
-// turns, beginning with those that are not. A run's length, from the fourth on less the
-// one two before it, is written in groups of five bits, lowest first, as characters from
-// "0" on; the sixth bit says that more groups follow, and the fifth of the last is the sign.
+// Pixels are in column-major order, in runs that are alternately outside and inside the mask,
+// beginning with outside. From the fourth run on, the difference to the run two before is
+// stored. A number is written in groups of five bits, lowest first, as characters from "0" on;
+// the sixth bit means that more groups follow, and the fifth bit of the last group is the sign.
 
 /**
- * The lengths of a mask's runs.
+ * Decodes the run lengths of a mask.
  *
  * @param {string} counts
- * @param {number} pixels  which they must add up to
+ * @param {number} pixels  the required sum
  * @returns {number[]}
  */
 export function runs(counts, pixels) {
@@ -22,7 +22,7 @@ export function runs(counts, pixels) {
     while (more) {
       const group = counts.charCodeAt(at++) - 48;
       if (!(group >= 0 && group < 64) || shift > 30) { // NaN beyond the end
-        throw new RangeError(`a mask's counts are broken at character ${at}`);
+        throw new RangeError(`the mask's counts are invalid at character ${at}`);
       }
       value |= (group & 31) << shift;
       shift += 5;
@@ -36,29 +36,29 @@ export function runs(counts, pixels) {
     }
     sum += value;
     if (value < 0 || sum > pixels) {
-      throw new RangeError(`a mask has a run of ${value} at ${sum - value} of ${pixels} pixels`);
+      throw new RangeError(`the mask has a run of ${value} at ${sum - value} of ${pixels} pixels`);
     }
     lengths.push(value);
   }
   if (sum !== pixels) {
-    throw new RangeError(`a mask has runs of ${sum} pixels: want ${pixels}`);
+    throw new RangeError(`the mask's runs have ${sum} pixels: want ${pixels}`);
   }
   return lengths;
 }
 
 /**
- * The part of a mask inside a box, a byte a pixel: 1 in the mask. A part that is larger
- * than most pixels is sampled, by the pixels at the samples' middles.
+ * Returns the part of a mask inside a box, one byte per pixel, 1 inside the mask. A part of more
+ * than max pixels is subsampled at the centers of the samples.
  *
  * @param {{size: [number, number], counts: string}} mask  size is height, width
- * @param {[number, number, number, number]} box  x0, y0, x1, y1 inside the picture
- * @param {number} most
+ * @param {[number, number, number, number]} box  x0, y0, x1, y1 inside the image
+ * @param {number} max
  * @returns {{width: number, height: number, bits: Uint8Array}} row-major
  */
-export function crop(mask, [x0, y0, x1, y1], most = 1 << 20) {
+export function crop(mask, [x0, y0, x1, y1], max = 1 << 20) {
   const [height, width] = mask.size;
   const lengths = runs(mask.counts, height * width);
-  const shrink = Math.min(1, Math.sqrt(most / ((x1 - x0) * (y1 - y0))));
+  const shrink = Math.min(1, Math.sqrt(max / ((x1 - x0) * (y1 - y0))));
   const w = Math.max(1, Math.floor((x1 - x0) * shrink));
   const h = Math.max(1, Math.floor((y1 - y0) * shrink));
   const rows = Int32Array.from({ length: h }, (_, i) => y0 + Math.floor(((i + 0.5) * (y1 - y0)) / h));
@@ -78,10 +78,10 @@ export function crop(mask, [x0, y0, x1, y1], most = 1 << 20) {
 }
 
 /**
- * A mask as a picture: its border in a solid colour, what is inside as opaque as is said.
+ * Renders a mask: its border in a solid color, its inside with the given opacity.
  *
  * @param {{width: number, height: number, bits: Uint8Array}} part
- * @param {[number, number, number]} colour  0..255
+ * @param {[number, number, number]} color  0..255
  * @param {number} alpha  0..1
  * @returns {ImageData}
  */

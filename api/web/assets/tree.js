@@ -1,56 +1,56 @@
-// A tree of regions, and how it looks after any number of merges.
+// A merge tree, and the regions that exist after any number of merges.
 
 /**
  * @typedef {object} Answer  the service's "tree"
  * @property {number} strategy
- * @property {number} width  of the searched picture
+ * @property {number} width  of the searched image
  * @property {number} height
- * @property {number} leaves  first regions, nodes 0..leaves−1; then the merges in their order
- * @property {number[]} parents  by node; −1 of the last, the root
- * @property {(number|null)[]} similarities  of a node's two children when they were merged
- * @property {number[]} sizes  in pixels of the searched picture
- * @property {[number, number, number, number][]} boxes  in pixels of the original
- * @property {number[]} labels  label, length, label, length, …: runs of first regions, row-major
+ * @property {number} leaves  initial regions, nodes 0..leaves−1; merged regions follow in merge order
+ * @property {number[]} parents  by node; −1 for the root, the last node
+ * @property {(number|null)[]} similarities  by node: of its two children when they were merged
+ * @property {number[]} sizes  in pixels of the searched image
+ * @property {[number, number, number, number][]} boxes  in pixels of the original image
+ * @property {number[]} labels  label, length, label, length, …: runs of initial regions, row-major
  */
 
 export class Tree {
   /**
-   * A picture of more than most pixels is sampled, by the pixels at the samples' middles.
-   * An answer that does not hold together is a RangeError.
+   * An image of more than maxPixels is subsampled at the centers of the samples. Throws a
+   * RangeError if the answer is inconsistent.
    *
    * @param {Answer} answer
    */
-  constructor(answer, most = 1 << 20) {
+  constructor(answer, maxPixels = 1 << 20) {
     const { width, height, leaves, parents, labels } = answer;
     const last = 2 * leaves - 2;
     if (parents.length !== last + 1 || parents.some((p, n) => (n === last ? p !== -1 : p <= n || p < leaves || p > last))) {
-      throw new RangeError(`the tree's parents are no tree of ${leaves} first regions`);
+      throw new RangeError(`the parents do not form a tree of ${leaves} initial regions`);
     }
     Object.assign(this, { leaves, parents, sizes: answer.sizes, boxes: answer.boxes, similarities: answer.similarities });
-    const shrink = Math.min(1, Math.sqrt(most / (width * height)));
-    /** The samples across and down. */
+    const shrink = Math.min(1, Math.sqrt(maxPixels / (width * height)));
+    /** The number of samples per row and column. */
     this.width = Math.max(1, Math.floor(width * shrink));
     this.height = Math.max(1, Math.floor(height * shrink));
-    /** The samples' first regions, row-major. */
+    /** The initial region of each sample, row-major. */
     this.labels = this.#sample(labels, width, height);
-    this.colours = null;
+    this.colors = null;
   }
 
   get nodes() {
     return this.parents.length;
   }
 
-  /** How many merges there are. */
+  /** The number of merges. */
   get merges() {
     return this.leaves - 1;
   }
 
-  /** The first number of merges after which a node is there. */
-  birth(node) {
+  /** The number of merges after which a node exists. */
+  mergesBefore(node) {
     return Math.max(0, node - this.leaves + 1);
   }
 
-  /** A node's place from the root, which is 1: what evidence calls its position. */
+  /** A node's position from the root, which has position 1. */
   position(node) {
     return this.nodes - node;
   }
@@ -61,52 +61,52 @@ export class Tree {
   }
 
   /**
-   * The nodes that the first regions belong to after so many merges. Parents have
-   * higher numbers, so one pass downwards finds them all.
+   * Returns, for each node that exists after a number of merges, the topmost ancestor that exists.
+   * Parents have higher numbers than their children, so one descending pass suffices.
    *
-   * @returns {Int32Array} by node; of nodes that are not there yet it says nothing
+   * @returns {Int32Array} by node
    */
-  after(merges) {
-    const there = this.leaves + merges;
-    const of = new Int32Array(there);
-    for (let n = there - 1; n >= 0; n--) {
+  ancestorsAfter(merges) {
+    const count = this.leaves + merges;
+    const of = new Int32Array(count);
+    for (let n = count - 1; n >= 0; n--) {
       const parent = this.parents[n];
-      of[n] = parent >= 0 && parent < there ? of[parent] : n;
+      of[n] = parent >= 0 && parent < count ? of[parent] : n;
     }
     return of;
   }
 
-  /** The node at a sample after so many merges. */
-  at(x, y, merges) {
-    const there = this.leaves + merges;
+  /** The node that contains a sample after a number of merges. */
+  nodeAt(x, y, merges) {
+    const count = this.leaves + merges;
     let n = this.labels[y * this.width + x];
-    while (this.parents[n] >= 0 && this.parents[n] < there) {
+    while (this.parents[n] >= 0 && this.parents[n] < count) {
       n = this.parents[n];
     }
     return n;
   }
 
   /**
-   * Gives every node the mean colour of its samples.
+   * Computes the mean color of each node.
    *
-   * @param {Uint8ClampedArray|null} rgba  the picture at the samples; null: there is none to
-   *   be had, and nodes get colours that merely differ
+   * @param {Uint8ClampedArray|null} rgba  the image at the samples; null if it is not available:
+   *   nodes then get arbitrary colors
    */
-  colour(rgba) {
+  computeColors(rgba) {
     const sums = new Float64Array(4 * this.nodes); // red, green, blue and count
     const { labels } = this;
     for (let at = 0; at < labels.length; at++) {
       const n = 4 * labels[at];
       for (let c = 0; c < 3; c++) {
-        sums[n + c] += rgba ? rgba[4 * at + c] : arbitrary(labels[at], c);
+        sums[n + c] += rgba ? rgba[4 * at + c] : arbitraryColor(labels[at], c);
       }
       sums[n + 3]++;
     }
-    this.colours = new Uint32Array(this.nodes);
+    this.colors = new Uint32Array(this.nodes);
     for (let n = 0; n < this.nodes; n++) {
       const [r, g, b, count] = sums.subarray(4 * n, 4 * n + 4);
-      if (count > 0) { // a small region may lie between the samples
-        this.colours[n] = pack(r / count, g / count, b / count);
+      if (count > 0) { // a small region may contain no sample
+        this.colors[n] = pack(r / count, g / count, b / count);
       }
       const parent = this.parents[n];
       for (let c = 0; parent >= 0 && c < 4; c++) {
@@ -116,17 +116,17 @@ export class Tree {
   }
 
   /**
-   * Paints the regions that there are after so many merges, in time linear in the samples.
+   * Paints the regions that exist after a number of merges, in time linear in the samples.
    *
-   * @param {Uint32Array} out  the samples' pixels, as ImageData has them
+   * @param {Uint32Array} out  pixels in the layout of ImageData
    * @param {number} merges
-   * @param {"mean"|"outline"} look  mean colours, or lines between the regions on nothing
-   * @param {number} focus  the node to point out; −1: none
+   * @param {"mean"|"outline"} style  mean colors, or outlines on a transparent background
+   * @param {number} focus  the node to highlight; −1: none
    */
-  paint(out, merges, look, focus) {
+  paint(out, merges, style, focus) {
     const { width, height, labels } = this;
-    const of = this.after(merges);
-    const mean = look === "mean";
+    const of = this.ancestorsAfter(merges);
+    const mean = style === "mean";
     for (let y = 0, at = 0; y < height; y++) {
       for (let x = 0; x < width; x++, at++) {
         const n = of[labels[at]];
@@ -136,11 +136,11 @@ export class Tree {
         if (border && (n === focus || right === focus || below === focus)) {
           out[at] = focusBorder;
         } else if (n === focus) {
-          out[at] = mean ? halfway(this.colours[n], focusBorder) : focusInside;
+          out[at] = mean ? blend(this.colors[n], focusBorder) : focusInside;
         } else if (mean) {
-          out[at] = this.colours[n];
+          out[at] = this.colors[n];
         } else {
-          out[at] = border ? line : 0;
+          out[at] = border ? outlineColor : 0;
         }
       }
     }
@@ -150,7 +150,7 @@ export class Tree {
     let sum = 0;
     for (let run = 0; run < labels.length; run += 2) {
       if (!(labels[run] >= 0 && labels[run] < this.leaves && labels[run + 1] > 0)) {
-        throw new RangeError(`the tree's run ${run / 2} is ${labels[run]}, ${labels[run + 1]}: want a first region and a length`);
+        throw new RangeError(`the tree's run ${run / 2} is ${labels[run]}, ${labels[run + 1]}: want an initial region and a length`);
       }
       sum += labels[run + 1];
     }
@@ -175,27 +175,27 @@ export class Tree {
   }
 }
 
-/** Merges are walked by the logarithm of what is left: the last hundred tell the most. */
-export const scale = {
+/** A logarithmic scale of the remaining regions, since the last hundred merges matter most. */
+export const mergeScale = {
   /** @param {number} t  0..1 */
   merges: (t, leaves) => leaves - Math.round(leaves ** (1 - t)),
   t: (merges, leaves) => (leaves > 1 ? 1 - Math.log(leaves - merges) / Math.log(leaves) : 0),
 };
 
-const line = pack(255, 255, 255);
+const outlineColor = pack(255, 255, 255);
 const focusBorder = pack(255, 176, 0);
 const focusInside = (focusBorder & 0x77ffffff) >>> 0;
 
-/** A pixel of ImageData as a word, of a machine that has the low byte first. */
+/** A pixel of ImageData as a little-endian word. */
 function pack(r, g, b) {
   return (Math.round(r) | (Math.round(g) << 8) | (Math.round(b) << 16) | (255 << 24)) >>> 0;
 }
 
-function halfway(a, b) {
+function blend(a, b) {
   return ((((a >>> 1) & 0x7f7f7f7f) + ((b >>> 1) & 0x7f7f7f7f)) | (255 << 24)) >>> 0;
 }
 
-/** A channel of a colour of medium lightness that differs from those of the numbers nearby. */
-function arbitrary(n, channel) {
+/** A channel of a color of medium lightness, different for nearby numbers. */
+function arbitraryColor(n, channel) {
   return 128 + 70 * Math.sin(n * 2.4 + (channel * 2 * Math.PI) / 3);
 }

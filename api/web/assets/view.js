@@ -1,42 +1,41 @@
-// The stage: two canvases, the picture and above it what is drawn on it, both with a
-// pixel for each of the screen's. It knows where the picture lies on the screen, and
-// boxes, regions and names on it; it does not know where they come from.
+// Two canvases at the screen's resolution: the image, and above it an overlay of boxes, regions
+// and labels. The view maps between image and screen coordinates.
 
 import { css } from "./boxes.js";
 
-const margin = 16; // around a picture that fits, in CSS pixels
-const mostZoom = 32; // screen pixels a picture pixel
-const pixelated = 3; // from so many screen pixels a picture pixel on, pixels are shown as such
+const margin = 16; // around an image that fits, in CSS pixels
+const maxScale = 32; // screen pixels per image pixel
+const pixelatedScale = 3; // the scale from which pixels are drawn as squares
 
 /**
- * @typedef {object} Scene  what is drawn on the picture
- * @property {{box: number[], colour: number[]}[]} boxes  the first on top
- * @property {{box: number[], colour: number[], text: string}|null} focus  the box that is pointed out
- * @property {{image: CanvasImageSource, box: number[], opaque: boolean}|null} layer  a picture to lay into a box
+ * @typedef {object} Scene  what is drawn over the image
+ * @property {{box: number[], color: number[]}[]} boxes  the first on top
+ * @property {{box: number[], color: number[], text: string}|null} focus  the highlighted box
+ * @property {{image: CanvasImageSource, box: number[], opaque: boolean}|null} layer  an image to draw into a box
  */
 
 export class View {
   #frame = 0;
-  #stale = true; // the picture's canvas
+  #stale = true; // whether the image's canvas must be redrawn
   #source = null;
-  #zoom = 1; // 1: the picture fits
-  #centre = [0.5, 0.5]; // the picture's point in the middle of the stage, of its sides
+  #zoom = 1; // 1: the image fits
+  #center = [0.5, 0.5]; // the image point at the center of the container, as fractions of the sides
   /** @type {Scene} */
   #scene = { boxes: [], focus: null, layer: null };
 
-  /** The picture's sides in pixels, 0 for none. */
+  /** The image's sides in pixels; 0: no image. */
   width = 0;
   height = 0;
 
   /** Called after the zoom has changed. */
   onzoom = () => {};
 
-  constructor(room, picture, overlay) {
-    this.room = room;
-    this.picture = picture;
+  constructor(container, canvas, overlay) {
+    this.container = container;
+    this.canvas = canvas;
     this.overlay = overlay;
-    new ResizeObserver(() => this.#redraw(true)).observe(room);
-    // The screen may change its density without a change of size.
+    new ResizeObserver(() => this.#redraw(true)).observe(container);
+    // The pixel density may change without a change of size.
     const density = () => {
       this.#redraw(true);
       matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", density, { once: true });
@@ -47,7 +46,7 @@ export class View {
     }
   }
 
-  /** @param {CanvasImageSource|null} source  null: a plain ground */
+  /** @param {CanvasImageSource|null} source  null: a plain background */
   show(source, width, height) {
     const same = width === this.width && height === this.height;
     Object.assign(this, { width, height });
@@ -64,14 +63,14 @@ export class View {
     this.#redraw(false);
   }
 
-  /** Screen pixels a picture pixel. */
+  /** Screen pixels per image pixel. */
   get scale() {
     if (this.width === 0) {
       return devicePixelRatio;
     }
     const density = devicePixelRatio;
-    const room = this.room.getBoundingClientRect();
-    const fit = Math.min((room.width - 2 * margin) / this.width, (room.height - 2 * margin) / this.height) * density;
+    const bounds = this.container.getBoundingClientRect();
+    const fit = Math.min((bounds.width - 2 * margin) / this.width, (bounds.height - 2 * margin) / this.height) * density;
     return Math.max(fit, 1e-3) * this.#zoom;
   }
 
@@ -81,56 +80,56 @@ export class View {
 
   fit() {
     this.#zoom = 1;
-    this.#centre = [0.5, 0.5];
+    this.#center = [0.5, 0.5];
     this.#redraw(true);
     this.onzoom();
   }
 
-  /** Zooms by a factor, and keeps the picture where it is under a point of the window. */
+  /** Zooms by a factor around a point of the window, by default the center. */
   zoom(factor, clientX, clientY) {
     if (this.width === 0) {
       return;
     }
-    const room = this.room.getBoundingClientRect();
-    const x = clientX ?? room.left + room.width / 2;
-    const y = clientY ?? room.top + room.height / 2;
+    const bounds = this.container.getBoundingClientRect();
+    const x = clientX ?? bounds.left + bounds.width / 2;
+    const y = clientY ?? bounds.top + bounds.height / 2;
     const [px, py] = this.locate(x, y);
-    const most = Math.max(1, mostZoom / (this.scale / this.#zoom));
-    this.#zoom = Math.min(Math.max(this.#zoom * factor, 1), most);
+    const maxZoom = Math.max(1, maxScale / (this.scale / this.#zoom));
+    this.#zoom = Math.min(Math.max(this.#zoom * factor, 1), maxZoom);
     const [qx, qy] = this.locate(x, y);
     this.#move(px - qx, py - qy);
     this.onzoom();
   }
 
-  /** Moves the picture by CSS pixels. */
+  /** Moves the image by CSS pixels. */
   pan(dx, dy) {
     const pixels = devicePixelRatio / this.scale;
     this.#move(-dx * pixels, -dy * pixels);
   }
 
-  /** The picture's point, in its pixels, at a point of the window. */
+  /** Returns the image point, in image pixels, at a point of the window. */
   locate(clientX, clientY) {
-    const room = this.room.getBoundingClientRect();
+    const bounds = this.container.getBoundingClientRect();
     const pixels = devicePixelRatio / this.scale;
     return [
-      this.#centre[0] * this.width + (clientX - room.left - room.width / 2) * pixels,
-      this.#centre[1] * this.height + (clientY - room.top - room.height / 2) * pixels,
+      this.#center[0] * this.width + (clientX - bounds.left - bounds.width / 2) * pixels,
+      this.#center[1] * this.height + (clientY - bounds.top - bounds.height / 2) * pixels,
     ];
   }
 
-  /** How many of the picture's pixels so many CSS pixels are. */
-  reach(css) {
+  /** Converts a length from CSS pixels to image pixels. */
+  imagePixels(css) {
     return (css * devicePixelRatio) / this.scale;
   }
 
   #move(dx, dy) {
     const limit = (v) => (this.fits ? 0.5 : Math.min(Math.max(v, 0), 1));
-    this.#centre = [limit(this.#centre[0] + dx / this.width), limit(this.#centre[1] + dy / this.height)];
+    this.#center = [limit(this.#center[0] + dx / this.width), limit(this.#center[1] + dy / this.height)];
     this.#redraw(true);
   }
 
-  #redraw(picture) {
-    this.#stale ||= picture;
+  #redraw(imageChanged) {
+    this.#stale ||= imageChanged;
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       this.#paint();
@@ -139,79 +138,79 @@ export class View {
 
   #paint() {
     const density = devicePixelRatio;
-    const room = this.room.getBoundingClientRect();
-    const w = Math.round(room.width * density);
-    const h = Math.round(room.height * density);
+    const bounds = this.container.getBoundingClientRect();
+    const w = Math.round(bounds.width * density);
+    const h = Math.round(bounds.height * density);
     const scale = this.scale;
-    const left = Math.round(w / 2 - this.#centre[0] * this.width * scale);
-    const top = Math.round(h / 2 - this.#centre[1] * this.height * scale);
-    /** The screen's rectangle of a box: left, top, width, height, whole pixels. */
-    const place = ([x0, y0, x1, y1]) => {
+    const left = Math.round(w / 2 - this.#center[0] * this.width * scale);
+    const top = Math.round(h / 2 - this.#center[1] * this.height * scale);
+    /** The screen rectangle of a box: left, top, width and height in whole pixels. */
+    const toScreen = ([x0, y0, x1, y1]) => {
       const x = left + Math.round(x0 * scale);
       const y = top + Math.round(y0 * scale);
       return [x, y, left + Math.round(x1 * scale) - x, top + Math.round(y1 * scale) - y];
     };
     if (this.#stale) {
       this.#stale = false;
-      const ctx = cleared(this.picture, w, h);
+      const ctx = clearCanvas(this.canvas, w, h);
       if (this.width > 0) {
-        ctx.imageSmoothingEnabled = scale < pixelated;
+        ctx.imageSmoothingEnabled = scale < pixelatedScale;
         ctx.imageSmoothingQuality = "high";
-        const at = place([0, 0, this.width, this.height]);
+        const at = toScreen([0, 0, this.width, this.height]);
         if (this.#source) {
           ctx.drawImage(this.#source, ...at);
         } else {
-          ctx.fillStyle = getComputedStyle(this.room).getPropertyValue("--plain");
+          ctx.fillStyle = getComputedStyle(this.container).getPropertyValue("--plain");
           ctx.fillRect(...at);
         }
       }
     }
-    const ctx = cleared(this.overlay, w, h);
+    const ctx = clearCanvas(this.overlay, w, h);
     if (this.width === 0) {
       return;
     }
     const { boxes, focus, layer } = this.#scene;
     if (layer?.opaque) {
-      this.#lay(ctx, layer, place, scale);
+      this.#drawLayer(ctx, layer, toScreen, scale);
     }
     ctx.globalAlpha = focus ? 0.25 : 1;
-    outline(ctx, boxes, place, 1.5 * density);
+    outline(ctx, boxes, toScreen, 1.5 * density);
     ctx.globalAlpha = 1;
     if (layer && !layer.opaque) {
-      this.#lay(ctx, layer, place, scale);
+      this.#drawLayer(ctx, layer, toScreen, scale);
     }
     if (focus) {
-      outline(ctx, [focus], place, 2.5 * density);
-      this.#tag(ctx, place(focus.box), focus, density, w, h);
+      outline(ctx, [focus], toScreen, 2.5 * density);
+      this.#drawLabel(ctx, toScreen(focus.box), focus, density, w, h);
     }
   }
 
-  #lay(ctx, { image, box }, place, scale) {
-    ctx.imageSmoothingEnabled = scale < pixelated;
-    ctx.drawImage(image, ...place(box));
+  #drawLayer(ctx, { image, box }, toScreen, scale) {
+    ctx.imageSmoothingEnabled = scale < pixelatedScale;
+    ctx.drawImage(image, ...toScreen(box));
   }
 
-  /** Writes a box's name above its top left corner, or inside where there is no room. */
-  #tag(ctx, [x, y, , height], { text, colour }, density, w, h) {
-    ctx.font = `600 ${12 * density}px ${getComputedStyle(this.room).fontFamily}`;
-    const pad = 6 * density;
-    const tall = 20 * density;
-    const wide = ctx.measureText(text).width + 2 * pad;
+  /** Draws a label above a box's top left corner, or inside the box at the top edge of the canvas. */
+  #drawLabel(ctx, [x, y, , height], { text, color }, density, w, h) {
+    ctx.font = `600 ${12 * density}px ${getComputedStyle(this.container).fontFamily}`;
+    const padding = 6 * density;
+    const labelHeight = 20 * density;
+    const labelWidth = ctx.measureText(text).width + 2 * padding;
     const edge = 1.25 * density;
-    const left = Math.min(Math.max(x - edge, 0), w - wide);
-    const above = y - edge - tall;
-    const top = above >= 0 ? above : Math.min(Math.max(y, 0), y + height, h - tall);
-    ctx.fillStyle = css(colour);
-    ctx.fillRect(left, top, wide, tall);
-    const [r, g, b] = colour;
+    const left = Math.min(Math.max(x - edge, 0), w - labelWidth);
+    const above = y - edge - labelHeight;
+    const top = above >= 0 ? above : Math.min(Math.max(y, 0), y + height, h - labelHeight);
+    ctx.fillStyle = css(color);
+    ctx.fillRect(left, top, labelWidth, labelHeight);
+    const [r, g, b] = color;
     ctx.fillStyle = 0.3 * r + 0.59 * g + 0.11 * b > 125 ? "#000" : "#fff";
     ctx.textBaseline = "middle";
-    ctx.fillText(text, left + pad, top + tall / 2 + density / 2);
+    ctx.fillText(text, left + padding, top + labelHeight / 2 + density / 2);
   }
 }
 
-/** The canvas's context, with the canvas w × h pixels large and empty. */
-function cleared(canvas, w, h) {
+/** Resizes and clears a canvas, and returns its context. */
+function clearCanvas(canvas, w, h) {
   if (canvas.width !== w || canvas.height !== h) {
     canvas.width = w;
     canvas.height = h;
@@ -221,11 +220,11 @@ function cleared(canvas, w, h) {
   return ctx;
 }
 
-/** Draws boxes as frames of whole pixels, with a dark seam that sets them off a light picture. */
-function outline(ctx, boxes, place, line) {
+/** Draws boxes as outlines of whole pixels, with a dark edge for contrast with a bright image. */
+function outline(ctx, boxes, toScreen, line) {
   const width = Math.max(1, Math.round(line));
   const half = (width % 2) / 2;
-  const rects = boxes.map((b) => place(b.box));
+  const rects = boxes.map((b) => toScreen(b.box));
   ctx.lineJoin = "miter";
   ctx.lineWidth = width + 2;
   ctx.strokeStyle = "rgb(0 0 0 / 35%)";
@@ -237,7 +236,7 @@ function outline(ctx, boxes, place, line) {
   ctx.lineWidth = width;
   for (let i = rects.length - 1; i >= 0; i--) {
     const [x, y, w, h] = rects[i];
-    ctx.strokeStyle = css(boxes[i].colour);
+    ctx.strokeStyle = css(boxes[i].color);
     ctx.strokeRect(x + half, y + half, w, h);
   }
 }

@@ -1,4 +1,4 @@
-// Numbers and names as people read them.
+// Formatting of numbers and names, and creation of elements.
 
 const whole = new Intl.NumberFormat("en");
 
@@ -6,9 +6,9 @@ const whole = new Intl.NumberFormat("en");
 export const number = (n) => whole.format(n);
 
 /** 2, "box" → "2 boxes". */
-export const several = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
+export const plural = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
 
-/** A score or similarity, to so many digits that neighbours in rank mostly differ. */
+/** A score or similarity, with enough digits to tell adjacent ranks apart. */
 export const score = (v) => v.toFixed(4);
 
 /** A duration in seconds → "61 ms", "1.24 s". */
@@ -16,16 +16,16 @@ export const seconds = (s) => (s < 1 ? `${Math.round(s * 1000)} ms` : `${s.toFix
 
 export const size = ([x0, y0, x1, y1]) => `${number(x1 - x0)} × ${number(y1 - y0)}`;
 
-const names = { C: "colour", T: "texture", S: "size", F: "fill" };
+const names = { C: "color", T: "texture", S: "size", F: "fill" };
 
-/** The letters of a set of measures, each with a weight or none: "C0.5TS" → [["colour", 0.5], …]. */
+/** The similarity measures of a set with their weights: "C0.5TS" → [["color", 0.5], ["texture", 1], …]. */
 export const measures = (set) =>
   Array.from(set.matchAll(/([CTSF])([\d.]*)/g), ([, letter, weight]) => [names[letter], weight === "" ? 1 : Number(weight)]);
 
 /** "HSV 50 CTSF". */
 export const strategy = (s) => `${s.color} ${s.k} ${s.measures}`;
 
-/** An element with attributes and children; class is the one that is most used. */
+/** Creates an element with a class and children. */
 export function element(name, className, ...children) {
   const e = document.createElement(name);
   if (className) {

@@ -1,26 +1,26 @@
-// The boxes as text: a grid whose rows are walked with the arrow keys.
+// The boxes as text, in a grid that is navigated with the arrow keys.
 
 import { css } from "./boxes.js";
-import { element, score, size } from "./text.js";
+import { element, score, size } from "./format.js";
 
-export class List {
+export class BoxList {
   #rows = [];
   #shown = new Set();
   #active = -1;
 
-  /** @param {HTMLElement} grid  @param {HTMLElement} body  of the grid, for the rows */
+  /** @param {HTMLElement} grid  @param {HTMLElement} body  the grid's row group */
   constructor(grid, body) {
     this.grid = grid;
     this.body = body;
   }
 
-  /** Makes a row a box; none is shown yet. */
-  fill(boxes, scores, colours) {
+  /** Creates one hidden row per box. */
+  fill(boxes, scores, colors) {
     this.focus(-1);
     this.#shown = new Set();
     this.#rows = boxes.map((b, i) => {
       const swatch = element("span", "swatch");
-      swatch.style.backgroundColor = css(colours[i]);
+      swatch.style.backgroundColor = css(colors[i]);
       const row = element("div", "row", ...[
         element("span", "rank", swatch, String(i + 1)),
         element("span", "", score(scores[i])),
@@ -40,20 +40,20 @@ export class List {
     this.body.replaceChildren(...this.#rows);
   }
 
-  /** Shows the rows of these ranks and no others. */
+  /** Shows the rows of these ranks only. */
   show(ranks) {
-    const wanted = new Set(ranks);
+    const visible = new Set(ranks);
     for (const i of this.#shown) {
-      this.#rows[i].hidden = !wanted.has(i);
+      this.#rows[i].hidden = !visible.has(i);
     }
     for (const i of ranks) {
       this.#rows[i].hidden = false;
     }
-    this.#shown = wanted;
+    this.#shown = visible;
     this.grid.setAttribute("aria-rowcount", ranks.length + 1);
   }
 
-  /** Marks the row of a rank; −1: none. Scroll says whether it is to come into sight. */
+  /** Marks the row of a rank (−1: none) and optionally scrolls it into view. */
   focus(rank, scroll = false) {
     this.#rows[this.#active]?.setAttribute("aria-selected", "false");
     this.#active = rank;
@@ -73,7 +73,7 @@ export class List {
     }
   }
 
-  /** The rank of the row that an event came from, or −1. */
+  /** Returns the rank of an event's row, or −1. */
   rankOf(event) {
     const row = event.target.closest(".row");
     return row ? Number(row.dataset.rank) : -1;

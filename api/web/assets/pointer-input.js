@@ -1,19 +1,19 @@
-// Pointers, wheel and keys on the stage: they zoom and move the picture, or mean
-// something to the view that is shown.
+// Pointer, wheel and keyboard input on the canvas: it zooms and pans the image, or is passed
+// to the active panel.
 
 const $ = (id) => document.getElementById(id);
-const tremble = 3; // how far a click may move, in CSS pixels
+const dragThreshold = 3; // CSS pixels that a click may move
 
 /**
- * Listens on the stage.
+ * Adds the event listeners.
  *
  * @param {import("./view.js").View} view
- * @param {() => {hover: Function, pick: Function, release: Function, key: (key: string) => boolean}} pane  the view
- *   that is shown: its points are in the picture's pixels
+ * @param {() => {hover: Function, select: Function, deselect: Function, handleKey: (key: string) => boolean}} panel  returns
+ *   the active panel, which takes points in image pixels
  */
-export function listen(view, pane) {
+export function listen(view, panel) {
   const stage = view.overlay;
-  const down = new Map(); // by pointer: where it was last
+  const down = new Map(); // last position by pointer
   let dragged = false;
 
   stage.addEventListener("pointerdown", (e) => {
@@ -24,8 +24,8 @@ export function listen(view, pane) {
   stage.addEventListener("pointermove", (e) => {
     const last = down.get(e.pointerId);
     if (!last) {
-      if (e.pointerType !== "touch") { // a finger picks, it does not hover
-        pane().hover(view.locate(e.clientX, e.clientY));
+      if (e.pointerType !== "touch") { // touch selects, it does not hover
+        panel().hover(view.locate(e.clientX, e.clientY));
       }
       return;
     }
@@ -35,7 +35,7 @@ export function listen(view, pane) {
       const before = Math.hypot(last[0] - other[0], last[1] - other[1]);
       const now = Math.hypot(e.clientX - other[0], e.clientY - other[1]);
       view.zoom(now / Math.max(before, 1), (e.clientX + other[0]) / 2, (e.clientY + other[1]) / 2);
-    } else if (!view.fits && (dragged || Math.hypot(dx, dy) > tremble)) {
+    } else if (!view.fits && (dragged || Math.hypot(dx, dy) > dragThreshold)) {
       view.pan(dx, dy);
       dragged = true;
     } else {
@@ -46,15 +46,15 @@ export function listen(view, pane) {
   stage.addEventListener("pointerup", (e) => {
     down.delete(e.pointerId);
     if (!dragged && e.button === 0) {
-      pane().pick(view.locate(e.clientX, e.clientY));
+      panel().select(view.locate(e.clientX, e.clientY));
     }
   });
   stage.addEventListener("pointercancel", (e) => down.delete(e.pointerId));
-  stage.addEventListener("pointerleave", () => pane().hover(null));
+  stage.addEventListener("pointerleave", () => panel().hover(null));
 
-  const fixed = matchMedia("(min-width: 48rem)"); // the style sheet's: from there on the page does not scroll
+  const fixedLayout = matchMedia("(min-width: 48rem)"); // as in style.css: the page does not scroll
   stage.addEventListener("wheel", (e) => {
-    if (fixed.matches || e.ctrlKey) {
+    if (fixedLayout.matches || e.ctrlKey) {
       e.preventDefault();
       const lines = e.deltaMode === WheelEvent.DOM_DELTA_LINE ? 20 : 1;
       view.zoom(Math.exp(-e.deltaY * lines * (e.ctrlKey ? 0.01 : 0.002)), e.clientX, e.clientY); // Ctrl: a pinch
@@ -71,8 +71,8 @@ export function listen(view, pane) {
     } else if (e.key === "0") {
       view.fit();
     } else if (e.key === "Escape") {
-      pane().release();
-    } else if (!pane().key(e.key)) {
+      panel().deselect();
+    } else if (!panel().handleKey(e.key)) {
       return;
     }
     e.preventDefault();
