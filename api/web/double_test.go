@@ -12,7 +12,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/proposer/proposer/api/web"
@@ -20,8 +19,8 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// What the service answers to assets/table.jpg: its first 60 boxes in mode fast, and the tree
-// of strategy 3, of the picture shrunken to 180 × 120.
+// The service's answers for assets/table.jpg: the first 60 boxes of mode fast, and the tree of
+// strategy 3 for the image shrunk to 180 × 120.
 var (
 	//go:embed testdata/modes.json
 	modesJSON []byte
@@ -31,17 +30,14 @@ var (
 	treeJSON []byte
 )
 
-// A double answers as the service does, for the pictures that it knows.
+// A double is a test double of the service that knows a few images.
 type double struct {
-	token string // that it asks for, if it is not empty
-	// slow, unless it is nil, holds up the answers of mode best until the client has
-	// gone, or the channel is closed.
-	slow chan struct{}
-	// spoil, unless it is nil, changes the answers about a picture.
-	spoil func([]byte) []byte
-
-	asked atomic.Int32 // for proposals
-	gone  atomic.Int32 // clients that did not wait
+	token string // the required token; empty: none
+	// blocked, unless nil, gets a value for each request in mode best, which then waits until
+	// its client has disconnected; aborted gets a value for each that has.
+	blocked, aborted chan struct{}
+	// corrupt, unless nil, changes the answers for an image.
+	corrupt func([]byte) []byte
 }
 
 func (d *double) serve(t *testing.T) (url string) {
@@ -59,7 +55,7 @@ func (d *double) guarded(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if d.token != "" && r.Header.Get("Authorization") != "Bearer "+d.token {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			refuse(w, http.StatusUnauthorized, "token", "a token that the service knows is needed")
+			refuse(w, http.StatusUnauthorized, "token", "a valid token is required")
 			return
 		}
 		h(w, r)
@@ -67,61 +63,58 @@ func (d *double) guarded(h http.HandlerFunc) http.HandlerFunc {
 }
 
 func (d *double) propose(w http.ResponseWriter, r *http.Request) {
-	d.asked.Add(1)
-	picture, err := io.ReadAll(r.Body)
+	img, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
 	}
 	query := r.URL.Query()
-	if d.slow != nil && query.Get("mode") == "best" {
-		select {
-		case <-r.Context().Done():
-			d.gone.Add(1)
-			return
-		case <-d.slow:
-		}
+	if d.blocked != nil && query.Get("mode") == "best" {
+		d.blocked <- struct{}{}
+		<-r.Context().Done()
+		d.aborted <- struct{}{}
+		return
 	}
 	tree := query.Get("tree") == "1"
 	switch {
 	case !tree && (query.Get("masks") != "rle" || query.Get("evidence") != "1"):
-		refuse(w, http.StatusBadRequest, "option", "the page asks for masks and evidence", "masks", query.Get("masks"), "rle")
-	case bytes.HasPrefix(picture, []byte("II*\x00")):
+		refuse(w, http.StatusBadRequest, "option", "the page requests masks and evidence", "masks", query.Get("masks"), "rle")
+	case bytes.HasPrefix(img, []byte("II*\x00")):
 		answer(w, []byte(`{"file":"","width":64,"height":48,"seconds":0.001,"decode_seconds":0.001,"boxes":[[4,4,40,40],[0,0,64,48]],"scores":[0.5,0.25]}`))
-	case !bytes.HasPrefix(picture, []byte("\xff\xd8")):
-		refuse(w, http.StatusUnsupportedMediaType, "format", "the picture's format is not supported", "image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file")
+	case !bytes.HasPrefix(img, []byte("\xff\xd8")):
+		refuse(w, http.StatusUnsupportedMediaType, "format", "the image's format is not supported", "image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file")
 	case tree:
-		answer(w, d.spoilt(treeJSON))
-	case bytes.Equal(picture, must(os.ReadFile("assets/meadow.jpg"))):
+		answer(w, d.corrupted(treeJSON))
+	case bytes.Equal(img, must(os.ReadFile("assets/meadow.jpg"))):
 		answer(w, many(500))
 	default:
-		answer(w, d.spoilt(proposalsJSON))
+		answer(w, d.corrupted(proposalsJSON))
 	}
 }
 
-func (d *double) spoilt(body []byte) []byte {
-	if d.spoil == nil {
+func (d *double) corrupted(body []byte) []byte {
+	if d.corrupt == nil {
 		return body
 	}
-	return d.spoil(body)
+	return d.corrupt(body)
 }
 
 func answer(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // nobody to tell
+	_, _ = w.Write(body)
 }
 
-// refuse answers with a problem; about are the name, value and want of what is wrong.
-func refuse(w http.ResponseWriter, status int, kind, detail string, about ...string) {
+// refuse writes a problem; field is the name, the value and what was wanted.
+func refuse(w http.ResponseWriter, status int, kind, detail string, field ...string) {
 	problem := map[string]any{"type": "urn:proposer:problem:" + kind, "title": http.StatusText(status), "status": status, "detail": detail}
-	if about != nil {
-		problem["errors"] = []any{map[string]string{"name": about[0], "value": about[1], "want": about[2]}}
+	if field != nil {
+		problem["errors"] = []any{map[string]string{"name": field[0], "value": field[1], "want": field[2]}}
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_, _ = w.Write(must(json.Marshal(problem))) // nobody to tell
+	_, _ = w.Write(must(json.Marshal(problem)))
 }
 
-// many is an answer with n boxes, without masks and evidence.
+// many returns an answer with n boxes, without masks and evidence.
 func many(n int) []byte {
 	const width, height = 720, 480
 	r := rand.New(rand.NewPCG(1, 2))

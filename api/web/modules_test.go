@@ -13,7 +13,7 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// call is what an expression makes of args in the page, where m is a module of the assets.
+// call evaluates an expression of args in the page, where m is a module of the assets.
 func call[T any](p *tab, module, expression string, args any) T {
 	p.t.Helper()
 	return eval[T](p, fmt.Sprintf(`import(new URL("assets/%s", document.baseURI)).then((m) => ((args) => %s)(%s))`,
@@ -25,7 +25,7 @@ type mask struct {
 	Counts string `json:"counts"`
 }
 
-// encode is COCO's rleEncode and rleToString. Pixels are row-major.
+// encode is COCO's rleEncode and rleToString, of row-major pixels.
 func encode(pixels []bool, width, height int) mask {
 	var counts []int
 	run, in := 0, false
@@ -187,25 +187,25 @@ func TestBoxesAreChosen(t *testing.T) {
 		{25, 25, 1, []int{2, 1, 0}},    // inside three: the smallest first
 		{11, 40, 2, []int{1, 0}},       // on a border
 		{99, 50, 2, []int{0}},          // on the outermost border
-		{10.5, 25, 12, []int{2, 1, 0}}, // a wide reach: all borders that are near
+		{10.5, 25, 12, []int{2, 1, 0}}, // a large tolerance: all borders nearby
 		{55, 55, 1, []int{0}},
 		{105, 50, 2, []int{}},
 	} {
-		got := call[[]int](p, "boxes.js", `m.under(args[0], [0, 1, 2, 3], ...args[1])`, []any{nested, []float64{test.X, test.Y, test.Reach}})
+		got := call[[]int](p, "boxes.js", `m.boxesAt(args[0], [0, 1, 2, 3], ...args[1])`, []any{nested, []float64{test.X, test.Y, test.Reach}})
 		if !slices.Equal(got, test.Want) {
-			t.Errorf("under (%v, %v) with a reach of %v: %v, want %v", test.X, test.Y, test.Reach, got, test.Want)
+			t.Errorf("boxesAt(%v, %v) with tolerance %v: %v, want %v", test.X, test.Y, test.Reach, got, test.Want)
 		}
 	}
 
-	colours := call[[][]int](p, "boxes.js", `[m.colour(0, 500), m.colour(499, 500), m.colour(0, 1), m.colour(1, 2)]`, nil)
-	if want := [][]int{{255, 176, 0}, {100, 143, 255}, {255, 176, 0}, {100, 143, 255}}; !reflect.DeepEqual(colours, want) {
-		t.Errorf("colours %v, want %v", colours, want)
+	colors := call[[][]int](p, "boxes.js", `[m.rankColor(0, 500), m.rankColor(499, 500), m.rankColor(0, 1), m.rankColor(1, 2)]`, nil)
+	if want := [][]int{{255, 176, 0}, {100, 143, 255}, {255, 176, 0}, {100, 143, 255}}; !reflect.DeepEqual(colors, want) {
+		t.Errorf("colors %v, want %v", colors, want)
 	}
 	for _, of := range []int{1, 2, 25, 500, 2000} {
-		counts := call[[]int](p, "boxes.js", `Array.from({ length: args }, (_, i) => m.scale.count(m.scale.t(i + 1, args), args))`, of)
+		counts := call[[]int](p, "boxes.js", `Array.from({ length: args }, (_, i) => m.countScale.count(m.countScale.t(i + 1, args), args))`, of)
 		for i, c := range counts {
 			if c != i+1 {
-				t.Fatalf("of %d boxes %d comes back from the slider as %d", of, i+1, c)
+				t.Fatalf("of %d boxes, %d maps to the slider and back to %d", of, i+1, c)
 			}
 		}
 	}
@@ -224,7 +224,7 @@ type tree struct {
 	Labels       []int      `json:"labels"`
 }
 
-// merged are the regions of the pixels after some merges, by merging one after the other.
+// merged returns the region of each pixel after a number of merges, applying them one by one.
 func (tr *tree) merged(merges int) []int {
 	var pixels []int
 	for i := 0; i < len(tr.Labels); i += 2 {
@@ -240,7 +240,7 @@ func (tr *tree) merged(merges int) []int {
 	return pixels
 }
 
-func TestTreeIsWalked(t *testing.T) {
+func TestTree(t *testing.T) {
 	p := open(t, new(double).serve(t))
 	var answer struct{ Tree tree }
 	if err := json.Unmarshal(treeJSON, &answer); err != nil {
@@ -248,17 +248,17 @@ func TestTreeIsWalked(t *testing.T) {
 	}
 	tr := answer.Tree
 	if tr.Leaves < 10 {
-		t.Fatalf("the recorded tree has %d first regions", tr.Leaves)
+		t.Fatalf("the recorded tree has %d initial regions", tr.Leaves)
 	}
 	for _, merges := range []int{0, 1, tr.Leaves / 2, tr.Leaves - 2, tr.Leaves - 1} {
 		want := tr.merged(merges)
 		got := call[[]int](p, "tree.js", `(() => {
 			const tree = new m.Tree(args[0]);
-			const of = tree.after(args[1]);
-			const found = [...tree.labels].map((l) => of[l]);
+			const ancestors = tree.ancestorsAfter(args[1]);
+			const found = [...tree.labels].map((l) => ancestors[l]);
 			for (let i = 0; i < found.length; i += 97) {
 				const x = i % tree.width, y = Math.floor(i / tree.width);
-				if (tree.at(x, y, args[1]) !== found[i]) throw new Error("at and after differ");
+				if (tree.nodeAt(x, y, args[1]) !== found[i]) throw new Error("nodeAt and ancestorsAfter differ");
 			}
 			return found;
 		})()`, []any{tr, merges})
@@ -267,7 +267,7 @@ func TestTreeIsWalked(t *testing.T) {
 		}
 	}
 
-	// A picture that is the number of its pixel's column in red: the regions' mean colours.
+	// Mean colors, of an image whose red channel is the pixel's column.
 	want := tr.merged(tr.Leaves - 3)
 	sum, count := map[int]float64{}, map[int]float64{}
 	for i, n := range want {
@@ -278,7 +278,7 @@ func TestTreeIsWalked(t *testing.T) {
 		const tree = new m.Tree(args[0]);
 		const rgba = new Uint8ClampedArray(4 * tree.labels.length);
 		tree.labels.forEach((_, i) => { rgba[4 * i] = i % tree.width; });
-		tree.colour(rgba);
+		tree.computeColors(rgba);
 		const out = new Uint32Array(tree.labels.length);
 		tree.paint(out, args[1], "mean", -1);
 		return [...out].map((v) => v & 255);
@@ -289,7 +289,7 @@ func TestTreeIsWalked(t *testing.T) {
 		}
 	}
 
-	// Without colours outlines alone, and the focus.
+	// Outlines and the highlighted region.
 	lines := call[[]int](p, "tree.js", `(() => {
 		const tree = new m.Tree(args[0]);
 		const out = new Uint32Array(tree.labels.length);
@@ -300,10 +300,10 @@ func TestTreeIsWalked(t *testing.T) {
 		return [alphas(0, -1), alphas(args[0].leaves - 2, -1), alphas(args[0].leaves - 1, -1), alphas(args[0].leaves - 1, tree.nodes - 1)];
 	})()`, []any{tr})
 	if lines[0] <= lines[1] || lines[1] == 0 || lines[2] != 0 || lines[3] != tr.Width*tr.Height {
-		t.Errorf("outlines have %v pixels: want fewer and fewer, none, and the whole picture in focus", lines)
+		t.Errorf("outlines have %v pixels: want a decreasing number, none, and the whole image highlighted", lines)
 	}
 
-	// A large picture is sampled.
+	// A large image is subsampled.
 	sampled := call[[]int](p, "tree.js", `(() => {
 		const tree = new m.Tree(args[0], 5400);
 		const whole = new m.Tree(args[0]);
@@ -314,20 +314,20 @@ func TestTreeIsWalked(t *testing.T) {
 		return [tree.width, tree.height, Number(same)];
 	})()`, []any{tr})
 	if !slices.Equal(sampled, []int{90, 60, 1}) {
-		t.Errorf("the sampled tree is %v: want 90 × 60, each the middle of four", sampled)
+		t.Errorf("the subsampled tree is %v: want 90 × 60, each the center of four", sampled)
 	}
 
 	for _, leaves := range []int{1, 2, 36, 5000} {
-		back := call[bool](p, "tree.js", `Array.from({ length: args }, (_, i) => i).every((i) => m.scale.merges(m.scale.t(i, args), args) === i)`, leaves)
+		back := call[bool](p, "tree.js", `Array.from({ length: args }, (_, i) => i).every((i) => m.mergeScale.merges(m.mergeScale.t(i, args), args) === i)`, leaves)
 		if !back {
-			t.Errorf("of %d first regions some number of merges does not come back from the slider", leaves)
+			t.Errorf("with %d initial regions some number of merges does not map to the slider and back", leaves)
 		}
 	}
 }
 
-func TestBrokenTreesAreRefused(t *testing.T) {
+func TestInvalidTrees(t *testing.T) {
 	p := open(t, new(double).serve(t))
-	// Three first regions in a row of four pixels: 0 and 1 merge, then 2.
+	// Three initial regions in a row of four pixels: 0 and 1 merge, then 2.
 	whole := func() *tree {
 		return &tree{
 			Width: 4, Height: 1, Leaves: 3, Parents: []int{3, 3, 4, 4, -1},

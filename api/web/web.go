@@ -1,8 +1,9 @@
-// Package web is the service's page for people: drop a picture, see its boxes, the
-// regions and trees that they come from, and the evidence for each. It is plain
-// HTML, CSS and JavaScript modules, held by the program; it asks no other host for
-// anything, and the service only for /v1/modes and /v1/proposals, by addresses
-// relative to its own, so that it works behind a path prefix, too.
+// Package web serves the interactive page of the service: it shows an image with its boxes, the
+// regions and merge trees behind them, and the evidence for each box.
+//
+// The page consists of plain HTML, CSS and JavaScript modules embedded in the program. It makes
+// no requests to other hosts, and to the service only /v1/modes and /v1/proposals, by relative
+// URLs, so that it also works behind a path prefix.
 package web
 
 import (
@@ -22,12 +23,12 @@ import (
 //go:embed index.html assets
 var files embed.FS
 
-// Policy is the Content-Security-Policy of the page: scripts, styles and requests of
-// its own origin, nothing inline, in no frame. A picture that was dropped is a blob.
+// Policy is the Content-Security-Policy of the page: scripts, styles and requests of its own
+// origin only, nothing inline, no framing. A dropped image is a blob.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// types are the files' by their extensions: what the machine says of them may differ.
+// types are the media types by extension, independent of the machine's MIME tables.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -36,10 +37,9 @@ var types = map[string]string{
 	".jpg":  "image/jpeg",
 }
 
-// Mount serves the page at /, and each of its files at /assets/NAME, to GET; HEAD is
-// for middleware.GetHead. Paths and methods that there are not are left to the
-// router. Files are to be asked for again each time, by an ETag of their content, so
-// that a page never has another version's script.
+// Mount adds GET routes for the page, at /, and its files, at /assets/NAME. HEAD requests need
+// middleware.GetHead. Clients revalidate each file by the ETag of its content, so that a page
+// never runs with the scripts of another version.
 func Mount(r chi.Router) {
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -57,14 +57,14 @@ func Mount(r chi.Router) {
 		return nil
 	})
 	if err != nil {
-		panic(err) // the files are the program's own
+		panic(err) // the files are embedded
 	}
 }
 
 func serve(name string, content []byte) http.HandlerFunc {
 	kind, known := types[path.Ext(name)]
 	if !known {
-		panic(fmt.Sprintf("web: %s: no content type is known for its extension", name))
+		panic(fmt.Sprintf("web: %s: unknown extension", name))
 	}
 	sum := sha256.Sum256(content)
 	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`

@@ -68,12 +68,12 @@ func TestMount(t *testing.T) {
 		}
 	}
 	if a, b := get(t, "GET", "/assets/table.jpg", ""), get(t, "GET", "/assets/meadow.jpg", ""); a.Header.Get("ETag") == b.Header.Get("ETag") {
-		t.Error("two pictures have one ETag")
+		t.Error("two images have the same ETag")
 	}
 }
 
-// The page needs nothing but its own files: what they name is there, and they name no other place.
-func TestFilesAreWhole(t *testing.T) {
+// All files that the page refers to exist, and it refers to no other host.
+func TestReferences(t *testing.T) {
 	address := regexp.MustCompile(`(?:src|href)="([^"#]*)"|from "([^"]*)"|\burl\("?([^")]*)`)
 	foreign := regexp.MustCompile(`https?://[^'" ]*`)
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -101,7 +101,7 @@ func TestFilesAreWhole(t *testing.T) {
 		}
 		for _, to := range foreign.FindAllString(string(content), -1) {
 			if to != "http://www.w3.org/2000/svg" {
-				t.Errorf("%s names %s: want nothing from elsewhere", name, to)
+				t.Errorf("%s names %s: want no other host", name, to)
 			}
 		}
 		return nil
