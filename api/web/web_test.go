@@ -44,28 +44,29 @@ func TestMount(t *testing.T) {
 		{"POST", "/", 405, ""},
 	}
 	for _, test := range tests {
-		got := get(t, test.method, test.at, "")
-		if got.StatusCode != test.status {
-			t.Errorf("%s %s: status %d, want %d", test.method, test.at, got.StatusCode, test.status)
-			continue
-		}
-		if test.kind == "" {
-			continue
-		}
-		for name, want := range map[string]string{
-			"Content-Type":            test.kind,
-			"Cache-Control":           "no-cache",
-			"Content-Security-Policy": Policy,
-			"X-Content-Type-Options":  "nosniff",
-		} {
-			if got.Header.Get(name) != want {
-				t.Errorf("%s: %s is %q, want %q", test.at, name, got.Header.Get(name), want)
+		t.Run(test.method+" "+test.at, func(t *testing.T) {
+			got := get(t, test.method, test.at, "")
+			if got.StatusCode != test.status {
+				t.Fatalf("got status %d, want %d", got.StatusCode, test.status)
 			}
-		}
-		again := get(t, test.method, test.at, got.Header.Get("ETag"))
-		if again.StatusCode != http.StatusNotModified {
-			t.Errorf("%s with its own ETag %s: status %d, want 304", test.at, got.Header.Get("ETag"), again.StatusCode)
-		}
+			if test.kind == "" {
+				return
+			}
+			for name, want := range map[string]string{
+				"Content-Type":            test.kind,
+				"Cache-Control":           "no-cache",
+				"Content-Security-Policy": Policy,
+				"X-Content-Type-Options":  "nosniff",
+			} {
+				if got.Header.Get(name) != want {
+					t.Errorf("%s is %q, want %q", name, got.Header.Get(name), want)
+				}
+			}
+			again := get(t, test.method, test.at, got.Header.Get("ETag"))
+			if again.StatusCode != http.StatusNotModified {
+				t.Errorf("request with its ETag %s: got status %d, want 304", got.Header.Get("ETag"), again.StatusCode)
+			}
+		})
 	}
 	if a, b := get(t, "GET", "/assets/table.jpg", ""), get(t, "GET", "/assets/meadow.jpg", ""); a.Header.Get("ETag") == b.Header.Get("ETag") {
 		t.Error("two images have the same ETag")

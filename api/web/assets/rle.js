@@ -2,7 +2,7 @@
 //
 // Pixels are in column-major order, in runs that are alternately outside and inside the mask,
 // beginning with outside. From the fourth run on, the difference to the run two before is
-// stored. A number is written in groups of five bits, lowest first, as characters from "0" on;
+// stored. A number is written in groups of five bits, lowest first, as characters starting at "0";
 // the sixth bit means that more groups follow, and the fifth bit of the last group is the sign.
 
 /**
