@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Admin is what operators ask: metrics, profiles and health. It belongs on a listener of
-// its own that strangers do not reach: profiles show what the service does, and take time.
+// Admin returns the handler for operators: metrics, profiles and health. Serve it on a
+// separate listener that clients cannot reach: it requires no token, and profiles reveal
+// internals and use processor time.
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.handler)
@@ -27,7 +28,7 @@ func (s *Server) Admin() http.Handler {
 	return mux
 }
 
-// adminServer has no limit on writing: a profile may take minutes.
+// adminServer has no write timeout: a profile may take minutes.
 func (s *Server) adminServer() *http.Server {
 	hs := s.cfg.httpServer(s.Admin())
 	hs.WriteTimeout = 0

@@ -10,24 +10,27 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// maxInFlight is more requests than there can be.
+// maxInFlight exceeds any number of concurrent requests, so that acquiring all of it waits
+// until none is left.
 const maxInFlight = 1 << 40
 
-// bodyChunk is how much of the memory for bodies is taken at a time.
+// bodyChunk is the step, in bytes, in which memory for bodies is reserved.
 const bodyChunk = 64 << 10
 
-// errOverloaded says that there is no place, or no memory for a body.
-var errOverloaded = errors.New("the service has as much to do as it may")
+// errOverloaded reports that the memory for bodies is used up.
+var errOverloaded = errors.New("memory for request bodies is used up")
 
-// admission is who may go on. In the order in which a request asks: to be admitted at all,
-// for memory as its body comes in, for a place in the queue, for a worker.
+// admission limits concurrent work. A request passes the limits in this order: it is counted
+// as in flight, reserves memory as its body arrives, takes a slot in the queue, and acquires
+// pixels for the search.
 type admission struct {
-	inFlight *semaphore.Weighted // requests that are to be answered
+	inFlight *semaphore.Weighted // requests
 	bodies   *semaphore.Weighted // bytes
-	queue    *semaphore.Weighted // requests that wait for a worker or have one
+	queue    *semaphore.Weighted // images that wait for a worker or have one
 	work     *semaphore.Weighted // pixels
-	// least is what the smallest picture takes of work, so that there are at most so many
-	// as there are workers; most is all of it.
+
+	// minWeight is what an image takes of work at least, so that there are never more searches
+	// than workers. capacity is all of work.
 	minWeight, capacity int64
 
 	bodyBytes, queueDepth, workPixels prometheus.Gauge
@@ -35,19 +38,24 @@ type admission struct {
 }
 
 func newAdmission(c Config, m *metrics) *admission {
-	least := max(c.WorkPixels/int64(c.Workers), 1)
+	minWeight := max(c.WorkPixels/int64(c.Workers), 1)
+	capacity := minWeight * int64(c.Workers)
 	return &admission{
-		inFlight:  semaphore.NewWeighted(maxInFlight),
-		bodies:    semaphore.NewWeighted(c.BodyMemory),
-		queue:     semaphore.NewWeighted(int64(c.Workers + c.Queue)),
-		work:      semaphore.NewWeighted(least * int64(c.Workers)),
-		minWeight: least, capacity: least * int64(c.Workers),
-		bodyBytes: m.bodyBytes, queueDepth: m.queueDepth, workPixels: m.workPixels,
-		queueWait: m.queueWait,
+		inFlight:   semaphore.NewWeighted(maxInFlight),
+		bodies:     semaphore.NewWeighted(c.BodyMemory),
+		queue:      semaphore.NewWeighted(int64(c.Workers + c.Queue)),
+		work:       semaphore.NewWeighted(capacity),
+		minWeight:  minWeight,
+		capacity:   capacity,
+		bodyBytes:  m.bodyBytes,
+		queueDepth: m.queueDepth,
+		workPixels: m.workPixels,
+		queueWait:  m.queueWait,
 	}
 }
 
-// enqueue takes a place among those that wait or are worked on.
+// enqueue takes a slot in the queue, or returns a problem if there is none. The caller
+// releases the slot with dequeue.
 func (a *admission) enqueue() *problem {
 	if !a.queue.TryAcquire(1) {
 		return overloadProblem()
@@ -55,9 +63,12 @@ func (a *admission) enqueue() *problem {
 	return nil
 }
 
-// acquire waits until so many pixels may be worked on. First come, first served: a large picture is
-// not overtaken by small ones. Who gives up gives its place in the queue back at once.
-func (a *admission) acquire(ctx context.Context, pixels int64) (done func(), err error) {
+func (a *admission) dequeue() { a.queue.Release(1) }
+
+// acquire waits until a search of so many pixels may begin, in FIFO order: small images do
+// not overtake a large one. An image larger than the capacity is searched alone. The only
+// error is the context's.
+func (a *admission) acquire(ctx context.Context, pixels int64) (release func(), err error) {
 	weight := min(max(pixels, a.minWeight), a.capacity)
 	start := time.Now()
 	if !a.work.TryAcquire(weight) {
@@ -76,27 +87,26 @@ func (a *admission) acquire(ctx context.Context, pixels int64) (done func(), err
 	}, nil
 }
 
-// A body is a request's body on its way in. It takes memory for what has come, not for what
-// was announced, and remembers why it could not be read to its end, which a form's reader
-// may hide.
-type body struct {
+// A requestBody reserves memory for the bytes that have arrived, not for those announced.
+// It remembers its first error, which a multipart reader may hide.
+type requestBody struct {
 	io.ReadCloser
 	admission *admission
-	read      int64
-	taken     int64
+	read      int64 // bytes
+	reserved  int64 // bytes
 	err       error
 }
 
-func (b *body) Read(p []byte) (int, error) {
-	if b.read == b.taken {
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.read == b.reserved {
 		if !b.admission.bodies.TryAcquire(bodyChunk) {
 			b.err = errOverloaded
 			return 0, b.err
 		}
-		b.taken += bodyChunk
+		b.reserved += bodyChunk
 		b.admission.bodyBytes.Add(bodyChunk)
 	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.taken-b.read)])
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.reserved-b.read)])
 	b.read += int64(n)
 	if err != nil && err != io.EOF {
 		b.err = err
@@ -104,9 +114,10 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// release gives the memory back.
-func (b *body) release() {
-	b.admission.bodies.Release(b.taken)
-	b.admission.bodyBytes.Sub(float64(b.taken))
-	b.read, b.taken = 0, 0
+// release returns the reserved memory. It may be called more than once.
+func (b *requestBody) release() {
+	b.admission.bodies.Release(b.reserved)
+	b.admission.bodyBytes.Sub(float64(b.reserved))
+	b.read = 0
+	b.reserved = 0
 }

@@ -322,7 +322,7 @@ func TestTooManyRegions(t *testing.T) {
 		return propose.Run(ctx, data, o)
 	}
 	p := s.post(t, "mode=single", small().PNG()).problem(t, http.StatusUnprocessableEntity, "regions")
-	if len(p.Errors) != 1 || p.Errors[0].Name != "k" || p.Errors[0].Value != "100" || !strings.Contains(p.Errors[0].Want, "2 first regions") {
+	if len(p.Errors) != 1 || p.Errors[0].Name != "k" || p.Errors[0].Value != "100" || !strings.Contains(p.Errors[0].Want, "2 initial regions") {
 		t.Errorf("%+v", p)
 	}
 }
@@ -351,11 +351,11 @@ func TestBadOptions(t *testing.T) {
 	for query, want := range map[string]map[string]string{ // names, and what is wanted of them
 		"mode=worst":                 {"mode": "one of single, fast"},
 		"max=-1&k=0&mode=x":          {"max": "a whole number", "k": "a number above 0", "mode": "one of"},
-		"threads=4":                  {"threads": "a parameter that exists: mode, max, "},
-		"colours=HSV":                {"colours": "a parameter that exists"},
+		"threads=4":                  {"threads": "an option that exists: mode, max, "},
+		"colours=HSV":                {"colours": "an option that exists"},
 		"max=1&max=2":                {"max": "one value"},
-		"Max=1":                      {"Max": "a parameter that exists"},
-		"=x&nms=NaN":                 {"": "a parameter that exists", "nms": "off, adaptive or a number in (0,1]"},
+		"Max=1":                      {"Max": "an option that exists"},
+		"=x&nms=NaN":                 {"": "an option that exists", "nms": "off, adaptive or a number in (0,1]"},
 		"seed=18446744073709551616&": {"seed": "a whole number from 0 to 18446744073709551615"},
 	} {
 		p := s.post(t, query, small().PNG()).problem(t, http.StatusBadRequest, "option")

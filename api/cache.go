@@ -14,22 +14,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// cacheKey names an answer: equal keys, equal answers, but for the times in them.
+// cacheKey identifies a response: responses with equal keys are equal except for the times
+// they report.
 type cacheKey [sha256.Size]byte
 
-// newCacheKey is the key of what is said of a picture in the words of the parts.
-func newCacheKey(data []byte, parts ...string) cacheKey {
+// newCacheKey returns the key of the response for an image that is otherwise determined by parts.
+func newCacheKey(image []byte, parts ...string) cacheKey {
 	h := sha256.New()
-	picture := sha256.Sum256(data)
-	h.Write(picture[:])
-	for _, p := range parts { // their lengths keep them apart
+	sum := sha256.Sum256(image)
+	h.Write(sum[:])
+	for _, p := range parts { // with lengths, so that equal concatenations differ
 		h.Write(binary.AppendUvarint(nil, uint64(len(p))))
 		h.Write([]byte(p))
 	}
 	return cacheKey(h.Sum(nil))
 }
 
-// canonicalOptions is a text that equal values have, and only they.
+// canonicalOptions returns a text that is equal for equal values and different for others.
 func canonicalOptions(values map[string]string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -38,19 +39,18 @@ func canonicalOptions(values map[string]string) string {
 	return b.String()
 }
 
-// etag is weak: the times in two answers may differ.
+// etag returns a weak entity tag: the times in two equal responses may differ.
 func (k cacheKey) etag() string { return `W/"` + base64.RawURLEncoding.EncodeToString(k[:16]) + `"` }
 
-// setHeaders says how an answer is called, so that the client, and nobody between, may keep it and
-// ask whether it still holds.
+// setHeaders allows the client, but no proxy, to store the response and to revalidate it.
 func (k cacheKey) setHeaders(h http.Header) {
 	h.Set("ETag", k.etag())
 	h.Set("Cache-Control", "private, no-cache")
 }
 
-// notModified tells whether the client has the answer, as If-None-Match says. RFC 9110 has it
-// answer 304 for GET alone; a search changes nothing, so here it does for POST. Its * means
-// nothing here: whether there is an answer at all only the search can tell.
+// notModified reports whether If-None-Match names the response. RFC 9110 allows 304 for GET
+// and HEAD only; a search changes no state, so the service also uses it for POST. "*" never
+// matches: whether there is a response is known only after the search.
 func (k cacheKey) notModified(r *http.Request) bool {
 	for _, line := range r.Header.Values("If-None-Match") {
 		for tag := range strings.SplitSeq(line, ",") {
@@ -63,10 +63,10 @@ func (k cacheKey) notModified(r *http.Request) bool {
 	return false
 }
 
-// cacheEntryOverhead is about what an answer takes beside its bytes.
+// cacheEntryOverhead is the approximate memory of a cached response in addition to its bytes.
 const cacheEntryOverhead = 256
 
-// responseCache keeps answers for the next who asks the same; nil keeps none.
+// responseCache stores responses. A nil cache stores nothing.
 type responseCache struct {
 	cache     *otter.Cache[cacheKey, []byte]
 	hit, miss prometheus.Counter
@@ -76,37 +76,39 @@ func newResponseCache(c Config, m *metrics) (*responseCache, error) {
 	if c.CacheBytes == 0 {
 		return nil, nil
 	}
-	a := &responseCache{
+	rc := &responseCache{
 		cache: otter.Must(&otter.Options[cacheKey, []byte]{
 			MaximumWeight: uint64(c.CacheBytes),
-			Weigher: func(_ cacheKey, answer []byte) uint32 {
-				return uint32(min(int64(len(answer))+cacheEntryOverhead, 1<<32-1))
+			Weigher: func(_ cacheKey, response []byte) uint32 {
+				return uint32(min(int64(len(response))+cacheEntryOverhead, 1<<32-1))
 			},
 		}),
-		hit: m.cacheRequests.WithLabelValues("hit"), miss: m.cacheRequests.WithLabelValues("miss"),
+		hit:  m.cacheRequests.WithLabelValues("hit"),
+		miss: m.cacheRequests.WithLabelValues("miss"),
 	}
-	return a, c.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	return rc, c.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "proposer_cache_bytes",
-		Help: "Memory for answers that are kept.",
-	}, func() float64 { return float64(a.cache.WeightedSize()) }))
+		Help: "Memory used by cached responses.",
+	}, func() float64 { return float64(rc.cache.WeightedSize()) }))
 }
 
-func (a *responseCache) get(k cacheKey) ([]byte, bool) {
-	if a == nil {
+// get returns the response stored under the key, and whether there is one.
+func (rc *responseCache) get(k cacheKey) ([]byte, bool) {
+	if rc == nil {
 		return nil, false
 	}
-	answer, ok := a.cache.GetIfPresent(k)
+	response, ok := rc.cache.GetIfPresent(k)
 	if ok {
-		a.hit.Inc()
+		rc.hit.Inc()
 	} else {
-		a.miss.Inc()
+		rc.miss.Inc()
 	}
-	return answer, ok
+	return response, ok
 }
 
-// set keeps an answer, which nobody may change from now on.
-func (a *responseCache) set(k cacheKey, answer []byte) {
-	if a != nil {
-		a.cache.Set(k, answer)
+// set stores a response, which must not be modified afterwards.
+func (rc *responseCache) set(k cacheKey, response []byte) {
+	if rc != nil {
+		rc.cache.Set(k, response)
 	}
 }

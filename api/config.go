@@ -1,28 +1,32 @@
-// Package api is the HTTP service: a picture in, ranked boxes out. openapi.yaml describes
-// it, and is what GET /docs shows; a test holds every answer to it.
+// Package api is the HTTP service: it takes images and returns ranked boxes that probably
+// contain objects. openapi.yaml describes it and is rendered at GET /docs; the tests validate
+// every response against it.
 //
-//	POST /v1/proposals  boxes of a picture, or of several, in the form that Accept wishes
-//	POST /v1/rois       sampled and labelled proposals for the training of a detector
-//	GET  /v1/modes      what can be asked
-//	     /v2/...        the Open Inference Protocol, see package oip
-//	GET  /healthz       200 while the process lives
-//	GET  /readyz        200 while it takes requests, 503 while it drains
+//	POST /v1/proposals  boxes of one or more images, in a format chosen by Accept
+//	POST /v1/rois       sampled and labeled proposals for training a detector
+//	GET  /v1/modes      modes, options and limits
+//	     /v2/...        the Open Inference Protocol, see package openinference
+//	GET  /healthz       200 while the process runs
+//	GET  /readyz        200 while the service accepts requests, 503 while it drains
 //
-// Operators have a handler of their own, [Server.Admin]: metrics, profiles, health.
+// [New] makes a [Server] from a [Config]. It is an http.Handler; [Server.Serve] also bounds
+// connections and drains on shutdown. [Server.Admin] is a separate handler for operators:
+// metrics, profiles and health.
 //
-// Boxes are as package export writes them: a JSON answer is byte for byte what the command
-// line prints. Options are those of pipeline.ParseOptions but threads, which is the
-// operator's to say. Errors are RFC 9457 problems (application/problem+json), below /v2 the
-// protocol's, that name what is wrong and what would be right; see the table in problem.go.
+// A JSON response is byte for byte what the command line prints for the same image and options,
+// except for times. The options are those of the command line except for threads, which the
+// operator sets. Errors are RFC 9457 problems (application/problem+json), below /v2 errors of
+// the protocol; each states what is wrong and what is expected. See the table in problem.go.
 //
 // # Overload
 //
-// A request is refused as early as it can be, and in this order: for its token, its rate,
-// its options, the memory for its body, its picture's header, its place in the queue. Bodies
-// take memory as they come in, from Config.BodyMemory in all. Whatever is not known yet is
-// searched, if one of Workers + Queue places is free, else 429. Of those who have a place
-// as many are at work as fit Workers and WorkPixels, first come, first served: that bounds
-// the memory of searches. A client that goes away gives all of that back at once.
+// Requests are rejected as early as possible, in this order: token, rate, options, memory for
+// the body, image header, queue. The memory of all bodies together is at most Config.BodyMemory;
+// a body reserves it as its bytes arrive. Responses in the cache need no slot in the queue. Every
+// other image takes one of Workers + Queue slots, or is rejected with 429. Images in the queue
+// are searched in FIFO order, as many at a time as Workers and WorkPixels allow, which bounds
+// the memory of searches. When a client disconnects, its memory and slots are released
+// immediately.
 package api
 
 import (
@@ -40,8 +44,8 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// DefaultMax is the most boxes of an answer where a request does not say: detectors take
-// 2,000, and all boxes are many more. 0 asks for all.
+// DefaultMax is the number of boxes in a response if the request has no max option. Two-stage
+// detectors train on 2,000 proposals; a search finds many more.
 const DefaultMax = 2000
 
 // An Authenticator maps bearer tokens to client names. Its method must be safe for concurrent use.
@@ -51,69 +55,89 @@ type Authenticator interface {
 	Authenticate(token string) (client string, ok bool)
 }
 
-// Config says how to serve. Begin with [DefaultConfig].
+// Config configures a [Server]. Start from [DefaultConfig], which has the defaults stated here.
 type Config struct {
-	// MaxImageBytes is the largest accepted image file, in bytes. 0 means the default.
+	// MaxImageBytes is the largest accepted image file, in bytes. 0 means the default, 64 MiB.
 	MaxImageBytes int64
-	// MaxImagePixels is the largest accepted image, in pixels. 0 means the default.
+	// MaxImagePixels is the largest accepted image, width times height. 0 means the default,
+	// 50 million.
 	MaxImagePixels int64
-	// MaxImageSide is the longest accepted side of an image, in pixels. 0 means the default.
+	// MaxImageSide is the longest accepted side of an image, in pixels. 0 means the default, 65535.
 	MaxImageSide int
-	// MaxBoxes is the most boxes in the response for one image. 0 means no limit.
+	// MaxBoxes is the maximum number of boxes per image, 0 or more. 0, the default, means no limit.
 	MaxBoxes int
-	// MaxImages is the most images in one request, at least 1.
+	// MaxImages is the maximum number of images per request, at least 1. The default is 100.
 	MaxImages int
-	// Workers is how many pictures are decoded and searched at once.
+
+	// Workers is the maximum number of images that are searched concurrently, at least 1. The
+	// default is GOMAXPROCS.
 	Workers int
-	// Queue is how many requests beside those may wait for their turn.
+	// Queue is the maximum number of images that wait for a worker, 0 or more. The default is
+	// [DefaultQueue] of Workers.
 	Queue int
-	// WorkPixels bounds the pixels that are decoded and searched at once, to which the first
-	// regions that they may make count as 80 each: a large picture takes the place of
-	// several. One that is larger than all of it is worked on alone.
-	WorkPixels int64
-	// BodyMemory bounds the bytes of all bodies that are read or wait.
-	BodyMemory int64
-	// MaxConnections bounds the open connections of the service's listener.
-	MaxConnections int
-	// Ranker is that of the order objectness, if not the one of package objectness.
-	Ranker selective.Ranker
-	// RankerName is what the service calls it, and part of every ETag; empty: the one that
-	// comes with the program.
-	RankerName string
-	// Threads is how many threads one search uses; 0: as many as GOMAXPROCS.
+	// Threads is the maximum number of goroutines of one search. 0, the default, means GOMAXPROCS.
 	Threads int
-	// CacheBytes bounds the answers that are kept for the next who asks the same; 0 keeps none.
+	// WorkPixels is the maximum number of pixels searched concurrently, at least 1; the default is
+	// MaxImagePixels. Each initial region that a search may produce counts as 80 pixels. An image
+	// that exceeds WorkPixels is searched alone.
+	WorkPixels int64
+	// BodyMemory is the maximum memory for request bodies, in bytes, at least 1. It should be at
+	// least MaxImageBytes. The default is 512 MiB.
+	BodyMemory int64
+	// MaxConnections is the maximum number of open connections of Serve, at least 1. The default
+	// is 1024.
+	MaxConnections int
+
+	// Ranker ranks boxes in the order objectness. Nil means the ranker of package objectness.
+	Ranker selective.Ranker
+	// RankerName identifies Ranker in /v1/modes and in every ETag. Empty means the built-in ranker.
+	RankerName string
+	// CacheBytes is the maximum memory for cached responses, in bytes, 0 or more. 0 disables the
+	// cache. The default is 64 MiB.
 	CacheBytes int64
-	// RateLimit is how many requests a minute each token, or without tokens each address, may
-	// make; 0: any number.
+
+	// RateLimit is the maximum number of requests per minute of each client: of each name that
+	// Authenticator returns, or of each remote address without one. 0, the default, means no limit.
 	RateLimit int
-	// Authenticator checks the bearer token of each request. Nil disables authentication.
+	// Authenticator checks the bearer token of each request. Nil, the default, disables
+	// authentication.
 	Authenticator Authenticator
 	// TLSConfig makes Serve use TLS. It must provide a certificate, and it is not modified.
-	// Nil means plain HTTP.
+	// Nil, the default, means plain HTTP.
 	TLSConfig *tls.Config
 	// CertificateExpiry returns the expiry time of the current TLS certificate, which is
 	// exported as a metric. It may be called concurrently. Nil leaves the metric out.
 	CertificateExpiry func() time.Time
-	// CORSOrigins are the origins whose pages may ask; none: no other than the service's own.
+	// CORSOrigins lists the origins whose pages may call the service, as in https://example.com,
+	// https://*.example.com or *. Empty, the default, allows only the service's own pages.
 	CORSOrigins []string
-	// Timeout bounds a request from the end of its body to its answer.
+
+	// Timeout limits the time from the end of a request body to the response. It must be positive.
+	// The default is 60 seconds.
 	Timeout time.Duration
-	// HeaderTimeout bounds the reading of a request's header, BodyTimeout that of the whole
-	// request, WriteTimeout the sending of its answer.
-	HeaderTimeout, BodyTimeout, WriteTimeout time.Duration
-	// Grace bounds how long Serve waits for admitted requests once told to stop.
+	// HeaderTimeout limits the time to read a request header. It must be positive. The default is
+	// 10 seconds.
+	HeaderTimeout time.Duration
+	// BodyTimeout limits the time to read a whole request. It must be positive. The default is
+	// 30 seconds.
+	BodyTimeout time.Duration
+	// WriteTimeout limits the time to write a response. It must be positive. The default is
+	// 30 seconds.
+	WriteTimeout time.Duration
+	// ShutdownTimeout limits how long Serve waits for admitted requests after its context ends,
+	// 0 or more. The default is 30 seconds.
 	ShutdownTimeout time.Duration
-	// Version is told in the metrics, and is part of every ETag.
+
+	// Version is exported as a metric and is part of every ETag. The default is "unknown".
 	Version string
-	// Logger takes one line a request.
+	// Logger receives one line per request. It must not be nil. The default is slog.Default().
 	Logger *slog.Logger
-	// Registry takes the service's metrics and is what the admin handler shows.
+	// Registry collects the metrics that [Server.Admin] serves. It must not be nil, and it can
+	// serve only one Server. The default is a new registry.
 	Registry *prometheus.Registry
 }
 
-// DefaultConfig serves as many pictures at once as there are processors, lets half as many
-// wait, and everybody in. It has a registry of its own.
+// DefaultConfig returns a Config with the defaults that are documented at its fields.
 func DefaultConfig() Config {
 	workers := runtime.GOMAXPROCS(0)
 	limits := imageio.DefaultLimits()
@@ -139,12 +163,12 @@ func DefaultConfig() Config {
 	}
 }
 
-// DefaultQueue is how many requests may wait for so many workers: half as many, one at least.
-// Whoever is let in is then served in three times the time that a search takes alone; more
-// would wait longer, and no more be served.
+// DefaultQueue returns the default queue length for a number of workers: half of it, at least
+// one. A full queue then delays an admitted image to less than three times its search time; a
+// longer queue would increase the delay but not the throughput.
 func DefaultQueue(workers int) int { return max(workers/2, 1) }
 
-// Validate reports every setting that cannot be served with, by the names of the flags.
+// Validate returns an error that lists every invalid field, by the name of its command-line flag.
 func (c Config) Validate() error {
 	var errs []error
 	check := func(ok bool, name string, value any, want string) {
@@ -170,27 +194,27 @@ func (c Config) Validate() error {
 	check(c.BodyTimeout > 0, "body-timeout", c.BodyTimeout, "more than 0")
 	check(c.WriteTimeout > 0, "write-timeout", c.WriteTimeout, "more than 0")
 	check(c.ShutdownTimeout >= 0, "grace", c.ShutdownTimeout, "0 or more")
-	check(c.Logger != nil, "logger", c.Logger, "one")
-	check(c.Registry != nil, "registry", c.Registry, "one")
+	check(c.Logger != nil, "logger", c.Logger, "a logger")
+	check(c.Registry != nil, "registry", c.Registry, "a registry")
 	if len(errs) > 0 {
 		return fmt.Errorf("api: %w", errors.Join(errs...))
 	}
 	return nil
 }
 
-// limits returns the bounds of one image.
+// limits returns the limits of one image.
 func (c Config) limits() imageio.Limits {
 	return imageio.Limits{MaxBytes: c.MaxImageBytes, MaxPixels: c.MaxImagePixels, MaxSide: c.MaxImageSide}
 }
 
-// httpServer bounds what a connection may take beside the bodies.
+// httpServer returns a server for h with the timeouts and the header limit.
 func (c Config) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: c.HeaderTimeout,
 		ReadTimeout:       c.BodyTimeout,
 		WriteTimeout:      c.BodyTimeout + c.Timeout + c.WriteTimeout,
-		IdleTimeout:       30 * time.Second, // each is one of MaxConnections
+		IdleTimeout:       30 * time.Second, // idle connections count toward MaxConnections
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn),
 	}

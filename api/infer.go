@@ -15,7 +15,7 @@ import (
 	"github.com/proposer/proposer/internal/propose"
 )
 
-// routeInference routes the Open Inference Protocol, but for the health of the server.
+// routeInference adds the routes of the Open Inference Protocol, except for the server health.
 func (s *Server) routeInference(r chi.Router) {
 	r.Get("/v2", func(w http.ResponseWriter, _ *http.Request) { s.writeJSON(w, openinference.Server(s.cfg.Version)) })
 	r = r.With(checkModel)
@@ -26,7 +26,7 @@ func (s *Server) routeInference(r chi.Router) {
 	}
 }
 
-// checkModel turns away who asks for a model that there is not.
+// checkModel rejects requests for an unknown model or version.
 func checkModel(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := openinference.CheckModel(chi.URLParam(r, "model"), chi.URLParam(r, "version")); err != nil {
@@ -37,6 +37,7 @@ func checkModel(next http.Handler) http.Handler {
 	})
 }
 
+// inferenceProblem returns the problem of an error of package openinference.
 func inferenceProblem(err error) *problem {
 	e, ok := errors.AsType[*openinference.Error](err)
 	switch {
@@ -48,9 +49,9 @@ func inferenceProblem(err error) *problem {
 	return newProblem(e.Status, "request", e.Message)
 }
 
-// handleInfer answers with the boxes and scores of a picture, as tensors.
+// handleInfer responds with the boxes and scores of an image as tensors.
 func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
-	// Base64 takes four thirds, and the JSON around it a little.
+	// Base64 needs four thirds of the bytes, and the JSON around it a little.
 	limit := s.cfg.MaxImageBytes/3*4 + formOverhead
 	b, hint, p := s.openBody(w, r, limit)
 	if p != nil {
@@ -69,20 +70,20 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, inferenceProblem(err))
 		return
 	}
-	texts := url.Values{}
-	for name, text := range req.Options {
-		texts.Set(name, text)
+	values := url.Values{}
+	for name, value := range req.Options {
+		values.Set(name, value)
 	}
-	values, errs := single(texts, searchOptions)
-	opts, p := s.options(values, errs, DefaultMax)
+	opts, _, p := s.readSearchOptions(s.newOptionParser(values, searchOptions, DefaultMax))
 	if p != nil {
 		fail(w, r, p)
 		return
 	}
 	headerLength := -1
-	answer, p := s.enqueueAndSearch(r, req.Image, opts, func(_ context.Context, result *propose.Result) (answer []byte, err error) {
-		answer, headerLength, err = openinference.AppendResponse(nil, req, result.Boxes, result.Scores, openinference.ModelName, openinference.ModelVersion)
-		return answer, err
+	response, p := s.enqueueAndSearch(r, req.Image, opts, func(_ context.Context, result *propose.Result) (response []byte, err error) {
+		response, headerLength, err = openinference.AppendResponse(
+			nil, req, result.Boxes, result.Scores, openinference.ModelName, openinference.ModelVersion)
+		return response, err
 	})
 	if p != nil {
 		fail(w, r, p)
@@ -91,13 +92,14 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 	if headerLength >= 0 {
 		w.Header().Set(openinference.HeaderLength, strconv.Itoa(headerLength))
 	}
-	s.writeResponse(w, openinference.ContentType(headerLength), answer)
+	s.writeResponse(w, openinference.ContentType(headerLength), response)
 }
 
+// writeJSON responds with a value as JSON.
 func (s *Server) writeJSON(w http.ResponseWriter, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // strings and numbers only
+		panic(err) // a struct of strings and numbers always encodes
 	}
 	s.writeResponse(w, "application/json", body)
 }

@@ -16,9 +16,9 @@ import (
 )
 
 var (
-	// durationBuckets span a probe's millisecond and a large picture's minute.
+	// durationBuckets range from a health check to the search of a large image, in seconds.
 	durationBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
-	// pixelBuckets span an icon and the largest picture.
+	// pixelBuckets range from an icon to the largest image accepted by default.
 	pixelBuckets = []float64{1e4, 1e5, 3e5, 1e6, 2e6, 4e6, 8e6, 12e6, 24e6, 50e6}
 	boxBuckets   = []float64{1, 10, 100, 300, 1000, 2000, 5000, 10000, 20000, 50000}
 )
@@ -45,113 +45,115 @@ type metrics struct {
 	handler http.Handler
 }
 
-// newMetrics registers all metrics but those of the cache. It is an error that the registry
-// has them already: one is one server's.
+// newMetrics registers all metrics except those of the cache. It returns an error if the
+// registry already has them, as of another server.
 func newMetrics(c Config) (*metrics, error) {
-	all := registrar{registry: c.Registry}
+	r := registrar{registry: c.Registry}
 	m := &metrics{
-		requests: all.counterVec("proposer_http_requests_total",
-			"Requests by route pattern and status code; 499: the client went away.", "route", "code"),
-		duration: all.histogramVec("proposer_http_request_duration_seconds",
-			"Time from a request's header to the end of its answer.", durationBuckets, "route", "code"),
-		inFlight: all.gauge("proposer_http_requests_in_flight",
-			"Requests that are being read, wait, are worked on or answered."),
-		rejected: all.counterVec("proposer_requests_rejected_total",
-			"Requests, and pictures among several, that were answered with a problem, by its kind.", "reason"),
-		tokens: all.counterVec("proposer_token_requests_total",
-			"Requests by the name of their token.", "name"),
-		reloads: all.counterVec("proposer_config_reloads_total",
-			"Times that tokens and certificate were read anew, by result: ok or failed.", "result"),
-		bodyBytes: all.gauge("proposer_body_bytes",
-			"Memory for bodies that are read, wait or are worked on."),
-		queueDepth: all.gauge("proposer_queue_depth",
-			"Pictures that wait for a worker."),
-		queueWait: all.histogram("proposer_queue_wait_seconds",
-			"Time that a picture waited for a worker.", durationBuckets),
-		workPixels: all.gauge("proposer_work_pixels",
-			"Pixels of the pictures that are decoded and searched, and 80 for each first region that they may make."),
-		images: all.counterVec("proposer_pictures_total",
-			"Pictures that were searched.", "format", "mode"),
-		decodeFailures: all.counterVec("proposer_decode_failures_total",
-			"Pictures that could not be decoded, by their format.", "format"),
-		stage: all.histogramVec("proposer_stage_duration_seconds",
-			"Time a picture took in a stage; but for decode and encode, summed over the search's threads.", durationBuckets, "stage"),
-		pixels: all.histogram("proposer_picture_pixels",
-			"Pixels of the pictures that were searched.", pixelBuckets),
-		boxes: all.histogram("proposer_boxes",
-			"Boxes in the answer for a picture.", boxBuckets),
-		cacheRequests: all.counterVec("proposer_cache_requests_total",
-			"Answers that were looked up among those kept, by result: hit or miss.", "result"),
-		notModified: all.counter("proposer_not_modified_total",
-			"Answers that the client had already (304)."),
+		requests: r.counterVec("proposer_http_requests_total",
+			"Requests by route pattern and status code. 499: the client disconnected.", "route", "code"),
+		duration: r.histogramVec("proposer_http_request_duration_seconds",
+			"Time from the request header to the end of the response.", durationBuckets, "route", "code"),
+		inFlight: r.gauge("proposer_http_requests_in_flight",
+			"Requests being read, queued, processed or answered."),
+		rejected: r.counterVec("proposer_requests_rejected_total",
+			"Requests, and single images of requests with several, answered with a problem, by kind.", "reason"),
+		tokens: r.counterVec("proposer_token_requests_total",
+			"Authenticated requests by token name.", "name"),
+		reloads: r.counterVec("proposer_config_reloads_total",
+			"Reloads of the tokens or the certificate by result: ok or failed.", "result"),
+		bodyBytes: r.gauge("proposer_body_bytes",
+			"Memory reserved for request bodies."),
+		queueDepth: r.gauge("proposer_queue_depth",
+			"Images waiting for a worker."),
+		queueWait: r.histogram("proposer_queue_wait_seconds",
+			"Time an image waited for a worker.", durationBuckets),
+		workPixels: r.gauge("proposer_work_pixels",
+			"Pixels of the images being searched, plus 80 for each initial region they may produce."),
+		images: r.counterVec("proposer_pictures_total",
+			"Searched images by format and mode.", "format", "mode"),
+		decodeFailures: r.counterVec("proposer_decode_failures_total",
+			"Images that could not be decoded, by format.", "format"),
+		stage: r.histogramVec("proposer_stage_duration_seconds",
+			"Time per image and stage. Except for decode and encode, summed over the threads of the search.", durationBuckets, "stage"),
+		pixels: r.histogram("proposer_picture_pixels",
+			"Pixels of each searched image.", pixelBuckets),
+		boxes: r.histogram("proposer_boxes",
+			"Boxes returned for each image.", boxBuckets),
+		cacheRequests: r.counterVec("proposer_cache_requests_total",
+			"Lookups in the response cache by result: hit or miss.", "result"),
+		notModified: r.counter("proposer_not_modified_total",
+			"Responses with status 304."),
 	}
-	all.gauge("proposer_work_pixels_limit", "Most pixels that are worked on at once, but for a single larger picture.").Set(float64(c.WorkPixels))
-	all.gauge("proposer_cache_limit_bytes", "Most memory for answers that are kept.").Set(float64(c.CacheBytes))
+	r.gauge("proposer_work_pixels_limit",
+		"Maximum of proposer_work_pixels, except for a single larger image.").Set(float64(c.WorkPixels))
+	r.gauge("proposer_cache_limit_bytes",
+		"Maximum memory for cached responses.").Set(float64(c.CacheBytes))
 	if expiry := c.CertificateExpiry; expiry != nil {
-		all.register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		r.register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "proposer_certificate_expiry_timestamp_seconds",
-			Help: "When clients will no longer take the service's certificate, in seconds since 1970.",
+			Help: "Expiry time of the TLS certificate, as Unix time.",
 		}, func() float64 { return float64(expiry().Unix()) }))
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "proposer_build_info",
-		Help: "1, labelled with the build.",
+		Help: "Always 1; the labels describe the build.",
 	}, []string{"version", "goversion", "decoder"})
 	build.WithLabelValues(c.Version, runtime.Version(), imageio.Decoder()).Set(1)
-	all.register(build)
-	all.register(collectors.NewGoCollector())
-	all.register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if all.err != nil {
-		return nil, fmt.Errorf("api: registry: %w", all.err)
+	r.register(build)
+	r.register(collectors.NewGoCollector())
+	r.register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if r.err != nil {
+		return nil, fmt.Errorf("api: registry: %w", r.err)
 	}
 	m.handler = promhttp.HandlerFor(c.Registry, promhttp.HandlerOpts{})
 	return m, nil
 }
 
-// registrar registers metrics as it makes them, and keeps the first error.
+// A registrar creates and registers metrics. It keeps the first error.
 type registrar struct {
 	registry *prometheus.Registry
 	err      error
 }
 
-func (c *registrar) register(m prometheus.Collector) {
-	if err := c.registry.Register(m); err != nil && c.err == nil {
-		c.err = err
+func (r *registrar) register(m prometheus.Collector) {
+	if err := r.registry.Register(m); err != nil && r.err == nil {
+		r.err = err
 	}
 }
 
-func (c *registrar) gauge(name, help string) prometheus.Gauge {
+func (r *registrar) gauge(name, help string) prometheus.Gauge {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-	c.register(g)
+	r.register(g)
 	return g
 }
 
-func (c *registrar) counter(name, help string) prometheus.Counter {
-	n := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	c.register(n)
-	return n
+func (r *registrar) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	r.register(c)
+	return c
 }
 
-func (c *registrar) counterVec(name, help string, labels ...string) *prometheus.CounterVec {
+func (r *registrar) counterVec(name, help string, labels ...string) *prometheus.CounterVec {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	c.register(v)
+	r.register(v)
 	return v
 }
 
-func (c *registrar) histogram(name, help string, buckets []float64) prometheus.Histogram {
+func (r *registrar) histogram(name, help string, buckets []float64) prometheus.Histogram {
 	h := prometheus.NewHistogram(histogramOpts(name, help, buckets))
-	c.register(h)
+	r.register(h)
 	return h
 }
 
-func (c *registrar) histogramVec(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+func (r *registrar) histogramVec(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(histogramOpts(name, help, buckets), labels)
-	c.register(v)
+	r.register(v)
 	return v
 }
 
-// histogramOpts make a histogram that is classic and native: who scrapes native ones gets
-// buckets a tenth wide, of which one histogram has at most 160.
+// histogramOpts returns options for a histogram that is both classic and native. Native buckets
+// grow by a factor of 1.1, and there are at most 160 of them.
 func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
 	return prometheus.HistogramOpts{
 		Name: name, Help: help, Buckets: buckets,
@@ -167,7 +169,7 @@ func (m *metrics) observeRequest(route string, status int, d time.Duration) {
 	m.duration.WithLabelValues(route, code).Observe(d.Seconds())
 }
 
-// observeSearch counts a picture that was searched and whose answer was encoded.
+// observeSearch records an image that was searched and whose response was encoded.
 func (m *metrics) observeSearch(r *propose.Result, mode string, pixels int64, encode time.Duration) {
 	m.images.WithLabelValues(r.Format, mode).Inc()
 	m.pixels.Observe(float64(pixels))

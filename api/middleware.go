@@ -13,14 +13,17 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+	"github.com/go-chi/cors"
+
+	"github.com/proposer/proposer/api/openinference"
 )
 
 const requestIDHeader = "X-Request-Id"
 
-// requestRecord is what the handlers tell the log of their request.
+// requestRecord collects what the handlers add to the log line of their request.
 type requestRecord struct {
 	problem *problem
-	token   string // the name of the client's token
+	token   string // name of the client's token
 	attrs   []slog.Attr
 }
 
@@ -30,13 +33,14 @@ func recordOf(r *http.Request) *requestRecord {
 	return r.Context().Value(recordKey{}).(*requestRecord)
 }
 
-// fail answers with a problem and records it.
+// fail responds with a problem and records it.
 func fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	recordOf(r).problem = p
 	p.write(w, r)
 }
 
-// instrument logs and counts every request, names it, and turns a panic into a problem.
+// instrument logs and counts every request, assigns its ID, sets the headers common to all
+// responses, and turns panics into problems.
 func (s *Server) instrument(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -55,7 +59,7 @@ func (s *Server) instrument(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
 		if s.draining.Load() {
-			h.Set("Connection", "close") // the next request is another one's
+			h.Set("Connection", "close") // the next request should go to another instance
 		}
 		if r.TLS != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
@@ -70,15 +74,15 @@ func (s *Server) instrument(next http.Handler) http.Handler {
 			}
 			s.logRequest(ww, r, rec, id, time.Since(start))
 			if abort {
-				panic(http.ErrAbortHandler) // net/http then cuts the connection
+				panic(http.ErrAbortHandler) // closes the connection
 			}
 		}()
 		next.ServeHTTP(ww, r.WithContext(context.WithValue(r.Context(), recordKey{}, rec)))
 	})
 }
 
-// handlePanic answers for a handler that panicked. It reports whether the answer
-// had begun, so that the connection must be cut to show that it is not whole.
+// handlePanic responds for a handler that panicked. It reports whether the response had already
+// begun, in which case the connection must be closed so that the client notices the truncation.
 func handlePanic(w middleware.WrapResponseWriter, r *http.Request, rec *requestRecord, v any) bool {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return true
@@ -92,13 +96,14 @@ func handlePanic(w middleware.WrapResponseWriter, r *http.Request, rec *requestR
 	return false
 }
 
-// panicProblem is that of a panic, where it is recovered.
+// panicProblem returns the problem of a recovered panic. It must be called while recovering.
 func panicProblem(v any) *problem {
-	p := newProblem(http.StatusInternalServerError, "internal", "the service failed: its log says why")
+	p := newProblem(http.StatusInternalServerError, "internal", "internal error; the log of the service has the details")
 	p.cause = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 	return p
 }
 
+// logRequest counts a finished request and logs it.
 func (s *Server) logRequest(w middleware.WrapResponseWriter, r *http.Request, rec *requestRecord, id string, d time.Duration) {
 	status := w.Status()
 	if status == 0 {
@@ -136,12 +141,12 @@ func (s *Server) logRequest(w middleware.WrapResponseWriter, r *http.Request, re
 	s.cfg.Logger.LogAttrs(context.WithoutCancel(r.Context()), level, "request", append(attrs, rec.attrs...)...)
 }
 
-// isProbe tells the requests that come every few seconds and say nothing.
+// isProbe reports whether the path is one that orchestrators poll.
 func isProbe(path string) bool {
 	return path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/v2/health/")
 }
 
-// routePattern is the pattern that took the request: few values, whatever strangers ask for.
+// routePattern returns the pattern that matched the request. Unlike the path, it has few values.
 func routePattern(r *http.Request) string {
 	if rc := chi.RouteContext(r.Context()); rc != nil && rc.RoutePattern() != "" {
 		return rc.RoutePattern()
@@ -149,7 +154,7 @@ func routePattern(r *http.Request) string {
 	return "none"
 }
 
-// validRequestID keeps a client's request id short and out of trouble in logs.
+// validRequestID reports whether a client's request ID is short and safe to log.
 func validRequestID(id string) bool {
 	if id == "" || len(id) > 64 {
 		return false
@@ -162,4 +167,36 @@ func validRequestID(id string) bool {
 		}
 	}
 	return true
+}
+
+// admit rejects requests while the service drains, and makes Serve wait for all others.
+func (s *Server) admit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.admission.inFlight.TryAcquire(1) {
+			fail(w, r, drainingProblem())
+			return
+		}
+		defer s.admission.inFlight.Release(1)
+		if s.draining.Load() { // checked while in flight, so that drain waits for this request
+			fail(w, r, drainingProblem())
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// crossOrigin allows pages of the configured origins to call the service.
+func (s *Server) crossOrigin(next http.Handler) http.Handler {
+	if len(s.cfg.CORSOrigins) == 0 {
+		return next
+	}
+	return cors.Handler(cors.Options{
+		AllowedOrigins: s.cfg.CORSOrigins,
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders: []string{
+			"Accept", "Authorization", "Content-Type", "If-None-Match", requestIDHeader, openinference.HeaderLength,
+		},
+		ExposedHeaders: []string{"ETag", "Retry-After", "X-Cache", requestIDHeader, openinference.HeaderLength},
+		MaxAge:         600,
+	})(next)
 }

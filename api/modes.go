@@ -11,7 +11,7 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// handleModes answers GET /v1/modes: what can be asked, and what is taken where nothing is.
+// handleModes serves GET /v1/modes: modes, options with their defaults, and limits.
 func (s *Server) handleModes(w http.ResponseWriter, _ *http.Request) {
 	s.writeResponse(w, "application/json", s.capabilities)
 }
@@ -47,7 +47,7 @@ type limitInfo struct {
 	TimeoutSeconds float64 `json:"timeout_seconds"`
 }
 
-// marshalCapabilities is the answer of modes, which is always the same.
+// marshalCapabilities returns the response of handleModes, which never changes.
 func (s *Server) marshalCapabilities() ([]byte, error) {
 	c := capabilities{
 		Version:     s.cfg.Version,
@@ -56,7 +56,6 @@ func (s *Server) marshalCapabilities() ([]byte, error) {
 			MaxBytes: s.cfg.MaxImageBytes, MaxPixels: s.cfg.MaxImagePixels, MaxSide: s.cfg.MaxImageSide,
 			MaxBoxes: s.cfg.MaxBoxes, MaxPictures: s.cfg.MaxImages, TimeoutSeconds: s.cfg.Timeout.Seconds(),
 		},
-		// The default first.
 		Orders:  []string{selective.OrderObjectness.String(), selective.OrderPaper.String(), selective.OrderHierarchy.String()},
 		Formats: []string{"jpeg", "png", "webp", "bmp", "tiff"},
 		Ranker:  cmp.Or(s.cfg.RankerName, "built in"),

@@ -15,39 +15,27 @@ import (
 	"github.com/proposer/proposer/internal/propose"
 )
 
-// representation is a form that an answer can take.
+// representation is a format of responses with proposals.
 type representation struct {
-	media string
-	// max is the most boxes where a request does not say.
-	defaultMax int
-	// rich: it can carry masks, evidence and the tree. many: and answer for many pictures.
-	details, multiple bool
-	encode            func(ctx context.Context, row *codec.Row, data []byte, opts propose.Options) ([]byte, error)
+	media      string
+	defaultMax int  // maximum number of boxes if the request has no max option
+	details    bool // can hold masks, evidence and a merge tree
+	multiple   bool // can hold several images
+	encode     func(ctx context.Context, row *codec.Row, data []byte, opts propose.Options) ([]byte, error)
 }
 
-// defaultOverlayBoxes is the most boxes of a drawing where a request does not say: of many more nothing is seen.
+// defaultOverlayBoxes is the default maximum of boxes drawn on an image: more hide each other.
 const defaultOverlayBoxes = 50
 
-// representations are in the order in which they are preferred where the client does not mind.
+// representations lists the formats, preferred ones first.
 var representations = []*representation{
 	{media: "application/json", defaultMax: DefaultMax, details: true, encode: encodeJSON},
 	{media: "application/x-ndjson", defaultMax: DefaultMax, details: true, multiple: true, encode: encodeJSON},
-	{media: "text/csv", defaultMax: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
-		var buf bytes.Buffer
-		w, err := codec.NewWriter(&buf, "csv")
-		if err == nil {
-			err = errors.Join(w.Write(row), w.Close())
-		}
-		return buf.Bytes(), err
-	}},
-	{media: "application/x-npy", defaultMax: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
-		return codec.AppendNPY(nil, row)
-	}},
-	{media: "application/octet-stream", defaultMax: DefaultMax, encode: func(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
-		return codec.AppendBinary(nil, row)
-	}},
-	{media: "image/png", defaultMax: defaultOverlayBoxes, encode: overlay("png")},
-	{media: "image/jpeg", defaultMax: defaultOverlayBoxes, encode: overlay("jpeg")},
+	{media: "text/csv", defaultMax: DefaultMax, encode: encodeCSV},
+	{media: "application/x-npy", defaultMax: DefaultMax, encode: encodeNPY},
+	{media: "application/octet-stream", defaultMax: DefaultMax, encode: encodeBinary},
+	{media: "image/png", defaultMax: defaultOverlayBoxes, encode: encodeOverlay("png")},
+	{media: "image/jpeg", defaultMax: defaultOverlayBoxes, encode: encodeOverlay("jpeg")},
 }
 
 var ndjson = representations[1]
@@ -57,7 +45,24 @@ func encodeJSON(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) 
 	return append(object, '\n'), err
 }
 
-func overlay(format string) func(context.Context, *codec.Row, []byte, propose.Options) ([]byte, error) {
+func encodeCSV(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
+	var buf bytes.Buffer
+	w, err := codec.NewWriter(&buf, "csv")
+	if err == nil {
+		err = errors.Join(w.Write(row), w.Close())
+	}
+	return buf.Bytes(), err
+}
+
+func encodeNPY(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
+	return codec.AppendNPY(nil, row)
+}
+
+func encodeBinary(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
+	return codec.AppendBinary(nil, row)
+}
+
+func encodeOverlay(format string) func(context.Context, *codec.Row, []byte, propose.Options) ([]byte, error) {
 	return func(ctx context.Context, row *codec.Row, data []byte, opts propose.Options) ([]byte, error) {
 		var buf bytes.Buffer
 		err := propose.Overlay(ctx, &buf, data, opts, row.Boxes, format)
@@ -65,18 +70,19 @@ func overlay(format string) func(context.Context, *codec.Row, []byte, propose.Op
 	}
 }
 
-// negotiate is the representation that the client likes best (RFC 9110, §12.5.1): of a type
-// the most specific range counts, and of equal types the first of ours.
+// negotiate returns the representation that the Accept header prefers (RFC 9110, section 12.5.1).
+// The most specific media range determines the quality of a representation; ties go to the first.
 func negotiate(r *http.Request) (*representation, *problem) {
 	header := strings.Join(r.Header.Values("Accept"), ",")
 	if strings.TrimSpace(header) == "" {
 		return representations[0], nil
 	}
 	var best *representation
-	most := 0.
+	bestQuality := 0.
 	for _, rep := range representations {
-		if q := quality(header, rep.media); q > most {
-			best, most = rep, q
+		if q := quality(header, rep.media); q > bestQuality {
+			best = rep
+			bestQuality = q
 		}
 	}
 	if best == nil {
@@ -85,15 +91,16 @@ func negotiate(r *http.Request) (*representation, *problem) {
 	return best, nil
 }
 
-// quality is how well, from 0 to 1, an Accept header likes a media type.
+// quality returns the quality value, from 0 to 1, that an Accept header gives a media type.
 func quality(header, media string) float64 {
 	kind, _, _ := strings.Cut(media, "/")
 	ranges := []string{"*/*", kind + "/*", media}
-	best, specific := 0., -1
+	best := 0.
+	specificity := -1
 	for item := range strings.SplitSeq(header, ",") {
 		name, params, err := mime.ParseMediaType(item)
 		level := slices.Index(ranges, name)
-		if err != nil || level < specific || level < 0 {
+		if err != nil || level < 0 || level < specificity {
 			continue
 		}
 		q := 1.
@@ -102,8 +109,9 @@ func quality(header, media string) float64 {
 				continue
 			}
 		}
-		if level > specific || q > best {
-			best, specific = q, level
+		if level > specificity || q > best {
+			best = q
+			specificity = level
 		}
 	}
 	return best
@@ -114,12 +122,12 @@ func acceptProblem(header string) *problem {
 	for i, rep := range representations {
 		media[i] = rep.media
 	}
-	return newProblem(http.StatusNotAcceptable, "accept", fmt.Sprintf("no answer can be as Accept says: %q", header),
+	return newProblem(http.StatusNotAcceptable, "accept", fmt.Sprintf("no response matches the Accept header %q", header),
 		fieldError{"Accept", header, "one of " + strings.Join(media, ", ")})
 }
 
-// multipleImagesProblem is for several pictures whose answer cannot be one.
+// multipleImagesProblem rejects several images in a representation that holds one.
 func multipleImagesProblem(rep *representation) *problem {
-	return newProblem(http.StatusNotAcceptable, "accept", "of several pictures there is no "+rep.media,
-		fieldError{"Accept", rep.media, ndjson.media + ", or one picture a request"})
+	return newProblem(http.StatusNotAcceptable, "accept", "a "+rep.media+" response holds a single image",
+		fieldError{"Accept", rep.media, ndjson.media + ", or one image per request"})
 }

@@ -21,7 +21,7 @@ var described = sync.OnceValues(func() (routers.Router, error) {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
 	}
 	openapi3filter.RegisterBodyDecoder("text/csv", openapi3filter.PlainBodyDecoder)
-	doc, err := openapi3.NewLoader().LoadFromData(openapi)
+	doc, err := openapi3.NewLoader().LoadFromData(openAPISpec)
 	if err != nil {
 		return nil, err
 	}

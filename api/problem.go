@@ -15,26 +15,26 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// A problem is an error as RFC 9457 tells it. Its kind is the last part of its
-// type and the reason label of proposer_requests_rejected_total:
+// A problem is an RFC 9457 problem. Its kind is the last part of its type and the reason label of
+// proposer_requests_rejected_total:
 //
-//	400 option        an option is unknown, wrong, or not the client's to choose
-//	400 request       the body or the query cannot be taken apart
-//	401 token         no token, or one that is not known
-//	404 path          there is no such resource
-//	405 method        the resource has other methods: see Allow
-//	406 accept        no answer is as Accept wants it
-//	408 slow          the body did not come in time
-//	413 size          too many bytes, pixels, or pixels a side
-//	415 format        not a picture of a format that is read
-//	422 picture       a picture that is broken
-//	422 regions       a picture that the options cut into too many regions
-//	429 full          no place, or no memory for the body: see Retry-After
-//	429 rate          too many requests of this token or address: see Retry-After
-//	499 gone          the client went away: for the log and the metrics
-//	500 internal      a fault of the service
-//	503 deadline      the search took longer than the service allows
-//	503 draining      the service is about to stop
+//	400 option        an option is unknown, invalid or not available to clients
+//	400 request       the body or the query cannot be parsed
+//	401 token         the bearer token is missing or invalid
+//	404 path          the resource does not exist
+//	405 method        the resource does not support the method: see Allow
+//	406 accept        no available format matches Accept
+//	408 slow          the body did not arrive within the body timeout
+//	413 size          the image has too many bytes or pixels, or too long a side
+//	415 format        the data is not an image of a supported format
+//	422 picture       the image is corrupt
+//	422 regions       the options segment the image into too many initial regions
+//	429 full          the queue or the memory for bodies is full: see Retry-After
+//	429 rate          the token or address exceeded its request rate: see Retry-After
+//	499 gone          the client disconnected; only in the log and the metrics
+//	500 internal      internal error
+//	503 deadline      the search exceeded the request timeout
+//	503 draining      the service is shutting down
 type problem struct {
 	Type   string       `json:"type"`
 	Title  string       `json:"title"`
@@ -43,20 +43,20 @@ type problem struct {
 	Errors []fieldError `json:"errors,omitempty"`
 
 	kind  string
-	cause error // for the log
+	cause error // logged, not sent
 }
 
-// A field is a part of the request that is wrong, and what would be right.
+// A fieldError names an invalid part of the request and states what is expected.
 type fieldError struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	Want  string `json:"want"`
 }
 
-// statusClientClosedRequest is what nginx and others log for a client that did not wait.
+// statusClientClosedRequest is the status that nginx logs if the client disconnects before the response.
 const statusClientClosedRequest = 499
 
-// retryAfter is the number of seconds after which a full service is worth another try.
+// retryAfter is the Retry-After of an overloaded service, in seconds.
 const retryAfter = 1
 
 func newProblem(status int, kind, detail string, fields ...fieldError) *problem {
@@ -70,7 +70,7 @@ func newProblem(status int, kind, detail string, fields ...fieldError) *problem 
 	}
 }
 
-// optionProblem tells what pipeline.ParseOptions found, and the service before it.
+// optionProblem reports all invalid options of a request.
 func optionProblem(all []*propose.OptionError) *problem {
 	details := make([]string, len(all))
 	fields := make([]fieldError, len(all))
@@ -81,7 +81,8 @@ func optionProblem(all []*propose.OptionError) *problem {
 	return newProblem(http.StatusBadRequest, "option", strings.Join(details, "; "), fields...)
 }
 
-// problemFor says what an error means to the client of ctx.
+// problemFor returns the problem that describes err to the client. ctx must be the context of the
+// request, which ends if the client disconnects.
 func problemFor(ctx context.Context, err error) *problem {
 	p := classify(ctx, err)
 	p.cause = err
@@ -91,16 +92,16 @@ func problemFor(ctx context.Context, err error) *problem {
 func classify(ctx context.Context, err error) *problem {
 	if limit, ok := errors.AsType[*imageio.LimitError](err); ok {
 		return newProblem(http.StatusRequestEntityTooLarge, "size",
-			fmt.Sprintf("the picture is too large: more than %d %s", limit.Max, limit.What),
+			fmt.Sprintf("the image is too large: more than %d %s", limit.Max, limit.What),
 			fieldError{limit.What, strconv.FormatInt(limit.Got, 10), fmt.Sprintf("at most %d", limit.Max)})
 	}
 	if broken, ok := errors.AsType[*imageio.FormatError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "picture", broken.Error(),
-			fieldError{"image", broken.Format, "a " + broken.Format + " file that is whole and follows its format"})
+			fieldError{"image", broken.Format, "a complete and valid " + broken.Format + " file"})
 	}
 	if many, ok := errors.AsType[*selective.RegionsError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "regions", many.Error(),
-			fieldError{"k", fmt.Sprint(many.Strategy.K), fmt.Sprintf("a scale, or a min-size or max-side, that makes at most %d first regions", many.Max)})
+			fieldError{"k", fmt.Sprint(many.Strategy.K), fmt.Sprintf("a k, min-size or max-side that results in at most %d initial regions", many.Max)})
 	}
 	switch {
 	case errors.Is(err, imageio.ErrUnsupported):
@@ -108,14 +109,14 @@ func classify(ctx context.Context, err error) *problem {
 			fieldError{"image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file"})
 	case errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusServiceUnavailable, "deadline",
-			"the picture was not done in the time that the service allows: try later, a smaller picture (max-side) or a faster mode")
+			"the search exceeded the time limit; retry later, use a smaller max-side or a faster mode")
 	case ctx.Err() != nil:
-		return newProblem(statusClientClosedRequest, "gone", "the client went away")
+		return newProblem(statusClientClosedRequest, "gone", "the client disconnected")
 	}
-	return newProblem(http.StatusInternalServerError, "internal", "the service failed: its log says why")
+	return newProblem(http.StatusInternalServerError, "internal", "internal error; the log of the service has the details")
 }
 
-// ndjsonLine is the problem as a line among the answers for several pictures.
+// ndjsonLine returns the problem as a line of a response for several images.
 func (p *problem) ndjsonLine(index int, file string) []byte {
 	body, err := json.Marshal(struct {
 		Index   int      `json:"index"`
@@ -124,18 +125,18 @@ func (p *problem) ndjsonLine(index int, file string) []byte {
 		Problem *problem `json:"problem"`
 	}{index, file, p.Detail, p})
 	if err != nil {
-		panic(err) // strings and numbers only
+		panic(err) // a struct of strings and numbers always encodes
 	}
 	return append(body, '\n')
 }
 
-// overloadProblem is for a request that finds no place.
+// overloadProblem rejects a request because the queue or the memory for bodies is full.
 func overloadProblem() *problem {
-	return newProblem(http.StatusTooManyRequests, "full", "the service has as much to do as it may: try again after Retry-After seconds")
+	return newProblem(http.StatusTooManyRequests, "full", "the server is at capacity; retry after the delay in Retry-After")
 }
 
-// write sends the problem; of one that nobody is there to read, the status alone,
-// or net/http would make it 200.
+// write responds with the problem. If the client has disconnected it sets only the status, which
+// the metrics and the log report.
 func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 	if p.Status == statusClientClosedRequest {
 		w.WriteHeader(p.Status)
@@ -143,7 +144,7 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // strings and numbers only
+		panic(err) // a struct of strings and numbers always encodes
 	}
 	media := "application/problem+json"
 	if r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") {
@@ -156,5 +157,5 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n')) // nobody to tell
+	_, _ = w.Write(append(body, '\n')) // the client may have disconnected
 }

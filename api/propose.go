@@ -1,16 +1,13 @@
 package api
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,25 +20,26 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// searchOptions are the options of every search: how many threads is for the operator to say.
-var searchOptions = slices.DeleteFunc(propose.OptionNames(), func(name string) bool { return name == "threads" })
+// detailOptions names the options that only JSON responses support, in sorted order.
+var detailOptions = []string{"evidence", "masks", "strategy", "tree"}
 
-// detailOptions are the options of answers in JSON.
-var detailOptions = []string{"masks", "evidence", "tree", "strategy"}
+// maxMaskBytes limits the memory of the masks of one response.
+const maxMaskBytes = 64 << 20
 
-// query is what a request for proposals asks.
+// query is a parsed request for proposals.
 type query struct {
 	propose.Options
 	rep                   *representation
 	masks, evidence, tree bool
-	strategy              int    // whose tree
-	canonical             string // the same for the same answer
+	strategy              int    // index of the strategy whose tree is wanted
+	canonical             string // equal for queries with equal responses
 }
 
-// maxMaskBytes bounds the masks of an answer.
-const maxMaskBytes = 64 << 20
+// encoder encodes the result of a search as a response.
+type encoder func(context.Context, *propose.Result) ([]byte, error)
 
-// handleProposals answers POST /v1/proposals. What is cheap to refuse is refused first.
+// handleProposals serves POST /v1/proposals. It checks the header and the query before it reads
+// the body.
 func (s *Server) handleProposals(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	rep, p := negotiate(r)
@@ -49,7 +47,7 @@ func (s *Server) handleProposals(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	q, p := s.parse(r.URL.RawQuery, nil, rep)
+	q, p := s.parseQuery(r.URL.RawQuery, nil, rep)
 	if p != nil {
 		fail(w, r, p)
 		return
@@ -61,11 +59,12 @@ func (s *Server) handleProposals(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	if form, ok := up.fields["options"]; ok {
-		if q, p = s.parse(r.URL.RawQuery, form, rep); p != nil {
+		if q, p = s.parseQuery(r.URL.RawQuery, form, rep); p != nil {
 			fail(w, r, p)
 			return
 		}
 	}
+
 	if len(up.images) > 1 && rep == representations[0] {
 		q.rep = ndjson
 	}
@@ -79,110 +78,175 @@ func (s *Server) handleProposals(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// respondOne answers for one picture.
-func (s *Server) respondOne(w http.ResponseWriter, r *http.Request, pic imageFile, q query, release func()) {
-	k := s.key(pic, q)
+// parseQuery parses the options of a request for proposals: those of the query string and those
+// of the form, which may be nil. The problem lists every error.
+func (s *Server) parseQuery(rawQuery string, form []byte, rep *representation) (query, *problem) {
+	values, prob := optionValues(rawQuery, form)
+	if prob != nil {
+		return query{}, prob
+	}
+	p := s.newOptionParser(values, slices.Concat(searchOptions, detailOptions), rep.defaultMax)
+	q := query{rep: rep}
+	if rep.details {
+		optparse.Value(p, "masks", "rle or off", parseMasks, &q.masks)
+		optparse.Value(p, "evidence", "1 or 0", strconv.ParseBool, &q.evidence)
+		optparse.Value(p, "tree", "1 or 0", strconv.ParseBool, &q.tree)
+		p.Int("strategy", 0, selective.MaxStrategies-1, &q.strategy)
+	} else {
+		for _, name := range detailOptions {
+			if value, ok := p.Lookup(name); ok {
+				p.Fail(name, value, "a JSON response (Accept: application/json)")
+			}
+		}
+	}
+	opts, canonical, prob := s.readSearchOptions(p)
+	if prob != nil {
+		return query{}, prob
+	}
+	if n := len(opts.Search.Strategies); q.strategy >= n {
+		return query{}, optionProblem([]*propose.OptionError{{
+			Name:  "strategy",
+			Value: strconv.Itoa(q.strategy),
+			Want:  fmt.Sprintf("a whole number below the number of strategies, %d", n),
+		}})
+	}
+	opts.Search.Keep = q.masks || q.evidence || q.tree
+	q.Options = opts
+	q.canonical = canonical + fmt.Sprint(q.masks, q.evidence, q.tree, q.strategy)
+	return q, nil
+}
+
+func parseMasks(s string) (bool, error) {
+	if s != "rle" && s != "off" {
+		return false, strconv.ErrSyntax
+	}
+	return s == "rle", nil
+}
+
+// respondOne responds with the proposals of one image. It calls release before it writes the
+// response, as a slow client may take a while to read it.
+func (s *Server) respondOne(w http.ResponseWriter, r *http.Request, img imageFile, q query, release func()) {
+	key := s.cacheKey(img, q)
 	h := w.Header()
-	if k.notModified(r) {
+	if key.notModified(r) {
 		s.metrics.notModified.Inc()
-		k.setHeaders(h)
+		key.setHeaders(h)
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	answer, cached := s.cache.get(k)
-	if !cached {
+
+	cacheStatus := "hit"
+	response, ok := s.cache.get(key)
+	if !ok {
+		cacheStatus = "miss"
 		var p *problem
-		answer, p = s.enqueueAndSearch(r, pic.data, q.Options, q.encode(pic))
+		response, p = s.enqueueAndSearch(r, img.data, q.Options, q.encoder(img))
 		if p != nil {
 			fail(w, r, p)
 			return
 		}
-		s.cache.set(k, answer)
+		s.cache.set(key, response)
 	}
-	release() // it may be a while until the client has read it all
-	k.setHeaders(h)
-	h.Set("X-Cache", map[bool]string{true: "hit", false: "miss"}[cached])
-	s.writeResponse(w, q.rep.media, answer)
+	release()
+	key.setHeaders(h)
+	h.Set("X-Cache", cacheStatus)
+	s.writeResponse(w, q.rep.media, response)
 }
 
-// respondMany answers for any number of pictures, with a line for each as soon as it is done.
-// Each waits for a place of its own, so that a client that reads slowly holds none; where
-// there is none for the first, the request is turned away.
-func (s *Server) respondMany(w http.ResponseWriter, r *http.Request, pictures []imageFile, q query) {
+// respondMany responds with one line for each image, written as soon as its search is done.
+// Each image takes its own slot in the queue for the time of its search, so that a client that
+// reads slowly holds no slot. If there is no slot for the first image the request is rejected.
+func (s *Server) respondMany(w http.ResponseWriter, r *http.Request, images []imageFile, q query) {
 	if p := s.admission.enqueue(); p != nil {
 		fail(w, r, p)
 		return
 	}
 	rec := recordOf(r)
-	rec.attrs = append(rec.attrs, slog.Int("pictures", len(pictures)))
+	rec.attrs = append(rec.attrs, slog.Int("pictures", len(images)))
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", q.rep.media)
 	var mu sync.Mutex
-	write := func(line []byte) {
+	writeLine := func(line []byte) {
 		mu.Lock()
 		defer mu.Unlock()
-		_ = out.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // a test's recorder has none
+		_ = out.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // not supported by recorders
 		_, err := w.Write(line)
 		if err == nil {
 			err = out.Flush()
 		}
 		if err != nil {
-			cancel() // nobody to tell
+			cancel()
 		}
 	}
+
 	var group errgroup.Group
 	group.SetLimit(s.cfg.Workers)
-	for i, pic := range pictures {
+	for i, img := range images {
 		group.Go(func() error {
-			// The first has the place that the request was let in with.
+			// The first image uses the slot taken above.
 			if i > 0 && s.admission.queue.Acquire(ctx, 1) != nil {
-				return nil // nobody to tell
+				return nil
 			}
-			write(s.searchLine(ctx, i, pic, q))
+			writeLine(s.searchLine(ctx, i, img, q))
 			return nil
 		})
 	}
-	_ = group.Wait() // they return none
+	_ = group.Wait() // the functions return no errors
 }
 
-// searchLine is what is said of one of several pictures, which has a place, and gives it back.
-func (s *Server) searchLine(ctx context.Context, index int, pic imageFile, q query) (line []byte) {
-	defer s.admission.queue.Release(1)
+// searchLine returns the line for one of several images. It releases the image's slot in the queue.
+func (s *Server) searchLine(ctx context.Context, index int, img imageFile, q query) (line []byte) {
+	defer s.admission.dequeue()
 	defer func() {
-		if v := recover(); v != nil { // nobody else does, in a goroutine
+		if v := recover(); v != nil { // the middleware recovers only its own goroutine
 			p := panicProblem(v)
-			s.cfg.Logger.Error("a picture among several", "file", pic.name, "error", p.cause)
+			s.cfg.Logger.Error("image failed", "file", img.name, "error", p.cause)
 			s.metrics.rejected.WithLabelValues(p.kind).Inc()
-			line = p.ndjsonLine(index, pic.name)
+			line = p.ndjsonLine(index, img.name)
 		}
 	}()
-	k := s.key(pic, q)
-	object, cached := s.cache.get(k)
-	if !cached {
+
+	key := s.cacheKey(img, q)
+	object, ok := s.cache.get(key)
+	if !ok {
 		var p *problem
-		if object, p = s.search(ctx, &requestRecord{}, pic.data, q.Options, q.encode(pic)); p != nil {
+		object, p = s.search(ctx, &requestRecord{}, img.data, q.Options, q.encoder(img))
+		if p != nil {
 			s.metrics.rejected.WithLabelValues(p.kind).Inc()
-			return p.ndjsonLine(index, pic.name)
+			return p.ndjsonLine(index, img.name)
 		}
-		s.cache.set(k, object)
+		s.cache.set(key, object)
 	}
-	return fmt.Appendf(nil, `{"index":%d,%s`, index, object[1:])
+	return prependIndex(object, index)
 }
 
-// encode says what was found in a picture as the query wants it.
-func (q *query) encode(pic imageFile) func(context.Context, *propose.Result) ([]byte, error) {
+// prependIndex returns a copy of a JSON object, which must not be empty, with the member "index"
+// before the others. The cached object has no index, as the same image may be at another one in
+// the next request.
+func prependIndex(object []byte, index int) []byte {
+	members := bytes.TrimPrefix(object, []byte("{"))
+	line := make([]byte, 0, len(object)+len(`"index":,`)+20)
+	line = append(line, `{"index":`...)
+	line = strconv.AppendInt(line, int64(index), 10)
+	line = append(line, ',')
+	return append(line, members...)
+}
+
+// encoder returns a function that encodes a result as the query asks.
+func (q *query) encoder(img imageFile) encoder {
 	return func(ctx context.Context, result *propose.Result) ([]byte, error) {
-		row, err := q.row(ctx, result, pic.name)
+		row, err := q.row(ctx, result, img.name)
 		if err != nil {
 			return nil, err
 		}
-		return q.rep.encode(ctx, row, pic.data, q.Options)
+		return q.rep.encode(ctx, row, img.data, q.Options)
 	}
 }
 
-// row is what an answer says of a picture.
+// row returns the content of the response for one image.
 func (q *query) row(ctx context.Context, result *propose.Result, file string) (row *codec.Row, err error) {
 	row = codec.NewRow(file, result)
 	if !q.Search.Keep {
@@ -203,41 +267,59 @@ func (q *query) row(ctx context.Context, result *propose.Result, file string) (r
 	return row, err
 }
 
-// search runs a picture when its turn comes. It encodes the answer while it has its turn.
-func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, opts propose.Options,
-	encode func(context.Context, *propose.Result) ([]byte, error),
-) ([]byte, *problem) {
+// cacheKey returns the key of the response to a query about an image.
+func (s *Server) cacheKey(img imageFile, q query) cacheKey {
+	return newCacheKey(img.data, s.cfg.Version, s.cfg.RankerName, img.name, q.rep.media, q.canonical)
+}
+
+// enqueueAndSearch takes a slot in the queue for the time of a search.
+func (s *Server) enqueueAndSearch(r *http.Request, data []byte, opts propose.Options, encode encoder) ([]byte, *problem) {
+	if p := s.admission.enqueue(); p != nil {
+		return nil, p
+	}
+	defer s.admission.dequeue() // also if the search panics
+	return s.search(r.Context(), recordOf(r), data, opts, encode)
+}
+
+// search waits for a worker, searches an image and encodes the response. The worker is held
+// until the response is encoded, which may take memory and time, too.
+func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, opts propose.Options, encode encoder) ([]byte, *problem) {
 	header, err := imageio.Inspect(data, s.cfg.limits())
-	rec.attrs = append(rec.attrs, slog.Int("picture_bytes", len(data)), slog.String("format", header.Format),
+	rec.attrs = append(rec.attrs,
+		slog.Int("picture_bytes", len(data)), slog.String("format", header.Format),
 		slog.Int("width", header.Width), slog.Int("height", header.Height), slog.String("mode", opts.Mode))
 	if err != nil {
 		return nil, s.searchProblem(ctx, err)
 	}
-	pixels := int64(header.Width) * int64(header.Height)
+
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	done, err := s.admission.acquire(ctx, opts.WorkPixels(header))
+	release, err := s.admission.acquire(ctx, opts.WorkPixels(header))
 	if err != nil {
 		return nil, s.searchProblem(ctx, err)
 	}
-	defer done()
+	defer release()
 	result, err := s.run(ctx, data, opts)
 	if err != nil {
 		return nil, s.searchProblem(ctx, err)
 	}
+
 	start := time.Now()
-	body, err := encode(ctx, result)
+	response, err := encode(ctx, result)
 	if err != nil {
 		return nil, s.searchProblem(ctx, err)
 	}
+	pixels := int64(header.Width) * int64(header.Height)
 	s.metrics.observeSearch(result, opts.Mode, pixels, time.Since(start))
 	rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)),
-		slog.Float64("decode_seconds", result.DecodeTime.Seconds()), slog.Float64("search_seconds", result.SearchTime.Seconds()))
-	return body, nil
+		slog.Float64("decode_seconds", result.DecodeTime.Seconds()),
+		slog.Float64("search_seconds", result.SearchTime.Seconds()))
+	return response, nil
 }
 
-// searchProblem is the problem of a picture that was not searched to its end. ctx is the
-// picture's: when it has ended for another reason than its time, the client is gone.
+// searchProblem returns the problem of a failed search and counts images that could not be
+// decoded. ctx must be the context of the search: unless it exceeded its deadline, its end means
+// that the client disconnected.
 func (s *Server) searchProblem(ctx context.Context, err error) *problem {
 	p := problemFor(ctx, err)
 	switch p.kind {
@@ -249,141 +331,11 @@ func (s *Server) searchProblem(ctx context.Context, err error) *problem {
 	return p
 }
 
-// enqueueAndSearch searches for a request that takes a place in the queue, or is turned away.
-func (s *Server) enqueueAndSearch(r *http.Request, data []byte, opts propose.Options,
-	encode func(context.Context, *propose.Result) ([]byte, error),
-) ([]byte, *problem) {
-	if p := s.admission.enqueue(); p != nil {
-		return nil, p
-	}
-	defer s.admission.queue.Release(1) // also of a search that panics
-	return s.search(r.Context(), recordOf(r), data, opts, encode)
-}
-
-// writeResponse writes an answer in one piece.
+// writeResponse writes a complete response of status 200.
 func (s *Server) writeResponse(w http.ResponseWriter, media string, body []byte) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // a test's recorder has none
+	deadline := time.Now().Add(s.cfg.WriteTimeout)
+	_ = http.NewResponseController(w).SetWriteDeadline(deadline) // not supported by recorders
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // nobody to tell
-}
-
-// key is that of the answer to a query for a picture.
-func (s *Server) key(pic imageFile, q query) cacheKey {
-	return newCacheKey(pic.data, s.cfg.Version, s.cfg.RankerName, pic.name, q.rep.media, q.canonical)
-}
-
-// parse reads what a request for proposals asks: the query, and the options of the form,
-// which may not say the same. Everything wrong is in the problem.
-func (s *Server) parse(rawQuery string, form []byte, rep *representation) (query, *problem) {
-	texts, p := given(rawQuery, form)
-	if p != nil {
-		return query{}, p
-	}
-	values, errs := single(texts, slices.Concat(searchOptions, detailOptions))
-	own := take(values, detailOptions)
-	if !rep.details {
-		for _, name := range slices.Sorted(maps.Keys(own)) {
-			errs = append(errs, &propose.OptionError{Name: name, Value: own[name], Want: "an answer in JSON (Accept: application/json) to go with it"})
-		}
-		clear(own)
-	}
-	q := query{rep: rep}
-	extras := optparse.New(own, detailOptions)
-	optparse.Value(extras, "masks", "rle or off", parseMasks, &q.masks)
-	optparse.Value(extras, "evidence", "1 or 0", strconv.ParseBool, &q.evidence)
-	optparse.Value(extras, "tree", "1 or 0", strconv.ParseBool, &q.tree)
-	extras.Int("strategy", 0, selective.MaxStrategies-1, &q.strategy)
-	opts, p := s.options(values, append(errs, propose.OptionErrors(extras.Err())...), rep.defaultMax)
-	if p != nil {
-		return query{}, p
-	}
-	if n := len(opts.Search.Strategies); q.strategy >= n {
-		return query{}, optionProblem([]*propose.OptionError{{
-			Name: "strategy", Value: strconv.Itoa(q.strategy), Want: fmt.Sprintf("a whole number below the number of strategies, %d", n),
-		}})
-	}
-	opts.Search.Keep = q.masks || q.evidence || q.tree
-	q.Options = opts
-	q.canonical = canonicalOptions(values) + fmt.Sprint(q.masks, q.evidence, q.tree, q.strategy)
-	return q, nil
-}
-
-func parseMasks(s string) (bool, error) {
-	if s != "rle" && s != "off" {
-		return false, strconv.ErrSyntax
-	}
-	return s == "rle", nil
-}
-
-// given are the options in a query and in the field of a form.
-func given(rawQuery string, form []byte) (url.Values, *problem) {
-	texts, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return nil, newProblem(http.StatusBadRequest, "request", "the query cannot be taken apart: "+err.Error(),
-			fieldError{"query", rawQuery, "name=value pairs, separated by &, in percent encoding"})
-	}
-	if form == nil {
-		return texts, nil
-	}
-	fields, p := parseFormOptions(form)
-	for name, text := range fields {
-		texts[name] = append(texts[name], text)
-	}
-	return texts, p
-}
-
-// single are the options by name. It finds those that are not among the names, or are said twice.
-func single(texts url.Values, names []string) (map[string]string, []*propose.OptionError) {
-	var errs []*propose.OptionError
-	values := make(map[string]string, len(texts))
-	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		switch all := texts[name]; {
-		case !slices.Contains(names, name):
-			errs = append(errs, &propose.OptionError{
-				Name: name, Value: all[0], Want: "a parameter that exists: " + strings.Join(names, ", "),
-			})
-		case len(all) > 1:
-			errs = append(errs, &propose.OptionError{Name: name, Value: strings.Join(all, ", "), Want: "one value"})
-		default:
-			values[name] = all[0]
-		}
-	}
-	return values, errs
-}
-
-// take takes the options of those names out of the values.
-func take(values map[string]string, names []string) map[string]string {
-	taken := map[string]string{}
-	for _, name := range names {
-		if text, ok := values[name]; ok {
-			taken[name] = text
-			delete(values, name)
-		}
-	}
-	return taken
-}
-
-// options are those of a search, as the service allows them. Without a max they say the
-// default. It replaces values by their canonical form.
-func (s *Server) options(values map[string]string, errs []*propose.OptionError, defaultMax int) (propose.Options, *problem) {
-	most := s.cfg.MaxBoxes
-	if _, ok := values["max"]; !ok {
-		values["max"] = strconv.Itoa(min(defaultMax, cmp.Or(most, defaultMax)))
-	}
-	opts, err := propose.ParseOptions(values)
-	errs = append(errs, propose.OptionErrors(err)...)
-	if err == nil && most > 0 && (opts.Search.Max == 0 || opts.Search.Max > most) {
-		errs = append(errs, &propose.OptionError{Name: "max", Value: values["max"], Want: fmt.Sprintf("a whole number from 1 to %d", most)})
-	}
-	if len(errs) > 0 {
-		return propose.Options{}, optionProblem(errs)
-	}
-	maps.Copy(values, opts.Values())
-	opts.Decode.Limits = s.cfg.limits()
-	opts.Search.Threads = s.cfg.Threads
-	if s.cfg.Ranker != nil {
-		opts.Search.Ranker = s.cfg.Ranker
-	}
-	return opts, nil
+	_, _ = w.Write(body) // the client may have disconnected
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/proposer/proposer/internal/rois"
 )
 
-// maxGroundTruthBoxes is the most true boxes of a picture. Labelling takes time in proposals × them.
+// maxGroundTruthBoxes is the maximum number of ground-truth boxes per image. Labeling takes time
+// proportional to the number of proposals times the number of these boxes.
 const maxGroundTruthBoxes = 5000
 
-// handleRoIs answers POST /v1/rois.
+// handleRoIs serves POST /v1/rois.
 func (s *Server) handleRoIs(w http.ResponseWriter, r *http.Request) {
 	opts, sampling, p := s.parseRoIs(r.URL.RawQuery, nil)
 	if p != nil {
@@ -28,28 +29,28 @@ func (s *Server) handleRoIs(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	if len(up.images) > 1 {
-		fail(w, r, newProblem(http.StatusBadRequest, "request", "the form has several pictures",
-			fieldError{"image", up.images[1].name, "one picture"}))
+		fail(w, r, newProblem(http.StatusBadRequest, "request", "the form has several images",
+			fieldError{"image", up.images[1].name, "one image"}))
 		return
 	}
-	pic := up.images[0]
+	img := up.images[0]
 	if form, ok := up.fields["options"]; ok {
 		if opts, sampling, p = s.parseRoIs(r.URL.RawQuery, form); p != nil {
 			fail(w, r, p)
 			return
 		}
 	}
-	truth, p := s.readGroundTruth(r.Context(), up, pic, opts)
+	truth, p := s.readGroundTruth(r.Context(), up, img, opts)
 	if p != nil {
 		fail(w, r, p)
 		return
 	}
-	answer, p := s.enqueueAndSearch(r, pic.data, opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
+	answer, p := s.enqueueAndSearch(r, img.data, opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
 		batch, err := rois.Sample(ctx, result.Boxes, truth, sampling)
 		if err != nil {
 			return nil, err
 		}
-		return append(batch.AppendJSON(nil, pic.name, result.Width, result.Height), '\n'), nil
+		return append(batch.AppendJSON(nil, img.name, result.Width, result.Height), '\n'), nil
 	})
 	if p != nil {
 		fail(w, r, p)
@@ -58,27 +59,26 @@ func (s *Server) handleRoIs(w http.ResponseWriter, r *http.Request) {
 	s.writeResponse(w, "application/json", answer)
 }
 
-// parseRoIs reads the options of the search and of the sampler.
+// parseRoIs parses the options of the search and of the sampler. The problem lists every error.
 func (s *Server) parseRoIs(rawQuery string, form []byte) (propose.Options, rois.Options, *problem) {
-	texts, p := given(rawQuery, form)
-	if p != nil {
-		return propose.Options{}, rois.Options{}, p
+	values, prob := optionValues(rawQuery, form)
+	if prob != nil {
+		return propose.Options{}, rois.Options{}, prob
 	}
-	own := rois.Names()
-	values, errs := single(texts, slices.Concat(own, searchOptions))
-	sampling, err := rois.ParseOptions(take(values, own))
-	opts, p := s.options(values, append(errs, propose.OptionErrors(err)...), DefaultMax)
-	return opts, sampling, p
+	p := s.newOptionParser(values, slices.Concat(rois.Names(), searchOptions), DefaultMax)
+	sampling, _ := rois.ReadOptions(p) // errors are kept by the parser
+	opts, _, prob := s.readSearchOptions(p)
+	return opts, sampling, prob
 }
 
-// readGroundTruth reads the true boxes, which must lie in the picture.
-func (s *Server) readGroundTruth(ctx context.Context, up *upload, pic imageFile, opts propose.Options) (rois.Truth, *problem) {
+// readGroundTruth reads the ground-truth boxes, which must lie in the image.
+func (s *Server) readGroundTruth(ctx context.Context, up *upload, img imageFile, opts propose.Options) (rois.Truth, *problem) {
 	text, ok := up.fields["truth"]
 	if !ok {
-		return rois.Truth{}, newProblem(http.StatusBadRequest, "request", "there are no true boxes",
-			fieldError{"truth", "", `a field of the form, as in {"boxes":[[10,20,200,180]]}`})
+		return rois.Truth{}, newProblem(http.StatusBadRequest, "request", "there are no ground-truth boxes",
+			fieldError{"truth", "", `a form field as in {"boxes":[[10,20,200,180]]}`})
 	}
-	header, err := imageio.Inspect(pic.data, s.cfg.limits())
+	header, err := imageio.Inspect(img.data, s.cfg.limits())
 	if err != nil {
 		return rois.Truth{}, s.searchProblem(ctx, err)
 	}
@@ -90,5 +90,5 @@ func (s *Server) readGroundTruth(ctx context.Context, up *upload, pic imageFile,
 	if e, ok := errors.AsType[*rois.TruthError](err); ok {
 		return rois.Truth{}, newProblem(http.StatusBadRequest, "request", e.Error(), fieldError(*e))
 	}
-	return truth, nil // it has no other errors
+	return truth, nil // ParseTruth returns no other errors
 }

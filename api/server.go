@@ -3,22 +3,31 @@ package api
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"golang.org/x/net/netutil"
 
+	"github.com/proposer/proposer/api/docs"
 	"github.com/proposer/proposer/api/web"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/propose"
 )
 
-// Server is the service. It is an http.Handler, safe for concurrent use.
+//go:embed openapi.yaml
+var openAPISpec []byte
+
+// newDocsPage renders openAPISpec once for all servers, as that takes a few milliseconds.
+var newDocsPage = sync.OnceValues(func() (*docs.Page, error) { return docs.New(openAPISpec) })
+
+// Server is the HTTP service. It is an http.Handler, safe for concurrent use. Make one with [New].
 type Server struct {
 	cfg          Config
 	mux          *chi.Mux
@@ -28,11 +37,12 @@ type Server struct {
 	capabilities []byte
 	draining     atomic.Bool
 
-	// run is pipeline.Run, but for tests that must know when a search is at work.
+	// run is propose.Run, except in tests that observe or replace searches.
 	run func(context.Context, []byte, propose.Options) (*propose.Result, error)
 }
 
-// New makes a server. It registers its metrics, so a registry serves one server.
+// New returns a server. It registers the metrics in cfg.Registry, which must not be used for another
+// server. The error lists every invalid field of cfg.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -62,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 }
 
 func (s *Server) route() error {
-	docs, err := apiDocs()
+	docsPage, err := newDocsPage()
 	if err != nil {
 		return err
 	}
@@ -70,7 +80,7 @@ func (s *Server) route() error {
 	s.mux.NotFound(notFound)
 	s.mux.MethodNotAllowed(s.methodNotAllowed)
 	web.Mount(s.mux)
-	s.mux.Get("/docs", docs.ServeHTTP)
+	s.mux.Get("/docs", docsPage.ServeHTTP)
 	s.mux.Get("/openapi.yaml", serveOpenAPI)
 	s.mux.Get("/healthz", serveLive)
 	s.mux.Get("/readyz", s.serveReady)
@@ -88,10 +98,10 @@ func (s *Server) route() error {
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Serve takes connections from ln, and of operators from admin, if that is not nil, until
-// the context ends. Then it drains: it turns new requests away (503, also on /readyz) but
-// goes on listening until all that were admitted are answered, then closes. It returns nil
-// if that was done within Config.Grace, else an error, with what was left cut off.
+// Serve serves clients on ln, and operators on admin unless it is nil, until ctx ends. Then it
+// drains: it keeps listening but rejects new requests, and /readyz, with 503 until all admitted
+// requests have been answered. It closes both listeners and returns nil if that takes no longer
+// than Config.ShutdownTimeout; otherwise it closes the remaining connections and returns an error.
 func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 	ended := make(chan error, 2)
 	service := s.cfg.httpServer(s)
@@ -105,10 +115,10 @@ func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 	}
 	s.cfg.Logger.Info("listening", "addr", ln.Addr().String(), "tls", s.cfg.TLSConfig != nil)
 	if admin != nil {
-		operators := s.adminServer()
-		servers = append(servers, operators)
-		go func() { ended <- operators.Serve(admin) }()
-		s.cfg.Logger.Info("listening for operators", "addr", admin.Addr().String())
+		operations := s.adminServer()
+		servers = append(servers, operations)
+		go func() { ended <- operations.Serve(admin) }()
+		s.cfg.Logger.Info("admin listening", "addr", admin.Addr().String())
 	}
 	left := len(servers)
 	var err error
@@ -120,7 +130,7 @@ func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 		err = s.drain(ctx, service)
 	}
 	for _, hs := range servers {
-		_ = hs.Close() // what is still open has had its time
+		_ = hs.Close() // closes what is still open
 	}
 	for range left {
 		<-ended
@@ -128,7 +138,7 @@ func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 	return err
 }
 
-// drain waits until all who were admitted are answered.
+// drain waits until all admitted requests have been answered.
 func (s *Server) drain(ctx context.Context, hs *http.Server) error {
 	s.draining.Store(true)
 	s.cfg.Logger.Info("draining", "grace_seconds", s.cfg.ShutdownTimeout.Seconds())
@@ -137,15 +147,15 @@ func (s *Server) drain(ctx context.Context, hs *http.Server) error {
 	err := s.admission.inFlight.Acquire(grace, maxInFlight)
 	if err == nil {
 		s.admission.inFlight.Release(maxInFlight)
-		err = hs.Shutdown(grace) // the last answers may still be on their way
+		err = hs.Shutdown(grace) // the last responses may not be written yet
 	}
 	if err != nil {
-		return fmt.Errorf("api: requests were not answered within %v and are cut off", s.cfg.ShutdownTimeout)
+		return fmt.Errorf("api: shutdown: some requests were not answered within %v", s.cfg.ShutdownTimeout)
 	}
 	return nil
 }
 
-// RecordReload counts that tokens or certificate were read anew, or could not be.
+// RecordReload counts a reload of the tokens or the certificate, which failed if err is not nil.
 func (s *Server) RecordReload(err error) {
 	result := "ok"
 	if err != nil {
@@ -156,7 +166,7 @@ func (s *Server) RecordReload(err error) {
 
 func writeText(w http.ResponseWriter, s string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(s)) // nobody to tell
+	_, _ = w.Write([]byte(s)) // the client may have disconnected
 }
 
 func serveLive(w http.ResponseWriter, _ *http.Request) { writeText(w, "alive\n") }
@@ -170,11 +180,11 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 }
 
 func drainingProblem() *problem {
-	return newProblem(http.StatusServiceUnavailable, "draining", "the service is about to stop: ask another one")
+	return newProblem(http.StatusServiceUnavailable, "draining", "the service is shutting down; retry on another instance")
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	fail(w, r, newProblem(http.StatusNotFound, "path", "there is nothing at this path: GET /docs tells what there is",
+	fail(w, r, newProblem(http.StatusNotFound, "path", "the path does not exist; GET /docs lists the available paths",
 		fieldError{"path", r.URL.Path, "one of the paths in /openapi.yaml"}))
 }
 
@@ -188,11 +198,17 @@ func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	if allowed == nil { // a method that chi does not know, at a path that there is not
+	if allowed == nil { // neither the method nor the path is known
 		notFound(w, r)
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	fail(w, r, newProblem(http.StatusMethodNotAllowed, "method", "this path has other methods",
+	fail(w, r, newProblem(http.StatusMethodNotAllowed, "method", "the path does not support this method",
 		fieldError{"method", r.Method, strings.Join(allowed, " or ")}))
+}
+
+func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("Cache-Control", "no-cache")
+	_, _ = w.Write(openAPISpec) // the client may have disconnected
 }

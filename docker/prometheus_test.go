@@ -89,7 +89,7 @@ func serve(t *testing.T, attr *syscall.SysProcAttr, program string, args ...stri
 			switch record.Msg {
 			case "listening":
 				service <- record.Addr
-			case "listening for operators":
+			case "admin listening":
 				operators <- record.Addr
 			}
 		}

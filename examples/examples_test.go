@@ -230,7 +230,7 @@ func TestClients(t *testing.T) {
 			}
 			t.Run("token", func(t *testing.T) {
 				out, problems, code := c.run(t, "wrong-and-long-enough", append(all, files[0])...)
-				if out != "" || code != 1 || !strings.Contains(problems, "401 ") || !strings.Contains(problems, "wants a token") {
+				if out != "" || code != 1 || !strings.Contains(problems, "401 ") || !strings.Contains(problems, "a valid bearer token is required") {
 					t.Errorf("exit code %d\n%s%s", code, out, problems)
 				}
 			})

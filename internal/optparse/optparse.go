@@ -41,13 +41,16 @@ type Parser struct {
 	errs   []error
 }
 
-// New reads values. Those whose names are not among names are wrong.
+// New returns a parser of values. It reports values whose names are not among names, and then
+// ignores them.
 func New(values map[string]string, names []string) *Parser {
-	r := &Parser{values: values}
+	r := &Parser{values: make(map[string]string, len(values))}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(names, name) {
 			r.Fail(name, values[name], "an option that exists: "+strings.Join(names, ", "))
+			continue
 		}
+		r.values[name] = values[name]
 	}
 	return r
 }

@@ -32,8 +32,11 @@ func TestReader(t *testing.T) {
 	if size != 1 || seed != 2 || share != 0.5 || rest != 4 {
 		t.Errorf("what is wrong or not given has changed: %d, %d, %v, %d", size, seed, share, rest)
 	}
-	if text, ok := r.Lookup("more"); text != "x" || !ok {
-		t.Errorf("more is %q, %t", text, ok)
+	if text, ok := r.Lookup("size"); text != "9" || !ok {
+		t.Errorf("Lookup of an option: got %q, %t", text, ok)
+	}
+	if text, ok := r.Lookup("more"); ok {
+		t.Errorf("Lookup of an unknown option: got %q", text)
 	}
 }
 

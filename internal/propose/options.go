@@ -88,9 +88,14 @@ func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 //
 // All that is wrong is reported at once: the error joins an [OptionError] each.
 func ParseOptions(values map[string]string) (Options, error) {
-	r := optparse.New(values, optionNames)
+	return ReadOptions(optparse.New(values, optionNames))
+}
+
+// ReadOptions is [ParseOptions] for a parser that may have other options, too. The error includes
+// those that the parser already has.
+func ReadOptions(r *optparse.Parser) (Options, error) {
 	o := Options{Mode: DefaultMode}
-	if mode, ok := values["mode"]; ok {
+	if mode, ok := r.Lookup("mode"); ok {
 		o.Mode = mode
 	}
 	search, err := selective.Preset(o.Mode)

@@ -119,7 +119,12 @@ func Names() []string { return slices.Clone(names) }
 //	delta-weights  of dx, dy, dw and dh, separated by commas, as 10,10,5,5 in
 //	               Detectron2; 1,1,1,1
 func ParseOptions(values map[string]string) (Options, error) {
-	r := optparse.New(values, names)
+	return ReadOptions(optparse.New(values, names))
+}
+
+// ReadOptions is [ParseOptions] for a parser that may have other options, too. The error includes
+// those that the parser already has.
+func ReadOptions(r *optparse.Parser) (Options, error) {
 	sampler := FastRCNN
 	optparse.Value(r, "sampler", "one of "+strings.Join(Samplers(), ", "), ParseSampler, &sampler)
 	o := sampler.Options()
