@@ -376,15 +376,15 @@ func TestShare(t *testing.T) {
 func TestBatchUsage(t *testing.T) {
 	src := folder(t, 1)
 	for want, args := range map[string][]string{
-		"--shard-size 0: want 1":           {"--shard-size", "0"},
-		"--work-pixels x: want auto":       {"--work-pixels", "x"},
-		"--shard 1/1":                      {"--shard", "1/1"},
-		`--mode "x": want one of`:          {"--mode", "x"},
-		"--format must be one of":          {"--format", "xml"},
-		"--metrics-addr nowhere":           {"--metrics-addr", "nowhere"},
-		"--ranker ../nothing: no such":     {"--ranker", "../nothing"},
-		"--max-bytes 0":                    {"--max-bytes", "0"},
-		"want a format that has a place f": {"--masks", "--format", "csv"},
+		"--shard-size 0: want 1":            {"--shard-size", "0"},
+		"--work-pixels x: want auto":        {"--work-pixels", "x"},
+		"--shard 1/1":                       {"--shard", "1/1"},
+		`--mode "x": want one of`:           {"--mode", "x"},
+		`--format "xml": want one of jsonl`: {"--format", "xml"},
+		"--metrics-addr nowhere":            {"--metrics-addr", "nowhere"},
+		"--ranker ../nothing: no such":      {"--ranker", "../nothing"},
+		`--max-bytes "0": want a number`:    {"--max-bytes", "0"},
+		"want a format that has a place f":  {"--masks", "--format", "csv"},
 	} {
 		out := t.TempDir()
 		if _, stderr, code := call(t, nil, append([]string{"batch", src, "--out", out}, args...)...); code != exitUsage || !strings.Contains(stderr, want) || len(files(t, out)) > 0 {

@@ -180,7 +180,7 @@ func TestEvalUsage(t *testing.T) {
 		{"--data=x --budgets=0", "--budgets: evaluate: budget 0: want 1"},
 		{"--data=x --budgets=ten", "--budgets"},
 		{"--data=x --mode=medium", `--mode "medium": want one of`},
-		{"--data=x --max-bytes=0", "--max-bytes 0"},
+		{"--data=x --max-bytes=0", `--max-bytes "0": want a number of bytes of at least 1`},
 		{"--data=x --pictures=-1", "--pictures -1: want 0 or more"},
 		{"--data=x --plot=p.gif", "--plot p.gif: want a name that ends in .png"},
 		{"--data=x --format=csv --classes", "--format csv: has no room"},

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/proposer/proposer/internal/config"
 )
 
 // The exit codes.
@@ -78,7 +80,17 @@ func run(ctx context.Context, args []string, std streams) (code int) {
 			code = int(c)
 		}
 	}()
-	parser, err := kong.New(&cli{Serve: newServe()},
+	values := config.New()
+	command, err := newParser(ctx, std, values).Parse(args)
+	if err := errors.Join(values.Err(), err); err != nil {
+		return exitCode(std, usageError{err})
+	}
+	return exitCode(std, command.Run())
+}
+
+// newParser returns the parser of the command line. It keeps the values of flags in values.
+func newParser(ctx context.Context, std streams, values *config.Settings) *kong.Kong {
+	options := append(values.Options(),
 		kong.Name("proposer"),
 		kong.Description(description),
 		kong.Writers(std.out, std.err),
@@ -88,14 +100,11 @@ func run(ctx context.Context, args []string, std streams) (code int) {
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 	)
+	parser, err := kong.New(&cli{}, options...)
 	if err != nil {
-		panic(err) // the struct tags are wrong
+		panic(err) // a struct tag is malformed
 	}
-	command, err := parser.Parse(args)
-	if err != nil {
-		return exitCode(std, usageError{err})
-	}
-	return exitCode(std, command.Run())
+	return parser
 }
 
 // exitCode says what is wrong, a line each, and gives the exit code for it.

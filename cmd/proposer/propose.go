@@ -20,6 +20,7 @@ import (
 	"github.com/proposer/proposer/internal/batch"
 	"github.com/proposer/proposer/internal/boundedio"
 	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/config"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/internal/safefs"
@@ -77,8 +78,8 @@ func optionErrors(err error) error {
 
 // limitFlags bound what is read.
 type limitFlags struct {
-	MaxBytes  int64 `default:"${max_bytes}" help:"Largest file, in bytes."`
-	MaxPixels int64 `default:"${max_pixels}" help:"Largest picture, in pixels."`
+	MaxBytes  config.ByteSize `default:"${max_bytes}" min:"1" help:"Maximum size of an image file, such as 64MiB."`
+	MaxPixels int64           `default:"${max_pixels}" min:"1" help:"Maximum number of pixels of an image."`
 }
 
 // flagDefaults are those of flags that other packages know.
@@ -86,7 +87,7 @@ func flagDefaults() kong.Vars {
 	l := imageio.DefaultLimits()
 	r := objectness.DefaultRecipe()
 	return kong.Vars{
-		"max_bytes": fmt.Sprint(l.MaxBytes), "max_pixels": fmt.Sprint(l.MaxPixels),
+		"max_bytes": config.ByteSize(l.MaxBytes).String(), "max_pixels": fmt.Sprint(l.MaxPixels),
 		"formats":    strings.Join(formats(func(codec.Format) bool { return true }), ","),
 		"shard_size": fmt.Sprint(batch.DefaultShardSize),
 		"trees":      fmt.Sprint(r.Trees.Trees), "rate": fmt.Sprint(r.Trees.Rate),
@@ -94,11 +95,8 @@ func flagDefaults() kong.Vars {
 	}
 }
 
-func (f *limitFlags) limits() (imageio.Limits, error) {
-	if f.MaxBytes < 1 || f.MaxPixels < 1 {
-		return imageio.Limits{}, usageError{fmt.Errorf("--max-bytes %d, --max-pixels %d: want 1 or more", f.MaxBytes, f.MaxPixels)}
-	}
-	return imageio.Limits{MaxBytes: f.MaxBytes, MaxPixels: f.MaxPixels}, nil
+func (f *limitFlags) limits() imageio.Limits {
+	return imageio.Limits{MaxBytes: int64(f.MaxBytes), MaxPixels: f.MaxPixels}
 }
 
 // rankerFlag names a ranker other than the one that comes with the program.
@@ -143,8 +141,8 @@ func parseOptions(search *searchFlags, ranker *rankerFlag, limit *limitFlags) (p
 	if err := ranker.load(&opts.Search.Ranker); err != nil {
 		return opts, err
 	}
-	opts.Decode.Limits, err = limit.limits()
-	return opts, err
+	opts.Decode.Limits = limit.limits()
+	return opts, nil
 }
 
 type proposeCmd struct {

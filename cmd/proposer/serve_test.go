@@ -1,19 +1,24 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/proposer/proposer/api"
 	"github.com/proposer/proposer/internal/config"
+	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/testutil/certs"
 )
 
@@ -25,20 +30,51 @@ func text(t testing.TB, name, text string) string {
 	return name
 }
 
-// The defaults are the service's own.
+// parseServe parses the command line of serve.
+func parseServe(t testing.TB, args ...string) (*serveCmd, error) {
+	t.Helper()
+	values := config.New()
+	parser := newParser(t.Context(), streams{}, values)
+	_, err := parser.Parse(append([]string{"serve"}, args...))
+	return &parser.Model.Target.Addr().Interface().(*cli).Serve, errors.Join(values.Err(), err)
+}
+
+// serveFlags returns the settings of serve.
+func serveFlags(t testing.TB) []*kong.Flag {
+	t.Helper()
+	model := newParser(t.Context(), streams{}, config.New()).Model
+	i := slices.IndexFunc(model.Children, func(n *kong.Node) bool { return n.Name == "serve" })
+	flags := slices.Clone(model.Children[i].Flags)
+	return slices.DeleteFunc(flags, func(f *kong.Flag) bool { return len(f.Envs) == 0 })
+}
+
 func TestServeDefaults(t *testing.T) {
-	s := newService()
+	c, err := parseServe(t)
 	want := api.DefaultConfig()
-	want.Registry, want.Logger = s.cfg.Registry, s.cfg.Logger
-	if _, err := s.read(nil, nil); err != nil || !reflect.DeepEqual(s.cfg, want) {
-		t.Errorf("%v\n%+v, want\n%+v", err, s.cfg, want)
+	want.Registry, want.Logger = c.cfg.Registry, c.cfg.Logger
+	if err != nil || !reflect.DeepEqual(c.cfg, want) {
+		t.Errorf("got %+v, %v; want %+v", c.cfg, err, want)
 	}
-	if s.addr != ":8080" || s.admin != "127.0.0.1:9090" || s.logFormat != "auto" || s.logLevel != "info" {
-		t.Errorf("%q, %q, %q, %q", s.addr, s.admin, s.logFormat, s.logLevel)
+	if c.Addr != ":8080" || c.AdminAddr != "127.0.0.1:9090" || c.LogFormat != "auto" || c.LogLevel != "info" {
+		t.Errorf("got %q, %q, %q, %q", c.Addr, c.AdminAddr, c.LogFormat, c.LogLevel)
 	}
 }
 
-// Every setting reaches its place.
+func TestServeBounds(t *testing.T) {
+	limits := imageio.MaxLimits()
+	want := map[string]string{
+		"max-bytes":        strconv.FormatInt(limits.MaxBytes, 10),
+		"max-pixels":       strconv.FormatInt(limits.MaxPixels, 10),
+		"max-picture-side": strconv.Itoa(limits.MaxSide),
+	}
+	for _, flag := range serveFlags(t) {
+		if max, ok := want[flag.Name]; ok && flag.Tag.Get("max") != max {
+			t.Errorf("--%s: got maximum %s, want %s", flag.Name, flag.Tag.Get("max"), max)
+		}
+	}
+}
+
+// Every setting reaches the field that it is for.
 func TestServeSettings(t *testing.T) {
 	tokens := text(t, "tokens", "alice 0123456789abcdef")
 	cert, key := certificate(t)
@@ -47,51 +83,59 @@ func TestServeSettings(t *testing.T) {
 	if _, msg, code := call(t, nil, "train", "--data", dir, "--out", ranker, "--trees=2", "--epochs=1"); code != exitOK {
 		t.Fatal(msg)
 	}
-	s := newService()
 	flags := map[string]string{
-		"addr": ":1", "admin-addr": ":2", "ranker": ranker, "max-bytes": "3kB", "max-pixels": "4", "max-picture-side": "5",
-		"max-boxes": "6", "max-pictures": "7", "workers": "8", "queue": "auto", "threads": "10", "work-pixels": "auto",
-		"body-memory": "12MiB", "max-connections": "13", "timeout": "14s", "header-timeout": "15s", "body-timeout": "16s",
-		"write-timeout": "17s", "grace": "18s", "cache": "19", "rate-limit": "20", "tokens": tokens, "tls-cert": cert, "tls-key": key,
+		"config": "", "addr": ":1", "admin-addr": ":2", "ranker": ranker,
+		"max-bytes": "3kB", "max-pixels": "4", "max-picture-side": "5", "max-boxes": "6", "max-pictures": "7",
+		"workers": "8", "queue": "auto", "threads": "10", "work-pixels": "auto", "body-memory": "12MiB",
+		"max-connections": "13", "timeout": "14s", "header-timeout": "15s", "body-timeout": "16s",
+		"write-timeout": "17s", "grace": "18s", "cache": "19", "rate-limit": "20",
+		"tokens": tokens, "tls-cert": cert, "tls-key": key,
 		"cors-origin": "https://a.example,http://localhost:3000", "log-format": "text", "log-level": "debug",
 	}
-	for _, one := range s.table {
-		if _, ok := flags[one.Name]; !ok {
-			t.Errorf("%s is not tried", one.Name)
+	var args []string
+	for _, flag := range serveFlags(t) {
+		value, ok := flags[flag.Name]
+		if !ok {
+			t.Errorf("--%s is not tested", flag.Name)
 		}
+		args = append(args, "--"+flag.Name+"="+value)
 	}
-	if _, err := s.read(flags, nil); err != nil {
+	c, err := parseServe(t, args...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if name, ok := s.cfg.Authenticator.Authenticate("0123456789abcdef"); !ok || name != "alice" || s.certificate == nil || s.cfg.Ranker == nil {
-		t.Errorf("tokens %q, certificate %v, ranker %v", name, s.certificate, s.cfg.Ranker)
+	got := c.cfg
+	if name, ok := got.Authenticator.Authenticate("0123456789abcdef"); !ok || name != "alice" || c.certificate == nil || got.Ranker == nil {
+		t.Errorf("tokens %q, certificate %v, ranker %v", name, c.certificate, got.Ranker)
 	}
-	if got := s.cfg.CertificateExpiry(); s.cfg.TLSConfig == nil || !got.Equal(s.certificate.Expires()) {
-		t.Errorf("TLS configuration %v, certificate expiry %v", s.cfg.TLSConfig, got)
+	if expiry := got.CertificateExpiry(); got.TLSConfig == nil || !expiry.Equal(c.certificate.Expires()) {
+		t.Errorf("TLS configuration %v, certificate expiry %v", got.TLSConfig, expiry)
 	}
-	s.cfg.CertificateExpiry = nil // functions are never equal
+	got.CertificateExpiry = nil // functions are never equal
 	want := api.Config{
-		MaxBoxes: 6, MaxImages: 7, Workers: 8, Queue: 4, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20, MaxConnections: 13,
-		Timeout: 14 * time.Second, HeaderTimeout: 15 * time.Second, BodyTimeout: 16 * time.Second, WriteTimeout: 17 * time.Second,
-		ShutdownTimeout: 18 * time.Second, CacheBytes: 19, RateLimit: 20, CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
-		Ranker: s.cfg.Ranker, RankerName: s.cfg.RankerName, Authenticator: s.loadedTokens, TLSConfig: s.cfg.TLSConfig, Version: "unknown", Logger: s.cfg.Logger, Registry: s.cfg.Registry,
+		MaxBoxes: 6, MaxImages: 7, Workers: 8, Queue: 4, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20,
+		MaxConnections: 13, Timeout: 14 * time.Second, HeaderTimeout: 15 * time.Second, BodyTimeout: 16 * time.Second,
+		WriteTimeout: 17 * time.Second, ShutdownTimeout: 18 * time.Second, CacheBytes: 19, RateLimit: 20,
+		CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
+		Ranker:      got.Ranker, RankerName: got.RankerName, Authenticator: c.tokens, TLSConfig: got.TLSConfig,
+		Version: "unknown", Logger: got.Logger, Registry: got.Registry,
 	}
 	want.MaxImageBytes, want.MaxImagePixels, want.MaxImageSide = 3000, 4, 5
-	if !reflect.DeepEqual(s.cfg, want) {
-		t.Errorf("%+v, want\n%+v", s.cfg, want)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if !strings.HasPrefix(s.cfg.RankerName, "ranker.json sha256:") {
-		t.Errorf("the ranker is called %q", s.cfg.RankerName)
+	if !strings.HasPrefix(got.RankerName, "ranker.json sha256:") {
+		t.Errorf("the ranker is called %q", got.RankerName)
 	}
-	if s.addr != ":1" || s.admin != ":2" || s.logFormat != "text" || s.logLevel != "debug" {
-		t.Errorf("%q, %q, %q, %q", s.addr, s.admin, s.logFormat, s.logLevel)
+	if c.Addr != ":1" || c.AdminAddr != ":2" || c.LogFormat != "text" || c.LogLevel != "debug" {
+		t.Errorf("got %q, %q, %q, %q", c.Addr, c.AdminAddr, c.LogFormat, c.LogLevel)
 	}
-	if err := s.cfg.Validate(); err != nil {
+	if err := got.Validate(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestServeEverythingWrongAtOnce(t *testing.T) {
+func TestServeReportsAllErrors(t *testing.T) {
 	tokens := text(t, "tokens", "alice short\n0123456789abcdef\n")
 	file := text(t, "proposer.yaml", "workers: 0\nqeue: 3\ntls-cert: none.pem\nworkers: 2\nmax-bytes: 1GiB\nadmin-addr: ''\n")
 	t.Setenv("PROPOSER_CORS_ORIGIN", "https://a.example/")
@@ -104,15 +148,15 @@ func TestServeEverythingWrongAtOnce(t *testing.T) {
 			`--max-picture-side "1048577": want a whole number from 1 to 1048576`,
 			`--log-level "loud": want one of debug, info, warn, error`,
 			`PROPOSER_ADDR="8080": want HOST:PORT, or :PORT for all interfaces, with a port from 0 to 65535`,
-			`PROPOSER_CORS_ORIGIN="https://a.example/": want origins as https://example.com, https://*.example.com or *, with commas between`,
+			`PROPOSER_CORS_ORIGIN="https://a.example/": want origins such as https://example.com, https://*.example.com or *, separated by commas`,
 			file + `:2: "qeue" is not a setting: did you mean queue?`,
-			file + `:4: workers is in line 1, too: want it once`,
+			file + `:4: workers is already set in line 1: want it once`,
 			file + `:1: workers "0": want auto, or a whole number from 1 to 1024`,
 			`default: body-memory "512MiB": want max-bytes or more: 1GiB`,
-			`--ranker "none.json": want a ranker as proposer train writes it: open none.json: no such file or directory`,
-			fmt.Sprintf("--tokens %q: want a file of tokens: %s:1: want a token of 16 to 1024 printable ASCII characters", tokens, tokens),
-			fmt.Sprintf("--tokens %q: want a file of tokens: %s:2: want NAME TOKEN, or a # before it", tokens, tokens),
-			file + `:3: tls-cert "none.pem": want tls-key beside it`,
+			`--ranker "none.json": want a ranking model written by proposer train: open none.json: no such file or directory`,
+			fmt.Sprintf("--tokens %q: want a token file: %s:1: want a token of 16 to 1024 printable ASCII characters", tokens, tokens),
+			fmt.Sprintf("--tokens %q: want a token file: %s:2: want NAME TOKEN, or a # before it", tokens, tokens),
+			file + `:3: tls-cert "none.pem": want tls-key to be set as well`,
 		}
 		for i := range want {
 			want[i] = "proposer: " + want[i]
@@ -122,11 +166,11 @@ func TestServeEverythingWrongAtOnce(t *testing.T) {
 		}
 	}
 	for flags, want := range map[string]string{
-		"--tls-key=k.pem":                    `--tls-key "k.pem": want tls-cert beside it`,
-		"--tls-key=k.pem --tls-cert=c.pem":   `--tls-cert "c.pem": want a certificate, and tls-key its key: open c.pem: no such file`,
+		"--tls-key=k.pem":                    `--tls-key "k.pem": want tls-cert to be set as well`,
+		"--tls-key=k.pem --tls-cert=c.pem":   `--tls-cert "c.pem": want a certificate whose key is tls-key: open c.pem: no such file`,
 		"--max-bytes=2MiB --body-memory=1MB": `--body-memory "1MB": want max-bytes or more: 2MiB`,
-		"--config=none.yaml":                 `--config "none.yaml": want a file of settings: open none.yaml: no such file`,
-		"--max-bytes=2GiB":                   `--max-bytes "2GiB": want bytes from 1 to 2147483647`,
+		"--config=none.yaml":                 `--config "none.yaml": want a readable settings file: open none.yaml: no such file`,
+		"--max-bytes=2GiB":                   `--max-bytes "2GiB": want a number of bytes from 1 to 2147483647`,
 	} {
 		if _, msg, code := call(t, nil, append([]string{"serve"}, strings.Fields(flags)...)...); code != exitUsage || !strings.Contains(msg, want) {
 			t.Errorf("%s: exit code %d, %q; want %q", flags, code, msg, want)
@@ -134,7 +178,7 @@ func TestServeEverythingWrongAtOnce(t *testing.T) {
 	}
 }
 
-// What is printed is the file that makes the same service.
+// The printed file stands for the same settings.
 func TestPrintConfig(t *testing.T) {
 	tokens := text(t, "tokens", "alice 0123456789abcdef")
 	file := text(t, "proposer.yaml", "# ours\nworkers: 3\ncache: 1GiB\ncors-origin:\n  - https://a.example\n  - https://*.b.example\nqueue: 9\n")
@@ -180,30 +224,29 @@ func TestServeHelp(t *testing.T) {
 		t.Fatalf("exit code %d, %q", code, msg)
 	}
 	out = strings.Join(strings.Fields(out), " ")
-	for _, s := range append(newService().table, config.File) {
-		want := fmt.Sprintf("--%s=%s %s (", s.Name, s.Hint, strings.TrimSuffix(s.Help, "."))
-		if s.Default != "" {
-			want += "default " + s.Default + ", "
+	for _, flag := range serveFlags(t) {
+		want := fmt.Sprintf("--%s=%s %s (", flag.Name, flag.PlaceHolder, strings.TrimSuffix(flag.Help, "."))
+		if flag.HasDefault {
+			want += "default " + flag.Default + ", "
 		}
-		if want += s.Env() + ")."; !strings.Contains(out, want) {
+		if want += flag.Envs[0] + ")."; !strings.Contains(out, want) {
 			t.Errorf("%q is not in %s", want, out)
 		}
 	}
 }
 
-// The documentation lists the settings as they are.
 func TestDocumentation(t *testing.T) {
 	data, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	table := "| setting | environment | default | |\n|---|---|---|---|\n"
-	for _, s := range append([]config.Setting{config.File}, newService().table...) {
+	for _, flag := range serveFlags(t) {
 		byDefault := ""
-		if s.Default != "" {
-			byDefault = "`" + s.Default + "`"
+		if flag.HasDefault {
+			byDefault = "`" + flag.Default + "`"
 		}
-		table += fmt.Sprintf("| `%s` | `%s` | %s | %s |\n", s.Name, s.Env(), byDefault, strings.ReplaceAll(s.Help, "*", `\*`))
+		table += fmt.Sprintf("| `%s` | `%s` | %s | %s |\n", flag.Name, flag.Envs[0], byDefault, strings.ReplaceAll(flag.Help, "*", `\*`))
 	}
 	if !strings.Contains(string(data), "\n"+table+"\n") {
 		t.Errorf("docs/configuration.md does not hold\n%s", table)
@@ -215,14 +258,19 @@ func TestAddresses(t *testing.T) {
 		":8080": true, "127.0.0.1:0": true, "[::1]:65535": true, "localhost:80": true,
 		"8080": false, ":65536": false, ":http": false, "::1:80": false, "localhost": false, ":": false, ":-1": false,
 	} {
-		var to string
-		if wish := address(&to, "")(text); (wish == "") != want || want && to != text {
-			t.Errorf("%q: %q, want %s", text, to, wish)
+		var got address
+		if err := got.UnmarshalText([]byte(text)); (err == nil) != want || want && string(got) != text {
+			t.Errorf("%q: got %q, %v", text, got, err)
 		}
 	}
-	var to string
-	if address(&to, "")("") == "" || address(&to, "nothing, or ")("") != "" || address(&to, "nothing, or ")(":") == "" {
-		t.Error("nothing is an address only where that is said")
+	if new(address).UnmarshalText(nil) == nil {
+		t.Error("an address can be empty")
+	}
+	if err := new(optionalAddress).UnmarshalText(nil); err != nil {
+		t.Errorf("an optional address cannot be empty: %v", err)
+	}
+	if new(optionalAddress).UnmarshalText([]byte(":")) == nil {
+		t.Error("an optional address can be malformed")
 	}
 }
 
@@ -271,7 +319,7 @@ func TestHangupReloads(t *testing.T) {
 	if err := os.Chmod(tokens, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	hangUp(t, log, "every user of this machine may read the tokens", 1)
+	hangUp(t, log, "every user of this machine can read the tokens", 1)
 	write(t, tokens, []byte("bob hunter2"))
 	hangUp(t, log, `"level":"ERROR","msg":"not reloaded, the old one stays","what":"tokens"`, 1)
 	if code := stop(); code != exitOK {
@@ -291,12 +339,11 @@ func TestHangupReloads(t *testing.T) {
 	}
 }
 
-// What a reload changes, and that it changes nothing where a file is bad.
-func TestReload(t *testing.T) {
+func TestReloadKeepsValidFiles(t *testing.T) {
 	tokens := text(t, "tokens", "alice 0123456789abcdef")
 	cert, key := certificate(t)
-	s := newService()
-	if _, err := s.read(map[string]string{"tokens": tokens, "tls-cert": cert, "tls-key": key, "log-format": "json"}, nil); err != nil {
+	s, err := parseServe(t, "--tokens", tokens, "--tls-cert", cert, "--tls-key", key, "--log-format=json")
+	if err != nil {
 		t.Fatal(err)
 	}
 	var log syncBuffer
@@ -321,7 +368,8 @@ func TestReload(t *testing.T) {
 func TestLogLevels(t *testing.T) {
 	for level, want := range map[string]int{"debug": 4, "info": 3, "warn": 2, "error": 1} {
 		var log syncBuffer
-		s := &service{logFormat: "auto", logLevel: level}
+		var s serveCmd
+		s.LogFormat, s.LogLevel = "auto", level
 		l := s.logger(streams{err: &log})
 		l.Debug("x")
 		l.Info("x")

@@ -1,62 +1,49 @@
-// Package config reads what a program is told by flags, by the environment and by a file,
-// each by the same names. What is said nearer to the program's start wins: a flag before the
-// environment, that before the file, that before the default. All that is wrong is told of at
-// once, also where something else wins, and each with the place that it was read from:
+// Package config extends package kong for programs that are configured by flags, environment
+// variables and a file.
+//
+// A setting is a flag with an env tag. Precedence: command line, environment, file, default.
+// All invalid values are reported together, each with its source, including values that are
+// overridden:
 //
 //	--workers "x": want a whole number from 1 to 1024
 //	PROPOSER_QUEUE="-3": want a whole number from 0 to 65536
 //	proposer.yaml:12: queue "-3": want a whole number from 0 to 65536
 //
-// The file is YAML of the simplest kind: lines of the form NAME: VALUE, where the value of a
-// list may be a sequence.
+// Kong alone stops at the first invalid value, and does not record where a value came from.
+// [Settings] therefore wraps the mapper of each flag. Everything else is kong's: flags are
+// fields with tags, the file is a kong.Resolver.
+//
+// Mappers of numbers, durations and sizes read three more tags:
+//
+//	min, max  bounds, written as a value of the flag
+//	auto      the number that the value "auto" stands for
 package config
 
 import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/proposer/proposer/internal/boundedio"
+	"github.com/alecthomas/kong"
 )
 
-// Prefix begins the names in the environment.
+// Prefix is the first part of every setting's environment variable.
 const Prefix = "PROPOSER_"
 
-// maxFile bounds the file, in bytes.
-const maxFile = 64 << 10
-
-// A Setting is something that a program can be told.
-type Setting struct {
-	Name    string // of the flag and in the file: lower-case words joined by -
-	Hint    string // stands for a value where there is none to show: FILE
-	Default string
-	Help    string
-	List    bool // the file may have a sequence
-	// Set keeps what a text says, or tells what it wants instead and keeps nothing.
-	Set Parser
-}
-
-// Env is the setting's name in the environment.
-func (s *Setting) Env() string {
-	return Prefix + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
-}
-
-// File names the file, as a flag or in the environment.
-var File = Setting{Name: "config", Hint: "FILE", Help: "File of settings (YAML): lines NAME: VALUE with the names of the flags."}
-
-// Origin is where a value was read.
+// Origin is the place that a value was read from. The zero value is the default.
 type Origin struct {
 	flag, env, file string // at most one is not empty
-	line            int
+	line            int    // in file
 }
 
-// String is the origin as a person would write it: --queue, PROPOSER_QUEUE, proposer.yaml:12
-// or default.
+// String returns the origin as users know it, such as --queue, PROPOSER_QUEUE,
+// proposer.yaml:12 or default.
 func (o Origin) String() string {
 	switch {
 	case o.flag != "":
@@ -69,10 +56,10 @@ func (o Origin) String() string {
 	return "default"
 }
 
-// An Error is a value that cannot be.
+// An Error reports an invalid value.
 type Error struct {
 	Origin Origin
-	Name   string
+	Name   string // of the flag, without dashes
 	Value  string
 	Want   string
 }
@@ -93,139 +80,208 @@ func (e *Error) Error() string {
 	return value + ": want " + e.Want
 }
 
-// said is a value as it was read.
-type said struct {
-	name, text string
-	origin     Origin
+// value is the text of a valid value.
+type value struct {
+	text   string
+	origin Origin
 }
 
-// Values are the settings and what they came to be.
-type Values struct {
-	// Warnings are names in the environment that look like settings and are none.
-	Warnings []string
-
-	table []Setting
-	said  map[string]said
+// Settings records the values of flags while kong parses them. A Settings is for one parser and
+// one call of its Parse method. It is bound to the parser, so hooks and Run methods can take it.
+type Settings struct {
+	ctx      *kong.Context // nil while kong reads the command line
+	file     *file         // nil until the file is read
+	values   map[*kong.Flag]value
+	flagErrs map[*kong.Flag][]error
+	envErrs  map[*kong.Flag][]error
+	added    []error
 }
 
-// Read tells every setting of the table what it is to be, by Setting.Set: first its default,
-// then what is said of it, the last being what wins. The flags are those that were given, by
-// their names, and the environment's entries are of the form NAME=VALUE. [File] is read, too,
-// and may not be in the table. With an error there are values nevertheless: those that are right.
-func Read(table []Setting, flags map[string]string, environ []string) (*Values, error) {
-	v := &Values{table: table, said: map[string]said{}}
-	for _, s := range table {
-		if want := s.Set(s.Default); want != "" {
-			panic(fmt.Sprintf("settings: the default of %s is %q: want %s", s.Name, s.Default, want))
-		}
-		v.said[s.Name] = said{s.Name, s.Default, Origin{}}
+// New returns empty settings.
+func New() *Settings {
+	return &Settings{
+		values:   map[*kong.Flag]value{},
+		flagErrs: map[*kong.Flag][]error{},
+		envErrs:  map[*kong.Flag][]error{},
 	}
-	known := append([]Setting{File}, table...)
-	fromEnv := v.environment(known, environ)
-	var fromFlags []said
-	for _, s := range known {
-		if text, ok := flags[s.Name]; ok {
-			fromFlags = append(fromFlags, said{s.Name, text, Origin{flag: "--" + s.Name}})
-		}
-	}
-	fromFile, errs := readFile(table, append(slices.Clone(fromEnv), fromFlags...))
-	errs = append(errs, v.tell(fromFile)...)
-	errs = append(v.tell(fromEnv), errs...)
-	errs = append(v.tell(fromFlags), errs...)
-	return v, errors.Join(errs...)
 }
 
-// tell hands each of the values to its setting.
-func (v *Values) tell(all []said) (errs []error) {
-	for _, one := range all {
-		i := slices.IndexFunc(v.table, func(s Setting) bool { return s.Name == one.name })
-		if i < 0 {
-			continue // File
-		}
-		want := "text in UTF-8"
-		if utf8.ValidString(one.text) {
-			want = v.table[i].Set(one.text)
-		}
-		if want != "" {
-			errs = append(errs, &Error{one.origin, one.name, one.text, want})
-			continue
-		}
-		v.said[one.name] = one
-	}
-	return errs
+// Options returns the options that connect the settings with a parser.
+func (s *Settings) Options() []kong.Option {
+	return append(
+		mappers(),
+		kong.PostBuild(func(k *kong.Kong) error { s.wrapMappers(k.Model.Node); return nil }),
+		kong.WithBeforeReset(func(ctx *kong.Context) error { s.ctx = ctx; return nil }),
+		kong.ValueFormatter(formatHelp),
+		kong.Bind(s),
+	)
 }
 
-// links are what Kubernetes puts into the environment of every container of a namespace that
-// has a Service whose name begins like ours.
-var links = regexp.MustCompile(`^` + Prefix + `(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=)`)
-
-// environment finds the settings in the environment, and what looks as if it was one.
-func (v *Values) environment(known []Setting, environ []string) (found []said) {
-	texts := map[string]string{}
-	var names []string
-	for _, s := range known {
-		names = append(names, s.Env())
-	}
-	for _, entry := range environ {
-		name, text, _ := strings.Cut(entry, "=")
-		switch {
-		case slices.Contains(names, name):
-			texts[name] = text
-		case strings.HasPrefix(name, Prefix) && !links.MatchString(entry):
-			v.Warnings = append(v.Warnings, unknown(name, names))
+func (s *Settings) wrapMappers(node *kong.Node) {
+	for _, flag := range node.Flags {
+		if !flag.IsBool() {
+			flag.Mapper = &recorder{flag.Mapper, flag, s}
 		}
 	}
-	for i, s := range known {
-		if text, ok := texts[names[i]]; ok {
-			found = append(found, said{s.Name, text, Origin{env: names[i]}})
-		}
+	for _, child := range node.Children {
+		s.wrapMappers(child)
 	}
-	return found
 }
 
-// readFile reads the file that the last of what is said of it names.
-func readFile(table []Setting, all []said) ([]said, []error) {
-	var file said
-	for _, one := range all {
-		if one.name == File.Name {
-			file = one
+// recorder is the mapper of a flag. It records valid values and errors, and decodes the default
+// in place of an invalid value, so that kong goes on.
+type recorder struct {
+	kong.Mapper
+	flag     *kong.Flag
+	settings *Settings
+}
+
+// Decode implements kong.Mapper. The only errors are those about a missing value.
+func (r *recorder) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	token := ctx.Scan.Peek()
+	if !token.IsValue() {
+		return r.Mapper.Decode(ctx, target)
+	}
+	text := token.String()
+	origin := r.settings.origin(r.flag)
+	want := r.decode(ctx, target)
+	if want == "" {
+		r.settings.record(r.flag, value{text, origin})
+		return nil
+	}
+	if origin == (Origin{}) {
+		panic(fmt.Sprintf("config: default %q of --%s: want %s", text, r.flag.Name, want))
+	}
+	err := &Error{origin, r.flag.Name, text, want}
+	if origin.flag != "" {
+		r.settings.flagErrs[r.flag] = append(r.settings.flagErrs[r.flag], err)
+	} else {
+		r.settings.envErrs[r.flag] = append(r.settings.envErrs[r.flag], err)
+	}
+	target.SetZero()
+	if r.flag.HasDefault {
+		r.decode(ctx.WithScanner(scan(r.flag.Default)), target)
+	}
+	return nil
+}
+
+// decode decodes the next token. If it is invalid, decode returns what the flag wants instead.
+func (r *recorder) decode(ctx *kong.DecodeContext, target reflect.Value) (want string) {
+	text := ctx.Scan.Peek().String()
+	if !utf8.ValidString(text) {
+		ctx.Scan.Pop()
+		return "text in UTF-8"
+	}
+	if err := r.Mapper.Decode(ctx, target); err != nil {
+		return err.Error()
+	}
+	if r.flag.Enum != "" && target.Kind() == reflect.String && !r.flag.EnumMap()[text] {
+		return "one of " + strings.Join(r.flag.EnumSlice(), ", ")
+	}
+	return ""
+}
+
+func scan(text string) *kong.Scanner { return kong.ScanAsType(kong.FlagValueToken, text) }
+
+// origin returns the place that kong is reading the flag from. Kong reads the command line,
+// then of each flag its variable or its default, then the file.
+func (s *Settings) origin(flag *kong.Flag) Origin {
+	if s.ctx == nil {
+		return Origin{flag: "--" + flag.Name}
+	}
+	if name, ok := setEnv(flag); ok {
+		return Origin{env: name}
+	}
+	if s.file != nil {
+		if e, ok := s.file.entries[flag]; ok {
+			return e.origin
 		}
 	}
-	if file.text == "" {
-		return nil, nil
+	return Origin{}
+}
+
+// setEnv returns the flag's environment variable that is set.
+func setEnv(flag *kong.Flag) (name string, ok bool) {
+	for _, name := range flag.Envs {
+		if _, ok := os.LookupEnv(name); ok {
+			return name, true
+		}
 	}
-	data, _, err := boundedio.ReadFile(file.text, maxFile)
+	return "", false
+}
+
+// record keeps a valid value, unless it is overridden by one from the command line.
+func (s *Settings) record(flag *kong.Flag, v value) {
+	if old, ok := s.values[flag]; ok && old.origin.flag != "" && v.origin.flag == "" {
+		return
+	}
+	s.values[flag] = v
+}
+
+// Err returns all errors of the selected command: of the command line, of the environment, of
+// the file, and those of Add.
+func (s *Settings) Err() error {
+	if s.ctx == nil {
+		return nil // kong could not read the command line, and says so
+	}
+	var errs []error
+	for _, flag := range s.ctx.Flags() {
+		errs = append(errs, s.flagErrs[flag]...)
+	}
+	for _, flag := range s.ctx.Flags() {
+		errs = append(errs, s.envErrs[flag]...)
+	}
+	if s.file != nil {
+		errs = append(errs, s.file.errs...)
+	}
+	return errors.Join(append(errs, s.added...)...)
+}
+
+// Add adds an error to Err. It does nothing if err is nil.
+func (s *Settings) Add(err error) {
 	if err != nil {
-		return nil, []error{&Error{file.origin, file.name, file.text, "a file of settings: " + err.Error()}}
+		s.added = append(s.added, err)
 	}
-	return parse(file.text, data, table)
 }
 
-// Text is what a setting came to be, as it was written.
-func (v *Values) Text(name string) string { return v.find(name).text }
-
-// Wrong is the error that a value, right by itself, cannot be.
-func (v *Values) Wrong(name, want string) error {
-	one := v.find(name)
-	return &Error{one.origin, name, one.text, want}
+// Wrong returns the error that the named flag's value, valid by itself, cannot be used.
+func (s *Settings) Wrong(name, want string) *Error {
+	v := s.find(name)
+	return &Error{v.origin, name, v.text, want}
 }
 
-func (v *Values) find(name string) said {
-	one, ok := v.said[name]
-	if !ok {
-		panic("settings: there is no " + name)
+// Text returns the named flag's value as it was written.
+func (s *Settings) Text(name string) string { return s.find(name).text }
+
+func (s *Settings) find(name string) value {
+	for _, flag := range s.ctx.Flags() {
+		if flag.Name == name {
+			return s.values[flag]
+		}
 	}
-	return one
+	panic("config: no flag --" + name)
 }
 
-// Print writes the settings as a file that says the same, each with its origin in a comment
-// and, where there is one, a note by its name.
-func (v *Values) Print(w io.Writer, notes map[string]string) error {
+// fileSettings returns the flags that a file can set: those with a variable, except for the one
+// that names the file.
+func (s *Settings) fileSettings() []*kong.Flag {
+	var settings []*kong.Flag
+	for _, flag := range s.ctx.Flags() {
+		if len(flag.Envs) > 0 && flag.Target.Type() != reflect.TypeFor[File]() {
+			settings = append(settings, flag)
+		}
+	}
+	return settings
+}
+
+// Print writes the settings as a file for --config. A comment on each line names the origin,
+// followed by the note for the setting, if there is one.
+func (s *Settings) Print(w io.Writer, notes map[string]string) error {
 	var text strings.Builder
-	for _, s := range v.table {
-		one := v.said[s.Name]
-		fmt.Fprintf(&text, "%s: %s  # %s", s.Name, scalar(one.text), comment(one.origin.String()))
-		if note := notes[s.Name]; note != "" {
+	for _, flag := range s.fileSettings() {
+		v := s.values[flag]
+		fmt.Fprintf(&text, "%s: %s  # %s", flag.Name, scalar(v.text), comment(v.origin.String()))
+		if note := notes[flag.Name]; note != "" {
 			fmt.Fprintf(&text, "; %s", comment(note))
 		}
 		text.WriteByte('\n')
@@ -234,18 +290,18 @@ func (v *Values) Print(w io.Writer, notes map[string]string) error {
 	return err
 }
 
-// plain are texts that YAML takes as they are, but for the words that mean something to it.
-var plain = regexp.MustCompile(`^[A-Za-z0-9/][A-Za-z0-9/._-]*$`)
+// plainScalar matches strings that YAML reads as they are, except for null.
+var plainScalar = regexp.MustCompile(`^[A-Za-z0-9/][A-Za-z0-9/._-]*$`)
 
-// scalar is a text as YAML has it.
+// scalar returns text as a YAML scalar.
 func scalar(text string) string {
-	if plain.MatchString(text) && !strings.EqualFold(text, "null") {
+	if plainScalar.MatchString(text) && !strings.EqualFold(text, "null") {
 		return text
 	}
-	return strconv.Quote(text) // Go's escapes are YAML's, too
+	return strconv.Quote(text) // YAML has all of Go's escapes
 }
 
-// comment is a text that ends where its line does.
+// comment returns text, quoted if it could end the line that it is in.
 func comment(text string) string {
 	quoted := strconv.Quote(text)
 	if quoted == `"`+text+`"` {
@@ -254,42 +310,39 @@ func comment(text string) string {
 	return quoted
 }
 
-// unknown says that there is no such name, and which might be meant.
-func unknown(name string, names []string) string {
-	if len(name) > 64 {
-		return fmt.Sprintf("%q… is not a setting", strings.ToValidUTF8(name[:64], ""))
+// serviceLinks matches what Kubernetes adds to the environment of containers in a namespace with
+// a Service whose name begins with "proposer".
+var serviceLinks = regexp.MustCompile(`^` + Prefix +
+	`(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=)`)
+
+// UnknownEnv returns a warning for each environment variable, of the form NAME=VALUE, that looks
+// like a setting but is none.
+func (s *Settings) UnknownEnv(environ []string) (warnings []string) {
+	var names []string
+	for _, flag := range s.ctx.Flags() {
+		names = append(names, flag.Envs...)
 	}
-	text := fmt.Sprintf("%q is not a setting", name)
-	bare := func(name string) string { return strings.ToLower(strings.TrimPrefix(name, Prefix)) }
-	best, least := "", len(bare(name))/3+1
-	for _, other := range names {
-		if d := distance(bare(name), bare(other)); d < least {
-			best, least = other, d
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, Prefix) && !serviceLinks.MatchString(entry) {
+			if warning := unknown(name, names); warning != "" {
+				warnings = append(warnings, warning)
+			}
 		}
 	}
-	if best != "" {
-		text += ": did you mean " + best + "?"
-	}
-	return text
+	return warnings
 }
 
-// distance is how many letters one must take out, put in or exchange to come from a to b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// formatHelp appends the environment variable to a flag's help, and the default if the
+// placeholder does not show it.
+func formatHelp(v *kong.Value) string {
+	var facts []string
+	if v.Flag != nil && v.HasDefault && v.Flag.PlaceHolder != "" {
+		facts = append(facts, "default "+v.Default)
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
+	facts = append(facts, v.Tag.Envs...)
+	if len(facts) == 0 {
+		return v.Help
 	}
-	return row[len(b)]
+	return strings.TrimSuffix(v.Help, ".") + " (" + strings.Join(facts, ", ") + ")."
 }
