@@ -44,7 +44,7 @@ build: deps ## build bin/proposer with OpenCV
 # Packages with concurrency, packages that decode images, packages that run vector kernels.
 RACE_GO     := ./api ./internal/batch/... ./cmd/proposer ./internal/imageio ./internal/auth ./internal/freelist ./objectness ./internal/propose ./selective
 IMAGES_GO := ./api ./internal/batch ./cmd/proposer ./internal/imageio ./internal/propose
-KERNELS_GO  := ./box ./hierarchy ./internal/kernels ./objectness ./raster ./segment ./selective ./similarity
+KERNELS_GO  := ./box ./hierarchy ./internal/kernels ./internal/overlap ./objectness ./raster ./segment ./selective ./similarity
 
 # Four builds: with OpenCV, with OpenCV's matrices counted (leaks), with Go's image decoders, without
 # the vector kernels. The last two need no cgo but keep it on, so that they share the build cache.

@@ -3,34 +3,35 @@ package box
 import (
 	"context"
 	"fmt"
-	"math"
 	"strconv"
+
+	"github.com/proposer/proposer/internal/spatial"
 )
 
-// NMS is a greedy non-maximum suppression. The zero value is off.
+// NMS is a greedy non-maximum suppression: of boxes that overlap by more than a threshold, it keeps
+// the best. The zero value suppresses nothing.
 type NMS struct {
-	// Threshold is β: a box goes when its IoU with a kept, better box exceeds it. In (0,1]; 0 is off.
+	// Threshold is β: a box is suppressed if its IoU with a better box that is kept exceeds it.
+	// It is in (0,1]; 0 turns suppression off.
 	Threshold float64
-	// Decay multiplies β after each kept box, in (0,1]; 0 and 1 leave it alone.
+	// Decay multiplies β after each box that is kept. It is in (0,1]; 0 stands for 1.
 	Decay float64
-	// Floor is where β stops shrinking, in [0,Threshold].
+	// Floor is the lower bound of β, in [0,Threshold].
 	Floor float64
 }
 
-// AdaptiveFloor is where the β of Adaptive stops shrinking, after 1,470 kept
-// boxes. It is our addition: without an end, long lists would come to keep
-// nothing but boxes apart from one another.
+// AdaptiveFloor is the Floor of [Adaptive], which is reached after 1,470 kept boxes. It is not in
+// the paper: without a lower bound, long lists would end up with disjoint boxes only.
 const AdaptiveFloor = 0.5
 
-// Adaptive is the suppression of Hosang et al., "What makes for effective
-// detection proposals?" (PAMI 2016, §5.5): β starts at 0.9, so that the best
-// boxes may crowd where the object is, and shrinks by the factor 0.9996 with each
-// box kept, to AdaptiveFloor.
+// Adaptive returns the suppression of Hosang et al., "What makes for effective detection
+// proposals?" (PAMI 2016, §5.5): β starts at 0.9, so that many boxes on the best objects are kept,
+// and is multiplied by 0.9996 after each kept box until it reaches AdaptiveFloor.
 func Adaptive() NMS {
 	return NMS{Threshold: 0.9, Decay: 0.9996, Floor: AdaptiveFloor}
 }
 
-// ParseNMS reads "off", "adaptive" or a threshold in (0,1].
+// ParseNMS parses "off", "adaptive" or a threshold in (0,1].
 func ParseNMS(s string) (NMS, error) {
 	switch s {
 	case "off":
@@ -45,8 +46,8 @@ func ParseNMS(s string) (NMS, error) {
 	return NMS{Threshold: v}, nil
 }
 
-// String gives what ParseNMS reads; a decay other than Adaptive's follows the
-// threshold, as in 0.9*0.99>=0.3.
+// String returns the form that [ParseNMS] parses. A decay other than that of [Adaptive] is appended
+// to the threshold, as in 0.9*0.99>=0.3, which ParseNMS does not parse.
 func (n NMS) String() string {
 	switch {
 	case n.Threshold == 0:
@@ -63,7 +64,7 @@ func (n NMS) String() string {
 
 func (n NMS) decays() bool { return n.Decay != 0 && n.Decay != 1 }
 
-// Validate reports the first field that is out of range.
+// Validate returns an error for the first field that is out of range.
 func (n NMS) Validate() error {
 	switch {
 	case !(n.Threshold >= 0 && n.Threshold <= 1):
@@ -76,16 +77,14 @@ func (n NMS) Validate() error {
 	return nil
 }
 
-// Keep takes the boxes in order, best first, and returns the indices of those it
-// keeps, in the same order and no more than limit of them (0: all). A box is kept
-// unless its IoU with a box already kept, as [Box.IoU] computes it in float64,
-// exceeds β. Empty boxes are always kept. It panics if Validate has an error; the
-// only errors are the context's.
+// Keep returns the indices of the boxes that are kept, in order and at most limit of them (0: all).
+// The boxes are in decreasing order of score. A box is kept unless its IoU with a box that is kept
+// already, computed in float64 as by [Box.IoU], exceeds β. Empty boxes are always kept. Keep panics
+// if n is invalid; the only errors are the context's.
 //
-// A box is compared with those kept boxes only that are near enough in width,
-// height and horizontal position to exceed β, so that 30,000 boxes of a natural
-// picture take milliseconds. The worst case, where all are alike and β is close to
-// 1, is quadratic.
+// A box is compared only with kept boxes whose width, height and horizontal position allow an IoU
+// above β, so that 30,000 boxes of a photograph take milliseconds. The worst case, similar boxes
+// with β close to 1, is quadratic.
 func (n NMS) Keep(ctx context.Context, boxes []Box, limit int) ([]int32, error) {
 	if err := n.Validate(); err != nil {
 		panic(err)
@@ -101,11 +100,14 @@ func (n NMS) Keep(ctx context.Context, boxes []Box, limit int) ([]int32, error) 
 		}
 		return kept, ctx.Err()
 	}
-	index := newIndex(boxes)
+
+	index := newKeptIndex(boxes)
 	beta := n.Threshold
 	for i, b := range boxes {
-		if err := poll(ctx, i); err != nil {
-			return nil, err
+		if i%64 == 0 {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 		}
 		if len(kept) == limit {
 			break
@@ -124,72 +126,68 @@ func (n NMS) Keep(ctx context.Context, boxes []Box, limit int) ([]int32, error) 
 	return kept, nil
 }
 
-// index holds the kept boxes in buckets by width, height and horizontal
-// position. IoU(b,c) > β implies that widths and heights differ by less than the
-// factor β, and that the left and right sides each differ by less than 1−β of the
-// wider box's width.
-type index struct {
-	first           []int32 // by bucket: 1 + the box last put in, or 0
-	kept            []entry
-	widths, heights int
-	x               slots // of the boxes' horizontal centres, twice
+// keptIndex holds the boxes kept so far in buckets by width, height and horizontal position.
+// IoU(b,c) > β implies that widths and heights differ by less than the factor β, and that the left
+// and right sides each differ by less than 1−β of the wider box's width.
+type keptIndex struct {
+	first           []int32 // by bucket: 1 + the entry added last, or 0
+	entries         []keptBox
+	widths, heights int           // the numbers of size bins
+	x               spatial.Slots // of the doubled horizontal centers
 }
 
-type entry struct {
+type keptBox struct {
 	Box
 	area int64
-	next int32 // 1 + the next box in the bucket, or 0
+	next int32 // 1 + the next entry of the bucket, or 0
 }
 
-func newIndex(boxes []Box) *index {
-	e := measure(boxes)
-	x := &index{widths: scale(e.width) + 1, heights: scale(e.height) + 1, x: newSlots(e.left, e.right, 1, slotsX)}
-	x.first = make([]int32, x.widths*x.heights*slotsX)
+// maxSlots is the largest number of slots of horizontal centers.
+const maxSlots = 16
+
+func newKeptIndex(boxes []Box) *keptIndex {
+	e := spatial.NewExtent()
+	for _, b := range boxes {
+		if !b.Empty() {
+			e.Add(b.X0, b.Y0, b.X1, b.Y1)
+		}
+	}
+	x := &keptIndex{
+		widths:  spatial.SizeBin(e.Width) + 1,
+		heights: spatial.SizeBin(e.Height) + 1,
+		x:       spatial.NewSlots(e.Left, e.Right, 1, maxSlots),
+	}
+	x.first = make([]int32, x.widths*x.heights*maxSlots)
 	return x
 }
 
-// span is exact: float64 holds every difference of two int32.
-func span(from, to int32) float64 { return float64(to) - float64(from) }
-
-// centre is twice the middle of a side.
-func centre(from, to int32) float64 { return float64(from) + float64(to) }
-
-// scale is the bucket of a side: the top bits of a float64, two buckets to the
-// octave from 1 on. It is monotone.
-func scale(side float64) int {
-	const one = 0x3ff << 1
-	return max(int(math.Float64bits(side)>>51)-one, 0)
+func (x *keptIndex) bucket(width, height, slot int) int {
+	return (height*x.widths+width)*maxSlots + slot
 }
 
-// least is the smallest side of a bucket.
-func least(scale int) float64 {
-	const one = 0x3ff << 1
-	return math.Float64frombits(uint64(scale+one) << 51)
+func (x *keptIndex) add(b Box) {
+	w, h := spatial.Length(b.X0, b.X1), spatial.Length(b.Y0, b.Y1)
+	slot := x.x.At(spatial.DoubleCenter(b.X0, b.X1))
+	bucket := x.bucket(spatial.SizeBin(w), spatial.SizeBin(h), slot)
+	x.entries = append(x.entries, keptBox{b, b.Area(), x.first[bucket]})
+	x.first[bucket] = int32(len(x.entries))
 }
 
-func (x *index) bucket(width, height, slot int) int {
-	return (height*x.widths+width)*slotsX + slot
-}
+// overlaps reports whether the IoU of b with a kept box exceeds beta.
+func (x *keptIndex) overlaps(b Box, beta float64) bool {
+	w, h := spatial.Length(b.X0, b.X1), spatial.Length(b.Y0, b.Y1)
+	w0, w1 := spatial.SizeBin(w*beta), min(spatial.SizeBin(w/beta), x.widths-1)
+	h0, h1 := spatial.SizeBin(h*beta), min(spatial.SizeBin(h/beta), x.heights-1)
+	reach := 2*(1-beta)*w/beta + 1 // 1 covers rounding errors
+	center := spatial.DoubleCenter(b.X0, b.X1)
+	s0, s1 := x.x.At(center-reach), x.x.At(center+reach)
+	area := b.Area()
 
-func (x *index) add(b Box) {
-	at := x.bucket(scale(span(b.X0, b.X1)), scale(span(b.Y0, b.Y1)), x.x.at(centre(b.X0, b.X1)))
-	x.kept = append(x.kept, entry{b, b.Area(), x.first[at]})
-	x.first[at] = int32(len(x.kept))
-}
-
-// overlaps tells whether b's IoU with a kept box exceeds beta.
-func (x *index) overlaps(b Box, beta float64) bool {
-	w, h, c, area := span(b.X0, b.X1), span(b.Y0, b.Y1), centre(b.X0, b.X1), b.Area()
-	w0, w1 := scale(w*beta), min(scale(w/beta), x.widths-1)
-	h0, h1 := scale(h*beta), min(scale(h/beta), x.heights-1)
-	// Rounding may move the reach by far less than the pixel that is added to it.
-	reach := 2*(1-beta)*w/beta + 1
-	s0, s1 := x.x.at(c-reach), x.x.at(c+reach)
-	for hh := h0; hh <= h1; hh++ {
-		for ww := w0; ww <= w1; ww++ {
-			for _, at := range x.first[x.bucket(ww, hh, s0) : x.bucket(ww, hh, s1)+1] {
+	for height := h0; height <= h1; height++ {
+		for width := w0; width <= w1; width++ {
+			for _, at := range x.first[x.bucket(width, height, s0) : x.bucket(width, height, s1)+1] {
 				for at != 0 {
-					e := &x.kept[at-1]
+					e := &x.entries[at-1]
 					at = e.next
 					dx := int64(min(b.X1, e.X1)) - int64(max(b.X0, e.X0))
 					dy := int64(min(b.Y1, e.Y1)) - int64(max(b.Y0, e.Y0))
@@ -205,41 +203,4 @@ func (x *index) overlaps(b Box, beta float64) bool {
 		}
 	}
 	return false
-}
-
-// slotsX is how many slots hold the centres.
-const slotsX = 16
-
-// extent is how large boxes are at most, but at least 1, and between what their centres
-// lie, twice. Empty boxes have no say.
-type extent struct{ width, height, left, right, top, bottom float64 }
-
-func measure(boxes []Box) extent {
-	e := extent{1, 1, math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)}
-	for _, b := range boxes {
-		if b.Empty() {
-			continue
-		}
-		e.width, e.height = max(e.width, span(b.X0, b.X1)), max(e.height, span(b.Y0, b.Y1))
-		x, y := centre(b.X0, b.X1), centre(b.Y0, b.Y1)
-		e.left, e.right, e.top, e.bottom = min(e.left, x), max(e.right, x), min(e.top, y), max(e.bottom, y)
-	}
-	return e
-}
-
-// slots cut a range into n parts.
-type slots struct {
-	from, pitch float64
-	n           int
-}
-
-// newSlots has at most so many, no shorter than pitch.
-func newSlots(from, to, pitch float64, most int) slots {
-	pitch = max(pitch, (to-from)/float64(most))
-	return slots{from, pitch, min(int(max(to-from, 0)/pitch)+1, most)}
-}
-
-// at is monotone.
-func (s slots) at(v float64) int {
-	return int(min(max((v-s.from)/s.pitch, 0), float64(s.n-1)))
 }

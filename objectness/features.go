@@ -11,6 +11,7 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/internal/overlap"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
 )
@@ -153,7 +154,7 @@ func log2(v float32) float32 {
 // glance is what a block of boxes needs of memory that is far away. It is asked for in loops so
 // short that the processor waits for many boxes' at a time.
 type glance struct {
-	votes [block]box.OverlapHistogram
+	votes [block]overlap.Histogram
 	kin   []kin   // of the boxes' origins, one box after the other
 	nodes []means // what is asked of them
 	// Two a box: itself, and with a ring around it.
@@ -280,7 +281,7 @@ func (s *scenery) place(b box.Box, out *column) {
 }
 
 // count puts the votes.
-func (s *scenery) count(counts *box.OverlapHistogram, out *column) {
+func (s *scenery) count(counts *overlap.Histogram, out *column) {
 	var votes [len(counts)]float32
 	sum := float32(0)
 	for k, v := range slices.Backward(counts[:]) {

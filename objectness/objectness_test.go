@@ -17,6 +17,7 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/imbalance"
+	"github.com/proposer/proposer/internal/overlap"
 	"github.com/proposer/proposer/internal/testutil/golden"
 	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
@@ -222,7 +223,7 @@ func TestMirror(t *testing.T) {
 		describe := func(img *raster.Image, b box.Box) [][block]float32 {
 			e := &selective.Evidence{
 				Image: img, Proposals: []selective.Proposal{{Box: b, Origins: []selective.Origin{{Position: 1, Size: 1}}}},
-				Trees: []*hierarchy.Tree{{Nodes: []hierarchy.Node{{Parent: -1}}}}, Strategies: make([]selective.Strategy, 1), Graph: new(box.Graph),
+				Trees: []*hierarchy.Tree{{Nodes: []hierarchy.Node{{Parent: -1}}}}, Strategies: make([]selective.Strategy, 1), Graph: new(overlap.Graph),
 			}
 			serial := func(n int, work func(i int) error) error { return work(n - 1) }
 			if err := e.Graph.Build(context.Background(), []box.Box{b}, serial); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/overlap"
 )
 
 // poll looks at the context now and then: i counts the rounds of a loop.
@@ -29,7 +30,7 @@ type pooler struct {
 	pooled  []Proposal
 	order   []ordered
 	random  [][]float64
-	graph   box.Graph
+	graph   overlap.Graph
 }
 
 // ordered is a proposal with its place in the order: low is good.
@@ -195,7 +196,7 @@ func (p *pooler) rankBy(ctx context.Context, opts Options, e *Evidence) ([]Propo
 	if opts.Max > 0 && opts.NMS == (box.NMS{}) {
 		limit, rest = min(limit, opts.Max), opts.Max > limit
 	}
-	order, worth, err := box.CoverageOrder(ctx, e.Graph, scores, limit, rest)
+	order, worth, err := overlap.CoverageOrder(ctx, e.Graph, scores, limit, rest)
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,8 @@ package selective
 import (
 	"context"
 
-	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/overlap"
 	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/raster"
 )
@@ -17,7 +17,7 @@ type Evidence struct {
 	// Proposals are the pool, in no order of worth and without scores.
 	Proposals []Proposal
 	// Graph tells which of them overlap by half.
-	Graph *box.Graph
+	Graph *overlap.Graph
 	// Run does n pieces of work on the threads that the search may use.
 	Run parallel.Runner
 }

@@ -114,7 +114,7 @@ func (s *Searcher) small(img *raster.Image) bool {
 // Memory is about 60 bytes a pixel for each colour space at work, of which there are
 // at most Threads, and one alone above a gigabyte; 4 bytes a pixel for each scale of
 // theirs; and 2 KiB for each first region and grouping at work. To order them by objectness
-// takes 100 to 500 bytes for each box of the pool; see [box.Graph]. What Options.Keep keeps
+// takes 100 to 500 bytes for each box of the pool. What Options.Keep keeps
 // comes on top; see [Regions].
 func (s *Searcher) Search(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
 	if err := opts.Validate(); err != nil {
