@@ -1,26 +1,21 @@
-// Package evaluate judges proposals by the objects that people have drawn boxes around.
+// Package evaluate measures how well box proposals cover the annotated objects of a data set.
 //
-// [Open] reads a data set, COCO's or PASCAL VOC's. An [Evaluator] is fed pictures and their
-// proposals, and makes a [Report] of them:
+// An [Evaluator] takes images with their ground truth (see package dataset) and their proposals, and
+// makes a [Report]. [Run] does that for all images of a data set, in parallel.
 //
-//	data, err := dataset.Open("VOCdevkit/VOC2007")
-//	...
-//	tally, err := evaluate.New(evaluate.Options{})
-//	...
-//	for i := range data.Images {
-//		tally.Add(&data.Images[i], boxes[i], took[i])
-//	}
-//	fmt.Println(tally.Report().Budgets[0].All.AR)
+// The measures, for the N best boxes of each image (a budget) and for all boxes, are:
 //
-// What is measured, for the N best boxes of each picture and for all of them:
+//   - Recall at an IoU threshold: the fraction of the objects that some box overlaps by at least
+//     that IoU.
+//   - AR, the average recall of Hosang et al. ("What makes for effective detection proposals?", TPAMI
+//     2016, §5.2): twice the area under recall over IoU from 0.5 to 1, which equals the mean over the
+//     objects of 2·max(IoU−0.5, 0).
+//   - COCO's AR: the mean of recall at the IoUs 0.50, 0.55, … 0.95. Unlike COCO's own program, one
+//     box may match several objects.
+//   - ABO, the mean over the objects of the best IoU, and MABO, the mean over the classes of the ABO of
+//     their objects (Uijlings et al., IJCV 2013, §5).
 //
-//   - recall at an IoU: the part of the objects that a box overlaps by so much;
-//   - AR, the average recall of Hosang et al. ("What makes for effective detection
-//     proposals?", TPAMI 2016, §5.2): twice the area under recall over IoU from .5 to 1,
-//     which is the mean over the objects of 2·max(IoU−.5, 0); and COCO's, the mean of
-//     recall at .50, .55, … .95;
-//   - ABO, the average best overlap of a class's objects, and MABO, the mean over the
-//     classes (Uijlings et al., IJCV 2013, §5).
+// [Repeatability] measures how stable the proposals are when an image changes slightly.
 package evaluate
 
 import (
@@ -35,23 +30,23 @@ import (
 	"github.com/proposer/proposer/dataset"
 )
 
-// Options say how to judge. The zero value is the default.
+// Options configures an [Evaluator]. The zero value is the default.
 type Options struct {
-	// Budgets are the numbers of best boxes, from 1 on, that are judged beside all of
-	// them; nil stands for 10, 100, 300, 1000 and 2000.
+	// Budgets lists the numbers of best boxes to evaluate, each at least 1, in addition to all boxes.
+	// Nil means [DefaultBudgets].
 	Budgets []int
-	// Difficult counts difficult objects and crowds, too.
+	// Difficult also counts the objects that are marked as difficult or as a crowd.
 	Difficult bool
 }
 
-// DefaultBudgets are those of the zero Options.
+// DefaultBudgets returns the budgets of the zero Options: 10, 100, 300, 1000 and 2000.
 func DefaultBudgets() []int { return []int{10, 100, 300, 1000, 2000} }
 
-// maxBudgets is more than a table has room for.
+// maxBudgets bounds the memory of an Evaluator. Useful tables have far fewer rows.
 const maxBudgets = 100
 
-// curve is the numbers of boxes at which AR is drawn: ten a decade.
-var curve = func() []int {
+// curveBudgets is the numbers of boxes of [Report.Curve]: ten per decade.
+var curveBudgets = func() []int {
 	var ns []int
 	for i := range 51 {
 		ns = append(ns, int(math.Round(math.Pow(10, float64(i)/10))))
@@ -59,16 +54,16 @@ var curve = func() []int {
 	return slices.Compact(ns)
 }()
 
-// The areas of objects, COCO's: below 32², below 96², and the rest. It goes by the area
-// of the outline, which VOC has not; here it is the box's.
+// The size classes of objects are COCO's: areas below 32², below 96², and larger. COCO uses the area of
+// the outline, which PASCAL VOC does not have; here it is the area of the box.
 const (
 	small = iota
 	medium
 	large
-	areas
+	sizes // the number of size classes
 )
 
-func areaOf(o *dataset.Object) int {
+func sizeOf(o *dataset.Object) int {
 	switch a := o.Area(); {
 	case a < 32*32:
 		return small
@@ -78,43 +73,43 @@ func areaOf(o *dataset.Object) int {
 	return large
 }
 
-// steps is in how many thresholds of IoU, from 1/steps to 1, recall is counted.
+// steps is the number of IoU thresholds above 0 for which recall is counted: 1/steps, 2/steps, … 1.
 const steps = 100
 
-// unit is an overlap of 1. Sums are whole numbers, so that they are the same in any
-// order, and hold two thousand million objects.
+// unit represents an IoU of 1 in fixed point. Integer sums do not depend on the order of the terms; they
+// hold 2³¹ objects.
 const unit = 1 << 32
 
-// count is what is known of some objects under some number of boxes.
-type count struct {
-	overlap uint64            // sum of the best IoUs
-	over    uint64            // sum of what they are above .5, at most half
-	reached [steps + 1]uint64 // how many best IoUs are in [i, i+1)/steps
+// sums accumulates the best IoUs of objects under one budget.
+type sums struct {
+	iou       uint64            // sum of the IoUs
+	excess    uint64            // sum of max(IoU−0.5, 0)
+	histogram [steps + 1]uint64 // number of IoUs in [i, i+1)/steps
 }
 
-// class is what is known of a class's objects.
-type class struct {
+// classSums accumulates the best IoUs of the objects of one class.
+type classSums struct {
 	objects int
-	overlap []uint64 // by number of boxes
+	iou     []uint64 // by cutoff
 }
 
-// An Evaluator gathers what a Report tells, picture by picture: its size does not grow with
-// them. It is not safe for concurrent use; each thread may have its own, to be merged.
+// An Evaluator accumulates the results of images. Its memory does not depend on the number of images. It
+// is not safe for concurrent use: goroutines use one each and [Evaluator.Merge] them.
 type Evaluator struct {
-	opts    Options
-	cuts    []int // numbers of boxes, rising; the last is all
-	counts  [][areas]count
-	objects [areas]int
-	classes map[string]*class
-	images  int
-	timed   int
-	boxes   int64
-	most    int // boxes of a picture
-	micros  int64
-	best    []float64 // of an object, by cut
+	opts     Options
+	cutoffs  []int // numbers of boxes, ascending; the last is all
+	sums     [][sizes]sums
+	objects  [sizes]int
+	classes  map[string]*classSums
+	images   int
+	timed    int // images whose time is known
+	boxes    int64
+	maxBoxes int // of one image
+	micros   int64
+	best     []float64 // best IoU of the current object, by cutoff
 }
 
-// New makes an empty Evaluator. It refuses budgets below 1, and more than 100.
+// New returns an empty Evaluator. It returns an error if a budget is below 1 or if there are more than 100.
 func New(opts Options) (*Evaluator, error) {
 	if opts.Budgets == nil {
 		opts.Budgets = DefaultBudgets()
@@ -126,168 +121,176 @@ func New(opts Options) (*Evaluator, error) {
 	opts.Budgets = slices.Compact(opts.Budgets)
 	for _, n := range opts.Budgets {
 		if n < 1 {
-			return nil, fmt.Errorf("evaluate: budget %d: want 1 box or more", n)
+			return nil, fmt.Errorf("evaluate: budget %d: want 1 or more", n)
 		}
 	}
-	t := &Evaluator{opts: opts, classes: map[string]*class{}}
-	t.cuts = slices.Concat(opts.Budgets, curve, []int{all})
-	slices.Sort(t.cuts)
-	t.cuts = slices.Compact(t.cuts)
-	t.counts = make([][areas]count, len(t.cuts))
-	t.best = make([]float64, len(t.cuts))
-	return t, nil
+
+	e := &Evaluator{opts: opts, classes: map[string]*classSums{}}
+	e.cutoffs = slices.Concat(opts.Budgets, curveBudgets, []int{all})
+	slices.Sort(e.cutoffs)
+	e.cutoffs = slices.Compact(e.cutoffs)
+	e.sums = make([][sizes]sums, len(e.cutoffs))
+	e.best = make([]float64, len(e.cutoffs))
+	return e, nil
 }
 
-// all is more boxes than there are.
+// all is the cutoff that takes in every box.
 const all = math.MaxInt
 
-// Add counts a picture, its proposals, best first, and how long they took, 0 if nobody
-// knows. Without proposals its objects count as missed. Time is O(objects × boxes).
-func (t *Evaluator) Add(img *dataset.Image, boxes []box.Box, took time.Duration) {
-	t.images++
-	t.boxes += int64(len(boxes))
-	t.most = max(t.most, len(boxes))
+// Add adds an image with its ground truth and its proposals, best first. Took is the time of the search,
+// or 0 if it is unknown. An image without proposals counts: its objects are missed. Add takes
+// O(objects × boxes) time.
+func (e *Evaluator) Add(img *dataset.Image, boxes []box.Box, took time.Duration) {
+	e.images++
+	e.boxes += int64(len(boxes))
+	e.maxBoxes = max(e.maxBoxes, len(boxes))
 	if took > 0 {
-		t.timed++
-		t.micros += took.Microseconds()
+		e.timed++
+		e.micros += took.Microseconds()
 	}
+
 	for i := range img.Objects {
 		o := &img.Objects[i]
-		if o.Difficult && !t.opts.Difficult {
+		if o.Difficult && !e.opts.Difficult {
 			continue
 		}
-		area := areaOf(o)
-		t.objects[area]++
-		c := t.classes[o.Class]
-		if c == nil {
-			c = &class{overlap: make([]uint64, len(t.cuts))}
-			t.classes[o.Class] = c
-		}
-		c.objects++
-		t.bestIoUs(o, boxes)
-		for cut, best := range t.best {
-			overlap := uint64(math.Round(best * unit))
-			c.overlap[cut] += overlap
-			n := &t.counts[cut][area]
-			n.overlap += overlap
-			n.over += max(overlap, unit/2) - unit/2
-			n.reached[step(best)]++
+		size := sizeOf(o)
+		class := e.class(o.Class)
+		e.objects[size]++
+		class.objects++
+
+		e.bestIoUs(o, boxes)
+		for cutoff, best := range e.best {
+			iou := uint64(math.Round(best * unit))
+			class.iou[cutoff] += iou
+			s := &e.sums[cutoff][size]
+			s.iou += iou
+			s.excess += max(iou, unit/2) - unit/2
+			s.histogram[step(best)]++
 		}
 	}
 }
 
-// bestIoUs finds the best IoU with an object among the first boxes, for each cut.
-func (t *Evaluator) bestIoUs(o *dataset.Object, boxes []box.Box) {
-	best, cut := 0.0, 0
+// class returns the sums of the named class.
+func (e *Evaluator) class(name string) *classSums {
+	c := e.classes[name]
+	if c == nil {
+		c = &classSums{iou: make([]uint64, len(e.cutoffs))}
+		e.classes[name] = c
+	}
+	return c
+}
+
+// bestIoUs sets e.best to the best IoU of an object with the first boxes, for each cutoff.
+func (e *Evaluator) bestIoUs(o *dataset.Object, boxes []box.Box) {
+	best, cutoff := 0.0, 0
 	for i := range boxes {
-		for i >= t.cuts[cut] {
-			t.best[cut] = best
-			cut++
+		for i >= e.cutoffs[cutoff] {
+			e.best[cutoff] = best
+			cutoff++
 		}
 		best = max(best, o.IoU(&boxes[i]))
 	}
-	for ; cut < len(t.cuts); cut++ {
-		t.best[cut] = best
+	for ; cutoff < len(e.cutoffs); cutoff++ {
+		e.best[cutoff] = best
 	}
 }
 
-// step is the highest threshold, in 1/steps, that an overlap reaches.
-func step(overlap float64) int {
-	i := min(int(overlap*steps), steps)
-	if i > 0 && overlap < float64(i)/steps {
+// step returns the largest i for which iou >= i/steps. The product iou*steps may round to either side.
+func step(iou float64) int {
+	i := min(int(iou*steps), steps)
+	if i > 0 && iou < float64(i)/steps {
 		i--
-	} else if i < steps && overlap >= float64(i+1)/steps {
+	} else if i < steps && iou >= float64(i+1)/steps {
 		i++
 	}
 	return i
 }
 
-// Merge adds what another Evaluator of equal options has counted; the order of merging does
-// not show in the Report. It refuses one of other options.
-func (t *Evaluator) Merge(u *Evaluator) error {
-	if !slices.Equal(t.cuts, u.cuts) || t.opts.Difficult != u.opts.Difficult || !slices.Equal(t.opts.Budgets, u.opts.Budgets) {
-		return errors.New("evaluate: tallies of other budgets, or that count other objects: want equal options")
+// Merge adds the results of another Evaluator. The report does not depend on the order of merging. Merge
+// returns an error if the options of the two differ.
+func (e *Evaluator) Merge(other *Evaluator) error {
+	if e.opts.Difficult != other.opts.Difficult || !slices.Equal(e.opts.Budgets, other.opts.Budgets) {
+		return errors.New("evaluate: merge of evaluators with different options: want equal options")
 	}
-	t.images += u.images
-	t.timed += u.timed
-	t.boxes += u.boxes
-	t.most = max(t.most, u.most)
-	t.micros += u.micros
-	for area, n := range u.objects {
-		t.objects[area] += n
+
+	e.images += other.images
+	e.timed += other.timed
+	e.boxes += other.boxes
+	e.maxBoxes = max(e.maxBoxes, other.maxBoxes)
+	e.micros += other.micros
+	for size, n := range other.objects {
+		e.objects[size] += n
 	}
-	for cut := range u.counts {
-		for area := range areas {
-			t.counts[cut][area].add(&u.counts[cut][area])
+	for cutoff := range other.sums {
+		for size := range sizes {
+			e.sums[cutoff][size].add(&other.sums[cutoff][size])
 		}
 	}
-	for name, from := range u.classes {
-		c := t.classes[name]
-		if c == nil {
-			c = &class{overlap: make([]uint64, len(t.cuts))}
-			t.classes[name] = c
-		}
+	for name, from := range other.classes {
+		c := e.class(name)
 		c.objects += from.objects
-		for cut, v := range from.overlap {
-			c.overlap[cut] += v
+		for cutoff, v := range from.iou {
+			c.iou[cutoff] += v
 		}
 	}
 	return nil
 }
 
-func (c *count) add(d *count) {
-	c.overlap += d.overlap
-	c.over += d.over
-	for i, n := range d.reached {
-		c.reached[i] += n
+func (s *sums) add(t *sums) {
+	s.iou += t.iou
+	s.excess += t.excess
+	for i, n := range t.histogram {
+		s.histogram[i] += n
 	}
 }
 
-// Report is how good the proposals of some pictures are. Means over nothing are 0.
+// Report is the result of an evaluation. Means over nothing are 0. All measures are in [0,1].
 type Report struct {
-	// Images are all, Objects those that count.
+	// Images is the number of images, Objects the number of objects that count.
 	Images  int `json:"images"`
 	Objects int `json:"objects"`
-	// Boxes is the mean number a picture, Seconds the mean over the pictures of which
-	// a time is known.
-	Boxes   float64 `json:"boxes"`
+	// Boxes is the mean number of proposals per image.
+	Boxes float64 `json:"boxes"`
+	// Seconds is the mean search time over the images whose time is known.
 	Seconds float64 `json:"seconds"`
-	// Budgets are of the budgets, rising, and at last of all boxes.
+	// Budgets holds the results of the budgets, ascending, and last that of all boxes.
 	Budgets []BudgetResult `json:"levels"`
-	// Classes are those of the objects, by name.
+	// Classes holds the results of the classes, sorted by name.
 	Classes []ClassResult `json:"classes"`
-	// Curve is AR over the number of boxes, up to where more do not add to it.
+	// Curve is AR over the number of boxes, up to the largest number of boxes of an image.
 	Curve []CurvePoint `json:"curve"`
 }
 
-// BudgetResult is how good the N best boxes of each picture are.
+// BudgetResult is the result for the N best boxes of each image.
 type BudgetResult struct {
-	N int `json:"n"` // 0 is all
-	// ABO is the mean over the objects of the best overlap, MABO the mean over the classes.
+	N int `json:"n"` // 0 means all boxes
+	// ABO is the mean over the objects of the best IoU, MABO the mean over the classes of their ABO.
 	ABO  float64 `json:"abo"`
 	MABO float64 `json:"mabo"`
-	// All objects; and by their area, below 32², below 96² and above.
+	// All holds the scores of all objects. The others are of objects with an area below 32², below 96²,
+	// and larger.
 	All    Scores `json:"all"`
 	Small  Scores `json:"small"`
 	Medium Scores `json:"medium"`
 	Large  Scores `json:"large"`
 }
 
-// Scores are of objects.
+// Scores is the recall of some objects.
 type Scores struct {
 	Objects int `json:"objects"`
-	// AR is Hosang's, COCO the mean of recall at .50, .55, … .95.
+	// AR is Hosang's average recall, COCO the mean of recall at 0.50, 0.55, … 0.95.
 	AR   float64 `json:"ar"`
 	COCO float64 `json:"ar_coco"`
-	// Recall is the part of the objects that are found at an IoU of i/100 or more.
+	// Recall[i] is the fraction of the objects whose best IoU is at least i/100.
 	Recall [steps + 1]float64 `json:"recall"`
 }
 
-// Class is the average best overlap of a class.
+// ClassResult is the average best overlap of the objects of a class.
 type ClassResult struct {
 	Name    string    `json:"name"`
 	Objects int       `json:"objects"`
-	ABO     []float64 `json:"abo"` // by level
+	ABO     []float64 `json:"abo"` // by index of [Report.Budgets]
 }
 
 // CurvePoint is the AR of the N best boxes.
@@ -296,80 +299,86 @@ type CurvePoint struct {
 	AR float64 `json:"ar"`
 }
 
-// Report tells what was counted until now.
-func (t *Evaluator) Report() *Report {
-	r := &Report{Images: t.images, Boxes: mean(float64(t.boxes), t.images), Seconds: mean(float64(t.micros)/1e6, t.timed)}
-	for _, n := range t.objects {
+// Report returns the result of the images added so far.
+func (e *Evaluator) Report() *Report {
+	r := &Report{
+		Images:  e.images,
+		Boxes:   mean(float64(e.boxes), e.images),
+		Seconds: mean(float64(e.micros)/1e6, e.timed),
+	}
+	for _, n := range e.objects {
 		r.Objects += n
 	}
-	var levels []int // of the cuts
-	for cut, n := range t.cuts {
-		if _, ok := slices.BinarySearch(t.opts.Budgets, n); ok || n == all {
-			levels = append(levels, cut)
-			r.Budgets = append(r.Budgets, t.budgetResult(cut, r.Objects))
+
+	var reported []int // indices of e.cutoffs
+	for cutoff, n := range e.cutoffs {
+		if _, ok := slices.BinarySearch(e.opts.Budgets, n); ok || n == all {
+			reported = append(reported, cutoff)
+			r.Budgets = append(r.Budgets, e.budgetResult(cutoff, r.Objects))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.classes)) {
-		c := t.classes[name]
-		k := ClassResult{Name: name, Objects: c.objects}
-		for i, cut := range levels {
-			abo := mean(float64(c.overlap[cut])/unit, c.objects)
-			k.ABO = append(k.ABO, abo)
+
+	for _, name := range slices.Sorted(maps.Keys(e.classes)) {
+		c := e.classes[name]
+		result := ClassResult{Name: name, Objects: c.objects}
+		for i, cutoff := range reported {
+			abo := mean(float64(c.iou[cutoff])/unit, c.objects)
+			result.ABO = append(result.ABO, abo)
 			r.Budgets[i].MABO += abo
 		}
-		r.Classes = append(r.Classes, k)
+		r.Classes = append(r.Classes, result)
 	}
 	for i := range r.Budgets {
 		r.Budgets[i].MABO = mean(r.Budgets[i].MABO, len(r.Classes))
 	}
-	r.Curve = t.curve(r.Objects)
+	r.Curve = e.curve(r.Objects)
 	return r
 }
 
-func (t *Evaluator) budgetResult(cut, objects int) BudgetResult {
-	l := BudgetResult{N: t.cuts[cut]}
-	if l.N == all {
-		l.N = 0
+func (e *Evaluator) budgetResult(cutoff, objects int) BudgetResult {
+	b := BudgetResult{N: e.cutoffs[cutoff]}
+	if b.N == all {
+		b.N = 0
 	}
-	var sum count
-	for area, into := range []*Scores{&l.Small, &l.Medium, &l.Large} {
-		c := &t.counts[cut][area]
-		sum.add(c)
-		*into = c.scores(t.objects[area])
+	var total sums
+	for size, scores := range []*Scores{&b.Small, &b.Medium, &b.Large} {
+		s := &e.sums[cutoff][size]
+		total.add(s)
+		*scores = s.scores(e.objects[size])
 	}
-	l.All = sum.scores(objects)
-	l.ABO = mean(float64(sum.overlap)/unit, objects)
-	return l
+	b.All = total.scores(objects)
+	b.ABO = mean(float64(total.iou)/unit, objects)
+	return b
 }
 
-func (c *count) scores(objects int) Scores {
-	s := Scores{Objects: objects, AR: c.ar(objects)}
+func (s *sums) scores(objects int) Scores {
+	scores := Scores{Objects: objects, AR: s.ar(objects)}
 	var found uint64
 	for i := steps; i >= 0; i-- {
-		found += c.reached[i]
-		s.Recall[i] = mean(float64(found), objects)
+		found += s.histogram[i]
+		scores.Recall[i] = mean(float64(found), objects)
 	}
 	for i := 50; i < 100; i += 5 {
-		s.COCO += s.Recall[i] / 10
+		scores.COCO += scores.Recall[i] / 10
 	}
-	return s
+	return scores
 }
 
-func (c *count) ar(objects int) float64 { return mean(2*float64(c.over)/unit, objects) }
+func (s *sums) ar(objects int) float64 { return mean(2*float64(s.excess)/unit, objects) }
 
-// curve ends where no picture has more boxes.
-func (t *Evaluator) curve(objects int) []CurvePoint {
+// curve returns AR at the curve's budgets, up to the first at which no image has more boxes.
+func (e *Evaluator) curve(objects int) []CurvePoint {
 	var points []CurvePoint
-	for cut, n := range t.cuts {
-		if _, ok := slices.BinarySearch(curve, n); !ok {
+	for cutoff, n := range e.cutoffs {
+		if _, ok := slices.BinarySearch(curveBudgets, n); !ok {
 			continue
 		}
-		var sum count
-		for area := range areas {
-			sum.add(&t.counts[cut][area])
+		var total sums
+		for size := range sizes {
+			total.add(&e.sums[cutoff][size])
 		}
-		points = append(points, CurvePoint{n, sum.ar(objects)})
-		if n >= t.most {
+		points = append(points, CurvePoint{n, total.ar(objects)})
+		if n >= e.maxBoxes {
 			break
 		}
 	}
