@@ -11,27 +11,27 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
-// writeDataset writes scenes and their boxes as COCO has them, and gives the pictures' paths.
-func writeDataset(t testing.TB, pictures int) (dir string, files []string) {
+// writeDataset writes scenes and their boxes as a COCO data set and returns the paths of the images.
+func writeDataset(t testing.TB, images int) (dir string, files []string) {
 	t.Helper()
 	dir = t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "images"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	var images, annotations []string
-	for i := range pictures {
+	var entries, annotations []string
+	for i := range images {
 		s := scene.Render(uint64(i), 96, 64, 4)
 		file := filepath.Join(dir, "images", fmt.Sprint(i, ".jpg"))
 		write(t, file, s.JPEG(90))
 		files = append(files, file)
-		images = append(images, fmt.Sprintf(`{"id": %d, "file_name": "%d.jpg", "width": 96, "height": 64}`, i, i))
+		entries = append(entries, fmt.Sprintf(`{"id": %d, "file_name": "%d.jpg", "width": 96, "height": 64}`, i, i))
 		for j, b := range s.Boxes {
 			annotations = append(annotations, fmt.Sprintf(`{"image_id": %d, "category_id": %d, "bbox": [%d, %d, %d, %d], "iscrowd": %d}`,
 				i, 1+j%2, b.X0, b.Y0, b.Width(), b.Height(), j/3))
@@ -39,42 +39,48 @@ func writeDataset(t testing.TB, pictures int) (dir string, files []string) {
 	}
 	write(t, filepath.Join(dir, "instances.json"), fmt.Appendf(nil,
 		`{"images": [%s], "annotations": [%s], "categories": [{"id": 1, "name": "odd"}, {"id": 2, "name": "even"}]}`,
-		strings.Join(images, ", "), strings.Join(annotations, ", ")))
+		strings.Join(entries, ", "), strings.Join(annotations, ", ")))
 	return dir, files
 }
 
-// duration is the last column of the first table and of csv, and in json a field.
+// duration matches the search time: the last column of the first table and of csv, and a field of json.
 var duration = regexp.MustCompile(`("seconds":|,|  )0\.0[0-9]+(\n|,")`)
 
-// The proposals judged on the spot and read from a file are the same, in every form
-// and at any number of threads.
-func TestEvalSearchesAndReads(t *testing.T) {
+// TestEvalSearchMatchesFile checks that a search and a file with its proposals give the same output, in each
+// format and with any number of threads.
+func TestEvalSearchMatchesFile(t *testing.T) {
 	dir, files := writeDataset(t, 5)
 	jsonl, _, _ := call(t, nil, append([]string{"propose", "--mode=single"}, files...)...)
 	name := filepath.Join(t.TempDir(), "single.jsonl")
 	write(t, name, []byte(jsonl))
 	for _, format := range []string{"--format=table --classes", "--format=csv --budgets=5,50", "--format=json --difficult"} {
 		args := append([]string{"eval", "--data", dir}, strings.Fields(format)...)
-		want, msg, code := call(t, nil, append(args, "--proposals", name)...)
-		if code != exitOK || msg != "" {
-			t.Fatalf("%s: exit code %d, %s", format, code, msg)
-		}
-		want = duration.ReplaceAllString(want, "$1 $2")
-		for _, more := range []string{"--mode=single", "--mode=single --threads=1", "--mode=single --threads=3"} {
-			got, msg, code := call(t, nil, append(args, strings.Fields(more)...)...)
-			if got = duration.ReplaceAllString(got, "$1 $2"); code != exitOK || msg != "" || got != want {
-				t.Errorf("%s %s: exit code %d, %s, got\n%s\nwant\n%s", format, more, code, msg, got, want)
+		eval := func(t *testing.T, stdin io.Reader, more ...string) string {
+			t.Helper()
+			out, msg, code := call(t, stdin, slices.Concat(args, more)...)
+			if code != exitOK || msg != "" {
+				t.Fatalf("exit code %d, %s", code, msg)
 			}
+			return duration.ReplaceAllString(out, "$1 $2")
 		}
-		got, _, code := call(t, strings.NewReader(jsonl), append(args, "--proposals", "single=-")...)
-		if got = duration.ReplaceAllString(got, "$1 $2"); code != exitOK || got != want {
-			t.Errorf("%s from standard input: exit code %d, got\n%s\nwant\n%s", format, code, got, want)
+		want := eval(t, nil, "--proposals", name)
+		for _, search := range []string{"--mode=single", "--mode=single --threads=1", "--mode=single --threads=3"} {
+			t.Run(format+" "+search, func(t *testing.T) {
+				if got := eval(t, nil, strings.Fields(search)...); got != want {
+					t.Errorf("got\n%s\nwant\n%s", got, want)
+				}
+			})
 		}
+		t.Run(format+" standard input", func(t *testing.T) {
+			if got := eval(t, strings.NewReader(jsonl), "--proposals", "single=-"); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
 	}
 }
 
-func TestEvalCompares(t *testing.T) {
-	dir := tempData(t, `[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]`,
+func TestEvalComparesFiles(t *testing.T) {
+	dir := writeAnnotations(t, `[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]`,
 		`[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 10, 10]}, {"image_id": 2, "category_id": 2, "bbox": [5, 5, 100, 100]},
 		  {"image_id": 2, "category_id": 1, "bbox": [5, 5, 100, 100], "iscrowd": 1}]`)
 	good, bad := filepath.Join(dir, "good.jsonl"), filepath.Join(dir, "bad.jsonl")
@@ -107,8 +113,8 @@ dog                     1    1.0000  0.0000
 	}
 }
 
-// tempData is a data set without pictures, of two classes.
-func tempData(t testing.TB, images, annotations string) string {
+// writeAnnotations writes a COCO data set of two classes without image files.
+func writeAnnotations(t testing.TB, images, annotations string) string {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "instances.json"), fmt.Appendf(nil,
@@ -116,9 +122,9 @@ func tempData(t testing.TB, images, annotations string) string {
 	return dir
 }
 
-func TestEvalGoodAndBad(t *testing.T) {
+func TestEvalReportsFailedImages(t *testing.T) {
 	dir, files := writeDataset(t, 4)
-	write(t, files[1], []byte("no picture"))
+	write(t, files[1], []byte("not an image"))
 	if err := os.Remove(files[2]); err != nil {
 		t.Fatal(err)
 	}
@@ -139,38 +145,47 @@ func TestEvalGoodAndBad(t *testing.T) {
 	}
 }
 
-func TestEvalProposalsThatDoNotFit(t *testing.T) {
-	dir := tempData(t, `[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}, {"id": 3, "file_name": "c.jpg"}]`, "[]")
+func TestEvalProposalsOfOtherImages(t *testing.T) {
+	dir := writeAnnotations(t, `[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}, {"id": 3, "file_name": "c.jpg"}]`, "[]")
 	const whole = `{"file":"a.jpg","boxes":[]}` + "\n" + `{"file":"b.jpg","boxes":[]}` + "\n"
 	for _, c := range []struct {
-		args, in, want string
-		code           int
-		table          bool
+		name, args, in, want string
+		code                 int
+		table                bool
 	}{
-		{"", whole, `-: 1 of the data set's pictures are not there and count as without proposals, the first is "c.jpg"`, exitFailed, true},
-		{"--pictures=2", whole, "", exitOK, true},
-		{"--pictures=1", whole + `{"file":"z.jpg","boxes":[]}`, `-: 1 of the pictures are not of the data set and left out, the first is "z.jpg"`, exitOK, true},
-		{"--pictures=2", `{"file":"a.jpg","boxes":[]}` + "\n" + `{"file":"b.jpg","error":"ill"}`, "-: line 2: b.jpg: ill", exitFailed, true},
-		{"", whole + whole, `-: line 3: "a.jpg" is there twice`, exitFailed, false},
-		{"", whole + "x", "-: export: line 3: invalid character", exitFailed, false},
+		{"missing image", "", whole, `-: no proposals for 1 images of the data set, which count as without boxes; the first is "c.jpg"`, exitFailed, true},
+		{"missing image beyond --pictures", "--pictures=2", whole, "", exitOK, true},
+		{"unknown image", "--pictures=1", whole + `{"file":"z.jpg","boxes":[]}`, `-: ignored 1 images that are not in the data set, the first is "z.jpg"`, exitOK, true},
+		{"failed image", "--pictures=2", `{"file":"a.jpg","boxes":[]}` + "\n" + `{"file":"b.jpg","error":"ill"}`, "-: line 2: b.jpg: ill", exitFailed, true},
+		{"duplicate image", "", whole + whole, `-: line 3: duplicate image "a.jpg"`, exitFailed, false},
+		{"invalid line", "", whole + "x", "line 3: invalid character", exitFailed, false},
 	} {
-		out, msg, code := call(t, strings.NewReader(c.in), append([]string{"eval", "--data", dir, "--proposals=-"}, strings.Fields(c.args)...)...)
-		if code != c.code || !strings.Contains(msg, c.want) || c.want == "" && msg != "" || c.table != (out != "") {
-			t.Errorf("%s %q: exit code %d, %q, %q; want %d, %q", c.args, c.in, code, out, msg, c.code, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			args := append([]string{"eval", "--data", dir, "--proposals=-"}, strings.Fields(c.args)...)
+			out, msg, code := call(t, strings.NewReader(c.in), args...)
+			if code != c.code || !strings.Contains(msg, c.want) || c.want == "" && msg != "" || c.table != (out != "") {
+				t.Errorf("exit code %d, output %q, messages %q; want %d, table %v, %q", code, out, msg, c.code, c.table, c.want)
+			}
+		})
 	}
-	for _, c := range []struct{ data, proposals, want string }{
-		{filepath.Join(dir, "none"), "", "no such file or directory"},
-		{dir, "", "its pictures are not there"},
-		{dir, filepath.Join(dir, "none.jsonl"), "none.jsonl: no such file or directory"},
+}
+
+func TestEvalMissingFiles(t *testing.T) {
+	dir := writeAnnotations(t, `[{"id": 1, "file_name": "a.jpg"}]`, "[]")
+	for _, c := range []struct{ name, data, proposals, want string }{
+		{"data set", filepath.Join(dir, "none"), "", "no such file or directory"},
+		{"images", dir, "", "images not found"},
+		{"proposals", dir, filepath.Join(dir, "none.jsonl"), "none.jsonl: no such file or directory"},
 	} {
-		args := []string{"eval", "--data", c.data}
-		if c.proposals != "" {
-			args = append(args, "--proposals", c.proposals)
-		}
-		if out, msg, code := call(t, nil, args...); code != exitFailed || out != "" || !strings.Contains(msg, c.want) {
-			t.Errorf("%+v: exit code %d, %q, %s", c, code, out, msg)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			args := []string{"eval", "--data", c.data}
+			if c.proposals != "" {
+				args = append(args, "--proposals", c.proposals)
+			}
+			if out, msg, code := call(t, nil, args...); code != exitFailed || out != "" || !strings.Contains(msg, c.want) {
+				t.Errorf("exit code %d, output %q, messages %q; want %d and %q", code, out, msg, exitFailed, c.want)
+			}
+		})
 	}
 }
 
@@ -179,31 +194,36 @@ func TestEvalUsage(t *testing.T) {
 		{"", "--data"},
 		{"--data=x --budgets=0", "--budgets: evaluate: budget 0: want 1"},
 		{"--data=x --budgets=ten", "--budgets"},
+		{"--data=x --budgets=10,all", "--budgets"},
 		{"--data=x --mode=medium", `--mode "medium": want one of`},
 		{"--data=x --max-bytes=0", `--max-bytes "0": want a number of bytes of at least 1`},
 		{"--data=x --pictures=-1", "--pictures -1: want 0 or more"},
-		{"--data=x --plot=p.gif", "--plot p.gif: want a name that ends in .png"},
-		{"--data=x --format=csv --classes", "--format csv: has no room"},
-		{"--data=x --proposals=p --mode=fast", "--mode: an option of the search"},
-		{"--data=x --proposals=p --repeatability", "--repeatability: needs the search"},
-		{"--data=x --proposals=- --proposals=a=-", "standard input can be read once"},
+		{"--data=x --plot=p.gif", "--plot p.gif: want a file name that ends in .png"},
+		{"--data=x --format=csv --classes", "--format csv: does not include"},
+		{"--data=x --proposals=p --mode=fast", "--mode: cannot be used with --proposals"},
+		{"--data=x --proposals=p --repeatability", "--repeatability: cannot be used with --proposals"},
+		{"--data=x --proposals=- --proposals=a=-", "standard input can be read only once"},
 		{"--data=x --format=xml", "table"},
 	} {
-		out, msg, code := call(t, nil, append([]string{"eval"}, strings.Fields(c.args)...)...)
-		if code != exitUsage || out != "" || !strings.Contains(msg, c.want) {
-			t.Errorf("%s: exit code %d, %q, %q, want %q", c.args, code, out, msg, c.want)
-		}
+		t.Run(c.args, func(t *testing.T) {
+			out, msg, code := call(t, nil, append([]string{"eval"}, strings.Fields(c.args)...)...)
+			if code != exitUsage || out != "" || !strings.Contains(msg, c.want) {
+				t.Errorf("exit code %d, output %q, messages %q; want %d and %q", code, out, msg, exitUsage, c.want)
+			}
+		})
 	}
 }
 
-func TestLabel(t *testing.T) {
-	for source, want := range map[string][2]string{
+func TestProposalsFlag(t *testing.T) {
+	for arg, want := range map[string][2]string{
 		"x/fast.jsonl": {"fast", "x/fast.jsonl"}, "ours=x/a=b.jsonl": {"ours", "x/a=b.jsonl"}, "./a=b.jsonl": {"a=b", "./a=b.jsonl"},
 		"-": {"-", "-"}, "in=-": {"in", "-"}, "=x": {"=x", "=x"}, "a\x1b=f": {`"a\x1b"`, "f"},
 	} {
-		if got := [2]string{label(source), file(source)}; got != want {
-			t.Errorf("%q: %q, want %q", source, got, want)
-		}
+		t.Run(arg, func(t *testing.T) {
+			if got := [2]string{proposalsName(arg), proposalsPath(arg)}; got != want {
+				t.Errorf("name and path are %q, want %q", got, want)
+			}
+		})
 	}
 }
 
@@ -222,28 +242,38 @@ func TestEvalPlot(t *testing.T) {
 	}
 	_, msg, code := call(t, nil, "eval", "--data", dir, "--mode=single", "--plot", filepath.Join(name, "p.svg"))
 	if code != exitFailed || !strings.Contains(msg, "p.svg") {
-		t.Errorf("into a folder that is none: exit code %d, %s", code, msg)
+		t.Errorf("plot below a file: exit code %d, %s; want %d and the path", code, msg, exitFailed)
 	}
 }
 
 func TestEvalInterrupted(t *testing.T) {
 	dir, _ := writeDataset(t, 3)
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	later, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(50*time.Millisecond, cancel)
-	never, end := io.Pipe()
-	defer end.Close() // ends the reading goroutine
-	for _, c := range []struct {
-		ctx  context.Context
-		args []string
-	}{
-		{cancelled, []string{"eval", "--data", dir}},
-		{later, []string{"eval", "--data", dir, "--proposals=-"}},
-	} {
+	interrupted := func(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) {
+		t.Helper()
 		var out, msg bytes.Buffer
-		if code := run(c.ctx, c.args, streams{never, &out, &msg}); code != exitInterrupted || out.Len() != 0 {
-			t.Errorf("%v: exit code %d, %q, %q", c.args, code, out.String(), msg.String())
+		code := run(ctx, append([]string{"eval", "--data", dir}, args...), streams{stdin, &out, &msg})
+		if code != exitInterrupted || out.Len() != 0 {
+			t.Errorf("exit code %d, output %q, messages %q; want %d and no output", code, &out, &msg, exitInterrupted)
 		}
 	}
+	t.Run("before the search", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		interrupted(t, ctx, nil)
+	})
+	t.Run("while reading", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		stdin, end := io.Pipe()
+		defer end.Close() // ends the goroutine that reads
+		interrupted(t, ctx, readerFunc(func(p []byte) (int, error) {
+			cancel()
+			return stdin.Read(p)
+		}), "--proposals=-")
+	})
 }
+
+// readerFunc is a function that implements io.Reader.
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

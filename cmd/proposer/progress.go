@@ -132,3 +132,13 @@ func (o observers) ShardDone() {
 		v.ShardDone()
 	}
 }
+
+// progress returns a progress bar of n steps on standard error. If that is not a terminal, the bar is silent.
+func progress(std streams, n int, what string, more ...progressbar.Option) *progressbar.ProgressBar {
+	if !isTerminal(std.err) {
+		return progressbar.DefaultSilent(int64(n))
+	}
+	return progressbar.NewOptions(n, append(more, progressbar.OptionSetWriter(std.err), progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
+		progressbar.OptionThrottle(100*time.Millisecond))...)
+}

@@ -142,9 +142,9 @@ func (t *training) open(path string) (*evaluation, error) {
 		return nil, err
 	}
 	if data.Folder == "" && len(data.Images) > 0 {
-		return nil, noFolder(path)
+		return nil, errNoImages(path)
 	}
-	return &evaluation{data: data, std: t.std, judge: evaluate.Options{Budgets: evaluate.DefaultBudgets()}}, nil
+	return newEvaluation(data, t.std, evaluate.Options{}), nil
 }
 
 // look searches the pictures.
@@ -157,7 +157,7 @@ func (t *training) look(ctx context.Context, e *evaluation) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			e.tell("%s: %v", printable(e.data.Images[i].File), err)
+			e.warn("%s: %v", printable(e.data.Images[i].File), err)
 		}
 		bar.Add(1) // fails where the terminal does
 	}
@@ -222,8 +222,7 @@ func (t *training) print(ctx context.Context, e *evaluation, name string) (*eval
 		return nil, err
 	}
 	j.Name = name
-	judge := evalCmd{Format: "table", Budgets: evaluate.DefaultBudgets()}
-	return j.Report, judge.print(t.std.out, []judgement{*j})
+	return j.Report, reporter{format: "table"}.write(t.std.out, []evalResult{*j})
 }
 
 // validate prints what rankers are worth on the pictures that they have not learned from.

@@ -25,9 +25,9 @@ type Result struct {
 	*evaluate.Report
 }
 
-// FormatOf is how [Write] draws for a file of that name: png, svg or pdf; empty if the
+// Format is how [Write] draws for a file of that name: png, svg or pdf; empty if the
 // name ends in none of them.
-func FormatOf(name string) string {
+func Format(name string) string {
 	format := strings.ToLower(strings.TrimPrefix(filepath.Ext(name), "."))
 	if slices.Contains([]string{"png", "svg", "pdf"}, format) {
 		return format
@@ -55,11 +55,11 @@ var colours = []color.RGBA{
 // dashes are told apart where the colours begin anew.
 var dashes = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(1.5), vg.Points(2)}}
 
-// Write draws two diagrams beside each other, in one of [FormatOf]'s formats: recall over
+// Write draws two diagrams beside each other, in one of [Format]'s formats: recall over
 // IoU, and AR over the number of boxes. Of one report the former has every level, of
 // several that of 1000 boxes, or else of all.
 func Write(w io.Writer, format string, reports []Result) error {
-	if format == "" || FormatOf("x."+format) != format {
+	if format == "" || Format("x."+format) != format {
 		return fmt.Errorf("plot: plot as %q: want png, svg or pdf", format)
 	}
 	recall, err := recallPlot(reports)

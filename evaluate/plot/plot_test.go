@@ -110,7 +110,7 @@ func TestWriteErrors(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"a.png": "png", "x/b.c.SVG": "svg", ".pdf": "pdf", "png": "", "a.jpg": "", "": ""} {
-		if got := FormatOf(name); got != want {
+		if got := Format(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
