@@ -35,5 +35,5 @@ func ExampleParse() {
 	_, err := openinference.Parse([]byte(`{"inputs":[{"name":"image","shape":[8],"datatype":"BYTES","data":["iVBORw=="]}]}`), nil)
 	fmt.Println(err)
 	// Output:
-	// openinference: input "image": shape [8]: want [1] or [1,1], for one picture a request
+	// openinference: input "image": shape [8]: want [1] or [1,1], for one image per request
 }

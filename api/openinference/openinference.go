@@ -1,30 +1,30 @@
-// Package openinference is the codec of the Open Inference Protocol, version 2, over HTTP, as KServe
-// and Triton speak it: a request's bytes become a picture and options ([Parse]), boxes and
-// scores become a response's bytes ([AppendResponse]). It neither serves nor decodes.
+// Package openinference encodes and decodes messages of the Open Inference Protocol, version 2,
+// over HTTP, which KServe, Triton and their clients use. [Parse] turns the bytes of a request into
+// an image and options, [AppendResponse] turns boxes and scores into the bytes of a response. The
+// package neither serves HTTP nor decodes images.
 //
 // There is one model, [ModelName], with one input and two outputs:
 //
-//	image   BYTES [1]     a picture's file, one of the formats that package imageio reads
-//	boxes   FP32  [N,4]   x0 y0 x1 y1 in the upright picture's pixels, half-open, best first
+//	image   BYTES [1]     an image file: JPEG, PNG, WebP, BMP or TIFF
+//	boxes   FP32  [N,4]   x0 y0 x1 y1 in pixels of the upright image, half-open, best first
 //	scores  FP32  [N]     in the order of the boxes
 //
-// A request comes in one of three forms, which the header [HeaderLength] tells apart:
+// The header [HeaderLength] distinguishes three forms of a request:
 //
-//   - without it, the body is JSON, and the picture a base64 text in it;
-//   - with the length of the JSON, the body goes on after it with the tensor "image" as
-//     the binary tensor data extension has it: four bytes, little-endian, that count the
-//     picture's, and the picture;
-//   - with 0, the body is the picture, and both outputs are answered in binary.
+//   - If it is absent, the body is JSON and the image is a base64 string in it.
+//   - If it is the length of the JSON, the tensor "image" follows the JSON in the format of the
+//     binary tensor data extension: the length of the image in four bytes, little-endian, and the
+//     image.
+//   - If it is 0, the body is the image, and both outputs of the response are binary.
 //
-// The request's parameters are options of the search, as texts, but for those that the
-// protocol has for itself: binary_data_output says how outputs are answered that do not say
-// it themselves; sequence_id, sequence_start, sequence_end, priority and timeout are for
-// schedulers and without effect here. Members of objects that are not in the protocol are
-// passed over, as are the parameters of a tensor that are not known, unless they ask for
-// what is not offered: classification and shared memory.
+// The parameters of a request are options of the search, except for those the protocol defines:
+// binary_data_output is the default for outputs without the parameter binary_data; sequence_id,
+// sequence_start, sequence_end, priority and timeout are ignored, as they concern schedulers.
+// Unknown members of objects and unknown parameters of tensors are ignored, except for requests
+// for classification and shared memory, which are rejected.
 //
-// The time to parse grows with the body alone, and so does the memory: for JSON it is at most
-// some four times its length, and half a MiB; a picture in binary takes none.
+// The time to parse a request is linear in its length. So is the memory: at most about four times
+// the length plus 512 KiB for JSON, and none for a binary image.
 package openinference
 
 import (
@@ -43,72 +43,71 @@ const (
 	Scores = "scores"
 )
 
-// HeaderLength is the name of the HTTP header, of requests and responses, that has the
-// number of bytes of JSON that the body begins with. It goes with any binary tensor.
+// HeaderLength is the HTTP header that holds the length, in bytes, of the JSON at the beginning of the
+// body. Requests and responses with binary tensors have it.
 const HeaderLength = "Inference-Header-Content-Length"
 
 // Request is an inference request.
 type Request struct {
-	// ID is the client's name for the request, empty if it gave none.
+	// ID is the client's identifier of the request, or empty.
 	ID string
-	// Image is the picture's file, not empty. Unless it came as base64, it is a part of
-	// the body that was parsed.
+	// Image is the image file. It is not empty. Unless it was encoded in base64, it shares
+	// memory with the body passed to Parse.
 	Image []byte
-	// Options are the request's parameters, never nil, their values written as
-	// pipeline.ParseOptions reads them: 100 is "100", 0.8 is "0.8", true is "true". Whether
-	// there are such options is not looked at.
+	// Options holds the request's parameters as texts: 100 is "100", 0.8 is "0.8", true is
+	// "true". It is never nil. Names and values are not checked.
 	Options map[string]string
-	// Outputs are those to answer, in this order, each once.
+	// Outputs lists the outputs to return, in this order and without duplicates.
 	Outputs []Output
 }
 
-// Output is a tensor that is asked for.
+// Output is a requested output tensor.
 type Output struct {
 	Name   string // Boxes or Scores
-	Binary bool   // after the JSON, not in it
+	Binary bool   // follows the JSON instead of being a part of it
 }
 
-// An Error is a request that cannot be answered.
+// An Error describes an invalid request.
 type Error struct {
-	// Status is that of HTTP, as Triton chooses it: 400 for what is wrong with the
-	// request, 404 for a model or version that is not there.
+	// Status is the HTTP status, as Triton chooses it: 400 for an invalid request, 404 for an
+	// unknown model or version.
 	Status int
-	// Message says what is wrong, and what would be right. It is the client's.
+	// Message states what is wrong and what is expected. It is meant for the client.
 	Message string
 }
 
 func (e *Error) Error() string { return "openinference: " + e.Message }
 
-// invalid is an error that the request is at fault for.
+// invalid returns an [*Error] of status 400.
 func invalid(format string, args ...any) error {
 	return &Error{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-// CheckModel returns an [*Error] of status 404 unless the model, and the version if it is not
-// empty, are those that there are.
+// CheckModel returns an [*Error] of status 404 unless the model exists, and also the version if it is
+// not empty.
 func CheckModel(name, version string) error {
 	switch {
 	case name != ModelName:
 		return &Error{http.StatusNotFound, fmt.Sprintf("model %.60q is unknown: want %q", name, ModelName)}
 	case version != "" && version != ModelVersion:
-		return &Error{http.StatusNotFound, fmt.Sprintf("model %q has no version %.60q: want %q, or none", ModelName, version, ModelVersion)}
+		return &Error{http.StatusNotFound, fmt.Sprintf("model %q has no version %.60q: want %q or none", ModelName, version, ModelVersion)}
 	}
 	return nil
 }
 
-// ServerMetadata answers GET /v2.
+// ServerMetadata is the response of GET /v2.
 type ServerMetadata struct {
 	Name       string   `json:"name"`
 	Version    string   `json:"version"`
 	Extensions []string `json:"extensions"`
 }
 
-// Server is the service's metadata; the version is the program's.
+// Server returns the metadata of the service. The version is that of the program.
 func Server(version string) ServerMetadata {
 	return ServerMetadata{Name: "proposer", Version: version, Extensions: []string{"binary_tensor_data"}}
 }
 
-// ModelMetadata answers GET /v2/models/selective_search.
+// ModelMetadata is the response of GET /v2/models/selective_search.
 type ModelMetadata struct {
 	Name     string           `json:"name"`
 	Versions []string         `json:"versions"`
@@ -117,14 +116,14 @@ type ModelMetadata struct {
 	Outputs  []TensorMetadata `json:"outputs"`
 }
 
-// TensorMetadata describes an input or output; -1 in its shape is a side that varies.
+// TensorMetadata describes an input or output. In its shape, -1 is a dimension of variable size.
 type TensorMetadata struct {
 	Name     string `json:"name"`
 	Datatype string `json:"datatype"`
 	Shape    []int  `json:"shape"`
 }
 
-// Model is the model's metadata.
+// Model returns the metadata of the model.
 func Model() ModelMetadata {
 	return ModelMetadata{
 		Name:     ModelName,
@@ -135,10 +134,10 @@ func Model() ModelMetadata {
 	}
 }
 
-// allOutputs are all there are.
+// allOutputs returns all outputs.
 func allOutputs(binary bool) []Output { return []Output{{Boxes, binary}, {Scores, binary}} }
 
-// isOutputName tells whether there is an output of the name.
+// isOutputName reports whether there is an output of that name.
 func isOutputName(name string) bool {
 	return slices.ContainsFunc(allOutputs(false), func(o Output) bool { return o.Name == name })
 }

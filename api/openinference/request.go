@@ -12,12 +12,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxParameterLen is the longest name or value of a parameter, in bytes as JSON has it: some
-// strategies' worth of colours and scales.
+// maxParameterLen is the maximum length of a parameter's name or value, in bytes of JSON. Lists of
+// color spaces and scales fit.
 const maxParameterLen = 1024
 
-// Parse reads a request: its body, and the values of its header [HeaderLength], of which
-// there may be none. An error is an [*Error] of status 400.
+// Parse parses a request, given its body and the values of its header [HeaderLength], of which there
+// may be none. Errors are of type [*Error] with status 400.
 func Parse(body []byte, headerLength []string) (*Request, error) {
 	header, tail := body, []byte(nil)
 	if len(headerLength) > 0 {
@@ -28,9 +28,9 @@ func Parse(body []byte, headerLength []string) (*Request, error) {
 		case err != nil || n > uint64(len(body)):
 			return nil, invalid("%s %.40q: want a whole number from 0 to %d, the bytes of the body", HeaderLength, headerLength[0], len(body))
 		case n == 0 && len(body) == 0:
-			return nil, invalid("the body is empty: want a picture")
+			return nil, invalid("the body is empty: want an image")
 		case n == 0:
-			// The body is the one element of the tensor, without its length before it.
+			// The body is the only element of the tensor, without a length before it.
 			return &Request{Image: body, Options: map[string]string{}, Outputs: allOutputs(true)}, nil
 		}
 		header, tail = body[:n], body[n:]
@@ -49,7 +49,7 @@ func Parse(body []byte, headerLength []string) (*Request, error) {
 	return &Request{ID: r.id, Image: image, Options: r.options, Outputs: r.requestedOutputs()}, nil
 }
 
-// validateJSON looks whether a text is JSON.
+// validateJSON returns an error unless the text is UTF-8 and JSON.
 func validateJSON(text []byte) error {
 	switch {
 	case len(text) == 0:
@@ -59,22 +59,22 @@ func validateJSON(text []byte) error {
 	case json.Valid(text):
 		return nil
 	}
-	// Unmarshal looks at the whole text, as Valid did, before it takes memory.
+	// Unmarshal checks the whole text before it allocates memory.
 	wrong, _ := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(any)))
 	return invalid("the JSON is wrong at byte %d: %v; if binary tensors follow it, %s must have its length", wrong.Offset, wrong, HeaderLength)
 }
 
-// requestParser goes through a request's JSON.
+// requestParser parses the JSON of a request.
 type requestParser struct {
 	json          scanner
 	id            string
 	options       map[string]string
-	binaryDefault bool // what outputs are that do not say it
+	binaryDefault bool // for outputs without the parameter binary_data
 	image         *input
 	outputs       []outputSpec
 }
 
-// outputSpec is one that is asked for; binary may be for the request to say.
+// outputSpec is a requested output. If binary is nil the default of the request applies.
 type outputSpec struct {
 	name   string
 	binary *bool
@@ -102,7 +102,7 @@ func (r *requestParser) request() error {
 	return err
 }
 
-// parameter takes one of the request's.
+// parameter reads a parameter of the request.
 func (r *requestParser) parameter(name string, value []byte) (err error) {
 	switch name {
 	case "binary_data_output":
@@ -117,23 +117,23 @@ func (r *requestParser) parameter(name string, value []byte) (err error) {
 	return err
 }
 
-// optionText writes a parameter's value as the options' parser wants it.
+// optionText converts a parameter's value to the syntax of options.
 func optionText(name string, value []byte) (string, error) {
 	switch text := string(value); {
 	case value[0] == '"':
 		return unquote(value), nil
 	case value[0] == 't' || value[0] == 'f' || !strings.ContainsAny(text, ".eE"):
-		return text, nil // whole numbers may be longer than a float64 can tell
+		return text, nil // integers may exceed the precision of a float64
 	default:
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return "", invalid("parameter %.40q: %.40s: want a number that a float64 holds", name, text)
+			return "", invalid("parameter %.40q: %.40s: want a number in the range of float64", name, text)
 		}
 		return strconv.FormatFloat(f, 'f', -1, 64), nil // 1e2 and 100.0 are 100
 	}
 }
 
-// input takes one of the request's, of which there may be one.
+// input reads an input. A request has exactly one.
 func (r *requestParser) input() error {
 	if r.image != nil {
 		return invalid("the request has more than one input: want one, %q", Image)
@@ -163,7 +163,7 @@ func (r *requestParser) input() error {
 	})
 }
 
-// output takes one of those that the request asks for.
+// output reads a requested output.
 func (r *requestParser) output() error {
 	var o outputSpec
 	err := r.json.object("output", func(key string) (err error) {
@@ -190,21 +190,21 @@ func (r *requestParser) output() error {
 	case !isOutputName(o.name):
 		return invalid("output %.40q is unknown: want %q or %q", o.name, Boxes, Scores)
 	case slices.ContainsFunc(r.outputs, func(other outputSpec) bool { return other.name == o.name }):
-		return invalid("output %q is asked for twice: want it once", o.name)
+		return invalid("output %q is requested twice: want it once", o.name)
 	}
 	r.outputs = append(r.outputs, o)
 	return nil
 }
 
-// checkTensorParameter refuses the parameters of a tensor that would have another answer.
+// checkTensorParameter rejects parameters of a tensor that ask for something other than its data.
 func checkTensorParameter(what, name string) error {
 	if name == "classification" || strings.HasPrefix(name, "shared_memory_") {
-		return invalid("%s: parameters: %.40q is not offered: want the tensor itself, as data or in binary", what, name)
+		return invalid("%s: parameters: %.40q is not supported: want the tensor itself, as data or in binary", what, name)
 	}
 	return nil
 }
 
-// requestedOutputs are the outputs that the request asks for; without any it means all.
+// requestedOutputs returns the outputs that the request asks for, by default all.
 func (r *requestParser) requestedOutputs() []Output {
 	if len(r.outputs) == 0 {
 		return allOutputs(r.binaryDefault)
@@ -219,14 +219,15 @@ func (r *requestParser) requestedOutputs() []Output {
 	return asked
 }
 
-// input is a tensor as the JSON describes it. What is not given is nil or empty.
+// input is an input tensor as the JSON describes it. Missing members are nil or empty.
 type input struct {
 	name, datatype    string
 	shape, data, size []byte // JSON
 }
 
-// decode is the picture. The tail is what follows the JSON, if a header says where that ends.
-func (in *input) decode(tail []byte, header bool) ([]byte, error) {
+// decode returns the image. tail is what follows the JSON; hasHeader reports whether the request has the
+// header [HeaderLength].
+func (in *input) decode(tail []byte, hasHeader bool) ([]byte, error) {
 	dims := unitDims(in.shape)
 	switch {
 	case in.name != Image:
@@ -236,17 +237,17 @@ func (in *input) decode(tail []byte, header bool) ([]byte, error) {
 	case in.shape == nil:
 		return nil, invalid("input %q has no shape: want [1]", Image)
 	case dims != 1 && dims != 2:
-		return nil, invalid("input %q: shape %.40s: want [1] or [1,1], for one picture a request", Image, in.shape)
+		return nil, invalid("input %q: shape %.40s: want [1] or [1,1], for one image per request", Image, in.shape)
 	case in.data == nil && in.size == nil:
 		return nil, invalid(`input %q has neither data nor the parameter binary_data_size: want one of them`, Image)
 	case in.data != nil && in.size != nil:
 		return nil, invalid(`input %q has data and the parameter binary_data_size: want one of them`, Image)
-	case in.size != nil && !header:
-		return nil, invalid("input %q has binary_data_size, and the request no %s: want the length of the JSON there", Image, HeaderLength)
+	case in.size != nil && !hasHeader:
+		return nil, invalid("input %q has binary_data_size, but the request has no header %s: want it, with the length of the JSON", Image, HeaderLength)
 	case in.size != nil:
 		return in.decodeBinary(tail)
 	case len(tail) > 0:
-		return nil, invalid("%d bytes follow the JSON, and no input has the parameter binary_data_size: want none, or the size", len(tail))
+		return nil, invalid("%d bytes follow the JSON, but no input has the parameter binary_data_size: want no bytes, or the parameter", len(tail))
 	}
 	return in.decodeText(dims)
 }
@@ -257,10 +258,10 @@ func (in *input) decodeBinary(tail []byte) ([]byte, error) {
 		return nil, invalid("input %q: binary_data_size %.40s: want %d, the bytes that follow the JSON", Image, in.size, len(tail))
 	}
 	if size < 4 {
-		return nil, invalid("input %q: %d binary bytes: want 4 with the length of the picture, little-endian, and the picture", Image, size)
+		return nil, invalid("input %q: %d binary bytes: want 4 with the length of the image, little-endian, and the image", Image, size)
 	}
 	if n := binary.LittleEndian.Uint32(tail); uint64(n) != size-4 {
-		return nil, invalid("input %q: the first 4 binary bytes say that %d follow: want %d, little-endian", Image, n, size-4)
+		return nil, invalid("input %q: the first 4 binary bytes announce %d more: want %d, little-endian", Image, n, size-4)
 	}
 	if size == 4 {
 		return nil, errEmptyImage
@@ -268,23 +269,23 @@ func (in *input) decodeBinary(tail []byte) ([]byte, error) {
 	return tail[4:], nil
 }
 
-// decodeText takes the one element of as many nested lists as the shape has sides, or of
-// one, as tensors may be written flat.
+// decodeText returns the image in base64: the only element of dims nested lists, or of one list, as
+// tensors may be flat.
 func (in *input) decodeText(dims int) ([]byte, error) {
 	text, ok := singleItem(in.data)
 	if ok && dims == 2 && text[0] == '[' {
 		text, ok = singleItem(text)
 	}
 	if !ok || text[0] != '"' {
-		return nil, invalid("input %q: data: want a list of one string, the picture in base64", Image)
+		return nil, invalid("input %q: data: want a list of one string, the image in base64", Image)
 	}
 	code := text[1 : len(text)-1]
-	if bytes.IndexByte(code, '\\') >= 0 { // some write / as \/
+	if bytes.IndexByte(code, '\\') >= 0 { // some encoders escape slashes
 		code = []byte(unquote(text))
 	}
 	image, err := base64.StdEncoding.AppendDecode(nil, code)
 	if err != nil {
-		return nil, invalid("input %q: data: %v: want the picture in standard base64, padded (RFC 4648, section 4)", Image, err)
+		return nil, invalid("input %q: data: %v: want the image in standard base64, padded (RFC 4648, section 4)", Image, err)
 	}
 	if len(image) == 0 {
 		return nil, errEmptyImage
@@ -292,9 +293,9 @@ func (in *input) decodeText(dims int) ([]byte, error) {
 	return image, nil
 }
 
-var errEmptyImage = invalid("input %q is empty: want a picture", Image)
+var errEmptyImage = invalid("input %q is empty: want an image", Image)
 
-// unitDims is the number of sides of a shape that are all 1; 0 if it is another.
+// unitDims returns the number of dimensions of a shape if all of them are 1, and 0 otherwise.
 func unitDims(shape []byte) int {
 	c := scanner{shape}
 	n := 0

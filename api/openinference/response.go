@@ -10,19 +10,19 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// maxCoordinate is the greatest that a float32 tells from its neighbours.
+// maxCoordinate is the largest integer up to which a float32 represents every integer.
 const maxCoordinate = 1 << 24
 
-// AppendResponse appends the response to a request that [Parse] returned: boxes, best first,
-// and their scores, by the model and version, which may be empty if there are no versions.
+// AppendResponse appends the response to a request that [Parse] returned: boxes, best first, and
+// their scores. The model and the version are named in the response; an empty version is left out.
 //
-// The header length is how many of the appended bytes are JSON, for the header
-// [HeaderLength], if an output is to be binary, were it empty; else -1. [ContentType] goes
-// with it. Numbers are exact: in JSON the shortest decimals that read back as the same
-// float32, in one flat list a tensor.
+// If an output is binary, headerLength is the number of appended bytes that are JSON, for the
+// header [HeaderLength]; otherwise it is -1. [ContentType] returns the matching media type. Numbers
+// are exact: JSON has the shortest decimals that parse as the same float32. Each tensor is one flat
+// list.
 //
-// It refuses boxes without as many scores, coordinates beyond ±2²⁴, which FP32 does
-// not hold, and scores that are not finite; then dst comes back as it was.
+// AppendResponse returns dst unchanged and an error if the numbers of boxes and scores differ, if a
+// coordinate is beyond ±2²⁴, which FP32 does not represent exactly, or if a score is not finite.
 func AppendResponse(dst []byte, req *Request, boxes []box.Box, scores []float32, model, version string) (body []byte, headerLength int, err error) {
 	tensors, err := outputTensors(boxes, scores)
 	if err != nil {
@@ -61,7 +61,7 @@ func AppendResponse(dst []byte, req *Request, boxes []box.Box, scores []float32,
 	return dst, headerLength, nil
 }
 
-// ContentType is the media type of a response with the header length that [AppendResponse]
+// ContentType returns the media type of a response, given the header length that [AppendResponse]
 // returned.
 func ContentType(headerLength int) string {
 	if headerLength < 0 {
@@ -77,7 +77,8 @@ func AppendError(dst []byte, message string) []byte {
 	}{message})
 }
 
-// tensor is an output: its data is in the JSON, or the parameters say how much follows.
+// tensor is an output in the JSON of a response. Either Data is set, or Parameters has the number of
+// bytes that follow the JSON.
 type tensor struct {
 	Name       string            `json:"name"`
 	Datatype   string            `json:"datatype"`
@@ -90,12 +91,12 @@ type tensorParameters struct {
 	Size int `json:"binary_data_size"`
 }
 
-// outputTensors are the outputs by name.
+// outputTensors returns the outputs by name.
 func outputTensors(boxes []box.Box, scores []float32) (map[string]tensor, error) {
 	if len(boxes) != len(scores) {
-		return nil, fmt.Errorf("openinference: %d boxes and %d scores: want as many", len(boxes), len(scores))
+		return nil, fmt.Errorf("openinference: %d boxes and %d scores: want equal numbers", len(boxes), len(scores))
 	}
-	corners := make([]float32, 0, 4*len(boxes)) // never nil, which would not be []
+	corners := make([]float32, 0, 4*len(boxes)) // not nil, which JSON encodes as null
 	for i, b := range boxes {
 		for _, v := range [...]int32{b.X0, b.Y0, b.X1, b.Y1} {
 			if v < -maxCoordinate || v > maxCoordinate {
@@ -118,13 +119,13 @@ func outputTensors(boxes []box.Box, scores []float32) (map[string]tensor, error)
 	}, nil
 }
 
-// appendJSON appends a value's JSON, with &, < and > as they are.
+// appendJSON appends a value as JSON, without escaping &, < and >.
 func appendJSON(dst []byte, v any) []byte {
 	buf := bytes.NewBuffer(dst)
 	e := json.NewEncoder(buf)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		panic(err) // texts and finite numbers only
+		panic(err) // strings and finite numbers always encode
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }

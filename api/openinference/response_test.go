@@ -232,7 +232,7 @@ func TestAppendResponseRefuses(t *testing.T) {
 		scores []float32
 		want   string
 	}{
-		{make([]box.Box, 2), make([]float32, 1), "openinference: 2 boxes and 1 scores: want as many"},
+		{make([]box.Box, 2), make([]float32, 1), "openinference: 2 boxes and 1 scores: want equal numbers"},
 		{make([]box.Box, 2), []float32{0, float32(math.NaN())}, "openinference: score 1 is NaN: want a finite number"},
 		{make([]box.Box, 1), []float32{float32(math.Inf(-1))}, "openinference: score 0 is -Inf: want a finite number"},
 		{[]box.Box{{}, {X1: 1<<24 + 1}}, make([]float32, 2), "openinference: box 1 is [0 0 16777217 0]: want coordinates from -16777216 to 16777216"},
@@ -264,7 +264,7 @@ func TestCheckModel(t *testing.T) {
 	for _, c := range []struct{ name, version, want string }{
 		{ModelName, "", ""},
 		{ModelName, "1", ""},
-		{ModelName, "2", `model "selective_search" has no version "2": want "1", or none`},
+		{ModelName, "2", `model "selective_search" has no version "2": want "1" or none`},
 		{ModelName, "01", `has no version "01"`},
 		{"Selective_Search", "1", `model "Selective_Search" is unknown: want "selective_search"`},
 		{"", "", `model "" is unknown`},

@@ -6,20 +6,19 @@ import (
 	"slices"
 )
 
-// maxMembers is the most that an object may have that is looked into.
+// maxMembers is the maximum number of members of an object.
 const maxMembers = 64
 
-// scanner goes through a text that is valid JSON. encoding/json would copy the picture, take
-// names of any case for the protocol's, which are case-sensitive, and the last of those that
-// come twice.
+// scanner reads valid JSON in place. encoding/json would copy the image, match names regardless of
+// case, although the protocol's names are case-sensitive, and accept duplicate names.
 type scanner struct{ rest []byte }
 
-// peek is the first character that is not white, 0 at the end.
-func (c *scanner) peek() byte {
-	for len(c.rest) > 0 {
-		switch b := c.rest[0]; b {
+// peek skips white space and returns the next character, or 0 at the end.
+func (s *scanner) peek() byte {
+	for len(s.rest) > 0 {
+		switch b := s.rest[0]; b {
 		case ' ', '\t', '\r', '\n':
-			c.rest = c.rest[1:]
+			s.rest = s.rest[1:]
 		default:
 			return b
 		}
@@ -27,24 +26,24 @@ func (c *scanner) peek() byte {
 	return 0
 }
 
-// consume goes over the character b, if it is next.
-func (c *scanner) consume(b byte) bool {
-	if c.peek() != b {
+// consume skips the character b and reports whether it was next.
+func (s *scanner) consume(b byte) bool {
+	if s.peek() != b {
 		return false
 	}
-	c.rest = c.rest[1:]
+	s.rest = s.rest[1:]
 	return true
 }
 
-// value takes the next value. It does not recurse, however deep that is.
-func (c *scanner) value() []byte {
-	c.peek()
+// value consumes and returns the next value. It does not recurse, so nesting may be deep.
+func (s *scanner) value() []byte {
+	s.peek()
 	n, depth := 0, 0
 	for {
-		switch c.rest[n] {
+		switch s.rest[n] {
 		case '"':
-			for n++; c.rest[n] != '"'; n++ {
-				if c.rest[n] == '\\' {
+			for n++; s.rest[n] != '"'; n++ {
+				if s.rest[n] == '\\' {
 					n++
 				}
 			}
@@ -55,22 +54,22 @@ func (c *scanner) value() []byte {
 		case '}', ']':
 			depth--
 			n++
-		case ',', ':', ' ', '\t', '\r', '\n': // between the values of one
+		case ',', ':', ' ', '\t', '\r', '\n': // between the parts of a value
 			n++
 		default:
-			for n < len(c.rest) && !isDelimiter(c.rest[n]) {
+			for n < len(s.rest) && !isDelimiter(s.rest[n]) {
 				n++
 			}
 		}
 		if depth == 0 {
-			v := c.rest[:n]
-			c.rest = c.rest[n:]
+			v := s.rest[:n]
+			s.rest = s.rest[n:]
 			return v
 		}
 	}
 }
 
-// isDelimiter tells whether a number or a literal ends before the character.
+// isDelimiter reports whether b ends a number or a literal.
 func isDelimiter(b byte) bool {
 	switch b {
 	case ',', ':', '}', ']', ' ', '\t', '\r', '\n':
@@ -79,65 +78,65 @@ func isDelimiter(b byte) bool {
 	return false
 }
 
-// object calls each with every name, at the beginning of its value; it takes the value.
-func (c *scanner) object(what string, each func(key string) error) error {
-	if !c.consume('{') {
+// object calls f with each name of an object. f must consume the value.
+func (s *scanner) object(what string, f func(name string) error) error {
+	if !s.consume('{') {
 		return invalid("%s: want an object", what)
 	}
 	var seen []string
-	for !c.consume('}') {
-		key := unquote(c.value())
-		if slices.Contains(seen, key) {
-			return invalid("%s: %.40q comes twice: want it once", what, key)
+	for !s.consume('}') {
+		name := unquote(s.value())
+		if slices.Contains(seen, name) {
+			return invalid("%s: duplicate member %.40q: want it once", what, name)
 		}
 		if len(seen) == maxMembers {
 			return invalid("%s: more than %d members: want fewer", what, maxMembers)
 		}
-		seen = append(seen, key)
-		c.consume(':')
-		if err := each(key); err != nil {
+		seen = append(seen, name)
+		s.consume(':')
+		if err := f(name); err != nil {
 			return err
 		}
-		c.consume(',')
+		s.consume(',')
 	}
 	return nil
 }
 
-// array calls each at the beginning of every item; it takes the item.
-func (c *scanner) array(what string, each func() error) error {
-	if !c.consume('[') {
+// array calls f before each element of a list. f must consume the element.
+func (s *scanner) array(what string, f func() error) error {
+	if !s.consume('[') {
 		return invalid("%s: want a list", what)
 	}
-	for !c.consume(']') {
-		if err := each(); err != nil {
+	for !s.consume(']') {
+		if err := f(); err != nil {
 			return err
 		}
-		c.consume(',')
+		s.consume(',')
 	}
 	return nil
 }
 
-// parameters calls each with every name and the JSON of its value.
-func (c *scanner) parameters(what string, each func(name string, value []byte) error) error {
-	return c.object(what, func(name string) error {
-		value := c.value()
+// parameters calls f with each name and the JSON of its value.
+func (s *scanner) parameters(what string, f func(name string, value []byte) error) error {
+	return s.object(what, func(name string) error {
+		value := s.value()
 		switch value[0] {
 		case '{', '[', 'n':
 			return invalid("%s: %.40q: want a string, a number, true or false", what, name)
 		}
-		return each(name, value)
+		return f(name, value)
 	})
 }
 
-// str takes a string.
-func (c *scanner) str(what string) (string, error) {
-	if c.peek() != '"' {
+// str consumes a string and returns its text.
+func (s *scanner) str(what string) (string, error) {
+	if s.peek() != '"' {
 		return "", invalid("%s: want a string", what)
 	}
-	return unquote(c.value()), nil
+	return unquote(s.value()), nil
 }
 
-// parseBool reads true or false.
+// parseBool parses true or false.
 func parseBool(what string, value []byte) (bool, error) {
 	switch string(value) {
 	case "true":
@@ -148,17 +147,17 @@ func parseBool(what string, value []byte) (bool, error) {
 	return false, invalid("%s: %.40s: want true or false", what, value)
 }
 
-// singleItem is the item of a list that has one.
-func singleItem(list []byte) ([]byte, bool) {
-	c := scanner{list}
-	if !c.consume('[') || c.peek() == ']' {
+// singleItem returns the element of a list that has exactly one.
+func singleItem(array []byte) ([]byte, bool) {
+	s := scanner{array}
+	if !s.consume('[') || s.peek() == ']' {
 		return nil, false
 	}
-	item := c.value()
-	return item, c.peek() == ']'
+	item := s.value()
+	return item, s.peek() == ']'
 }
 
-// unquote is the text of a JSON string.
+// unquote returns the text of a JSON string.
 func unquote(token []byte) string {
 	if bytes.IndexByte(token, '\\') < 0 {
 		return string(token[1 : len(token)-1])

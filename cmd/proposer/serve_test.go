@@ -155,7 +155,7 @@ func TestServeReportsAllErrors(t *testing.T) {
 			`default: body-memory "512MiB": want max-bytes or more: 1GiB`,
 			`--ranker "none.json": want a ranking model written by proposer train: open none.json: no such file or directory`,
 			fmt.Sprintf("--tokens %q: want a token file: %s:1: want a token of 16 to 1024 printable ASCII characters", tokens, tokens),
-			fmt.Sprintf("--tokens %q: want a token file: %s:2: want NAME TOKEN, or a # before it", tokens, tokens),
+			fmt.Sprintf("--tokens %q: want a token file: %s:2: want NAME TOKEN, or a comment that begins with #", tokens, tokens),
 			file + `:3: tls-cert "none.pem": want tls-key to be set as well`,
 		}
 		for i := range want {

@@ -1,9 +1,9 @@
-// Package auth holds what a service lets its clients in by, and shows them that it is
-// the one they mean: a file of tokens, and a certificate with its key. Both can be read anew
-// while they are in use; a file that cannot be used then changes nothing.
+// Package auth reads the credentials of the service: a file of bearer tokens for its clients, and a
+// TLS certificate with its key. Both can be reloaded while in use. A reload that fails changes
+// nothing.
 //
-// No error of this package, and nothing else that it tells, holds a token or a part of a key.
+// No error of this package contains a token or a part of a key.
 package auth
 
-// maxFileBytes bounds the files, in bytes: the tokens', the certificate's and the key's.
+// maxFileBytes is the maximum size of a token, certificate or key file.
 const maxFileBytes = 1 << 20

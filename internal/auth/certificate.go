@@ -9,14 +9,14 @@ import (
 	"github.com/proposer/proposer/internal/boundedio"
 )
 
-// Certificate is a certificate, with those between it and a root, and its key, from two PEM
-// files. All methods are safe for concurrent use.
+// Certificate is a TLS certificate chain and its key, read from two PEM files. All methods are safe
+// for concurrent use.
 type Certificate struct {
 	certFile, keyFile string
 	current           atomic.Pointer[tls.Certificate]
 }
 
-// LoadCertificate reads a certificate and its key.
+// LoadCertificate reads a certificate chain and its key.
 func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
 	c := &Certificate{certFile: certFile, keyFile: keyFile}
 	if err := c.Reload(); err != nil {
@@ -25,8 +25,8 @@ func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
 	return c, nil
 }
 
-// Reload reads the files anew, for the handshakes from then on. Where that fails, as while
-// only one of the two is new, the certificate stays what it was.
+// Reload reads the files again, for later handshakes. If it fails, as while only one of the files is
+// new, the certificate stays the same.
 func (c *Certificate) Reload() error {
 	cert, _, err := boundedio.ReadFile(c.certFile, maxFileBytes)
 	if err != nil {
@@ -44,10 +44,11 @@ func (c *Certificate) Reload() error {
 	return nil
 }
 
-// Expires is when clients will no longer take the certificate.
+// Expires returns the end of the certificate's validity.
 func (c *Certificate) Expires() time.Time { return c.current.Load().Leaf.NotAfter }
 
-// TLSConfig is that of a server, which speaks TLS 1.2 or newer, and HTTP/2 or 1.1.
+// TLSConfig returns a configuration for servers: TLS 1.2 or later, HTTP/2 or HTTP/1.1, and the
+// certificate as of each handshake.
 func (c *Certificate) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,

@@ -11,7 +11,7 @@ import (
 	"github.com/proposer/proposer/internal/boundedio"
 )
 
-// The bounds of a tokens file. Every token is looked at for every request.
+// Limits of a token file. Each request is compared with every token.
 const (
 	maxTokens                = 4096
 	maxNameLen               = 64
@@ -19,19 +19,19 @@ const (
 	worldRead                = 0o004
 )
 
-// Tokens are the tokens of a file, which holds lines of the form
+// Tokens is the content of a token file, which has lines of the form
 //
 //	NAME TOKEN
 //
-// where the name is of 1 to 64 letters, digits, '.', '_' and '-', the token of 16 to 1024
-// printable ASCII characters, and both are there once. Blank lines and lines that begin with
-// # say nothing. There are 1 to 4096 tokens. All methods are safe for concurrent use.
+// A name has 1 to 64 letters, digits, '.', '_' and '-'. A token has 16 to 1024 printable ASCII
+// characters. Names and tokens are unique, and there are 1 to 4096 of them. Blank lines and lines
+// that begin with # are ignored. All methods are safe for concurrent use.
 type Tokens struct {
 	path    string
 	current atomic.Pointer[tokenSet]
 }
 
-// tokenSet are what a file held when it was read.
+// tokenSet is the content of the file when it was last read.
 type tokenSet struct {
 	entries       []entry
 	worldReadable bool
@@ -42,7 +42,7 @@ type entry struct {
 	sum  [sha256.Size]byte
 }
 
-// LoadTokens reads a file of tokens. All that is wrong with it is told of at once, a line each.
+// LoadTokens reads a token file. The error lists every invalid line.
 func LoadTokens(path string) (*Tokens, error) {
 	t := &Tokens{path: path}
 	if err := t.Reload(); err != nil {
@@ -51,7 +51,7 @@ func LoadTokens(path string) (*Tokens, error) {
 	return t, nil
 }
 
-// Reload reads the file anew. Where that fails the tokens stay what they were.
+// Reload reads the file again. If it fails, the tokens stay the same.
 func (t *Tokens) Reload() error {
 	data, info, err := boundedio.ReadFile(t.path, maxFileBytes)
 	if err != nil {
@@ -65,8 +65,8 @@ func (t *Tokens) Reload() error {
 	return nil
 }
 
-// Authenticate is whose token it is. It takes as long for one that is as for one that is not: the
-// sums of all tokens are compared, and none of their bytes is skipped.
+// Authenticate returns the name of the client that owns the token, and whether there is one. Its time
+// does not depend on the token: it compares the hashes of all tokens in constant time.
 func (t *Tokens) Authenticate(token string) (name string, ok bool) {
 	sum := sha256.Sum256([]byte(token))
 	found := -1
@@ -80,22 +80,23 @@ func (t *Tokens) Authenticate(token string) (name string, ok bool) {
 	return entries[found].name, true
 }
 
-// Len is how many tokens there are.
+// Len returns the number of tokens.
 func (t *Tokens) Len() int { return len(t.current.Load().entries) }
 
-// WorldReadable tells whether all users of the machine could read the file.
+// WorldReadable reports whether all users of the machine could read the file when it was last read.
 func (t *Tokens) WorldReadable() bool { return t.current.Load().worldReadable }
 
-// parseTokens reads the lines of the file of that name. What stands in a line is never part of an
-// error, though it be in the place of a name: the two may have been mixed up.
+// parseTokens parses a token file of that name. Errors never contain the content of a line, not even
+// in the place of the name, as name and token may have been swapped.
 func parseTokens(file string, data []byte) ([]entry, error) {
 	var entries []entry
 	var errs []error
-	names, sums := map[string]int{}, map[[sha256.Size]byte]int{}
+	nameLines := map[string]int{} // line numbers
+	tokenLines := map[[sha256.Size]byte]int{}
 	number := 0
 	for line := range bytes.Lines(data) {
 		number++
-		wrong := func(format string, args ...any) {
+		fail := func(format string, args ...any) {
 			errs = append(errs, fmt.Errorf("%s:%d: "+format, append([]any{file, number}, args...)...))
 		}
 		line = bytes.Trim(line, " \t\r\n")
@@ -104,24 +105,24 @@ func parseTokens(file string, data []byte) ([]entry, error) {
 		}
 		fields := bytes.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
 		if len(fields) != 2 {
-			wrong("want NAME TOKEN, or a # before it")
+			fail("want NAME TOKEN, or a comment that begins with #")
 			continue
 		}
 		name, token := fields[0], fields[1]
 		if len(name) > maxNameLen || bytes.ContainsFunc(name, invalidNameRune) {
-			wrong("want a name of 1 to %d letters, digits, '.', '_' and '-'", maxNameLen)
-		} else if before := names[string(name)]; before > 0 {
-			wrong("the name is that of line %d: want another", before)
+			fail("want a name of 1 to %d letters, digits, '.', '_' and '-'", maxNameLen)
+		} else if first := nameLines[string(name)]; first > 0 {
+			fail("duplicate name, first used in line %d: want another", first)
 		} else {
-			names[string(name)] = number
+			nameLines[string(name)] = number
 		}
 		sum := sha256.Sum256(token)
 		if len(token) < minTokenLen || len(token) > maxTokenLen || bytes.ContainsFunc(token, invalidTokenRune) {
-			wrong("want a token of %d to %d printable ASCII characters", minTokenLen, maxTokenLen)
-		} else if before := sums[sum]; before > 0 {
-			wrong("the token is that of line %d: want another", before)
+			fail("want a token of %d to %d printable ASCII characters", minTokenLen, maxTokenLen)
+		} else if first := tokenLines[sum]; first > 0 {
+			fail("duplicate token, first used in line %d: want another", first)
 		} else {
-			sums[sum] = number
+			tokenLines[sum] = number
 		}
 		entries = append(entries, entry{string(name), sum})
 	}

@@ -115,7 +115,7 @@ func TestTokensErrors(t *testing.T) {
 		{
 			"#\nalice " + alice + "\nb@b " + bob + "\nalice " + alice + "\nalone\nx tooshort",
 			[]string{
-				"f:3: want a name", "f:4: the name is that of line 2: want another", "f:4: the token is that of line 2: want another",
+				"f:3: want a name", "f:4: duplicate name, first used in line 2: want another", "f:4: duplicate token, first used in line 2: want another",
 				"f:5: want NAME TOKEN", "f:6: want a token",
 			},
 		},
