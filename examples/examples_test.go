@@ -1,4 +1,4 @@
-// Package examples holds the clients that documentation points to; here they run against
+// Package examples contains the example clients of the documentation. Its tests run them against
 // a real service.
 package examples
 
@@ -25,26 +25,26 @@ import (
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
-const token = "a-token-of-the-tests"
+const testToken = "a-token-of-the-tests"
 
-// client is a command line, and how it says what both can.
+// client is a client's command line and the spelling of its flags.
 type client struct {
 	command                  []string
 	options, cache, together string
-	forms                    []string // other ways to ask
+	forms                    []string // flags for other request formats
 }
 
-// clients are those that can run here.
+// clients returns the clients that can run on this machine, by language.
 func clients(t *testing.T) map[string]client {
 	t.Helper()
 	sources, err := filepath.Glob("client-*/*")
-	for _, file := range sources { // go test then knows that what it keeps of this test hangs on them
+	for _, file := range sources { // makes go test's cache depend on the files
 		if _, err := os.Stat(file); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err != nil || len(sources) < 3 {
-		t.Fatalf("the clients are %q, %v", sources, err)
+		t.Fatalf("source files %q, %v", sources, err)
 	}
 	program := filepath.Join(t.TempDir(), "client-go")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./client-go").CombinedOutput(); err != nil {
@@ -66,11 +66,11 @@ func clients(t *testing.T) map[string]client {
 	return all
 }
 
-// served is a service that wants a token, and what became of its requests.
-type served struct {
+// service is a running service that requires a token, and counts requests.
+type service struct {
 	url                           string
 	requests, refusals, unchanged atomic.Int64
-	refuse                        atomic.Int64 // so many more are told that it is full
+	refuse                        atomic.Int64 // requests to refuse with 429
 }
 
 type statusWriter struct {
@@ -85,10 +85,10 @@ func (w *statusWriter) WriteHeader(status int) {
 
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func serve(t *testing.T) *served {
+func serve(t *testing.T) *service {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(file, []byte("tests "+token+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("tests "+testToken+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg := api.DefaultConfig()
@@ -98,11 +98,11 @@ func serve(t *testing.T) *served {
 	if cfg.Authenticator, err = auth.LoadTokens(file); err != nil {
 		t.Fatal(err)
 	}
-	service, err := api.New(cfg)
+	handler, err := api.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &served{}
+	s := &service{}
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
 		if s.refuse.Add(-1) >= 0 {
@@ -114,7 +114,7 @@ func serve(t *testing.T) *served {
 			return
 		}
 		sw := &statusWriter{w, http.StatusOK}
-		service.ServeHTTP(sw, r)
+		handler.ServeHTTP(sw, r)
 		if sw.status == http.StatusNotModified {
 			s.unchanged.Add(1)
 		}
@@ -125,27 +125,28 @@ func serve(t *testing.T) *served {
 }
 
 // run runs a client with the token.
-func (c client) run(t *testing.T, token string, args ...string) (out, problems string, code int) {
+func (c client) run(t *testing.T, token string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	all := append(c.command[1:len(c.command):len(c.command)], args...)
 	cmd := exec.CommandContext(t.Context(), c.command[0], all...)
 	cmd.Env = append(os.Environ(), "PROPOSER_TOKEN="+token)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var out, errs bytes.Buffer
+	cmd.Stdout = &out
+	cmd.Stderr = &errs
 	err := cmd.Run()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		t.Fatal(err)
 	}
-	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-const most = 5
+const maxBoxes = 5
 
-// pictures draws some, and says what is to be printed of them.
-func pictures(t *testing.T, n int) (files []string, want string) {
+// images renders n images, and returns what the clients must print.
+func images(t *testing.T, n int) (files []string, want string) {
 	t.Helper()
 	folder := t.TempDir()
-	opts, err := propose.ParseOptions(map[string]string{"mode": "single", "max": fmt.Sprint(most)})
+	opts, err := propose.ParseOptions(map[string]string{"mode": "single", "max": fmt.Sprint(maxBoxes)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,8 +158,8 @@ func pictures(t *testing.T, n int) (files []string, want string) {
 		}
 		files = append(files, file)
 		result, err := propose.Run(context.Background(), data, opts)
-		if err != nil || len(result.Boxes) != most {
-			t.Fatalf("%d boxes, %v", len(result.Boxes), err)
+		if err != nil || len(result.Boxes) != maxBoxes {
+			t.Fatalf("got %d boxes, %v", len(result.Boxes), err)
 		}
 		for j, b := range result.Boxes {
 			want += fmt.Sprintf("scene%d.png %d %d %d %d %.4f\n", i, b.X0, b.Y0, b.X1, b.Y1, result.Scores[j])
@@ -168,7 +169,7 @@ func pictures(t *testing.T, n int) (files []string, want string) {
 }
 
 func TestClients(t *testing.T) {
-	files, want := pictures(t, 3)
+	files, want := images(t, 3)
 	broken := filepath.Join(filepath.Dir(files[0]), "broken.png")
 	data, err := os.ReadFile(files[0])
 	if err == nil {
@@ -179,39 +180,39 @@ func TestClients(t *testing.T) {
 	}
 	for name, c := range clients(t) {
 		t.Run(name, func(t *testing.T) {
-			options := fmt.Sprintf("%smode=single&max=%d", c.options, most)
+			options := fmt.Sprintf("%smode=single&max=%d", c.options, maxBoxes)
 			s := serve(t)
 			all := []string{strings.TrimSuffix(c.options, "options=") + "url=" + s.url, options}
 			good := func(t *testing.T, args ...string) {
 				t.Helper()
-				out, problems, code := c.run(t, token, append(append(all, args...), files...)...)
-				if out != want || problems != "" || code != 0 {
-					t.Errorf("exit code %d\n%s%s\nwant\n%s", code, out, problems, want)
+				stdout, stderr, code := c.run(t, testToken, append(append(all, args...), files...)...)
+				if stdout != want || stderr != "" || code != 0 {
+					t.Errorf("exit code %d\n%s%s\nwant\n%s", code, stdout, stderr, want)
 				}
 			}
 			t.Run("each", func(t *testing.T) { good(t) })
 			t.Run("together", func(t *testing.T) {
 				before := s.requests.Load()
 				if good(t, c.together); s.requests.Load() != before+1 {
-					t.Errorf("%d requests", s.requests.Load()-before)
+					t.Errorf("got %d requests, want 1", s.requests.Load()-before)
 				}
 			})
 			for _, form := range c.forms {
 				t.Run(form, func(t *testing.T) { good(t, form) })
 			}
-			t.Run("full", func(t *testing.T) {
+			t.Run("retry", func(t *testing.T) {
 				s.refuse.Store(1)
 				if good(t); s.refusals.Load() != 1 {
-					t.Errorf("it was refused %d times", s.refusals.Load())
+					t.Errorf("%d requests refused, want 1", s.refusals.Load())
 				}
 			})
 			t.Run("cache", func(t *testing.T) {
 				cache := c.cache + t.TempDir()
 				if good(t, cache); s.unchanged.Load() != 0 {
-					t.Errorf("%d answers were known before there were any", s.unchanged.Load())
+					t.Errorf("%d responses revalidated with an empty cache", s.unchanged.Load())
 				}
 				if good(t, cache); s.unchanged.Load() != int64(len(files)) {
-					t.Errorf("%d answers were known", s.unchanged.Load())
+					t.Errorf("%d responses revalidated, want %d", s.unchanged.Load(), len(files))
 				}
 			})
 			for _, form := range append([]string{"each", c.together}, c.forms...) {
@@ -220,24 +221,24 @@ func TestClients(t *testing.T) {
 					if form == "each" {
 						args = all
 					}
-					out, problems, code := c.run(t, token, append(args, files[0], broken)...)
-					lines := strings.Join(strings.SplitAfter(want, "\n")[:most], "")
-					if out != lines || code != 1 || !strings.HasPrefix(problems, "client: "+broken+": 422 ") ||
-						!strings.Contains(problems, "png") || strings.Count(problems, "\n") != 1 {
-						t.Errorf("exit code %d\n%s%s", code, out, problems)
+					stdout, stderr, code := c.run(t, testToken, append(args, files[0], broken)...)
+					lines := strings.Join(strings.SplitAfter(want, "\n")[:maxBoxes], "")
+					if stdout != lines || code != 1 || !strings.HasPrefix(stderr, "client: "+broken+": 422 ") ||
+						!strings.Contains(stderr, "png") || strings.Count(stderr, "\n") != 1 {
+						t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 					}
 				})
 			}
 			t.Run("token", func(t *testing.T) {
-				out, problems, code := c.run(t, "wrong-and-long-enough", append(all, files[0])...)
-				if out != "" || code != 1 || !strings.Contains(problems, "401 ") || !strings.Contains(problems, "a valid bearer token is required") {
-					t.Errorf("exit code %d\n%s%s", code, out, problems)
+				stdout, stderr, code := c.run(t, "wrong-and-long-enough", append(all, files[0])...)
+				if stdout != "" || code != 1 || !strings.Contains(stderr, "401 ") || !strings.Contains(stderr, "a valid bearer token is required") {
+					t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 				}
 			})
 			t.Run("missing", func(t *testing.T) {
-				out, problems, code := c.run(t, token, append(all, "nowhere.png")...)
-				if out != "" || code != 1 || !strings.Contains(problems, "nowhere.png") || strings.Contains(problems, "Traceback") {
-					t.Errorf("exit code %d\n%s%s", code, out, problems)
+				stdout, stderr, code := c.run(t, testToken, append(all, "nowhere.png")...)
+				if stdout != "" || code != 1 || !strings.Contains(stderr, "nowhere.png") || strings.Contains(stderr, "Traceback") {
+					t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 				}
 			})
 		})

@@ -10,18 +10,18 @@ import (
 	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
-// torch is a Python that two-stage can run in. Without one the test is skipped, for that takes a
-// gigabyte, unless make e2e has installed it.
+// torch returns a Python with PyTorch. Without one it skips the test, or fails it in end-to-end
+// runs.
 func torch(t *testing.T) string {
 	t.Helper()
 	sources, err := filepath.Glob("two-stage/*.py")
-	for _, file := range sources { // go test then knows that what it keeps of this test hangs on them
+	for _, file := range sources { // makes go test's cache depend on the files
 		if _, err := os.Stat(file); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err != nil || len(sources) == 0 {
-		t.Fatalf("the sources are %q, %v", sources, err)
+		t.Fatalf("source files %q, %v", sources, err)
 	}
 	return e2e.Python(t, "import numpy, PIL, torch, torchvision", "NumPy, Pillow, torch and torchvision")
 }
@@ -37,7 +37,7 @@ func TestTwoStageParts(t *testing.T) {
 	}
 }
 
-// The whole way, with few pictures: data, RoIs, proposals, training, mAP, and the service.
+// The whole example with few images: data, RoIs, proposals, training, mAP, and the service.
 func TestTwoStage(t *testing.T) {
 	e2e.Only(t, "takes a minute")
 	python, dir := torch(t), t.TempDir()
@@ -50,7 +50,7 @@ func TestTwoStage(t *testing.T) {
 		"--proposer", filepath.Join(dir, "proposer"), "--dataset", filepath.Join(dir, "dataset")).CombinedOutput()
 	text := string(out)
 	if err != nil || strings.Count(text, "\n| sampled | ") != 4 || strings.Count(text, "\n| all | ") != 4 ||
-		!strings.Contains(text, "the detections on the service's proposals are those on the file's") {
+		!strings.Contains(text, "the detections on the service's proposals equal those on the file's") {
 		t.Errorf("%v\n%s", err, text)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "out", "detections.png")); err != nil {

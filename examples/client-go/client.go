@@ -13,17 +13,18 @@ import (
 	"time"
 )
 
-// Proposals are the boxes of a picture, best first. Of several, a line may have a problem instead.
+// Proposals are the boxes of an image, best first. In an answer about several images, one that
+// failed has a Problem instead.
 type Proposals struct {
 	Index         int
 	Width, Height int
 	Boxes         [][4]int
 	Scores        []float32
 	Problem       *Problem
-	ETag          string // the answer's name
+	ETag          string
 }
 
-// Problem is an error as the service tells it (RFC 9457).
+// Problem is an error of the service (RFC 9457).
 type Problem struct {
 	Type, Title, Detail string
 	Status              int
@@ -32,17 +33,19 @@ type Problem struct {
 
 func (p *Problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
 
-// Client asks one service. Cache, if not empty, is a folder for answers.
+// Client is a client of one service. Cache, unless empty, is a folder for responses.
 type Client struct{ URL, Token, Options, Cache string }
 
-// post sends a body until the service has time for it. An answer is 200 or 304.
-func (c *Client) post(ctx context.Context, media, etag string, body []byte) (*http.Response, error) {
-	for try := 1; ; try++ {
+// post sends a body, and retries while the service is at capacity. The status of the response
+// is 200 or 304.
+func (c *Client) post(ctx context.Context, mediaType, etag string, body []byte) (*http.Response, error) {
+	const attempts = 8
+	for attempt := 1; ; attempt++ {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+"/v1/proposals?"+c.Options, bytes.NewReader(body))
 		if err != nil {
 			return nil, err
 		}
-		req.Header.Set("Content-Type", media)
+		req.Header.Set("Content-Type", mediaType)
 		if c.Token != "" {
 			req.Header.Set("Authorization", "Bearer "+c.Token)
 		}
@@ -53,15 +56,17 @@ func (c *Client) post(ctx context.Context, media, etag string, body []byte) (*ht
 		if err != nil || res.StatusCode == http.StatusOK || res.StatusCode == http.StatusNotModified {
 			return res, err
 		}
+
 		p := &Problem{Status: res.StatusCode, Title: http.StatusText(res.StatusCode)}
-		_ = json.NewDecoder(res.Body).Decode(p) // what is between may answer otherwise; the status is known
+		_ = json.NewDecoder(res.Body).Decode(p) // a proxy's response may not be JSON
 		res.Body.Close()
-		if full := p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable; !full || try == 8 {
+		busy := p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable
+		if !busy || attempt == attempts {
 			return nil, p
 		}
 		seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
 		if err != nil {
-			seconds = try
+			seconds = attempt
 		}
 		select {
 		case <-time.After(time.Duration(seconds) * time.Second):
@@ -71,60 +76,64 @@ func (c *Client) post(ctx context.Context, media, etag string, body []byte) (*ht
 	}
 }
 
-// One asks for the boxes of a picture. Where there is a cache it sends the name of the
-// answer that it has, and the service says only whether that still holds.
+// One requests the boxes of one image. With a cache it sends the ETag of the cached response,
+// which the service confirms if it is still valid.
 func (c *Client) One(ctx context.Context, file string) (Proposals, error) {
-	picture, err := os.ReadFile(file)
+	img, err := os.ReadFile(file)
 	if err != nil {
 		return Proposals{}, err
 	}
-	var known Proposals
-	place := filepath.Join(c.Cache, filepath.Base(file)+".json")
-	if kept, err := os.ReadFile(place); c.Cache != "" && err == nil {
-		_ = json.Unmarshal(kept, &known) // what cannot be read is asked for anew
+	var cached Proposals
+	cacheFile := filepath.Join(c.Cache, filepath.Base(file)+".json")
+	if data, err := os.ReadFile(cacheFile); c.Cache != "" && err == nil {
+		_ = json.Unmarshal(data, &cached) // an invalid entry is requested again
 	}
-	res, err := c.post(ctx, "application/octet-stream", known.ETag, picture)
+
+	res, err := c.post(ctx, "application/octet-stream", cached.ETag, img)
 	if err != nil {
 		return Proposals{}, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusNotModified {
-		return known, nil
+		return cached, nil
 	}
 	p := Proposals{ETag: res.Header.Get("ETag")}
 	if err := json.NewDecoder(res.Body).Decode(&p); err != nil || c.Cache == "" {
 		return p, err
 	}
-	kept, err := json.Marshal(p)
+	data, err := json.Marshal(p)
 	if err != nil {
 		return p, err
 	}
-	return p, os.WriteFile(place, kept, 0o644)
+	return p, os.WriteFile(cacheFile, data, 0o644)
 }
 
-// Together asks for several pictures in one request; the lines come as they are done.
+// Together requests the boxes of several images in one request. The service sends the lines in
+// the order in which the images are finished.
 func (c *Client) Together(ctx context.Context, files []string) ([]Proposals, error) {
 	var body bytes.Buffer
-	form := multipart.NewWriter(&body) // into memory: it has no errors
+	form := multipart.NewWriter(&body) // writes to memory, which does not fail
 	for _, file := range files {
-		picture, err := os.ReadFile(file)
+		img, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
 		part, _ := form.CreateFormFile("image", filepath.Base(file))
-		_, _ = part.Write(picture)
+		_, _ = part.Write(img)
 	}
 	_ = form.Close()
+
 	res, err := c.post(ctx, form.FormDataContentType(), "", body.Bytes())
 	if err != nil {
 		return nil, err
 	}
 	defer res.Body.Close()
-	all, lines := make([]Proposals, len(files)), json.NewDecoder(res.Body)
+	all := make([]Proposals, len(files))
+	lines := json.NewDecoder(res.Body)
 	for range files {
-		var p Proposals // of a single picture there is no index, which is then 0
+		var p Proposals // the answer about a single image has no index
 		if err := lines.Decode(&p); err != nil || p.Index < 0 || p.Index >= len(all) {
-			return nil, fmt.Errorf("not an answer for each of %d pictures: %w", len(files), err)
+			return nil, fmt.Errorf("want an answer for each of %d images: %w", len(files), err)
 		}
 		all[p.Index] = p
 	}

@@ -1,6 +1,6 @@
-// Command client-go asks a proposer service for the boxes of pictures, and prints a line
-// for each box: file, x0, y0, x1, y1, score. It needs nothing but the standard library;
-// client.go is the part to copy.
+// Command client-go requests the boxes of images from a proposer service, and prints one line
+// per box: file, x0, y0, x1, y1, score. It uses only the standard library; client.go is the
+// part to copy.
 package main
 
 import (
@@ -14,18 +14,21 @@ import (
 
 func main() {
 	c := Client{Token: os.Getenv("PROPOSER_TOKEN")}
-	flag.StringVar(&c.URL, "url", "http://localhost:8080", "the service")
-	flag.StringVar(&c.Options, "options", "max=10", "of the search, as a query")
-	flag.StringVar(&c.Cache, "cache", "", "`folder` to keep answers in")
-	together := flag.Bool("together", false, "send all pictures in one request")
+	flag.StringVar(&c.URL, "url", "http://localhost:8080", "URL of the service")
+	flag.StringVar(&c.Options, "options", "max=10", "search options, as a query string")
+	flag.StringVar(&c.Cache, "cache", "", "`folder` of the response cache")
+	together := flag.Bool("together", false, "send all images in one request")
 	flag.Parse()
 
-	ctx, files := context.Background(), flag.Args()
-	results, code := make([]Proposals, len(files)), 0
+	ctx := context.Background()
+	files := flag.Args()
+	results := make([]Proposals, len(files))
+	code := 0
 	fail := func(what string, err error) {
 		code = 1
 		fmt.Fprintf(os.Stderr, "client: %s: %v\n", what, err)
 	}
+
 	if *together {
 		all, err := c.Together(ctx, files)
 		if err != nil {
@@ -33,23 +36,25 @@ func main() {
 		}
 		copy(results, all)
 	} else {
-		var crew sync.WaitGroup
+		var wg sync.WaitGroup
 		var mu sync.Mutex
-		places := make(chan struct{}, 4) // at once
+		slots := make(chan struct{}, 4) // concurrent requests
 		for i, file := range files {
-			crew.Go(func() {
-				places <- struct{}{}
-				defer func() { <-places }()
+			wg.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
 				p, err := c.One(ctx, file)
 				mu.Lock()
 				defer mu.Unlock()
-				if results[i] = p; err != nil {
+				results[i] = p
+				if err != nil {
 					fail(file, err)
 				}
 			})
 		}
-		crew.Wait()
+		wg.Wait()
 	}
+
 	for i, p := range results {
 		if p.Problem != nil {
 			fail(files[i], p.Problem)

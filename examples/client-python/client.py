@@ -1,5 +1,5 @@
-"""Asks a proposer service for the boxes of pictures, and prints a line for each box:
-file, x0, y0, x1, y1, score. It needs Python 3.11 and nothing else."""
+"""Requests the boxes of images from a proposer service, and prints one line per box:
+file, x0, y0, x1, y1, score. Requires Python 3.11 and only its standard library."""
 
 import argparse
 import concurrent.futures
@@ -17,15 +17,15 @@ INFER = "/v2/models/selective_search/infer"
 
 
 class Problem(Exception):
-    """An error as the service tells it (RFC 9457; below /v2 {"error": ...})."""
+    """An error of the service (RFC 9457; below /v2 {"error": ...})."""
 
     def __init__(self, status, body):
         try:
-            told = json.loads(body)
-        except ValueError:  # something between may answer otherwise
-            told = {}
-        self.status, self.type, self.errors = status, told.get("type"), told.get("errors", [])
-        super().__init__(f"{status} {told.get('detail') or told.get('error') or 'no answer of the service'}")
+            problem = json.loads(body)
+        except ValueError:  # a proxy's response may not be JSON
+            problem = {}
+        self.status, self.type, self.errors = status, problem.get("type"), problem.get("errors", [])
+        super().__init__(f"{status} {problem.get('detail') or problem.get('error') or 'not an answer of the service'}")
 
 
 class Client:
@@ -33,14 +33,14 @@ class Client:
         self.url, self.options, self.token, self.cache = url, options, token, cache
 
     def post(self, path, body, headers):
-        """Sends a body until the service has time for it, and returns status, headers and body."""
+        """Sends a body, retries while the service is at capacity, and returns status, headers and body."""
         if self.token:
             headers = headers | {"Authorization": "Bearer " + self.token}
         for attempt in range(1, 9):
             request = urllib.request.Request(self.url + path, body, headers, method="POST")
             try:
-                with urllib.request.urlopen(request) as answer:
-                    return answer.status, answer.headers, answer.read()
+                with urllib.request.urlopen(request) as response:
+                    return response.status, response.headers, response.read()
             except urllib.error.HTTPError as error:
                 with error:
                     if error.code == 304:
@@ -52,35 +52,35 @@ class Client:
                 time.sleep(int(wait) if wait.isdecimal() else attempt)
 
     def one(self, file):
-        """Asks as JSON. Where there is a cache it sends the name of the answer that it has, and
-        the service says only whether that still holds."""
-        headers, known = {"Content-Type": "application/octet-stream"}, None
-        place = self.cache and pathlib.Path(self.cache, file.name + ".json")
-        if place and place.exists():
-            known = json.loads(place.read_text())
-            headers["If-None-Match"] = known["etag"]
-        status, told, body = self.post("/v1/proposals?" + self.options, file.read_bytes(), headers)
+        """Requests JSON. With a cache it sends the ETag of the cached response, which the service
+        confirms if it is still valid."""
+        headers, cached = {"Content-Type": "application/octet-stream"}, None
+        entry = self.cache and pathlib.Path(self.cache, file.name + ".json")
+        if entry and entry.exists():
+            cached = json.loads(entry.read_text())
+            headers["If-None-Match"] = cached["etag"]
+        status, response_headers, body = self.post("/v1/proposals?" + self.options, file.read_bytes(), headers)
         if status == 200:
-            known = {"etag": told["ETag"], "answer": json.loads(body)}
-            if place:
-                place.write_text(json.dumps(known))
-        return list(zip(known["answer"]["boxes"], known["answer"]["scores"]))
+            cached = {"etag": response_headers["ETag"], "answer": json.loads(body)}
+            if entry:
+                entry.write_text(json.dumps(cached))
+        return list(zip(cached["answer"]["boxes"], cached["answer"]["scores"]))
 
     def binary(self, file):
-        """Asks for the octet-stream form: width, height and N, then N rows of five floats."""
+        """Requests the octet-stream format: width, height and N, then N rows of five floats."""
         headers = {"Content-Type": "application/octet-stream", "Accept": "application/octet-stream"}
         _, _, body = self.post("/v1/proposals?" + self.options, file.read_bytes(), headers)
         _, _, n = struct.unpack_from("<3I", body)
         rows = struct.iter_unpack("<5f", body[12:])
         pairs = [([int(v) for v in row[:4]], row[4]) for row in rows]
         if len(pairs) != n:
-            raise ValueError(f"{len(pairs)} rows where {n} are announced")
+            raise ValueError(f"got {len(pairs)} rows, want {n}")
         return pairs
 
     def infer(self, file):
-        """Asks in the Open Inference Protocol, with the picture as binary data behind the JSON."""
-        picture = file.read_bytes()
-        tensor = struct.pack("<I", len(picture)) + picture
+        """Uses the Open Inference Protocol, with the image as binary data after the JSON."""
+        image = file.read_bytes()
+        tensor = struct.pack("<I", len(image)) + image
         parameters = dict(item.split("=", 1) for item in self.options.split("&") if item)
         head = json.dumps({
             "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(tensor)}}],
@@ -93,7 +93,7 @@ class Client:
         return list(zip(map(list, zip(*[corners] * 4)), data["scores"]))
 
     def together(self, files):
-        """Sends all pictures in one request and returns, by file, boxes or a Problem."""
+        """Sends all images in one request and returns boxes or a Problem for each file."""
         boundary = uuid.uuid4().hex
         parts = []
         for file in files:
@@ -102,7 +102,7 @@ class Client:
         parts.append(f"--{boundary}--\r\n".encode())
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Accept": "application/x-ndjson"}
         _, _, body = self.post("/v1/proposals?" + self.options, b"".join(parts), headers)
-        results = [Problem(0, b'{"detail": "the answer ended before"}')] * len(files)
+        results = [Problem(0, b'{"detail": "the response ended early"}')] * len(files)
         for line in map(json.loads, body.splitlines()):
             problem = line.get("problem")
             results[line["index"]] = (
@@ -115,8 +115,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=pathlib.Path)
     parser.add_argument("--url", default="http://localhost:8080")
-    parser.add_argument("--options", default="max=10", help="of the search, as a query")
-    parser.add_argument("--cache", help="folder to keep answers in")
+    parser.add_argument("--options", default="max=10", help="search options, as a query string")
+    parser.add_argument("--cache", help="folder of the response cache")
     parser.add_argument("--form", choices=["one", "binary", "infer", "together"], default="one")
     args = parser.parse_args()
     client = Client(args.url, args.options, os.environ.get("PROPOSER_TOKEN"), args.cache)
@@ -132,8 +132,8 @@ def main():
         if isinstance(results, Exception):
             sys.exit(f"client: {results}")
     else:
-        with concurrent.futures.ThreadPoolExecutor(4) as crew:
-            results = list(crew.map(attempt, args.files))
+        with concurrent.futures.ThreadPoolExecutor(4) as executor:
+            results = list(executor.map(attempt, args.files))
     failed = False
     for file, result in zip(args.files, results):
         if isinstance(result, Exception):

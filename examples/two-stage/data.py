@@ -1,6 +1,6 @@
-"""Readers: COCO's instances, the pictures, RoIs as `proposer rois` writes them, and proposals as
-`proposer batch --format detectron2` does. Boxes are x0, y0, x1, y1, half-open, in pixels of the
-upright picture, float32."""
+"""Readers of COCO's instances.json, of images, of the RoIs that `proposer rois` writes and of the
+proposals that `proposer batch --format detectron2` writes. Boxes are x0, y0, x1, y1, half-open, in
+pixels of the upright image, float32."""
 
 import json
 import pickle
@@ -16,19 +16,19 @@ from model import decode
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What a picture holds, by its annotations."""
+class AnnotatedImage:
+    """An image and its annotations."""
 
     file: Path
     id: int
     boxes: Tensor  # (T, 4)
     classes: Tensor  # (T,)
-    crowd: Tensor  # (T,) bool: regions of objects that nobody drew apart
+    crowd: Tensor  # (T,) bool: regions of several objects without boxes of their own
 
 
 @dataclass(frozen=True)
 class RoIs:
-    """What a picture is trained with."""
+    """The training samples of an image."""
 
     file: str
     boxes: Tensor  # (N, 4)
@@ -36,41 +36,41 @@ class RoIs:
     deltas: Tensor  # (N, 4), 0 for background
 
 
-def read_picture(file: Path) -> Tensor:
-    """The pixels, (3, height, width) of uint8. They are turned as EXIF says, as proposer turns them."""
+def read_image(file: Path) -> Tensor:
+    """Returns the pixels, (3, height, width) of uint8, upright by EXIF as proposer reads them."""
     with Image.open(file) as image:
         pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def read_instances(folder: Path, class_names: list[str]) -> list[Picture]:
-    """The pictures of a folder with instances.json; a class is its place in class_names."""
-    told = json.loads((folder / "instances.json").read_text())
-    # A category that class_names lacks was not trained, so its objects are no part of the test.
-    classes = {c["id"]: class_names.index(c["name"]) for c in told["categories"] if c["name"] in class_names}
-    objects: dict[int, list[dict]] = {image["id"]: [] for image in told["images"]}
-    for a in told["annotations"]:
+def read_instances(folder: Path, class_names: list[str]) -> list[AnnotatedImage]:
+    """Returns the images of a folder with instances.json; a class is an index into class_names."""
+    content = json.loads((folder / "instances.json").read_text())
+    # Categories that are not in class_names were not trained and are not tested.
+    classes = {c["id"]: class_names.index(c["name"]) for c in content["categories"] if c["name"] in class_names}
+    objects: dict[int, list[dict]] = {image["id"]: [] for image in content["images"]}
+    for a in content["annotations"]:
         if a["category_id"] in classes:
             objects[a["image_id"]].append(a)
-    pictures = []
-    for image in told["images"]:
-        mine = objects[image["id"]]
-        boxes = torch.tensor([a["bbox"] for a in mine], dtype=torch.float32).reshape(-1, 4)
+    images = []
+    for image in content["images"]:
+        annotations = objects[image["id"]]
+        boxes = torch.tensor([a["bbox"] for a in annotations], dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        pictures.append(Picture(
+        images.append(AnnotatedImage(
             folder / image["file_name"], image["id"], boxes,
-            torch.tensor([classes[a["category_id"]] for a in mine], dtype=torch.int64),
-            torch.tensor([bool(a.get("iscrowd", 0)) for a in mine], dtype=torch.bool),
+            torch.tensor([classes[a["category_id"]] for a in annotations], dtype=torch.int64),
+            torch.tensor([bool(a.get("iscrowd", 0)) for a in annotations], dtype=torch.bool),
         ))
-    return pictures
+    return images
 
 
 def read_rois(folder: Path) -> tuple[list[RoIs], list[str]]:
-    """The RoIs of all shards of a folder, and the names of the classes, which are in each shard."""
+    """Returns the RoIs of all shards of a folder, and the class names, which each shard contains."""
     shards = sorted(folder.glob("*.npz"))
     if not shards:
         raise FileNotFoundError(f"{folder}: no .npz: want the folder that `proposer rois --out` wrote")
-    pictures: list[RoIs] = []
+    images: list[RoIs] = []
     for shard in shards:
         with np.load(shard) as archive:
             z = {name: archive[name] for name in archive.files}
@@ -84,25 +84,25 @@ def read_rois(folder: Path) -> tuple[list[RoIs], list[str]]:
             if z["errors"][i]:
                 print(f"{file}: {z['errors'][i]}")
             elif part.start < part.stop:
-                pictures.append(RoIs(file, boxes[part], classes[part], deltas[part]))
-    return pictures, names
+                images.append(RoIs(file, boxes[part], classes[part], deltas[part]))
+    return images, names
 
 
 def check_deltas(shard: Path, z: dict[str, np.ndarray], boxes: Tensor, deltas: Tensor) -> None:
-    """The deltas have to lead to the true boxes: the file does not tell their weights."""
+    """Checks that the deltas lead to the ground-truth boxes, since the file does not contain their weights."""
     objects = np.flatnonzero(z["truth"] >= 0)
-    picture = np.searchsorted(z["offsets"], objects, side="right") - 1
-    truth = torch.from_numpy(z["truth_boxes"][z["truth_offsets"][picture] + z["truth"][objects]].astype(np.float32))
+    image = np.searchsorted(z["offsets"], objects, side="right") - 1
+    truth = torch.from_numpy(z["truth_boxes"][z["truth_offsets"][image] + z["truth"][objects]].astype(np.float32))
     off = (decode(boxes[objects], deltas[objects]) - truth).abs()
     if len(off) and off.max() > 0.05:
-        raise ValueError(f"{shard}: deltas miss the true boxes: want `proposer rois --delta-weights 10,10,5,5`")
+        raise ValueError(f"{shard}: deltas do not lead to the ground-truth boxes: want `proposer rois --delta-weights 10,10,5,5`")
 
 
 def read_proposals(file: Path) -> dict[int, Tensor]:
-    """The boxes of each picture by its id in the data set, best first. A pickle runs what is in
-    it: read only what you have written."""
+    """Returns the boxes of each image by its id in the data set, best first. Unpickling executes
+    code: read only files that you trust."""
     with open(file, "rb") as f:
-        told = pickle.load(f)
-    if told["bbox_mode"] != 0:
-        raise ValueError(f"{file}: boxes of mode {told['bbox_mode']}: want 0, XYXY_ABS")
-    return {i: torch.from_numpy(boxes) for i, boxes in zip(told["ids"], told["boxes"])}
+        content = pickle.load(f)
+    if content["bbox_mode"] != 0:
+        raise ValueError(f"{file}: boxes of mode {content['bbox_mode']}: want 0, XYXY_ABS")
+    return {i: torch.from_numpy(boxes) for i, boxes in zip(content["ids"], content["boxes"])}

@@ -1,4 +1,4 @@
-"""Proposals from a running service, a picture at a time."""
+"""Proposals from a running service, one image per request."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @contextmanager
 def service(proposer: str, log: Path) -> Iterator[str]:
-    """Starts a service on a free port, tells its URL, and ends it."""
+    """Runs a service on a free port and yields its URL."""
     with open(log, "wb") as out:
         process = subprocess.Popen(
             [proposer, "serve", "--addr", "127.0.0.1:0", "--admin-addr", "", "--log-format", "json"], stderr=out,
@@ -27,19 +27,19 @@ def service(proposer: str, log: Path) -> Iterator[str]:
 
 
 def address(process: subprocess.Popen, log: Path) -> str:
-    """Where it listens, as its log tells."""
+    """Returns the address in the service's log."""
     end = time.monotonic() + 30
     while time.monotonic() < end and process.poll() is None:
         for line in log.read_text().splitlines(keepends=True):
-            if line.endswith("\n") and (told := json.loads(line))["msg"] == "listening":
-                return told["addr"]
+            if line.endswith("\n") and (entry := json.loads(line))["msg"] == "listening":
+                return entry["addr"]
         time.sleep(0.05)
     raise RuntimeError(f"the service does not listen: see {log}")
 
 
-def propose(url: str, picture: bytes, options: str) -> Tensor:
-    """The boxes of a picture, best first. examples/client-python also waits when the service is busy,
-    and sends a token."""
-    request = urllib.request.Request(f"{url}/v1/proposals?{options}", picture, {"Content-Type": "application/octet-stream"})
-    with urllib.request.urlopen(request) as answer:
-        return torch.tensor(json.load(answer)["boxes"], dtype=torch.float32).reshape(-1, 4)
+def propose(url: str, image: bytes, options: str) -> Tensor:
+    """Returns the boxes of an image, best first. examples/client-python also retries when the service is
+    at capacity, and sends a token."""
+    request = urllib.request.Request(f"{url}/v1/proposals?{options}", image, {"Content-Type": "application/octet-stream"})
+    with urllib.request.urlopen(request) as response:
+        return torch.tensor(json.load(response)["boxes"], dtype=torch.float32).reshape(-1, 4)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 
 def binary(logits: Tensor, targets: Tensor, gamma: float = 0.0, alpha: Optional[tuple[float, float]] = None) -> Tensor:
-    """-alpha_t (1 - p_t)^gamma log p_t of each logit, for targets of 0 and 1; alpha is the weight
-    of a 1 and of a 0. It is computed from the logit: p_t itself would round to 0 or 1."""
+    """-alpha_t (1 - p_t)^gamma log p_t of each logit, for targets 0 and 1; alpha holds the weights of
+    targets 1 and 0. Computed from the logit, since p_t itself would round to 0 or 1."""
     signed = torch.where(targets > 0, logits, -logits)
     value = -F.logsigmoid(signed)
     if gamma:
@@ -22,8 +22,8 @@ def binary(logits: Tensor, targets: Tensor, gamma: float = 0.0, alpha: Optional[
 
 @dataclass(frozen=True)
 class Loss:
-    """A way to classify RoIs. With softmax background is a class of its own, the last. Without, each
-    class has a logit that tells it from everything else, and background is where all are low."""
+    """A classification loss for RoIs. With softmax, background is an additional class, the last. Without,
+    each class has an independent logit, and background is where all logits are low."""
 
     name: str
     softmax: bool = False
@@ -34,7 +34,7 @@ class Loss:
         return classes + 1 if self.softmax else classes
 
     def __call__(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """The sum over RoIs; classes are -1 for background."""
+        """Returns the sum over RoIs; the class of background is -1."""
         if self.softmax:
             last = logits.shape[1] - 1
             return F.cross_entropy(logits, torch.where(classes < 0, last, classes), reduction="sum")
@@ -45,5 +45,5 @@ class Loss:
         return binary(logits, targets, self.gamma, alpha).sum()
 
     def scores(self, logits: Tensor) -> Tensor:
-        """The probability of each class for each RoI."""
+        """Returns the probability of each class for each RoI."""
         return logits.softmax(1)[:, :-1] if self.softmax else logits.sigmoid()

@@ -1,4 +1,4 @@
-"""A small Fast R-CNN: features of the whole picture once, then a head for each RoI."""
+"""A small Fast R-CNN: features of the whole image, then a head for each RoI."""
 
 import math
 
@@ -6,27 +6,27 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms, roi_align
 
-STRIDE = 8  # pixels of the picture a cell of the features
-CELLS = 4  # of a RoI, to each side
+STRIDE = 8  # image pixels per feature cell
+CELLS = 4  # cells per side of a RoI
 WEIGHTS = torch.tensor([10.0, 10.0, 5.0, 5.0])  # of the deltas, as in Detectron2
 MAX_SCALE = math.log(1000 / 16)   # upper bound of dw and dh, as in Detectron2
-PRIOR = 0.01  # of an object, at first (Lin et al., §4.1)
+PRIOR = 0.01  # initial probability of an object (Lin et al., §4.1)
 
 
 def encode(boxes: Tensor, truth: Tensor) -> Tensor:
-    """The deltas from boxes to true boxes."""
+    """Returns the deltas from boxes to ground-truth boxes."""
     size, true_size = boxes[:, 2:] - boxes[:, :2], truth[:, 2:] - truth[:, :2]
     shift = ((truth[:, :2] + truth[:, 2:]) - (boxes[:, :2] + boxes[:, 2:])) / 2 / size
     return torch.cat([shift, torch.log(true_size / size)], 1) * WEIGHTS
 
 
 def decode(boxes: Tensor, deltas: Tensor) -> Tensor:
-    """The boxes that deltas lead to."""
+    """Returns the boxes that the deltas lead to."""
     deltas = deltas / WEIGHTS
     size = boxes[:, 2:] - boxes[:, :2]
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 + deltas[:, :2] * size
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2 + deltas[:, :2] * size
     half = size / 2 * deltas[:, 2:].clamp(max=MAX_SCALE).exp()
-    return torch.cat([centre - half, centre + half], 1)
+    return torch.cat([center - half, center + half], 1)
 
 
 def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -37,40 +37,40 @@ def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 class FastRCNN(nn.Module):
     def __init__(self, outputs: int, sigmoid: bool):
-        """outputs are the logits of a RoI. With sigmoid each of them begins at the prior: else the
-        first steps would be background's alone."""
+        """outputs is the number of logits per RoI. With sigmoid the bias starts at the prior, otherwise
+        background would dominate the first steps."""
         super().__init__()
         self.backbone = nn.Sequential(
             block(3, 24, 2), block(24, 48, 2), block(48, 64, 2), block(64, 64, 1), block(64, 64, 1),
         )
         self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(64 * CELLS * CELLS, 128), nn.ReLU(inplace=True))
         self.classes = nn.Linear(128, outputs)
-        self.deltas = nn.Linear(128, 4)  # the same for all classes
+        self.deltas = nn.Linear(128, 4)  # shared by all classes
         nn.init.normal_(self.classes.weight, std=0.01)
         nn.init.constant_(self.classes.bias, -math.log((1 - PRIOR) / PRIOR) if sigmoid else 0)
         nn.init.normal_(self.deltas.weight, std=0.001)
         nn.init.zeros_(self.deltas.bias)
 
-    def forward(self, pictures: Tensor, rois: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits and deltas of the RoIs of each picture, one after the other; pictures are
-        (n, 3, height, width) of uint8."""
-        features = self.backbone(pictures.float() / 127.5 - 1)
+    def forward(self, images: Tensor, rois: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns logits and deltas of the RoIs, image by image; images are (n, 3, height, width) of
+        uint8."""
+        features = self.backbone(images.float() / 127.5 - 1)
         hidden = self.hidden(roi_align(features, rois, CELLS, 1 / STRIDE, sampling_ratio=1, aligned=True))
         return self.classes(hidden), self.deltas(hidden)
 
 
 @torch.no_grad()
-def detect(model: FastRCNN, scores_of, picture: Tensor, proposals: Tensor,
-           least: float = 0.01, nms: float = 0.5, most: int = 100) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes, scores and classes found in a picture, best first. It takes one picture at a time, so
-    that what is found in it does not depend on others."""
+def detect(model: FastRCNN, scores_of, image: Tensor, proposals: Tensor,
+           min_score: float = 0.01, nms: float = 0.5, max_detections: int = 100) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns boxes, scores and classes, best first. It takes one image, so that the result does not
+    depend on the rest of a batch."""
     model.eval()
-    logits, deltas = model(picture[None], [proposals])
-    height, width = picture.shape[1:]
+    logits, deltas = model(image[None], [proposals])
+    height, width = image.shape[1:]
     boxes = decode(proposals, deltas)
     boxes[:, 0::2].clamp_(0, width)
     boxes[:, 1::2].clamp_(0, height)
-    roi, classes = torch.nonzero(scores_of(logits) >= least, as_tuple=True)
+    roi, classes = torch.nonzero(scores_of(logits) >= min_score, as_tuple=True)
     scores = scores_of(logits)[roi, classes]
-    kept = batched_nms(boxes[roi], scores, classes, nms)[:most]
+    kept = batched_nms(boxes[roi], scores, classes, nms)[:max_detections]
     return boxes[roi[kept]], scores[kept], classes[kept]

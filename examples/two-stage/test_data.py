@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data import read_instances, read_picture, read_proposals, read_rois
+from data import read_instances, read_image, read_proposals, read_rois
 from model import encode
 from train import flip
 
 
 def archive(weights=1.0):
-    """Two pictures, the first without RoIs, as `proposer rois` writes them."""
+    """Two images, the first without RoIs, as `proposer rois` writes them."""
     rois = np.array([[10, 10, 30, 20], [60, 20, 90, 50]], np.int32)
     truth = np.array([[40, 40, 50, 50], [10, 10, 30, 30]], np.int32)
     deltas = np.zeros((2, 4), np.float32)
@@ -40,12 +40,12 @@ class Readers(unittest.TestCase):
             read_rois(self.folder)
         np.savez(self.folder / "rois-000000.npz", **archive())
         np.savez(self.folder / "rois-000001.npz", **archive())
-        pictures, names = read_rois(self.folder)
+        images, names = read_rois(self.folder)
         self.assertEqual(names, ["apple", "vase"])
-        self.assertEqual([p.file for p in pictures], ["b.jpg", "b.jpg"])
-        self.assertEqual(pictures[0].boxes.tolist(), [[10, 10, 30, 20], [60, 20, 90, 50]])
-        self.assertEqual(pictures[0].classes.tolist(), [1, -1])
-        self.assertEqual(pictures[0].deltas[1].tolist(), [0, 0, 0, 0])
+        self.assertEqual([p.file for p in images], ["b.jpg", "b.jpg"])
+        self.assertEqual(images[0].boxes.tolist(), [[10, 10, 30, 20], [60, 20, 90, 50]])
+        self.assertEqual(images[0].classes.tolist(), [1, -1])
+        self.assertEqual(images[0].deltas[1].tolist(), [0, 0, 0, 0])
 
     def test_other_weights(self):
         np.savez(self.folder / "rois-000000.npz", **archive(weights=10))
@@ -53,16 +53,16 @@ class Readers(unittest.TestCase):
             read_rois(self.folder)
 
     def test_proposals(self):
-        told = {
+        content = {
             "ids": [7, "a"], "boxes": [np.array([[1, 2, 3, 4]], np.float32), np.zeros((0, 4), np.float32)],
             "objectness_logits": [np.ones(1, np.float32), np.zeros(0, np.float32)], "bbox_mode": 0,
         }
         file = self.folder / "proposals.pkl"
-        file.write_bytes(pickle.dumps(told))
+        file.write_bytes(pickle.dumps(content))
         got = read_proposals(file)
         self.assertEqual(got[7].tolist(), [[1, 2, 3, 4]])
         self.assertEqual(got["a"].shape, (0, 4))
-        file.write_bytes(pickle.dumps(told | {"bbox_mode": 1}))
+        file.write_bytes(pickle.dumps(content | {"bbox_mode": 1}))
         with self.assertRaisesRegex(ValueError, "want 0, XYXY_ABS"):
             read_proposals(file)
 
@@ -79,21 +79,21 @@ class Readers(unittest.TestCase):
         self.assertEqual((first.classes.tolist(), first.crowd.tolist()), ([1, 1], [True, False]))
         self.assertEqual(second.boxes.shape, (0, 4))
 
-    def test_picture(self):
+    def test_image(self):
         image = Image.new("RGB", (3, 2), (10, 20, 30))
         exif = Image.Exif()
         exif[0x0112] = 6  # to be turned by a quarter
         image.save(self.folder / "a.png", exif=exif)
-        got = read_picture(self.folder / "a.png")
+        got = read_image(self.folder / "a.png")
         self.assertEqual((got.dtype, got.shape), (torch.uint8, (3, 3, 2)))
         self.assertEqual(got[:, 0, 0].tolist(), [10, 20, 30])
 
     def test_flip(self):
         np.savez(self.folder / "rois-000000.npz", **archive())
         (rois,), _ = read_rois(self.folder)
-        picture = torch.zeros(3, 80, 100, dtype=torch.uint8)
-        picture[:, 10, 10] = 1
-        flipped, boxes, deltas = flip(picture, rois)
+        image = torch.zeros(3, 80, 100, dtype=torch.uint8)
+        image[:, 10, 10] = 1
+        flipped, boxes, deltas = flip(image, rois)
         self.assertEqual(flipped[0, 10, 89], 1)
         self.assertEqual(boxes.tolist(), [[70, 10, 90, 20], [10, 20, 40, 50]])
         torch.testing.assert_close(deltas[:1], encode(boxes[:1], torch.tensor([[70.0, 10, 90, 30]])))

@@ -14,8 +14,8 @@ class Losses(unittest.TestCase):
     """The figures of docs/imbalance.md."""
 
     def test_rows(self):
-        told = json.loads(ROWS.read_text())
-        logits, targets = torch.tensor(told["logits"]), torch.tensor(told["targets"])
+        content = json.loads(ROWS.read_text())
+        logits, targets = torch.tensor(content["logits"]), torch.tensor(content["targets"])
         for gamma, alpha, want in [
             (0, None, 0.8233), (2, (0.25, 0.75), 0.2228), (2, (0.25, 0.25), 0.0896), (2, None, 0.3583),
         ]:

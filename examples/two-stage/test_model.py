@@ -31,12 +31,12 @@ class Deltas(unittest.TestCase):
 
 def squares(n: int) -> tuple[list[torch.Tensor], list[RoIs]]:
     """Noise with a red or a blue square, and RoIs: the square itself, near ones, and others."""
-    pictures, rois = [], []
+    images, rois = [], []
     for i in range(n):
-        picture = torch.randint(90, 160, (3, 64, 64), dtype=torch.uint8)
+        image = torch.randint(90, 160, (3, 64, 64), dtype=torch.uint8)
         x, y = torch.randint(0, 40, (2,)).tolist()
         c = i % 2
-        picture[2 * c, y:y + 24, x:x + 24] = 255
+        image[2 * c, y:y + 24, x:x + 24] = 255
         truth = torch.tensor([[x, y, x + 24, y + 24]], dtype=torch.float32)
         near = truth + torch.tensor([[0.0, 0, 0, 0], [3, 0, 3, 0], [0, -3, 0, -3], [-2, 2, 2, 2]])
         other = torch.tensor([[0.0, 0, 20, 20], [44, 44, 64, 64], [44, 0, 64, 20], [0, 44, 20, 64]])
@@ -45,9 +45,9 @@ def squares(n: int) -> tuple[list[torch.Tensor], list[RoIs]]:
         boxes = torch.cat([near, other])
         classes = torch.tensor([c] * len(near) + [-1] * len(other))
         deltas = torch.cat([encode(near, truth.expand(len(near), 4)), torch.zeros_like(other)])
-        pictures.append(picture)
+        images.append(image)
         rois.append(RoIs(f"{i}.png", boxes, classes, deltas))
-    return pictures, rois
+    return images, rois
 
 
 class Training(unittest.TestCase):
@@ -56,25 +56,25 @@ class Training(unittest.TestCase):
         for loss in Loss("softmax CE", softmax=True), Loss("focal", gamma=2, alpha=0.25):
             with self.subTest(loss.name):
                 torch.manual_seed(1)
-                pictures, rois = squares(32)
-                model = train(pictures[:24], rois[:24], 2, loss, 15, 1, lambda line: None)
-                for picture, r in zip(pictures[24:], rois[24:]):
-                    boxes, scores, classes = detect(model, loss.scores, picture, r.boxes)
+                images, rois = squares(32)
+                model = train(images[:24], rois[:24], 2, loss, 15, 1, lambda line: None)
+                for image, r in zip(images[24:], rois[24:]):
+                    boxes, scores, classes = detect(model, loss.scores, image, r.boxes)
                     self.assertEqual(classes[0], r.classes[0])
                     self.assertGreater(scores[0], 0.5)
                     self.assertLess((boxes[0] - r.boxes[0]).abs().max(), 4)
                     self.assertTrue((scores[:-1] >= scores[1:]).all())
 
     def test_same_again(self):
-        pictures, rois = squares(9)
-        weights = [train(pictures, rois, 2, Loss("focal", gamma=2, alpha=0.25), 2, 5, lambda line: None).state_dict() for _ in range(2)]
+        images, rois = squares(9)
+        weights = [train(images, rois, 2, Loss("focal", gamma=2, alpha=0.25), 2, 5, lambda line: None).state_dict() for _ in range(2)]
         for name, value in weights[0].items():
             self.assertTrue(torch.equal(value, weights[1][name]), name)
 
     def test_prior(self):
         torch.manual_seed(1)
-        picture, box = torch.zeros(1, 3, 32, 32, dtype=torch.uint8), torch.tensor([[0.0, 0, 16, 16]])
-        logits, deltas = FastRCNN(3, sigmoid=True)(picture, [box])
+        image, box = torch.zeros(1, 3, 32, 32, dtype=torch.uint8), torch.tensor([[0.0, 0, 16, 16]])
+        logits, deltas = FastRCNN(3, sigmoid=True)(image, [box])
         self.assertLess((logits.sigmoid() - 0.01).abs().max(), 0.005)
         self.assertEqual((logits.shape, deltas.shape), ((1, 3), (1, 4)))
 

@@ -1,4 +1,4 @@
-"""Training on RoIs that proposer has labelled, and drawn."""
+"""Training on the RoIs that proposer has labeled and sampled."""
 
 from typing import Callable
 
@@ -10,27 +10,27 @@ from data import RoIs
 from losses import Loss
 from model import FastRCNN
 
-BATCH = 8  # pictures a step
+BATCH = 8  # images per step
 
 
-def flip(picture: Tensor, rois: RoIs) -> tuple[Tensor, Tensor, Tensor]:
-    """The mirror image, its RoIs and their deltas."""
-    width = picture.shape[2]
+def flip(image: Tensor, rois: RoIs) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the mirrored image, its RoIs and their deltas."""
+    width = image.shape[2]
     boxes = rois.boxes.clone()
     boxes[:, 0::2] = width - rois.boxes[:, [2, 0]]
-    return picture.flip(2), boxes, rois.deltas * torch.tensor([-1.0, 1.0, 1.0, 1.0])
+    return image.flip(2), boxes, rois.deltas * torch.tensor([-1.0, 1.0, 1.0, 1.0])
 
 
-def stack(pictures: list[Tensor]) -> Tensor:
-    """Pictures of one size or of several; the smaller are laid at the top left, on grey."""
-    height, width = (max(p.shape[side] for p in pictures) for side in (1, 2))
-    return torch.stack([F.pad(p, (0, width - p.shape[2], 0, height - p.shape[1]), value=127) for p in pictures])
+def stack(images: list[Tensor]) -> Tensor:
+    """Images of one size or of several; the smaller ones are padded with gray at the right and bottom."""
+    height, width = (max(p.shape[side] for p in images) for side in (1, 2))
+    return torch.stack([F.pad(p, (0, width - p.shape[2], 0, height - p.shape[1]), value=127) for p in images])
 
 
-def train(pictures: list[Tensor], rois: list[RoIs], classes: int, loss: Loss, epochs: int, seed: int,
-          tell: Callable[[str], None]) -> FastRCNN:
-    """Trains a network from nothing. Both losses are sums, divided by the step's foreground RoIs:
-    so is Lin et al.'s, and so the two weigh as in Fast R-CNN, where both are means over all RoIs."""
+def train(images: list[Tensor], rois: list[RoIs], classes: int, loss: Loss, epochs: int, seed: int,
+          report: Callable[[str], None]) -> FastRCNN:
+    """Trains a network from scratch. Both losses are sums divided by the number of foreground RoIs of
+    the step, as in Lin et al.; their ratio is that of Fast R-CNN, where both are means over all RoIs."""
     torch.manual_seed(seed)
     model = FastRCNN(loss.outputs(classes), not loss.softmax)
     steps = epochs * -(-len(rois) // BATCH)
@@ -43,7 +43,7 @@ def train(pictures: list[Tensor], rois: list[RoIs], classes: int, loss: Loss, ep
         for start in range(0, len(order), BATCH):
             batch = []
             for i in order[start:start + BATCH]:
-                batch.append(flip(pictures[i], rois[i]) if torch.rand(()) < 0.5 else (pictures[i], rois[i].boxes, rois[i].deltas))
+                batch.append(flip(images[i], rois[i]) if torch.rand(()) < 0.5 else (images[i], rois[i].boxes, rois[i].deltas))
             labels = torch.cat([rois[i].classes for i in order[start:start + BATCH]])
             deltas = torch.cat([d for _, _, d in batch])
             objects = labels >= 0
@@ -57,5 +57,5 @@ def train(pictures: list[Tensor], rois: list[RoIs], classes: int, loss: Loss, ep
             schedule.step()
             sums += torch.stack([class_loss.detach(), box_loss.detach()])
         mean = sums / -(-len(order) // BATCH)
-        tell(f"epoch {epoch + 1} of {epochs}: class loss {mean[0]:.3f}, box loss {mean[1]:.3f}")
+        report(f"epoch {epoch + 1} of {epochs}: class loss {mean[0]:.3f}, box loss {mean[1]:.3f}")
     return model

@@ -1,6 +1,6 @@
-// Command dataset draws a data set of still lifes: for training and for testing a folder each,
-// of JPEG files and COCO's instances.json with a box and a class for each object. Equal
-// arguments give equal bytes.
+// Command dataset renders a data set: a folder for training and one for testing, each with JPEG
+// files and COCO's instances.json with a box and a class for each object. Equal arguments give
+// equal bytes.
 package main
 
 import (
@@ -15,27 +15,27 @@ import (
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
-// An object has to show so many pixels to be annotated; of one that is nearly hidden nobody
-// could tell what it is.
+// minArea is the number of visible pixels from which an object is annotated. Objects that are
+// nearly hidden cannot be recognized.
 const minArea = 64
 
 const quality = 92
 
-// settings say what to draw.
+// settings describe the images.
 type settings struct {
 	width, height int
-	objects       int // most of them in a picture; at least half as many
+	objects       int // maximum per image; the minimum is half of it
 	seed          uint64
 }
 
-// COCO's instances, as far as detectors read them.
+// COCO's instances format, as far as detectors read it.
 type (
 	instances struct {
-		Images      []picture    `json:"images"`
+		Images      []image      `json:"images"`
 		Annotations []annotation `json:"annotations"`
 		Categories  []category   `json:"categories"`
 	}
-	picture struct {
+	image struct {
 		ID     int    `json:"id"`
 		File   string `json:"file_name"`
 		Width  int    `json:"width"`
@@ -56,17 +56,17 @@ type (
 )
 
 func main() {
-	out := flag.String("out", "dataset", "`folder` to make")
-	train := flag.Int("train", 1000, "`pictures` to train on")
-	test := flag.Int("test", 200, "`pictures` to test on")
+	out := flag.String("out", "dataset", "output `folder`")
+	train := flag.Int("train", 1000, "number of training `images`")
+	test := flag.Int("test", 200, "number of test `images`")
 	var s settings
-	flag.Uint64Var(&s.seed, "seed", 1, "what to draw")
-	flag.IntVar(&s.width, "width", 192, "`pixels`")
-	flag.IntVar(&s.height, "height", 144, "`pixels`")
-	flag.IntVar(&s.objects, "objects", 6, "most `objects` of a picture")
+	flag.Uint64Var(&s.seed, "seed", 1, "random seed")
+	flag.IntVar(&s.width, "width", 192, "image width in `pixels`")
+	flag.IntVar(&s.height, "height", 144, "image height in `pixels`")
+	flag.IntVar(&s.objects, "objects", 6, "maximum number of `objects` per image")
 	flag.Parse()
 	if min(s.width, s.height) < 32 || max(s.width, s.height) > 4096 || s.objects < 1 || min(*train, *test) < 0 || max(*train, *test) > 1e6 {
-		fmt.Fprintln(os.Stderr, "dataset: want sides of 32 to 4096 pixels, an object or more, and at most a million pictures")
+		fmt.Fprintln(os.Stderr, "dataset: want sides of 32 to 4096 pixels, at least one object, and at most a million images")
 		os.Exit(2)
 	}
 	for part, n := range []int{*train, *test} {
@@ -78,18 +78,17 @@ func main() {
 	}
 }
 
-// draw writes n pictures and what is in them into a folder. Parts with other numbers have
-// other pictures.
+// draw writes n images and their annotations to a folder. Different parts have different images.
 func draw(folder string, part, n int, s settings) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
 	r := rand.New(rand.NewPCG(s.seed, uint64(part)))
-	all := instances{Images: []picture{}, Annotations: []annotation{}, Categories: categories()}
+	all := instances{Images: []image{}, Annotations: []annotation{}, Categories: categories()}
 	for id := 1; id <= n; id++ {
 		objects := s.objects - r.IntN(s.objects/2+1)
 		still := scene.Render(r.Uint64(), s.width, s.height, objects)
-		p := picture{id, fmt.Sprintf("%06d.jpg", id), s.width, s.height}
+		p := image{id, fmt.Sprintf("%06d.jpg", id), s.width, s.height}
 		if err := os.WriteFile(filepath.Join(folder, p.File), still.JPEG(quality), 0o644); err != nil {
 			return err
 		}

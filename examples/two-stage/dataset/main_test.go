@@ -31,12 +31,12 @@ func drawn(t *testing.T, part, n int, s settings) map[string][]byte {
 	return files
 }
 
-// What is drawn is a data set as the house reads them.
+// The output is a valid COCO data set.
 func TestDraw(t *testing.T) {
 	s := settings{width: 96, height: 64, objects: 5, seed: 7}
 	files := drawn(t, 0, 6, s)
 	if len(files) != 7 {
-		t.Fatalf("%d files; want six pictures and instances.json", len(files))
+		t.Fatalf("got %d files, want six images and instances.json", len(files))
 	}
 	data, err := dataset.ReadCOCO(bytes.NewReader(files["instances.json"]))
 	if err != nil {
@@ -47,7 +47,7 @@ func TestDraw(t *testing.T) {
 		img := &data.Images[i]
 		h, err := imageio.Inspect(files[img.File], imageio.DefaultLimits())
 		if err != nil || h.Width != s.width || h.Height != s.height || img.Width != s.width || img.Height != s.height {
-			t.Errorf("%s: %+v, %v; told to be %d × %d", img.File, h, err, img.Width, img.Height)
+			t.Errorf("%s: got %+v, %v; want %d × %d", img.File, h, err, img.Width, img.Height)
 		}
 		objects += len(img.Objects)
 		for _, o := range img.Objects {
@@ -57,12 +57,12 @@ func TestDraw(t *testing.T) {
 		}
 	}
 	if len(data.Images) != 6 || objects < 12 || objects > 30 {
-		t.Errorf("%d pictures, %d objects", len(data.Images), objects)
+		t.Errorf("got %d images, %d objects", len(data.Images), objects)
 	}
 
 	for name, again := range drawn(t, 0, 6, s) {
 		if !bytes.Equal(again, files[name]) {
-			t.Errorf("%s is drawn in two ways", name)
+			t.Errorf("%s differs between equal runs", name)
 		}
 	}
 	other := drawn(t, 1, 6, s)
@@ -71,7 +71,7 @@ func TestDraw(t *testing.T) {
 		for name, b := range files2 {
 			for was, a := range files {
 				if bytes.Equal(a, b) {
-					t.Errorf("%s of another %s is %s", name, what, was)
+					t.Errorf("%s of another %s equals %s", name, what, was)
 				}
 			}
 		}
