@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// field is the value of the first line "name: value" or name=value of a file.
-func field(file, name string) (string, error) {
+// readField returns the value of the first line "name: value" or name=value of a file.
+func readField(file, name string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return "", err
@@ -27,12 +27,12 @@ func field(file, name string) (string, error) {
 	return "", fmt.Errorf("%s: no %s", file, name)
 }
 
-// thisMachine is its processor, memory and system, as far as they can be told.
-func thisMachine() string {
-	cpu, _ := field("/proc/cpuinfo", "model name")
-	system, _ := field("/etc/os-release", "PRETTY_NAME")
+// describeMachine returns the processor, memory and operating system, as far as they are known.
+func describeMachine() string {
+	cpu, _ := readField("/proc/cpuinfo", "model name")
+	system, _ := readField("/etc/os-release", "PRETTY_NAME")
 	s := fmt.Sprintf("%s, %d cores", cmp.Or(cpu, runtime.GOARCH), runtime.NumCPU())
-	total, _ := field("/proc/meminfo", "MemTotal")
+	total, _ := readField("/proc/meminfo", "MemTotal")
 	if kib, err := strconv.Atoi(strings.TrimSuffix(total, " kB")); err == nil {
 		s += fmt.Sprintf(", %.0f GiB", float64(kib)/(1<<20))
 	}

@@ -1,9 +1,9 @@
-// Command bench shows how fast the search is beside its peers: OpenCV, scikit-image and
-// dlib. In one run it gives all of them the same pictures, in turns, and writes a table
-// of times and of how many times as fast ours is; then what ours takes alone.
+// Command compare-peers compares the speed of the search with that of OpenCV, scikit-image and dlib. All
+// work on the same images in one run and take turns. It writes tables of times and speed ratios, and
+// measures time per pixel, memory and allocations of the search.
 //
-// The peers are child processes (peer_opencv.py, peer_dlib.cpp) that are told what to do
-// line by line; decoding is outside everybody's clock.
+// The peers are child processes (peer_opencv.py, peer_dlib.cpp) that read a command per line. Decoding is
+// not measured.
 package main
 
 import (
@@ -26,71 +26,71 @@ import (
 	"github.com/proposer/proposer/internal/kernels"
 )
 
-type settings struct {
-	pictures, name  string
+type config struct {
+	images, name    string
 	n, rounds       int
 	budget, timeout time.Duration
 	only            *regexp.Regexp
 	out, version    string
-	peers           map[string][]string // command lines, by who they are in rows
+	peers           map[string][]string // command lines by engine
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second ctrl-C ends everything at once
+	context.AfterFunc(ctx, stop) // a second interrupt ends the process
 	var err error
 	if len(os.Args) > 1 && os.Args[1] == memoryCommand {
-		err = memoryChild(ctx, os.Args[2:])
+		err = memoryProcess(ctx, os.Args[2:])
 	} else {
-		err = bench(ctx, parse())
+		err = compareAll(ctx, parseFlags())
 	}
 	if err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
-		fmt.Fprintln(os.Stderr, "bench:", err)
+		fmt.Fprintln(os.Stderr, "compare-peers:", err)
 		os.Exit(1)
 	}
 }
 
-func parse() settings {
-	var s settings
-	flag.StringVar(&s.pictures, "pictures", "", "`folder` of pictures; without one, scenes are drawn")
-	flag.StringVar(&s.name, "name", "", "what to call the folder in the report; its base name if empty")
-	flag.IntVar(&s.n, "n", 24, "how many pictures, evenly spaced over the sorted folder")
-	flag.IntVar(&s.rounds, "rounds", 3, "how often each picture is searched at most")
-	flag.DurationVar(&s.budget, "budget", 15*time.Minute, "how long the whole run may take; slow peers get fewer rounds and pictures")
-	flag.DurationVar(&s.timeout, "timeout", 2*time.Minute, "how long a peer may take for one answer")
-	only := flag.String("only", "", "only work whose name matches the `regexp`; ours alone is called alone")
-	flag.StringVar(&s.out, "out", "", "`file` to write the report to, besides standard output")
-	flag.StringVar(&s.version, "version", "unknown", "ours, for the report")
+func parseFlags() config {
+	var c config
+	flag.StringVar(&c.images, "pictures", "", "`folder` of images; empty: rendered scenes")
+	flag.StringVar(&c.name, "name", "", "name of the folder in the report; empty: its base name")
+	flag.IntVar(&c.n, "n", 24, "number of images, evenly spaced over the sorted folder")
+	flag.IntVar(&c.rounds, "rounds", 3, "maximum number of searches of each image")
+	flag.DurationVar(&c.budget, "budget", 15*time.Minute, "maximum time of the run; slow peers get fewer rounds and images")
+	flag.DurationVar(&c.timeout, "timeout", 2*time.Minute, "maximum time for a response of a peer")
+	only := flag.String("only", "", "only work whose name matches the `regexp`; standalone: time per pixel, memory, allocations")
+	flag.StringVar(&c.out, "out", "", "`file` for the report, which is also printed")
+	flag.StringVar(&c.version, "version", "unknown", "version of proposer in the report")
 	opencv := flag.String("opencv", "/usr/bin/python3 tools/compare-peers/peer_opencv.py", "`command` of the peer with OpenCV and scikit-image")
 	dlib := flag.String("dlib", "bin/peer_dlib", "`command` of the peer with dlib")
 	flag.Parse()
 	fail := func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
+		fmt.Fprintf(os.Stderr, "compare-peers: "+format+"\n", args...)
 		os.Exit(2)
 	}
 	var err error
-	if s.only, err = regexp.Compile(*only); err != nil {
+	if c.only, err = regexp.Compile(*only); err != nil {
 		fail("-only: %v", err)
 	}
-	if s.n < 1 || s.rounds < 1 || s.budget <= 0 || s.timeout <= 0 {
-		fail("-n %d -rounds %d -budget %v -timeout %v: want all above 0", s.n, s.rounds, s.budget, s.timeout)
+	if c.n < 1 || c.rounds < 1 || c.budget <= 0 || c.timeout <= 0 {
+		fail("-n %d -rounds %d -budget %v -timeout %v: want all above 0", c.n, c.rounds, c.budget, c.timeout)
 	}
 	if flag.NArg() > 0 {
-		fail("unexpected %q: want flags only", flag.Arg(0))
+		fail("unexpected argument %q: want flags only", flag.Arg(0))
 	}
-	s.peers = map[string][]string{opencvPeer: strings.Fields(*opencv), skimagePeer: strings.Fields(*opencv), dlibPeer: strings.Fields(*dlib)}
-	return s
+	c.peers = map[string][]string{opencvEngine: strings.Fields(*opencv), skimageEngine: strings.Fields(*opencv), dlibEngine: strings.Fields(*dlib)}
+	return c
 }
 
-// command is how to have the report again.
-func (s settings) command() string {
+// command returns the command that repeats the run.
+func (c config) command() string {
 	line := "make bench-peers"
-	if s.pictures != "" {
-		line += " PICTURES=" + s.folder()
+	if c.images != "" {
+		line += " PICTURES=" + c.folder()
 	}
 	var flags []string
 	flag.Visit(func(f *flag.Flag) {
@@ -107,96 +107,96 @@ func (s settings) command() string {
 	return line
 }
 
-func (s settings) folder() string { return cmp.Or(s.name, filepath.Base(filepath.Clean(s.pictures))) }
+func (c config) folder() string { return cmp.Or(c.name, filepath.Base(filepath.Clean(c.images))) }
 
-func bench(ctx context.Context, s settings) (err error) {
+func compareAll(ctx context.Context, c config) (err error) {
 	start := time.Now()
-	temp, err := os.MkdirTemp("", "bench-")
+	temp, err := os.MkdirTemp("", "compare-peers-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(temp)
 	var files []string
-	if s.pictures != "" {
-		files, err = pictures(s.pictures, s.n)
+	if c.images != "" {
+		files, err = listImages(c.images, c.n)
 	} else {
-		files, err = drawScenes(temp, s.n)
+		files, err = renderScenes(temp, c.n)
 	}
 	if err != nil {
 		return err
 	}
-	us, err := newOurs(ctx, files)
+	local, err := newLocalEngine(ctx, files)
 	if err != nil {
 		return err
 	}
-	families := families(rows, s.only)
-	runners, versions, stop, err := startPeers(ctx, s, families)
+	groups := groups(comparisons, c.only)
+	engines, versions, stop, err := startPeers(ctx, c, groups)
 	defer stop()
 	if err != nil {
 		return err
 	}
-	runners[ourselves] = us
+	engines[proposerEngine] = local
 
 	r := report{
-		command: s.command(), date: start, ours: s.version, kernels: kernels.Backend(), goVersion: runtime.Version(),
-		machine: thisMachine(), versions: versions, pictures: us.describe(s),
+		command: c.command(), date: start, ours: c.version, kernels: kernels.Backend(), goVersion: runtime.Version(),
+		machine: describeMachine(), versions: versions, images: local.describe(c),
 	}
-	if s.only.MatchString("alone") {
-		if r.alone, err = alone(ctx, us, files, temp); err != nil {
+	if c.only.MatchString("standalone") {
+		if r.standalone, err = measureStandalone(ctx, local, files, temp); err != nil {
 			return err
 		}
 	}
-	m := meter{runners: runners, files: files, rounds: s.rounds, end: start.Add(s.budget), progress: os.Stderr}
-	times, err := m.measure(ctx, families)
+	m := scheduler{engines: engines, files: files, rounds: c.rounds, end: start.Add(c.budget), progress: os.Stderr}
+	times, err := m.measure(ctx, groups)
 	if err != nil {
 		return err
 	}
-	for _, row := range rows {
-		if t, ok := times[row.ours.work]; ok {
-			r.comparisons = append(r.comparisons, comparison{row, compare(t[row.ours], t[row.peer])})
+	for _, cmp := range comparisons {
+		if t, ok := times[cmp.ours.work]; ok {
+			r.results = append(r.results, result{cmp, compare(t[cmp.ours], t[cmp.peer])})
 		}
 	}
 	text := r.String()
 	fmt.Print(text)
-	if s.out == "" {
+	if c.out == "" {
 		return nil
 	}
-	return os.WriteFile(s.out, []byte(text), 0o644)
+	return os.WriteFile(c.out, []byte(text), 0o644)
 }
 
-// startPeers starts whom the families need. Stop ends them, also after an error.
-func startPeers(ctx context.Context, s settings, families [][]run) (runners map[string]runner, versions map[string]string, stop func(), err error) {
-	runners, versions = map[string]runner{}, map[string]string{}
-	byCommand := map[string]*peer{}
+// startPeers starts the peers of the groups. stop stops them; it is valid after an error.
+func startPeers(ctx context.Context, c config, groups [][]task) (engines map[string]engine, versions map[string]string, stop func(), err error) {
+	engines, versions = map[string]engine{}, map[string]string{}
+	byCommand := map[string]*peerProcess{}
 	stop = func() {
 		for _, p := range byCommand {
 			p.stop()
 		}
 	}
-	for _, r := range slices.Concat(families...) {
-		if r.who == ourselves || runners[r.who] != nil {
+	for _, t := range slices.Concat(groups...) {
+		if t.engine == proposerEngine || engines[t.engine] != nil {
 			continue
 		}
-		command := s.peers[r.who]
+		command := c.peers[t.engine]
 		key := strings.Join(command, " ")
 		if byCommand[key] == nil {
-			p, err := startPeer(ctx, r.who, command, s.timeout)
+			p, err := startPeer(ctx, t.engine, command, c.timeout)
 			if err != nil {
 				return nil, nil, stop, err
 			}
 			byCommand[key] = p
 			maps.Copy(versions, p.versions)
 		}
-		runners[r.who] = byCommand[key]
+		engines[t.engine] = byCommand[key]
 	}
-	return runners, versions, stop, nil
+	return engines, versions, stop, nil
 }
 
-// pictures is n pictures of a folder, evenly spaced over their sorted names, or all if there are fewer.
-func pictures(folder string, n int) ([]string, error) {
+// listImages returns n images of a folder, evenly spaced over the sorted names, or all if there are fewer.
+func listImages(folder string, n int) ([]string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, fmt.Errorf("the folder of pictures: %w", err)
+		return nil, fmt.Errorf("image folder: %w", err)
 	}
 	var files []string
 	for _, e := range entries {
@@ -205,13 +205,13 @@ func pictures(folder string, n int) ([]string, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, errors.New("no pictures in " + folder + ": want JPEG, PNG, WebP, BMP or TIFF")
+		return nil, fmt.Errorf("no images in %s: want JPEG, PNG, WebP, BMP or TIFF files", folder)
 	}
-	return spaced(files, n), nil
+	return evenlySpaced(files, n), nil
 }
 
-// spaced is n of all, evenly spaced, or all if there are fewer.
-func spaced[T any](all []T, n int) []T {
+// evenlySpaced returns n of all, evenly spaced, or all if there are fewer.
+func evenlySpaced[T any](all []T, n int) []T {
 	n = min(n, len(all))
 	some := make([]T, n)
 	for i := range some {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A peer is a child process that reads commands, a line each,
+// A peerProcess is a child process that reads commands, one per line,
 //
 //	load PATH
 //	run WORK THREADS
@@ -24,20 +24,20 @@ import (
 //	{"seconds": 1.75, "found": 2171}
 //	{"error": "what was wrong"}
 //
-// after one at the start that gives its versions. It ends with its standard input.
-type peer struct {
+// The first line of its output gives the versions. It exits at the end of its standard input.
+type peerProcess struct {
 	name     string
 	versions map[string]string
 	timeout  time.Duration
 	cmd      *exec.Cmd
 	in       io.WriteCloser
 	out      *bufio.Scanner
-	problems *bytes.Buffer // standard error; to be read when cmd has ended
-	ended    error         // why it cannot be asked any more
+	stderr   *bytes.Buffer // read after cmd has exited
+	ended    error         // why it takes no more commands
 }
 
-// answer is any of a peer's lines.
-type answer struct {
+// A response is a line of a peer's output.
+type response struct {
 	Versions      map[string]string
 	Width, Height int
 	Seconds       float64
@@ -45,22 +45,22 @@ type answer struct {
 	Error         string
 }
 
-func parseAnswer(line []byte) (a answer, err error) {
+func parseResponse(line []byte) (a response, err error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&a); err != nil {
-		return a, fmt.Errorf("answer %.80q: %w", line, err)
+		return a, fmt.Errorf("response %.80q: %w", line, err)
 	}
 	return a, nil
 }
 
-// startPeer starts a peer, which lives as long as ctx at most.
-func startPeer(ctx context.Context, name string, command []string, timeout time.Duration) (*peer, error) {
+// startPeer starts a peer. The end of ctx kills it.
+func startPeer(ctx context.Context, name string, command []string, timeout time.Duration) (*peerProcess, error) {
 	if len(command) == 0 {
-		return nil, fmt.Errorf("%s: no command: want that of its peer", name)
+		return nil, fmt.Errorf("%s: no command: want one that starts it", name)
 	}
-	p := &peer{name: name, timeout: timeout, cmd: exec.CommandContext(ctx, command[0], command[1:]...), problems: new(bytes.Buffer)}
-	p.cmd.Stderr = p.problems
+	p := &peerProcess{name: name, timeout: timeout, cmd: exec.CommandContext(ctx, command[0], command[1:]...), stderr: new(bytes.Buffer)}
+	p.cmd.Stderr = p.stderr
 	p.cmd.WaitDelay = time.Second
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
@@ -74,9 +74,9 @@ func startPeer(ctx context.Context, name string, command []string, timeout time.
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w (make bench-peers installs and builds the peers)", name, err)
 	}
-	a, err := p.answer(ctx)
+	a, err := p.receive(ctx)
 	if err == nil && a.Versions == nil {
-		err = errors.New("its first line has no versions")
+		err = errors.New("no versions in its first line")
 	}
 	if err != nil {
 		return nil, p.end(err)
@@ -85,44 +85,44 @@ func startPeer(ctx context.Context, name string, command []string, timeout time.
 	return p, nil
 }
 
-func (p *peer) load(ctx context.Context, file string) (width, height int, err error) {
+func (p *peerProcess) load(ctx context.Context, file string) (width, height int, err error) {
 	if strings.ContainsAny(file, "\r\n") {
 		return 0, 0, fmt.Errorf("%q: want a name without line breaks", file)
 	}
-	a, err := p.ask(ctx, "load "+file)
+	a, err := p.send(ctx, "load "+file)
 	return a.Width, a.Height, err
 }
 
-func (p *peer) run(ctx context.Context, work string, threads int) (float64, error) {
-	a, err := p.ask(ctx, fmt.Sprintf("run %s %d", work, threads))
+func (p *peerProcess) run(ctx context.Context, work string, threads int) (float64, error) {
+	a, err := p.send(ctx, fmt.Sprintf("run %s %d", work, threads))
 	if err == nil && (a.Seconds <= 0 || a.Found <= 0) {
-		err = fmt.Errorf("%d boxes or regions in %v s: want some, and a time", a.Found, a.Seconds)
+		err = fmt.Errorf("%d boxes or regions in %v s: want both above 0", a.Found, a.Seconds)
 	}
 	return a.Seconds, err
 }
 
-func (p *peer) ask(ctx context.Context, command string) (answer, error) {
+func (p *peerProcess) send(ctx context.Context, command string) (response, error) {
 	if p.ended != nil {
-		return answer{}, p.ended
+		return response{}, p.ended
 	}
 	if _, err := io.WriteString(p.in, command+"\n"); err != nil {
-		return answer{}, p.end(err)
+		return response{}, p.end(err)
 	}
-	return p.answer(ctx)
+	return p.receive(ctx)
 }
 
-// answer is the next line. A peer that does not give one in time, or another than it should, is ended.
-func (p *peer) answer(ctx context.Context) (answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("no answer in %v", p.timeout))
+// receive reads the next line. A peer whose line is late or malformed is stopped.
+func (p *peerProcess) receive(ctx context.Context) (response, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("no response in %v", p.timeout))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })()
 	if !p.out.Scan() {
 		if err := context.Cause(ctx); err != nil {
-			return answer{}, p.end(err)
+			return response{}, p.end(err)
 		}
-		return answer{}, p.end(errors.New("it ended without an answer"))
+		return response{}, p.end(errors.New("exited without a response"))
 	}
-	a, err := parseAnswer(p.out.Bytes())
+	a, err := parseResponse(p.out.Bytes())
 	if err != nil {
 		return a, p.end(err)
 	}
@@ -132,21 +132,21 @@ func (p *peer) answer(ctx context.Context) (answer, error) {
 	return a, nil
 }
 
-// end ends the peer because of an error, which it returns together with the peer's last words.
-func (p *peer) end(err error) error {
+// end stops the peer because of an error and returns it with the end of the peer's standard error.
+func (p *peerProcess) end(err error) error {
 	if p.ended != nil {
 		return p.ended
 	}
 	p.ended = fmt.Errorf("%s: %w", p.name, err)
 	p.stop()
-	if words := bytes.TrimSpace(p.problems.Bytes()); len(words) > 0 {
-		p.ended = fmt.Errorf("%w; it said: %s", p.ended, words[max(0, len(words)-500):])
+	if text := bytes.TrimSpace(p.stderr.Bytes()); len(text) > 0 {
+		p.ended = fmt.Errorf("%w; standard error: %s", p.ended, text[max(0, len(text)-500):])
 	}
 	return p.ended
 }
 
-// stop ends the peer, at once or, if it is in the middle of something, by force.
-func (p *peer) stop() {
+// stop closes the peer's input and kills it if it does not exit within a second.
+func (p *peerProcess) stop() {
 	_ = p.in.Close()
 	defer time.AfterFunc(time.Second, func() { _ = p.cmd.Process.Kill() }).Stop()
 	_ = p.cmd.Wait()

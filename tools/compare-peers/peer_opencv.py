@@ -1,4 +1,4 @@
-"""OpenCV's ximgproc and scikit-image as a peer of bench, in the protocol of peer.go."""
+"""OpenCV's ximgproc and scikit-image as a peer, with the protocol of peer.go."""
 
 import json
 import sys
@@ -15,21 +15,21 @@ SEARCHES = {
 }
 
 
-def answer(**values):
+def respond(**values):
     print(json.dumps(values), flush=True)
 
 
 def load(path):
-    bgr = cv2.imread(path)  # three channels, upright
+    bgr = cv2.imread(path)  # three channels, after EXIF orientation
     if bgr is None:
         raise ValueError("OpenCV cannot read " + path)
     rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    answer(width=bgr.shape[1], height=bgr.shape[0])
+    respond(width=bgr.shape[1], height=bgr.shape[0])
     return bgr, rgb
 
 
 def run(work, bgr, rgb):
-    """Does the work; what it returns counts the boxes or regions, later."""
+    """Does the work and returns a function that counts the boxes or regions."""
     if work in SEARCHES:
         search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
         search.setBaseImage(bgr)
@@ -45,24 +45,24 @@ def run(work, bgr, rgb):
 
 
 def main():
-    answer(versions={"OpenCV": cv2.__version__, "scikit-image": skimage.__version__})
-    picture = None
+    respond(versions={"OpenCV": cv2.__version__, "scikit-image": skimage.__version__})
+    image = None
     for line in sys.stdin:
         command, _, rest = line.rstrip("\n").partition(" ")
         try:
             if command == "load":
-                picture = load(rest)
+                image = load(rest)
             elif command == "run":
                 work, threads = rest.split()
                 cv2.setNumThreads(int(threads))
                 start = time.perf_counter()
-                count = run(work, *picture)
+                count = run(work, *image)
                 seconds = time.perf_counter() - start
-                answer(seconds=seconds, found=count())
+                respond(seconds=seconds, found=count())
             else:
                 raise ValueError("unknown command " + line)
         except Exception as error:
-            answer(error=f"{type(error).__name__}: {error}")
+            respond(error=f"{type(error).__name__}: {error}")
 
 
 main()

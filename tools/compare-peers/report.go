@@ -8,23 +8,25 @@ import (
 	"time"
 )
 
-type comparison struct {
-	row
+// A result is a comparison and what was measured.
+type result struct {
+	comparison
 	summary
 }
 
-// report is all that a run found, as Markdown.
+// A report has the results of a run.
 type report struct {
 	command            string
 	date               time.Time
 	ours, kernels      string
 	goVersion, machine string
 	versions           map[string]string // of the peers
-	pictures           string
-	comparisons        []comparison
-	alone              []figure
+	images             string
+	results            []result
+	standalone         []measurement
 }
 
+// String returns the report as Markdown.
 func (r report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `%s`.\n\n", r.command)
@@ -32,54 +34,55 @@ func (r report) String() string {
 	for _, name := range slices.Sorted(maps.Keys(r.versions)) {
 		fmt.Fprintf(&b, ", %s %s", name, r.versions[name])
 	}
-	fmt.Fprintf(&b, "\n- pictures: %s\n", r.pictures)
-	var peers, itself []comparison
-	for _, c := range r.comparisons {
-		if c.peer.who == ourselves {
+	fmt.Fprintf(&b, "\n- images: %s\n", r.images)
+	var peers, itself []result
+	for _, c := range r.results {
+		if c.peer.engine == proposerEngine {
 			itself = append(itself, c)
 		} else {
 			peers = append(peers, c)
 		}
 	}
 	if peers != nil {
-		b.WriteString("\n## Beside the peers\n\n" +
-			"All work on the same pictures in one run and take turns on each, who begins changes; decoding is not counted.\n" +
-			"Times are medians over the pictures; times as fast is the median, and the quartiles, of the pictures' own ratios.\n" +
-			"segment is smoothing and segmentation alone, k 300, σ 0.8, regions of at least 20 pixels, on a grid of 8 or 4 neighbours.\n\n")
-		writeComparisons(&b, peers)
+		b.WriteString("\n## Compared with others\n\n" +
+			"All engines work on the same images in one run and take turns on each; the first to run changes.\n" +
+			"Decoding is not measured. Times are medians over the images; the speed ratio is the median, with\n" +
+			"quartiles, of the ratios of the single images. `segment` is smoothing and segmentation alone: k = 300,\n" +
+			"σ = 0.8, regions of at least 20 pixels, 8 or 4 neighbors.\n\n")
+		writeResults(&b, peers)
 	}
 	if itself != nil {
-		b.WriteString("\n## On two threads\n\nThe same, beside itself on one.\n\n")
-		writeComparisons(&b, itself)
+		b.WriteString("\n## Two threads\n\nThe same, compared with one thread.\n\n")
+		writeResults(&b, itself)
 	}
-	if r.alone != nil {
-		fmt.Fprintf(&b, "\n## Alone\n\nMode `%s`.\n\n| what | measured | that is | goal | reached |\n|---|---:|---|---:|---|\n", aloneMode)
-		for _, f := range r.alone {
-			fmt.Fprintf(&b, "| %s | %s | %s | ≤ %s | %s |\n", f.what, amount(f.value, f.unit), f.note, amount(f.goal, f.unit), yes(f.value <= f.goal))
+	if r.standalone != nil {
+		fmt.Fprintf(&b, "\n## Memory and scaling\n\nMode `%s`.\n\n| quantity | measured | details | goal | reached |\n|---|---:|---|---:|---|\n", standaloneMode)
+		for _, m := range r.standalone {
+			fmt.Fprintf(&b, "| %s | %s | %s | ≤ %s | %s |\n", m.quantity, amount(m.value, m.unit), m.note, amount(m.goal, m.unit), yes(m.value <= m.goal))
 		}
 	}
 	return b.String()
 }
 
-func writeComparisons(b *strings.Builder, all []comparison) {
-	b.WriteString("| work | threads | peer | its threads | ours, ms | peer, ms | times as fast | quartiles | pictures × rounds | goal | reached |\n" +
+func writeResults(b *strings.Builder, results []result) {
+	b.WriteString("| work | threads | peer | peer threads | ours, ms | peer, ms | speed ratio | quartiles | images × rounds | goal | reached |\n" +
 		"|---|---:|---|---:|---:|---:|---:|---|---:|---:|---|\n")
-	for _, c := range all {
+	for _, c := range results {
 		goal, reached := "–", "–"
 		if c.goal > 0 {
 			goal, reached = fmt.Sprintf("%g×", c.goal), yes(c.ratio >= c.goal)
 		}
-		peer := c.peer.who + " " + c.peer.work
-		if c.peer.who == ourselves {
+		peer := c.peer.engine + " " + c.peer.work
+		if c.peer.engine == proposerEngine {
 			peer = "itself"
 		}
 		fmt.Fprintf(b, "| %s | %d | %s | %d | %s | %s | %s | %s–%s | %d × %d | %s | %s |\n",
 			c.ours.work, c.ours.threads, peer, c.peer.threads, number(c.oursTime*1e3), number(c.peerTime*1e3),
-			amount(c.ratio, "×"), number(c.low), number(c.high), c.pictures, c.rounds, goal, reached)
+			amount(c.ratio, "×"), number(c.low), number(c.high), c.images, c.rounds, goal, reached)
 	}
 }
 
-// amount is a number with its unit; × stands close.
+// amount formats a number with its unit; × follows without a space.
 func amount(v float64, unit string) string {
 	if unit == "×" {
 		return number(v) + unit
@@ -87,7 +90,7 @@ func amount(v float64, unit string) string {
 	return number(v) + " " + unit
 }
 
-// number prints three digits, or more before the point.
+// number formats a number with three significant digits, or all digits before the decimal point.
 func number(v float64) string {
 	switch {
 	case v >= 100:

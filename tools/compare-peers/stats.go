@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// quantile is that of values, with linear interpolation between two of them.
+// quantile returns a quantile of values, with linear interpolation; NaN if there are none.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -18,19 +18,20 @@ func quantile(values []float64, q float64) float64 {
 
 func median(values []float64) float64 { return quantile(values, 0.5) }
 
-// summary is a comparison over pictures: the medians of the two times, and the
-// quartiles of how many times as fast ours was on a picture.
+// A summary summarizes a comparison over images: the medians of both times, and the quartiles of the
+// images' speed ratios, peer time / our time.
 type summary struct {
 	oursTime, peerTime float64 // seconds
 	low, ratio, high   float64
-	pictures, rounds   int
+	images, rounds     int
 }
 
-// compare takes seconds by picture and round; a picture's time is the median of its rounds.
+// compare summarizes seconds by image and round. The time of an image is the median of its rounds.
 func compare(ours, peer [][]float64) summary {
 	var a, b, ratios []float64
 	for i := range ours {
-		a, b = append(a, median(ours[i])), append(b, median(peer[i]))
+		a = append(a, median(ours[i]))
+		b = append(b, median(peer[i]))
 		ratios = append(ratios, b[i]/a[i])
 	}
 	return summary{

@@ -1,6 +1,5 @@
-// Command draw writes a scene as a picture, a PNG or a JPEG by its name, and prints
-// the boxes of its objects. With -fit it searches the scene, draws for each object the
-// proposal that fits it best, and prints that and its IoU.
+// Command draw-scene renders a scene to a PNG or JPEG file and prints the boxes of its objects. With -fit it
+// searches the scene, draws the best proposal for each object, and prints these proposals with their IoU.
 package main
 
 import (
@@ -17,24 +16,24 @@ import (
 )
 
 func main() {
-	seed := flag.Uint64("seed", 1, "what to draw")
-	width := flag.Int("width", 960, "`pixels`")
-	height := flag.Int("height", 640, "`pixels`")
-	objects := flag.Int("objects", 9, "how many")
-	fit := flag.String("fit", "", "search in this `mode`")
+	seed := flag.Uint64("seed", 1, "seed of the scene")
+	width := flag.Int("width", 960, "width in `pixels`")
+	height := flag.Int("height", 640, "height in `pixels`")
+	objects := flag.Int("objects", 9, "number of objects")
+	fit := flag.String("fit", "", "search with this `mode`")
 	out := flag.String("out", "scene.png", "`file`, .png or .jpg")
 	flag.Parse()
 	if *width < 1 || *height < 1 || *width > 20000 || *height > 20000 {
-		fmt.Fprintf(os.Stderr, "draw: a picture of %d×%d pixels: each side must be 1..20000\n", *width, *height)
+		fmt.Fprintf(os.Stderr, "draw-scene: -width %d -height %d: want 1 to 20000\n", *width, *height)
 		os.Exit(2)
 	}
 	format := imageio.OverlayFormat(*out)
 	if format == "" {
-		fmt.Fprintf(os.Stderr, "draw: %q: the name must end in .png or .jpg\n", *out)
+		fmt.Fprintf(os.Stderr, "draw-scene: -out %q: want a name that ends in .png or .jpg\n", *out)
 		os.Exit(2)
 	}
 	if err := draw(scene.Render(*seed, *width, *height, *objects), *fit, format, *out); err != nil {
-		fmt.Fprintln(os.Stderr, "draw:", err)
+		fmt.Fprintln(os.Stderr, "draw-scene:", err)
 		os.Exit(1)
 	}
 }
@@ -64,13 +63,13 @@ func draw(s *scene.Scene, mode, format, out string) error {
 	for i, b := range s.Boxes {
 		fmt.Print(s.Names[i], " ", b)
 		if fits != nil {
-			fmt.Printf(" found as %v, IoU %.2f", fits[i], fits[i].IoU(b))
+			fmt.Printf(" best proposal %v, IoU %.2f", fits[i], fits[i].IoU(b))
 		}
 		fmt.Println()
 	}
-	var picture bytes.Buffer
-	if err := imageio.Overlay(&picture, s.Image, fits, format); err != nil {
+	var img bytes.Buffer
+	if err := imageio.Overlay(&img, s.Image, fits, format); err != nil {
 		return err
 	}
-	return os.WriteFile(out, picture.Bytes(), 0o644)
+	return os.WriteFile(out, img.Bytes(), 0o644)
 }

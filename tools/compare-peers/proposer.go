@@ -15,7 +15,7 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// search searches as a program does that searches picture after picture.
+// search searches an image, with memory reused from earlier searches.
 func search(ctx context.Context, s *selective.Searcher, img *raster.Image, mode string, threads int) error {
 	opts, err := selective.Preset(mode)
 	if err != nil {
@@ -26,18 +26,18 @@ func search(ctx context.Context, s *selective.Searcher, img *raster.Image, mode 
 	return err
 }
 
-// ours has all pictures in memory, in colour as the peers do.
-type ours struct {
+// A localEngine searches in this process. It has all images in memory, in color as the peers do.
+type localEngine struct {
 	files    []string
-	pictures map[string]*raster.Image
-	picture  *raster.Image
+	images   map[string]*raster.Image
+	image    *raster.Image // loaded last
 	searcher selective.Searcher
 	graph    *segment.Graph
 	labels   *raster.LabelImage
 }
 
-func newOurs(ctx context.Context, files []string) (*ours, error) {
-	o := &ours{files: files, pictures: map[string]*raster.Image{}, graph: new(segment.Graph), labels: new(raster.LabelImage)}
+func newLocalEngine(ctx context.Context, files []string) (*localEngine, error) {
+	o := &localEngine{files: files, images: map[string]*raster.Image{}, graph: new(segment.Graph), labels: new(raster.LabelImage)}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -47,20 +47,20 @@ func newOurs(ctx context.Context, files []string) (*ours, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		if o.pictures[file], err = raster.Convert(ctx, nil, p.Image, raster.RGB); err != nil {
+		if o.images[file], err = raster.Convert(ctx, nil, p.Image, raster.RGB); err != nil {
 			return nil, err
 		}
 	}
 	return o, nil
 }
 
-func (o *ours) load(_ context.Context, file string) (width, height int, err error) {
-	o.picture = o.pictures[file]
-	return o.picture.Width, o.picture.Height, nil
+func (o *localEngine) load(_ context.Context, file string) (width, height int, err error) {
+	o.image = o.images[file]
+	return o.image.Width, o.image.Height, nil
 }
 
-func (o *ours) run(ctx context.Context, work string, threads int) (float64, error) {
-	// The collector, too, is to run on no more threads than that.
+func (o *localEngine) run(ctx context.Context, work string, threads int) (float64, error) {
+	// The garbage collector must not use more threads either.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
 	start := time.Now()
 	var err error
@@ -70,25 +70,25 @@ func (o *ours) run(ctx context.Context, work string, threads int) (float64, erro
 	case segmentFour:
 		err = o.segment(ctx, segment.Four)
 	default:
-		err = search(ctx, &o.searcher, o.picture, work, threads)
+		err = search(ctx, &o.searcher, o.image, work, threads)
 	}
 	return time.Since(start).Seconds(), err
 }
 
-func (o *ours) segment(ctx context.Context, c segment.Connectivity) error {
-	if err := o.graph.Build(ctx, o.picture, segment.Options{Sigma: 0.8, Connectivity: c, MinK: 300, SingleScale: true}); err != nil {
+func (o *localEngine) segment(ctx context.Context, c segment.Connectivity) error {
+	if err := o.graph.Build(ctx, o.image, segment.Options{Sigma: 0.8, Connectivity: c, MinK: 300, SingleScale: true}); err != nil {
 		return err
 	}
 	_, err := o.graph.Segment(ctx, o.labels, 300, 20)
 	return err
 }
 
-// describe tells of the pictures: how many, whence, their sizes.
-func (o *ours) describe(s settings) string {
+// describe returns the number, origin and sizes of the images.
+func (o *localEngine) describe(c config) string {
 	var pixels []float64
-	low, high := o.pictures[o.files[0]], o.pictures[o.files[0]]
+	low, high := o.images[o.files[0]], o.images[o.files[0]]
 	for _, file := range o.files {
-		p := o.pictures[file]
+		p := o.images[file]
 		pixels = append(pixels, float64(len(p.Plane(0))))
 		if len(p.Pix) < len(low.Pix) {
 			low = p
@@ -97,16 +97,16 @@ func (o *ours) describe(s settings) string {
 			high = p
 		}
 	}
-	what := "drawn scenes"
-	if s.pictures != "" {
-		what = "of " + s.folder()
+	origin := "rendered scenes"
+	if c.images != "" {
+		origin = "of " + c.folder()
 	}
 	return fmt.Sprintf("%d %s, %d×%d to %d×%d, median %.2f megapixels",
-		len(o.files), what, low.Width, low.Height, high.Width, high.Height, median(pixels)/1e6)
+		len(o.files), origin, low.Width, low.Height, high.Width, high.Height, median(pixels)/1e6)
 }
 
-// drawScenes writes n scenes of 640×480 pixels.
-func drawScenes(folder string, n int) ([]string, error) {
+// renderScenes writes n scenes of 640×480 pixels to the folder and returns their files.
+func renderScenes(folder string, n int) ([]string, error) {
 	files := make([]string, n)
 	for i := range files {
 		files[i] = filepath.Join(folder, fmt.Sprintf("scene%03d.png", i))

@@ -18,17 +18,17 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// A figure is one of ours alone, at most goal.
-type figure struct {
-	what        string
+// A measurement is a quantity without a peer, which should be at most goal.
+type measurement struct {
+	quantity    string
 	value, goal float64
 	unit        string
 	note        string
 }
 
-// alone measures what has no peer: time for a pixel, memory, allocations.
-func alone(ctx context.Context, us *ours, files []string, temp string) ([]figure, error) {
-	allocated, err := allocations(ctx, us, files)
+// measureStandalone measures time per pixel, memory and allocations.
+func measureStandalone(ctx context.Context, e *localEngine, files []string, temp string) ([]measurement, error) {
+	allocated, err := allocations(ctx, e, files)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func alone(ctx context.Context, us *ours, files []string, temp string) ([]figure
 	if err != nil {
 		return nil, err
 	}
-	figures := []figure{slower}
+	measurements := []measurement{slower}
 	for _, c := range []struct {
 		img  *raster.Image
 		goal float64
@@ -46,67 +46,66 @@ func alone(ctx context.Context, us *ours, files []string, temp string) ([]figure
 		if err != nil {
 			return nil, fmt.Errorf("memory: %w", err)
 		}
-		figures = append(figures, figure{
-			what:  fmt.Sprintf("peak memory at %d×%d, %d threads, above the idle process", c.img.Width, c.img.Height, memoryThreads),
-			value: bytes / 1e6, goal: c.goal / 1e6, unit: "MB",
+		measurements = append(measurements, measurement{
+			quantity: fmt.Sprintf("peak memory at %d×%d, %d threads, above the idle process", c.img.Width, c.img.Height, memoryThreads),
+			value:    bytes / 1e6, goal: c.goal / 1e6, unit: "MB",
 		})
 	}
-	return append(figures, allocated), nil
+	return append(measurements, allocated), nil
 }
 
-// allocations are those of a search among many, on one thread.
-func allocations(ctx context.Context, us *ours, files []string) (figure, error) {
-	each := func(n int) error {
+// allocations measures the bytes that a search allocates after others, with one thread.
+func allocations(ctx context.Context, e *localEngine, files []string) (measurement, error) {
+	searchAll := func(n int) error {
 		for i := range n {
-			if err := search(ctx, &us.searcher, us.pictures[files[i%len(files)]], aloneMode, 1); err != nil {
+			if err := search(ctx, &e.searcher, e.images[files[i%len(files)]], standaloneMode, 1); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	var before, after runtime.MemStats
-	if err := each(len(files)); err != nil {
-		return figure{}, err
+	if err := searchAll(len(files)); err != nil {
+		return measurement{}, err
 	}
 	runtime.ReadMemStats(&before)
-	err := each(searches)
+	err := searchAll(searchCount)
 	runtime.ReadMemStats(&after)
-	return figure{
-		what:  fmt.Sprintf("allocated a picture, in %d searches after others", searches),
-		value: float64(after.TotalAlloc-before.TotalAlloc) / searches / 1e6, goal: goalAllocated / 1e6, unit: "MB",
+	return measurement{
+		quantity: fmt.Sprintf("allocated per image, over %d searches after others", searchCount),
+		value:    float64(after.TotalAlloc-before.TotalAlloc) / searchCount / 1e6, goal: goalAllocated / 1e6, unit: "MB",
 	}, err
 }
 
-// perPixel compares the time for a pixel of a large picture with that of a small one, on one thread.
-func perPixel(ctx context.Context, small, large *raster.Image) (figure, error) {
-	us := new(ours)
+// perPixel compares the time per pixel of a large image with that of a small one, with one thread.
+func perPixel(ctx context.Context, small, large *raster.Image) (measurement, error) {
+	e := new(localEngine)
 	nanoseconds := func(img *raster.Image) (float64, error) {
-		us.picture = img
-		s, err := us.run(ctx, aloneMode, 1)
+		e.image = img
+		s, err := e.run(ctx, standaloneMode, 1)
 		return s * 1e9 / float64(img.Width*img.Height), err
 	}
 	var a, b []float64
-	for range 1 + perPixelTimes { // the first warms up
+	for range 1 + perPixelRuns { // the first warms up
 		for _, c := range []struct {
 			img   *raster.Image
 			times *[]float64
 		}{{small, &a}, {large, &b}} {
 			t, err := nanoseconds(c.img)
 			if err != nil {
-				return figure{}, err
+				return measurement{}, err
 			}
 			*c.times = append(*c.times, t)
 		}
 	}
 	s, l := median(a[1:]), median(b[1:])
-	return figure{
-		what:  fmt.Sprintf("time a pixel at %d×%d, against %d×%d, 1 thread", large.Width, large.Height, small.Width, small.Height),
-		value: l / s, goal: goalPerPixel, unit: "×", note: fmt.Sprintf("%.0f ns, %.0f ns", l, s),
+	return measurement{
+		quantity: fmt.Sprintf("time per pixel at %d×%d, relative to %d×%d, 1 thread", large.Width, large.Height, small.Width, small.Height),
+		value:    l / s, goal: goalPerPixel, unit: "×", note: fmt.Sprintf("%.0f ns, %.0f ns", l, s),
 	}, nil
 }
 
-// memory is the peak of a process that searches the picture, above that of one that
-// only has it.
+// memory returns the peak memory of a process that searches the image, above that of one that only loads it.
 func memory(ctx context.Context, img *raster.Image, temp string) (float64, error) {
 	file := filepath.Join(temp, "planes")
 	if err := os.WriteFile(file, img.Pix, 0o644); err != nil {
@@ -118,12 +117,12 @@ func memory(ctx context.Context, img *raster.Image, temp string) (float64, error
 	}
 	peak := func(args ...string) (float64, error) {
 		args = append([]string{memoryCommand, "-width", strconv.Itoa(img.Width), "-height", strconv.Itoa(img.Height)}, args...)
-		var problems bytes.Buffer
+		var stderr bytes.Buffer
 		cmd := exec.CommandContext(ctx, self, append(args, file)...)
-		cmd.Stderr = &problems
+		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
-			return 0, fmt.Errorf("%w: %s", err, bytes.TrimSpace(problems.Bytes()))
+			return 0, fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 		}
 		return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
 	}
@@ -137,14 +136,14 @@ func memory(ctx context.Context, img *raster.Image, temp string) (float64, error
 
 const memoryCommand = "memory"
 
-// memoryChild prints the peak memory of this process after it has read a picture's
-// planes, and searched it if told so.
-func memoryChild(ctx context.Context, args []string) error {
+// memoryProcess prints the peak memory of this process after it has read the planes of an image and, with
+// -search, searched it.
+func memoryProcess(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(memoryCommand, flag.ExitOnError)
 	width := flags.Int("width", 0, "pixels")
 	height := flags.Int("height", 0, "pixels")
 	searches := flags.Bool("search", false, "search")
-	_ = flags.Parse(args) // it exits
+	_ = flags.Parse(args) // exits on an error
 	img := raster.New(raster.RGB, *width, *height)
 	f, err := os.Open(flags.Arg(0))
 	if err != nil {
@@ -155,11 +154,11 @@ func memoryChild(ctx context.Context, args []string) error {
 		return err
 	}
 	if *searches {
-		if err := search(ctx, new(selective.Searcher), img, aloneMode, memoryThreads); err != nil {
+		if err := search(ctx, new(selective.Searcher), img, standaloneMode, memoryThreads); err != nil {
 			return err
 		}
 	}
-	peak, err := field("/proc/self/status", "VmHWM")
+	peak, err := readField("/proc/self/status", "VmHWM")
 	if err != nil {
 		return err
 	}
