@@ -59,7 +59,7 @@ func BenchmarkInspect(b *testing.B) {
 	}
 }
 
-func BenchmarkUpright(b *testing.B) {
+func BenchmarkApplyOrientation(b *testing.B) {
 	src := randomImage(raster.RGB, 4000, 3000)
 	for _, o := range []int{3, 6} {
 		b.Run(fmt.Sprintf("12MP/%d", o), func(b *testing.B) {

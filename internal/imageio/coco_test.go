@@ -8,8 +8,8 @@ import (
 	"github.com/proposer/proposer/internal/testutil/photos"
 )
 
-// TestRealPictures reads every photograph of the development set.
-func TestRealPictures(t *testing.T) {
+// TestPhotographs reads every photograph of the development set.
+func TestPhotographs(t *testing.T) {
 	for _, file := range photos.Paths(t) {
 		data, err := os.ReadFile(file)
 		if err != nil {

@@ -21,8 +21,8 @@ import (
 func Decoder() string { return "go" }
 
 func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
-	// The decoders of x/image have panicked on hostile files before; one picture
-	// must not end a service.
+	// The decoders of x/image have panicked on hostile files before; one image
+	// must not end the process.
 	defer func() {
 		if p := recover(); p != nil {
 			img, err = nil, h.broken("the decoder panics: %v", p)
@@ -111,7 +111,7 @@ func (h *Header) spread(img *raster.Image, m image.Image) {
 }
 
 // ycbcr converts JPEG's full range through image/draw. WebP's is that of video,
-// Y in 16..235 and colours in 16..240 (ITU-R BT.601), which package image does not
+// Y in 16..235 and colors in 16..240 (ITU-R BT.601), which package image does not
 // know.
 func (h *Header) ycbcr(img *raster.Image, m *image.YCbCr, alpha []uint8, alphaStride int, l rowLayout) {
 	row := image.NewRGBA(image.Rect(0, 0, img.Width, 1))

@@ -1,39 +1,36 @@
-// Package imageio turns the bytes of a picture file into the planar picture that
-// the search wants, and draws boxes on pictures. It is the only package that
-// knows OpenCV.
+// Package imageio decodes image files to planar images, and draws boxes on images. It is the only
+// package that uses OpenCV.
 //
-// # What is read
+// # Formats
 //
-//   - JPEG: baseline, extended and progressive, 8 bits; grey, YCbCr, RGB, and
-//     Adobe's CMYK and YCCK.
-//   - PNG: all of it; of an animation the still picture.
+//   - JPEG: baseline, extended and progressive with 8 bits; gray, YCbCr, RGB, and Adobe's CMYK and
+//     YCCK.
+//   - PNG: everything; of an animation the still image.
 //   - WebP: lossy and lossless stills.
 //   - BMP: uncompressed.
-//   - TIFF: the first page; 1, 8 or 16 bits of unsigned grey, palette, RGB or
-//     RGB with alpha; uncompressed, PackBits, LZW, Deflate, CCITT.
+//   - TIFF: the first page; 1, 8 or 16 bits of unsigned gray, palette, RGB or RGB with alpha;
+//     uncompressed, PackBits, LZW, Deflate, CCITT.
 //
-// The format is told from the first bytes, never from a name. Everything else is
-// [ErrUnsupported], also what OpenCV could read (GIF, HDR, EXR, PNM, JPEG 2000,
-// big and floating-point TIFF, ...): each decoder that a stranger's bytes can
-// reach is a risk, and these are rarely photographs.
+// The format is detected from the first bytes, not from a name. Everything else is
+// [ErrUnsupported], including formats that OpenCV can read (GIF, HDR, EXR, PNM, JPEG 2000, big and
+// floating-point TIFF): every decoder that untrusted bytes can reach is a risk, and these formats
+// are rarely photographs.
 //
-// # What comes out
+// # Pixels
 //
-// Grey sources give one plane, all others R, G and B. Samples of 16 bits are
-// rounded to 8. Transparency is composited over white. Colour profiles are
-// ignored. The picture is turned upright as EXIF says. A file that ends early is
-// broken, even where a decoder would fill the rest with grey.
+// Gray files give one plane, all others R, G and B. Samples of 16 bits are rounded to 8.
+// Transparent pixels are composited over white. Color profiles are ignored. The EXIF orientation
+// is applied. A truncated file is an error, even if a decoder would fill the rest with gray.
 //
-// # Two builds
+// # Builds
 //
-// With cgo and the build tag gocv_specific_modules the pixels are decoded by
-// OpenCV, else by Go's own decoders ([Decoder] tells). Headers, limits,
-// orientation and shrinking are the same code in both; pixels of lossy formats
-// differ by the decoders' rounding and chroma interpolation. Go's decoders refuse
-// a few rare variants ([ErrUnsupported]) and are stricter about damage.
-// OpenCV's codecs write a line on standard error for some damaged files, and have
-// no switch for it; damage to the coded pixels of a complete JPEG is not told, and
-// decoded as well as can be.
+// With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels, else Go's own
+// decoders do; see [Decoder]. Headers, limits, orientation and shrinking are the same code in both
+// builds. Pixels of lossy formats differ by the decoders' rounding and chroma interpolation. Go's
+// decoders reject a few rare variants ([ErrUnsupported]) and more kinds of damage.
+//
+// OpenCV's codecs print a line on standard error for some damaged files, which cannot be turned
+// off. Damage to the coded pixels of a complete JPEG is not reported.
 package imageio
 
 import (
@@ -47,9 +44,9 @@ import (
 	"github.com/proposer/proposer/raster"
 )
 
-// ErrUnsupported is wrapped by the error for bytes that are no picture, or of a
-// format or variant that is not read.
-var ErrUnsupported = errors.New("not a picture that can be read: want JPEG, PNG, WebP, BMP or TIFF")
+// ErrUnsupported is wrapped by errors about data that is not an image, or is of a format or a
+// variant that this package does not read.
+var ErrUnsupported = errors.New("not a supported image: want JPEG, PNG, WebP, BMP or TIFF")
 
 func unsupported(format, msg string, args ...any) error {
 	return fmt.Errorf("imageio: %s: %s: %w", format, fmt.Sprintf(msg, args...), ErrUnsupported)
@@ -59,10 +56,10 @@ func unsupported(format, msg string, args ...any) error {
 // "pixels wide", "pixels high" or "pixels in a tile".
 type LimitError = boundedio.LimitError
 
-// A FormatError says that a picture of a known format is broken.
+// A FormatError reports a broken image of a known format.
 type FormatError struct {
 	Format string // as in [Header]
-	Err    error  // what is wrong
+	Err    error
 }
 
 func (e *FormatError) Error() string { return "imageio: broken " + e.Format + ": " + e.Err.Error() }
@@ -73,16 +70,16 @@ func broken(format, msg string, args ...any) error {
 	return &FormatError{format, fmt.Errorf(msg, args...)}
 }
 
-// Limits bounds what is decoded. They are checked against the header, before any
-// memory is taken for pixels. A field that is not positive means its default; more
-// than 2 GiB, 268,435,455 pixels or a side of 1,048,576 is never read.
+// Limits bounds the images that are decoded. They are checked against the header, before memory is
+// allocated for pixels. A field that is not positive means its default. [MaxLimits] applies to
+// larger values.
 type Limits struct {
-	MaxBytes  int64 // length of the file; default 64 MiB
+	MaxBytes  int64 // size of the file; default 64 MiB
 	MaxPixels int64 // width × height; default 50,000,000
 	MaxSide   int   // width and height; default 65,535
 }
 
-// OpenCV counts bytes in int32, at up to 8 bytes a pixel, and reads no longer side.
+// OpenCV counts bytes in int32, at up to 8 bytes per pixel, and does not read longer sides.
 const (
 	maxBytes  = math.MaxInt32
 	maxPixels = math.MaxInt32 / 8
@@ -105,40 +102,42 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// MaxLimits are those that no Limits goes beyond, whatever it says.
-func MaxLimits() Limits { return Limits{maxBytes, maxPixels, maxSide} }
+// MaxLimits returns the largest supported limits: 2 GiB - 1, 268,435,455 pixels and a side of
+// 1,048,576.
+func MaxLimits() Limits {
+	return Limits{MaxBytes: maxBytes, MaxPixels: maxPixels, MaxSide: maxSide}
+}
 
-// DefaultLimits are the limits that the zero Limits stands for.
+// DefaultLimits returns the limits that the zero Limits stands for.
 func DefaultLimits() Limits { return Limits{}.withDefaults() }
 
-// Options says how to decode. The zero value is the default.
+// Options are the options of [Decode]. The zero value is the default.
 type Options struct {
 	Limits            Limits
-	IgnoreOrientation bool // leave the pixels as they are stored
-	LongestSide       int  // shrink to this longest side, in pixels; 0: never; never enlarges
+	IgnoreOrientation bool // keep the pixels as they are stored
+	LongestSide       int  // shrink a larger image to this longest side, in pixels; 0: never
 }
 
-// A Picture is a decoded file.
+// Decoded is a decoded image file.
 type Decoded struct {
-	Image         *raster.Image // RGB or Gray, upright, perhaps shrunk
+	Image         *raster.Image // RGB or Gray, upright, possibly shrunk
 	Width, Height int           // of the upright original, in pixels
 	Format        string        // as in [Header]
-	Orientation   int           // EXIF 1..8 as the file has it; 1 if it has none
+	Orientation   int           // EXIF 1..8 as in the file; 1 if there is none
 }
 
-// ToOriginal maps a box of p.Image to the pixels of the original. Edges are scaled
-// and rounded half up, so order is kept, a box that holds a pixel still does, and
-// the whole picture maps to the whole picture.
-func (p *Decoded) ToOriginal(b box.Box) box.Box {
-	return b.Rescale(p.Image.Width, p.Image.Height, p.Width, p.Height)
+// ToOriginal maps a box of d.Image to the original. Edges are scaled and rounded half up: their
+// order is kept, a box that is not empty stays so, and the whole image maps to the whole original.
+func (d *Decoded) ToOriginal(b box.Box) box.Box {
+	return b.Rescale(d.Image.Width, d.Image.Height, d.Width, d.Height)
 }
 
-// Decode reads a picture. It costs the decoder's time and a few ns a pixel; memory
-// peaks at 6 bytes a pixel, 9 for a progressive JPEG, 11 for 16 bits with alpha.
+// Decode decodes an image file. Memory peaks at 6 bytes per pixel, 9 for a progressive JPEG, 11 for
+// 16 bits with alpha.
 //
-// Errors wrap [ErrUnsupported], *[LimitError], *[FormatError] or the context's
-// error. The decoders cannot be interrupted: the context is looked at between
-// the steps, so a cancelled Decode may take as long as the decoder alone.
+// Errors wrap [ErrUnsupported], *[LimitError], *[FormatError] or the context's error. Decoders
+// cannot be interrupted: the context is checked between the steps, so that a canceled Decode can
+// take as long as the decoder.
 func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("imageio: %w", err)
@@ -159,19 +158,22 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("imageio: %w", err)
 	}
-	p := &Decoded{Width: h.Width, Height: h.Height, Format: h.Format, Orientation: h.Orientation}
-	// Shrinking first leaves less to turn; the filter is symmetric, so the order does not show.
-	if n := opts.LongestSide; n > 0 && n < max(img.Width, img.Height) {
-		longest := max(img.Width, img.Height)
-		img = shrink(img, max(1, int(box.Rescale(int32(img.Width), longest, n))), max(1, int(box.Rescale(int32(img.Height), longest, n))))
+
+	// Shrinking before turning leaves fewer pixels to turn. The filter is symmetric, so that the
+	// order does not change the result.
+	if longest := max(img.Width, img.Height); opts.LongestSide > 0 && opts.LongestSide < longest {
+		width := box.Rescale(int32(img.Width), longest, opts.LongestSide)
+		height := box.Rescale(int32(img.Height), longest, opts.LongestSide)
+		img = shrink(img, max(1, int(width)), max(1, int(height)))
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("imageio: %w", err)
 		}
 	}
+	d := &Decoded{Width: h.Width, Height: h.Height, Format: h.Format, Orientation: h.Orientation}
 	if !opts.IgnoreOrientation {
 		img = applyOrientation(img, h.Orientation)
-		p.Width, p.Height = h.Upright()
+		d.Width, d.Height = h.Upright()
 	}
-	p.Image = img
-	return p, nil
+	d.Image = img
+	return d, nil
 }

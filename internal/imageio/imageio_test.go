@@ -394,7 +394,7 @@ func TestOrientations(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				turned := literalUpright(want, wantO)
+				turned := referenceUpright(want, wantO)
 				if p.Orientation != wantO || p.Width != turned.Width || p.Height != turned.Height || p.Image.Width != turned.Width || !bytes.Equal(p.Image.Pix, turned.Pix) {
 					t.Errorf("orientation %d, %d×%d, want %d×%d, same pixels: %v", p.Orientation, p.Width, p.Height, turned.Width, turned.Height, bytes.Equal(p.Image.Pix, turned.Pix))
 				}
@@ -415,9 +415,9 @@ func rgbRows() (rows [][]byte) {
 	return rows
 }
 
-// literalUpright is the table of the EXIF standard: on which visual sides the
+// referenceUpright is the table of the EXIF standard: on which visual sides the
 // stored row 0 and column 0 lie.
-func literalUpright(src *raster.Image, o int) *raster.Image {
+func referenceUpright(src *raster.Image, o int) *raster.Image {
 	w, h := src.Width, src.Height
 	dw, dh := w, h
 	if o >= 5 {
@@ -444,10 +444,10 @@ func literalUpright(src *raster.Image, o int) *raster.Image {
 	return dst
 }
 
-func TestUprightAcrossTiles(t *testing.T) {
+func TestOrientationAcrossTiles(t *testing.T) {
 	src := randomImage(raster.Gray, 77, 130)
 	for o := 1; o <= 8; o++ {
-		if got, want := applyOrientation(src, o), literalUpright(src, o); !bytes.Equal(got.Pix, want.Pix) || got.Width != want.Width {
+		if got, want := applyOrientation(src, o), referenceUpright(src, o); !bytes.Equal(got.Pix, want.Pix) || got.Width != want.Width {
 			t.Errorf("orientation %d differs", o)
 		}
 	}
@@ -462,8 +462,8 @@ func randomImage(space raster.Space, w, h int) *raster.Image {
 	return m
 }
 
-// literalShrink counts, for each pair of pixels, the part of the one in the other.
-func literalShrink(src *raster.Image, dw, dh int) *raster.Image {
+// referenceShrink counts, for each pair of pixels, the part of the one in the other.
+func referenceShrink(src *raster.Image, dw, dh int) *raster.Image {
 	w, h := src.Width, src.Height
 	dst := raster.New(src.Space, dw, dh)
 	part := func(i, n, j, m int) int { return max(0, min((i+1)*m, (j+1)*n)-max(i*m, j*n)) } // of i in n, j in m
@@ -489,7 +489,7 @@ func TestShrinkIsTheMeanOfTheArea(t *testing.T) {
 		dw, dh := rapid.IntRange(1, w).Draw(t, "dw"), rapid.IntRange(1, h).Draw(t, "dh")
 		src := raster.New(raster.RGB, w, h)
 		copy(src.Pix, rapid.SliceOfN(rapid.Byte(), len(src.Pix), len(src.Pix)).Draw(t, "pix"))
-		if got, want := shrink(src, dw, dh), literalShrink(src, dw, dh); !bytes.Equal(got.Pix, want.Pix) {
+		if got, want := shrink(src, dw, dh), referenceShrink(src, dw, dh); !bytes.Equal(got.Pix, want.Pix) {
 			t.Fatalf("%d×%d to %d×%d: %v, want %v", w, h, dw, dh, got.Pix, want.Pix)
 		}
 	})
@@ -528,7 +528,7 @@ func TestLongestSide(t *testing.T) {
 }
 
 // Turning a shrunk picture is shrinking a turned one.
-func TestShrinkAndTurnCommute(t *testing.T) {
+func TestShrinkAndOrientationCommute(t *testing.T) {
 	src := randomImage(raster.RGB, 61, 47)
 	for o := 1; o <= 8; o++ {
 		a, b := applyOrientation(shrink(src, 20, 15), o), applyOrientation(src, o)
@@ -538,7 +538,7 @@ func TestShrinkAndTurnCommute(t *testing.T) {
 	}
 }
 
-func TestOriginal(t *testing.T) {
+func TestToOriginal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, h := rapid.IntRange(1, 70000).Draw(t, "w"), rapid.IntRange(1, 70000).Draw(t, "h")
 		p := &Decoded{Width: w, Height: h, Image: &raster.Image{
@@ -716,7 +716,7 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-func TestCancelled(t *testing.T) {
+func TestCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Decode(ctx, pngFile(testW, testH, 8, 2, rgbRows()), Options{}); !errors.Is(err, context.Canceled) {
@@ -737,7 +737,7 @@ func (c *late) Err() error {
 	return nil
 }
 
-func TestCancelledBetweenSteps(t *testing.T) {
+func TestCanceledBetweenSteps(t *testing.T) {
 	data := pngFile(testW, testH, 8, 2, rgbRows())
 	for n := range 4 {
 		p, err := Decode(&late{t.Context(), n}, data, Options{LongestSide: 10})
@@ -756,7 +756,7 @@ func typed(err error) bool {
 
 // TestMutated flips, cuts and splices the sample files: each gives a picture of the
 // size its header says, or a typed error.
-func TestMutated(t *testing.T) {
+func TestMutatedFiles(t *testing.T) {
 	opts := Options{Limits: Limits{MaxPixels: 1 << 20}}
 	read := 0
 	for i, data := range mutated(t, 1000) {

@@ -9,22 +9,23 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// Decoder names what decodes the pixels in this build.
+// Decoder returns the name of the decoder of pixels in this build: opencv and its version, or go.
 func Decoder() string { return "opencv " + gocv.OpenCVVersion() }
 
 func decodePixels(data []byte, h Header) (*raster.Image, error) {
-	flags := gocv.IMReadUnchanged // keeps alpha and 16 bits, and does not turn
+	flags := gocv.IMReadUnchanged // keeps alpha and 16 bits, and ignores the orientation
 	switch {
 	case h.Format == "jpeg" && h.Gray:
 		flags = gocv.IMReadGrayScale | gocv.IMReadIgnoreOrientation
 	case h.Format == "jpeg":
-		flags = gocv.IMReadColor | gocv.IMReadIgnoreOrientation // makes BGR of CMYK
+		flags = gocv.IMReadColor | gocv.IMReadIgnoreOrientation // converts CMYK to BGR
 	case h.Format == "tiff":
 		data = h.withoutOrientation(data)
 	}
+
 	mat := gocv.NewMat()
 	defer mat.Close()
-	// Not IMDecode: that reports through a variable of the process.
+	// Not IMDecode, which reports errors in a global variable.
 	if err := gocv.IMDecodeIntoMat(data, flags, &mat); err != nil {
 		return nil, h.broken("%w", err)
 	}
@@ -38,8 +39,8 @@ func decodePixels(data []byte, h Header) (*raster.Image, error) {
 	img := h.newImage()
 	switch mat.Type() {
 	case gocv.MatTypeCV8UC1, gocv.MatTypeCV8UC3, gocv.MatTypeCV8UC4:
-		l.premultiplied = h.Format == "tiff" // libtiff does it
-		if h.Depth < 8 && l.grayKey >= 0 {   // the decoder has spread the samples over 8 bits
+		l.premultiplied = h.Format == "tiff" // by libtiff
+		if h.Depth < 8 && l.grayKey >= 0 {   // the decoder has scaled the samples to 8 bits
 			l.grayKey *= 255 / (1<<h.Depth - 1)
 		}
 		pix, err := mat.DataPtrUint8()
@@ -48,7 +49,7 @@ func decodePixels(data []byte, h Header) (*raster.Image, error) {
 		}
 		spread(img, pix, l)
 	case gocv.MatTypeCV16UC1, gocv.MatTypeCV16UC3, gocv.MatTypeCV16UC4:
-		l.invert = h.whiteIsZero // at 8 bits the decoder does it
+		l.invert = h.whiteIsZero // with 8 bits the decoder inverts
 		pix, err := mat.DataPtrUint16()
 		if err != nil {
 			return nil, h.broken("%w", err)
@@ -67,17 +68,17 @@ func spread[T uint8 | uint16](img *raster.Image, pix []T, l rowLayout) {
 	}
 }
 
-// withoutOrientation gives a TIFF file without its orientation: OpenCV applies it whatever
-// the flags say.
+// withoutOrientation returns a TIFF file without its orientation, which OpenCV would apply
+// regardless of the flags.
 func (h *Header) withoutOrientation(data []byte) []byte {
 	if h.orientationAt == 0 {
 		return data
 	}
-	one := []byte{3, 0, 1, 0, 0, 0, 1, 0, 0, 0} // SHORT, one value, 1
+	entry := []byte{3, 0, 1, 0, 0, 0, 1, 0, 0, 0} // SHORT, one value, 1
 	if data[0] == 'M' {
-		one = []byte{0, 3, 0, 0, 0, 1, 0, 1, 0, 0}
+		entry = []byte{0, 3, 0, 0, 0, 1, 0, 1, 0, 0}
 	}
 	data = bytes.Clone(data)
-	copy(data[h.orientationAt+2:], one)
+	copy(data[h.orientationAt+2:], entry)
 	return data
 }

@@ -16,20 +16,20 @@ import (
 	"github.com/proposer/proposer/raster"
 )
 
-// Overlay writes the picture with the boxes drawn on it, as "png" or "jpeg". The
-// boxes are in img's pixels, best first; the best is drawn last, on top. Colours
-// go round the hues by the golden angle, so that neighbours in rank differ; lines
-// are 2 pixels on a picture of 640 and grow with it. img is RGB or Gray.
-// The bytes are the same in both builds.
+// Overlay writes an image with boxes drawn on it, as "png" or "jpeg". The boxes are in pixels of
+// img, best first; the best is drawn last, on top. Successive boxes have hues that differ by the
+// golden angle, so that neighbors in rank are easy to tell apart. Lines are 2 pixels wide on an
+// image of 640, and proportionally wider on larger ones. img must be RGB or Gray. The output is
+// the same in both builds.
 func Overlay(w io.Writer, img *raster.Image, boxes []box.Box, format string) error {
 	if format != "png" && format != "jpeg" {
 		return fmt.Errorf("imageio: overlay as %q: want png or jpeg", format)
 	}
 	if img.Space != raster.RGB && img.Space != raster.Gray {
-		return fmt.Errorf("imageio: overlay on a picture in %v: want RGB or I", img.Space)
+		return fmt.Errorf("imageio: overlay on an image in %v: want RGB or I", img.Space)
 	}
 	out := image.NewRGBA(image.Rect(0, 0, img.Width, img.Height))
-	last := img.Space.Planes() - 1
+	last := img.Space.Planes() - 1 // 0 if the image is gray
 	r, g, b := img.Plane(0), img.Plane(last/2), img.Plane(last)
 	for i := range r {
 		copy(out.Pix[4*i:], []uint8{r[i], g[i], b[i], 255})
@@ -55,8 +55,8 @@ func Overlay(w io.Writer, img *raster.Image, boxes []box.Box, format string) err
 	return nil
 }
 
-// OverlayFormat is the format for Overlay that a file's name asks for by its
-// ending, in either case: "png", "jpeg" (.jpg, .jpeg) or, if it is none of them, "".
+// OverlayFormat returns the format for [Overlay] that the extension of a file name stands for:
+// "png", "jpeg" or, for an unknown one, "".
 func OverlayFormat(name string) string {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".png":
@@ -67,7 +67,7 @@ func OverlayFormat(name string) string {
 	return ""
 }
 
-// drawBorder draws the border of b inside b.
+// drawBorder draws lines along the edges of b, inside b.
 func drawBorder(m *image.RGBA, b box.Box, line int32, c color.RGBA) {
 	fill := func(x0, y0, x1, y1 int32) {
 		for y := max(y0, b.Y0); y < min(y1, b.Y1); y++ {
@@ -82,7 +82,7 @@ func drawBorder(m *image.RGBA, b box.Box, line int32, c color.RGBA) {
 	fill(b.X1-line, b.Y0, b.X1, b.Y1)
 }
 
-// rankColor is a bright colour: hue by the golden angle from red.
+// rankColor returns a saturated color whose hue is rank times the golden angle, from red.
 func rankColor(rank int) color.RGBA {
 	hue := math.Mod(float64(rank)*0.6180339887498949, 1) * 6
 	channel := func(shift float64) uint8 { // HSV with full saturation and value

@@ -2,18 +2,18 @@ package imageio
 
 import "github.com/proposer/proposer/raster"
 
-// A layout says how a decoder's row is to be read.
+// A rowLayout describes the samples in a decoder's row.
 type rowLayout struct {
-	channels      int // 1: grey; 3, 4: colour, with alpha
+	channels      int // 1: gray; 3: color; 4: color and alpha
 	bgr           bool
-	premultiplied bool // alpha is already in the colours
-	opaque        bool // the fourth channel means nothing
+	premultiplied bool // colors are multiplied by alpha
+	opaque        bool // the fourth channel is not used
 	invert        bool // 0 is white
-	grayKey       int  // the grey that is transparent, -1 if none
+	grayKey       int  // the transparent gray sample, -1 if none
 }
 
-// writeRow spreads row y of a decoder's picture over the planes of img, composited
-// over white and rounded to 8 bits.
+// writeRow writes row y of a decoded image to the planes of img, composited over white and rounded
+// to 8 bits.
 func writeRow[T uint8 | uint16](img *raster.Image, y int, row []T, l rowLayout) {
 	w := img.Width
 	n := len(img.Pix) / img.Space.Planes()
@@ -62,7 +62,7 @@ func writeRow[T uint8 | uint16](img *raster.Image, y int, row []T, l rowLayout) 
 	}
 }
 
-// to8 is the nearest of 256 levels.
+// to8 rounds a sample to 8 bits.
 func to8[T uint8 | uint16](v T) uint8 {
 	if ^T(0) == 0xff {
 		return uint8(v)
@@ -70,10 +70,11 @@ func to8[T uint8 | uint16](v T) uint8 {
 	return uint8((uint32(v)*255 + 32767) / 65535)
 }
 
+// overWhite composites sample c with alpha a over white.
 func overWhite[T uint8 | uint16](c, a T, premultiplied bool) T {
-	top := uint32(^T(0))
+	white := uint32(^T(0))
 	if premultiplied {
-		return T(min(uint32(c)+top-uint32(a), top))
+		return T(min(uint32(c)+white-uint32(a), white))
 	}
-	return T((uint32(c)*uint32(a) + top*(top-uint32(a)) + top/2) / top)
+	return T((uint32(c)*uint32(a) + white*(white-uint32(a)) + white/2) / white)
 }

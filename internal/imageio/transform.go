@@ -2,9 +2,9 @@ package imageio
 
 import "github.com/proposer/proposer/raster"
 
-// applyOrientation undoes an EXIF orientation: 2, 3, 6 and 7 count columns of the upright
-// picture from the right, 3, 4, 7 and 8 rows from the bottom, and from 5 on the
-// stored rows are columns.
+// applyOrientation returns the upright image of an EXIF orientation. 2, 3, 6 and 7 count columns of
+// the upright image from the right; 3, 4, 7 and 8 count rows from the bottom; from 5 on the stored
+// rows are columns.
 func applyOrientation(src *raster.Image, orientation int) *raster.Image {
 	if orientation < 2 || orientation > 8 {
 		return src
@@ -46,9 +46,9 @@ func applyOrientation(src *raster.Image, orientation int) *raster.Image {
 	return dst
 }
 
-// shrink averages areas: each target pixel is the mean of the source pixels that
-// it covers, weighted by the part covered, in whole numbers and rounded half up.
-// It is our own in both builds so that both give the same picture.
+// shrink resamples an image by area: each target pixel is the mean of the source pixels that it
+// covers, weighted by the covered part, in integers and rounded half up. Both builds use it, so
+// that they give the same image.
 func shrink(src *raster.Image, dw, dh int) *raster.Image {
 	w, h := src.Width, src.Height
 	dst := raster.New(src.Space, dw, dh)
@@ -56,7 +56,7 @@ func shrink(src *raster.Image, dw, dh int) *raster.Image {
 	area := uint64(w) * uint64(h)
 	for c := range src.Space.Planes() {
 		s, d := src.Plane(c), dst.Plane(c)
-		y, left := -1, 0 // source row y is reduced in row; left of its dh parts are to be given
+		y, left := -1, 0 // row holds source row y, of whose dh parts left are unused
 		for dy := range dh {
 			for x := range sum {
 				sum[x] = area / 2
@@ -83,8 +83,8 @@ func shrink(src *raster.Image, dw, dh int) *raster.Image {
 	return dst
 }
 
-// shrinkRow gives each target the sum of the source pixels under it: a source
-// pixel has len(dst) parts, a target takes len(src) of them, which is no fewer.
+// shrinkRow sets each target sample to the sum of the source samples under it: a source sample has
+// len(dst) parts, and a target takes len(src) of them, at least as many.
 func shrinkRow(dst []uint32, src []uint8) {
 	parts := len(dst)
 	x, left := 0, parts // of src[x]

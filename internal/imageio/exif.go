@@ -1,0 +1,12 @@
+package imageio
+
+// exifPrefix precedes EXIF data in JPEG and in some WebP files.
+const exifPrefix = "Exif\x00\x00"
+
+// exifOrientation returns the orientation in EXIF data, which is a TIFF file. It returns 1 if
+// there is none or it is invalid.
+func exifOrientation(b []byte) int {
+	d, _, _ := openTIFF(b)
+	orientation, _ := d.orientation()
+	return orientation
+}
