@@ -72,23 +72,23 @@ func (s *Server) parseRoIs(rawQuery string, form []byte) (propose.Options, rois.
 }
 
 // readGroundTruth reads the ground-truth boxes, which must lie in the image.
-func (s *Server) readGroundTruth(ctx context.Context, up *upload, img imageFile, opts propose.Options) (rois.Truth, *problem) {
+func (s *Server) readGroundTruth(ctx context.Context, up *upload, img imageFile, opts propose.Options) (rois.GroundTruth, *problem) {
 	text, ok := up.fields["truth"]
 	if !ok {
-		return rois.Truth{}, newProblem(http.StatusBadRequest, "request", "there are no ground-truth boxes",
+		return rois.GroundTruth{}, newProblem(http.StatusBadRequest, "request", "there are no ground-truth boxes",
 			fieldError{"truth", "", `a form field as in {"boxes":[[10,20,200,180]]}`})
 	}
 	header, err := imageio.Inspect(img.data, s.cfg.limits())
 	if err != nil {
-		return rois.Truth{}, s.searchProblem(ctx, err)
+		return rois.GroundTruth{}, s.searchProblem(ctx, err)
 	}
 	width, height := header.Width, header.Height
 	if !opts.Decode.IgnoreOrientation {
 		width, height = header.Upright()
 	}
-	truth, err := rois.ParseTruth(text, width, height, maxGroundTruthBoxes)
-	if e, ok := errors.AsType[*rois.TruthError](err); ok {
-		return rois.Truth{}, newProblem(http.StatusBadRequest, "request", e.Error(), fieldError(*e))
+	truth, err := rois.ParseGroundTruth(text, width, height, maxGroundTruthBoxes)
+	if e, ok := errors.AsType[*rois.GroundTruthError](err); ok {
+		return rois.GroundTruth{}, newProblem(http.StatusBadRequest, "request", e.Error(), fieldError(*e))
 	}
 	return truth, nil // ParseTruth returns no other errors
 }

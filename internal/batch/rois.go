@@ -39,10 +39,10 @@ func RoIs(s Search, o rois.Options, data *dataset.Dataset) Task[rois.Item] {
 				return rois.Item{}, Stats{}, err
 			}
 			item := rois.Item{File: p.File, ID: p.ID, Width: result.Width, Height: result.Height}
-			if item.Truth, err = rois.TruthOf(&data.Images[i], result.Width, result.Height, classes); err != nil {
+			if item.GroundTruth, err = rois.GroundTruthOf(&data.Images[i], result.Width, result.Height, classes); err != nil {
 				return rois.Item{}, Stats{}, err
 			}
-			if item.Minibatch, err = rois.Sample(ctx, result.Boxes, item.Truth, o.Of(p.File)); err != nil {
+			if item.Minibatch, err = rois.Sample(ctx, result.Boxes, item.GroundTruth, o.ForImage(p.File)); err != nil {
 				return rois.Item{}, Stats{}, err
 			}
 			return item, stats, nil

@@ -35,19 +35,19 @@ func (e *SizeError) Error() string {
 		e.File, e.Width, e.Height, e.AnnotatedWidth, e.AnnotatedHeight)
 }
 
-// TruthOf is the truth of a data set's picture, which is known to be of width × height pixels
+// GroundTruthOf is the truth of a data set's picture, which is known to be of width × height pixels
 // when it stands upright. Classes are the places of [Classes]; what is difficult, in VOC, or
-// iscrowd, in COCO, is a crowd. Boxes are rounded to the nearest pixel as in [ParseTruth]; but
+// iscrowd, in COCO, is a crowd. Boxes are rounded to the nearest pixel as in [ParseGroundTruth]; but
 // where that refuses one they are cut to the picture, and left out if no pixel remains, as
 // data sets have some that end beyond the edge. No list is nil.
 //
 // The only error is a [*SizeError], if the data set tells another size. It panics if
 // classes lack one of the picture's.
-func TruthOf(img *dataset.Image, width, height int, classes map[string]int) (Truth, error) {
+func GroundTruthOf(img *dataset.Image, width, height int, classes map[string]int) (GroundTruth, error) {
 	if img.Width > 0 && img.Width != width || img.Height > 0 && img.Height != height {
-		return Truth{}, &SizeError{img.File, width, height, img.Width, img.Height}
+		return GroundTruth{}, &SizeError{img.File, width, height, img.Width, img.Height}
 	}
-	t := Truth{Boxes: []box.Box{}, Classes: []int{}, Crowd: []bool{}}
+	t := GroundTruth{Boxes: []box.Box{}, Classes: []int{}, Crowd: []bool{}}
 	for i := range img.Objects {
 		o := &img.Objects[i]
 		class, ok := classes[o.Class]

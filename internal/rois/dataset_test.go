@@ -39,21 +39,21 @@ func TestTruthOf(t *testing.T) {
 		{X0: 5, Y0: 470, X1: 6, Y1: 480, Class: "ant", Difficult: true},   // at the edge
 		{X0: 5, Y0: 479.6, X1: 6, Y1: 480, Class: "ant", Difficult: true}, // empty when rounded
 	}}
-	want := Truth{
+	want := GroundTruth{
 		Boxes:   []box.Box{{X0: 10, Y0: 1, X1: 21, Y1: 30}, {X0: 0, Y0: 0, X1: 640, Y1: 480}, {X0: 5, Y0: 470, X1: 6, Y1: 480}},
 		Classes: []int{1, 0, 0},
 		Crowd:   []bool{false, false, true},
 	}
-	if got, err := TruthOf(img, 640, 480, classes); err != nil || !reflect.DeepEqual(got, want) {
+	if got, err := GroundTruthOf(img, 640, 480, classes); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
-	none := Truth{[]box.Box{}, []int{}, []bool{}}
-	if got, err := TruthOf(&dataset.Image{}, 1, 1, nil); err != nil || !reflect.DeepEqual(got, none) {
+	none := GroundTruth{[]box.Box{}, []int{}, []bool{}}
+	if got, err := GroundTruthOf(&dataset.Image{}, 1, 1, nil); err != nil || !reflect.DeepEqual(got, none) {
 		t.Errorf("%+v, %v; want lists that are not nil", got, err)
 	}
 
 	turned := &dataset.Image{File: "a.jpg", Width: 640, Height: 480}
-	_, err := TruthOf(turned, 480, 640, nil)
+	_, err := GroundTruthOf(turned, 480, 640, nil)
 	e, ok := errors.AsType[*SizeError](err)
 	if !ok || *e != (SizeError{"a.jpg", 480, 640, 640, 480}) ||
 		err.Error() != `rois: "a.jpg" has 480 × 640 pixels, and its annotations are of 640 × 480: want those of the upright picture` {
@@ -65,7 +65,7 @@ func TestTruthOf(t *testing.T) {
 			t.Error("a class of another data set is taken")
 		}
 	}()
-	_, _ = TruthOf(&dataset.Image{Objects: []dataset.Object{{Class: "cow"}}}, 9, 9, classes)
+	_, _ = GroundTruthOf(&dataset.Image{Objects: []dataset.Object{{Class: "cow"}}}, 9, 9, classes)
 }
 
 // What a request may have as its truth, a data set gives as the same; and what it gives otherwise
@@ -75,7 +75,7 @@ func TestTruthOfIsParseTruth(t *testing.T) {
 		number := rapid.OneOf(rapid.Float64Range(-2, side+2), rapid.Float64Range(-1e10, 1e10), rapid.SampledFrom([]float64{-0.5, 0, 0.5, side - 0.5, side, side + 0.5}))
 		o := dataset.Object{X0: number.Draw(t, "x0"), Y0: number.Draw(t, "y0"), X1: number.Draw(t, "x1"), Y1: number.Draw(t, "y1")}
 		img := &dataset.Image{Objects: []dataset.Object{o}}
-		got, err := TruthOf(img, side, side, map[string]int{"": 0})
+		got, err := GroundTruthOf(img, side, side, map[string]int{"": 0})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,13 +83,13 @@ func TestTruthOfIsParseTruth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if parsed, err := ParseTruth(text, side, side, 0); err == nil && !slices.Equal(parsed.Boxes, got.Boxes) {
+		if parsed, err := ParseGroundTruth(text, side, side, 0); err == nil && !slices.Equal(parsed.Boxes, got.Boxes) {
 			t.Fatalf("%s is %v, and %v in a data set", text, parsed.Boxes, got.Boxes)
 		}
 		if text, err = json.Marshal(plain(got)); err != nil {
 			t.Fatal(err)
 		}
-		if again, err := ParseTruth(text, side, side, 0); err != nil || !reflect.DeepEqual(again, got) {
+		if again, err := ParseGroundTruth(text, side, side, 0); err != nil || !reflect.DeepEqual(again, got) {
 			t.Fatalf("%s reads as %+v, %v", text, again, err)
 		}
 	})

@@ -12,7 +12,7 @@ import (
 )
 
 func ExampleSample() {
-	truth, err := rois.ParseTruth([]byte(`{"boxes":[[10,10,30,30]],"classes":[3]}`), 100, 80, 0)
+	truth, err := rois.ParseGroundTruth([]byte(`{"boxes":[[10,10,30,30]],"classes":[3]}`), 100, 80, 0)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -50,7 +50,7 @@ func ExampleSample() {
 
 // Programs read it as JSON.
 func ExampleMinibatch_AppendJSON() {
-	truth := rois.Truth{Boxes: []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 30}}}
+	truth := rois.GroundTruth{Boxes: []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 30}}}
 	m, err := rois.Sample(context.Background(), []box.Box{{X0: 10, Y0: 10, X1: 20, Y1: 20}}, truth, rois.DefaultOptions())
 	if err != nil {
 		fmt.Println(err)
@@ -74,19 +74,19 @@ func ExampleNPZ() {
 	z := rois.NewNPZ(&file, names)
 	for i := range data.Images {
 		img := &data.Images[i]
-		truth, err := rois.TruthOf(img, 100, 80, classes)
+		truth, err := rois.GroundTruthOf(img, 100, 80, classes)
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
 		fmt.Println(truth)
 		proposals := []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 20}, {X0: 10, Y0: 10, X1: 20, Y1: 20}}
-		m, err := rois.Sample(context.Background(), proposals, truth, rois.DefaultOptions().Of(img.File))
+		m, err := rois.Sample(context.Background(), proposals, truth, rois.DefaultOptions().ForImage(img.File))
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		if err := z.Write(rois.Item{File: img.File, Width: 100, Height: 80, Minibatch: m, Truth: truth}); err != nil {
+		if err := z.Write(rois.Item{File: img.File, Width: 100, Height: 80, Minibatch: m, GroundTruth: truth}); err != nil {
 			fmt.Println(err)
 			return
 		}

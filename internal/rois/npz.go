@@ -11,12 +11,12 @@ import (
 	"github.com/proposer/proposer/internal/npy"
 )
 
-// Of are the options for one picture of many: o with a seed that is mixed with the picture's
+// ForImage are the options for one picture of many: o with a seed that is mixed with the picture's
 // file, the first eight bytes, little-endian, of SHA-256 of the seed's eight, little-endian, and
 // the file's name. So the draws of two pictures have nothing to do with one another, and that of
 // one stays when others come or go. [Sample] itself takes the seed as it is, as who has one
 // picture wants it.
-func (o Options) Of(file string) Options {
+func (o Options) ForImage(file string) Options {
 	sum := sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, o.Seed), file...))
 	o.Seed = binary.LittleEndian.Uint64(sum[:])
 	return o
@@ -31,14 +31,14 @@ type Item struct {
 	// Minibatch is what [Sample] drew, with Truth; nil if there is an Error.
 	Minibatch *Minibatch
 	// Truth has a class for each box, a place in the names of the classes.
-	Truth Truth
+	GroundTruth GroundTruth
 	// Error is why there is no minibatch; empty if there is one.
 	Error string
 }
 
 // check holds lists to one another which the file would mix up.
 func (it *Item) check(classes int) error {
-	t, m := &it.Truth, it.Minibatch
+	t, m := &it.GroundTruth, it.Minibatch
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("rois: %q: %w", it.File, fmt.Errorf(format, args...))
 	}
@@ -61,7 +61,7 @@ func (it *Item) check(classes int) error {
 	if m == nil {
 		return nil
 	}
-	for _, i := range m.Truth {
+	for _, i := range m.Matches {
 		if i >= n {
 			return wrong("a RoI of true box %d: want the truth that the minibatch was drawn with, which has %d", i, n)
 		}
@@ -128,7 +128,7 @@ func (z *NPZ) Write(item Item) error {
 	z.files, z.ids, z.errors = append(z.files, item.File), append(z.ids, item.ID), append(z.errors, item.Error)
 	z.sizes = append(z.sizes, int32(item.Width), int32(item.Height))
 
-	t := &item.Truth
+	t := &item.GroundTruth
 	z.truthBoxes = appendCorners(z.truthBoxes, t.Boxes)
 	for i, c := range t.Classes {
 		z.truthClasses = append(z.truthClasses, int32(c))
@@ -138,7 +138,7 @@ func (z *NPZ) Write(item Item) error {
 
 	if m := item.Minibatch; m != nil {
 		z.rois = appendCorners(z.rois, m.Boxes)
-		for k, i := range m.Truth {
+		for k, i := range m.Matches {
 			class, delta := -1, Delta{}
 			if i >= 0 {
 				class, delta = t.Classes[i], *m.Deltas[k]

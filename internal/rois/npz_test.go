@@ -31,7 +31,7 @@ func TestOf(t *testing.T) {
 	sum := sha256.Sum256([]byte("\x02\x01\x00\x00\x00\x00\x00\x00a/b.jpg"))
 	want := o
 	want.Seed = binary.LittleEndian.Uint64(sum[:8])
-	if got := o.Of("a/b.jpg"); got != want {
+	if got := o.ForImage("a/b.jpg"); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if o.Seed != 258 {
@@ -41,7 +41,7 @@ func TestOf(t *testing.T) {
 	for _, file := range []string{"", "a/b.jpg", "b.jpg", "a/b.jpg\x00"} {
 		for seed := range uint64(5) {
 			o.Seed = seed
-			seen[o.Of(file).Seed] = true
+			seen[o.ForImage(file).Seed] = true
 		}
 	}
 	if len(seen) != 20 {
@@ -51,7 +51,7 @@ func TestOf(t *testing.T) {
 
 // Two pictures of equal pools are not drawn from alike, and their place does not matter.
 func TestOfDraws(t *testing.T) {
-	truth := Truth{Boxes: []box.Box{{X1: 20, Y1: 20}}}
+	truth := GroundTruth{Boxes: []box.Box{{X1: 20, Y1: 20}}}
 	var pool []box.Box
 	for i := range int32(200) {
 		pool = append(pool, box.Box{X1: 20, Y1: 4 + i%20})
@@ -59,7 +59,7 @@ func TestOfDraws(t *testing.T) {
 	o := DefaultOptions()
 	o.Size = 32
 	draw := func(file string) []int32 {
-		m, err := Sample(t.Context(), pool, truth, o.Of(file))
+		m, err := Sample(t.Context(), pool, truth, o.ForImage(file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,11 +82,11 @@ func anyItem(t *rapid.T) Item {
 		item.Error, item.Width, item.Height = "no picture", 0, 0
 		return item
 	}
-	item.Truth = anyTruth(t)
-	if item.Truth.Classes == nil {
-		item.Truth.Classes = make([]int, len(item.Truth.Boxes))
+	item.GroundTruth = anyTruth(t)
+	if item.GroundTruth.Classes == nil {
+		item.GroundTruth.Classes = make([]int, len(item.GroundTruth.Boxes))
 	}
-	m, err := Sample(t.Context(), anyProposals(t, item.Truth.Boxes), item.Truth, anyOptions(t))
+	m, err := Sample(t.Context(), anyProposals(t, item.GroundTruth.Boxes), item.GroundTruth, anyOptions(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,16 +214,16 @@ func wanted(items []Item) map[string]array {
 		put("ids", item.ID)
 		put("errors", item.Error)
 		put("sizes", float64(item.Width), float64(item.Height))
-		for i, b := range item.Truth.Boxes {
+		for i, b := range item.GroundTruth.Boxes {
 			corners("truth_boxes", b)
-			put("truth_classes", float64(item.Truth.Classes[i]))
+			put("truth_classes", float64(item.GroundTruth.Classes[i]))
 			crowd := 0.0
-			if item.Truth.Crowd != nil && item.Truth.Crowd[i] {
+			if item.GroundTruth.Crowd != nil && item.GroundTruth.Crowd[i] {
 				crowd = 1
 			}
 			put("truth_crowd", crowd)
 		}
-		truths += len(item.Truth.Boxes)
+		truths += len(item.GroundTruth.Boxes)
 		put("truth_offsets", float64(truths))
 		if m := item.Minibatch; m != nil {
 			rois += len(m.Boxes)
@@ -231,7 +231,7 @@ func wanted(items []Item) map[string]array {
 				corners("rois", b)
 				put("labels", float64(m.Labels[k]))
 				put("classes", float64(m.Classes[k]))
-				put("truth", float64(m.Truth[k]))
+				put("truth", float64(m.Matches[k]))
 				put("ious", float64(float32(m.IoUs[k])))
 				for j := range 4 {
 					d := 0.0
@@ -331,16 +331,16 @@ json.dump(found, sys.stdout)
 func TestNPZRefuses(t *testing.T) {
 	object := []box.Box{{X1: 9, Y1: 9}}
 	drawn := &Minibatch{
-		Boxes: object, Labels: []imbalance.Label{1}, Truth: []int{0}, IoUs: []float64{1}, Deltas: []*Delta{{}},
+		Boxes: object, Labels: []imbalance.Label{1}, Matches: []int{0}, IoUs: []float64{1}, Deltas: []*Delta{{}},
 	}
 	for want, item := range map[string]Item{
 		`"a" : a minibatch: false, an error: ""`:       {},
-		`a minibatch: true, an error: "no"`:            {Minibatch: drawn, Error: "no", Truth: Truth{Boxes: object, Classes: []int{0}}},
+		`a minibatch: true, an error: "no"`:            {Minibatch: drawn, Error: "no", GroundTruth: GroundTruth{Boxes: object, Classes: []int{0}}},
 		"-1 × 5 pixels":                                {Width: -1, Height: 5, Error: "no"},
-		"0 classes of 1 true boxes":                    {Minibatch: drawn, Truth: Truth{Boxes: object}},
-		"2 crowd flags of 1 true boxes":                {Minibatch: drawn, Truth: Truth{object, []int{0}, make([]bool, 2)}},
-		"class 10: want 0 to 9, as there are 10 names": {Minibatch: drawn, Truth: Truth{Boxes: object, Classes: []int{10}}},
-		"class -1": {Minibatch: drawn, Truth: Truth{Boxes: object, Classes: []int{-1}}},
+		"0 classes of 1 true boxes":                    {Minibatch: drawn, GroundTruth: GroundTruth{Boxes: object}},
+		"2 crowd flags of 1 true boxes":                {Minibatch: drawn, GroundTruth: GroundTruth{object, []int{0}, make([]bool, 2)}},
+		"class 10: want 0 to 9, as there are 10 names": {Minibatch: drawn, GroundTruth: GroundTruth{Boxes: object, Classes: []int{10}}},
+		"class -1": {Minibatch: drawn, GroundTruth: GroundTruth{Boxes: object, Classes: []int{-1}}},
 		"a RoI of true box 0: want the truth that the minibatch was": {Minibatch: drawn},
 	} {
 		item.File = "a"

@@ -81,7 +81,7 @@ type Options struct {
 	Seed uint64
 	// AppendTruth puts the true boxes among the proposals, as Fast R-CNN's and
 	// Detectron2's training do: without them an object may have no foreground at all.
-	AppendTruth bool
+	AppendGroundTruth bool
 	// Weights are those of the deltas.
 	Weights DeltaWeights
 }
@@ -133,7 +133,7 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 		return optparse.ParseFloat(s, func(v float64) bool { return v >= 0 && v <= 1 })
 	}, &o.Foreground)
 	r.Uint64("rois-seed", &o.Seed)
-	optparse.Value(r, "append-truth", "true or false", parseBool, &o.AppendTruth)
+	optparse.Value(r, "append-truth", "true or false", parseBool, &o.AppendGroundTruth)
 	optparse.Value(r, "delta-weights",
 		fmt.Sprintf("four numbers from %g to %g, separated by commas", MinDeltaWeight, MaxDeltaWeight), parseWeights, &o.Weights)
 	if err := r.Err(); err != nil {
@@ -154,7 +154,7 @@ func (o Options) Values() map[string]string {
 		"size":          strconv.Itoa(o.Size),
 		"foreground":    fmt.Sprint(o.Foreground),
 		"rois-seed":     strconv.FormatUint(o.Seed, 10),
-		"append-truth":  strconv.FormatBool(o.AppendTruth),
+		"append-truth":  strconv.FormatBool(o.AppendGroundTruth),
 		"delta-weights": strings.Join(weights, ","),
 	}
 }

@@ -8,7 +8,7 @@
 //
 // RoIs are labelled by their IoU with the true boxes (imbalance.Thresholds), drawn so
 // that a share of them is foreground (imbalance.Sampler), and told the deltas to the box they
-// were matched with (DeltaWeights). Those of a data set ([TruthOf]) are written for
+// were matched with (DeltaWeights). Those of a data set ([GroundTruthOf]) are written for
 // numpy.load ([NPZ]). docs/imbalance.md has the sources.
 package rois
 
@@ -40,7 +40,7 @@ type Minibatch struct {
 	Classes []int
 	// Truth is the number of the true box that the RoI was matched with: the one of the
 	// largest IoU, the first of equals. It is −1 for background, whatever that touches.
-	Truth []int
+	Matches []int
 	// IoUs are the largest with any true box that is not a crowd, those of background too.
 	IoUs []float64
 	// Deltas lead from the RoI to its true box; nil for background.
@@ -78,14 +78,14 @@ type Pool struct {
 // architectures, see DeltaWeights.Encode. It takes time in (proposals + truth) × truth.
 // It panics if o is not valid or the truth's lists differ in length; the only errors are the
 // context's.
-func Sample(ctx context.Context, proposals []box.Box, truth Truth, o Options) (*Minibatch, error) {
+func Sample(ctx context.Context, proposals []box.Box, truth GroundTruth, o Options) (*Minibatch, error) {
 	if err := o.Validate(); err != nil {
 		panic(err)
 	}
 	objects, numbers, crowd := truth.split()
 	pool := proposals
-	if o.AppendTruth {
-		pool = appendTruth(proposals, objects)
+	if o.AppendGroundTruth {
+		pool = appendMissing(proposals, objects)
 	}
 	labelled, err := o.Sampler.Thresholds().Label(ctx, pool, objects, crowd)
 	if err != nil {
@@ -97,7 +97,7 @@ func Sample(ctx context.Context, proposals []box.Box, truth Truth, o Options) (*
 	m := &Minibatch{
 		Options: o,
 		Boxes:   make([]box.Box, n), Indices: drawn.Indices,
-		Labels: make([]imbalance.Label, n), Truth: make([]int, n),
+		Labels: make([]imbalance.Label, n), Matches: make([]int, n),
 		IoUs: make([]float64, n), Deltas: make([]*Delta, n),
 		Foreground: drawn.Foreground, Background: drawn.Background,
 		MissingForeground: drawn.MissingForeground, Missing: drawn.Missing,
@@ -120,7 +120,7 @@ func Sample(ctx context.Context, proposals []box.Box, truth Truth, o Options) (*
 				class = truth.Classes[number]
 			}
 		}
-		m.Boxes[k], m.Labels[k], m.Truth[k], m.IoUs[k] = pool[i], r.Label, number, r.IoU
+		m.Boxes[k], m.Labels[k], m.Matches[k], m.IoUs[k] = pool[i], r.Label, number, r.IoU
 		if truth.Classes != nil {
 			m.Classes[k] = class
 		}
@@ -149,8 +149,8 @@ func (o Options) draw(labelled []imbalance.RoI) imbalance.Sample {
 	return quota.Random(rng, labelled)
 }
 
-// appendTruth appends, to a copy, the objects that are not there yet.
-func appendTruth(proposals, objects []box.Box) []box.Box {
+// appendMissing appends, to a copy, the objects that are not there yet.
+func appendMissing(proposals, objects []box.Box) []box.Box {
 	missing := map[box.Box]bool{}
 	for _, b := range objects {
 		missing[b] = true
@@ -215,7 +215,7 @@ func (m *Minibatch) AppendJSON(dst []byte, file string, width, height int) []byt
 		Pool              Pool     `json:"pool"`
 	}{
 		file, width, height, m.Options.Sampler.String(), m.Options.Seed,
-		m.Boxes, m.Labels, m.Classes, m.Truth, m.IoUs, make([]*[4]float32, len(m.Deltas)),
+		m.Boxes, m.Labels, m.Classes, m.Matches, m.IoUs, make([]*[4]float32, len(m.Deltas)),
 		m.Foreground, m.Background, m.MissingForeground, m.Missing, nil, float32(m.Alpha), m.Pool,
 	}
 	for i, d := range m.Deltas {

@@ -25,9 +25,9 @@ func drawBox(t *rapid.T) box.Box {
 	return box.Box{X0: x, Y0: y, X1: rapid.Int32Range(x+1, side).Draw(t, "x1"), Y1: rapid.Int32Range(y+1, side).Draw(t, "y1")}
 }
 
-func anyTruth(t *rapid.T) Truth {
+func anyTruth(t *rapid.T) GroundTruth {
 	n := rapid.IntRange(0, 5).Draw(t, "objects")
-	truth := Truth{Boxes: make([]box.Box, n)}
+	truth := GroundTruth{Boxes: make([]box.Box, n)}
 	for i := range truth.Boxes {
 		truth.Boxes[i] = drawBox(t)
 	}
@@ -63,14 +63,14 @@ func anyOptions(t *rapid.T) Options {
 		o.Foreground = rapid.Float64Range(0, 1).Draw(t, "foreground")
 	}
 	o.Seed = rapid.Uint64().Draw(t, "seed")
-	o.AppendTruth = rapid.Bool().Draw(t, "append truth")
+	o.AppendGroundTruth = rapid.Bool().Draw(t, "append truth")
 	o.Weights = rapid.SampledFrom([]DeltaWeights{{}, {1, 1, 1, 1}, Detectron2Weights}).Draw(t, "weights")
 	return o
 }
 
 // One object, one crowd, and a RoI of each kind; all numbers by hand.
 func TestSample(t *testing.T) {
-	truth := Truth{
+	truth := GroundTruth{
 		Boxes:   []box.Box{{X0: 0, Y0: 50, X1: 100, Y1: 100}, {X0: 10, Y0: 10, X1: 30, Y1: 30}},
 		Classes: []int{7, 3},
 		Crowd:   []bool{true, false},
@@ -91,7 +91,7 @@ func TestSample(t *testing.T) {
 		Indices:           []int32{2, 6, 1, 4},
 		Labels:            []imbalance.Label{1, 1, 0, 0},
 		Classes:           []int{3, 3, -1, -1},
-		Truth:             []int{1, 1, -1, -1},
+		Matches:           []int{1, 1, -1, -1},
 		IoUs:              []float64{0.5, 1, 1.0 / 3, 0.25},
 		Deltas:            []*Delta{{0, 5, 0, 3.4657359027997265}, {}, nil, nil}, // 10·(20−15)/10, 5·log(20/10)
 		Foreground:        2,
@@ -108,20 +108,20 @@ func TestSample(t *testing.T) {
 	}
 
 	// Without the truth among them and without classes; all that is not in the crowd counts.
-	o.Sampler, o.AppendTruth, truth.Classes = Detectron2, false, nil
+	o.Sampler, o.AppendGroundTruth, truth.Classes = Detectron2, false, nil
 	got, err = Sample(t.Context(), proposals, truth, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(got.Indices, []int32{2, 0, 1, 4}) || got.Classes != nil || got.Pool.Ignored != 2 || got.Ratio != 3 ||
-		math.Abs(got.Alpha-0.75) > 1e-9 || math.Abs(got.Pool.Alpha-0.75) > 1e-9 || got.IoUs[1] != 0 || got.Truth[1] != -1 {
+		math.Abs(got.Alpha-0.75) > 1e-9 || math.Abs(got.Pool.Alpha-0.75) > 1e-9 || got.IoUs[1] != 0 || got.Matches[1] != -1 {
 		t.Errorf("got %+v", got)
 	}
 }
 
 // The counts that are asked for, of pools that have enough.
 func TestSampleCounts(t *testing.T) {
-	truth := Truth{Boxes: []box.Box{{X0: 100, Y0: 100, X1: 200, Y1: 200}}}
+	truth := GroundTruth{Boxes: []box.Box{{X0: 100, Y0: 100, X1: 200, Y1: 200}}}
 	var proposals []box.Box
 	for i := range int32(300) {
 		proposals = append(proposals,
@@ -162,19 +162,19 @@ func TestSampleOfNothing(t *testing.T) {
 		name      string
 		sampler   Sampler
 		proposals []box.Box
-		truth     Truth
+		truth     GroundTruth
 		fg, bg    int
 		pool      Pool
 		ratio     float64
 	}{
-		{"nothing", FastRCNN, nil, Truth{}, 0, 0, Pool{0, 0, 0, 0.5}, math.Inf(1)},
-		{"no objects", FastRCNN, []box.Box{b}, Truth{}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
-		{"no objects, all is background", Detectron2, []box.Box{b}, Truth{}, 0, 1, Pool{0, 1, 0, 0.5}, math.Inf(1)},
-		{"no proposals", FastRCNN, nil, Truth{Boxes: []box.Box{b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
-		{"a crowd alone", Detectron2, []box.Box{b}, Truth{Boxes: []box.Box{b}, Crowd: []bool{true}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
-		{"proposed already, and drawn twice", Detectron2, []box.Box{b}, Truth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
-		{"drawn twice", Detectron2, nil, Truth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
-		{"an empty object", Detectron2, nil, Truth{Boxes: []box.Box{{}}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
+		{"nothing", FastRCNN, nil, GroundTruth{}, 0, 0, Pool{0, 0, 0, 0.5}, math.Inf(1)},
+		{"no objects", FastRCNN, []box.Box{b}, GroundTruth{}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
+		{"no objects, all is background", Detectron2, []box.Box{b}, GroundTruth{}, 0, 1, Pool{0, 1, 0, 0.5}, math.Inf(1)},
+		{"no proposals", FastRCNN, nil, GroundTruth{Boxes: []box.Box{b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
+		{"a crowd alone", Detectron2, []box.Box{b}, GroundTruth{Boxes: []box.Box{b}, Crowd: []bool{true}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
+		{"proposed already, and drawn twice", Detectron2, []box.Box{b}, GroundTruth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
+		{"drawn twice", Detectron2, nil, GroundTruth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
+		{"an empty object", Detectron2, nil, GroundTruth{Boxes: []box.Box{{}}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
 	} {
 		m, err := Sample(t.Context(), c.proposals, c.truth, c.sampler.Options())
 		if err != nil || m.Foreground != c.fg || m.Background != c.bg || m.Pool != c.pool || m.Ratio != c.ratio || m.Alpha != 0.5 {
@@ -206,7 +206,7 @@ func TestSampleProperties(t *testing.T) {
 		// The counts add up.
 		n := len(m.Boxes)
 		for what, length := range map[string]int{
-			"indices": len(m.Indices), "labels": len(m.Labels), "truth": len(m.Truth), "IoUs": len(m.IoUs), "deltas": len(m.Deltas),
+			"indices": len(m.Indices), "labels": len(m.Labels), "truth": len(m.Matches), "IoUs": len(m.IoUs), "deltas": len(m.Deltas),
 			"foreground and background": m.Foreground + m.Background, "what is not missing": o.Size - m.Missing,
 		} {
 			if length != n {
@@ -220,7 +220,7 @@ func TestSampleProperties(t *testing.T) {
 		pooled := m.Pool.Foreground + m.Pool.Background + m.Pool.Ignored
 		if m.Foreground != min(share, m.Pool.Foreground) || m.MissingForeground != share-m.Foreground ||
 			m.Background != min(o.Size-m.Foreground, m.Pool.Background) ||
-			pooled < len(proposals) || pooled > len(proposals)+len(truth.Boxes) || !o.AppendTruth && pooled != len(proposals) {
+			pooled < len(proposals) || pooled > len(proposals)+len(truth.Boxes) || !o.AppendGroundTruth && pooled != len(proposals) {
 			t.Fatalf("%+v of %d proposals", m, len(proposals))
 		}
 		if m.Foreground > 0 && m.Ratio != float64(m.Background)/float64(m.Foreground) || m.Foreground == 0 && !math.IsInf(m.Ratio, 1) {
@@ -264,12 +264,12 @@ func TestSampleProperties(t *testing.T) {
 			}
 			if k >= m.Foreground {
 				if m.Labels[k] != imbalance.Background || best < th.Background[0] || best >= th.Background[1] || crowded ||
-					m.Truth[k] != -1 || m.Deltas[k] != nil || m.Classes != nil && m.Classes[k] != -1 {
+					m.Matches[k] != -1 || m.Deltas[k] != nil || m.Classes != nil && m.Classes[k] != -1 {
 					t.Fatalf("%v, RoI %d of %+v", b, k, m)
 				}
 				continue
 			}
-			if m.Labels[k] != imbalance.Foreground || best < th.Foreground || m.Truth[k] != number ||
+			if m.Labels[k] != imbalance.Foreground || best < th.Foreground || m.Matches[k] != number ||
 				m.Classes != nil && m.Classes[k] != truth.Classes[number] || referenceDecode(o.Weights, b, *m.Deltas[k]) != truth.Boxes[number] {
 				t.Fatalf("%v, RoI %d of %+v", b, k, m)
 			}
@@ -278,7 +278,7 @@ func TestSampleProperties(t *testing.T) {
 }
 
 func TestSeeds(t *testing.T) {
-	truth := Truth{Boxes: []box.Box{{X0: 0, Y0: 0, X1: 5, Y1: 5}}}
+	truth := GroundTruth{Boxes: []box.Box{{X0: 0, Y0: 0, X1: 5, Y1: 5}}}
 	var proposals []box.Box
 	for i := range int32(1000) {
 		proposals = append(proposals, box.Box{X0: 10, Y0: i, X1: 20, Y1: i + 10})
@@ -295,7 +295,7 @@ func TestSeeds(t *testing.T) {
 func TestSampleStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if m, err := Sample(ctx, make([]box.Box, 10), Truth{}, DefaultOptions()); !errors.Is(err, context.Canceled) {
+	if m, err := Sample(ctx, make([]box.Box, 10), GroundTruth{}, DefaultOptions()); !errors.Is(err, context.Canceled) {
 		t.Errorf("after cancelling: %v, %v", m, err)
 	}
 }
@@ -303,9 +303,11 @@ func TestSampleStops(t *testing.T) {
 func TestSamplePanics(t *testing.T) {
 	boxes := make([]box.Box, 2)
 	for name, f := range map[string]func(){
-		"options": func() { _, _ = Sample(t.Context(), nil, Truth{}, Options{}) },
-		"classes": func() { _, _ = Sample(t.Context(), nil, Truth{Boxes: boxes, Classes: []int{1}}, DefaultOptions()) },
-		"crowd":   func() { _, _ = Sample(t.Context(), nil, Truth{Boxes: boxes, Crowd: []bool{}}, DefaultOptions()) },
+		"options": func() { _, _ = Sample(t.Context(), nil, GroundTruth{}, Options{}) },
+		"classes": func() {
+			_, _ = Sample(t.Context(), nil, GroundTruth{Boxes: boxes, Classes: []int{1}}, DefaultOptions())
+		},
+		"crowd": func() { _, _ = Sample(t.Context(), nil, GroundTruth{Boxes: boxes, Crowd: []bool{}}, DefaultOptions()) },
 	} {
 		func() {
 			defer func() {
@@ -319,7 +321,7 @@ func TestSamplePanics(t *testing.T) {
 }
 
 func TestAppendJSON(t *testing.T) {
-	truth := Truth{Boxes: []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 30}}, Classes: []int{3}}
+	truth := GroundTruth{Boxes: []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 30}}, Classes: []int{3}}
 	proposals := []box.Box{
 		{X0: 10, Y0: 10, X1: 30, Y1: 20},
 		{X0: 10, Y0: 10, X1: 20, Y1: 20},
@@ -327,7 +329,7 @@ func TestAppendJSON(t *testing.T) {
 		{X0: 0, Y0: 40, X1: 9, Y1: 49},
 	}
 	o := Detectron2.Options()
-	o.Size, o.Seed, o.AppendTruth = 16, 1<<63+1, false
+	o.Size, o.Seed, o.AppendGroundTruth = 16, 1<<63+1, false
 	m, err := Sample(t.Context(), proposals, truth, o)
 	if err != nil {
 		t.Fatal(err)
@@ -376,7 +378,7 @@ func TestAppendJSONReads(t *testing.T) {
 		}
 		if got.File != "x.png" || got.Width != side || got.Height != side || got.Sampler != o.Sampler.String() || got.Seed != o.Seed ||
 			!reflect.DeepEqual(got.RoIs, m.Boxes) || !reflect.DeepEqual(got.Labels, m.Labels) || !reflect.DeepEqual(got.Classes, m.Classes) ||
-			!reflect.DeepEqual(got.Truth, m.Truth) || !reflect.DeepEqual(got.IoUs, m.IoUs) || len(got.Deltas) != len(m.Deltas) ||
+			!reflect.DeepEqual(got.Truth, m.Matches) || !reflect.DeepEqual(got.IoUs, m.IoUs) || len(got.Deltas) != len(m.Deltas) ||
 			got.Foreground != m.Foreground || got.Background != m.Background || *got.MissingForeground != m.MissingForeground || *got.Missing != m.Missing ||
 			(got.Ratio == nil) != (m.Foreground == 0) || got.Ratio != nil && *got.Ratio != m.Ratio || math.Abs(got.Alpha-m.Alpha) > 1e-7 ||
 			!reflect.DeepEqual(got.Pool, map[string]int{"foreground": m.Pool.Foreground, "background": m.Pool.Background, "ignored": m.Pool.Ignored}) {

@@ -12,8 +12,8 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// Truth is what a picture holds. Classes and Crowd go with Boxes, or are nil.
-type Truth struct {
+// GroundTruth is what a picture holds. Classes and Crowd go with Boxes, or are nil.
+type GroundTruth struct {
 	// Boxes are in the pixels of the upright picture, as the proposals are.
 	Boxes []box.Box
 	// Classes are what the boxes hold, in whatever numbers the detector has.
@@ -24,7 +24,7 @@ type Truth struct {
 }
 
 // split is the boxes of objects, with their numbers, and those of crowds.
-func (t Truth) split() (objects []box.Box, numbers []int, crowd []box.Box) {
+func (t GroundTruth) split() (objects []box.Box, numbers []int, crowd []box.Box) {
 	n := len(t.Boxes)
 	if t.Classes != nil && len(t.Classes) != n || t.Crowd != nil && len(t.Crowd) != n {
 		panic(fmt.Sprintf("rois: truth of %d boxes, %d classes, %d crowd: want as many, or nil", n, len(t.Classes), len(t.Crowd)))
@@ -40,11 +40,13 @@ func (t Truth) split() (objects []box.Box, numbers []int, crowd []box.Box) {
 }
 
 // A TruthError names what in a truth is wrong, and what would be right.
-type TruthError struct {
+type GroundTruthError struct {
 	Name, Value, Want string // as in truth.boxes[3], [0,0,700,10]
 }
 
-func (e *TruthError) Error() string { return fmt.Sprintf("%s %q: want %s", e.Name, e.Value, e.Want) }
+func (e *GroundTruthError) Error() string {
+	return fmt.Sprintf("%s %q: want %s", e.Name, e.Value, e.Want)
+}
 
 const (
 	wantTruth   = "an object of boxes and, as one likes, classes and crowd"
@@ -54,7 +56,7 @@ const (
 	wantCrowd   = "a list of true and false, one a box"
 )
 
-// ParseTruth reads the truth of a picture of width × height pixels,
+// ParseGroundTruth reads the truth of a picture of width × height pixels,
 //
 //	{"boxes":[[x0,y0,x1,y1],...],"classes":[3,...],"crowd":[false,...]}
 //
@@ -65,14 +67,14 @@ const (
 // many as there are).
 //
 // It takes linear time, and memory for what it has accepted. The only error is a [*TruthError].
-func ParseTruth(data []byte, width, height, maxBoxes int) (Truth, error) {
+func ParseGroundTruth(data []byte, width, height, maxBoxes int) (GroundTruth, error) {
 	var whole json.RawMessage
 	if err := json.Unmarshal(data, &whole); err != nil {
 		at := len(data)
 		if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 			at = int(e.Offset)
 		}
-		return Truth{}, &TruthError{"truth", fmt.Sprintf("byte %d: %v", at, err), "JSON, " + wantTruth}
+		return GroundTruth{}, &GroundTruthError{"truth", fmt.Sprintf("byte %d: %v", at, err), "JSON, " + wantTruth}
 	}
 	if maxBoxes <= 0 {
 		maxBoxes = math.MaxInt32
@@ -82,7 +84,7 @@ func ParseTruth(data []byte, width, height, maxBoxes int) (Truth, error) {
 	t, wrong := p.truth(maxBoxes)
 	if wrong != nil {
 		wrong.Name = "truth" + wrong.Name
-		return Truth{}, wrong
+		return GroundTruth{}, wrong
 	}
 	return t, nil
 }
@@ -95,7 +97,7 @@ type parser struct {
 	width, height int
 }
 
-func (p parser) truth(most int) (t Truth, wrong *TruthError) {
+func (p parser) truth(most int) (t GroundTruth, wrong *GroundTruthError) {
 	if first := p.token(); first != json.Delim('{') {
 		return t, bad(first, wantTruth)
 	}
@@ -103,7 +105,7 @@ func (p parser) truth(most int) (t Truth, wrong *TruthError) {
 	for p.d.More() {
 		key, _ := p.token().(string)
 		if seen[key] {
-			return t, &TruthError{"." + key, "twice", "it once"}
+			return t, &GroundTruthError{"." + key, "twice", "it once"}
 		}
 		seen[key] = true
 		switch key {
@@ -114,7 +116,7 @@ func (p parser) truth(most int) (t Truth, wrong *TruthError) {
 		case "crowd":
 			t.Crowd, wrong = list(p, most, wantCrowd, p.flag)
 		default:
-			return t, &TruthError{"", clip(key), wantTruth}
+			return t, &GroundTruthError{"", clip(key), wantTruth}
 		}
 		if wrong != nil {
 			wrong.Name = "." + key + wrong.Name
@@ -124,11 +126,11 @@ func (p parser) truth(most int) (t Truth, wrong *TruthError) {
 	n := len(t.Boxes)
 	switch {
 	case !seen["boxes"]:
-		return t, &TruthError{".boxes", "", wantBoxes}
+		return t, &GroundTruthError{".boxes", "", wantBoxes}
 	case seen["classes"] && len(t.Classes) != n:
-		return t, &TruthError{".classes", fmt.Sprintf("%d items", len(t.Classes)), fmt.Sprintf("%d, one a box", n)}
+		return t, &GroundTruthError{".classes", fmt.Sprintf("%d items", len(t.Classes)), fmt.Sprintf("%d, one a box", n)}
 	case seen["crowd"] && len(t.Crowd) != n:
-		return t, &TruthError{".crowd", fmt.Sprintf("%d items", len(t.Crowd)), fmt.Sprintf("%d, one a box", n)}
+		return t, &GroundTruthError{".crowd", fmt.Sprintf("%d items", len(t.Crowd)), fmt.Sprintf("%d, one a box", n)}
 	}
 	return t, nil
 }
@@ -143,14 +145,14 @@ func (p parser) token() json.Token {
 }
 
 // list reads a list, never as nil, of at most so many items.
-func list[T any](p parser, most int, want string, item func() (T, *TruthError)) ([]T, *TruthError) {
+func list[T any](p parser, most int, want string, item func() (T, *GroundTruthError)) ([]T, *GroundTruthError) {
 	if t := p.token(); t != json.Delim('[') {
 		return nil, bad(t, want)
 	}
 	items := []T{}
 	for p.d.More() {
 		if len(items) == most {
-			return nil, &TruthError{"", fmt.Sprintf("more than %d items", most), fmt.Sprintf("at most %d", most)}
+			return nil, &GroundTruthError{"", fmt.Sprintf("more than %d items", most), fmt.Sprintf("at most %d", most)}
 		}
 		v, wrong := item()
 		if wrong != nil {
@@ -163,17 +165,17 @@ func list[T any](p parser, most int, want string, item func() (T, *TruthError)) 
 	return items, nil
 }
 
-func (p parser) box() (box.Box, *TruthError) {
+func (p parser) box() (box.Box, *GroundTruthError) {
 	v, wrong := list(p, 4, wantBox, p.number)
 	if wrong != nil {
 		return box.Box{}, wrong
 	}
 	if len(v) != 4 {
-		return box.Box{}, &TruthError{"", fmt.Sprintf("%d items", len(v)), wantBox}
+		return box.Box{}, &GroundTruthError{"", fmt.Sprintf("%d items", len(v)), wantBox}
 	}
 	b, inside := pixels([4]float64(v), p.width, p.height)
 	if !inside || b.Empty() {
-		return box.Box{}, &TruthError{
+		return box.Box{}, &GroundTruthError{
 			"", fmt.Sprintf("[%v,%v,%v,%v]", v[0], v[1], v[2], v[3]),
 			fmt.Sprintf("0 ≤ x0 < x1 ≤ %d and 0 ≤ y0 < y1 ≤ %d, in whole pixels", p.width, p.height),
 		}
@@ -194,7 +196,7 @@ func pixels(v [4]float64, width, height int) (b box.Box, inside bool) {
 	return box.Box{X0: to(v[0], width), Y0: to(v[1], height), X1: to(v[2], width), Y1: to(v[3], height)}, inside
 }
 
-func (p parser) number() (float64, *TruthError) {
+func (p parser) number() (float64, *GroundTruthError) {
 	t := p.token()
 	if n, ok := t.(json.Number); ok {
 		if v, err := n.Float64(); err == nil {
@@ -204,7 +206,7 @@ func (p parser) number() (float64, *TruthError) {
 	return 0, bad(t, "a finite number")
 }
 
-func (p parser) class() (int, *TruthError) {
+func (p parser) class() (int, *GroundTruthError) {
 	t := p.token()
 	if n, ok := t.(json.Number); ok {
 		if v, err := strconv.ParseInt(n.String(), 10, 32); err == nil && v >= 0 {
@@ -214,7 +216,7 @@ func (p parser) class() (int, *TruthError) {
 	return 0, bad(t, "a whole number from 0 to 2147483647")
 }
 
-func (p parser) flag() (bool, *TruthError) {
+func (p parser) flag() (bool, *GroundTruthError) {
 	t := p.token()
 	v, ok := t.(bool)
 	if !ok {
@@ -224,12 +226,12 @@ func (p parser) flag() (bool, *TruthError) {
 }
 
 // bad is about a token that is not what it should be.
-func bad(t json.Token, want string) *TruthError {
+func bad(t json.Token, want string) *GroundTruthError {
 	value := "null"
 	if t != nil {
 		value = clip(fmt.Sprint(t))
 	}
-	return &TruthError{"", value, want}
+	return &GroundTruthError{"", value, want}
 }
 
 // clip shortens what a stranger has written.

@@ -14,7 +14,7 @@ import (
 )
 
 func TestParseTruth(t *testing.T) {
-	for text, want := range map[string]Truth{
+	for text, want := range map[string]GroundTruth{
 		`{"boxes":[]}`:              {Boxes: []box.Box{}},
 		`{"boxes":[[0,0,640,480]]}`: {Boxes: []box.Box{{X0: 0, Y0: 0, X1: 640, Y1: 480}}},
 		` { "crowd" : [ true, false ] , "classes":[0,2147483647],"boxes":[[1,2,3,4],[5,6,7,8]] } `: {
@@ -27,7 +27,7 @@ func TestParseTruth(t *testing.T) {
 			Boxes: []box.Box{{X0: 0, Y0: 1, X1: 640, Y1: 480}, {X0: 10, Y0: 12, X1: 12, Y1: 14}},
 		},
 	} {
-		if got, err := ParseTruth([]byte(text), 640, 480, 2); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := ParseGroundTruth([]byte(text), 640, 480, 2); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s reads as %+v, %v; want %+v", text, got, err, want)
 		}
 	}
@@ -35,7 +35,7 @@ func TestParseTruth(t *testing.T) {
 
 func TestParseTruthErrors(t *testing.T) {
 	inside := "0 ≤ x0 < x1 ≤ 640 and 0 ≤ y0 < y1 ≤ 480, in whole pixels"
-	for text, want := range map[string]TruthError{
+	for text, want := range map[string]GroundTruthError{
 		``:                                             {"truth", "byte 0: unexpected end of JSON input", "JSON, " + wantTruth},
 		`{"boxes":[[1,2,3,4]}`:                         {"truth", "byte 20: invalid character '}' after array element", "JSON, " + wantTruth},
 		`{"boxes":[]} x`:                               {"truth", "byte 14: invalid character 'x' after top-level value", "JSON, " + wantTruth},
@@ -79,13 +79,13 @@ func TestParseTruthErrors(t *testing.T) {
 		`{"` + strings.Repeat("é", 99) + `":1}`:        {"truth", strings.Repeat("é", 20) + "…", wantTruth},
 		`{"boxes":"x` + strings.Repeat("é", 99) + `"}`: {"truth.boxes", "x" + strings.Repeat("é", 19) + "…", wantBoxes},
 	} {
-		got, err := ParseTruth([]byte(text), 640, 480, 2)
-		e, ok := errors.AsType[*TruthError](err)
-		if !ok || *e != want || !reflect.DeepEqual(got, Truth{}) {
+		got, err := ParseGroundTruth([]byte(text), 640, 480, 2)
+		e, ok := errors.AsType[*GroundTruthError](err)
+		if !ok || *e != want || !reflect.DeepEqual(got, GroundTruth{}) {
 			t.Errorf("%s: %+v, %v; want %v", text, got, err, &want)
 		}
 	}
-	_, err := ParseTruth([]byte(`{"boxes":[[0,0,9,9]]}`), 8, 8, 0)
+	_, err := ParseGroundTruth([]byte(`{"boxes":[[0,0,9,9]]}`), 8, 8, 0)
 	if want := `truth.boxes[0] "[0,0,9,9]": want 0 ≤ x0 < x1 ≤ 8 and 0 ≤ y0 < y1 ≤ 8, in whole pixels`; err == nil || err.Error() != want {
 		t.Errorf("got %v; want %s", err, want)
 	}
@@ -98,14 +98,14 @@ func TestParseTruthReadsItsOwn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := ParseTruth(text, side, side, 0); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := ParseGroundTruth(text, side, side, 0); err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s reads as %+v, %v; want %+v", text, got, err, want)
 		}
 	})
 }
 
 // plain is a truth as encoding/json writes it.
-func plain(t Truth) any {
+func plain(t GroundTruth) any {
 	return struct {
 		Boxes   []box.Box `json:"boxes"`
 		Classes []int     `json:"classes,omitzero"`
@@ -122,12 +122,12 @@ func FuzzParseTruth(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, width, height, most int) {
 		width, height = width%(1<<20), height%(1<<20)
-		truth, err := ParseTruth(text, width, height, most)
+		truth, err := ParseGroundTruth(text, width, height, most)
 		if err != nil {
-			if _, ok := errors.AsType[*TruthError](err); !ok {
+			if _, ok := errors.AsType[*GroundTruthError](err); !ok {
 				t.Fatalf("%q: %T", text, err)
 			}
-			if !reflect.DeepEqual(truth, Truth{}) {
+			if !reflect.DeepEqual(truth, GroundTruth{}) {
 				t.Fatalf("%q: a truth beside the error", text)
 			}
 			return
@@ -158,7 +158,7 @@ func FuzzParseTruth(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := ParseTruth(again, width, height, 0); err != nil || !reflect.DeepEqual(got, truth) {
+		if got, err := ParseGroundTruth(again, width, height, 0); err != nil || !reflect.DeepEqual(got, truth) {
 			t.Fatalf("%s reads as %+v, %v; want %+v", again, got, err, truth)
 		}
 	})
