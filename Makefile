@@ -42,13 +42,16 @@ build: deps ## build bin/proposer with OpenCV
 	$(GO) build -tags $(TAGS) -ldflags '-s -w -X main.linked=$(VERSION)' -o bin/proposer ./cmd/proposer
 
 # Packages with concurrency, packages that decode images, packages that run vector kernels.
-RACE_GO     := ./api ./internal/batch/... ./cmd/proposer ./internal/imageio ./internal/auth ./internal/freelist ./objectness ./internal/propose ./selective
-IMAGES_GO := ./api ./internal/batch ./cmd/proposer ./internal/imageio ./internal/propose
-KERNELS_GO  := ./box ./hierarchy ./internal/kernels ./internal/overlap ./objectness ./raster ./segment ./selective ./similarity
+RACE_GO    := ./api ./cmd/proposer ./evaluate ./internal/auth ./internal/batch/... ./internal/freelist ./internal/imageio \
+	./internal/overlap ./internal/parallel ./internal/propose ./objectness/... ./selective
+IMAGES_GO  := ./api ./internal/batch ./cmd/proposer ./internal/imageio ./internal/propose
+KERNELS_GO := ./box ./hierarchy ./internal/kernels ./internal/overlap ./objectness ./raster ./segment ./selective ./similarity
 
 # Four builds: with OpenCV, with OpenCV's matrices counted (leaks), with Go's image decoders, without
 # the vector kernels. The last two need no cgo but keep it on, so that they share the build cache.
 test: deps ## run all tests, with and without OpenCV
+	@[ -d "$${PROPOSER_TESTDATA:-../shared/data}" ] || echo 'Skipping tests on photographs: PROPOSER_TESTDATA does not name their folder (CONTRIBUTING.md)'
+	@[ "$$PROPOSER_E2E" = 1 ] || echo 'Skipping end-to-end tests: make e2e runs them'
 	$(GO) test -tags $(TAGS) ./...
 	$(GO) test -tags $(TAGS),matprofile ./internal/imageio
 	$(GO) test $(IMAGES_GO)
