@@ -1024,7 +1024,7 @@ func FuzzRequest(f *testing.F) {
 		f.Fatal(err)
 	}
 	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
-		if o.Search.Keep {
+		if o.Search.KeepRegions {
 			return propose.Run(ctx, data, o)
 		}
 		return &propose.Result{Width: 1, Height: 1, DecodeTime: 1, SearchTime: 1}, nil

@@ -60,8 +60,8 @@ func (s *Server) marshalCapabilities() ([]byte, error) {
 		Formats: []string{"jpeg", "png", "webp", "bmp", "tiff"},
 		Ranker:  cmp.Or(s.cfg.RankerName, "built in"),
 	}
-	for _, name := range selective.PresetNames() {
-		preset, err := selective.Preset(name)
+	for _, name := range selective.Modes() {
+		preset, err := selective.Mode(name)
 		if err != nil {
 			return nil, err
 		}

@@ -99,7 +99,7 @@ func classify(ctx context.Context, err error) *problem {
 		return newProblem(http.StatusUnprocessableEntity, "picture", broken.Error(),
 			fieldError{"image", broken.Format, "a complete and valid " + broken.Format + " file"})
 	}
-	if many, ok := errors.AsType[*selective.RegionsError](err); ok {
+	if many, ok := errors.AsType[*selective.TooManyRegionsError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "regions", many.Error(),
 			fieldError{"k", fmt.Sprint(many.Strategy.K), fmt.Sprintf("a k, min-size or max-side that results in at most %d initial regions", many.Max)})
 	}

@@ -110,7 +110,7 @@ func (s *Server) parseQuery(rawQuery string, form []byte, rep *representation) (
 			Want:  fmt.Sprintf("a whole number below the number of strategies, %d", n),
 		}})
 	}
-	opts.Search.Keep = q.masks || q.evidence || q.tree
+	opts.Search.KeepRegions = q.masks || q.evidence || q.tree
 	q.Options = opts
 	q.canonical = canonical + fmt.Sprint(q.masks, q.evidence, q.tree, q.strategy)
 	return q, nil
@@ -249,7 +249,7 @@ func (q *query) encoder(img imageFile) encoder {
 // row returns the content of the response for one image.
 func (q *query) row(ctx context.Context, result *propose.Result, file string) (row *codec.Row, err error) {
 	row = codec.NewRow(file, result)
-	if !q.Search.Keep {
+	if !q.Search.KeepRegions {
 		return row, nil
 	}
 	row.Strategies = result.Strategies

@@ -18,7 +18,7 @@ import (
 )
 
 func search(ctx context.Context, img *raster.Image) ([]box.Box, error) {
-	opts, err := selective.Preset("single")
+	opts, err := selective.Mode("single")
 	if err != nil {
 		return nil, err
 	}

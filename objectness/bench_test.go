@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/internal/testutil/photos"
-	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -15,11 +14,11 @@ func BenchmarkSearch(b *testing.B) {
 	for _, mode := range []string{"fast", "best", "quality"} {
 		for _, order := range []selective.Order{selective.OrderPaper, selective.OrderObjectness} {
 			b.Run(mode+"/"+order.String(), func(b *testing.B) {
-				opts, err := selective.Preset(mode)
+				opts, err := selective.Mode(mode)
 				if err != nil {
 					b.Fatal(err)
 				}
-				opts.Order, opts.Ranker, opts.Threads, opts.Max = order, objectness.Default(len(opts.Strategies)), 1, 2000
+				opts.Order, opts.Threads, opts.Max = order, 1, 2000
 				var boxes int
 				for b.Loop() {
 					r, err := selective.Search(context.Background(), img, opts)

@@ -14,25 +14,25 @@ type Boosting struct {
 	// Trees is their number, Rate what each takes of its step.
 	Trees int
 	Rate  float64
-	// Ridge is added to the curvature of a leaf.
-	Ridge float64
-	// Rows and Columns are the parts, in (0,1], of the samples, as they are and mirrored, and of the
+	// L2 is added to the hessian of a leaf.
+	L2 float64
+	// Subsample and ColSample are the parts, in (0,1], of the samples, as they are and mirrored, and of the
 	// features that a tree sees.
-	Rows, Columns float64
+	Subsample, ColSample float64
 }
 
-// ground is where trees grow: samples, and then those mirrored, with a feature's levels cut into at
+// binnedSamples is where trees grow: samples, and then those mirrored, with a feature's levels cut into at
 // most mostBins bins, of about as many samples each.
-type ground struct {
+type binnedSamples struct {
 	bins [][]uint8 // by feature, then sample
 	cuts [][]int8  // by feature: bin i has levels below cuts[i]
 }
 
 const mostBins = 64
 
-func newGround(ctx context.Context, r *Recipe, s *samples) (*ground, error) {
+func newGround(ctx context.Context, r *TrainOptions, s *samples) (*binnedSamples, error) {
 	n, f := len(s.targets), len(s.means)
-	g := &ground{make([][]uint8, f), make([][]int8, f)}
+	g := &binnedSamples{make([][]uint8, f), make([][]int8, f)}
 	stride := max(1, n/50_000)
 	table := make([][levels]uint8, f) // the bin of a level
 	err := r.each(ctx, f, func(k int) {
@@ -87,14 +87,14 @@ func cut(counts *[levels]int) (cuts []int8) {
 // minCurvature keeps a step finite where the focal loss bends down.
 const minCurvature = 1e-3
 
-// pull is what a sample would have the log-odds do: the slope of its loss, and how that bends.
-type pull struct{ gradient, curvature float32 }
+// gradHess is what a sample would have the log-odds do: the slope of its loss, and how that bends.
+type gradHess struct{ gradient, hessian float32 }
 
 // cell is a sum of pulls.
-type cell struct{ gradient, curvature float64 }
+type cell struct{ gradient, hessian float64 }
 
 // train grows the trees one after the other. The only errors are the context's.
-func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, error) {
+func (b Boosting) train(ctx context.Context, t *TrainOptions, s *samples) (*Forest, error) {
 	g, err := newGround(ctx, t, s)
 	if err != nil {
 		return nil, err
@@ -108,13 +108,13 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 	}
 	values := make([][leaves]float32, 0, b.Trees)
 	for k := range b.Trees {
-		rows := make([]int32, 0, int(float64(n)*b.Rows)+1)
+		rows := make([]int32, 0, int(float64(n)*b.Subsample)+1)
 		for i := range n {
-			if rng.Float64() < b.Rows {
+			if rng.Float64() < b.Subsample {
 				rows = append(rows, int32(i))
 			}
 		}
-		pulls := make([]pull, len(rows))
+		pulls := make([]gradHess, len(rows))
 		losses := make([]struct{ loss, weight float64 }, (len(rows)+chunk-1)/chunk)
 		err := t.each(ctx, len(losses), func(c int) {
 			for j := c * chunk; j < min((c+1)*chunk, len(rows)); j++ {
@@ -124,7 +124,7 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 				w := float64(s.weights[box])
 				losses[c].loss += v * w
 				losses[c].weight += w
-				pulls[j] = pull{float32(g * w), float32(max(h, minCurvature) * w)}
+				pulls[j] = gradHess{float32(g * w), float32(max(h, minCurvature) * w)}
 			}
 		})
 		if err != nil {
@@ -132,7 +132,7 @@ func (b Boosting) train(ctx context.Context, t *Recipe, s *samples) (*Forest, er
 		}
 		var columns []int
 		for f := range g.bins {
-			if len(g.cuts[f]) > 0 && rng.Float64() < b.Columns {
+			if len(g.cuts[f]) > 0 && rng.Float64() < b.ColSample {
 				columns = append(columns, f)
 			}
 		}
@@ -199,15 +199,15 @@ func prior(s *samples) float32 {
 	return float32(math.Log(sum / (weight - sum)))
 }
 
-// grown is a tree with its thresholds as bins, where the answer is yes above, and what its leaves say.
-type grown struct {
+// trainedTree is a tree with its thresholds as bins, where the answer is yes above, and what its leaves say.
+type trainedTree struct {
 	Tree
 	bins   [Depth]uint8
 	values [leaves]float32
 }
 
 // tree grows a tree on some samples and features; nil if there is nothing to ask.
-func (b Boosting) tree(ctx context.Context, r *Recipe, s *ground, rows []int32, columns []int, pulls []pull) (*grown, error) {
+func (b Boosting) tree(ctx context.Context, r *TrainOptions, s *binnedSamples, rows []int32, columns []int, pulls []gradHess) (*trainedTree, error) {
 	if len(rows) == 0 || len(columns) == 0 {
 		return nil, nil
 	}
@@ -216,10 +216,10 @@ func (b Boosting) tree(ctx context.Context, r *Recipe, s *ground, rows []int32, 
 		gain float64
 		bin  int
 	}
-	t := new(grown)
+	t := new(trainedTree)
 	best := make([]candidate, len(columns))
-	tables := make([][]pull, len(columns)) // by leaf and bin: they fit the nearest cache
-	some := make([]int32, len(rows))       // the rows to add up
+	tables := make([][]gradHess, len(columns)) // by leaf and bin: they fit the nearest cache
+	some := make([]int32, len(rows))           // the rows to add up
 	for k := range some {
 		some[k] = int32(k)
 	}
@@ -228,12 +228,12 @@ func (b Boosting) tree(ctx context.Context, r *Recipe, s *ground, rows []int32, 
 		n := 1 << depth
 		err := r.each(ctx, len(columns), func(c int) {
 			f := columns[c]
-			table := make([]pull, n*mostBins)
+			table := make([]gradHess, n*mostBins)
 			bins := s.bins[f]
 			for _, k := range some {
 				e, p := &table[int(leaf[k])*mostBins+int(bins[rows[k]])], &pulls[k]
 				e.gradient += p.gradient
-				e.curvature += p.curvature
+				e.hessian += p.hessian
 			}
 			for l := range n / 2 {
 				part, other, before := l, l+n/2, tables[c][l*mostBins:]
@@ -241,7 +241,7 @@ func (b Boosting) tree(ctx context.Context, r *Recipe, s *ground, rows []int32, 
 					part, other = other, part
 				}
 				for i, e := range table[part*mostBins:][:mostBins] {
-					table[other*mostBins+i] = pull{before[i].gradient - e.gradient, before[i].curvature - e.curvature}
+					table[other*mostBins+i] = gradHess{before[i].gradient - e.gradient, before[i].hessian - e.hessian}
 				}
 			}
 			tables[c] = table
@@ -255,7 +255,7 @@ func (b Boosting) tree(ctx context.Context, r *Recipe, s *ground, rows []int32, 
 				whole := b.gain(all)
 				for i := range gains {
 					low.add(row[i])
-					gains[i] += b.gain(low) + b.gain(cell{all.gradient - low.gradient, all.curvature - low.curvature}) - whole
+					gains[i] += b.gain(low) + b.gain(cell{all.gradient - low.gradient, all.hessian - low.hessian}) - whole
 				}
 			}
 			best[c] = candidate{gain: -1}
@@ -300,14 +300,14 @@ func (b Boosting) tree(ctx context.Context, r *Recipe, s *ground, rows []int32, 
 		sums[l].add(pulls[k])
 	}
 	for l, e := range sums {
-		t.values[l] = float32(-b.Rate * e.gradient / (e.curvature + b.Ridge))
+		t.values[l] = float32(-b.Rate * e.gradient / (e.hessian + b.L2))
 	}
 	return t, nil
 }
 
-func (c *cell) add(p pull) {
+func (c *cell) add(p gradHess) {
 	c.gradient += float64(p.gradient)
-	c.curvature += float64(p.curvature)
+	c.hessian += float64(p.hessian)
 }
 
-func (b Boosting) gain(c cell) float64 { return c.gradient * c.gradient / (c.curvature + b.Ridge) }
+func (b Boosting) gain(c cell) float64 { return c.gradient * c.gradient / (c.hessian + b.L2) }

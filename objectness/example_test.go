@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/selective"
@@ -13,12 +14,7 @@ import (
 // The ranker that ships with the package puts boxes that hold objects first.
 func Example() {
 	picture := scene.Render(7, 320, 240, 1)
-	opts, err := selective.Preset("fast")
-	if err != nil {
-		panic(err)
-	}
-	opts.Order, opts.Ranker = selective.OrderObjectness, objectness.Default(len(opts.Strategies))
-	result, err := selective.Search(context.Background(), picture.Image, opts)
+	result, err := selective.Search(context.Background(), picture.Image, selective.Fast())
 	if err != nil {
 		panic(err)
 	}
@@ -37,11 +33,11 @@ type pupil struct {
 	objects []box.Box
 }
 
-func (p pupil) Score(ctx context.Context, _ []float32, e *selective.Evidence) error {
-	best := make([]objectness.Match, len(e.Proposals))
-	for i := range e.Proposals {
+func (p pupil) Score(ctx context.Context, _ []float32, e *candidate.Set) error {
+	best := make([]objectness.Match, len(e.Candidates))
+	for i := range e.Candidates {
 		for k, o := range p.objects {
-			if iou := e.Proposals[i].Box.IoU(o); iou > best[i].IoU {
+			if iou := e.Candidates[i].Box.IoU(o); iou > best[i].IoU {
 				best[i] = objectness.Match{Object: k, IoU: iou}
 			}
 		}
@@ -52,11 +48,7 @@ func (p pupil) Score(ctx context.Context, _ []float32, e *selective.Evidence) er
 func ExampleTrainer() {
 	ctx := context.Background()
 	trainer := objectness.NewTrainer(1)
-	opts, err := selective.Preset("fast")
-	if err != nil {
-		panic(err)
-	}
-	opts.Order = selective.OrderObjectness
+	opts := selective.Fast()
 	for seed := range uint64(3) {
 		picture := scene.Render(seed, 160, 120, 3)
 		opts.Ranker = pupil{trainer, int(seed), picture.Boxes}
@@ -64,12 +56,12 @@ func ExampleTrainer() {
 			panic(err)
 		}
 	}
-	recipe := objectness.DefaultRecipe()
+	recipe := objectness.DefaultTrainOptions()
 	recipe.Trees.Trees, recipe.Network.Epochs = 10, 1
-	ranker, err := trainer.Train(ctx, recipe, objectness.About{Data: "scenes", Mode: "fast"}, nil)
+	ranker, err := trainer.Train(ctx, recipe, objectness.Metadata{Data: "scenes", Mode: "fast"}, nil)
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(ranker.About.Pictures, "pictures,", len(ranker.Model.Trees.Trees), "trees")
+	fmt.Println(ranker.Metadata.Pictures, "pictures,", len(ranker.Model.Trees.Trees), "trees")
 	// Output: 3 pictures, 10 trees
 }

@@ -9,11 +9,10 @@ import (
 	"strings"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/kernels"
-	"github.com/proposer/proposer/internal/overlap"
 	"github.com/proposer/proposer/raster"
-	"github.com/proposer/proposer/selective"
 )
 
 // features are what is asked of a box, in the order in which [desk.describe] puts them.
@@ -77,20 +76,20 @@ const grid = kernels.GridSide
 
 // scenery is a picture and its pool, as far as it is looked at.
 type scenery struct {
-	*selective.Evidence
+	*candidate.Set
 	picture picture
 	spaces  []uint8 // by strategy: the number of its colour space
 }
 
-func (s *scenery) reset(ctx context.Context, e *selective.Evidence) error {
-	s.Evidence = e
+func (s *scenery) reset(ctx context.Context, e *candidate.Set) error {
+	s.Set = e
 	s.spaces = s.spaces[:0]
 	seen := map[raster.Space]uint8{}
-	for _, st := range e.Strategies {
-		if _, ok := seen[st.Space]; !ok {
-			seen[st.Space] = uint8(len(seen))
+	for _, space := range e.Spaces {
+		if _, ok := seen[space]; !ok {
+			seen[space] = uint8(len(seen))
 		}
-		s.spaces = append(s.spaces, seen[st.Space])
+		s.spaces = append(s.spaces, seen[space])
 	}
 	return s.picture.reset(ctx, e.Image)
 }
@@ -154,7 +153,7 @@ func log2(v float32) float32 {
 // glance is what a block of boxes needs of memory that is far away. It is asked for in loops so
 // short that the processor waits for many boxes' at a time.
 type glance struct {
-	votes [block]overlap.Histogram
+	votes [block]candidate.Histogram
 	kin   []kin   // of the boxes' origins, one box after the other
 	nodes []means // what is asked of them
 	// Two a box: itself, and with a ring around it.
@@ -175,9 +174,9 @@ const mostKin = 1 << 16
 
 // reset asks for what is needed of the proposals from one to another.
 func (g *glance) reset(s *scenery, from, to int) {
-	proposals := s.Proposals[from:to]
+	proposals := s.Candidates[from:to]
 	for i := range proposals {
-		g.votes[i] = s.Graph.Histogram(from + i)
+		g.votes[i] = s.OverlapHistogram(from + i)
 	}
 	g.kin = g.kin[:0]
 	for i := range proposals {
@@ -221,7 +220,7 @@ func (s *scenery) describe(from, to int, g *glance, out *column) {
 	kin := g.kin
 	g.nodes = g.nodes[:0]
 	for out.box = range to - from {
-		p := &s.Proposals[from+out.box]
+		p := &s.Candidates[from+out.box]
 		n := len(p.Origins)
 		counts[out.box] = int32(n)
 		out.at = 0
@@ -237,7 +236,7 @@ func (s *scenery) describe(from, to int, g *glance, out *column) {
 }
 
 // ask puts what is of the trees, and lists what is asked of the nodes.
-func (s *scenery) ask(p *selective.Proposal, kin []kin, g *glance, out *column) {
+func (s *scenery) ask(p *candidate.Candidate, kin []kin, g *glance, out *column) {
 	var spaces uint64
 	strategies, last, first := float32(0), int32(-1), float32(0)
 	area := float32(p.Box.Area())
@@ -281,7 +280,7 @@ func (s *scenery) place(b box.Box, out *column) {
 }
 
 // count puts the votes.
-func (s *scenery) count(counts *overlap.Histogram, out *column) {
+func (s *scenery) count(counts *candidate.Histogram, out *column) {
 	var votes [len(counts)]float32
 	sum := float32(0)
 	for k, v := range slices.Backward(counts[:]) {
@@ -312,8 +311,8 @@ func (s *scenery) look(g *glance, out *column) {
 	}
 	out.looks[theRing] = means{
 		log2((outside[across] + 1) / (inside[across] + 1)), log2((outside[down] + 1) / (inside[down] + 1)),
-		apart(inside[lightness], outside[lightness]), apart(inside[greenRed], outside[greenRed]),
-		apart(inside[blueYellow], outside[blueYellow]),
+		absDiff(inside[lightness], outside[lightness]), absDiff(inside[greenRed], outside[greenRed]),
+		absDiff(inside[blueYellow], outside[blueYellow]),
 		difference(inside, outside), difference(inside, whole),
 	}
 }
@@ -346,9 +345,9 @@ func spans(dst *[grid]kernels.Span, from, to int32, shift, most, pitch int) {
 	}
 }
 
-func apart(a, b float32) float32 { return max(a-b, b-a) }
+func absDiff(a, b float32) float32 { return max(a-b, b-a) }
 
 // difference is that of two colours.
 func difference(a, b *means) float32 {
-	return apart(a[lightness], b[lightness]) + apart(a[greenRed], b[greenRed]) + apart(a[blueYellow], b[blueYellow])
+	return absDiff(a[lightness], b[lightness]) + absDiff(a[greenRed], b[greenRed]) + absDiff(a[blueYellow], b[blueYellow])
 }

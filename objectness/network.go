@@ -19,23 +19,23 @@ import (
 type Network struct {
 	Bias float32 `json:"bias"`
 	// Direct are the weights of the features themselves. Without units that is logistic regression.
-	Direct []float32 `json:"direct"`
-	Units  []Unit    `json:"units"`
+	Direct []float32    `json:"direct"`
+	Units  []HiddenUnit `json:"units"`
 
 	rows []rounded // of Direct, and of each unit
 }
 
 // Unit is a hidden unit.
-type Unit struct {
+type HiddenUnit struct {
 	Bias    float32   `json:"bias"`
 	Out     float32   `json:"out"`
 	Weights []float32 `json:"weights"`
 }
 
-// Descent says how to train a [Network]: stochastic gradient descent by Adam (Kingma and Ba,
+// AdamOptions says how to train a [Network]: stochastic gradient descent by Adam (Kingma and Ba,
 // ICLR 2015) at a rate that rises for a tenth of the steps and then falls to 0, with dropout
 // (Srivastava et al., JMLR 2014) of the hidden units. Each sample is now and then mirrored.
-type Descent struct {
+type AdamOptions struct {
 	// Units is the number of hidden units, Epochs how often each sample is seen; Batch is
 	// how many samples a step takes.
 	Units, Epochs, Batch int
@@ -70,7 +70,7 @@ func (w *weights) all() []float32 {
 }
 
 // train descends. The only errors are the context's.
-func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, error) {
+func (d AdamOptions) train(ctx context.Context, t *TrainOptions, s *samples) (*Network, error) {
 	n, f := len(s.targets), len(s.means)
 	net := new(Network)
 	rng := rand.New(rand.NewPCG(t.Seed, 0x0e7))
@@ -132,7 +132,7 @@ func (d Descent) train(ctx context.Context, t *Recipe, s *samples) (*Network, er
 		t.progress("network", step, steps, loss/weight)
 	}
 	for u := range d.Units {
-		net.Units = append(net.Units, Unit{w.biases[u], w.out[u], w.rows.Data[u*f : (u+1)*f]})
+		net.Units = append(net.Units, HiddenUnit{w.biases[u], w.out[u], w.rows.Data[u*f : (u+1)*f]})
 	}
 	net.Direct, net.Bias = w.rows.Data[d.Units*f:(d.Units+1)*f], w.biases[d.Units]
 	return net, nil
@@ -159,7 +159,7 @@ func newBatch(samples, units, features int) *batch {
 }
 
 // step writes the loss and its gradient over some samples.
-func (b *batch) step(t *Recipe, d Descent, s *samples, rows []int32, w *weights, rng *rand.Rand) {
+func (b *batch) step(t *TrainOptions, d AdamOptions, s *samples, rows []int32, w *weights, rng *rand.Rand) {
 	f, units := len(s.means), d.Units
 	b.x.Rows, b.z.Rows, b.dz.Rows = len(rows), len(rows), len(rows)
 	for i, r := range rows {

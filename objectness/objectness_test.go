@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -15,33 +14,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/imbalance"
-	"github.com/proposer/proposer/internal/overlap"
-	"github.com/proposer/proposer/internal/testutil/golden"
+	"github.com/proposer/proposer/internal/testutil/candidates"
 	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
-	"github.com/proposer/proposer/selective"
 )
-
-// catch hands the evidence of a search to a test.
-type catch func(e *selective.Evidence) error
-
-func (c catch) Score(_ context.Context, _ []float32, e *selective.Evidence) error { return c(e) }
-
-func search(t testing.TB, img *raster.Image, r selective.Ranker, threads int) []selective.Proposal {
-	t.Helper()
-	opts, err := selective.Preset("fast")
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.Order, opts.Ranker, opts.Threads = selective.OrderObjectness, r, threads
-	found, err := selective.Search(t.Context(), img, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found.Proposals
-}
 
 func drawn(t testing.TB, seed uint64) *raster.Image {
 	t.Helper()
@@ -52,26 +31,24 @@ func TestFeaturesAreNumbersAndAllThere(t *testing.T) {
 	for _, img := range []*raster.Image{
 		drawn(t, 1), raster.New(raster.RGB, 1, 1), raster.New(raster.Gray, 7, 1), raster.New(raster.RGB, 1, 33), raster.New(raster.RGB, 3, 2),
 	} {
-		search(t, img, catch(func(e *selective.Evidence) error {
-			s := new(scenery)
-			if err := s.reset(t.Context(), e); err != nil {
-				return err
+		e := candidates.Collect(t, img)
+		s := new(scenery)
+		if err := s.reset(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		d := new(desk)
+		for i := range e.Candidates {
+			d.describe(s, i, i+1)
+			out := &d.column
+			if out.at != len(features) {
+				t.Fatalf("%d features are put, %d have names", out.at, len(features))
 			}
-			d := new(desk)
-			for i := range e.Proposals {
-				d.describe(s, i, i+1)
-				out := &d.column
-				if out.at != len(features) {
-					t.Fatalf("%d features are put, %d have names", out.at, len(features))
-				}
-				for f, c := range out.columns {
-					if v := float64(c[0]); math.IsNaN(v) || math.IsInf(v, 0) {
-						t.Fatalf("%d×%d, box %v: %s is %v", img.Width, img.Height, e.Proposals[i].Box, features[f], v)
-					}
+			for f, c := range out.columns {
+				if v := float64(c[0]); math.IsNaN(v) || math.IsInf(v, 0) {
+					t.Fatalf("%d×%d, box %v: %s is %v", img.Width, img.Height, e.Candidates[i].Box, features[f], v)
 				}
 			}
-			return nil
-		}), 1)
+		}
 	}
 }
 
@@ -119,7 +96,7 @@ func TestSumsAreThePixels(t *testing.T) {
 func TestGrid(t *testing.T) {
 	img := drawn(t, 2)
 	var s scenery
-	s.Evidence = &selective.Evidence{Image: img}
+	s.Set = &candidate.Set{Image: img}
 	if err := s.picture.reset(t.Context(), img); err != nil {
 		t.Fatal(err)
 	}
@@ -163,51 +140,49 @@ func TestGrid(t *testing.T) {
 
 // What is asked of tree nodes is the largest, the mean and the least of what each of them says.
 func TestTreeFeatures(t *testing.T) {
-	search(t, drawn(t, 4), catch(func(e *selective.Evidence) error {
-		s, d := new(scenery), new(desk)
-		if err := s.reset(t.Context(), e); err != nil {
-			return err
-		}
-		for from := 0; from < len(e.Proposals); from += block {
-			to := min(from+block, len(e.Proposals))
-			d.describe(s, from, to)
-			for i, p := range e.Proposals[from:to] {
-				said := map[string][]float64{}
-				for _, o := range p.Origins {
-					tree := e.Trees[o.Strategy]
-					n := &tree.Nodes[tree.At(int(o.Position))]
-					born, grow, parent := float64(o.Birth), 0., 0.
-					if n.Children[0] < 0 {
-						born = leafBirth
-					}
-					if n.Parent >= 0 {
-						up := &tree.Nodes[n.Parent]
-						grow = float64(log2(float32(up.Box.Area()) / float32(p.Box.Area())))
-						parent = float64(log2(float32(up.Size) / float32(n.Size)))
-					}
-					for of, v := range map[string]float64{
-						"position": float64(log2(float32(o.Position))), "birth": born, "death": float64(o.Death), "life": born - float64(o.Death),
-						"fill": float64(n.Size) / float64(p.Box.Area()), "grow": grow, "parent": parent,
-					} {
-						said[of] = append(said[of], v)
-					}
+	e := candidates.Collect(t, drawn(t, 4))
+	s, d := new(scenery), new(desk)
+	if err := s.reset(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	for from := 0; from < len(e.Candidates); from += block {
+		to := min(from+block, len(e.Candidates))
+		d.describe(s, from, to)
+		for i, p := range e.Candidates[from:to] {
+			said := map[string][]float64{}
+			for _, o := range p.Origins {
+				tree := e.Trees[o.Strategy]
+				n := &tree.Nodes[tree.At(int(o.Position))]
+				born, grow, parent := float64(o.Birth), 0., 0.
+				if n.Children[0] < 0 {
+					born = leafBirth
 				}
-				for of, values := range said {
-					sum := 0.
-					for _, v := range values {
-						sum += v
-					}
-					for statistic, want := range map[string]float64{"max": slices.Max(values), "mean": sum / float64(len(values)), "min": slices.Min(values)} {
-						name := "trees." + of + "." + statistic
-						if got := float64(d.column.columns[slices.Index(features, name)][i]); math.Abs(got-want) > 1e-5 {
-							t.Fatalf("box %d, %s: %v; want %v", from+i, name, got, want)
-						}
+				if n.Parent >= 0 {
+					up := &tree.Nodes[n.Parent]
+					grow = float64(log2(float32(up.Box.Area()) / float32(p.Box.Area())))
+					parent = float64(log2(float32(up.Size) / float32(n.Size)))
+				}
+				for of, v := range map[string]float64{
+					"position": float64(log2(float32(o.Position))), "birth": born, "death": float64(o.Death), "life": born - float64(o.Death),
+					"fill": float64(n.Size) / float64(p.Box.Area()), "grow": grow, "parent": parent,
+				} {
+					said[of] = append(said[of], v)
+				}
+			}
+			for of, values := range said {
+				sum := 0.
+				for _, v := range values {
+					sum += v
+				}
+				for statistic, want := range map[string]float64{"max": slices.Max(values), "mean": sum / float64(len(values)), "min": slices.Min(values)} {
+					name := "trees." + of + "." + statistic
+					if got := float64(d.column.columns[slices.Index(features, name)][i]); math.Abs(got-want) > 1e-5 {
+						t.Fatalf("box %d, %s: %v; want %v", from+i, name, got, want)
 					}
 				}
 			}
 		}
-		return nil
-	}), 1)
+	}
 }
 
 // A mirrored box of the mirrored picture has the features that it is told to have.
@@ -221,12 +196,11 @@ func TestMirror(t *testing.T) {
 	to := mirror()
 	rapid.Check(t, func(t *rapid.T) {
 		describe := func(img *raster.Image, b box.Box) [][block]float32 {
-			e := &selective.Evidence{
-				Image: img, Proposals: []selective.Proposal{{Box: b, Origins: []selective.Origin{{Position: 1, Size: 1}}}},
-				Trees: []*hierarchy.Tree{{Nodes: []hierarchy.Node{{Parent: -1}}}}, Strategies: make([]selective.Strategy, 1), Graph: new(overlap.Graph),
+			e := &candidate.Set{
+				Image: img, Candidates: []candidate.Candidate{{Box: b, Origins: []candidate.Origin{{Position: 1, Size: 1}}}},
+				Trees: []*hierarchy.Tree{{Nodes: []hierarchy.Node{{Parent: -1}}}}, Spaces: make([]raster.Space, 1),
 			}
-			serial := func(n int, work func(i int) error) error { return work(n - 1) }
-			if err := e.Graph.Build(context.Background(), []box.Box{b}, serial); err != nil {
+			if err := e.FindOverlaps(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			s, d := new(scenery), new(desk)
@@ -330,8 +304,8 @@ func (g *game) samples(t *testing.T) *samples {
 func toy(t *testing.T, n int) *samples { return play(n).samples(t) }
 
 // small is a recipe for toys.
-func small() Recipe {
-	r := DefaultRecipe()
+func small() TrainOptions {
+	r := DefaultTrainOptions()
 	r.Trees.Trees, r.Trees.Rate = 60, .3
 	r.Network.Batch, r.Network.Epochs, r.Network.Rate = 64, 30, .01
 	return r
@@ -365,8 +339,8 @@ func TestEveryLossLearns(t *testing.T) {
 
 // What one feature tells of the samples, its mirror image tells of them mirrored.
 func TestMirroredSamplesAreLearned(t *testing.T) {
-	for name, part := range map[string]func(*Recipe){
-		"trees": func(r *Recipe) { r.Network.Epochs = 0 }, "network": func(r *Recipe) { r.Trees.Trees = 0 },
+	for name, part := range map[string]func(*TrainOptions){
+		"trees": func(r *TrainOptions) { r.Network.Epochs = 0 }, "network": func(r *TrainOptions) { r.Trees.Trees = 0 },
 	} {
 		for _, mirrored := range []bool{false, true} {
 			g := play(4000)
@@ -452,7 +426,7 @@ func TestNetworkGradient(t *testing.T) {
 	s := toy(t, 50)
 	r := small()
 	r.Loss = imbalance.Focal()
-	d := Descent{Units: 3, Batch: 50}
+	d := AdamOptions{Units: 3, Batch: 50}
 	w := newWeights(d.Units, 5)
 	rng := rand.New(rand.NewPCG(3, 3))
 	for i := range w.all() {
@@ -488,7 +462,7 @@ func TestTrainingDoesNotDependOnThreads(t *testing.T) {
 	s := toy(t, 20_000)
 	var models []*Model
 	for _, threads := range []int{1, 3} {
-		r := DefaultRecipe()
+		r := DefaultTrainOptions()
 		r.Trees.Trees, r.Network.Epochs, r.Threads = 5, 1, threads
 		m, err := r.train(t.Context(), s)
 		if err != nil {
@@ -529,7 +503,7 @@ func TestOthersAreNotLearnedFrom(t *testing.T) {
 func TestTrainingIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, part := range []func(*Recipe){func(r *Recipe) { r.Trees.Trees = 0 }, func(r *Recipe) { r.Network.Epochs = 0 }} {
+	for _, part := range []func(*TrainOptions){func(r *TrainOptions) { r.Trees.Trees = 0 }, func(r *TrainOptions) { r.Network.Epochs = 0 }} {
 		r := small()
 		part(&r)
 		if _, err := r.train(ctx, toy(t, 100)); !errors.Is(err, context.Canceled) {
@@ -539,19 +513,19 @@ func TestTrainingIsCancelled(t *testing.T) {
 }
 
 func TestRecipesAreChecked(t *testing.T) {
-	for name, change := range map[string]func(*Recipe){
-		"nothing":        func(r *Recipe) { r.Trees.Trees, r.Network.Epochs = 0, 0 },
-		"trees":          func(r *Recipe) { r.Trees.Trees = -1 },
-		"rate":           func(r *Recipe) { r.Trees.Rate = 0 },
-		"ridge":          func(r *Recipe) { r.Trees.Ridge = math.NaN() },
-		"epochs":         func(r *Recipe) { r.Network.Epochs = 1e6 },
-		"units":          func(r *Recipe) { r.Network.Units = -1 },
-		"batch":          func(r *Recipe) { r.Network.Batch = 0 },
-		"network's rate": func(r *Recipe) { r.Network.Rate = 2 },
-		"dropout":        func(r *Recipe) { r.Network.Dropout = 1 },
-		"loss":           func(r *Recipe) { r.Loss.Gamma = -1 },
+	for name, change := range map[string]func(*TrainOptions){
+		"nothing":        func(r *TrainOptions) { r.Trees.Trees, r.Network.Epochs = 0, 0 },
+		"trees":          func(r *TrainOptions) { r.Trees.Trees = -1 },
+		"rate":           func(r *TrainOptions) { r.Trees.Rate = 0 },
+		"ridge":          func(r *TrainOptions) { r.Trees.L2 = math.NaN() },
+		"epochs":         func(r *TrainOptions) { r.Network.Epochs = 1e6 },
+		"units":          func(r *TrainOptions) { r.Network.Units = -1 },
+		"batch":          func(r *TrainOptions) { r.Network.Batch = 0 },
+		"network's rate": func(r *TrainOptions) { r.Network.Rate = 2 },
+		"dropout":        func(r *TrainOptions) { r.Network.Dropout = 1 },
+		"loss":           func(r *TrainOptions) { r.Loss.Gamma = -1 },
 	} {
-		r := DefaultRecipe()
+		r := DefaultTrainOptions()
 		if err := r.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -564,22 +538,9 @@ func TestRecipesAreChecked(t *testing.T) {
 
 func TestRankersOfThePackage(t *testing.T) {
 	for n, mode := range map[int]string{1: "fast", 8: "fast", 16: "best", 80: "quality"} {
-		if r := Default(n); r.About.Mode != mode || r.About.Pictures == 0 || len(r.About.Figures) == 0 {
-			t.Errorf("%d strategies: %+v; want one for %s", n, r.About, mode)
+		if r := Default(n); r.Metadata.Mode != mode || r.Metadata.Pictures == 0 || len(r.Metadata.Metrics) == 0 {
+			t.Errorf("%d strategies: %+v; want one for %s", n, r.Metadata, mode)
 		}
-	}
-}
-
-func TestScoresDoNotDependOnThreads(t *testing.T) {
-	img := drawn(t, 3)
-	want := search(t, img, Default(8), 1)
-	for i, p := range want {
-		if !(p.Score > 0 && p.Score < 1) || i > 0 && p.Score >= want[i-1].Score {
-			t.Fatalf("score %d is %v: want it in (0,1), below the one before", i, p.Score)
-		}
-	}
-	if got := search(t, img, Default(8), 4); !reflect.DeepEqual(got, want) {
-		t.Error("other proposals on four threads")
 	}
 }
 
@@ -626,12 +587,12 @@ func TestReadRefuses(t *testing.T) {
 		"deep leaves":    change(func(f *File) { f.Model.Trees.Trees[0].Leaves[0], f.Model.Trees.Trees[1].Leaves[9] = math.MinInt16, 1 }),
 		"short direct":   change(func(f *File) { f.Model.Network.Direct = nil }),
 		"short weights":  change(func(f *File) { f.Model.Network.Units[1].Weights = nil }),
-		"many units":     change(func(f *File) { f.Model.Network.Units = make([]Unit, maxUnits+1) }),
+		"many units":     change(func(f *File) { f.Model.Network.Units = make([]HiddenUnit, maxUnits+1) }),
 		"large":          change(func(f *File) { f.Model.Network.Bias = 1e20 }),
 		"a huge number":  bytes.Replace(change(func(*File) {}), []byte(`"bias":`), []byte(`"bias":1e99,"x":`), 1),
 	} {
-		if _, err := Read(bytes.NewReader(data)); !errors.Is(err, ErrRanker) {
-			t.Errorf("%s: %v; want %v", name, err, ErrRanker)
+		if _, err := Read(bytes.NewReader(data)); !errors.Is(err, ErrInvalidModel) {
+			t.Errorf("%s: %v; want %v", name, err, ErrInvalidModel)
 		}
 	}
 }
@@ -658,40 +619,33 @@ func FuzzRead(f *testing.F) {
 func TestUnsureBoxesAreNoBackground(t *testing.T) {
 	learn := func(match func(i int) Match) *Trainer {
 		trainer := NewTrainer(1)
-		search(t, drawn(t, 1), catch(func(e *selective.Evidence) error {
-			best := make([]Match, len(e.Proposals))
-			for i := range best {
-				best[i] = match(i)
-			}
-			return trainer.Add(t.Context(), 0, e, best)
-		}), 1)
+		e := candidates.Collect(t, drawn(t, 1))
+		best := make([]Match, len(e.Candidates))
+		for i := range best {
+			best[i] = match(i)
+		}
+		if err := trainer.Add(t.Context(), 0, e, best); err != nil {
+			t.Fatal(err)
+		}
 		return trainer
 	}
-	got := learn(func(i int) Match { return Match{IoU: .6 * float64(1-i%2), Unsure: true} })
+	got := learn(func(i int) Match { return Match{IoU: .6 * float64(1-i%2), Ignore: true} })
 	if got.Samples() == 0 || got.Samples() != (got.boxes+1)/2 || slices.Contains(got.targets, 0) {
 		t.Errorf("%d samples, of targets from %v, of %d boxes, half of which are on an object: want these",
 			got.Samples(), slices.Min(got.targets), got.boxes)
 	}
-	if got := learn(func(int) Match { return Match{IoU: .45, Unsure: true} }).Samples(); got != 0 {
+	if got := learn(func(int) Match { return Match{IoU: .45, Ignore: true} }).Samples(); got != 0 {
 		t.Errorf("%d samples of unsure boxes: want none", got)
 	}
 }
 
 func TestTrainerWantsObjects(t *testing.T) {
 	trainer := NewTrainer(1)
-	search(t, drawn(t, 1), catch(func(e *selective.Evidence) error {
-		return trainer.Add(t.Context(), 0, e, make([]Match, len(e.Proposals)))
-	}), 1)
-	if _, err := trainer.Train(t.Context(), DefaultRecipe(), About{}, nil); err == nil {
+	e := candidates.Collect(t, drawn(t, 1))
+	if err := trainer.Add(t.Context(), 0, e, make([]Match, len(e.Candidates))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := trainer.Train(t.Context(), DefaultTrainOptions(), Metadata{}, nil); err == nil {
 		t.Error("it learned from pictures without an object")
 	}
-}
-
-// The order is the same on every machine, to the bit of the scores.
-func TestGolden(t *testing.T) {
-	var got bytes.Buffer
-	for _, p := range search(t, drawn(t, 5), Default(8), 1)[:300] {
-		fmt.Fprintln(&got, p.Box, p.Score)
-	}
-	golden.Equal(t, "testdata/fast.golden", got.Bytes())
 }

@@ -2,10 +2,7 @@
 // evidence that a selective search has anyway or that costs next to nothing: how many
 // strategies agree, how long a region lived in its tree, and sums over the picture.
 //
-//	opts, err := selective.Preset("fast")
-//	...
-//	opts.Order, opts.Ranker = selective.OrderObjectness, objectness.Default(len(opts.Strategies))
-//	result, err := selective.Search(ctx, img, opts)
+// Package selective ranks with [Default] unless it is given another ranker.
 //
 // A [Ranker] is a learned sum of trees, and a small network. [Default] is the one that ships with the package;
 // a [Trainer] learns another from pictures with boxes, under any loss of package imbalance.
@@ -22,8 +19,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/internal/freelist"
-	"github.com/proposer/proposer/selective"
 )
 
 // Ranker scores proposals: it is a [selective.Ranker], safe for concurrent use.
@@ -37,28 +34,28 @@ type Ranker struct {
 type File struct {
 	// Format is that of the file: formatVersion.
 	Format int `json:"format"`
-	// About says what it learned from and how good it is, for people.
-	About About `json:"about"`
+	// Metadata describes the training, for people.
+	Metadata Metadata `json:"about"`
 	// Features are the names of what is asked; a program with others cannot use the file.
 	Features []string `json:"features"`
 	Model    Model    `json:"model"`
 }
 
-// About is where a ranker comes from.
-type About struct {
+// Metadata describes the training of a ranker.
+type Metadata struct {
 	Data     string `json:"data"`
 	Pictures int    `json:"pictures"`
 	Boxes    int    `json:"boxes"`
 	Mode     string `json:"mode"`
 	Model    string `json:"model"`
 	Loss     string `json:"loss"`
-	// Judged is the other data set that it was judged by, Figures how well it did.
-	Judged  string   `json:"judged,omitempty"`
-	Figures []Figure `json:"figures,omitempty"`
+	// EvaluatedOn is the data set that Metrics were measured on.
+	EvaluatedOn string   `json:"judged,omitempty"`
+	Metrics     []Metric `json:"figures,omitempty"`
 }
 
-// Figure is the average recall of so many of the best boxes of each picture; 0 is all.
-type Figure struct {
+// Metric is the average recall of so many of the best boxes of each picture; 0 is all.
+type Metric struct {
 	Boxes int     `json:"boxes"`
 	AR    float64 `json:"ar"`
 }
@@ -114,12 +111,12 @@ func Read(r io.Reader) (*Ranker, error) {
 	return parse(data)
 }
 
-// ErrRanker is a file that holds no ranker of this program.
-var ErrRanker = errors.New("no ranker of this program")
+// ErrInvalidModel is a file that holds no ranker of this program.
+var ErrInvalidModel = errors.New("no ranker of this program")
 
 func parse(data []byte) (*Ranker, error) {
 	bad := func(format string, args ...any) (*Ranker, error) {
-		return nil, fmt.Errorf("objectness: %w: %w", ErrRanker, fmt.Errorf(format, args...))
+		return nil, fmt.Errorf("objectness: %w: %w", ErrInvalidModel, fmt.Errorf(format, args...))
 	}
 	r := new(Ranker)
 	if err := json.Unmarshal(data, &r.File); err != nil {
@@ -167,18 +164,18 @@ func (d *desk) describe(s *scenery, from, to int) {
 
 // Score is that of [selective.Ranker]. Time is linear in the proposals, and in the picture's
 // pixels.
-func (r *Ranker) Score(ctx context.Context, scores []float32, e *selective.Evidence) error {
-	if len(scores) != len(e.Proposals) {
-		panic(fmt.Sprintf("objectness: Score: %d scores for %d proposals", len(scores), len(e.Proposals)))
+func (r *Ranker) Score(ctx context.Context, scores []float32, e *candidate.Set) error {
+	if len(scores) != len(e.Candidates) {
+		panic(fmt.Sprintf("objectness: Score: %d scores for %d proposals", len(scores), len(e.Candidates)))
 	}
 	s := r.scenes.Get()
 	defer r.scenes.Put(s)
-	defer func() { s.Evidence = nil }() // it is the search's
+	defer func() { s.Set = nil }() // it is the search's
 	if err := s.reset(ctx, e); err != nil {
 		return err
 	}
-	n := len(e.Proposals)
-	return e.Run((n+block-1)/block, func(k int) error {
+	n := len(e.Candidates)
+	return e.Run.Run((n+block-1)/block, func(k int) error {
 		d := r.desks.Get()
 		defer r.desks.Put(d)
 		from, to := k*block, min((k+1)*block, n)

@@ -30,7 +30,7 @@ func (s *samples) row(i int) []int8 { return s.levels[i*len(s.means) : (i+1)*len
 
 // newSamples makes them of the used ones of columns, which have a feature's values of all
 // samples, or are nil where a feature is not to be asked for.
-func newSamples(ctx context.Context, r *Recipe, columns [][]float32, mirror []int, targets, weights []float32, used []int32) (*samples, error) {
+func newSamples(ctx context.Context, r *TrainOptions, columns [][]float32, mirror []int, targets, weights []float32, used []int32) (*samples, error) {
 	f, n := len(columns), len(used)
 	s := &samples{
 		means: make([]float32, f), scales: make([]float32, f), mirror: mirror, levels: make([]int8, f*n),

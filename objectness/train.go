@@ -10,8 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/imbalance"
-	"github.com/proposer/proposer/selective"
 )
 
 // Trainer learns a [Ranker] from pictures with boxes: give it each picture's evidence with
@@ -54,9 +54,9 @@ func Target(iou float64) float64 { return 2 * min(max(iou-.5, 0), .5) }
 type Match struct {
 	Object int
 	IoU    float64
-	// Unsure is a box that may hold objects which nobody drew a box around, as in a crowd: where it
+	// Ignore is a box that may hold objects which nobody drew a box around, as in a crowd: where it
 	// is on none that somebody did, it is not learned from.
-	Unsure bool
+	Ignore bool
 }
 
 // perObject is what an object's boxes weigh together, to the half: large objects have
@@ -66,9 +66,9 @@ const perObject = 20
 // Add learns the pool of a picture, which has a number, given the match of each proposal. It
 // is to be called by a [selective.Ranker] that stands in for one while training. The only
 // errors are the context's; after one the trainer is of no use.
-func (t *Trainer) Add(ctx context.Context, picture int, e *selective.Evidence, best []Match) error {
-	if len(best) != len(e.Proposals) {
-		panic(fmt.Sprintf("objectness: Add: %d matches for %d proposals", len(best), len(e.Proposals)))
+func (t *Trainer) Add(ctx context.Context, picture int, e *candidate.Set, best []Match) error {
+	if len(best) != len(e.Candidates) {
+		panic(fmt.Sprintf("objectness: Add: %d matches for %d proposals", len(best), len(e.Candidates)))
 	}
 	worth := map[int]float64{} // by object: of all its boxes
 	for _, m := range best {
@@ -83,7 +83,7 @@ func (t *Trainer) Add(ctx context.Context, picture int, e *selective.Evidence, b
 		weight := float32(1)
 		if target := Target(m.IoU); target > 0 {
 			weight = float32(math.Sqrt(perObject / worth[m.Object]))
-		} else if m.Unsure {
+		} else if m.Ignore {
 			continue
 		} else if m.IoU < backgroundBelow {
 			if rng.Float64() >= background {
@@ -97,7 +97,7 @@ func (t *Trainer) Add(ctx context.Context, picture int, e *selective.Evidence, b
 		t.from = append(t.from, int32(picture))
 	}
 	s, d := &t.scene, &t.desk
-	defer func() { s.Evidence = nil }() // it is the search's
+	defer func() { s.Set = nil }() // it is the search's
 	if err := s.reset(ctx, e); err != nil {
 		return err
 	}
@@ -119,12 +119,12 @@ func (t *Trainer) Add(ctx context.Context, picture int, e *selective.Evidence, b
 // Samples is how many boxes have been drawn.
 func (t *Trainer) Samples() int { return len(t.targets) }
 
-// Recipe says how to train a [Model]: of its parts, one may do without.
-type Recipe struct {
+// TrainOptions says how to train a [Model]: of its parts, one may do without.
+type TrainOptions struct {
 	Loss imbalance.Loss
 	// Trees and Network are the two parts; no trees, or no epochs, leave one out.
 	Trees   Boosting
-	Network Descent
+	Network AdamOptions
 	Seed    uint64
 	// Threads bounds the goroutines; at least 1. The model does not depend on it.
 	Threads int
@@ -133,24 +133,24 @@ type Recipe struct {
 	Progress func(part string, step, steps int, loss float64)
 }
 
-// DefaultRecipe is what suits some hundreds of pictures.
-func DefaultRecipe() Recipe {
-	return Recipe{
+// DefaultTrainOptions is what suits some hundreds of pictures.
+func DefaultTrainOptions() TrainOptions {
+	return TrainOptions{
 		Loss:    imbalance.CrossEntropy(),
-		Trees:   Boosting{Trees: 400, Rate: .08, Ridge: 20, Rows: .25, Columns: .4},
-		Network: Descent{Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
+		Trees:   Boosting{Trees: 400, Rate: .08, L2: 20, Subsample: .25, ColSample: .4},
+		Network: AdamOptions{Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
 		Seed:    1, Threads: 1,
 	}
 }
 
-func (r *Recipe) progress(part string, step, steps int, loss float64) {
+func (r *TrainOptions) progress(part string, step, steps int, loss float64) {
 	if r.Progress != nil {
 		r.Progress(part, step, steps, loss)
 	}
 }
 
 // each does n pieces of work on the threads, in any order.
-func (r *Recipe) each(ctx context.Context, n int, work func(i int)) error {
+func (r *TrainOptions) each(ctx context.Context, n int, work func(i int)) error {
 	var wg sync.WaitGroup
 	threads := max(1, min(r.Threads, n))
 	for t := range threads {
@@ -166,7 +166,7 @@ func (r *Recipe) each(ctx context.Context, n int, work func(i int)) error {
 
 // Train learns from what was added, or the pictures of it, by their numbers, that learned
 // holds for. Features whose names begin with one of without are not asked for.
-func (t *Trainer) Train(ctx context.Context, r Recipe, about About, learned func(picture int) bool, without ...string) (*Ranker, error) {
+func (t *Trainer) Train(ctx context.Context, r TrainOptions, metadata Metadata, learned func(picture int) bool, without ...string) (*Ranker, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
@@ -195,11 +195,11 @@ func (t *Trainer) Train(ctx context.Context, r Recipe, about About, learned func
 	if err != nil {
 		return nil, err
 	}
-	about.Pictures, about.Boxes = t.pictures, t.boxes
-	return &Ranker{File: File{Format: formatVersion, About: about, Features: slices.Clone(features), Model: *m}}, nil
+	metadata.Pictures, metadata.Boxes = t.pictures, t.boxes
+	return &Ranker{File: File{Format: formatVersion, Metadata: metadata, Features: slices.Clone(features), Model: *m}}, nil
 }
 
-func (r *Recipe) train(ctx context.Context, s *samples) (*Model, error) {
+func (r *TrainOptions) train(ctx context.Context, s *samples) (*Model, error) {
 	m := &Model{Means: s.means, Scales: s.scales}
 	var err error
 	if r.Network.Epochs > 0 {
@@ -217,7 +217,7 @@ func (r *Recipe) train(ctx context.Context, s *samples) (*Model, error) {
 }
 
 // Validate reports the first setting that is out of range.
-func (r *Recipe) Validate() error {
+func (r *TrainOptions) Validate() error {
 	part := func(v float64) bool { return v > 0 && v <= 1 }
 	b, d := &r.Trees, &r.Network
 	switch {
@@ -225,10 +225,10 @@ func (r *Recipe) Validate() error {
 		return errors.New("objectness: neither trees nor epochs of a network: want one of them")
 	case b.Trees < 0 || b.Trees > maxTrees:
 		return fmt.Errorf("objectness: %d trees: want 0 to %d", b.Trees, maxTrees)
-	case b.Trees > 0 && !(part(b.Rate) && part(b.Rows) && part(b.Columns)):
-		return fmt.Errorf("objectness: rate %v, rows %v, columns %v: want numbers in (0,1]", b.Rate, b.Rows, b.Columns)
-	case b.Trees > 0 && (!(b.Ridge > 0) || math.IsInf(b.Ridge, 0)):
-		return fmt.Errorf("objectness: ridge %v: want a number above 0", b.Ridge)
+	case b.Trees > 0 && !(part(b.Rate) && part(b.Subsample) && part(b.ColSample)):
+		return fmt.Errorf("objectness: rate %v, subsample %v, colsample %v: want numbers in (0,1]", b.Rate, b.Subsample, b.ColSample)
+	case b.Trees > 0 && (!(b.L2 > 0) || math.IsInf(b.L2, 0)):
+		return fmt.Errorf("objectness: ridge %v: want a number above 0", b.L2)
 	case d.Epochs < 0 || d.Epochs > maxEpochs:
 		return fmt.Errorf("objectness: %d epochs: want 0 to %d", d.Epochs, maxEpochs)
 	case d.Epochs > 0 && (d.Units < 0 || d.Units > maxUnits):

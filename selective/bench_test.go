@@ -11,7 +11,7 @@ import (
 
 func BenchmarkSearch(b *testing.B) {
 	img := scene.Render(1, 640, 480, 12).Image
-	for _, mode := range PresetNames() {
+	for _, mode := range Modes() {
 		benchmarkSearch(b, mode, img)
 	}
 }
@@ -24,7 +24,7 @@ func BenchmarkSearch12MP(b *testing.B) {
 func benchmarkSearch(b *testing.B, mode string, img *raster.Image) {
 	for _, threads := range []int{1, 2} {
 		b.Run(fmt.Sprintf("%s/threads=%d", mode, threads), func(b *testing.B) {
-			opts := mustPreset(b, mode)
+			opts := paper(b, mode)
 			opts.Threads = threads
 			benchmetric.ReportMegapixels(b, img.Width*img.Height)
 			for b.Loop() {

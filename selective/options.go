@@ -13,34 +13,34 @@ import (
 	"github.com/proposer/proposer/similarity"
 )
 
-// Order is how the proposals of all strategies become one ranked list.
+// An Order is a way to rank the candidates of all strategies.
 type Order uint8
 
 const (
-	// OrderPaper is the order of Uijlings et al. (§4.4): a region's position from
-	// the root of its tree, times a random number in (0,1] that follows from
-	// Options.Seed. The randomness keeps one tree's large regions from filling
-	// the head of the list.
-	OrderPaper Order = iota
-	// OrderHierarchy is the position alone: the largest structures first.
+	// OrderObjectness, the default, is a greedy coverage order: each proposal is the candidate
+	// that adds most to those before it, given the probabilities of Options.Ranker that
+	// candidates contain an object. See [candidate.Set.CoverageOrder].
+	OrderObjectness Order = iota
+	// OrderPaper is the order of Uijlings et al. (§4.4): the position of a region in its tree,
+	// counted from the root, times a random number in (0,1] that is drawn from Options.Seed. The
+	// randomness keeps the large regions of one tree from filling the head of the list.
+	OrderPaper
+	// OrderHierarchy is the position without the randomness: the largest structures first.
 	OrderHierarchy
-	// OrderObjectness is that of Options.Ranker: by how much a box adds to those before
-	// it, given how probably each holds an object.
-	OrderObjectness
-	orders
+	numOrders
 )
 
-var orderNames = [orders]string{"paper", "hierarchy", "objectness"}
+var orderNames = [numOrders]string{"objectness", "paper", "hierarchy"}
 
-// String is the name by which ParseOrder knows the order.
+// String returns the name of the order as [ParseOrder] reads it.
 func (o Order) String() string {
-	if o < orders {
+	if o < numOrders {
 		return orderNames[o]
 	}
 	return fmt.Sprintf("Order(%d)", uint8(o))
 }
 
-// ParseOrder reads paper, hierarchy or objectness.
+// ParseOrder returns the order with the name objectness, paper or hierarchy.
 func ParseOrder(s string) (Order, error) {
 	if i := slices.Index(orderNames[:], s); i >= 0 {
 		return Order(i), nil
@@ -48,125 +48,140 @@ func ParseOrder(s string) (Order, error) {
 	return 0, fmt.Errorf("order %q: want one of %s", s, strings.Join(orderNames[:], ", "))
 }
 
-// The bounds of Options. They keep a search that a stranger asked for finite.
+// Bounds of Options, which keep the work of a request from untrusted clients finite.
 const (
 	MaxStrategies = 256
 	MaxSigma      = 16.0
 )
 
-// Strategy is one way to group a picture's regions: one tree.
+// A Strategy is one way to group the regions of an image: one tree.
 type Strategy struct {
 	Space raster.Space
-	// K is the scale of the segmentation: larger K, larger first regions. Above 0.
+	// K is the scale of the segmentation: the larger, the larger are the initial regions. It
+	// is positive and at most [segment.MaxK].
 	K float64
-	// MinSize is the smallest first region in pixels; 0 means K.
+	// MinSize is the smallest size of an initial region in pixels; 0 stands for K.
 	MinSize int
-	// Weights says which similarity measures count, and how much.
+	// Weights are those of the similarity measures.
 	Weights similarity.Weights
 }
 
-// LeastSize is MinSize, or what that stands for if it is 0.
-func (s Strategy) LeastSize() int {
+// EffectiveMinSize returns MinSize, or the value that it stands for if it is 0.
+func (s Strategy) EffectiveMinSize() int {
 	if s.MinSize == 0 {
 		return int(math.Round(s.K))
 	}
 	return s.MinSize
 }
 
-// Options says how to search. The zero value is not of use: begin with [Preset].
+// Options configure a search. The zero value is not valid: begin with a mode, such as
+// [Fast], and change what should differ.
 type Options struct {
-	// Strategies are the trees to build, at least one, at most MaxStrategies.
+	// Strategies are the trees to build: 1 to MaxStrategies, all different.
 	Strategies []Strategy
-	// Sigma smooths the picture before the segmentation, in pixels: 0 to MaxSigma.
+	// Sigma is the standard deviation, in pixels, of the Gaussian that smooths the image before
+	// the segmentation: 0 to MaxSigma.
 	Sigma float64
-	// Connectivity is the grid of the segmentation.
+	// Connectivity is that of the pixel grid in the segmentation.
 	Connectivity segment.Connectivity
-	Order        Order
-	// Ranker tells how probably a box holds an object; OrderObjectness needs one.
+	// Order is that of the proposals.
+	Order Order
+	// Ranker estimates how likely a candidate contains an object, for OrderObjectness. Nil
+	// stands for objectness.Default(len(Strategies)).
 	Ranker Ranker
-	// Seed chooses the random numbers of OrderPaper.
+	// Seed is the seed of OrderPaper.
 	Seed uint64
-	// NMS drops proposals that overlap a better one.
+	// NMS suppresses proposals that overlap a better one.
 	NMS box.NMS
-	// MinSide drops proposals whose width or height is smaller, in pixels. A picture
-	// that is smaller itself has none.
+	// MinSide drops boxes whose width or height is smaller, in pixels. All boxes of an image that
+	// is smaller itself are dropped.
 	MinSide int
-	// Max is how many proposals to return at most, the best ones; 0 means all.
+	// Max is the maximum number of proposals, the best ones; 0 means all.
 	Max int
-	// Threads bounds the goroutines that work at once; 0 means GOMAXPROCS.
+	// Threads is the maximum number of goroutines that work at a time; 0 means GOMAXPROCS.
 	Threads int
-	// MaxRegions is how many first regions a picture may fall into; 0 means
-	// DefaultMaxRegions. A small K and MinSize make a region of every few pixels, and
-	// each takes 2 KiB; photographs have one for some hundreds of pixels.
+	// MaxRegions is the maximum number of initial regions in an image; 0 means
+	// DefaultMaxRegions. Photographs have one for some hundreds of pixels, but a small K and
+	// MinSize make one of every few pixels, of 2 KiB each.
 	MaxRegions int
-	// Keep has the Result hold the Regions, too.
-	Keep bool
+	// KeepRegions keeps the pixels of the tree nodes in Result.Regions.
+	KeepRegions bool
 }
 
-// DefaultMaxRegions keeps the descriptors of a grouping below half a gigabyte.
+// DefaultMaxRegions keeps the descriptors of one grouping below half a gigabyte.
 const DefaultMaxRegions = 1 << 18
 
-// A RegionsError is a picture that a strategy cuts into too many first regions.
-type RegionsError struct {
+// A TooManyRegionsError reports that a strategy cuts an image into too many initial regions.
+type TooManyRegionsError struct {
 	Strategy Strategy
 	Regions  int
 	Max      int
 }
 
-func (e *RegionsError) Error() string {
-	return fmt.Sprintf("selective: %v with k %v makes %d first regions, more than %d: want a larger k, a larger min size or a smaller picture",
+func (e *TooManyRegionsError) Error() string {
+	return fmt.Sprintf("selective: %v with k %v makes %d initial regions, more than %d: want a larger k, a larger min size or a smaller image",
 		e.Strategy.Space, e.Strategy.K, e.Regions, e.Max)
 }
 
-// Validate reports every setting that Search does not take.
+// Validate returns an error that joins all invalid options, or nil.
 func (o Options) Validate() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	invalid := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if n := len(o.Strategies); n < 1 || n > MaxStrategies {
-		bad("%d strategies: want 1 to %d", n, MaxStrategies)
+		invalid("%d strategies: want 1 to %d", n, MaxStrategies)
 	}
 	for i, s := range o.Strategies {
-		if !slices.Contains(raster.Spaces(), s.Space) {
-			bad("strategy %d: unknown colour space %v", i, s.Space)
-		}
-		if !(s.K > 0 && s.K <= segment.MaxK) {
-			bad("strategy %d: k = %v: want a number in (0,%g]", i, s.K, float64(segment.MaxK))
-		}
-		if s.MinSize < 0 {
-			bad("strategy %d: min size %d: want 0 or more", i, s.MinSize)
-		}
-		if err := s.Weights.Validate(); err != nil {
-			bad("strategy %d: %w", i, err)
+		if err := s.validate(); err != nil {
+			invalid("strategy %d: %w", i, err)
 		}
 		if j := slices.Index(o.Strategies, s); j < i {
-			bad("strategy %d is strategy %d again", i, j)
+			invalid("strategy %d equals strategy %d: want different strategies", i, j)
 		}
 	}
 	if !(o.Sigma >= 0 && o.Sigma <= MaxSigma) {
-		bad("sigma %v: want a number in [0,%g]", o.Sigma, MaxSigma)
+		invalid("sigma %v: want a number in [0,%g]", o.Sigma, MaxSigma)
 	}
 	if o.Connectivity != segment.Four && o.Connectivity != segment.Eight {
-		bad("connectivity %d: want 4 or 8", o.Connectivity)
+		invalid("connectivity %d: want 4 or 8", o.Connectivity)
 	}
-	if o.Order >= orders {
-		bad("%v: unknown", o.Order)
-	}
-	if o.Order == OrderObjectness && o.Ranker == nil {
-		bad("order %v without a ranker: want one, as package objectness has it", o.Order)
+	if o.Order >= numOrders {
+		invalid("unknown order %v: want one of %s", o.Order, strings.Join(orderNames[:], ", "))
 	}
 	if err := o.NMS.Validate(); err != nil {
-		bad("NMS: %w", err)
+		invalid("NMS: %w", err)
 	}
 	for _, v := range []struct {
 		name  string
 		value int
-	}{{"minimum side", o.MinSide}, {"maximum of proposals", o.Max}, {"threads", o.Threads}, {"maximum of regions", o.MaxRegions}} {
+	}{
+		{"minimum side", o.MinSide},
+		{"maximum number of proposals", o.Max},
+		{"number of threads", o.Threads},
+		{"maximum number of regions", o.MaxRegions},
+	} {
 		if v.value < 0 {
-			bad("%s %d: want 0 or more", v.name, v.value)
+			invalid("%s %d: want 0 or more", v.name, v.value)
 		}
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("selective: %w", errors.Join(errs...))
 	}
 	return nil
+}
+
+func (s Strategy) validate() error {
+	var errs []error
+	if !slices.Contains(raster.Spaces(), s.Space) {
+		errs = append(errs, fmt.Errorf("unknown color space %v", s.Space))
+	}
+	if !(s.K > 0 && s.K <= segment.MaxK) {
+		errs = append(errs, fmt.Errorf("k = %v: want a number in (0,%g]", s.K, float64(segment.MaxK)))
+	}
+	if s.MinSize < 0 {
+		errs = append(errs, fmt.Errorf("min size %d: want 0 or more", s.MinSize))
+	}
+	if err := s.Weights.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }

@@ -9,41 +9,43 @@ import (
 	"github.com/proposer/proposer/raster"
 )
 
-// Regions are what the proposals of a search are the boxes of: its trees, and the pixels
-// of every node. They do not change, so they are safe for concurrent use.
+// Regions are the merge trees of a search and the pixels of every node. They are immutable, so
+// they are safe for concurrent use.
 //
-// For each colour space and scale they take 8 bytes for each change of the first region down a
-// column of the picture: photographs have one in 10 pixels, noise one in 6, and no picture more
+// For each color space and scale they take 8 bytes for each change of the initial region down a
+// column of the image: photographs have one in 10 pixels, noise one in 6, and no image more
 // than one a pixel. Each node takes 44 bytes.
 type Regions struct {
-	// Width and Height are the searched picture's, in pixels.
+	// Width and Height are those of the searched image, in pixels.
 	Width, Height int
 	// Trees are by strategy.
 	Trees []*hierarchy.Tree
 
-	columns []*columns // by strategy; those of one colour space and scale are the same
+	columns []*columns // by strategy; shared by those of one color space and scale
 	spans   [][]span   // by strategy and node
 }
 
-// columns is a picture of first regions, run by run down the columns.
+// columns is a label image, run-length encoded down the columns.
 type columns struct {
-	// runs are in the order of their pixels, x·height + y; where one ends the next one starts,
-	// the last of which is none.
+	// runs are in the order of their pixels. A run ends where the next one starts; a sentinel
+	// follows the last.
 	runs   []run
 	starts []int32 // by column: its first run; and the number of runs
 }
 
+// run is a run of pixels with one label. The start is x·height + y.
 type run struct{ start, label int32 }
 
-// span is where the first regions of a node are when those of the tree are put in an order
-// in which every node's are next to each other.
+// span is the range of a node's leaves in an order of all leaves in which those of every node
+// are contiguous.
 type span struct{ first, leaves int32 }
 
-// pollEvery is the number of runs between two looks at the context.
+// pollEvery is the number of runs between two checks of the context.
 const pollEvery = 1 << 16
 
-// Mask is the set of the pixels of a node, of the tree of a strategy. It takes time linear
-// in the runs of first regions in the columns of the node's box. Its only error is the context's.
+// Mask returns the pixels of a node in the tree of a strategy. It takes time linear in the
+// number of runs of initial regions in the columns of the node's box. The only error is the
+// context's.
 func (r *Regions) Mask(ctx context.Context, strategy, node int) (mask.RLE, error) {
 	c, spans := r.columns[strategy], r.spans[strategy]
 	b, s := r.Trees[strategy].Nodes[node].Box, spans[node]
@@ -64,8 +66,8 @@ func (r *Regions) Mask(ctx context.Context, strategy, node int) (mask.RLE, error
 	return e.RLE(), nil
 }
 
-// Pixels is the leaf, of the tree of a strategy, that each pixel of the picture is in,
-// row-major. Its only error is the context's.
+// Pixels returns, for each pixel of the image in row-major order, the leaf of the tree of a
+// strategy that it belongs to. The only error is the context's.
 func (r *Regions) Pixels(ctx context.Context, strategy int) ([]int32, error) {
 	c := r.columns[strategy]
 	pix := make([]int32, r.Width*r.Height)
@@ -84,7 +86,7 @@ func (r *Regions) Pixels(ctx context.Context, strategy int) ([]int32, error) {
 	return pix, nil
 }
 
-// newColumns reads a segmentation. Its only error is the context's.
+// newColumns encodes a label image. The only error is the context's.
 func newColumns(ctx context.Context, l *raster.LabelImage) (*columns, error) {
 	w, h := l.Width, l.Height
 	c := &columns{starts: make([]int32, w+1)}
@@ -124,8 +126,8 @@ func newColumns(ctx context.Context, l *raster.LabelImage) (*columns, error) {
 	return c, nil
 }
 
-// own makes the trees, which are the searcher's, the regions' own.
-func (r *Regions) own(trees []*hierarchy.Tree) {
+// copyTrees copies the trees, which belong to a workspace.
+func (r *Regions) copyTrees(trees []*hierarchy.Tree) {
 	for _, t := range trees {
 		nodes := slices.Clone(t.Nodes)
 		spans := make([]span, len(nodes))
@@ -136,11 +138,13 @@ func (r *Regions) own(trees []*hierarchy.Tree) {
 				spans[i].leaves = spans[children[0]].leaves + spans[children[1]].leaves
 			}
 		}
+
 		for i := len(nodes) - 1; i >= t.Leaves(); i-- { // parents come after their children
 			children := nodes[i].Children
 			spans[children[0]].first = spans[i].first
 			spans[children[1]].first = spans[i].first + spans[children[0]].leaves
 		}
-		r.Trees, r.spans = append(r.Trees, &hierarchy.Tree{Nodes: nodes}), append(r.spans, spans)
+		r.Trees = append(r.Trees, &hierarchy.Tree{Nodes: nodes})
+		r.spans = append(r.spans, spans)
 	}
 }

@@ -3,7 +3,6 @@ package selective
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -20,7 +19,7 @@ import (
 // kept is a search that keeps its regions.
 func kept(t testing.TB, img *raster.Image, opts Options) *Result {
 	t.Helper()
-	opts.Keep = true
+	opts.KeepRegions = true
 	r, err := Search(t.Context(), img, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +69,7 @@ func TestMasksEqualLiteral(t *testing.T) {
 		for i := range img.Pix {
 			img.Pix[i] = rapid.SampledFrom([]uint8{0, 10, 200}).Draw(rt, "sample")
 		}
-		opts := mustPreset(t, "fast")
+		opts := paper(t, "fast")
 		opts.Sigma = 0
 		for i := range opts.Strategies {
 			opts.Strategies[i].K /= 10
@@ -94,15 +93,19 @@ func TestMasksEqualLiteral(t *testing.T) {
 // TestPixels: the pixels are those that the search labelled.
 func TestPixels(t *testing.T) {
 	img := scene.Render(4, 130, 90, 5).Image
-	opts := mustPreset(t, "single")
-	var s Searcher
-	opts.Keep = true
-	got, err := s.Search(t.Context(), img, opts)
+	opts := paper(t, "single")
+	opts.KeepRegions = true
+	s, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w workspace
+	got, err := s.search(t.Context(), &w, img)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pix, err := got.Regions.Pixels(t.Context(), 0)
-	if want := s.scales.Get().labels.Pix; err != nil || !slices.Equal(pix, want) {
+	if want := w.scales.Get().labels.Pix; err != nil || !slices.Equal(pix, want) {
 		t.Errorf("%v, other pixels than the segmentation's", err)
 	}
 }
@@ -160,7 +163,7 @@ func union(a, b mask.RLE) mask.RLE {
 
 func TestRegions(t *testing.T) {
 	for seed, mode := range []string{"single", "fast", "quality", "opencv-fast"} {
-		opts := mustPreset(t, mode)
+		opts := paper(t, mode)
 		img := scene.Render(uint64(seed), 150-20*seed, 90+10*seed, 5).Image
 		r := kept(t, img, opts)
 		checkRegions(t, r, opts.Strategies)
@@ -172,7 +175,7 @@ func TestRegions(t *testing.T) {
 }
 
 func TestRegionsOfNaturalPictures(t *testing.T) {
-	opts := mustPreset(t, "fast")
+	opts := paper(t, "fast")
 	for _, img := range photos.Crops(t, 3, 200, 150) {
 		checkRegions(t, kept(t, img, opts), opts.Strategies)
 	}
@@ -181,9 +184,8 @@ func TestRegionsOfNaturalPictures(t *testing.T) {
 // The regions are the caller's own: the next search leaves them as they are, and they
 // are the same at any number of threads.
 func TestRegionsStay(t *testing.T) {
-	opts := mustPreset(t, "fast")
-	opts.Keep = true
-	var s Searcher
+	opts := paper(t, "fast")
+	opts.KeepRegions = true
 	all := func(r *Regions) (texts []string) {
 		for strategy, tree := range r.Trees {
 			for n := range tree.Nodes {
@@ -193,7 +195,7 @@ func TestRegionsStay(t *testing.T) {
 		return texts
 	}
 	img := scene.Render(1, 120, 100, 6).Image
-	r, err := s.Search(t.Context(), img, opts)
+	r, err := Search(t.Context(), img, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +205,7 @@ func TestRegionsStay(t *testing.T) {
 		trees[i] = &hierarchy.Tree{Nodes: slices.Clone(tree.Nodes)}
 	}
 	for _, opts.Threads = range []int{1, 2, 5} {
-		if _, err := s.Search(t.Context(), scene.Render(2, 140, 110, 6).Image, opts); err != nil {
+		if _, err := Search(t.Context(), scene.Render(2, 140, 110, 6).Image, opts); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(all(r.Regions), want) || !reflect.DeepEqual(r.Regions.Trees, trees) {
@@ -213,14 +215,14 @@ func TestRegionsStay(t *testing.T) {
 			t.Fatalf("other regions with %d threads", opts.Threads)
 		}
 	}
-	opts.Keep = false
-	if r, err = s.Search(t.Context(), img, opts); err != nil || r.Regions != nil {
+	opts.KeepRegions = false
+	if r, err = Search(t.Context(), img, opts); err != nil || r.Regions != nil {
 		t.Errorf("%v, and regions that nobody asked for", err)
 	}
 }
 
 func TestCancelRegions(t *testing.T) {
-	r := kept(t, scene.Render(1, 80, 60, 3).Image, mustPreset(t, "single")).Regions
+	r := kept(t, scene.Render(1, 80, 60, 3).Image, paper(t, "single")).Regions
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := r.Mask(ctx, 0, len(r.Trees[0].Nodes)-1); !errors.Is(err, context.Canceled) {
@@ -231,39 +233,6 @@ func TestCancelRegions(t *testing.T) {
 	}
 }
 
-func ExampleRegions() {
-	opts, err := Preset("single")
-	if err != nil {
-		panic(err)
-	}
-	opts.Keep = true
-	opts.Sigma = 0
-	img := raster.New(raster.RGB, 10, 8)
-	for p := range 3 {
-		for y := 2; y < 7; y++ {
-			for x := 3; x < 3+y; x++ {
-				img.Plane(p)[y*10+x] = 220
-			}
-		}
-	}
-	opts.Strategies[0].K = 5
-	result, err := Search(context.Background(), img, opts)
-	if err != nil {
-		panic(err)
-	}
-	for _, p := range result.Proposals {
-		o := p.Origins[0]
-		m, err := result.Regions.Mask(context.Background(), int(o.Strategy), result.Regions.Trees[o.Strategy].At(int(o.Position)))
-		if err != nil {
-			panic(err)
-		}
-		fmt.Println(p.Box, m.Area(), "pixels:", m)
-	}
-	// Output:
-	// [0 0 10 8] 80 pixels: 0`2
-	// [3 2 9 7] 20 pixels: j05301O1O1O1O2
-}
-
 // BenchmarkMasks makes the masks of the 2,000 best boxes.
 func BenchmarkMasks(b *testing.B) {
 	b.Run("scene", func(b *testing.B) { benchmarkMasks(b, scene.Render(1, 640, 480, 12).Image) })
@@ -271,7 +240,7 @@ func BenchmarkMasks(b *testing.B) {
 }
 
 func benchmarkMasks(b *testing.B, img *raster.Image) {
-	opts := mustPreset(b, "fast")
+	opts := paper(b, "fast")
 	opts.Max = 2000
 	r := kept(b, img, opts)
 	b.ReportAllocs()

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,23 +18,25 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/internal/testutil/golden"
 	"github.com/proposer/proposer/internal/testutil/photos"
 	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
-	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/similarity"
 )
 
-func mustPreset(t testing.TB, name string) Options {
-	t.Helper()
-	o, err := Preset(name)
+// paper returns the options of a mode with the paper's order, which the golden files have.
+func paper(tb testing.TB, mode string) Options {
+	tb.Helper()
+	opts, err := Mode(mode)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return o
+	opts.Order = OrderPaper
+	return opts
 }
 
 func search(t testing.TB, img *raster.Image, opts Options) []Proposal {
@@ -80,18 +83,18 @@ func TestPresets(t *testing.T) {
 		"single": 1, "fast": 8, "quality": 80,
 		"opencv-single": 1, "opencv-fast": 12, "opencv-quality": 100,
 	} {
-		o := mustPreset(t, name)
+		o := paper(t, name)
 		if len(o.Strategies) != want {
 			t.Errorf("%s: %d strategies, want %d", name, len(o.Strategies), want)
 		}
 		if err := o.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !slices.Contains(PresetNames(), name) {
-			t.Errorf("%s is not among %v", name, PresetNames())
+		if !slices.Contains(Modes(), name) {
+			t.Errorf("%s is not among %v", name, Modes())
 		}
 	}
-	if _, err := Preset("best-ever"); err == nil || !strings.Contains(err.Error(), "quality") {
+	if _, err := Mode("best-ever"); err == nil || !strings.Contains(err.Error(), "quality") {
 		t.Errorf("unknown preset: %v, want an error that names the known ones", err)
 	}
 }
@@ -108,7 +111,7 @@ func TestShapes(t *testing.T) {
 					}
 				}
 				for _, mode := range []string{"fast", "opencv-single"} {
-					got := search(t, img, mustPreset(t, mode))
+					got := search(t, img, paper(t, mode))
 					whole := box.Box{X1: int32(size[0]), Y1: int32(size[1])}
 					if !slices.ContainsFunc(got, func(p Proposal) bool { return p.Box == whole }) {
 						t.Errorf("%v %v uniform=%v %s: the whole picture is not among %d proposals", size, space, uniform, mode, len(got))
@@ -125,7 +128,7 @@ func TestShapes(t *testing.T) {
 func TestEverySpace(t *testing.T) {
 	img := scene.Render(4, 120, 90, 4).Image
 	for _, space := range raster.Spaces() {
-		o := mustPreset(t, "single")
+		o := paper(t, "single")
 		o.Strategies[0].Space = space
 		if got := search(t, img, o); len(got) < 3 {
 			t.Errorf("%v: %d proposals", space, len(got))
@@ -141,7 +144,7 @@ func TestDeterministic(t *testing.T) {
 		modes = modes[:2]
 	}
 	for _, mode := range modes {
-		opts := mustPreset(t, mode)
+		opts := paper(t, mode)
 		opts.Threads = 1
 		want := search(t, img, opts)
 		for _, procs := range []int{1, 2, 8} {
@@ -161,15 +164,12 @@ func TestDeterministic(t *testing.T) {
 func TestPoolEqualsLiteral(t *testing.T) {
 	img := scene.Render(3, 140, 100, 5).Image
 	for _, order := range []Order{OrderPaper, OrderHierarchy} {
-		opts := mustPreset(t, "fast")
+		opts := paper(t, "fast")
 		opts.Order = order
-		trees, err := new(Searcher).grow(t.Context(), img, opts, parallel.NewPool(2), &clock{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		trees := buildTrees(t, img, opts)
 		type literal struct {
 			best    float64
-			origins []Origin
+			origins []candidate.Origin
 		}
 		want := map[box.Box]*literal{}
 		nodes := 0
@@ -192,7 +192,9 @@ func TestPoolEqualsLiteral(t *testing.T) {
 					death = tree.Nodes[node.Parent].Similarity
 				}
 				w.best = min(w.best, value)
-				w.origins = append(w.origins, Origin{int32(s), int32(position), node.Size, node.Similarity, death})
+				w.origins = append(w.origins, candidate.Origin{
+					Strategy: int32(s), Position: int32(position), Size: node.Size, Birth: node.Similarity, Death: death,
+				})
 				nodes++
 			}
 		}
@@ -219,9 +221,9 @@ func TestPoolEqualsLiteral(t *testing.T) {
 
 func TestSelection(t *testing.T) {
 	img := scene.Render(11, 160, 120, 6).Image
-	full := search(t, img, mustPreset(t, "fast"))
+	full := search(t, img, paper(t, "fast"))
 	rapid.Check(t, func(rt *rapid.T) {
-		opts := mustPreset(t, "fast")
+		opts := paper(t, "fast")
 		opts.MinSide = rapid.IntRange(0, 80).Draw(rt, "minSide")
 		opts.Max = rapid.IntRange(0, len(full)+10).Draw(rt, "max")
 		opts.NMS = rapid.SampledFrom([]box.NMS{{}, {Threshold: 0.5}, {Threshold: 0.8}, box.Adaptive()}).Draw(rt, "nms")
@@ -255,7 +257,7 @@ func TestSelection(t *testing.T) {
 
 func TestSeed(t *testing.T) {
 	img := scene.Render(5, 120, 90, 5).Image
-	opts := mustPreset(t, "single")
+	opts := paper(t, "single")
 	one := search(t, img, opts)
 	opts.Seed = 2
 	two := search(t, img, opts)
@@ -278,33 +280,33 @@ func TestSeed(t *testing.T) {
 func TestValidate(t *testing.T) {
 	img := raster.New(raster.RGB, 8, 8)
 	for name, spoil := range map[string]func(*Options){
-		"0 strategies":   func(o *Options) { o.Strategies = nil },
-		"257 strategies": func(o *Options) { o.Strategies = make([]Strategy, MaxStrategies+1) },
-		"colour space":   func(o *Options) { o.Strategies[0].Space = 99 },
-		"k = 0":          func(o *Options) { o.Strategies[0].K = 0 },
-		"k = NaN":        func(o *Options) { o.Strategies[0].K = math.NaN() },
-		"k = +Inf":       func(o *Options) { o.Strategies[0].K = math.Inf(1) },
-		"min size":       func(o *Options) { o.Strategies[0].MinSize = -1 },
-		"weights are 0":  func(o *Options) { o.Strategies[0].Weights = similarity.Weights{} },
-		"weight C":       func(o *Options) { o.Strategies[0].Weights.Color = 2 },
-		"again":          func(o *Options) { o.Strategies[1] = o.Strategies[0] },
-		"sigma":          func(o *Options) { o.Sigma = math.NaN() },
-		"sigma 17":       func(o *Options) { o.Sigma = 17 },
-		"connectivity":   func(o *Options) { o.Connectivity = 6 },
-		"Order(9)":       func(o *Options) { o.Order = 9 },
-		"NMS":            func(o *Options) { o.NMS.Threshold = -1 },
-		"minimum side":   func(o *Options) { o.MinSide = -1 },
-		"maximum":        func(o *Options) { o.Max = -1 },
-		"maximum of r":   func(o *Options) { o.MaxRegions = -1 },
-		"threads":        func(o *Options) { o.Threads = -1 },
+		"0 strategies":              func(o *Options) { o.Strategies = nil },
+		"257 strategies":            func(o *Options) { o.Strategies = make([]Strategy, MaxStrategies+1) },
+		"color space":               func(o *Options) { o.Strategies[0].Space = 99 },
+		"k = 0":                     func(o *Options) { o.Strategies[0].K = 0 },
+		"k = NaN":                   func(o *Options) { o.Strategies[0].K = math.NaN() },
+		"k = +Inf":                  func(o *Options) { o.Strategies[0].K = math.Inf(1) },
+		"min size":                  func(o *Options) { o.Strategies[0].MinSize = -1 },
+		"weights are 0":             func(o *Options) { o.Strategies[0].Weights = similarity.Weights{} },
+		"weight C":                  func(o *Options) { o.Strategies[0].Weights.Color = 2 },
+		"equals":                    func(o *Options) { o.Strategies[1] = o.Strategies[0] },
+		"sigma":                     func(o *Options) { o.Sigma = math.NaN() },
+		"sigma 17":                  func(o *Options) { o.Sigma = 17 },
+		"connectivity":              func(o *Options) { o.Connectivity = 6 },
+		"Order(9)":                  func(o *Options) { o.Order = 9 },
+		"NMS":                       func(o *Options) { o.NMS.Threshold = -1 },
+		"minimum side":              func(o *Options) { o.MinSide = -1 },
+		"maximum":                   func(o *Options) { o.Max = -1 },
+		"maximum number of regions": func(o *Options) { o.MaxRegions = -1 },
+		"threads":                   func(o *Options) { o.Threads = -1 },
 	} {
-		opts := mustPreset(t, "fast")
+		opts := paper(t, "fast")
 		spoil(&opts)
 		if _, err := Search(t.Context(), img, opts); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	opts := mustPreset(t, "fast")
+	opts := paper(t, "fast")
 	opts.Sigma, opts.Max = -1, -1
 	if err := opts.Validate(); err == nil || !strings.Contains(err.Error(), "sigma") || !strings.Contains(err.Error(), "maximum") {
 		t.Errorf("two bad settings: %v, want both named", err)
@@ -315,7 +317,7 @@ func TestValidate(t *testing.T) {
 		"samples": {Width: 4, Height: 4, Space: raster.RGB, Pix: make([]uint8, 16)},
 		"huge":    {Width: 1 << 20, Height: 1 << 20, Space: raster.Gray},
 	} {
-		if _, err := Search(t.Context(), img, mustPreset(t, "fast")); err == nil {
+		if _, err := Search(t.Context(), img, paper(t, "fast")); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -327,33 +329,33 @@ func TestMaxRegions(t *testing.T) {
 	for i := range img.Pix {
 		img.Pix[i] = uint8(i * i >> 3)
 	}
-	opts := mustPreset(t, "single")
+	opts := paper(t, "single")
 	opts.Sigma = 0
 	opts.Strategies[0].K, opts.Strategies[0].MinSize = 1e-9, 1
 	_, err := Search(t.Context(), img, opts)
-	var tooMany *RegionsError
+	var tooMany *TooManyRegionsError
 	if !errors.As(err, &tooMany) || tooMany.Max != DefaultMaxRegions || tooMany.Regions <= tooMany.Max || tooMany.Strategy != opts.Strategies[0] {
-		t.Fatalf("%v, want a RegionsError", err)
+		t.Fatalf("%v, want a TooManyRegionsError", err)
 	}
 	// Of several, the first strategy's is told, whoever comes first.
-	many := mustPreset(t, "fast")
+	many := paper(t, "fast")
 	many.MaxRegions = 3
 	for range 10 {
 		if _, err := Search(t.Context(), img, many); !errors.As(err, &tooMany) || tooMany.Strategy != many.Strategies[0] {
-			t.Fatalf("%v, want the first strategy's RegionsError", err)
+			t.Fatalf("%v, want the first strategy's TooManyRegionsError", err)
 		}
 	}
-	opts = mustPreset(t, "single")
+	opts = paper(t, "single")
 	opts.MaxRegions = 3
 	if _, err := Search(t.Context(), img, opts); !errors.As(err, &tooMany) || tooMany.Max != 3 {
-		t.Errorf("%v, want a RegionsError", err)
+		t.Errorf("%v, want a TooManyRegionsError", err)
 	}
 	opts.MaxRegions = tooMany.Regions
 	search(t, img, opts)
 }
 
 func TestParseOrder(t *testing.T) {
-	for _, o := range []Order{OrderPaper, OrderHierarchy} {
+	for _, o := range []Order{OrderObjectness, OrderPaper, OrderHierarchy} {
 		if got, err := ParseOrder(o.String()); err != nil || got != o {
 			t.Errorf("ParseOrder(%q) = %v, %v", o, got, err)
 		}
@@ -371,7 +373,7 @@ func TestCancel(t *testing.T) {
 	}
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	img := scene.Render(1, 4000, 3000, 60).Image
-	opts := mustPreset(t, "fast")
+	opts := paper(t, "fast")
 	worst := time.Duration(0)
 	for _, after := range []time.Duration{0, 20, 80, 200, 400, 700, 1000, 1500, 2200, 3000} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -396,37 +398,71 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// A searcher's memory carries nothing over from one search to the next.
-func TestSearcherIsReusable(t *testing.T) {
-	var s Searcher
-	for i, name := range []string{"fast", "quality", "opencv-single", "fast", "opencv-fast"} {
-		opts := mustPreset(t, name)
+// A workspace carries nothing over from one search to the next.
+func TestWorkspaceIsReusable(t *testing.T) {
+	var w workspace
+	for i, mode := range []string{"fast", "quality", "opencv-single", "fast", "opencv-fast"} {
+		opts := paper(t, mode)
 		img := scene.Render(uint64(i), 90+40*i, 150-25*i, 3).Image
 		want := search(t, img, opts)
+		s, err := New(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := s.Search(ctx, img, opts); !errors.Is(err, context.Canceled) {
-			t.Errorf("%v, want context.Canceled", err)
+		if _, err := s.search(ctx, &w, img); !errors.Is(err, context.Canceled) {
+			t.Errorf("search %d, %s: got error %v, want %v", i, mode, err, context.Canceled)
 		}
-		got, err := s.Search(t.Context(), img, opts)
+		got, err := s.search(t.Context(), &w, img)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(got.Proposals, want) {
-			t.Errorf("%s: search %d of one Searcher differs from one alone", name, i)
+			t.Errorf("search %d, %s: other proposals than with a new workspace", i, mode)
 		}
 	}
 }
 
-// From the second search on, a searcher takes less than a megabyte. With more threads
-// chance may have it that one more of some buffer is in use at once than ever before.
-func TestSearcherAllocations(t *testing.T) {
-	opts := mustPreset(t, "fast")
+// A Searcher is safe for concurrent use, by any number of searches of different images.
+func TestConcurrentSearches(t *testing.T) {
+	s, err := New(Fast())
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := make([]*raster.Image, 4)
+	want := make([][]Proposal, len(images))
+	for i := range images {
+		images[i] = scene.Render(uint64(i), 90+20*i, 120-15*i, 4).Image
+		want[i] = search(t, images[i], Fast())
+	}
+	var all sync.WaitGroup
+	for i := range 3 * len(images) {
+		all.Go(func() {
+			k := i % len(images)
+			got, err := s.Search(t.Context(), images[k])
+			if err != nil {
+				t.Error(err)
+			} else if !reflect.DeepEqual(got.Proposals, want[k]) {
+				t.Errorf("search %d: other proposals than alone", i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// From the second search on, a search allocates less than a megabyte. With more threads the
+// number of workspaces in use at a time depends on the schedule.
+func TestSearchReusesMemory(t *testing.T) {
+	opts := paper(t, "fast")
 	opts.Threads = 1
 	img := scene.Render(2, 640, 480, 12).Image
-	var s Searcher
+	s, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
 	run := func() {
-		if _, err := s.Search(t.Context(), img, opts); err != nil {
+		if _, err := s.Search(t.Context(), img); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -440,41 +476,47 @@ func TestSearcherAllocations(t *testing.T) {
 		run()
 	}
 	runtime.ReadMemStats(&after)
-	if bytes := (after.TotalAlloc - before.TotalAlloc) / rounds; bytes >= 1<<20 {
-		t.Errorf("%d bytes a search, want less than a megabyte", bytes)
-	} else {
-		t.Logf("%d bytes a search", bytes)
+	bytes := (after.TotalAlloc - before.TotalAlloc) / rounds
+	if bytes >= 1<<20 {
+		t.Errorf("%d bytes a search, want less than %d", bytes, 1<<20)
 	}
+	t.Logf("%d bytes a search", bytes)
 }
 
-// TestCancelRank: large pools, too, are left when the context ends.
-func TestCancelRank(t *testing.T) {
-	opts := mustPreset(t, "single")
-	trees, err := new(Searcher).grow(t.Context(), scene.Render(1, 80, 60, 3).Image, opts, parallel.NewPool(2), &clock{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool, err := new(pooler).pool(t.Context(), trees, 0)
-	if err != nil {
+// Ranking checks the context.
+func TestRankingIsCancelled(t *testing.T) {
+	img := scene.Render(1, 80, 60, 3).Image
+	opts := paper(t, "single")
+	set := candidate.Set{Trees: buildTrees(t, img, opts)}
+	if err := set.Collect(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := new(pooler).pool(ctx, trees, 0); !errors.Is(err, context.Canceled) {
-		t.Errorf("pool: %v, want context.Canceled", err)
-	}
 	for _, opts.Order = range []Order{OrderPaper, OrderHierarchy} {
-		if _, err := new(pooler).rank(ctx, pool, trees, opts); !errors.Is(err, context.Canceled) {
-			t.Errorf("rank in order %v: %v, want context.Canceled", opts.Order, err)
+		if _, err := new(ranking).rankByPosition(ctx, &set, &opts); !errors.Is(err, context.Canceled) {
+			t.Errorf("order %v: got error %v, want %v", opts.Order, err, context.Canceled)
 		}
 	}
+}
+
+// buildTrees returns the trees of img.
+func buildTrees(tb testing.TB, img *raster.Image, opts Options) []*hierarchy.Tree {
+	tb.Helper()
+	b := builder{workspace: new(workspace), ctx: tb.Context(), pool: parallel.NewPool(2), timer: new(stageTimer), img: img, opts: &opts}
+	p := newPlan(opts.Strategies)
+	trees, err := b.build(&p)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return trees
 }
 
 func TestDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
 	<-ctx.Done()
-	if _, err := Search(ctx, raster.New(raster.RGB, 300, 300), mustPreset(t, "fast")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := Search(ctx, raster.New(raster.RGB, 300, 300), paper(t, "fast")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want context.DeadlineExceeded", err)
 	}
 }
@@ -483,9 +525,9 @@ func TestDeadline(t *testing.T) {
 // architectures, shows here.
 func TestGolden(t *testing.T) {
 	img := scene.Render(2, 200, 150, 7).Image
-	for _, mode := range PresetNames() {
+	for _, mode := range Modes() {
 		var b strings.Builder
-		proposals := search(t, img, mustPreset(t, mode))
+		proposals := search(t, img, paper(t, mode))
 		fmt.Fprintf(&b, "%d proposals\n", len(proposals))
 		for _, p := range proposals[:min(60, len(proposals))] {
 			fmt.Fprintf(&b, "%v %v %d\n", p.Box, p.Score, len(p.Origins))
@@ -499,7 +541,7 @@ func TestFindsObjects(t *testing.T) {
 	found, objects := 0, 0
 	for seed := range uint64(6) {
 		s := scene.Render(seed, 320, 240, 6)
-		proposals := search(t, s.Image, mustPreset(t, "fast"))
+		proposals := search(t, s.Image, paper(t, "fast"))
 		for _, object := range s.Boxes {
 			best := 0.0
 			for _, p := range proposals {
@@ -520,76 +562,31 @@ func TestFindsObjects(t *testing.T) {
 func TestNaturalPictures(t *testing.T) {
 	for _, file := range photos.Paths(t)[:5] {
 		img := photos.Read(t, file)
-		if got := search(t, img, mustPreset(t, "fast")); len(got) < 500 {
+		if got := search(t, img, paper(t, "fast")); len(got) < 500 {
 			t.Errorf("%s: %d proposals", filepath.Base(file), len(got))
 		}
 	}
 }
 
-func ExampleSearch() {
-	opts, err := Preset("fast")
-	if err != nil {
-		panic(err)
-	}
-	opts.Sigma = 0 // the picture is drawn, and has no noise
-	opts.Max = 3
-
-	// A dark picture with a bright square: the ground fills the picture, too.
-	img := raster.New(raster.RGB, 100, 80)
-	for p := range 3 {
-		for y := 20; y < 50; y++ {
-			for x := 30; x < 60; x++ {
-				img.Plane(p)[y*100+x] = 220
-			}
-		}
-	}
-	result, err := Search(context.Background(), img, opts)
-	if err != nil {
-		panic(err)
-	}
-	for _, p := range result.Proposals {
-		fmt.Println(p.Box, "from", len(p.Origins), "nodes")
-	}
-	// Output:
-	// [0 0 100 80] from 16 nodes
-	// [30 20 60 50] from 8 nodes
-}
-
-func ExampleCombine() {
-	opts, err := Preset("single")
-	if err != nil {
-		panic(err)
-	}
-	opts.Strategies = Combine(
-		[]raster.Space{raster.Lab, raster.Opponent},
-		[]float64{80, 160},
-		[]similarity.Weights{{Color: 1, Texture: 0.5, Size: 1, Fill: 1}},
-		64,
-	)
-	opts.Connectivity = segment.Four
-	fmt.Println(len(opts.Strategies), opts.Strategies[0].Space, opts.Strategies[0].Weights)
-	// Output: 4 Lab CT0.5SF
-}
-
-// Memory that a large search took is not kept for small ones.
-func TestLargeSearchersAreNotKept(t *testing.T) {
-	opts, err := Preset("single")
-	if err != nil {
-		t.Fatal(err)
-	}
+// Workspaces that have grown for a large search are not shared.
+func TestIsSmall(t *testing.T) {
 	img := scene.Render(1, 64, 48, 3).Image
-	var s Searcher
-	if _, err := s.Search(t.Context(), img, opts); err != nil {
+	s, err := New(Single())
+	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.small(img) {
-		t.Error("the memory of a small search is not kept")
+	var w workspace
+	if _, err := s.search(t.Context(), &w, img); err != nil {
+		t.Fatal(err)
 	}
-	if s.small(raster.New(raster.Gray, smallPixels+1, 1)) {
-		t.Error("that of a large picture is")
+	if !w.isSmall(img) {
+		t.Error("small search: got false, want true")
 	}
-	s.trees[0].Nodes = make([]hierarchy.Node, smallNodes+1)
-	if s.small(img) {
-		t.Error("that of many regions is")
+	if w.isSmall(raster.New(raster.Gray, maxSharedPixels+1, 1)) {
+		t.Error("large image: got true, want false")
+	}
+	w.trees[0].Nodes = make([]hierarchy.Node, maxSharedNodes+1)
+	if w.isSmall(img) {
+		t.Error("many nodes: got true, want false")
 	}
 }

@@ -85,7 +85,7 @@ type limitFlags struct {
 // flagDefaults are those of flags that other packages know.
 func flagDefaults() kong.Vars {
 	l := imageio.DefaultLimits()
-	r := objectness.DefaultRecipe()
+	r := objectness.DefaultTrainOptions()
 	return kong.Vars{
 		"max_bytes": config.ByteSize(l.MaxBytes).String(), "max_pixels": fmt.Sprint(l.MaxPixels),
 		"formats":    strings.Join(formats(func(codec.Format) bool { return true }), ","),
@@ -171,7 +171,7 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) (err error) {
 	if c.Masks && c.Format != "jsonl" {
 		return usageError{fmt.Errorf("--masks --format %s: want --format jsonl, the others have no place for masks", c.Format)}
 	}
-	opts.Search.Keep = c.Masks
+	opts.Search.KeepRegions = c.Masks
 	if c.Overlay != "" && len(c.Images) != 1 {
 		return usageError{fmt.Errorf("--overlay %s: want one picture, not %d", c.Overlay, len(c.Images))}
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/imbalance"
@@ -62,8 +63,8 @@ func (c *trainCmd) lossOf() (loss imbalance.Loss, name string) {
 }
 
 // recipe is what the flags ask for.
-func (c *trainCmd) recipe() objectness.Recipe {
-	r := objectness.DefaultRecipe()
+func (c *trainCmd) recipe() objectness.TrainOptions {
+	r := objectness.DefaultTrainOptions()
 	r.Loss, _ = c.lossOf()
 	r.Threads = runtime.GOMAXPROCS(0)
 	r.Trees.Trees, r.Trees.Rate, r.Network.Epochs, r.Network.Units = c.Trees, c.Rate, c.Epochs, c.Units
@@ -130,7 +131,7 @@ func (c *trainCmd) Run(ctx context.Context, std streams) error {
 type training struct {
 	*trainCmd
 	opts    propose.Options
-	recipe  objectness.Recipe
+	recipe  objectness.TrainOptions
 	trainer *objectness.Trainer
 	std     streams
 }
@@ -165,9 +166,9 @@ func (t *training) look(ctx context.Context, e *evaluation) error {
 }
 
 // train learns from some of the pictures.
-func (t *training) train(ctx context.Context, recipe objectness.Recipe, learned func(picture int) bool) (*objectness.Ranker, error) {
+func (t *training) train(ctx context.Context, recipe objectness.TrainOptions, learned func(picture int) bool) (*objectness.Ranker, error) {
 	_, loss := t.lossOf()
-	about := objectness.About{Data: baseName(filepath.Clean(t.Data)), Mode: t.opts.Mode, Model: t.Model, Loss: loss}
+	about := objectness.Metadata{Data: baseName(filepath.Clean(t.Data)), Mode: t.opts.Mode, Model: t.Model, Loss: loss}
 	return t.trainer.Train(ctx, recipe, about, learned, strings.Split(t.Without, ",")...)
 }
 
@@ -195,9 +196,9 @@ func (t *training) learn(ctx context.Context, other *evaluation) error {
 		if err != nil {
 			return err
 		}
-		ranker.About.Judged = baseName(filepath.Clean(t.Judge))
+		ranker.Metadata.EvaluatedOn = baseName(filepath.Clean(t.Judge))
 		for _, l := range report.Budgets {
-			ranker.About.Figures = append(ranker.About.Figures, objectness.Figure{Boxes: l.N, AR: l.All.AR})
+			ranker.Metadata.Metrics = append(ranker.Metadata.Metrics, objectness.Metric{Boxes: l.N, AR: l.All.AR})
 		}
 	}
 	var file bytes.Buffer
@@ -208,7 +209,7 @@ func (t *training) learn(ctx context.Context, other *evaluation) error {
 		return err
 	}
 	fmt.Fprintf(t.std.err, "%d pictures, %d boxes, of which %d learned from\n",
-		ranker.About.Pictures, ranker.About.Boxes, t.trainer.Samples())
+		ranker.Metadata.Pictures, ranker.Metadata.Boxes, t.trainer.Samples())
 	if t.Curve == "" {
 		return nil
 	}
@@ -251,19 +252,19 @@ type pupil struct {
 }
 
 // Score is that of selective.Ranker.
-func (p *pupil) Score(ctx context.Context, _ []float32, e *selective.Evidence) error {
-	return p.trainer.Add(ctx, p.picture, e, matches(e.Proposals, p.objects))
+func (p *pupil) Score(ctx context.Context, _ []float32, e *candidate.Set) error {
+	return p.trainer.Add(ctx, p.picture, e, matches(e.Candidates, p.objects))
 }
 
 // matches finds each proposal's object. Of one that lies by half in a crowd, or in an object that is
 // too difficult to count, nobody knows whether it holds an object.
-func matches(proposals []selective.Proposal, objects []dataset.Object) []objectness.Match {
+func matches(proposals []candidate.Candidate, objects []dataset.Object) []objectness.Match {
 	best := make([]objectness.Match, len(proposals))
 	for i := range proposals {
 		b, m := &proposals[i].Box, &best[i]
 		for k := range objects {
 			if o := &objects[k]; o.Difficult {
-				m.Unsure = m.Unsure || o.IoA(b) >= .5
+				m.Ignore = m.Ignore || o.IoA(b) >= .5
 			} else if v := o.IoU(b); v > m.IoU {
 				m.Object, m.IoU = k, v
 			}

@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/objectness"
-	"github.com/proposer/proposer/selective"
 )
 
 func TestTrain(t *testing.T) {
@@ -93,10 +93,10 @@ func TestMatches(t *testing.T) {
 		{X0: 0, Y0: 0, X1: 100, Y1: 50, Difficult: true},
 		{X0: 0, Y0: 0, X1: 10, Y1: 20},
 	}
-	proposals := []selective.Proposal{
+	proposals := []candidate.Candidate{
 		{Box: box.Box{X1: 10, Y1: 18}}, {Box: box.Box{X1: 100, Y1: 100}}, {Box: box.Box{X1: 100, Y1: 101}}, {Box: box.Box{X0: 200, X1: 201, Y1: 1}},
 	}
-	want := []objectness.Match{{Object: 2, IoU: .9, Unsure: true}, {Object: 2, IoU: .02, Unsure: true}, {Object: 2, IoU: 200. / 10100}, {}}
+	want := []objectness.Match{{Object: 2, IoU: .9, Ignore: true}, {Object: 2, IoU: .02, Ignore: true}, {Object: 2, IoU: 200. / 10100}, {}}
 	if got := matches(proposals, objects); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}

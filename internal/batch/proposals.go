@@ -54,7 +54,7 @@ func (s *Search) run(ctx context.Context, data []byte) (*propose.Result, Stats, 
 // Proposals is the task of proposing boxes, written as export.Row. Folder is what the
 // pictures' files are below, which some formats have in their names.
 func Proposals(s Search, format codec.Format, folder string, masks bool) Task[*codec.Row] {
-	s.Options.Search.Keep = masks
+	s.Options.Search.KeepRegions = masks
 	settings := s.settings()
 	settings["masks"] = strconv.FormatBool(masks)
 	settings[folderSetting] = folder

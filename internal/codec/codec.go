@@ -24,6 +24,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/selective"
@@ -58,7 +59,7 @@ type Row struct {
 	// Masks are the pixels of the regions that the boxes are of: by box, of the picture.
 	Masks []mask.RLE
 	// Origins are the tree nodes that the boxes are of: by box, at least one.
-	Origins [][]selective.Origin
+	Origins [][]candidate.Origin
 	// Tree is that of one strategy.
 	Tree *propose.Tree
 }
@@ -185,7 +186,7 @@ func (r *Row) validate() error {
 //	"tree":{"strategy":0,"width":640,"height":480,"leaves":R,"parents":[...],"similarities":[...],"sizes":[...],"boxes":[...],"labels":[...]}
 //
 // where masks are COCO's, evidence tells the number of a box's origins and of the first one
-// all that selective.Origin does, and the tree's lists are by node, as [Tree] has them; a
+// all that candidate.Origin does, and the tree's lists are by node, as [Tree] has them; a
 // first region's birth and similarity are null.
 type jsonlWriter struct {
 	w   io.Writer

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/mask"
@@ -81,7 +82,7 @@ func AppendStrategies(dst []byte, strategies []selective.Strategy) []byte {
 		dst = strconv.AppendFloat(dst, s.K, 'f', -1, 64)
 		dst = append(dst, `,"measures":"`...)
 		dst = append(dst, s.Weights.String()...)
-		dst = appendField(dst, `","min_size":`, s.LeastSize())
+		dst = appendField(dst, `","min_size":`, s.EffectiveMinSize())
 		return append(dst, '}')
 	})
 }
@@ -100,7 +101,7 @@ func appendMask(dst []byte, m mask.RLE) []byte {
 }
 
 // appendOrigins tells how many there are, and of the first.
-func appendOrigins(dst []byte, all []selective.Origin) []byte {
+func appendOrigins(dst []byte, all []candidate.Origin) []byte {
 	o := &all[0]
 	dst = appendField(dst, `{"strategies":`, len(all))
 	dst = appendField(dst, `,"strategy":`, int(o.Strategy))

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/internal/testutil/scene"
@@ -39,7 +40,7 @@ func rich() Row {
 			{Space: raster.Lab, K: 1e6, MinSize: 7, Weights: similarity.Weights{Color: .5, Fill: 1}},
 		},
 		Masks: []mask.RLE{whole.RLE(), first.RLE()},
-		Origins: [][]selective.Origin{
+		Origins: [][]candidate.Origin{
 			{{Strategy: 0, Position: 1, Size: 12, Birth: .1}, {Strategy: 1, Position: 1, Size: 12, Birth: 2}},
 			{{Strategy: 1, Position: 3, Size: 4, Birth: inf, Death: 2}},
 		},
@@ -112,10 +113,10 @@ func drawRich(t *rapid.T) Row {
 		}
 	}
 	if rapid.Bool().Draw(t, "origins") {
-		r.Origins = make([][]selective.Origin, len(r.Boxes))
+		r.Origins = make([][]candidate.Origin, len(r.Boxes))
 		for i := range r.Origins {
-			r.Origins[i] = make([]selective.Origin, rapid.IntRange(1, 3).Draw(t, "nodes"))
-			r.Origins[i][0] = selective.Origin{
+			r.Origins[i] = make([]candidate.Origin, rapid.IntRange(1, 3).Draw(t, "nodes"))
+			r.Origins[i][0] = candidate.Origin{
 				Strategy: rapid.Int32().Draw(t, "strategy"), Position: rapid.Int32().Draw(t, "position"),
 				Size: rapid.Int32().Draw(t, "size"), Birth: drawSimilarity(t, "birth"), Death: drawSimilarity(t, "death"),
 			}
@@ -165,7 +166,7 @@ func TestEvidenceRoundTrip(t *testing.T) {
 			g := got.Strategies[i]
 			w, err := similarity.ParseWeights(g.Measures)
 			space, err2 := raster.ParseSpace(g.Color)
-			if err != nil || err2 != nil || w != s.Weights || space != s.Space || g.K != s.K || g.MinSize != s.LeastSize() {
+			if err != nil || err2 != nil || w != s.Weights || space != s.Space || g.K != s.K || g.MinSize != s.EffectiveMinSize() {
 				t.Fatalf("strategy %d: %+v became %+v", i, s, g)
 			}
 		}
@@ -273,7 +274,7 @@ func TestResultWithoutBoxesHasNoNulls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Search.Keep = true
+	opts.Search.KeepRegions = true
 	r, err := propose.Run(t.Context(), scene.Render(2, 80, 60, 4).PNG(), opts)
 	if err != nil {
 		t.Fatal(err)

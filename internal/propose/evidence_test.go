@@ -19,7 +19,7 @@ import (
 // keep is run with the regions kept.
 func keep(t rapid.TB, data []byte, o Options) *Result {
 	t.Helper()
-	o.Search.Keep = true
+	o.Search.KeepRegions = true
 	r, err := Run(context.Background(), data, o)
 	if err != nil {
 		t.Fatal(err)

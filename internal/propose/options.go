@@ -98,14 +98,13 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 	if mode, ok := r.Lookup("mode"); ok {
 		o.Mode = mode
 	}
-	search, err := selective.Preset(o.Mode)
+	search, err := selective.Mode(o.Mode)
 	if err != nil {
-		r.Fail("mode", o.Mode, "one of "+strings.Join(selective.PresetNames(), ", "))
-		search, _ = selective.Preset(DefaultMode) // to look at the other options
+		r.Fail("mode", o.Mode, "one of "+strings.Join(selective.Modes(), ", "))
+		search, _ = selective.Mode(DefaultMode) // to look at the other options
 	}
 
 	r.Int("max", 0, maxInt, &search.Max)
-	search.Order = selective.OrderObjectness
 	optparse.Value(r, "order", "objectness, paper or hierarchy", selective.ParseOrder, &search.Order)
 	r.Uint64("seed", &search.Seed)
 	optparse.Value(r, "nms", "off, adaptive or a number in (0,1]", box.ParseNMS, &search.NMS)

@@ -32,14 +32,14 @@ func given(t testing.TB, query string) map[string]string {
 	return values
 }
 
-// objectnessOf has the order that is the default here, not of package selective.
+// objectnessOf has the ranker that the default order stands for.
 func objectnessOf(o selective.Options) selective.Options {
-	o.Order, o.Ranker = selective.OrderObjectness, objectness.Default(len(o.Strategies))
+	o.Ranker = objectness.Default(len(o.Strategies))
 	return o
 }
 
 func TestDefaults(t *testing.T) {
-	want, err := selective.Preset("fast")
+	want, err := selective.Mode("fast")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,8 +55,8 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestEveryPresetIsAProduct(t *testing.T) {
-	for _, mode := range selective.PresetNames() {
-		want, _ := selective.Preset(mode)
+	for _, mode := range selective.Modes() {
+		want, _ := selective.Mode(mode)
 		want = objectnessOf(want)
 		got, err := ParseOptions(map[string]string{"mode": mode})
 		if err != nil || !reflect.DeepEqual(got.Search, want) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/mask"
@@ -37,11 +38,11 @@ type Result struct {
 	// Stages divide the work of Search; summed over its threads.
 	Stages selective.Stages
 
-	// Strategies and Origins are there if Options.Search.Keep is set, and with them Masks
+	// Strategies and Origins are there if Options.Search.KeepRegions is set, and with them Masks
 	// and Tree. Origins are by box, as selective.Proposal has them: their sizes are in the
 	// searched picture's pixels, which max-side may have shrunk.
 	Strategies []selective.Strategy
-	Origins    [][]selective.Origin
+	Origins    [][]candidate.Origin
 
 	regions *selective.Regions
 }
@@ -155,8 +156,8 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	r.Stages = found.Stages
 	r.Boxes = make([]box.Box, 0, len(found.Proposals))
 	r.Scores = make([]float32, 0, len(found.Proposals))
-	if search.Keep {
-		r.Strategies, r.Origins, r.regions = search.Strategies, make([][]selective.Origin, 0, len(found.Proposals)), found.Regions
+	if search.KeepRegions {
+		r.Strategies, r.Origins, r.regions = search.Strategies, make([][]candidate.Origin, 0, len(found.Proposals)), found.Regions
 	}
 	for _, p := range found.Proposals {
 		b := picture.ToOriginal(p.Box)
@@ -168,7 +169,7 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 		}
 		r.Boxes = append(r.Boxes, b)
 		r.Scores = append(r.Scores, p.Score)
-		if search.Keep {
+		if search.KeepRegions {
 			r.Origins = append(r.Origins, p.Origins)
 		}
 	}
@@ -191,7 +192,7 @@ func (o *Options) WorkPixels(h imageio.Header) int64 {
 	}
 	least := math.MaxInt
 	for _, s := range o.Search.Strategies {
-		least = min(least, max(s.LeastSize(), 1))
+		least = min(least, max(s.EffectiveMinSize(), 1))
 	}
 	regions := min(searched/int64(least), int64(cmp.Or(o.Search.MaxRegions, selective.DefaultMaxRegions)))
 	return pixels + pixelsPerRegion*regions

@@ -233,7 +233,7 @@ func TestPlan(t *testing.T) {
 }
 
 func TestComparisons(t *testing.T) {
-	modes := append(selective.PresetNames(), segmentEight, segmentFour)
+	modes := append(selective.Modes(), segmentEight, segmentFour)
 	for _, c := range comparisons {
 		if c.ours.engine != proposerEngine || !slices.Contains(modes, c.ours.work) || c.ours.threads < c.peer.threads {
 			t.Errorf("%v: want known work of ours, with at least the threads of the peer", c)

@@ -15,29 +15,37 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// search searches an image, with memory reused from earlier searches.
-func search(ctx context.Context, s *selective.Searcher, img *raster.Image, mode string, threads int) error {
-	opts, err := selective.Preset(mode)
+// newSearcher returns a Searcher that ranks by the paper's order, as the peers do.
+func newSearcher(mode string, threads int) (*selective.Searcher, error) {
+	opts, err := selective.Mode(mode)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	opts.Order = selective.OrderPaper
 	opts.Threads = threads
-	_, err = s.Search(ctx, img, opts)
-	return err
+	return selective.New(opts)
 }
 
 // A localEngine searches in this process. It has all images in memory, in color as the peers do.
 type localEngine struct {
-	files    []string
-	images   map[string]*raster.Image
-	image    *raster.Image // loaded last
-	searcher selective.Searcher
-	graph    *segment.Graph
-	labels   *raster.LabelImage
+	files     []string
+	images    map[string]*raster.Image
+	image     *raster.Image // loaded last
+	searchers map[searcherKey]*selective.Searcher
+	graph     *segment.Graph
+	labels    *raster.LabelImage
+}
+
+type searcherKey struct {
+	mode    string
+	threads int
 }
 
 func newLocalEngine(ctx context.Context, files []string) (*localEngine, error) {
-	o := &localEngine{files: files, images: map[string]*raster.Image{}, graph: new(segment.Graph), labels: new(raster.LabelImage)}
+	o := &localEngine{
+		files: files, images: map[string]*raster.Image{}, searchers: map[searcherKey]*selective.Searcher{},
+		graph: new(segment.Graph), labels: new(raster.LabelImage),
+	}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -70,9 +78,24 @@ func (o *localEngine) run(ctx context.Context, work string, threads int) (float6
 	case segmentFour:
 		err = o.segment(ctx, segment.Four)
 	default:
-		err = search(ctx, &o.searcher, o.image, work, threads)
+		err = o.search(ctx, o.image, work, threads)
 	}
 	return time.Since(start).Seconds(), err
+}
+
+// search searches an image, with memory reused from earlier searches.
+func (o *localEngine) search(ctx context.Context, img *raster.Image, mode string, threads int) error {
+	key := searcherKey{mode, threads}
+	s := o.searchers[key]
+	if s == nil {
+		var err error
+		if s, err = newSearcher(mode, threads); err != nil {
+			return err
+		}
+		o.searchers[key] = s
+	}
+	_, err := s.Search(ctx, img)
+	return err
 }
 
 func (o *localEngine) segment(ctx context.Context, c segment.Connectivity) error {

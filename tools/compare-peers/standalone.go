@@ -15,7 +15,6 @@ import (
 
 	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
-	"github.com/proposer/proposer/selective"
 )
 
 // A measurement is a quantity without a peer, which should be at most goal.
@@ -58,7 +57,7 @@ func measureStandalone(ctx context.Context, e *localEngine, files []string, temp
 func allocations(ctx context.Context, e *localEngine, files []string) (measurement, error) {
 	searchAll := func(n int) error {
 		for i := range n {
-			if err := search(ctx, &e.searcher, e.images[files[i%len(files)]], standaloneMode, 1); err != nil {
+			if err := e.search(ctx, e.images[files[i%len(files)]], standaloneMode, 1); err != nil {
 				return err
 			}
 		}
@@ -154,7 +153,11 @@ func memoryProcess(ctx context.Context, args []string) error {
 		return err
 	}
 	if *searches {
-		if err := search(ctx, new(selective.Searcher), img, standaloneMode, memoryThreads); err != nil {
+		s, err := newSearcher(standaloneMode, memoryThreads)
+		if err != nil {
+			return err
+		}
+		if _, err := s.Search(ctx, img); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func main() {
 func draw(s *scene.Scene, mode, format, out string) error {
 	var fits []box.Box
 	if mode != "" {
-		opts, err := selective.Preset(mode)
+		opts, err := selective.Mode(mode)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,196 @@
+// Package candidate holds the unranked candidates of a selective search and the evidence
+// for each: the distinct boxes of all nodes of all merge trees, and the nodes that they are
+// the boxes of.
+//
+// Package selective collects a [Set] and has it ranked; a custom ranker (selective.Ranker)
+// reads one.
+package candidate
+
+import (
+	"context"
+	"math/bits"
+	"slices"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/overlap"
+	"github.com/proposer/proposer/internal/parallel"
+	"github.com/proposer/proposer/raster"
+)
+
+// A Candidate is an unranked box that may hold an object.
+type Candidate struct {
+	Box box.Box
+	// Origins are the nodes whose bounding box is Box: by tree, and within a tree from the
+	// root on. There is at least one.
+	Origins []Origin
+}
+
+// An Origin is a node of a merge tree whose bounding box is a candidate. Birth and Death are
+// named after those of persistent homology (Edelsbrunner, Letscher and Zomorodian, 2002): the
+// longer the interval between them, the more a region stands out.
+type Origin struct {
+	// Strategy is the index of the tree, which is that of its strategy.
+	Strategy int32
+	// Position counts the nodes of the tree from the root: 1 is the root, 2 the region that was
+	// merged last before it, and so on. [hierarchy.Tree.At] returns the node.
+	Position int32
+	// Size is the number of pixels of the region.
+	Size int32
+	// Birth is the similarity of the two regions that were merged into this one, +Inf for an
+	// initial region. Death is the similarity of this region and the one that it was merged
+	// with, 0 for the root.
+	Birth, Death float32
+}
+
+// A Set holds the candidates of one search. Its zero value is empty. Methods that fill it
+// reuse its memory; the others are safe for concurrent use.
+type Set struct {
+	// Image is the image that was searched, in RGB or Gray.
+	Image *raster.Image
+	// Trees are the merge trees, one for each strategy. Spaces are the color spaces of their
+	// strategies.
+	Trees  []*hierarchy.Tree
+	Spaces []raster.Space
+	// Run runs tasks on the threads of the search. Nil is sequential.
+	Run parallel.Runner
+	// Candidates have distinct boxes. Their order is that of their first origins.
+	Candidates []Candidate
+
+	boxes []box.Box     // by candidate
+	graph overlap.Graph // of boxes
+
+	// Of Collect.
+	table  []int32 // hash table, by open addressing: 1 + the index of a candidate, or 0
+	counts []int32 // by candidate: number of origins
+	nodes  []int32 // by node of all trees: its candidate, or −1
+}
+
+// Collect sets Candidates to the distinct boxes of all nodes of Trees whose sides are at
+// least minSide pixels. The Origins are newly allocated, all else is reused by the next call.
+// The only error is the context's. Time and memory are linear in the number of nodes.
+func (s *Set) Collect(ctx context.Context, minSide int) error {
+	total := 0
+	for _, t := range s.Trees {
+		total += len(t.Nodes)
+	}
+	if err := s.deduplicate(ctx, total, minSide); err != nil {
+		return err
+	}
+	s.Candidates = s.Candidates[:0]
+	origins := make([]Origin, total)
+	for i, n := range s.counts {
+		s.Candidates = append(s.Candidates, Candidate{Box: s.boxes[i], Origins: origins[:0:n]})
+		origins = origins[n:]
+	}
+	nodes := s.nodes
+	for strategy, t := range s.Trees {
+		for i := len(t.Nodes) - 1; i >= 0; i-- {
+			if err := poll(ctx, i); err != nil {
+				return err
+			}
+			index := nodes[0]
+			nodes = nodes[1:]
+			if index < 0 {
+				continue
+			}
+			node, death := &t.Nodes[i], float32(0)
+			if node.Parent >= 0 {
+				death = t.Nodes[node.Parent].Similarity
+			}
+			c := &s.Candidates[index]
+			c.Origins = append(c.Origins, Origin{
+				Strategy: int32(strategy),
+				Position: int32(t.Position(i)),
+				Size:     node.Size,
+				Birth:    node.Similarity,
+				Death:    death,
+			})
+		}
+	}
+	return nil
+}
+
+// deduplicate numbers the distinct boxes of all nodes, total in number.
+func (s *Set) deduplicate(ctx context.Context, total, minSide int) error {
+	size := 1 << bits.Len(uint(2*total)) // at most half full
+	s.table = slices.Grow(s.table[:0], size)[:size]
+	clear(s.table)
+	s.boxes = s.boxes[:0]
+	s.counts = s.counts[:0]
+	s.nodes = s.nodes[:0]
+	for _, t := range s.Trees {
+		for i := len(t.Nodes) - 1; i >= 0; i-- {
+			if err := poll(ctx, i); err != nil {
+				return err
+			}
+			b := t.Nodes[i].Box
+			if int(b.Width()) < minSide || int(b.Height()) < minSide {
+				s.nodes = append(s.nodes, -1)
+				continue
+			}
+			index := s.insert(b)
+			s.nodes = append(s.nodes, index)
+			s.counts[index]++
+		}
+	}
+	return nil
+}
+
+// insert returns the index of the candidate with box b, which it adds if there is none.
+func (s *Set) insert(b box.Box) int32 {
+	h := (uint64(uint32(b.X0))<<32|uint64(uint32(b.Y0)))*0x9e3779b97f4a7c15 ^
+		(uint64(uint32(b.X1))<<32|uint64(uint32(b.Y1)))*0xd6e8feb86659fd93
+	h ^= h >> 32
+	h *= 0x9e3779b97f4a7c15
+	mask := len(s.table) - 1
+	for i := int(h>>32) & mask; ; i = (i + 1) & mask {
+		index := s.table[i] - 1
+		if index < 0 {
+			s.boxes = append(s.boxes, b)
+			s.counts = append(s.counts, 0)
+			s.table[i] = int32(len(s.boxes))
+			return int32(len(s.boxes) - 1)
+		}
+		if s.boxes[index] == b {
+			return index
+		}
+	}
+}
+
+// FindOverlaps finds the pairs of candidates with an IoU of at least 0.5, on which
+// [Set.OverlapHistogram] and [Set.CoverageOrder] rest. Errors are the context's and those of
+// Run. It keeps 100 to 500 bytes for each candidate of photographs, 2 KiB at most, or 128 MiB
+// if there are few candidates.
+func (s *Set) FindOverlaps(ctx context.Context) error {
+	s.boxes = s.boxes[:0]
+	for i := range s.Candidates {
+		s.boxes = append(s.boxes, s.Candidates[i].Box)
+	}
+	return s.graph.Build(ctx, s.boxes, s.Run)
+}
+
+// A Histogram counts the candidates that overlap one by an IoU of .5 to .6, .6 to .7, .7 to .8,
+// .8 to .9, and from .9 on.
+type Histogram = overlap.Histogram
+
+// OverlapHistogram counts the candidates that overlap candidate i, without itself. It is
+// estimated from a subset where there are very many. It needs [Set.FindOverlaps].
+func (s *Set) OverlapHistogram(i int) Histogram { return s.graph.Histogram(i) }
+
+// CoverageOrder returns candidates in the order in which they are best taken, given their
+// scores, and what each added. It needs [Set.FindOverlaps]; see [overlap.CoverageOrder].
+func (s *Set) CoverageOrder(ctx context.Context, scores []float32, limit int, includeRest bool) (order []int32, gains []float32, err error) {
+	return overlap.CoverageOrder(ctx, &s.graph, scores, limit, includeRest)
+}
+
+// OverlapMemory returns the number of bytes that are kept for overlaps.
+func (s *Set) OverlapMemory() int { return s.graph.EdgeBytes() }
+
+// poll checks the context every 2¹⁴ iterations.
+func poll(ctx context.Context, i int) error {
+	if i%(1<<14) == 0 {
+		return ctx.Err()
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+package selective
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/proposer/proposer/raster"
+	"github.com/proposer/proposer/segment"
+	"github.com/proposer/proposer/similarity"
+)
+
+// mode is a named product of color spaces, scales and sets of measures.
+type mode struct {
+	name         string
+	spaces       []raster.Space
+	ks           []float64
+	measures     []string
+	minSize      int
+	connectivity segment.Connectivity
+}
+
+// modes are described at [Mode]. The paper's smallest initial region is of k pixels, OpenCV's
+// of 100.
+var modes = []mode{
+	{
+		"single",
+		[]raster.Space{raster.HSV},
+		[]float64{100},
+		[]string{"CTSF"},
+		0, segment.Eight,
+	},
+	{
+		"fast",
+		[]raster.Space{raster.HSV, raster.Lab},
+		[]float64{50, 100},
+		[]string{"CTSF", "TSF"},
+		0, segment.Eight,
+	},
+	{
+		"quality",
+		[]raster.Space{raster.HSV, raster.Lab, raster.RgI, raster.Hue, raster.Gray},
+		[]float64{50, 100, 150, 300},
+		[]string{"CTSF", "TSF", "F", "S"},
+		0, segment.Eight,
+	},
+	{
+		"best",
+		[]raster.Space{raster.HSV, raster.Lab},
+		[]float64{50, 100},
+		[]string{"CTSF", "TSF", "F", "S"},
+		0, segment.Eight,
+	},
+	{
+		"opencv-single",
+		[]raster.Space{raster.HSV},
+		[]float64{200},
+		[]string{"CTSF"},
+		100, segment.Four,
+	},
+	{
+		"opencv-fast",
+		[]raster.Space{raster.HSV, raster.Lab},
+		[]float64{150, 300, 450},
+		[]string{"CTSF", "TSF"},
+		100, segment.Four,
+	},
+	{
+		"opencv-quality",
+		[]raster.Space{raster.HSV, raster.Lab, raster.Gray, raster.Hue, raster.RGGray},
+		[]float64{150, 300, 450, 600, 750},
+		[]string{"CTSF", "TSF", "F", "S"},
+		100, segment.Four,
+	},
+}
+
+// Single returns the options of mode single: 1 tree, the paper's "single strategy".
+func Single() Options { return mustMode("single") }
+
+// Fast returns the options of mode fast: 8 trees, the paper's "fast".
+func Fast() Options { return mustMode("fast") }
+
+// Quality returns the options of mode quality: 80 trees, the paper's "quality".
+func Quality() Options { return mustMode("quality") }
+
+// Best returns the options of mode best: 16 trees. It adds groupings to mode fast that cost
+// little and find more objects, and is not the paper's.
+func Best() Options { return mustMode("best") }
+
+// OpenCVSingle returns the options of mode opencv-single: 1 tree, as OpenCV's
+// switchToSingleStrategy builds it.
+func OpenCVSingle() Options { return mustMode("opencv-single") }
+
+// OpenCVFast returns the options of mode opencv-fast: 12 trees, as OpenCV's
+// switchToSelectiveSearchFast builds them.
+func OpenCVFast() Options { return mustMode("opencv-fast") }
+
+// OpenCVQuality returns the options of mode opencv-quality: 100 trees, as OpenCV's
+// switchToSelectiveSearchQuality builds them.
+func OpenCVQuality() Options { return mustMode("opencv-quality") }
+
+// Modes returns the names of the modes.
+func Modes() []string {
+	names := make([]string, len(modes))
+	for i, m := range modes {
+		names[i] = m.name
+	}
+	return names
+}
+
+// Mode returns the options of the mode with a name:
+//
+//	single          1 tree     HSV; k 100; CTSF
+//	fast            8 trees    HSV, Lab; k 50, 100; CTSF, TSF
+//	quality         80 trees   HSV, Lab, rgI, H, I; k 50, 100, 150, 300; CTSF, TSF, F, S
+//	best            16 trees   HSV, Lab; k 50, 100; CTSF, TSF, F, S
+//	opencv-single   1 tree     HSV; k 200; CTSF
+//	opencv-fast     12 trees   HSV, Lab; k 150, 300, 450; CTSF, TSF
+//	opencv-quality  100 trees  HSV, Lab, I, H, R-G-I; k 150, 300, 450, 600, 750; CTSF, TSF, F, S
+//
+// The first three are those of Uijlings et al. (IJCV 2013, table 5). The last three build the
+// trees of OpenCV's ximgproc, with its initial regions of at least 100 pixels and its
+// 4-neighbor grid. All smooth with a sigma of 0.8 and rank by objectness.
+func Mode(name string) (Options, error) {
+	for i := range modes {
+		if modes[i].name == name {
+			return modes[i].options(), nil
+		}
+	}
+	return Options{}, fmt.Errorf("mode %q: want one of %s", name, strings.Join(Modes(), ", "))
+}
+
+func mustMode(name string) Options {
+	opts, err := Mode(name)
+	if err != nil {
+		panic(err)
+	}
+	return opts
+}
+
+func (m *mode) options() Options {
+	sets := make([]similarity.Weights, len(m.measures))
+	for i, text := range m.measures {
+		var err error
+		if sets[i], err = similarity.ParseWeights(text); err != nil {
+			panic(err) // the table of modes is wrong
+		}
+	}
+	return Options{
+		Strategies:   Combine(m.spaces, m.ks, sets, m.minSize),
+		Sigma:        0.8,
+		Connectivity: m.connectivity,
+		Seed:         1,
+	}
+}
+
+// Combine returns a strategy for each combination of a color space, a scale and a set of
+// similarity measures, in this order.
+func Combine(spaces []raster.Space, ks []float64, sets []similarity.Weights, minSize int) []Strategy {
+	all := make([]Strategy, 0, len(spaces)*len(ks)*len(sets))
+	for _, space := range spaces {
+		for _, k := range ks {
+			for _, w := range sets {
+				all = append(all, Strategy{Space: space, K: k, MinSize: minSize, Weights: w})
+			}
+		}
+	}
+	return all
+}
