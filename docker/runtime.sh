@@ -1,7 +1,7 @@
 #!/bin/sh
-# runtime.sh PROGRAM FOLDER: lays out in FOLDER a root file system that holds PROGRAM, the shared
-# libraries that it loads and nothing else: no shell, no package manager. The packages that the
-# libraries are of are listed for scanners of images (var/lib/dpkg/status.d), with their licences.
+# runtime.sh PROGRAM FOLDER: creates in FOLDER a root file system with PROGRAM and the shared libraries
+# that it loads, without a shell or a package manager. For image scanners it lists the packages of
+# the libraries (var/lib/dpkg/status.d), and it includes their licenses.
 set -eu
 [ $# = 2 ] || { echo "usage: runtime.sh PROGRAM FOLDER" >&2; exit 2; }
 program=$1 root=$2
@@ -18,17 +18,17 @@ echo 'proposer:x:65532:' >"$root/etc/group"
 
 files=
 for library in $(echo "$libraries" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) .*/\1/p'); do
-	# Under the name that is asked for; without a cache the loader looks in /usr/lib.
+	# Under the requested name. Without a cache the loader searches /usr/lib.
 	case $library in
 	*/ld-linux*) mkdir -p "$root${library%/*}" && cp -L "$library" "$root$library" ;;
 	*) cp -L "$library" "$root/usr/lib/" ;;
 	esac
-	# Packages know a file by its place in /usr/lib, or in /lib, which is the same.
+	# dpkg knows the file by its path in /usr/lib or in /lib, which are the same.
 	file=$(readlink -f "$library")
 	files="$files $file ${file#/usr}"
 done
 
-# dpkg complains of each name that it does not know: one of the two.
+# dpkg -S reports an error for the path that it does not know.
 for package in $(dpkg -S $files 2>/dev/null | sed 's/:.*//' | sort -u); do
 	dpkg -s "$package" >"$root/var/lib/dpkg/status.d/$package"
 	mkdir -p "$root/usr/share/doc/$package"

@@ -1,20 +1,20 @@
 #!/bin/sh
-# one-node.sh FOLDER COMMAND...: runs COMMAND with a Slurm of its own on this machine, one node of
-# CPUS processors (2), whose files are in FOLDER, and ends that with it. It is to try
-# proposer.sbatch, and for its test:
+# one-node.sh FOLDER COMMAND...: runs COMMAND with a private single-node Slurm of $CPUS processors
+# (default 2) whose files are in FOLDER, and stops Slurm afterward. Use it to try or to test
+# proposer.sbatch:
 #   docker/slurm/one-node.sh /tmp/slurm sh
-# Debian's slurm-wlm and munge have what it needs; root has to run it. Its ports are
-# SLURMCTLD_PORT and SLURMD_PORT, 6817 and 6818 unless set.
+# It needs Debian's slurm-wlm and munge, and must run as root. SLURMCTLD_PORT and SLURMD_PORT set its
+# ports (default 6817 and 6818).
 set -eu
 [ $# -ge 2 ] || { echo "usage: one-node.sh FOLDER COMMAND..." >&2; exit 2; }
-[ "$(id -u)" = 0 ] || { echo "one-node.sh: slurmd has to be root" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || { echo "one-node.sh: slurmd must run as root" >&2; exit 1; }
 PATH=$PATH:/usr/sbin
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 shift
 host=$(hostname -s)
 mkdir -p "$folder/state" "$folder/spool"
-# munged wants a folder that others may pass but not write to.
+# munged requires a folder that others can traverse but not write.
 mkdir -p -m 0755 "$folder/munge"
 (umask 077 && head -c 128 /dev/urandom >"$folder/munge/key")
 
@@ -24,7 +24,7 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=${SLURMCTLD_PORT:-6817}
 SlurmdPort=${SLURMD_PORT:-6818}
 SlurmUser=root
-# How long a job that is requeued waits is the credentials' to say.
+# The lifetime of credentials determines how long a requeued job waits.
 AuthType=auth/munge
 AuthInfo=socket=$folder/munge/socket,cred_expire=5
 CredType=cred/munge
@@ -38,7 +38,7 @@ SchedulerParameters=sched_interval=1,batch_sched_delay=1
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-# No cgroups: a container may not make any.
+# Without cgroups, which containers cannot create.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -52,14 +52,14 @@ END
 export SLURM_CONF="$folder/slurm.conf"
 
 munged= slurmctld= slurmd=
-alive() { # whether all three are, or none has been started yet
+alive() { # whether all started daemons are running
 	for pid in $munged $slurmctld $slurmd; do
 		kill -0 "$pid" 2>/dev/null || return 1
 	done
 }
 stop() {
 	trap - EXIT
-	if alive; then # else who asks would wait for an answer
+	if alive; then # otherwise the commands would hang
 		timeout 10 scancel --quiet --user=root 2>/dev/null || :
 		i=0
 		while [ $i -lt 100 ] && timeout 10 squeue --noheader 2>/dev/null | grep -q .; do
