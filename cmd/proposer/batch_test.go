@@ -150,7 +150,7 @@ func TestBatch(t *testing.T) {
 	before, _ := os.ReadFile(filepath.Join(out, "summary.json"))
 	_, stderr, code = call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "7", "--shard-size", "4", "--threads", "1")
 	after, _ := os.ReadFile(filepath.Join(out, "summary.json"))
-	if code != 0 || !strings.Contains(stderr, "18 of 18 pictures are done already, in 5 of 5 shards") || string(before) != string(after) {
+	if code != 0 || !strings.Contains(stderr, "18 of 18 images are done already, in 5 of 5 shards") || string(before) != string(after) {
 		t.Errorf("%d: %s", code, stderr)
 	}
 	_, stderr, code = call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "8", "--shard-size", "4")

@@ -1,4 +1,5 @@
-// Proposer finds boxes that may hold objects: on the command line, and as a service.
+// Proposer finds boxes that are likely to contain objects. It is a command line program and an HTTP
+// service.
 package main
 
 import (
@@ -16,35 +17,35 @@ import (
 	"github.com/proposer/proposer/internal/config"
 )
 
-// The exit codes.
+// Exit codes.
 const (
 	exitOK          = 0
-	exitFailed      = 1 // a picture, or the service, failed
+	exitFailed      = 1 // an image or the service failed
 	exitUsage       = 2
-	exitInterrupted = 130 // as shells have it for SIGINT
+	exitInterrupted = 130 // 128 + SIGINT
 )
 
-const description = `Boxes that may hold objects, best first (selective search).`
+const description = `Object proposals by selective search: boxes that are likely to contain objects, best first.`
 
 type cli struct {
-	Propose proposeCmd `cmd:"" help:"Print the boxes of pictures, one line a picture."`
-	Batch   batchCmd   `cmd:"" help:"Write the boxes of a whole folder, data set or bucket to files: goes on where it was broken off, shares the work among machines."`
-	Rois    roisCmd    `cmd:"" help:"Write the RoIs of a data set's pictures that a detector trains on to files, as batch writes boxes."`
-	Merge   mergeCmd   `cmd:"" help:"Finish a batch whose shares several machines have done."`
-	Eval    evalCmd    `cmd:"" help:"Judge proposals by a data set's objects: recall, AR, MABO."`
-	Serve   serveCmd   `cmd:"" help:"Serve over HTTP, with a page to look at boxes, until SIGTERM."`
-	Train   trainCmd   `cmd:"" help:"Learn a ranker of boxes from pictures with boxes."`
-	Health  healthCmd  `cmd:"" help:"Ask a service on this machine whether it is well: exit code 0 or 1."`
+	Propose proposeCmd `cmd:"" help:"Print the boxes of images."`
+	Batch   batchCmd   `cmd:"" help:"Write the boxes of a folder, data set or bucket to files. Resumable; can be distributed over machines."`
+	Rois    roisCmd    `cmd:"" help:"Write sampled and labeled RoIs of a data set, for training a detector, to files."`
+	Merge   mergeCmd   `cmd:"" help:"Finish a batch that was distributed over machines."`
+	Eval    evalCmd    `cmd:"" help:"Evaluate proposals on a data set: recall, AR, MABO."`
+	Serve   serveCmd   `cmd:"" help:"Run the HTTP service, which includes a web page for viewing boxes."`
+	Train   trainCmd   `cmd:"" help:"Train a ranking model on annotated images."`
+	Health  healthCmd  `cmd:"" help:"Check the health of a service on this machine: exit code 0 or 1."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
-// streams are where a command reads and writes.
+// streams are the standard streams of a command.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// isTerminal tells whether somebody may be looking.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -54,22 +55,22 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// usageError is a command line that is wrong in a way that kong does not see.
+// usageError is an error in the command line or in the settings.
 type usageError struct{ error }
 
-// errImagesFailed says that pictures failed; each of them has been told of.
-var errImagesFailed = errors.New("a picture failed")
+// errImagesFailed reports that images failed, each of which has been reported.
+var errImagesFailed = errors.New("an image failed")
 
-// exit is how kong's help flag ends the program.
+// exit is the value of the panic by which kong's help flag ends the program.
 type exit int
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	context.AfterFunc(ctx, stop) // a second signal kills the process
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// run is the program, but for its process.
+// run runs the program in this process and returns its exit code.
 func run(ctx context.Context, args []string, std streams) (code int) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -107,7 +108,7 @@ func newParser(ctx context.Context, std streams, values *config.Settings) *kong.
 	return parser
 }
 
-// exitCode says what is wrong, a line each, and gives the exit code for it.
+// exitCode prints an error, one line for each part, and returns the exit code for it.
 func exitCode(std streams, err error) int {
 	switch usage, ok := errors.AsType[usageError](err); {
 	case err == nil:
@@ -121,7 +122,7 @@ func exitCode(std streams, err error) int {
 		fmt.Fprintln(std.err, "proposer: interrupted")
 		return exitInterrupted
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, errImagesFailed):
-		return exitFailed // the reader has had enough; or all is said
+		return exitFailed // the reader has closed the pipe; or all errors are reported
 	}
 	fmt.Fprintln(std.err, "proposer:", err)
 	return exitFailed

@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// lineInterval is how often somebody who reads lines wants to know.
+	// lineInterval is the time between progress lines where there is no terminal.
 	lineInterval = 10 * time.Second
-	// maxPrintedFailures are those that are told of; failures.jsonl has all.
+	// maxPrintedFailures is the number of failures to print; failures.jsonl has all.
 	maxPrintedFailures = 20
 )
 
-// progressObserver tells how a batch goes on: a bar where standard error is a terminal, else lines.
+// progressObserver prints the progress of a batch: a bar if standard error is a terminal, else lines.
 type progressObserver struct {
 	std   streams
 	mu    sync.Mutex
@@ -29,7 +29,7 @@ type progressObserver struct {
 	ended chan struct{}
 	wg    sync.WaitGroup
 
-	pictures, skipped, done, failed int64
+	images, skipped, done, failed int64
 }
 
 func newProgressObserver(std streams) *progressObserver {
@@ -37,85 +37,88 @@ func newProgressObserver(std streams) *progressObserver {
 }
 
 // Begin implements batch.Observer.
-func (w *progressObserver) Begin(pictures, done int64, shards, shardsDone int) {
-	w.pictures, w.skipped, w.start = pictures, done, time.Now()
+func (o *progressObserver) Begin(images, done int64, shards, shardsDone int) {
+	o.images = images
+	o.skipped = done
+	o.start = time.Now()
 	if done > 0 {
-		fmt.Fprintf(w.std.err, "proposer: %d of %d pictures are done already, in %d of %d shards\n", done, pictures, shardsDone, shards)
+		fmt.Fprintf(o.std.err, "proposer: %d of %d images are done already, in %d of %d shards\n", done, images, shardsDone, shards)
 	}
-	if isTerminal(w.std.err) {
-		w.bar = progress(w.std, int(pictures-done), "", progressbar.OptionShowIts(), progressbar.OptionSetItsString("pictures"))
+	if isTerminal(o.std.err) {
+		o.bar = progress(o.std, int(images-done), "", progressbar.OptionShowIts(), progressbar.OptionSetItsString("images"))
 		return
 	}
-	w.ticks = time.NewTicker(lineInterval)
-	w.wg.Go(func() {
+	o.ticks = time.NewTicker(lineInterval)
+	o.wg.Go(func() {
 		for {
 			select {
-			case <-w.ticks.C:
-				w.printLine(w.std.err)
-			case <-w.ended:
+			case <-o.ticks.C:
+				o.printLine(o.std.err)
+			case <-o.ended:
 				return
 			}
 		}
 	})
 }
 
-// printLine tells how far it is.
-func (w *progressObserver) printLine(out io.Writer) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// printLine prints the progress and an estimate of the remaining time.
+func (o *progressObserver) printLine(out io.Writer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	rate := float64(o.done) / time.Since(o.start).Seconds()
 	left := "?"
-	rate := float64(w.done) / time.Since(w.start).Seconds()
-	if w.done > 0 {
-		left = time.Duration(float64(w.pictures-w.skipped-w.done) / rate * float64(time.Second)).Round(time.Second).String()
+	if o.done > 0 {
+		seconds := float64(o.images-o.skipped-o.done) / rate
+		left = time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 	}
-	fmt.Fprintf(out, "proposer: %d of %d pictures, %.1f a second, %d failed, %s left\n", w.skipped+w.done, w.pictures, rate, w.failed, left)
+	fmt.Fprintf(out, "proposer: %d of %d images, %.1f per second, %d failed, %s left\n", o.skipped+o.done, o.images, rate, o.failed, left)
 }
 
 // ImageDone implements batch.Observer.
-func (w *progressObserver) ImageDone(p source.Image, _ batch.Stats, failure string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.done++
+func (o *progressObserver) ImageDone(p source.Image, _ batch.Stats, failure string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.done++
 	if failure != "" {
-		w.failed++
-		if w.bar != nil {
-			w.bar.Clear()
-			w.bar.Describe(fmt.Sprintf("%d failed", w.failed))
+		o.failed++
+		if o.bar != nil {
+			o.bar.Clear()
+			o.bar.Describe(fmt.Sprintf("%d failed", o.failed))
 		}
-		if w.failed <= maxPrintedFailures {
-			fmt.Fprintf(w.std.err, "proposer: %s: %s\n", printable(p.File), printable(failure))
+		if o.failed <= maxPrintedFailures {
+			fmt.Fprintf(o.std.err, "proposer: %s: %s\n", printable(p.File), printable(failure))
 		}
-		if w.failed == maxPrintedFailures {
-			fmt.Fprintln(w.std.err, "proposer: failures.jsonl will tell of more that fail")
+		if o.failed == maxPrintedFailures {
+			fmt.Fprintln(o.std.err, "proposer: further failures are only in failures.jsonl")
 		}
 	}
-	if w.bar != nil {
-		w.bar.Add(1) // fails where the terminal does
+	if o.bar != nil {
+		o.bar.Add(1) // the error is the terminal's
 	}
 }
 
 // ShardDone implements batch.Observer.
-func (w *progressObserver) ShardDone() {}
+func (o *progressObserver) ShardDone() {}
 
-// stop ends what it shows.
-func (w *progressObserver) stop() {
-	close(w.ended)
-	w.wg.Wait()
-	if w.ticks != nil {
-		w.ticks.Stop()
+// stop ends the output.
+func (o *progressObserver) stop() {
+	close(o.ended)
+	o.wg.Wait()
+	if o.ticks != nil {
+		o.ticks.Stop()
 	}
-	if w.bar != nil {
-		w.bar.Exit()
+	if o.bar != nil {
+		o.bar.Exit()
 	}
 }
 
-// observers are told one after the other.
+// observers calls several observers in order.
 type observers []batch.Observer
 
 // Begin implements batch.Observer.
-func (o observers) Begin(pictures, done int64, shards, shardsDone int) {
+func (o observers) Begin(images, done int64, shards, shardsDone int) {
 	for _, v := range o {
-		v.Begin(pictures, done, shards, shardsDone)
+		v.Begin(images, done, shards, shardsDone)
 	}
 }
 

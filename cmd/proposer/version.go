@@ -20,7 +20,8 @@ type buildInfo struct {
 	Decoder  string `json:"decoder"`
 }
 
-// readBuildInfo is what is known of this build: from the linker, else from the version control.
+// readBuildInfo returns the version set by the linker, or else the one of the module, and the facts
+// about the build.
 func readBuildInfo() buildInfo {
 	b := buildInfo{
 		Version: "unknown", Go: runtime.Version(),
@@ -43,10 +44,10 @@ func readBuildInfo() buildInfo {
 }
 
 type versionCmd struct {
-	JSON bool `name:"json" help:"Print an object."`
+	JSON bool `name:"json" help:"Print the version as JSON."`
 }
 
-// Run is the command.
+// Run implements the command.
 func (c *versionCmd) Run(std streams) error {
 	b := readBuildInfo()
 	if c.JSON {
