@@ -72,7 +72,7 @@ func mirror() []int {
 }
 
 // grid is how many cells a grid has on a side.
-const grid = kernels.GridSide
+const grid = 6
 
 // scenery is a picture and its pool, as far as it is looked at.
 type scenery struct {
@@ -107,7 +107,7 @@ type column struct {
 	cells    []means
 }
 
-const statistics = kernels.MaxMeanMinRows
+const statistics = 3
 
 func (c *column) reset() {
 	c.columns = freelist.Resize(c.columns, len(features))

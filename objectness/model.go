@@ -10,8 +10,8 @@ import (
 	"github.com/proposer/proposer/internal/kernels"
 )
 
-// Depth is the number of questions of a tree.
-const Depth = kernels.TreeDepth
+// Depth is the depth of a tree.
+const Depth = 6
 
 const leaves = 1 << Depth
 
@@ -120,7 +120,7 @@ func finite(what string, values ...float32) error {
 const mostWeight = 1e12
 
 // block is the number of boxes that are scored at once: their levels fit the nearest cache.
-const block = kernels.BlockSize
+const block = 64
 
 // scratch is where a block is scored.
 type scratch struct {
@@ -161,11 +161,11 @@ func (m *Model) prepare() {
 }
 
 func (m *Forest) prepare() {
-	trees := make([]kernels.Tree, len(m.Trees))
-	for i, t := range m.Trees {
-		trees[i] = kernels.Tree(t)
+	m.kernel = new(kernels.Forest)
+	for i := range m.Trees {
+		t := &m.Trees[i]
+		m.kernel.Add(&t.Features, &t.Thresholds, &t.Leaves)
 	}
-	m.kernel = kernels.NewForest(trees)
 }
 
 // score adds up the trees.

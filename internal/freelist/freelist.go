@@ -1,5 +1,5 @@
-// Package freelist keeps memory for the next who needs such. Unlike a sync.Pool it belongs
-// to someone, and what lies on it stays.
+// Package freelist reuses memory. [List] is a typed free list: unlike a sync.Pool, it is owned by
+// one object and is not emptied by the garbage collector.
 package freelist
 
 import (
@@ -7,34 +7,36 @@ import (
 	"sync"
 )
 
-// List holds values that are not in use. Its zero value is empty; it is safe for concurrent use.
+// List is a free list of values. Its zero value is empty. It is safe for concurrent use.
 type List[T any] struct {
 	mutex sync.Mutex
 	items []*T
 }
 
-// Get takes the value that was put last, or makes a zero one.
-func (s *List[T]) Get() *T {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	last := len(s.items) - 1
+// Get removes and returns the value that was put last, or returns a new zero value.
+func (l *List[T]) Get() *T {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+
+	last := len(l.items) - 1
 	if last < 0 {
 		return new(T)
 	}
-	item := s.items[last]
-	s.items = s.items[:last]
+	item := l.items[last]
+	l.items = l.items[:last]
 	return item
 }
 
-// Put puts a value back.
-func (s *List[T]) Put(item *T) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	s.items = append(s.items, item)
+// Put adds a value that is no longer in use.
+func (l *List[T]) Put(item *T) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+
+	l.items = append(l.items, item)
 }
 
-// Resize gives s the length n, with new memory only where it has to. What it holds is
-// not of use.
+// Resize returns s with length n, reallocated only if its capacity is too small. The elements are
+// undefined.
 func Resize[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
@@ -42,8 +44,8 @@ func Resize[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// Extend gives s the length n. Its elements are those that it ever had, with the memory
-// that they hold, and zero ones where there are too few.
+// Extend returns s with length n. It preserves all elements up to the capacity, so that they can
+// reuse the memory that they hold; new elements are zero.
 func Extend[T any](s []T, n int) []T {
 	s = s[:cap(s)]
 	return slices.Grow(s, max(0, n-len(s)))[:n]

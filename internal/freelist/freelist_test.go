@@ -5,56 +5,59 @@ import (
 	"testing"
 )
 
-func TestShelf(t *testing.T) {
-	var s List[int]
-	a, b := s.Get(), s.Get()
+func TestGetReturnsLastPut(t *testing.T) {
+	var l List[int]
+	a, b := l.Get(), l.Get()
 	if a == b || *a != 0 {
-		t.Fatal("want two new values")
+		t.Fatal("Get on an empty list: want new zero values")
 	}
-	s.Put(a)
-	s.Put(b)
-	if s.Get() != b || s.Get() != a {
-		t.Error("want what was put, the last first")
+	l.Put(a)
+	l.Put(b)
+	if l.Get() != b || l.Get() != a {
+		t.Error("Get: want the values in reverse order of Put")
 	}
-	if c := s.Get(); c == a || c == b {
-		t.Error("what is in use was given again")
+	if c := l.Get(); c == a || c == b {
+		t.Error("Get: got a value that is in use")
 	}
 }
 
-func TestConcurrentUse(t *testing.T) {
-	var s List[int]
-	var all sync.WaitGroup
+func TestListConcurrently(t *testing.T) {
+	var l List[int]
+	var wg sync.WaitGroup
 	for range 8 {
-		all.Go(func() {
+		wg.Go(func() {
 			for range 1000 {
-				v := s.Get()
+				v := l.Get()
 				*v++
-				s.Put(v)
+				l.Put(v)
 			}
 		})
 	}
-	all.Wait()
+	wg.Wait()
 	sum := 0
 	for range 8 {
-		sum += *s.Get()
+		sum += *l.Get()
 	}
 	if sum != 8000 {
-		t.Errorf("%d uses, want 8000: a value was with two at once", sum)
+		t.Errorf("got %d increments, want 8000: two goroutines had the same value", sum)
 	}
 }
 
-func TestKeep(t *testing.T) {
+func TestExtendPreservesElements(t *testing.T) {
 	s := Extend[[]int](nil, 3)
 	for i := range s {
 		if s[i] != nil {
-			t.Errorf("element %d is %v, want a zero one", i, s[i])
+			t.Errorf("new element %d: got %v, want nil", i, s[i])
 		}
 		s[i] = []int{i}
 	}
 	s = Extend(Extend(s, 1), 5)
 	for i, v := range s {
-		if i < 3 && (len(v) != 1 || v[0] != i) || i >= 3 && v != nil {
-			t.Errorf("element %d is %v after the slice was shorter", i, v)
+		if i < 3 && (len(v) != 1 || v[0] != i) {
+			t.Errorf("element %d: got %v, want [%d]", i, v, i)
+		}
+		if i >= 3 && v != nil {
+			t.Errorf("new element %d: got %v, want nil", i, v)
 		}
 	}
 }

@@ -2,126 +2,134 @@
 
 package kernels
 
-func distances1(dst []uint16, a, b []float32) { distances1Go(dst, a, b) }
+func distances1(dst []uint16, a, b []float32) { distances1Generic(dst, a, b) }
 
 func distances3(dst []uint16, a0, a1, a2, b0, b1, b2 []float32) {
-	distances3Go(dst, a0, a1, a2, b0, b1, b2)
+	distances3Generic(dst, a0, a1, a2, b0, b1, b2)
 }
 
-func columns4(dst []float32, rows *[9][]uint8, w *[5]int32) { columns4Go(dst, rows, w) }
-
-func bothColumns4(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
-	bothColumns4Go(even, odd, rows, w, v)
+func convolveColumnsEven(dst []float32, rows *[9][]uint8, w *[5]int32) {
+	convolveColumnsEvenGeneric(dst, rows, w)
 }
 
-func smoothRow4(dst, padded []float32, w *[5]float32) { smoothRow4Go(dst, padded, w) }
+func convolveColumnsEvenOdd(even, odd []float32, rows *[9][]uint8, w, v *[5]int32) {
+	convolveColumnsEvenOddGeneric(even, odd, rows, w, v)
+}
 
-func slopeRow4(dst, padded []float32, w *[5]float32) { slopeRow4Go(dst, padded, w) }
+func convolveRowEven(dst, padded []float32, w *[5]float32) { convolveRowEvenGeneric(dst, padded, w) }
+
+func convolveRowOdd(dst, padded []float32, w *[5]float32) { convolveRowOddGeneric(dst, padded, w) }
 
 func intersections(sums []uint32, row, rows []uint16, others []int32) {
-	intersectionsGo(sums, row, rows, others)
+	intersectionsGeneric(sums, row, rows, others)
 }
 
-func normalise(normal []uint16, counts []uint32, s scale) { normaliseGo(normal, counts, s) }
+func normalize(normal []uint16, counts []uint32, r reciprocal) { normalizeGeneric(normal, counts, r) }
 
-func merge(normal []uint16, sum, a, b []uint32, s scale) { mergeGo(normal, sum, a, b, s) }
-
-func thin4(kept, above, here *[2][]uint16, rightBelow []uint16) {
-	thin4Go(kept, above, here, rightBelow)
+func addNormalize(normal []uint16, sum, a, b []uint32, r reciprocal) {
+	addNormalizeGeneric(normal, sum, a, b, r)
 }
 
-func thin8(kept, above, here *[4][]uint16, rightBelow []uint16) {
-	thin8Go(kept, above, here, rightBelow)
+func pruneEdges4(kept, above, here *[2][]uint16, rightBelow []uint16) {
+	pruneEdges4Generic(kept, above, here, rightBelow)
 }
 
-func borders4(kept, weights *[2][]uint16, labels []uint16, stride int) {
-	borders4Go(kept, weights, labels, stride)
+func pruneEdges8(kept, above, here *[4][]uint16, rightBelow []uint16) {
+	pruneEdges8Generic(kept, above, here, rightBelow)
 }
 
-func borders8(kept, weights *[4][]uint16, labels []uint16, stride int) {
-	borders8Go(kept, weights, labels, stride)
+func boundaryEdges4(kept, weights *[2][]uint16, labels []uint16, stride int) {
+	boundaryEdges4Generic(kept, weights, labels, stride)
 }
 
-func list4(dst []uint32, number uint32, limit uint16, r, d []uint16) int {
-	return list4Go(dst, number, limit, r, d)
+func boundaryEdges8(kept, weights *[4][]uint16, labels []uint16, stride int) {
+	boundaryEdges8Generic(kept, weights, labels, stride)
 }
 
-func list8(dst []uint32, number uint32, limit uint16, r, d, f, i []uint16) int {
-	return list8Go(dst, number, limit, r, d, f, i)
+func edgeKeys4(dst []uint32, number uint32, limit uint16, r, d []uint16) int {
+	return edgeKeys4Generic(dst, number, limit, r, d)
 }
 
-// Backend names what the loops run on.
+func edgeKeys8(dst []uint32, number uint32, limit uint16, r, d, dr, dl []uint16) int {
+	return edgeKeys8Generic(dst, number, limit, r, d, dr, dl)
+}
+
+// Backend returns the name of the implementation: AVX2 or portable.
 func Backend() string { return "portable" }
 
-func add(sum, a []uint32)     { addGo(sum, a) }
-func gray(y, r, g, b []uint8) { grayGo(y, r, g, b) }
+func addCounts(sum, a []uint32) { addCountsGeneric(sum, a) }
+func gray(y, r, g, b []uint8)   { grayGeneric(y, r, g, b) }
 
-func hue(h, r, g, b []uint8) { hueGo(h, r, g, b) }
+func hue(h, r, g, b []uint8) { hueGeneric(h, r, g, b) }
 
-func hsv(h, s, v, r, g, b []uint8) { hsvGo(h, s, v, r, g, b) }
+func hsv(h, s, v, r, g, b []uint8) { hsvGeneric(h, s, v, r, g, b) }
 
 func lab(l, a, b, red, green, blue []uint8, t *LabTables) {
-	labGo(l, a, b, red, green, blue, t)
+	labGeneric(l, a, b, red, green, blue, t)
 }
 
-func bins1(dst []uint16, a []uint8) { bins1Go(dst, a) }
+func quantize1(dst []uint16, a []uint8) { quantize1Generic(dst, a) }
 
-func bins3(dst []uint16, a, b, c []uint8) { bins3Go(dst, a, b, c) }
+func quantize3(dst []uint16, a, b, c []uint8) { quantize3Generic(dst, a, b, c) }
 
-func textures(list []uint32, gx, gy []float32, scale, diagonal float32) int {
-	return texturesGo(list, gx, gy, scale, diagonal)
+func listGradients(list []uint32, gx, gy []float32, scale, diagonal float32) int {
+	return listGradientsGeneric(list, gx, gy, scale, diagonal)
 }
 
-func differ(bits []uint8, a, b []int32) { differGo(bits, a, b) }
+func diffMask(bits []uint8, a, b []int32) { diffMaskGeneric(bits, a, b) }
 
-func addBins3(counts []uint32, row int, bins []uint16, labels []int32) {
-	addBins3Go(counts, row, bins, labels)
+func countQuantized3(counts []uint32, row int, packed []uint16, labels []int32) {
+	countQuantized3Generic(counts, row, packed, labels)
 }
 
-func addTextures(counts []uint32, row int, list []uint32, labels []int32) {
-	addTexturesGo(counts, row, list, labels)
+func countGradients(counts []uint32, row int, list []uint32, labels []int32) {
+	countGradientsGeneric(counts, row, list, labels)
 }
 
-func sumTrees(sums *[BlockSize]int16, levels [][BlockSize]int8, trees []tree) {
-	sumTreesGo(sums, levels, trees)
+func sumTrees(sums *[BlockSize]int16, columns [][BlockSize]int8, trees []tree) {
+	sumTreesGeneric(sums, columns, trees)
 }
 
-func overlaps(found []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, least float32) int {
-	return overlapsGo(found, ious, b, runs, box, area, least)
+func overlaps(ids []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, minIoU float32) int {
+	return overlapsGeneric(ids, ious, b, runs, box, area, minIoU)
 }
 
-func uncovered(sums *[8]float32, edges []uint32, objects []Target) {
-	uncoveredGo(sums, edges, objects)
+func coverageGain(sums *[8]float32, edges []uint32, targets []Target) {
+	coverageGainGeneric(sums, edges, targets)
 }
 
-func tally(edges []uint32) (counts, covers uint64) { return tallyGo(edges) }
+func coverageHistogram(edges []uint32) (counts, sum uint64) { return coverageHistogramGeneric(edges) }
 
-func scaleColumns(levels [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, most, unit float32) {
-	scaleColumnsGo(levels, columns, means, scales, most, unit)
+func quantizeColumns(dst [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, limit, unit float32) {
+	quantizeColumnsGeneric(dst, columns, means, scales, limit, unit)
 }
 
-func interleave(pairs [][BlockSize][2]int16, levels [][BlockSize]int8) { interleaveGo(pairs, levels) }
-
-func project(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
-	projectGo(dst, pairs, a, b)
+func interleavePairs(pairs [][BlockSize][2]int16, columns [][BlockSize]int8) {
+	interleavePairsGeneric(pairs, columns)
 }
 
-func halve(dst, top, low []uint8) { halveGo(dst, top, low) }
-
-func steepness(dst [][8]uint8, here, up, low *[3][]uint8) {
-	steepnessGo(dst, here, up, low, 0, len(dst))
+func dotPairs(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
+	dotPairsGeneric(dst, pairs, a, b)
 }
 
-func integrate(here, above [][8]uint32, cells [][8]uint8) { integrateGo(here, above, cells) }
+func downsample2(dst, top, bottom []uint8) { downsample2Generic(dst, top, bottom) }
 
-func grids(dst [][8]float32, table [][8]uint32, lattices []Grid) {
-	gridsGo(dst, table, lattices)
+func gradientMagnitudes(dst [][8]uint8, here, up, down *[3][]uint8) {
+	gradientMagnitudesGeneric(dst, here, up, down, 0, len(dst))
 }
 
-func rectangles(dst [][8]float32, table [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
-	rectanglesGo(dst, table, corners, scales, offset, gain)
+func integralRow(here, above [][8]uint32, values [][8]uint8) { integralRowGeneric(here, above, values) }
+
+func gridSums(dst [][8]float32, integral [][8]uint32, grids []Grid) {
+	gridSumsGeneric(dst, integral, grids)
 }
 
-func summarise(dst, rows [][8]float32, counts []int32) { summariseGo(dst, rows, counts) }
+func rectangleSums(dst [][8]float32, integral [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
+	rectangleSumsGeneric(dst, integral, corners, scales, offset, gain)
+}
 
-func transpose(columns [][BlockSize]float32, rows [][8]float32) { transposeGo(columns, rows) }
+func maxMeanMin(dst, rows [][8]float32, counts []int32) { maxMeanMinGeneric(dst, rows, counts) }
+
+func transposeBlock(columns [][BlockSize]float32, rows [][8]float32) {
+	transposeBlockGeneric(columns, rows)
+}

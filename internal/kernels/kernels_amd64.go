@@ -14,115 +14,115 @@ func distances1AVX2(dst *uint16, a *float32, b *float32, n int)
 //go:noescape
 func distances3AVX2(dst *uint16, a0 *float32, a1 *float32, a2 *float32, b0 *float32, b1 *float32, b2 *float32, n int)
 
-// thin4AVX2 needs n ≥ 16, and the weights from the pixel before the first to the one after the last.
+// pruneEdges4AVX2 needs n ≥ 16, and weights from one pixel before to one pixel after the n pixels.
 //
 //go:noescape
-func thin4AVX2(keptRight *uint16, keptDown *uint16, rightAbove *uint16, downAbove *uint16, right *uint16, down *uint16, rightBelow *uint16, n int)
+func pruneEdges4AVX2(keptRight *uint16, keptDown *uint16, rightAbove *uint16, downAbove *uint16, right *uint16, down *uint16, rightBelow *uint16, n int)
 
-// thin8RightAVX2 needs what thin4AVX2 needs.
+// pruneEdges8RightAVX2 has the requirements of pruneEdges4AVX2.
 //
 //go:noescape
-func thin8RightAVX2(kept *uint16, rightAbove *uint16, downAbove *uint16, fallingAbove *uint16, risingAbove *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, rightBelow *uint16, n int)
+func pruneEdges8RightAVX2(kept *uint16, rightAbove *uint16, downAbove *uint16, downRightAbove *uint16, downLeftAbove *uint16, right *uint16, down *uint16, downRight *uint16, downLeft *uint16, rightBelow *uint16, n int)
 
-// thin8DownAVX2 needs what thin4AVX2 needs.
+// pruneEdges8DownAVX2 has the requirements of pruneEdges4AVX2.
 //
 //go:noescape
-func thin8DownAVX2(keptDown *uint16, keptFalling *uint16, keptRising *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, rightBelow *uint16, n int)
+func pruneEdges8DownAVX2(keptDown *uint16, keptDownRight *uint16, keptDownLeft *uint16, right *uint16, down *uint16, downRight *uint16, downLeft *uint16, rightBelow *uint16, n int)
 
-// borders4AVX2 needs n ≥ 16, and three rows from the pixel before the first to the one after the last.
+// boundaryEdges4AVX2 needs n ≥ 16, and three rows from one pixel before to one pixel after the n pixels.
 //
 //go:noescape
-func borders4AVX2(keptRight *uint16, keptDown *uint16, right *uint16, down *uint16, labels *uint16, stride int, n int)
+func boundaryEdges4AVX2(keptRight *uint16, keptDown *uint16, right *uint16, down *uint16, labels *uint16, stride int, n int)
 
-// borders8RightAVX2 needs what borders4AVX2 needs.
+// boundaryEdges8RightAVX2 has the requirements of boundaryEdges4AVX2.
 //
 //go:noescape
-func borders8RightAVX2(kept *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, labels *uint16, stride int, n int)
+func boundaryEdges8RightAVX2(kept *uint16, right *uint16, down *uint16, downRight *uint16, downLeft *uint16, labels *uint16, stride int, n int)
 
-// borders8DownAVX2 needs what borders4AVX2 needs.
+// boundaryEdges8DownAVX2 has the requirements of boundaryEdges4AVX2.
 //
 //go:noescape
-func borders8DownAVX2(keptDown *uint16, keptFalling *uint16, keptRising *uint16, right *uint16, down *uint16, falling *uint16, rising *uint16, labels *uint16, stride int, n int)
+func boundaryEdges8DownAVX2(keptDown *uint16, keptDownRight *uint16, keptDownLeft *uint16, right *uint16, down *uint16, downRight *uint16, downLeft *uint16, labels *uint16, stride int, n int)
 
-// list4AVX2 needs n, a multiple of 4, to be more than 0.
+// edgeKeys4AVX2 needs n > 0, a multiple of 4.
 //
 //go:noescape
-func list4AVX2(dst *uint32, right *uint16, down *uint16, n int, first uint32, limit uint32, numbers *[8]uint8) int
+func edgeKeys4AVX2(dst *uint32, right *uint16, down *uint16, n int, first uint32, limit uint32, numbers *[8]uint8) int
 
-// list8AVX2 needs n, a multiple of 4, to be more than 0.
+// edgeKeys8AVX2 needs n > 0, a multiple of 4.
 //
 //go:noescape
-func list8AVX2(dst *uint32, right *uint16, down *uint16, falling *uint16, rising *uint16, n int, first uint32, limit uint32, numbers *[8]uint8) int
+func edgeKeys8AVX2(dst *uint32, right *uint16, down *uint16, downRight *uint16, downLeft *uint16, n int, first uint32, limit uint32, numbers *[8]uint8) int
 
-// columns4AVX2 needs n ≥ 16.
+// convolveColumnsEvenAVX2 needs n ≥ 16.
 //
 //go:noescape
-func columns4AVX2(even *float32, rows *[9][]uint8, w *[5]int32, n int)
+func convolveColumnsEvenAVX2(even *float32, rows *[9][]uint8, w *[5]int32, n int)
 
-// bothColumns4AVX2 needs n ≥ 16.
+// convolveColumnsEvenOddAVX2 needs n ≥ 16.
 //
 //go:noescape
-func bothColumns4AVX2(even *float32, odd *float32, rows *[9][]uint8, w *[5]int32, v *[5]int32, n int)
+func convolveColumnsEvenOddAVX2(even *float32, odd *float32, rows *[9][]uint8, w *[5]int32, v *[5]int32, n int)
 
-// smoothRow4AVX2 needs n ≥ 8.
+// convolveRowEvenAVX2 needs n ≥ 8.
 //
 //go:noescape
-func smoothRow4AVX2(dst *float32, padded *float32, w *[5]float32, n int)
+func convolveRowEvenAVX2(dst *float32, padded *float32, w *[5]float32, n int)
 
-// slopeRow4AVX2 needs n ≥ 8.
+// convolveRowOddAVX2 needs n ≥ 8.
 //
 //go:noescape
-func slopeRow4AVX2(dst *float32, padded *float32, w *[5]float32, n int)
+func convolveRowOddAVX2(dst *float32, padded *float32, w *[5]float32, n int)
 
-// bins1AVX2 needs n ≥ 16.
+// quantize1AVX2 needs n ≥ 16.
 //
 //go:noescape
-func bins1AVX2(dst *uint16, a *uint8, n int)
+func quantize1AVX2(dst *uint16, a *uint8, n int)
 
-// bins3AVX2 needs n ≥ 16.
+// quantize3AVX2 needs n ≥ 16.
 //
 //go:noescape
-func bins3AVX2(dst *uint16, a *uint8, b *uint8, c *uint8, n int)
+func quantize3AVX2(dst *uint16, a *uint8, b *uint8, c *uint8, n int)
 
-// texturesAVX2 needs n ≥ 8, and room for n+7 in the list.
+// listGradientsAVX2 needs n ≥ 8 and a list of n+7 elements. It overwrites gx and gy.
 //
 //go:noescape
-func texturesAVX2(list *uint32, gx *float32, gy *float32, scale float32, diagonal float32, n int) int
+func listGradientsAVX2(list *uint32, gx *float32, gy *float32, scale float32, diagonal float32, n int) int
 
-// differAVX2 takes n bytes of bits.
+// diffMaskAVX2 needs 8·n elements for n bytes of bits.
 //
 //go:noescape
-func differAVX2(bits *uint8, a *int32, b *int32, n int)
+func diffMaskAVX2(bits *uint8, a *int32, b *int32, n int)
 
-// addBins3AMD64 counts elements i and n+i until i is n, or the row of one would begin behind the last.
+// countQuantized3AMD64 counts elements i and n+i until i = n or one of them has no row, and returns i.
 //
 //go:noescape
-func addBins3AMD64(counts *uint32, row int, last int, bins *uint16, labels *int32, n int) int
+func countQuantized3AMD64(counts *uint32, row int, last int, bins *uint16, labels *int32, n int) int
 
-// addTexturesAMD64 counts until i is n, or an element has no label, or its row would begin behind the last.
+// countGradientsAMD64 counts elements i until i = n or the element has no label or no row, and returns i.
 //
 //go:noescape
-func addTexturesAMD64(counts *uint32, row int, last int, list *uint32, n int, labels *int32, labelled int) int
+func countGradientsAMD64(counts *uint32, row int, last int, list *uint32, n int, labels *int32, labeled int) int
 
-// intersectionsAVX2 needs bins, a multiple of 16, and n to be more than 0.
+// intersectionsAVX2 needs n > 0 and bins > 0, a multiple of 16.
 //
 //go:noescape
 func intersectionsAVX2(sums *uint32, row *uint16, rows *uint16, bins int, others *int32, n int)
 
-// mergeAVX2 needs n, a multiple of 16, to be more than 0.
+// addNormalizeAVX2 needs n > 0, a multiple of 16.
 //
 //go:noescape
-func mergeAVX2(normal *uint16, sum *uint32, a *uint32, b *uint32, n int, reciprocal uint64, half uint64, shift uint64)
+func addNormalizeAVX2(normal *uint16, sum *uint32, a *uint32, b *uint32, n int, reciprocal uint64, half uint64, shift uint64)
 
-// addAVX2 needs n, a multiple of 16, to be more than 0.
+// addCountsAVX2 needs n > 0, a multiple of 16.
 //
 //go:noescape
-func addAVX2(sum *uint32, a *uint32, n int)
+func addCountsAVX2(sum *uint32, a *uint32, n int)
 
-// normaliseAVX2 needs n, a multiple of 16, to be more than 0.
+// normalizeAVX2 needs n > 0, a multiple of 16.
 //
 //go:noescape
-func normaliseAVX2(normal *uint16, counts *uint32, n int, reciprocal uint64, half uint64, shift uint64)
+func normalizeAVX2(normal *uint16, counts *uint32, n int, reciprocal uint64, half uint64, shift uint64)
 
 // hueAVX2 needs n ≥ 16.
 //
@@ -137,79 +137,79 @@ func hsvAVX2(h *uint8, s *uint8, v *uint8, red *uint8, green *uint8, blue *uint8
 // labAVX2 needs n ≥ 8.
 //
 //go:noescape
-func labAVX2(l *uint8, a *uint8, b *uint8, red *uint8, green *uint8, blue *uint8, light *int32, roots *int32, matrix *[3][4]int16, n int)
+func labAVX2(l *uint8, a *uint8, b *uint8, red *uint8, green *uint8, blue *uint8, linear *int32, roots *int32, matrix *[3][4]int16, n int)
 
 // grayAVX2 needs n ≥ 16.
 //
 //go:noescape
 func grayAVX2(y *uint8, red *uint8, green *uint8, blue *uint8, n int)
 
-// sumTreesAVX2 wants the first number of n trees, and n to be more than 0.
+// sumTreesAVX2 takes the first number of n > 0 trees.
 //
 //go:noescape
-func sumTreesAVX2(sums *[64]int16, levels *[64]int8, trees *int32, n int)
+func sumTreesAVX2(sums *[64]int16, columns *[64]int8, trees *int32, n int)
 
-// overlapsAVX2 reads up to seven elements behind each of the n runs, and needs n to be more than 0.
+// overlapsAVX2 needs n > 0 and reads up to seven elements after each of the n runs.
 //
 //go:noescape
-func overlapsAVX2(found *int32, ious *float32, x0 *int32, y0 *int32, x1 *int32, y1 *int32, ids *int32, areas *float32, runs *[2]int32, n int, box *[4]int32, area float32, least float32) int
+func overlapsAVX2(dst *int32, ious *float32, x0 *int32, y0 *int32, x1 *int32, y1 *int32, ids *int32, areas *float32, runs *[2]int32, n int, box *[4]int32, area float32, minIoU float32) int
 
-// uncoveredAVX2 wants groups of eight edges, and returns how many are left at the first with an object behind the last. Groups must be more than 0.
+// coverageGainAVX2 sums groups > 0 of eight edges up to the first group with a target above the last one. It returns the number of groups left.
 //
 //go:noescape
-func uncoveredAVX2(sums *[8]float32, edges *uint32, objects *float32, groups int, last uint32) int
+func coverageGainAVX2(sums *[8]float32, edges *uint32, targets *float32, groups int, last uint32) int
 
-// tallyAVX2 takes groups of eight edges, of which there is at least one and fewer than 2¹².
+// coverageHistogramAVX2 needs groups > 0 of eight edges, fewer than 2¹² edges.
 //
 //go:noescape
-func tallyAVX2(edges *uint32, groups int) (counts uint64, covers uint64)
+func coverageHistogramAVX2(edges *uint32, groups int) (counts uint64, sum uint64)
 
-// scaleColumnsAVX2 needs n to be more than 0.
+// quantizeColumnsAVX2 needs n > 0.
 //
 //go:noescape
-func scaleColumnsAVX2(levels *[64]int8, columns *[64]float32, means *float32, scales *float32, most float32, unit float32, n int)
+func quantizeColumnsAVX2(dst *[64]int8, columns *[64]float32, means *float32, scales *float32, limit float32, unit float32, n int)
 
-// interleaveAVX2 takes two columns for each of n pairs. n must be more than 0.
+// interleavePairsAVX2 needs n > 0 pairs and two columns for each.
 //
 //go:noescape
-func interleaveAVX2(pairs *[64][2]int16, levels *[64]int8, n int)
+func interleavePairsAVX2(pairs *[64][2]int16, columns *[64]int8, n int)
 
-// projectAVX2 needs n to be more than 0.
+// dotPairsAVX2 needs n > 0.
 //
 //go:noescape
-func projectAVX2(dst *[2][64]int32, pairs *[64][2]int16, a *[2]int16, b *[2]int16, n int)
+func dotPairsAVX2(dst *[2][64]int32, pairs *[64][2]int16, a *[2]int16, b *[2]int16, n int)
 
-// steepnessAVX2 needs n ≥ 16, and the bytes before and behind those of here.
+// gradientMagnitudesAVX2 needs n ≥ 16, and the bytes before and after those of here.
 //
 //go:noescape
-func steepnessAVX2(dst *[8]uint8, here0 *uint8, up0 *uint8, low0 *uint8, here1 *uint8, up1 *uint8, low1 *uint8, here2 *uint8, up2 *uint8, low2 *uint8, n int)
+func gradientMagnitudesAVX2(dst *[8]uint8, here0 *uint8, up0 *uint8, down0 *uint8, here1 *uint8, up1 *uint8, down1 *uint8, here2 *uint8, up2 *uint8, down2 *uint8, n int)
 
-// rectanglesAVX2 needs n to be more than 0.
+// rectangleSumsAVX2 needs n > 0.
 //
 //go:noescape
-func rectanglesAVX2(dst *[8]float32, table *[8]uint32, corners *[4]int32, scales *float32, n int, offset *[8]float32, gain *[8]float32)
+func rectangleSumsAVX2(dst *[8]float32, integral *[8]uint32, corners *[4]int32, scales *float32, n int, offset *[8]float32, gain *[8]float32)
 
-// gridsAVX2 wants the first number of n lattices, and n to be more than 0.
+// gridSumsAVX2 takes the first number of n > 0 grids.
 //
 //go:noescape
-func gridsAVX2(dst *[8]float32, table *[8]uint32, lattices *int32, n int)
+func gridSumsAVX2(dst *[8]float32, integral *[8]uint32, grids *int32, n int)
 
-// summariseAVX2 needs n, and each of n counts, to be more than 0.
+// maxMeanMinAVX2 needs n > 0 and n positive counts.
 //
 //go:noescape
-func summariseAVX2(dst *[8]float32, rows *[8]float32, counts *int32, n int)
+func maxMeanMinAVX2(dst *[8]float32, rows *[8]float32, counts *int32, n int)
 
-// transposeAVX2 needs cells to be more than 0.
+// transposeBlockAVX2 needs cells > 0.
 //
 //go:noescape
-func transposeAVX2(columns *[64]float32, rows *[8]float32, cells int)
+func transposeBlockAVX2(columns *[64]float32, rows *[8]float32, cells int)
 
-// integrateAVX2 needs n to be more than 0.
+// integralRowAVX2 needs n > 0.
 //
 //go:noescape
-func integrateAVX2(here *[8]uint32, above *[8]uint32, cells *[8]uint8, n int)
+func integralRowAVX2(here *[8]uint32, above *[8]uint32, values *[8]uint8, n int)
 
-// halveAVX2 needs n to be 16 or more.
+// downsample2AVX2 needs n ≥ 16.
 //
 //go:noescape
-func halveAVX2(dst *uint8, top *uint8, low *uint8, n int)
+func downsample2AVX2(dst *uint8, top *uint8, bottom *uint8, n int)

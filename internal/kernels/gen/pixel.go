@@ -11,10 +11,10 @@ const (
 	six      = 0x40c00000
 	circle   = 0x4b800000 // 256 in 1/65536
 	halfByte = 0x47000000 // ½ in 1/65536
-	most     = 0x4b7f0000 // 255 in 1/65536
+	full     = 0x4b7f0000 // 255 in 1/65536
 )
 
-// The directions of VROUNDPS, without the flag of inexactness.
+// The rounding modes of VROUNDPS, without the inexact exception.
 const (
 	nearest = U8(8)
 	upwards = U8(10)
@@ -27,14 +27,14 @@ func bytes16(m Mem) reg.VecVirtual {
 	return v
 }
 
-// widen makes 16 words of 16 bytes.
+// widen converts 16 bytes to words.
 func widen(bytes reg.VecVirtual) reg.VecVirtual {
 	v := YMM()
 	VPMOVZXBW(bytes, v)
 	return v
 }
 
-// singles makes floats of signed words: of the lower, then of the upper four of each half.
+// singles converts signed words to float32: the lower four of each half, then the upper four.
 func singles(words reg.VecVirtual) (v [2]reg.VecVirtual) {
 	for k, unpack := range []func(...Op){VPUNPCKLWD, VPUNPCKHWD} {
 		v[k] = YMM()
@@ -55,9 +55,9 @@ func hsv() {
 	smith(true)
 }
 
-// smith divides where the twin has tables: with its operands a quotient of float32 is
-// rounded to the same integer. Products and sums are integers of less than 2²⁴, exact in
-// float32. 0/0 becomes −2³¹, of which the bits taken are 0.
+// smith divides where the portable implementation has tables: for the same operands a float32
+// quotient is rounded to the same integer. Products and sums are integers below 2²⁴, which are exact
+// in float32. 0/0 becomes −2³¹, whose bits that are used are 0.
 func smith(all bool) {
 	h, r, g, b := param("h"), param("red"), param("green"), param("blue")
 	var s, v reg.Register
@@ -65,11 +65,11 @@ func smith(all bool) {
 		s, v = param("s"), param("v")
 	}
 	six, circle, half := constant(six), constant(circle), constant(halfByte)
-	var full reg.Register
+	var largest reg.Register
 	if all {
-		full = constant(most)
+		largest = constant(full)
 	}
-	// round is numerator·scale, rounded, of which it takes the lowest byte.
+	// round computes numerator·scale, rounded, and keeps the lowest byte of the integer part.
 	round := func(numerator, scale reg.VecVirtual) {
 		VMULPS(numerator, scale, scale)
 		VADDPS(half, scale, scale)
@@ -116,7 +116,7 @@ func smith(all bool) {
 			round(sectors[k], hues[k])
 			if all {
 				saturations[k] = tops[k]
-				VDIVPS(tops[k], full, tops[k])
+				VDIVPS(tops[k], largest, tops[k])
 				VROUNDPS(upwards, tops[k], tops[k])
 				round(spreads[k], tops[k])
 			}
@@ -136,12 +136,12 @@ func smith(all bool) {
 	})
 }
 
-// lab gathers from the tables; indices of roots are masked, those of light are bytes.
+// lab gathers from the tables. Indices of roots are masked; those of linear light are bytes.
 func lab() {
-	function("labAVX2", "func(l, a, b, red, green, blue *uint8, light, roots *int32, matrix *[3][4]int16, n int)", "labAVX2 needs n ≥ 8.")
+	function("labAVX2", "func(l, a, b, red, green, blue *uint8, linear, roots *int32, matrix *[3][4]int16, n int)", "labAVX2 needs n ≥ 8.")
 	dst := [3]reg.Register{param("l"), param("a"), param("b")}
 	src := [3]reg.Register{param("red"), param("green"), param("blue")}
-	lights, roots, matrix := param("light"), param("roots"), param("matrix")
+	lights, roots, matrix := param("linear"), param("roots"), param("matrix")
 	var rows [3][2]Mem
 	for k := range rows {
 		for j := range rows[k] {
@@ -152,7 +152,7 @@ func lab() {
 		}
 	}
 	one, mask, low := constant(1<<16), constant(2047), constant(255)
-	toA, toB, centre := constant(500), constant(200), constant(128<<20|1<<19)
+	toA, toB, center := constant(500), constant(200), constant(128<<20|1<<19)
 	gather := func(table reg.Register, index reg.VecVirtual) reg.VecVirtual {
 		v, all := YMM(), YMM()
 		VPXOR(v, v, v)
@@ -167,7 +167,7 @@ func lab() {
 			VPMOVZXBD(at(src[k], i, 1, 0), index)
 			light[k] = gather(lights, index)
 		}
-		Comment("The words of the sum: red and green, blue and 1.")
+		Comment("The words to sum: red and green, blue and 1.")
 		VPSLLD(U8(16), light[1], light[1])
 		VPOR(light[1], light[0], light[0])
 		VPOR(one, light[2], light[2])
@@ -190,8 +190,8 @@ func lab() {
 		VPSUBD(f[2], f[1], f[1])
 		VPMULLD(toA, f[0], f[0])
 		VPMULLD(toB, f[1], f[1])
-		VPADDD(centre, f[0], f[0])
-		VPADDD(centre, f[1], f[1])
+		VPADDD(center, f[0], f[0])
+		VPADDD(center, f[1], f[1])
 		VPSRAD(U8(20), f[0], f[0])
 		VPSRAD(U8(20), f[1], f[1])
 		VPACKUSDW(f[0], lightness, lightness)
@@ -207,7 +207,7 @@ func lab() {
 	})
 }
 
-// gray splits green's weight, too large for a signed word, in two.
+// gray splits the weight of green, which exceeds a signed word, in two.
 func gray() {
 	function("grayAVX2", "func(y, red, green, blue *uint8, n int)", "grayAVX2 needs n ≥ 16.")
 	y, r, g, b := param("y"), param("red"), param("green"), param("blue")
@@ -234,5 +234,24 @@ func gray() {
 		VPACKUSWB(sums[0], sums[0], sums[0])
 		VPERMQ(U8(0b1000), sums[0], sums[0])
 		VMOVDQU(sums[0].AsX(), at(y, i, 1, 0))
+	})
+}
+
+func downsample2() {
+	function("downsample2AVX2", "func(dst, top, bottom *uint8, n int)", "downsample2AVX2 needs n ≥ 16.")
+	dst, top, low := param("dst"), param("top"), param("bottom")
+	ones, two := constant(0x01010101), constant(0x00020002)
+	each(16, func(i reg.Register) {
+		sum, other := YMM(), YMM()
+		VMOVDQU(at(top, i, 2, 0), sum)
+		VMOVDQU(at(low, i, 2, 0), other)
+		VPMADDUBSW(ones, sum, sum)
+		VPMADDUBSW(ones, other, other)
+		VPADDW(other, sum, sum)
+		VPADDW(two, sum, sum)
+		VPSRLW(U8(2), sum, sum)
+		VPACKUSWB(sum, sum, sum)
+		VPERMQ(U8(0b1000), sum, sum)
+		VMOVDQU(sum.AsX(), at(dst, i, 1, 0))
 	})
 }
