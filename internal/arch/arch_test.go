@@ -42,7 +42,7 @@ func TestLinkedPackages(t *testing.T) {
 	for _, c := range []struct{ packages, forbidden string }{
 		{"box mask raster segment similarity hierarchy selective", core + " gonum.org/"},
 		{"objectness", core + " " + module + "objectness/train"},
-		{"imbalance evaluate", core},
+		{"imbalance dataset evaluate", core},
 		{"api", service},
 	} {
 		for _, pkg := range strings.Fields(c.packages) {

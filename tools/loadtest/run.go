@@ -39,7 +39,7 @@ type runner struct {
 
 // transport keeps hostile requests on connections of their own, so that what they leave on a connection
 // does not end a regular request.
-type transport struct{ regular, hostile http.RoundTripper }
+type transport struct{ regular, hostile *http.Transport }
 
 // hostileMark precedes the number in the URL fragment of a hostile request. Fragments are not sent.
 const hostileMark = "hostile-"
@@ -52,9 +52,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (t *transport) CloseIdleConnections() {
-	for _, rt := range []http.RoundTripper{t.regular, t.hostile} {
-		rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
-	}
+	t.regular.CloseIdleConnections()
+	t.hostile.CloseIdleConnections()
 }
 
 func newClient(c config) *http.Client {
@@ -68,8 +67,8 @@ func newClient(c config) *http.Client {
 	}
 }
 
-// run generates the load and waits for the service to come to rest. Invalid
-// responses are not errors but part of the report. When the context ends, run stops sending and reports.
+// run generates the load and waits for the service to come to rest. Invalid responses are not errors but
+// part of the report. When the context ends, run stops sending and reports.
 func run(ctx context.Context, c config, progress io.Writer) (*report, error) {
 	target, err := url.Parse(c.url)
 	if err != nil {
