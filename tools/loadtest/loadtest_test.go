@@ -140,12 +140,15 @@ func TestSlowRequests(t *testing.T) {
 func TestToken(t *testing.T) {
 	url, _ := serve(t, nil)
 	var missing atomic.Int64
-	target := strings.TrimPrefix(url, "http://")
+	target, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/openapi.yaml" && r.Header.Get("Authorization") != "Bearer secret" {
 			missing.Add(1)
 		}
-		(&httputil.ReverseProxy{Director: func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", target }}).ServeHTTP(w, r)
+		(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}).ServeHTTP(w, r)
 	}))
 	defer proxy.Close()
 	cfg := testConfig(proxy.URL, "")
