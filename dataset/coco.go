@@ -8,12 +8,12 @@ import (
 	"strconv"
 )
 
-// maxEntry is the longest entry of an instances file, in bytes. Most of an annotation
-// is its outline, which is not read; COCO's longest has less than 1 MiB.
+// maxEntry is the maximum length in bytes of an entry of an instances file. Most of an annotation
+// is its outline, which is skipped; the longest annotation of COCO has less than 1 MiB.
 const maxEntry = 16 << 20
 
-// The entries of an instances file, as far as they are read. What must be there is a
-// pointer, or a slice.
+// The entries of an instances file. Required fields are pointers or slices, so that a missing field
+// is distinguishable from zero.
 type (
 	cocoImage struct {
 		ID            *int64  `json:"id"`
@@ -32,23 +32,23 @@ type (
 	}
 )
 
-// annotation is one that waits for the images and categories, which may come later.
+// annotation is an object whose image and category may follow later in the file.
 type annotation struct {
 	image, category int64
 	object          Object
 }
 
-// ReadCOCO reads COCO's instances (cocodataset.org/#format-data): the boxes, not the
-// outlines. It streams: memory is that of the result and one entry, of at most 16 MiB.
-// Errors are *[Error], or r's own.
+// ReadCOCO reads an instances file of COCO (cocodataset.org/#format-data): the boxes, not the
+// outlines. It needs memory for the result and for one entry, of at most 16 MiB. Errors are of type
+// *[Error], or those of r.
 func ReadCOCO(r io.Reader) (*Dataset, error) {
-	c := cocoReader{categories: map[int64]string{}, places: map[int64]int{}}
-	in := &entryReader{r: r}
+	c := cocoReader{categories: map[int64]string{}, indices: map[int64]int{}}
+	in := &boundedReader{r: r}
 	c.dec = json.NewDecoder(in)
 	in.dec = c.dec
 	if err := c.read(); err != nil {
 		if in.err != nil {
-			return nil, in.err // not bad JSON, though the decoder may take it so
+			return nil, in.err // the decoder may report it as invalid JSON
 		}
 		return nil, err
 	}
@@ -58,22 +58,22 @@ func ReadCOCO(r io.Reader) (*Dataset, error) {
 type cocoReader struct {
 	dec         *json.Decoder
 	images      []Image
-	places      map[int64]int // in images, by id
+	indices     map[int64]int // in images, by id
 	categories  map[int64]string
 	annotations []annotation
 }
 
-// entryReader ends with an error where one entry goes on for too long.
-type entryReader struct {
+// boundedReader fails if an entry that the decoder reads exceeds maxEntry.
+type boundedReader struct {
 	r    io.Reader
 	dec  *json.Decoder
 	read int64
 	err  error
 }
 
-func (r *entryReader) Read(p []byte) (int, error) {
+func (r *boundedReader) Read(p []byte) (int, error) {
 	if at := r.dec.InputOffset(); r.read-at > maxEntry {
-		r.err = &Error{Err: fmt.Errorf("an entry at byte %d of more than %d bytes: want no longer one", at, maxEntry)}
+		r.err = &Error{Err: fmt.Errorf("entry at byte %d is longer than %d bytes", at, maxEntry)}
 		return 0, r.err
 	}
 	n, err := r.r.Read(p)
@@ -84,21 +84,21 @@ func (r *entryReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var errNotCOCO = errors.New("want an object with images, annotations and categories, as COCO's instances have")
+var errNotCOCO = errors.New("want an object with images, annotations and categories (COCO instances)")
 
 func (c *cocoReader) read() error {
 	if t, err := c.dec.Token(); err != nil {
-		return broken("", err)
+		return invalid("", err)
 	} else if t != json.Delim('{') {
-		return broken("", errNotCOCO)
+		return invalid("", errNotCOCO)
 	}
 	seen := map[string]bool{}
 	for c.dec.More() {
 		t, err := c.dec.Token()
 		if err != nil {
-			return broken("", err)
+			return invalid("", err)
 		}
-		key := t.(string) // the decoder lets nothing else be a key
+		key := t.(string) // the decoder returns only strings as keys
 		var entry string
 		var add func() error
 		switch key {
@@ -110,49 +110,49 @@ func (c *cocoReader) read() error {
 			entry, add = "category", c.category
 		default:
 			if err := c.skip(); err != nil {
-				return broken(key, err)
+				return invalid(key, err)
 			}
 			continue
 		}
 		if seen[key] {
-			return broken(key, errors.New("there twice: want them once"))
+			return invalid(key, errors.New("duplicate key"))
 		}
 		seen[key] = true
-		if err := c.list(key, entry, add); err != nil {
+		if err := c.readList(key, entry, add); err != nil {
 			return err
 		}
 	}
 	if _, err := c.dec.Token(); err != nil { // the closing brace
-		return broken("", err)
+		return invalid("", err)
 	}
 	if _, err := c.dec.Token(); !errors.Is(err, io.EOF) {
-		return broken("", errors.New("goes on after the end of its object"))
+		return invalid("", errors.New("data after the end of the object"))
 	}
 	if len(seen) != 3 {
-		return broken("", errNotCOCO)
+		return invalid("", errNotCOCO)
 	}
 	return nil
 }
 
-// list reads a list entry by entry.
-func (c *cocoReader) list(key, entry string, add func() error) error {
+// readList reads a list, calling add for each entry.
+func (c *cocoReader) readList(key, entry string, add func() error) error {
 	if t, err := c.dec.Token(); err != nil {
-		return broken(key, err)
+		return invalid(key, err)
 	} else if t != json.Delim('[') {
-		return broken(key, errors.New("want a list"))
+		return invalid(key, errors.New("want an array"))
 	}
 	for n := 1; c.dec.More(); n++ {
 		if err := add(); err != nil {
-			return broken(fmt.Sprintf("%s %d", entry, n), err)
+			return invalid(fmt.Sprintf("%s %d", entry, n), err)
 		}
 	}
 	if _, err := c.dec.Token(); err != nil {
-		return broken(key, err)
+		return invalid(key, err)
 	}
 	return nil
 }
 
-// skip passes over a value, token by token, however long it is.
+// skip skips a value of any length, token by token.
 func (c *cocoReader) skip() error {
 	for depth := 0; ; {
 		t, err := c.dec.Token()
@@ -171,8 +171,8 @@ func (c *cocoReader) skip() error {
 	}
 }
 
-// broken says where the file is wrong.
-func broken(entry string, err error) error {
+// invalid returns an *Error for an entry.
+func invalid(entry string, err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
@@ -187,13 +187,13 @@ func (c *cocoReader) image() error {
 	if e.ID == nil || e.File == nil {
 		return errors.New("want an id and a file_name")
 	}
-	if _, ok := c.places[*e.ID]; ok {
-		return fmt.Errorf("id %d: another image has it", *e.ID)
+	if _, ok := c.indices[*e.ID]; ok {
+		return fmt.Errorf("duplicate id %d", *e.ID)
 	}
-	if err := errors.Join(checkFile(*e.File), checkSides(e.Width, e.Height)); err != nil {
+	if err := errors.Join(checkFile(*e.File), checkSize(e.Width, e.Height)); err != nil {
 		return err
 	}
-	c.places[*e.ID] = len(c.images)
+	c.indices[*e.ID] = len(c.images)
 	c.images = append(c.images, Image{File: *e.File, ID: strconv.FormatInt(*e.ID, 10), Width: e.Width, Height: e.Height})
 	return nil
 }
@@ -207,7 +207,7 @@ func (c *cocoReader) category() error {
 		return errors.New("want an id and a name")
 	}
 	if _, ok := c.categories[*e.ID]; ok {
-		return fmt.Errorf("id %d: another category has it", *e.ID)
+		return fmt.Errorf("duplicate id %d", *e.ID)
 	}
 	c.categories[*e.ID] = *e.Name
 	return nil
@@ -222,11 +222,11 @@ func (c *cocoReader) annotation() error {
 		return errors.New("want an image_id and a category_id")
 	}
 	if len(e.Box) != 4 {
-		return fmt.Errorf("a bbox of %d numbers: want x, y, width, height", len(e.Box))
+		return fmt.Errorf("bbox of %d numbers: want x, y, width, height", len(e.Box))
 	}
 	for _, v := range e.Box {
 		if v == nil {
-			return errors.New("null in its bbox: want x, y, width, height")
+			return errors.New("null in bbox: want x, y, width, height")
 		}
 	}
 	x, y, width, height := *e.Box[0], *e.Box[1], *e.Box[2], *e.Box[3]
@@ -238,24 +238,24 @@ func (c *cocoReader) annotation() error {
 	return nil
 }
 
-// dataset brings the three lists together.
+// dataset combines the three lists.
 func (c *cocoReader) dataset() (*Dataset, error) {
 	files := make(map[string]bool, len(c.images))
 	for i := range c.images {
 		file := c.images[i].File
 		if files[file] {
-			return nil, broken(fmt.Sprintf("image %d", i+1), fmt.Errorf("file_name %q: another image has it", file))
+			return nil, invalid(fmt.Sprintf("image %d", i+1), fmt.Errorf("duplicate file_name %q", file))
 		}
 		files[file] = true
 	}
 	for i := range c.annotations {
 		a := &c.annotations[i]
-		at, ok := c.places[a.image]
+		at, ok := c.indices[a.image]
 		if !ok {
-			return nil, broken(fmt.Sprintf("annotation %d", i+1), fmt.Errorf("image_id %d: no image has that id", a.image))
+			return nil, invalid(fmt.Sprintf("annotation %d", i+1), fmt.Errorf("unknown image_id %d", a.image))
 		}
 		if a.object.Class, ok = c.categories[a.category]; !ok {
-			return nil, broken(fmt.Sprintf("annotation %d", i+1), fmt.Errorf("category_id %d: no category has that id", a.category))
+			return nil, invalid(fmt.Sprintf("annotation %d", i+1), fmt.Errorf("unknown category_id %d", a.category))
 		}
 		c.images[at].Objects = append(c.images[at].Objects, a.object)
 	}

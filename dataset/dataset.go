@@ -1,3 +1,17 @@
+// Package dataset reads the annotations of object-detection data sets: COCO's instances files and
+// PASCAL VOC's XML files.
+//
+// [Open] reads a data set from a file or folder and finds its images:
+//
+//	data, err := dataset.Open("VOCdevkit/VOC2007")
+//	...
+//	for i := range data.Images {
+//		img := &data.Images[i]
+//		fmt.Println(data.Path(img), len(img.Objects))
+//	}
+//
+// [ReadCOCO], [ReadVOC] and [ReadImageSet] read single files. Readers bound the memory that hostile
+// input can make them use.
 package dataset
 
 import (
@@ -12,38 +26,41 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// Object is what an annotator drew a box around. The box is half-open, in pixels,
-// and may end between two of them; it may be empty, which no proposal ever finds.
+// Object is an annotated object. Its box is half-open, in pixels of the upright image. Corners may
+// have fractions, and the box may be empty, in which case its IoU with any box is 0.
 type Object struct {
 	X0, Y0, X1, Y1 float64
 	Class          string
-	// Difficult is VOC's difficult, or COCO's iscrowd: a box around many.
+	// Difficult is difficult of PASCAL VOC, or iscrowd of COCO: a box around a group of objects.
 	Difficult bool
 }
 
-// Area is the number of pixels in the box.
+// Area returns the area of the box in pixels.
 func (o *Object) Area() float64 { return (o.X1 - o.X0) * (o.Y1 - o.Y0) }
 
-// IoU is the intersection over the union. Products are rounded before they are added.
+// IoU returns the intersection over union of the object's box and b, or 0 if either is empty. The
+// result is the same on all architectures.
 func (o *Object) IoU(b *box.Box) float64 {
-	inter, area := o.shared(b)
+	inter, area := o.intersection(b)
 	if inter == 0 {
-		return 0 // also where one of the two is empty
+		return 0 // also if one of the boxes is empty
 	}
+	// The conversion rounds the product: without it a compiler may fuse the product with the sum.
 	return inter / (float64((o.X1-o.X0)*(o.Y1-o.Y0)) + area - inter)
 }
 
-// IoA is the part of a box that lies in the object, 0 of an empty one.
+// IoA returns the fraction of b that lies in the object's box, or 0 if b is empty.
 func (o *Object) IoA(b *box.Box) float64 {
-	inter, area := o.shared(b)
+	inter, area := o.intersection(b)
 	if inter == 0 {
 		return 0
 	}
 	return inter / area
 }
 
-// shared is the area of the intersection, and the box's, which is above 0 if that is.
-func (o *Object) shared(b *box.Box) (inter, area float64) {
+// intersection returns the areas of the intersection and of b. The latter is positive if the former
+// is.
+func (o *Object) intersection(b *box.Box) (inter, area float64) {
 	x0, y0, x1, y1 := float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1)
 	w, h := min(o.X1, x1)-max(o.X0, x0), min(o.Y1, y1)-max(o.Y0, y0)
 	if !(w > 0 && h > 0) {
@@ -52,30 +69,31 @@ func (o *Object) shared(b *box.Box) (inter, area float64) {
 	return float64(w * h), float64((x1 - x0) * (y1 - y0))
 }
 
-// Image is a picture and the objects in it, of which there may be none.
+// Image is an image and its annotated objects.
 type Image struct {
-	// File is the picture's path below the pictures' folder.
+	// File is the path of the image relative to the folder of the images.
 	File string
-	// ID is COCO's id of the picture, in decimal; VOC's is its annotation's name, without .xml.
+	// ID is the image's id of COCO in decimal, or the name of its annotation of PASCAL VOC without
+	// .xml.
 	ID string
-	// Width and Height are as the data set has them, 0 where it does not tell.
+	// Width and Height are the size according to the annotations, 0 if they do not give it.
 	Width, Height int
 	Objects       []Object
 }
 
-// Dataset is pictures and what is in them: COCO's in the order of their file, VOC's
-// in that of their image set or, without one, of their annotations' names.
+// Dataset is a list of images with annotations. Images of COCO are in the order of the file. Those
+// of PASCAL VOC are in the order of the image set or, without one, of the names of the annotations.
 type Dataset struct {
 	Images []Image
-	// Folder holds the pictures; empty if [Open] did not find them.
+	// Folder is the folder of the images, or empty if [Open] did not find it.
 	Folder string
 }
 
-// Path is where a picture of the data set is.
+// Path returns the path of an image of the data set.
 func (d *Dataset) Path(img *Image) string { return filepath.Join(d.Folder, img.File) }
 
-// Index tells the place of each picture in Images by its File and, where no other
-// picture has the same, by its base name, which is what proposals are mostly known by.
+// Index returns the index in d.Images of each image by its File and, if it is unique, by the base
+// name of File, which often identifies images in files of proposals.
 func (d *Dataset) Index() map[string]int {
 	index := make(map[string]int, len(d.Images))
 	for i := range d.Images {
@@ -96,10 +114,10 @@ func (d *Dataset) Index() map[string]int {
 	return index
 }
 
-// A Error says what is wrong with which entry of which file.
+// An Error reports an invalid data set.
 type Error struct {
-	File  string // as it was opened; empty for a reader
-	Entry string // as in "annotation 3", counted from 1; empty if it is the file itself
+	File  string // path as it was opened; empty if the input was an io.Reader
+	Entry string // such as "annotation 3", counted from 1; empty if the file as a whole is invalid
 	Err   error
 }
 
@@ -115,15 +133,20 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrNoAnnotations is wrapped by the error for a folder in which [Open] finds no annotations.
+// ErrNoAnnotations is wrapped by the error of [Open] for a path without annotations.
 var ErrNoAnnotations = errors.New("no annotations: want a COCO instances file (.json), a folder with instances.json " +
-	"or with annotations/instances*.json, or one with Annotations/*.xml (PASCAL VOC) or its ImageSets/Main/*.txt")
+	"or annotations/instances*.json, or PASCAL VOC's Annotations/*.xml or ImageSets/Main/*.txt")
 
-// Open reads the data set at a path: COCO's instances as a .json file, or in a folder as
-// instances.json or annotations/instances*.json; or PASCAL VOC's Annotations/*.xml below
-// a folder, or *.xml in it, or those of an image set ([ImageSetRoot]). It looks for the
-// pictures where such sets have them: in images, JPEGImages or a folder named like the
-// instances file, below or beside it, or right there. Errors are *[Error].
+// Open reads the data set at path, which is one of:
+//
+//   - a COCO instances file (.json);
+//   - a folder that contains instances.json or one annotations/instances*.json;
+//   - a folder that contains PASCAL VOC annotations, as Annotations/*.xml or *.xml;
+//   - an image set of PASCAL VOC, such as VOC2007/ImageSets/Main/val.txt.
+//
+// Open looks for the folder of the images below and beside the annotations: images, JPEGImages, a
+// folder named as the set is (val2017 for instances_val2017.json), and the folder of the
+// annotations itself. Errors are of type *[Error].
 func Open(path string) (*Dataset, error) {
 	d, err := open(path)
 	if err != nil {
@@ -135,7 +158,7 @@ func Open(path string) (*Dataset, error) {
 			e.File = path
 		}
 		if p, ok := errors.AsType[*fs.PathError](e.Err); ok {
-			e.File, e.Err = p.Path, p.Err // else it would be named twice
+			e.File, e.Err = p.Path, p.Err // the message would contain the path twice
 		}
 		return nil, e
 	}
@@ -152,25 +175,25 @@ func open(path string) (*Dataset, error) {
 			return openCOCO(path)
 		}
 		if folder, ok := ImageSetRoot(path); ok {
-			return openSet(path, filepath.Join(folder, "Annotations"))
+			return openImageSet(path, filepath.Join(folder, "Annotations"))
 		}
 		return nil, ErrNoAnnotations
 	}
-	if file := filepath.Join(path, "instances.json"); regular(file) {
+	if file := filepath.Join(path, "instances.json"); isRegular(file) {
 		return openCOCO(file)
 	}
-	files, err := list(filepath.Join(path, "annotations"), "instances", ".json")
+	files, err := listFiles(filepath.Join(path, "annotations"), "instances", ".json")
 	if err != nil {
 		return nil, err
 	}
 	if len(files) > 1 {
-		return nil, fmt.Errorf("%d sets of instances: want the path of one, as in %s", len(files), files[0])
+		return nil, fmt.Errorf("%d instances files: want the path of one of them, such as %s", len(files), files[0])
 	}
 	if len(files) == 1 {
 		return openCOCO(files[0])
 	}
 	for _, dir := range []string{filepath.Join(path, "Annotations"), path} {
-		files, err := list(dir, "", ".xml")
+		files, err := listFiles(dir, "", ".xml")
 		if err != nil {
 			return nil, err
 		}
@@ -191,13 +214,13 @@ func openCOCO(path string) (*Dataset, error) {
 	if err != nil {
 		return nil, inFile(path, err)
 	}
-	// annotations/instances_val2017.json is of val2017.
+	// The images of annotations/instances_val2017.json are in val2017.
 	_, set, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), "_")
-	d.find(filepath.Dir(path), set)
+	d.findImages(filepath.Dir(path), set)
 	return d, nil
 }
 
-func openSet(path, annotations string) (*Dataset, error) {
+func openImageSet(path, annotations string) (*Dataset, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -216,19 +239,19 @@ func openSet(path, annotations string) (*Dataset, error) {
 
 func openVOC(dir string, files []string) (*Dataset, error) {
 	d := &Dataset{Images: make([]Image, 0, len(files))}
-	named := make(map[string]string, len(files))
+	annotated := make(map[string]string, len(files))
 	classes := map[string]string{}
 	for _, path := range files {
 		img, err := openAnnotation(path)
 		if err != nil {
 			return nil, inFile(path, err)
 		}
-		if other, ok := named[img.File]; ok {
-			return nil, inFile(path, fmt.Errorf("is of %q, as %s is: want one annotation a picture", img.File, other))
+		if other, ok := annotated[img.File]; ok {
+			return nil, inFile(path, fmt.Errorf("annotates %q, as %s does: want one annotation per image", img.File, other))
 		}
-		named[img.File] = path
+		annotated[img.File] = path
 		for i := range img.Objects {
-			// One string a class: texts cut out of files keep these in memory.
+			// One copy of each name: substrings of the file would keep it in memory.
 			o := &img.Objects[i]
 			if _, ok := classes[o.Class]; !ok {
 				classes[o.Class] = strings.Clone(o.Class)
@@ -237,7 +260,7 @@ func openVOC(dir string, files []string) (*Dataset, error) {
 		}
 		d.Images = append(d.Images, *img)
 	}
-	d.find(dir, "")
+	d.findImages(dir, "")
 	return d, nil
 }
 
@@ -258,7 +281,7 @@ func openAnnotation(path string) (*Image, error) {
 	return img, nil
 }
 
-// inFile tells which file an error is of.
+// inFile returns err as an *Error of a file.
 func inFile(path string, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -268,9 +291,9 @@ func inFile(path string, err error) error {
 	return e
 }
 
-// list is the regular files of a folder, which need not exist, whose names begin and
-// end so, in order.
-func list(dir, prefix, suffix string) ([]string, error) {
+// listFiles returns the regular files of a folder whose names have the prefix and the suffix,
+// sorted. A folder that does not exist has none.
+func listFiles(dir, prefix, suffix string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -281,33 +304,33 @@ func list(dir, prefix, suffix string) ([]string, error) {
 	var files []string
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), suffix) && regular(path) {
+		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), suffix) && isRegular(path) {
 			files = append(files, path)
 		}
 	}
 	return files, nil
 }
 
-// regular tells whether a path is a file that ends, links followed.
-func regular(path string) bool {
+// isRegular reports whether a path, or the target of the link at it, is a regular file.
+func isRegular(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
 }
 
-// find looks for the pictures' folder from that of the annotations: a few of the first
-// pictures have to be missing before another is tried.
-func (d *Dataset) find(dir, set string) {
+// findImages sets d.Folder, given the folder of the annotations and the name of the set, which may
+// be empty. A folder qualifies if it contains one of the first images.
+func (d *Dataset) findImages(dir, set string) {
 	up := filepath.Join(dir, "..")
 	upper := filepath.Join(up, "..")
 	for _, folder := range []string{
-		filepath.Join(dir, set), filepath.Join(up, set), // dir and up if there is no name
+		filepath.Join(dir, set), filepath.Join(up, set), // dir and up if the set has no name
 		filepath.Join(dir, "images", set), filepath.Join(up, "images", set),
 		filepath.Join(dir, "images"), filepath.Join(up, "images"),
 		filepath.Join(dir, "JPEGImages"), filepath.Join(up, "JPEGImages"),
 		dir, up, filepath.Join(upper, "images"),
 	} {
 		for i := range d.Images[:min(len(d.Images), 20)] {
-			if regular(filepath.Join(folder, d.Images[i].File)) {
+			if isRegular(filepath.Join(folder, d.Images[i].File)) {
 				d.Folder = folder
 				return
 			}
@@ -315,33 +338,33 @@ func (d *Dataset) find(dir, set string) {
 	}
 }
 
-// far is farther from the origin than any pixel.
-const far = math.MaxInt32
+// maxCoordinate bounds the coordinates of corners and the sides of images.
+const maxCoordinate = math.MaxInt32
 
-// checkBox refuses what is no box: corners in the wrong order, or that are no pixels.
+// checkBox returns an error if the corners are out of order or out of range.
 func (o *Object) checkBox() error {
 	for _, v := range []float64{o.X0, o.Y0, o.X1, o.Y1} {
-		if !(math.Abs(v) <= far) {
-			return fmt.Errorf("a corner at %g: want pixels, at most %d", v, far)
+		if !(math.Abs(v) <= maxCoordinate) {
+			return fmt.Errorf("box coordinate %g: want a number of pixels, at most %d", v, maxCoordinate)
 		}
 	}
 	if o.X1 < o.X0 || o.Y1 < o.Y0 {
-		return fmt.Errorf("a box of %g × %g pixels: want no side below 0", o.X1-o.X0, o.Y1-o.Y0)
+		return fmt.Errorf("box of %g × %g pixels: want sides of 0 or more", o.X1-o.X0, o.Y1-o.Y0)
 	}
 	return nil
 }
 
-// checkFile refuses a picture that is not below the pictures' folder.
+// checkFile returns an error unless file is a path inside the folder of the images.
 func checkFile(file string) error {
 	if !filepath.IsLocal(file) {
-		return fmt.Errorf("picture file %q: want a path below the pictures' folder", file)
+		return fmt.Errorf("image file %q: want a path inside the folder of the images", file)
 	}
 	return nil
 }
 
-func checkSides(width, height int) error {
-	if width < 0 || height < 0 || width > far || height > far {
-		return fmt.Errorf("a picture of %d × %d pixels: want sides from 0, not told, to %d", width, height, far)
+func checkSize(width, height int) error {
+	if width < 0 || height < 0 || width > maxCoordinate || height > maxCoordinate {
+		return fmt.Errorf("image of %d × %d pixels: want sides from 0 (unknown) to %d", width, height, maxCoordinate)
 	}
 	return nil
 }

@@ -11,11 +11,12 @@ import (
 	"strings"
 )
 
-// maxAnnotation is the longest annotation of a picture, in bytes: of ten thousand objects.
+// maxAnnotation is the maximum length of an annotation file in bytes, enough for ten thousand
+// objects.
 const maxAnnotation = 4 << 20
 
-// vocAnnotation is an annotation, as far as it is read. Objects may have parts with
-// boxes of their own, which lie deeper and are not taken for the object's.
+// vocAnnotation is the part of an annotation file that is read. Objects may have parts, whose boxes
+// are nested more deeply and are ignored.
 type vocAnnotation struct {
 	XMLName xml.Name `xml:"annotation"`
 	File    string   `xml:"filename"`
@@ -33,21 +34,21 @@ type vocAnnotation struct {
 	} `xml:"object"`
 }
 
-// ReadVOC reads the annotation of one picture in PASCAL VOC's form, of at most 4 MiB.
-// VOC counts pixels from 1 and a box's last pixel is in it, so its box 1, 1, 2, 3 is
-// [0,2) × [0,3). The picture's File is as the annotation names it, or empty. Errors are
-// *[Error], or r's own.
+// ReadVOC reads the annotation of one image in the format of PASCAL VOC, of at most 4 MiB. Boxes in
+// the file are inclusive and count pixels from 1: the box 1, 1, 2, 3 becomes [0,2) × [0,3). File is
+// as the annotation gives it, possibly empty, and ID is empty. Errors are of type *[Error], or
+// those of r.
 func ReadVOC(r io.Reader) (*Image, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxAnnotation+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(text) > maxAnnotation {
-		return nil, broken("", fmt.Errorf("more than %d bytes: want no longer annotation", maxAnnotation))
+		return nil, invalid("", fmt.Errorf("annotation is longer than %d bytes", maxAnnotation))
 	}
 	var a vocAnnotation
 	if err := xml.Unmarshal(text, &a); err != nil {
-		return nil, broken("", err)
+		return nil, invalid("", err)
 	}
 	img := &Image{File: strings.TrimSpace(a.File)}
 	if img.File != "" {
@@ -63,37 +64,41 @@ func ReadVOC(r io.Reader) (*Image, error) {
 			}
 		}
 	}
-	if err = errors.Join(err, checkSides(img.Width, img.Height)); err != nil {
-		return nil, broken("", err)
+	if err = errors.Join(err, checkSize(img.Width, img.Height)); err != nil {
+		return nil, invalid("", err)
 	}
 	for i, o := range a.Objects {
 		entry := fmt.Sprintf("object %d", i+1)
 		name, difficult := strings.TrimSpace(o.Name), strings.TrimSpace(o.Difficult)
 		switch {
 		case name == "":
-			return nil, broken(entry, errors.New("want a name"))
+			return nil, invalid(entry, errors.New("want a name"))
 		case o.Box == nil:
-			return nil, broken(entry, errors.New("want a bndbox"))
+			return nil, invalid(entry, errors.New("want a bndbox"))
 		case difficult != "" && difficult != "0" && difficult != "1":
-			return nil, broken(entry, fmt.Errorf("difficult %q: want 0 or 1", difficult))
+			return nil, invalid(entry, fmt.Errorf("difficult %q: want 0 or 1", difficult))
 		}
 		var v [4]float64
 		for j, text := range []string{o.Box.XMin, o.Box.YMin, o.Box.XMax, o.Box.YMax} {
 			if v[j], err = strconv.ParseFloat(strings.TrimSpace(text), 64); err != nil || math.IsNaN(v[j]) {
-				return nil, broken(entry, fmt.Errorf("%q in its bndbox: want four numbers, xmin, ymin, xmax, ymax", text))
+				return nil, invalid(entry, fmt.Errorf("%q in bndbox: want four numbers, xmin, ymin, xmax and ymax", text))
 			}
 		}
-		object := Object{v[0] - 1, v[1] - 1, v[2], v[3], name, difficult == "1"}
+		object := Object{
+			X0: v[0] - 1, Y0: v[1] - 1, X1: v[2], Y1: v[3],
+			Class: name, Difficult: difficult == "1",
+		}
 		if err := object.checkBox(); err != nil {
-			return nil, broken(entry, err)
+			return nil, invalid(entry, err)
 		}
 		img.Objects = append(img.Objects, object)
 	}
 	return img, nil
 }
 
-// ImageSetRoot is the folder of PASCAL VOC that an image set belongs to: for a file in its
-// ImageSets, or in a folder in that, as VOC2007/ImageSets/Main/val.txt is of VOC2007.
+// ImageSetRoot returns the folder of the data set that an image set of PASCAL VOC belongs to, such
+// as VOC2007 for VOC2007/ImageSets/Main/val.txt. It reports false for a file that is not in
+// ImageSets or a folder in it.
 func ImageSetRoot(path string) (folder string, ok bool) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -106,19 +111,20 @@ func ImageSetRoot(path string) (folder string, ok bool) {
 	return filepath.Dir(sets), filepath.Base(sets) == "ImageSets"
 }
 
-// maxSet is the longest image set, in bytes: of millions of pictures.
-const maxSet = 64 << 20
+// maxImageSet is the maximum length of an image set in bytes, enough for millions of images.
+const maxImageSet = 64 << 20
 
-// ReadImageSet reads an image set of PASCAL VOC, of at most 64 MiB: a picture a line, whose first
-// word is its id. The sets of a class say by a second word whether it is in the picture: all
-// of their pictures are read. Errors are *[Error], or r's own.
+// ReadImageSet reads an image set of PASCAL VOC, of at most 64 MiB, and returns the ids of its
+// images: the first word of each line. The sets of a class have a second word, which says whether
+// the image contains the class; ReadImageSet ignores it. Errors are of type *[Error], or those of
+// r.
 func ReadImageSet(r io.Reader) ([]string, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxSet+1))
+	text, err := io.ReadAll(io.LimitReader(r, maxImageSet+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxSet {
-		return nil, broken("", fmt.Errorf("more than %d bytes: want no longer image set", maxSet))
+	if len(text) > maxImageSet {
+		return nil, invalid("", fmt.Errorf("image set is longer than %d bytes", maxImageSet))
 	}
 	var ids []string
 	lines := map[string]int{}
@@ -131,10 +137,10 @@ func ReadImageSet(r io.Reader) ([]string, error) {
 		}
 		id, entry := words[0], fmt.Sprintf("line %d", number)
 		if filepath.Base(id) != id || !filepath.IsLocal(id) {
-			return nil, broken(entry, fmt.Errorf("%q: want a line to begin with the name of a picture, without its extension", id))
+			return nil, invalid(entry, fmt.Errorf("%q: want the name of an image without its extension", id))
 		}
 		if first, ok := lines[id]; ok {
-			return nil, broken(entry, fmt.Errorf("%q is in line %d, too: want each picture once", id, first))
+			return nil, invalid(entry, fmt.Errorf("%q is a duplicate of line %d", id, first))
 		}
 		lines[id] = number
 		ids = append(ids, strings.Clone(id))

@@ -1,7 +1,7 @@
 // Package evaluate measures how well box proposals cover the annotated objects of a data set.
 //
-// An [Evaluator] takes images with their ground truth (see package dataset) and their proposals, and
-// makes a [Report]. [Run] does that for all images of a data set, in parallel.
+// An [Evaluator] takes images with their ground truth (see package dataset) and their proposals,
+// and makes a [Report]. [Run] does that for all images of a data set, in parallel.
 //
 // The measures, for the N best boxes of each image (a budget) and for all boxes, are:
 //
@@ -32,8 +32,8 @@ import (
 
 // Options configures an [Evaluator]. The zero value is the default.
 type Options struct {
-	// Budgets lists the numbers of best boxes to evaluate, each at least 1, in addition to all boxes.
-	// Nil means [DefaultBudgets].
+	// Budgets lists the numbers of best boxes to evaluate, each at least 1, in addition to all
+	// boxes. Nil means [DefaultBudgets].
 	Budgets []int
 	// Difficult also counts the objects that are marked as difficult or as a crowd.
 	Difficult bool
@@ -54,8 +54,8 @@ var curveBudgets = func() []int {
 	return slices.Compact(ns)
 }()
 
-// The size classes of objects are COCO's: areas below 32², below 96², and larger. COCO uses the area of
-// the outline, which PASCAL VOC does not have; here it is the area of the box.
+// The size classes of objects are COCO's: areas below 32², below 96², and larger. COCO uses the
+// area of the outline, which PASCAL VOC does not have; here it is the area of the box.
 const (
 	small = iota
 	medium
@@ -76,8 +76,8 @@ func sizeOf(o *dataset.Object) int {
 // steps is the number of IoU thresholds above 0 for which recall is counted: 1/steps, 2/steps, … 1.
 const steps = 100
 
-// unit represents an IoU of 1 in fixed point. Integer sums do not depend on the order of the terms; they
-// hold 2³¹ objects.
+// unit represents an IoU of 1 in fixed point. Integer sums do not depend on the order of the terms;
+// they hold 2³¹ objects.
 const unit = 1 << 32
 
 // sums accumulates the best IoUs of objects under one budget.
@@ -93,8 +93,8 @@ type classSums struct {
 	iou     []uint64 // by cutoff
 }
 
-// An Evaluator accumulates the results of images. Its memory does not depend on the number of images. It
-// is not safe for concurrent use: goroutines use one each and [Evaluator.Merge] them.
+// An Evaluator accumulates the results of images. Its memory does not depend on the number of
+// images. It is not safe for concurrent use: goroutines use one each and [Evaluator.Merge] them.
 type Evaluator struct {
 	opts     Options
 	cutoffs  []int // numbers of boxes, ascending; the last is all
@@ -109,7 +109,8 @@ type Evaluator struct {
 	best     []float64 // best IoU of the current object, by cutoff
 }
 
-// New returns an empty Evaluator. It returns an error if a budget is below 1 or if there are more than 100.
+// New returns an empty Evaluator. It returns an error if a budget is below 1 or if there are more
+// than 100.
 func New(opts Options) (*Evaluator, error) {
 	if opts.Budgets == nil {
 		opts.Budgets = DefaultBudgets()
@@ -137,9 +138,9 @@ func New(opts Options) (*Evaluator, error) {
 // all is the cutoff that takes in every box.
 const all = math.MaxInt
 
-// Add adds an image with its ground truth and its proposals, best first. Took is the time of the search,
-// or 0 if it is unknown. An image without proposals counts: its objects are missed. Add takes
-// O(objects × boxes) time.
+// Add adds an image with its ground truth and its proposals, best first. Took is the time of the
+// search, or 0 if it is unknown. An image without proposals counts: its objects are missed. Add
+// takes O(objects × boxes) time.
 func (e *Evaluator) Add(img *dataset.Image, boxes []box.Box, took time.Duration) {
 	e.images++
 	e.boxes += int64(len(boxes))
@@ -196,7 +197,8 @@ func (e *Evaluator) bestIoUs(o *dataset.Object, boxes []box.Box) {
 	}
 }
 
-// step returns the largest i for which iou >= i/steps. The product iou*steps may round to either side.
+// step returns the largest i for which iou >= i/steps. The product iou*steps may round to either
+// side.
 func step(iou float64) int {
 	i := min(int(iou*steps), steps)
 	if i > 0 && iou < float64(i)/steps {
@@ -207,8 +209,8 @@ func step(iou float64) int {
 	return i
 }
 
-// Merge adds the results of another Evaluator. The report does not depend on the order of merging. Merge
-// returns an error if the options of the two differ.
+// Merge adds the results of another Evaluator. The report does not depend on the order of merging.
+// Merge returns an error if the options of the two differ.
 func (e *Evaluator) Merge(other *Evaluator) error {
 	if e.opts.Difficult != other.opts.Difficult || !slices.Equal(e.opts.Budgets, other.opts.Budgets) {
 		return errors.New("evaluate: merge of evaluators with different options: want equal options")
@@ -265,11 +267,12 @@ type Report struct {
 // BudgetResult is the result for the N best boxes of each image.
 type BudgetResult struct {
 	N int `json:"n"` // 0 means all boxes
-	// ABO is the mean over the objects of the best IoU, MABO the mean over the classes of their ABO.
+	// ABO is the mean over the objects of the best IoU, MABO the mean over the classes of their
+	// ABO.
 	ABO  float64 `json:"abo"`
 	MABO float64 `json:"mabo"`
-	// All holds the scores of all objects. The others are of objects with an area below 32², below 96²,
-	// and larger.
+	// All holds the scores of all objects. The others are of objects with an area below 32², below
+	// 96², and larger.
 	All    Scores `json:"all"`
 	Small  Scores `json:"small"`
 	Medium Scores `json:"medium"`

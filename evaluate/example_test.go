@@ -28,6 +28,5 @@ func ExampleEvaluator() {
 		fmt.Printf("%d: MABO %.2f, AR %.2f, recall at IoU .7 %.2f\n", l.N, l.MABO, l.All.AR, l.All.Recall[70])
 	}
 	// Output:
-	// 1: MABO 0.40, AR 0.30, recall at IoU .7 0.50
-	// 0: MABO 0.90, AR 0.80, recall at IoU .7 1.00
+	// 1: MABO 0.40, AR 0.30, recall at IoU .7 0.50 0: MABO 0.90, AR 0.80, recall at IoU .7 1.00
 }

@@ -16,32 +16,32 @@ import (
 	"github.com/proposer/proposer/raster"
 )
 
-// SearchFunc finds the boxes of a picture, which is RGB or Gray, best first.
+// SearchFunc proposes boxes for an image, which is RGB or Gray, best first.
 type SearchFunc func(ctx context.Context, img *raster.Image) ([]box.Box, error)
 
-// mostRepeated is how many of the best boxes are compared; both numbers of a pair fit
-// pairBits.
 const (
-	mostRepeated = 1000
-	pairBits     = 10
+	// maxCompared is the number of best boxes that are compared.
+	maxCompared = 1000
+	// indexBits is the number of bits of a box's index.
+	indexBits = 10
 )
 
-// perturbations are the slight changes under which proposals should stay.
+// perturbations are slight changes of an image that should not change its proposals.
 var perturbations = []struct {
 	name  string
 	apply func(ctx context.Context, img *raster.Image) (*raster.Image, error)
 }{
 	{"none", func(_ context.Context, img *raster.Image) (*raster.Image, error) { return img, nil }},
-	{"JPEG 90", reencoded(90)},
-	{"JPEG 50", reencoded(50)},
-	{"size 0.9", resized(.9)},
-	{"size 1.1", resized(1.1)},
-	{"blur 1", blurred(1)},
-	{"blur 2", blurred(2)},
+	{"JPEG 90", recompress(90)},
+	{"JPEG 50", recompress(50)},
+	{"size 0.9", resize(.9)},
+	{"size 1.1", resize(1.1)},
+	{"blur 1", blur(1)},
+	{"blur 2", blur(2)},
 }
 
-// Perturbations are the names of what [Repeatability] does to a picture: nothing, JPEG of
-// that quality, another size, a Gaussian of so many pixels.
+// Perturbations returns the names of the changes that [Repeatability] applies: none, JPEG
+// compression of some quality, scaling by a factor, and Gaussian blur of some pixels.
 func Perturbations() []string {
 	var names []string
 	for _, p := range perturbations {
@@ -50,24 +50,25 @@ func Perturbations() []string {
 	return names
 }
 
-// Repeatability searches a picture and, slightly changed, again, and tells for each of
-// [Perturbations] how well the 1000 best boxes come back: from 0 to 1, which no change
-// has to give. A picture without boxes gives 0.
+// Repeatability searches an image and slightly changed versions of it. For each of [Perturbations]
+// it returns how well the 1000 best boxes of the original are found again, from 0 to 1. A
+// deterministic search scores 1 for no change. An image without boxes scores 0.
 //
-// The test is that of Hosang et al. (TPAMI 2016, §3): the boxes of the changed picture are
-// projected back and matched one to one with those of the original, the pairs of the
-// highest IoU first; what counts is the area under recall over IoU from 0 to 1, which is
-// the mean over the original's boxes of the IoU they are matched at. They do that for ten
-// sizes of boxes apart, and rotate and darken pictures, too; here all sizes are one.
+// The measure is that of Hosang et al. (TPAMI 2016, §3): boxes of the changed image are projected
+// back and matched one to one with those of the original, pairs of the highest IoU first. The score
+// is the area under recall over IoU from 0 to 1, which equals the mean over the original's boxes of
+// the IoU of their match. Unlike the paper, Repeatability does not treat ten sizes of boxes
+// separately, and does not rotate or darken images.
 //
-// Errors are the search's, the context's, and that of a picture too large for JPEG.
+// Errors are those of search, of the context, and of an image that is too large for JPEG.
 func Repeatability(ctx context.Context, img *raster.Image, search SearchFunc) ([]float64, error) {
 	original, err := search(ctx, img)
 	if err != nil {
 		return nil, err
 	}
-	original = original[:min(len(original), mostRepeated)]
-	var areas []float64
+	original = original[:min(len(original), maxCompared)]
+
+	var scores []float64
 	for _, p := range perturbations {
 		changed, err := p.apply(ctx, img)
 		if err != nil {
@@ -77,42 +78,43 @@ func Repeatability(ctx context.Context, img *raster.Image, search SearchFunc) ([
 		if err != nil {
 			return nil, err
 		}
-		boxes = boxes[:min(len(boxes), mostRepeated)]
+		boxes = boxes[:min(len(boxes), maxCompared)]
 		back := make([]dataset.Object, len(boxes))
 		x, y := float64(img.Width)/float64(changed.Width), float64(img.Height)/float64(changed.Height)
 		for i, b := range boxes {
 			back[i] = dataset.Object{X0: x * float64(b.X0), Y0: y * float64(b.Y0), X1: x * float64(b.X1), Y1: y * float64(b.Y1)}
 		}
-		areas = append(areas, matched(original, back))
+		scores = append(scores, meanMatchedIoU(original, back))
 	}
-	return areas, nil
+	return scores, nil
 }
 
-// matched pairs boxes greedily and gives the mean IoU over the originals. Pairs whose IoUs
-// differ by less than 1/unit are taken in the boxes' order.
-func matched(original []box.Box, back []dataset.Object) float64 {
-	var pairs []uint64 // what the IoU lacks to 1, and the two numbers
+// meanMatchedIoU matches boxes greedily and returns the mean IoU over the originals. Pairs whose
+// IoUs are equal in fixed point are matched in the order of the boxes.
+func meanMatchedIoU(original []box.Box, back []dataset.Object) float64 {
+	var pairs []uint64 // 1−IoU in fixed point, then the indices of the two boxes
 	for i := range original {
 		for j := range back {
 			if v := back[j].IoU(&original[i]); v > 0 {
-				pairs = append(pairs, (unit-uint64(math.Round(v*unit)))<<(2*pairBits)|uint64(i)<<pairBits|uint64(j))
+				pairs = append(pairs, (unit-uint64(math.Round(v*unit)))<<(2*indexBits)|uint64(i)<<indexBits|uint64(j))
 			}
 		}
 	}
 	slices.Sort(pairs)
 	var sum uint64
-	var taken, given [1 << pairBits]bool
+	var originalMatched, backMatched [1 << indexBits]bool
 	for _, p := range pairs {
-		i, j := p>>pairBits&(1<<pairBits-1), p&(1<<pairBits-1)
-		if !taken[i] && !given[j] {
-			taken[i], given[j] = true, true
-			sum += unit - p>>(2*pairBits)
+		i, j := p>>indexBits&(1<<indexBits-1), p&(1<<indexBits-1)
+		if !originalMatched[i] && !backMatched[j] {
+			originalMatched[i] = true
+			backMatched[j] = true
+			sum += unit - p>>(2*indexBits)
 		}
 	}
 	return mean(float64(sum)/unit, len(original))
 }
 
-func reencoded(quality int) func(context.Context, *raster.Image) (*raster.Image, error) {
+func recompress(quality int) func(context.Context, *raster.Image) (*raster.Image, error) {
 	return func(_ context.Context, img *raster.Image) (*raster.Image, error) {
 		var src image.Image = interleaved(img)
 		if img.Space == raster.Gray {
@@ -132,7 +134,7 @@ func reencoded(quality int) func(context.Context, *raster.Image) (*raster.Image,
 	}
 }
 
-func resized(factor float64) func(context.Context, *raster.Image) (*raster.Image, error) {
+func resize(factor float64) func(context.Context, *raster.Image) (*raster.Image, error) {
 	return func(_ context.Context, img *raster.Image) (*raster.Image, error) {
 		side := func(n int) int { return max(1, int(math.Round(float64(n)*factor))) }
 		src := interleaved(img)
@@ -142,7 +144,7 @@ func resized(factor float64) func(context.Context, *raster.Image) (*raster.Image
 	}
 }
 
-func blurred(sigma float64) func(context.Context, *raster.Image) (*raster.Image, error) {
+func blur(sigma float64) func(context.Context, *raster.Image) (*raster.Image, error) {
 	return func(ctx context.Context, img *raster.Image) (*raster.Image, error) {
 		smooth, err := raster.Smooth(ctx, nil, img, sigma)
 		if err != nil {
@@ -156,7 +158,7 @@ func blurred(sigma float64) func(context.Context, *raster.Image) (*raster.Image,
 	}
 }
 
-// interleaved is a picture as the standard library has it.
+// interleaved returns an image as the standard library stores it.
 func interleaved(img *raster.Image) *image.RGBA {
 	dst := image.NewRGBA(image.Rect(0, 0, img.Width, img.Height))
 	last := img.Space.Planes() - 1
@@ -169,7 +171,7 @@ func interleaved(img *raster.Image) *image.RGBA {
 	return dst
 }
 
-// planar is what interleaved was made of.
+// planar is the inverse of interleaved.
 func planar(src *image.RGBA, space raster.Space) *raster.Image {
 	dst := raster.New(space, src.Rect.Dx(), src.Rect.Dy())
 	for c := range space.Planes() {

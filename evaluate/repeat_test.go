@@ -17,6 +17,7 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
+// search is a small deterministic search.
 func search(ctx context.Context, img *raster.Image) ([]box.Box, error) {
 	opts, err := selective.Mode("single")
 	if err != nil {
@@ -34,7 +35,8 @@ func search(ctx context.Context, img *raster.Image) ([]box.Box, error) {
 	return boxes, nil
 }
 
-func grey(t testing.TB, img *raster.Image) *raster.Image {
+// gray returns a grayscale version of an image.
+func gray(t testing.TB, img *raster.Image) *raster.Image {
 	t.Helper()
 	g, err := raster.Convert(t.Context(), nil, img, raster.Gray)
 	if err != nil {
@@ -45,7 +47,7 @@ func grey(t testing.TB, img *raster.Image) *raster.Image {
 
 func TestRepeatability(t *testing.T) {
 	img := scene.Render(4, 160, 120, 6).Image
-	for name, img := range map[string]*raster.Image{"RGB": img, "I": grey(t, img)} {
+	for name, img := range map[string]*raster.Image{"RGB": img, "gray": gray(t, img)} {
 		got, err := Repeatability(t.Context(), img, search)
 		if err != nil || len(got) != len(Perturbations()) || got[0] != 1 {
 			t.Fatalf("%s: %v, %v", name, got, err)
@@ -62,9 +64,9 @@ func TestRepeatability(t *testing.T) {
 	}
 }
 
-// A search that always answers with the whole picture, or with its right half, comes back
-// whatever the picture's size.
-func TestBoxesAreProjectedBack(t *testing.T) {
+// TestRepeatabilityProjectsBoxes uses a search that always returns the whole image and its right
+// half, which is repeatable at any size.
+func TestRepeatabilityProjectsBoxes(t *testing.T) {
 	for _, side := range []struct{ w, h int }{{100, 60}, {1, 1}, {7, 300}} {
 		got, err := Repeatability(t.Context(), raster.New(raster.RGB, side.w, side.h), func(_ context.Context, img *raster.Image) ([]box.Box, error) {
 			w, h := int32(img.Width), int32(img.Height)
@@ -78,9 +80,9 @@ func TestBoxesAreProjectedBack(t *testing.T) {
 	}
 }
 
-func TestPerturbationsKeepThePicture(t *testing.T) {
+func TestPerturbationsPreserveImage(t *testing.T) {
 	img := scene.Render(2, 90, 70, 4).Image
-	for name, img := range map[string]*raster.Image{"RGB": img, "I": grey(t, img)} {
+	for name, img := range map[string]*raster.Image{"RGB": img, "gray": gray(t, img)} {
 		before := slices.Clone(img.Pix)
 		for _, p := range perturbations {
 			got, err := p.apply(t.Context(), img)
@@ -91,8 +93,8 @@ func TestPerturbationsKeepThePicture(t *testing.T) {
 				t.Errorf("%s, %s: %d×%d in %v, %d samples", name, p.name, got.Width, got.Height, got.Space, len(got.Pix))
 			}
 			for c := range got.Space.Planes() {
-				// The mean of a plane moves by no more than two grey levels.
-				if a, b := level(img.Plane(c)), level(got.Plane(c)); math.Abs(a-b) > 2 {
+				// The mean of a plane moves by at most two gray levels.
+				if a, b := mean8(img.Plane(c)), mean8(got.Plane(c)); math.Abs(a-b) > 2 {
 					t.Errorf("%s, %s: plane %d had a mean of %.1f and has %.1f", name, p.name, c, a, b)
 				}
 			}
@@ -101,12 +103,12 @@ func TestPerturbationsKeepThePicture(t *testing.T) {
 			}
 		}
 		if !slices.Equal(before, img.Pix) {
-			t.Errorf("%s: the picture itself is changed", name)
+			t.Errorf("%s: the input was modified", name)
 		}
 	}
 }
 
-func level(plane []uint8) float64 {
+func mean8(plane []uint8) float64 {
 	sum := 0.0
 	for _, v := range plane {
 		sum += float64(v)
@@ -114,7 +116,7 @@ func level(plane []uint8) float64 {
 	return sum / float64(len(plane))
 }
 
-func TestRepeatabilityFails(t *testing.T) {
+func TestRepeatabilityErrors(t *testing.T) {
 	img := raster.New(raster.RGB, 8, 8)
 	for after := range 3 {
 		_, err := Repeatability(t.Context(), img, func(context.Context, *raster.Image) ([]box.Box, error) {
@@ -132,7 +134,7 @@ func TestRepeatabilityFails(t *testing.T) {
 		t.Errorf("without boxes: %v, %v", got, err)
 	}
 	if _, err := Repeatability(t.Context(), raster.New(raster.Gray, 1<<16, 1), nothing); err == nil {
-		t.Error("a picture wider than JPEG has room for")
+		t.Error("got no error for an image wider than JPEG supports")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -141,8 +143,8 @@ func TestRepeatabilityFails(t *testing.T) {
 	}
 }
 
-// The matching is the literal one: again and again the best pair of all that are left.
-func TestMatched(t *testing.T) {
+// TestMeanMatchedIoU compares the result with repeated matching of the best remaining pair.
+func TestMeanMatchedIoU(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		coordinate := rapid.IntRange(0, 8)
 		draw := func(name string) []box.Box {
@@ -178,7 +180,7 @@ func TestMatched(t *testing.T) {
 			left, right = slices.Delete(left, at, at+1), slices.Delete(right, to, to+1)
 		}
 		want := sum / float64(max(1, len(original)))
-		if got := matched(original, back); math.Abs(got-want) > 1e-8 {
+		if got := meanMatchedIoU(original, back); math.Abs(got-want) > 1e-8 {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 	})

@@ -23,18 +23,19 @@ type Proposals struct {
 // Result is the outcome of [Run].
 type Result struct {
 	Report *Report
-	// Repeatability is the mean over the images for which it was measured, or nil if there are none.
+	// Repeatability is the mean over the images for which it was measured, or nil if there are
+	// none.
 	Repeatability []float64
 	// Errors holds the error of each image, nil for those that were searched.
 	Errors []error
 }
 
-// Run searches images on a number of goroutines and evaluates the proposals. Search returns the proposals
-// for images[i]; it is called from several goroutines. If it returns an error, Run records the error and evaluates
-// what search returned with it.
+// Run searches images on a number of goroutines and evaluates the proposals. Search returns the
+// proposals for images[i]; it is called from several goroutines. If it returns an error, Run
+// records the error and evaluates what search returned with it.
 //
-// The report does not depend on the number of workers. Run returns an error if opts are invalid or the context
-// is canceled.
+// The report does not depend on the number of workers. Run returns an error if opts are invalid or
+// the context is canceled.
 func Run(
 	ctx context.Context, images []dataset.Image, opts Options, workers int,
 	search func(ctx context.Context, i int) (Proposals, error),

@@ -45,8 +45,8 @@ func (e *evaluation) warn(format string, args ...any) {
 	fmt.Fprintf(e.std.err, "proposer: "+format+"\n", args...)
 }
 
-// search proposes boxes for all images and evaluates them. Each image is searched by one thread, so that no
-// thread waits for another.
+// search proposes boxes for all images and evaluates them. Each image is searched by one thread, so
+// that no thread waits for another.
 func (e *evaluation) search(ctx context.Context, opts propose.Options, repeatability bool) (*evalResult, error) {
 	images := e.data.Images
 	workers := min(runtime.GOMAXPROCS(0), max(1, len(images)))
@@ -178,8 +178,8 @@ func (f *firstOf) add(name string) {
 	}
 }
 
-// openProposals opens a file, or stdin if the path is "-". Reading ends when ctx is canceled, even if the
-// underlying read blocks, as that of a pipe may.
+// openProposals opens a file, or stdin if the path is "-". Reading ends when ctx is canceled, even
+// if the underlying read blocks, as that of a pipe may.
 func openProposals(ctx context.Context, stdin io.Reader, path string) (in io.Reader, stop func(), err error) {
 	f := io.NopCloser(stdin)
 	if path != "-" {
@@ -205,7 +205,8 @@ func proposalsPath(arg string) string {
 	return arg
 }
 
-// proposalsName returns NAME of [NAME=]FILE. The default is the base name of the file without .jsonl.
+// proposalsName returns NAME of [NAME=]FILE. The default is the base name of the file without
+// .jsonl.
 func proposalsName(arg string) string {
 	path := proposalsPath(arg)
 	if path != arg {

@@ -84,8 +84,8 @@ var (
 
 func (c cells) number(v float64) string { return strconv.FormatFloat(v, 'f', c.decimals, 64) }
 
-// budgetColumns is the number of leading columns of budgetRows that differ between the budgets of a result. The
-// columns after them describe the whole result.
+// budgetColumns is the number of leading columns of budgetRows that differ between the budgets of a
+// result. The columns after them describe the whole result.
 const budgetColumns = 12
 
 // budgetRows returns a header and a row for each budget of each result.
@@ -167,8 +167,8 @@ func repeatabilityRows(results []evalResult) [][]string {
 	return rows
 }
 
-// classRows returns a header and a row for each class. All results are of the same objects and hence have
-// the same classes.
+// classRows returns a header and a row for each class. All results are of the same objects and
+// hence have the same classes.
 func classRows(results []evalResult) [][]string {
 	rows := [][]string{{"ABO of all boxes", "objects"}}
 	for _, class := range results[0].Classes {

@@ -1,4 +1,4 @@
-// Package plot draws the reports of package evaluate.
+// Package plot draws reports of package evaluate as diagrams.
 package plot
 
 import (
@@ -19,14 +19,14 @@ import (
 	"github.com/proposer/proposer/evaluate"
 )
 
-// Result is a report and the name of what it is of.
+// Result is a named report.
 type Result struct {
 	Name string
 	*evaluate.Report
 }
 
-// Format is how [Write] draws for a file of that name: png, svg or pdf; empty if the
-// name ends in none of them.
+// Format returns the format for a file name by its extension: png, svg or pdf. It returns an empty
+// string for other extensions.
 func Format(name string) string {
 	format := strings.ToLower(strings.TrimPrefix(filepath.Ext(name), "."))
 	if slices.Contains([]string{"png", "svg", "pdf"}, format) {
@@ -35,14 +35,14 @@ func Format(name string) string {
 	return ""
 }
 
-// The sizes of the picture.
+// The size of the figure.
 const (
 	plotWidth  = 11 * vg.Inch
 	plotHeight = 4.5 * vg.Inch
 )
 
-// colours may be told apart by the colour-blind, too: Okabe and Ito's, the dark ones first.
-var colours = []color.RGBA{
+// colors is the color-blind safe palette of Okabe and Ito, dark colors first.
+var colors = []color.RGBA{
 	{0x00, 0x72, 0xb2, 0xff},
 	{0xd5, 0x5e, 0x00, 0xff},
 	{0x00, 0x9e, 0x73, 0xff},
@@ -52,15 +52,15 @@ var colours = []color.RGBA{
 	{0x00, 0x00, 0x00, 0xff},
 }
 
-// dashes are told apart where the colours begin anew.
+// dashes distinguish curves that share a color.
 var dashes = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(1.5), vg.Points(2)}}
 
-// Write draws two diagrams beside each other, in one of [Format]'s formats: recall over
-// IoU, and AR over the number of boxes. Of one report the former has every level, of
-// several that of 1000 boxes, or else of all.
+// Write draws two diagrams side by side as png, svg or pdf: recall over IoU, and AR over the number
+// of boxes. For a single result, the former shows each budget. For several, it shows that of 1000
+// boxes or, if no result has it, all boxes.
 func Write(w io.Writer, format string, reports []Result) error {
 	if format == "" || Format("x."+format) != format {
-		return fmt.Errorf("plot: plot as %q: want png, svg or pdf", format)
+		return fmt.Errorf("plot: format %q: want png, svg or pdf", format)
 	}
 	recall, err := recallPlot(reports)
 	if err != nil {
@@ -101,11 +101,11 @@ func recallPlot(reports []Result) (*plot.Plot, error) {
 				n = 1000
 			}
 		}
-		p.Title.Text += ", " + boxesOf(n)
+		p.Title.Text += ", " + budgetName(n)
 		for i, r := range reports {
 			for _, l := range r.Budgets {
 				if l.N == n {
-					if err := add(p, i, r.Name, recalls(&l)); err != nil {
+					if err := addCurve(p, i, r.Name, recallCurve(&l)); err != nil {
 						return nil, err
 					}
 				}
@@ -113,23 +113,23 @@ func recallPlot(reports []Result) (*plot.Plot, error) {
 		}
 		return p, nil
 	}
-	// The highest curve is the first of the legend.
+	// The legend lists the highest curve first.
 	for i, l := range slices.Backward(reports[0].Budgets) {
-		if err := add(p, len(reports[0].Budgets)-1-i, boxesOf(l.N), recalls(&l)); err != nil {
+		if err := addCurve(p, len(reports[0].Budgets)-1-i, budgetName(l.N), recallCurve(&l)); err != nil {
 			return nil, err
 		}
 	}
 	return p, nil
 }
 
-func boxesOf(n int) string {
+func budgetName(n int) string {
 	if n == 0 {
 		return "all boxes"
 	}
 	return strconv.Itoa(n) + " boxes"
 }
 
-func recalls(l *evaluate.BudgetResult) plotter.XYs {
+func recallCurve(l *evaluate.BudgetResult) plotter.XYs {
 	var points plotter.XYs
 	for i := 100 / 2; i <= 100; i++ {
 		points = append(points, plotter.XY{X: float64(i) / 100, Y: l.All.Recall[i]})
@@ -151,9 +151,9 @@ func arPlot(reports []Result) (*plot.Plot, error) {
 		}
 		name := r.Name
 		if len(reports) == 1 {
-			name = "" // there is nothing to tell apart
+			name = "" // a single curve needs no legend
 		}
-		if err := add(p, i, name, points); err != nil {
+		if err := addCurve(p, i, name, points); err != nil {
 			return nil, err
 		}
 	}
@@ -177,8 +177,8 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
-// add adds curve i, and it to the legend if it has a name.
-func add(p *plot.Plot, i int, name string, points plotter.XYs) error {
+// addCurve adds curve i to the diagram and, if it has a name, to the legend.
+func addCurve(p *plot.Plot, i int, name string, points plotter.XYs) error {
 	if len(points) == 0 {
 		return nil
 	}
@@ -186,8 +186,8 @@ func add(p *plot.Plot, i int, name string, points plotter.XYs) error {
 	if err != nil {
 		return fmt.Errorf("plot: %s: %w", name, err)
 	}
-	line.Color, line.Width = colours[i%len(colours)], vg.Points(1.75)
-	line.Dashes = dashes[i/len(colours)%len(dashes)]
+	line.Color, line.Width = colors[i%len(colors)], vg.Points(1.75)
+	line.Dashes = dashes[i/len(colors)%len(dashes)]
 	p.Add(line)
 	if name != "" {
 		p.Legend.Add(name, line)
@@ -195,27 +195,27 @@ func add(p *plot.Plot, i int, name string, points plotter.XYs) error {
 	return nil
 }
 
-// tenths are the marks of an axis from 0 to 1.
-var tenths = plot.TickerFunc(func(least, most float64) []plot.Tick {
+// tenths is the ticks of an axis from 0 to 1.
+var tenths = plot.TickerFunc(func(lo, hi float64) []plot.Tick {
 	var ticks []plot.Tick
 	for i := range 11 {
-		if v := float64(i) / 10; v >= least-1e-9 && v <= most+1e-9 {
+		if v := float64(i) / 10; v >= lo-1e-9 && v <= hi+1e-9 {
 			ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', 1, 64)})
 		}
 	}
 	return ticks
 })
 
-// decades are the marks of the axis of numbers: 1, 10, 100, 1,000, …
-var decades = plot.TickerFunc(func(_, most float64) []plot.Tick {
+// decades is the ticks of a logarithmic axis: 1, 10, 100, 1,000, …
+var decades = plot.TickerFunc(func(_, hi float64) []plot.Tick {
 	var ticks []plot.Tick
-	for n := 1; float64(n) <= most; n *= 10 {
+	for n := 1; float64(n) <= hi; n *= 10 {
 		label := strconv.Itoa(n)
 		if len(label) > 3 {
 			label = label[:len(label)-3] + "," + label[len(label)-3:]
 		}
 		ticks = append(ticks, plot.Tick{Value: float64(n), Label: label})
-		for i := 2; i < 10 && float64(i*n) <= most; i++ {
+		for i := 2; i < 10 && float64(i*n) <= hi; i++ {
 			ticks = append(ticks, plot.Tick{Value: float64(i * n)})
 		}
 	}

@@ -67,32 +67,32 @@ func TestWrite(t *testing.T) {
 	for format, head := range map[string]string{"png": "\x89PNG", "svg": "<?xml", "pdf": "%PDF"} {
 		for _, n := range []int{0, 1, 2, 30} {
 			if got := plotted(t, format, reports(t, n)); !bytes.HasPrefix(got, []byte(head)) {
-				t.Errorf("%s of %d reports begins %.20q", format, n, got)
+				t.Errorf("%s of %d reports begins with %.20q, want %q", format, n, got, head)
 			}
 		}
 	}
 	m, err := png.Decode(bytes.NewReader(plotted(t, "png", reports(t, 1))))
 	if err != nil || m.Bounds().Dx() != 1056 || m.Bounds().Dy() != 432 {
-		t.Errorf("%v, %v", m.Bounds(), err)
+		t.Errorf("size of the PNG: got %v, %v; want 1056 × 432", m.Bounds(), err)
 	}
 	one := string(plotted(t, "svg", reports(t, 1)))
 	for _, text := range []string{">IoU<", ">recall<", ">boxes<", ">AR<", ">all boxes<", ">2000 boxes<", ">10 boxes<", ">1,000<"} {
 		if !strings.Contains(one, text) {
-			t.Errorf("no %s in the plot of one report", text)
+			t.Errorf("the plot of one report does not contain %s", text)
 		}
 	}
 	two := string(plotted(t, "svg", reports(t, 2)))
 	for _, text := range []string{">set 0<", ">set 1<", ">Recall over IoU, 1000 boxes<"} {
 		if !strings.Contains(two, text) {
-			t.Errorf("no %s in the plot of two", text)
+			t.Errorf("the plot of two reports does not contain %s", text)
 		}
 	}
 	if again := string(plotted(t, "svg", reports(t, 2))); again != two {
-		t.Error("equal reports give other bytes")
+		t.Error("equal reports give different bytes")
 	}
 }
 
-// Names come from files' names, and reports may be of nothing.
+// TestWriteAnyName draws reports of no images, with names that files may have.
 func TestWriteAnyName(t *testing.T) {
 	for _, name := range []string{"", "a\nb", "日本語 ﷽", "\xff\x00\x1b[2J", "$x^2$ <svg>&", strings.Repeat("long ", 300)} {
 		nothing := evaluator(t, evaluate.Options{Budgets: []int{1}}).Report()
@@ -106,12 +106,12 @@ func TestWriteAnyName(t *testing.T) {
 func TestWriteErrors(t *testing.T) {
 	for _, format := range []string{"", "gif", "PNG", "tex"} {
 		if err := Write(io.Discard, format, nil); err == nil || !strings.Contains(err.Error(), "want png, svg or pdf") {
-			t.Errorf("%q: %v", format, err)
+			t.Errorf("Write as %q: got %v, want an error", format, err)
 		}
 	}
 	for name, want := range map[string]string{"a.png": "png", "x/b.c.SVG": "svg", ".pdf": "pdf", "png": "", "a.jpg": "", "": ""} {
 		if got := Format(name); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
+			t.Errorf("Format(%q) = %q, want %q", name, got, want)
 		}
 	}
 }

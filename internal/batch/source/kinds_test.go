@@ -279,7 +279,7 @@ func TestCOCO(t *testing.T) {
 	}
 
 	write(t, dir, "annotations/instances_train.json="+coco)
-	if _, err := Open(t.Context(), dir, Options{}); !errors.As(err, new(*dataset.Error)) || !strings.Contains(err.Error(), "2 sets of instances") {
+	if _, err := Open(t.Context(), dir, Options{}); !errors.As(err, new(*dataset.Error)) || !strings.Contains(err.Error(), "2 instances files") {
 		t.Error(err)
 	}
 	lost := t.TempDir()
@@ -327,8 +327,8 @@ func TestVOC(t *testing.T) {
 	wantFiles(t, open(t, "x.txt", Options{}), "2.jpg")
 	wantFiles(t, open(t, "Main/train.lst", Options{}), "2.jpg")
 	for name, want := range map[string]string{
-		"twice.txt": `line 3: "3" is in line 1, too`,
-		"up.txt":    `line 1: "../../x": want a line to begin with the name of a picture`,
+		"twice.txt": `line 3: "3" is a duplicate of line 1`,
+		"up.txt":    `line 1: "../../x": want the name of an image`,
 	} {
 		if _, err := all(t, open(t, filepath.Join(dir, "ImageSets/Main", name), Options{})); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -3,8 +3,8 @@ package benchmetric
 
 import "testing"
 
-// ReportMegapixels makes a benchmark report its allocations and, for iterations that process
-// the given number of pixels each, its throughput in Mpx/s.
+// ReportMegapixels makes a benchmark report its allocations and, for iterations that process the
+// given number of pixels each, its throughput in Mpx/s.
 func ReportMegapixels(b *testing.B, pixels int) {
 	b.ReportAllocs()
 	b.Cleanup(func() {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// WriteSelfSigned writes a new self-signed certificate for localhost and 127.0.0.1, with the given common name,
-// and its private key, both PEM. It returns a pool that contains the certificate.
+// WriteSelfSigned writes a new self-signed certificate for localhost and 127.0.0.1, with the given
+// common name, and its private key, both PEM. It returns a pool that contains the certificate.
 func WriteSelfSigned(t testing.TB, certFile, keyFile, commonName string, expires time.Time) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

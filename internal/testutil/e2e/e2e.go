@@ -25,7 +25,8 @@ func Only(t testing.TB, reason string) {
 	}
 }
 
-// Missing ends a test whose prerequisite is missing: it skips the test, or fails it if PROPOSER_E2E=1 is set.
+// Missing ends a test whose prerequisite is missing: it skips the test, or fails it if
+// PROPOSER_E2E=1 is set.
 func Missing(t testing.TB, prerequisite string) {
 	t.Helper()
 	if Enabled() {
@@ -83,8 +84,8 @@ func moduleRoot(t testing.TB) string {
 	}
 }
 
-// python is Debian's interpreter, for which make e2e installs the modules: a python3 that is earlier in PATH
-// may lack them.
+// python is Debian's interpreter, for which make e2e installs the modules: a python3 that is
+// earlier in PATH may lack them.
 const python = "/usr/bin/python3"
 
 // Python returns an interpreter that passes check, a statement such as "import numpy", and wants
@@ -97,8 +98,8 @@ func Python(t testing.TB, check, wants string) string {
 	return python
 }
 
-// Output runs a command and returns its standard output. A command that fails ends the test, with its standard error
-// in the message.
+// Output runs a command and returns its standard output. A command that fails ends the test, with
+// its standard error in the message.
 func Output(t testing.TB, cmd *exec.Cmd) []byte {
 	t.Helper()
 	var stderr bytes.Buffer

@@ -31,8 +31,8 @@ func (m *Tmpfs) Resize(size string) {
 	}
 }
 
-// Unmount detaches the file system from its folder, even if files on it are open. The previous contents of the
-// folder are visible again. Further calls do nothing.
+// Unmount detaches the file system from its folder, even if files on it are open. The previous
+// contents of the folder are visible again. Further calls do nothing.
 func (m *Tmpfs) Unmount() {
 	if m.mounted {
 		m.mounted = false

@@ -10,7 +10,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Equal fails the test unless got equals the contents of file. With -update it first writes got to file.
+// Equal fails the test unless got equals the contents of file. With -update it first writes got to
+// file.
 func Equal(t testing.TB, file string, got []byte) {
 	t.Helper()
 	if *update {

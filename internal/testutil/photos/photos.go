@@ -1,7 +1,7 @@
 // Package photos loads photographs of the COCO development set for tests.
 //
-// They are in coco-dev/images below the folder of [e2e.Data]; without them tests are skipped, or fail
-// with PROPOSER_E2E=1.
+// They are in coco-dev/images below the folder of [e2e.Data]; without them tests are skipped, or
+// fail with PROPOSER_E2E=1.
 package photos
 
 import (
