@@ -45,7 +45,7 @@ func TestRuntime(t *testing.T) {
 	s := scene.Render(1, 96, 64, 3)
 	encoded := func(encode func(*bytes.Buffer, image.Image) error) []byte {
 		var b bytes.Buffer
-		if err := encode(&b, s.Std()); err != nil {
+		if err := encode(&b, s.Image.ToImage()); err != nil {
 			t.Fatal(err)
 		}
 		return b.Bytes()

@@ -116,31 +116,25 @@ func meanMatchedIoU(original []box.Box, back []dataset.Object) float64 {
 
 func recompress(quality int) func(context.Context, *raster.Image) (*raster.Image, error) {
 	return func(_ context.Context, img *raster.Image) (*raster.Image, error) {
-		var src image.Image = interleaved(img)
-		if img.Space == raster.Gray {
-			src = &image.Gray{Pix: img.Pix, Stride: img.Width, Rect: image.Rect(0, 0, img.Width, img.Height)}
-		}
 		var file bytes.Buffer
-		if err := jpeg.Encode(&file, src, &jpeg.Options{Quality: quality}); err != nil {
+		if err := jpeg.Encode(&file, img.ToImage(), &jpeg.Options{Quality: quality}); err != nil {
 			return nil, err
 		}
 		decoded, err := jpeg.Decode(&file)
 		if err != nil {
 			return nil, err
 		}
-		dst := image.NewRGBA(decoded.Bounds())
-		draw.Draw(dst, dst.Rect, decoded, image.Point{}, draw.Src)
-		return planar(dst, img.Space), nil
+		return raster.FromImage(decoded), nil
 	}
 }
 
 func resize(factor float64) func(context.Context, *raster.Image) (*raster.Image, error) {
 	return func(_ context.Context, img *raster.Image) (*raster.Image, error) {
 		side := func(n int) int { return max(1, int(math.Round(float64(n)*factor))) }
-		src := interleaved(img)
+		src := toRGBA(img.ToImage())
 		dst := image.NewRGBA(image.Rect(0, 0, side(img.Width), side(img.Height)))
 		draw.CatmullRom.Scale(dst, dst.Rect, src, src.Rect, draw.Src, nil)
-		return planar(dst, img.Space), nil
+		return planes(dst, img.Space), nil
 	}
 }
 
@@ -158,21 +152,14 @@ func blur(sigma float64) func(context.Context, *raster.Image) (*raster.Image, er
 	}
 }
 
-// interleaved returns an image as the standard library stores it.
-func interleaved(img *raster.Image) *image.RGBA {
-	dst := image.NewRGBA(image.Rect(0, 0, img.Width, img.Height))
-	last := img.Space.Planes() - 1
-	for i := range img.Width * img.Height {
-		for c := range 3 {
-			dst.Pix[4*i+c] = img.Plane(min(c, last))[i]
-		}
-		dst.Pix[4*i+3] = math.MaxUint8
-	}
+func toRGBA(src image.Image) *image.RGBA {
+	dst := image.NewRGBA(src.Bounds())
+	draw.Draw(dst, dst.Rect, src, image.Point{}, draw.Src)
 	return dst
 }
 
-// planar is the inverse of interleaved.
-func planar(src *image.RGBA, space raster.Space) *raster.Image {
+// planes returns the first planes of an image. It ignores alpha, which scaling may have rounded.
+func planes(src *image.RGBA, space raster.Space) *raster.Image {
 	dst := raster.New(space, src.Rect.Dx(), src.Rect.Dy())
 	for c := range space.Planes() {
 		plane := dst.Plane(c)

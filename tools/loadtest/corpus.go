@@ -103,7 +103,7 @@ func readFolder(folder string) ([]*testImage, error) {
 func allFormats() ([]*testImage, error) {
 	s := scene.Render(3, 96, 64, 3)
 	var b, t bytes.Buffer
-	if err := errors.Join(bmp.Encode(&b, s.Std()), tiff.Encode(&t, s.Std(), &tiff.Options{Compression: tiff.Deflate})); err != nil {
+	if err := errors.Join(bmp.Encode(&b, s.Image.ToImage()), tiff.Encode(&t, s.Image.ToImage(), &tiff.Options{Compression: tiff.Deflate})); err != nil {
 		return nil, err
 	}
 	var all []*testImage

@@ -42,7 +42,7 @@ func Read(t testing.TB, path string) *raster.Image {
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
-	return planar(src)
+	return raster.FromImage(src)
 }
 
 // Crops returns n random crops of at most width × height pixels. Equal arguments give equal crops.
@@ -60,20 +60,6 @@ func Crops(t testing.TB, n, width, height int) []*raster.Image {
 		}
 	}
 	return crops
-}
-
-func planar(src image.Image) *raster.Image {
-	r := src.Bounds()
-	img := raster.New(raster.RGB, r.Dx(), r.Dy())
-	red, green, blue := img.Plane(0), img.Plane(1), img.Plane(2)
-	for y := range r.Dy() {
-		for x := range r.Dx() {
-			i := y*r.Dx() + x
-			cr, cg, cb, _ := src.At(r.Min.X+x, r.Min.Y+y).RGBA()
-			red[i], green[i], blue[i] = uint8(cr>>8), uint8(cg>>8), uint8(cb>>8)
-		}
-	}
-	return img
 }
 
 func crop(src *raster.Image, x0, y0, w, h int) *raster.Image {

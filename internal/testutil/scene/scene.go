@@ -8,7 +8,6 @@ package scene
 import (
 	"bytes"
 	"fmt"
-	"image"
 	"image/jpeg"
 	"image/png"
 	"math"
@@ -193,20 +192,10 @@ func (s *Scene) measure(things []placed) {
 	}
 }
 
-// Std is the picture as the standard library has it.
-func (s *Scene) Std() *image.RGBA {
-	out := image.NewRGBA(image.Rect(0, 0, s.Image.Width, s.Image.Height))
-	r, g, b := s.Image.Plane(0), s.Image.Plane(1), s.Image.Plane(2)
-	for i := range r {
-		copy(out.Pix[4*i:], []uint8{r[i], g[i], b[i], 255})
-	}
-	return out
-}
-
 // PNG is the picture as a PNG file.
 func (s *Scene) PNG() []byte {
 	var buf bytes.Buffer
-	if err := png.Encode(&buf, s.Std()); err != nil {
+	if err := png.Encode(&buf, s.Image.ToImage()); err != nil {
 		panic(fmt.Sprintf("scene: PNG: %v", err)) // a picture in memory always has a PNG, unless a side is too long
 	}
 	return buf.Bytes()
@@ -215,7 +204,7 @@ func (s *Scene) PNG() []byte {
 // JPEG is the picture as a JPEG file of the given quality, 1..100.
 func (s *Scene) JPEG(quality int) []byte {
 	var buf bytes.Buffer
-	if err := jpeg.Encode(&buf, s.Std(), &jpeg.Options{Quality: quality}); err != nil {
+	if err := jpeg.Encode(&buf, s.Image.ToImage(), &jpeg.Options{Quality: quality}); err != nil {
 		panic(fmt.Sprintf("scene: JPEG: %v", err)) // only sides over 65535 do that
 	}
 	return buf.Bytes()
