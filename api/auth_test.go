@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/proposer/proposer/internal/auth"
@@ -40,63 +41,67 @@ func tokens(t testing.TB) *auth.Tokens {
 }
 
 func TestTokens(t *testing.T) {
-	var log bytes.Buffer
-	s := start(t, func(c *Config) {
-		c.Authenticator = tokens(t)
-		c.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := start(t, func(c *Config) {
+			c.Authenticator = tokens(t)
+			c.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+		})
+		png := small().PNG()
+		for _, header := range []string{"", "Authorization: Bearer ", "Authorization: Bearer alice", "Authorization: Basic alice-0123456789abcdef", "Authorization: alice-0123456789abcdef"} {
+			a := s.postWith(t, "/v1/proposals?mode=single", "", png, header)
+			a.problem(t, http.StatusUnauthorized, "token")
+			if !strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Bearer") {
+				t.Errorf("%v", a.header)
+			}
+			s.postWith(t, inferPath, "", png, header).failure(t, http.StatusUnauthorized)
+		}
+		for _, path := range []string{"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.yaml"} {
+			if a := s.do(t, "GET", path, "", nil); a.status != http.StatusOK {
+				t.Errorf("%s: %d", path, a.status)
+			}
+		}
+		for _, path := range []string{"/v1/modes", "/v2", "/v2/models/selective_search", "/v2/models/selective_search/ready"} {
+			if a := s.do(t, "GET", path, "", nil); a.status != http.StatusUnauthorized {
+				t.Errorf("%s: %d", path, a.status)
+			}
+		}
+		for _, header := range []string{"Authorization: Bearer alice-0123456789abcdef", "Authorization: bearer bob-0123456789abcdef"} {
+			s.postWith(t, "/v1/proposals?mode=single", "", png, header).proposals(t)
+		}
+		s.wantMetric(t, `proposer_token_requests_total{name="alice"}`, 1)
+		s.wantMetric(t, `proposer_token_requests_total{name="bob"}`, 1)
+		s.wantInFlight(t, 0)
+		if l := log.String(); !strings.Contains(l, `"token":"alice"`) || strings.Contains(l, "0123456789abcdef") {
+			t.Errorf("the log should name who asked, and no token:\n%s", l)
+		}
 	})
-	png := small().PNG()
-	for _, header := range []string{"", "Authorization: Bearer ", "Authorization: Bearer alice", "Authorization: Basic alice-0123456789abcdef", "Authorization: alice-0123456789abcdef"} {
-		a := s.ask(t, "/v1/proposals?mode=single", "", png, header)
-		a.problem(t, http.StatusUnauthorized, "token")
-		if !strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Bearer") {
-			t.Errorf("%v", a.header)
-		}
-		s.ask(t, inferPath, "", png, header).failure(t, http.StatusUnauthorized)
-	}
-	for _, path := range []string{"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.yaml"} {
-		if a := s.do(t, "GET", path, "", nil); a.status != http.StatusOK {
-			t.Errorf("%s: %d", path, a.status)
-		}
-	}
-	for _, path := range []string{"/v1/modes", "/v2", "/v2/models/selective_search", "/v2/models/selective_search/ready"} {
-		if a := s.do(t, "GET", path, "", nil); a.status != http.StatusUnauthorized {
-			t.Errorf("%s: %d", path, a.status)
-		}
-	}
-	for _, header := range []string{"Authorization: Bearer alice-0123456789abcdef", "Authorization: bearer bob-0123456789abcdef"} {
-		s.ask(t, "/v1/proposals?mode=single", "", png, header).proposals(t)
-	}
-	s.waitCount(t, `proposer_token_requests_total{name="alice"}`, 1)
-	s.waitCount(t, `proposer_token_requests_total{name="bob"}`, 1)
-	s.waitInFlight(t, 0)
-	if l := log.String(); !strings.Contains(l, `"token":"alice"`) || strings.Contains(l, "0123456789abcdef") {
-		t.Errorf("the log should name who asked, and no token:\n%s", l)
-	}
 }
 
 func TestRateLimit(t *testing.T) {
-	s := start(t, func(c *Config) { c.RateLimit = 3; c.Authenticator = tokens(t) })
-	ask := func(token string) answer {
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/modes", nil)
-		req.Header.Set("Authorization", "Bearer "+token)
-		return s.send(t, req)
-	}
-	for range 3 {
-		if a := ask("alice-0123456789abcdef"); a.status != http.StatusOK {
-			t.Errorf("%d %s", a.status, a.body)
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, func(c *Config) { c.RateLimit = 3; c.Authenticator = tokens(t) })
+		ask := func(token string) response {
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/modes", nil)
+			req.Header.Set("Authorization", "Bearer "+token)
+			return s.send(t, req)
 		}
-	}
-	ask("alice-0123456789abcdef").problem(t, http.StatusTooManyRequests, "rate")
-	if a := ask("bob-0123456789abcdef"); a.status != http.StatusOK {
-		t.Errorf("another client: %d %s", a.status, a.body)
-	}
-	open := start(t, func(c *Config) { c.RateLimit = 1 })
-	open.do(t, "GET", "/v1/modes", "", nil)
-	open.do(t, "GET", "/v1/modes", "", nil).problem(t, http.StatusTooManyRequests, "rate")
-	if a := open.do(t, "GET", "/healthz", "", nil); a.status != http.StatusOK {
-		t.Errorf("health is counted: %d", a.status)
-	}
+		for range 3 {
+			if a := ask("alice-0123456789abcdef"); a.status != http.StatusOK {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
+		ask("alice-0123456789abcdef").problem(t, http.StatusTooManyRequests, "rate")
+		if a := ask("bob-0123456789abcdef"); a.status != http.StatusOK {
+			t.Errorf("another client: %d %s", a.status, a.body)
+		}
+		open := start(t, func(c *Config) { c.RateLimit = 1 })
+		open.do(t, "GET", "/v1/modes", "", nil)
+		open.do(t, "GET", "/v1/modes", "", nil).problem(t, http.StatusTooManyRequests, "rate")
+		if a := open.do(t, "GET", "/healthz", "", nil); a.status != http.StatusOK {
+			t.Errorf("health is counted: %d", a.status)
+		}
+	})
 }
 
 func TestCORS(t *testing.T) {
@@ -107,7 +112,7 @@ func TestCORS(t *testing.T) {
 			req.Header.Set("Access-Control-Request-Method", "POST")
 			req.Header.Set("Access-Control-Request-Headers", "authorization")
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := s.client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,8 +166,12 @@ func certificate(t testing.TB) (*auth.Certificate, *x509.CertPool) {
 
 func TestTLS(t *testing.T) {
 	cert, pool := certificate(t)
-	s, stop, ended := listen(t, func(c *Config) { c.TLSConfig, c.CertificateExpiry = cert.TLSConfig(), cert.Expires })
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
+	s, stop, ended := serve(t, func(c *Config) { c.TLSConfig, c.CertificateExpiry = cert.TLSConfig(), cert.Expires })
+	transport := &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return s.listener.dial(ctx) },
+		TLSClientConfig:   &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"},
+		ForceAttemptHTTP2: true,
+	}
 	client := &http.Client{Transport: transport}
 	address := strings.TrimPrefix(s.url, "http://")
 	res, err := client.Post("https://"+address+"/v1/proposals?mode=single", "image/png", bytes.NewReader(small().PNG()))
@@ -178,13 +187,13 @@ func TestTLS(t *testing.T) {
 	if want := fmt.Sprintf("proposer_certificate_expiry_timestamp_seconds %v\n", float64(cert.Expires().Unix())); !strings.Contains(s.scrape(t), want) {
 		t.Errorf("no %q in the metrics", want)
 	}
-	if res, err := http.Get(s.url + "/healthz"); err == nil { // Go's server tells who speaks plain HTTP
+	if res, err := s.client.Get(s.url + "/healthz"); err == nil { // net/http answers plain HTTP with 400
 		res.Body.Close()
 		if res.StatusCode != http.StatusBadRequest {
 			t.Errorf("plain HTTP: %s", res.Status)
 		}
 	}
-	http.DefaultClient.CloseIdleConnections()
+	s.client.CloseIdleConnections()
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -5,13 +5,18 @@ import (
 	"testing"
 )
 
-// Every setting that is wrong is named.
-func TestValidateNames(t *testing.T) {
+func TestDefaultConfigIsValid(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestValidateReportsAllErrors(t *testing.T) {
 	wrong := Config{MaxBoxes: -1, Queue: -1, Threads: -1, CacheBytes: -1, RateLimit: -1, ShutdownTimeout: -1}
 	wrong.MaxImageBytes, wrong.MaxImagePixels, wrong.MaxImageSide = -1, -1, -1
 	err := wrong.Validate()
 	if err == nil {
-		t.Fatal("no error")
+		t.Fatal("got no error")
 	}
 	text := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "api: "), "\n", " want ")
 	for _, name := range []string{
@@ -20,7 +25,7 @@ func TestValidateNames(t *testing.T) {
 		" timeout 0s", "header-timeout 0s", "body-timeout 0s", "write-timeout 0s", "grace -1ns", "logger", "registry",
 	} {
 		if !strings.Contains(text, name) {
-			t.Errorf("%s is not named in %v", name, err)
+			t.Errorf("got %v, want it to name %q", err, name)
 		}
 	}
 }

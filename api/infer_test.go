@@ -18,7 +18,7 @@ import (
 const inferPath = "/v2/models/selective_search/infer"
 
 // failure checks that an answer is an error of the protocol, and gives its text.
-func (a answer) failure(t testing.TB, status int) string {
+func (a response) failure(t testing.TB, status int) string {
 	t.Helper()
 	var e struct {
 		Error string `json:"error"`
@@ -65,7 +65,7 @@ func TestInferenceMetadata(t *testing.T) {
 	s.draining.Store(true)
 	s.do(t, "GET", "/v2/health/ready", "", nil).failure(t, http.StatusServiceUnavailable)
 	s.do(t, "GET", "/v2/models/selective_search/ready", "", nil).failure(t, http.StatusServiceUnavailable)
-	s.ask(t, inferPath, "", nil).failure(t, http.StatusServiceUnavailable)
+	s.postWith(t, inferPath, "", nil).failure(t, http.StatusServiceUnavailable)
 }
 
 // The three forms of a request get the boxes that /v1/proposals has.
@@ -82,7 +82,7 @@ func TestInfer(t *testing.T) {
 		return f
 	}
 
-	a := s.ask(t, inferPath, "application/json", fmt.Appendf(nil,
+	a := s.postWith(t, inferPath, "application/json", fmt.Appendf(nil,
 		`{"id":"42","inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":[%q]}],"parameters":{"mode":"single","max":20}}`,
 		base64.StdEncoding.EncodeToString(png)))
 	var res struct {
@@ -102,7 +102,7 @@ func TestInfer(t *testing.T) {
 		`"outputs":[{"name":"boxes","parameters":{"binary_data":true}}],"parameters":{"mode":"single","max":20}}`, len(png)+4)
 	body := append([]byte(header), binary.LittleEndian.AppendUint32(nil, uint32(len(png)))...)
 	body = append(body, png...)
-	a = s.ask(t, "/v2/models/selective_search/versions/1/infer", "application/octet-stream", body, openinference.HeaderLength+": "+strconv.Itoa(len(header)))
+	a = s.postWith(t, "/v2/models/selective_search/versions/1/infer", "application/octet-stream", body, openinference.HeaderLength+": "+strconv.Itoa(len(header)))
 	n, err := strconv.Atoi(a.header.Get(openinference.HeaderLength))
 	if err != nil || a.status != 200 || len(a.body)-n != 16*len(want) {
 		t.Fatalf("binary: %d %v, %d bytes of JSON in %d", a.status, err, n, len(a.body))
@@ -112,13 +112,13 @@ func TestInfer(t *testing.T) {
 		t.Errorf("binary: %v, other boxes", err)
 	}
 
-	a = s.ask(t, inferPath, "application/octet-stream", png, openinference.HeaderLength+": 0")
+	a = s.postWith(t, inferPath, "application/octet-stream", png, openinference.HeaderLength+": 0")
 	if n, err := strconv.Atoi(a.header.Get(openinference.HeaderLength)); err != nil || a.status != 200 || (len(a.body)-n)%20 != 0 {
 		t.Errorf("raw: %d %v, %d bytes of JSON in %d", a.status, err, n, len(a.body))
 	}
 }
 
-func TestInferRefuses(t *testing.T) {
+func TestInferRejects(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxImageBytes = 20_000 })
 	png := base64.StdEncoding.EncodeToString(small().PNG())
 	with := func(image, parameters string) []byte {
@@ -146,7 +146,7 @@ func TestInferRefuses(t *testing.T) {
 		if c.header != "" {
 			headers = append(headers, openinference.HeaderLength+": "+c.header)
 		}
-		if text := s.ask(t, c.path, "application/json", c.body, headers...).failure(t, c.status); !strings.Contains(text, c.want) {
+		if text := s.postWith(t, c.path, "application/json", c.body, headers...).failure(t, c.status); !strings.Contains(text, c.want) {
 			t.Errorf("%s: %s", name, text)
 		}
 	}

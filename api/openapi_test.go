@@ -33,7 +33,7 @@ var described = sync.OnceValues(func() (routers.Router, error) {
 
 // checkDescribed checks an answer against openapi.yaml: that the path, the method, the
 // status, the type and, where it is JSON, all that is in it are described there.
-func checkDescribed(t testing.TB, req *http.Request, a answer) {
+func checkDescribed(t testing.TB, req *http.Request, a response) {
 	t.Helper()
 	router, err := described()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 func TestRoIs(t *testing.T) {
 	s := start(t, nil)
 	picture := string(scene.Render(5, 160, 120, 4).JPEG(90))
-	ask := func(query, truth, options string) answer {
+	ask := func(query, truth, options string) response {
 		parts := [][3]string{{"image", "a.jpg", picture}}
 		if truth != "" {
 			parts = append(parts, [3]string{"truth", "", truth})
@@ -82,12 +82,12 @@ func TestRoIs(t *testing.T) {
 }
 
 // True boxes are those of the upright picture, as the boxes are.
-func TestRoIsOfATurnedPicture(t *testing.T) {
+func TestRoIsOfRotatedImage(t *testing.T) {
 	s := start(t, nil)
 	jpeg := string(scene.Render(5, 160, 120, 4).JPEG(90))
 	const exif = "Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00" // orientation 6
 	turned := jpeg[:2] + "\xff\xe1\x00" + string(rune(len(exif)+2)) + exif + jpeg[2:]
-	post := func(query string) answer {
+	post := func(query string) response {
 		contentType, body := form(t, [3]string{"image", "a", turned}, [3]string{"truth", "", `{"boxes":[[0,130,120,160]]}`})
 		return s.do(t, "POST", "/v1/rois?mode=single&"+query, contentType, body)
 	}

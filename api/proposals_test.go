@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"pgregory.net/rapid"
 
@@ -25,24 +25,6 @@ import (
 	_ "image/jpeg"
 	_ "image/png"
 )
-
-// ask posts a body with header lines, each "Name: value".
-func (s *service) ask(t testing.TB, path, contentType string, body []byte, headers ...string) answer {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	for _, h := range headers {
-		if name, value, ok := strings.Cut(h, ": "); ok {
-			req.Header.Add(name, value)
-		}
-	}
-	return s.send(t, req)
-}
 
 func TestAccept(t *testing.T) {
 	for accept, want := range map[string]string{
@@ -80,8 +62,8 @@ func TestAccept(t *testing.T) {
 func TestRepresentations(t *testing.T) {
 	s := start(t, nil)
 	picture := scene.Render(2, 120, 90, 4).JPEG(90)
-	as := func(media string) answer {
-		a := s.ask(t, "/v1/proposals?mode=single&max=30", "", picture, "Accept: "+media)
+	as := func(media string) response {
+		a := s.postWith(t, "/v1/proposals?mode=single&max=30", "", picture, "Accept: "+media)
 		if a.status != http.StatusOK || a.header.Get("Content-Type") != media || a.header.Get("Vary") != "Accept" {
 			t.Fatalf("%s: %d %v %.200q", media, a.status, a.header, a.body)
 		}
@@ -132,7 +114,7 @@ func TestRepresentations(t *testing.T) {
 			t.Errorf("%s: %v %v", media, format, err)
 		}
 	}
-	p := s.ask(t, "/v1/proposals", "", picture, "Accept: text/html").problem(t, http.StatusNotAcceptable, "accept")
+	p := s.postWith(t, "/v1/proposals", "", picture, "Accept: text/html").problem(t, http.StatusNotAcceptable, "accept")
 	if !strings.Contains(p.Errors[0].Want, "image/png") {
 		t.Errorf("%+v", p)
 	}
@@ -140,26 +122,26 @@ func TestRepresentations(t *testing.T) {
 
 func TestContentEncoding(t *testing.T) {
 	s := start(t, nil)
-	if a := s.ask(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: identity"); a.status != http.StatusOK {
+	if a := s.postWith(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: identity"); a.status != http.StatusOK {
 		t.Errorf("identity: %d %s", a.status, a.body)
 	}
-	a := s.ask(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: gzip")
+	a := s.postWith(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: gzip")
 	if p := a.problem(t, http.StatusUnsupportedMediaType, "format"); p.Errors[0].Name != "Content-Encoding" || a.header.Get("Accept-Encoding") != "identity" {
 		t.Errorf("%+v %v", p, a.header)
 	}
-	s.ask(t, inferPath, "", small().PNG(), "Content-Encoding: deflate").failure(t, http.StatusUnsupportedMediaType)
+	s.postWith(t, inferPath, "", small().PNG(), "Content-Encoding: deflate").failure(t, http.StatusUnsupportedMediaType)
 }
 
 // A drawing of thousands of boxes would show nothing.
-func TestDrawingsHaveFewBoxes(t *testing.T) {
+func TestOverlayDefaultMax(t *testing.T) {
 	s := start(t, nil)
 	var most int
 	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
 		most = o.Search.Max
-		return propose.Run(ctx, data, o)
+		return runSearch(ctx, data, o)
 	}
 	for query, want := range map[string]int{"": defaultOverlayBoxes, "max=7": 7, "max=0": 0} {
-		s.ask(t, "/v1/proposals?mode=single&"+query, "", small().PNG(), "Accept: image/png")
+		s.postWith(t, "/v1/proposals?mode=single&"+query, "", small().PNG(), "Accept: image/png")
 		if most != want {
 			t.Errorf("%q: %d boxes, want %d", query, most, want)
 		}
@@ -195,44 +177,46 @@ func TestFormOptions(t *testing.T) {
 	}
 }
 
-func TestSeveralPictures(t *testing.T) {
-	s := start(t, func(c *Config) { c.Workers = 2; c.MaxImages = 4 })
-	good, other := string(small().PNG()), string(scene.Render(3, 80, 60, 2).JPEG(90))
-	contentType, body := form(t, [3]string{"image", "a.png", good}, [3]string{"image", "b.jpg", good[:100]},
-		[3]string{"image", "c.jpg", other}, [3]string{"options", "", `{"mode":"single"}`})
-	a := s.do(t, "POST", "/v1/proposals", contentType, body)
-	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/x-ndjson" {
-		t.Fatalf("%d %v %s", a.status, a.header, a.body)
-	}
-	type row struct {
-		Index   int      `json:"index"`
-		File    string   `json:"file"`
-		Width   int      `json:"width"`
-		Error   string   `json:"error"`
-		Problem *problem `json:"problem"`
-	}
-	got := map[int]row{}
-	for line := range bytes.SplitSeq(bytes.TrimSpace(a.body), []byte("\n")) {
-		var r row
-		if err := json.Unmarshal(line, &r); err != nil {
-			t.Fatalf("%v in %s", err, line)
+func TestMultipleImages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, func(c *Config) { c.Workers = 2; c.MaxImages = 4 })
+		good, other := string(small().PNG()), string(scene.Render(3, 80, 60, 2).JPEG(90))
+		contentType, body := form(t, [3]string{"image", "a.png", good}, [3]string{"image", "b.jpg", good[:100]},
+			[3]string{"image", "c.jpg", other}, [3]string{"options", "", `{"mode":"single"}`})
+		a := s.do(t, "POST", "/v1/proposals", contentType, body)
+		if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/x-ndjson" {
+			t.Fatalf("%d %v %s", a.status, a.header, a.body)
 		}
-		got[r.Index] = r
-	}
-	if !slices.Equal(slices.Sorted(maps.Keys(got)), []int{0, 1, 2}) || got[0].File != "a.png" || got[0].Width != 64 ||
-		got[2].File != "c.jpg" || got[2].Width != 80 || got[1].File != "b.jpg" || got[1].Error == "" || got[1].Problem.Status != 422 {
-		t.Errorf("%+v", got)
-	}
-	s.waitCount(t, `proposer_requests_rejected_total{reason="picture"}`, 1)
+		type row struct {
+			Index   int      `json:"index"`
+			File    string   `json:"file"`
+			Width   int      `json:"width"`
+			Error   string   `json:"error"`
+			Problem *problem `json:"problem"`
+		}
+		got := map[int]row{}
+		for line := range bytes.SplitSeq(bytes.TrimSpace(a.body), []byte("\n")) {
+			var r row
+			if err := json.Unmarshal(line, &r); err != nil {
+				t.Fatalf("%v in %s", err, line)
+			}
+			got[r.Index] = r
+		}
+		if !slices.Equal(slices.Sorted(maps.Keys(got)), []int{0, 1, 2}) || got[0].File != "a.png" || got[0].Width != 64 ||
+			got[2].File != "c.jpg" || got[2].Width != 80 || got[1].File != "b.jpg" || got[1].Error == "" || got[1].Problem.Status != 422 {
+			t.Errorf("%+v", got)
+		}
+		s.wantMetric(t, `proposer_requests_rejected_total{reason="picture"}`, 1)
 
-	contentType, body = form(t, slices.Repeat([][3]string{{"image", "a.png", good}}, 5)...)
-	s.do(t, "POST", "/v1/proposals", contentType, body).problem(t, http.StatusRequestEntityTooLarge, "size")
-	contentType, body = form(t, [3]string{"image", "a.png", good}, [3]string{"image", "b.png", good})
-	s.ask(t, "/v1/proposals", contentType, body.Bytes(), "Accept: text/csv").problem(t, http.StatusNotAcceptable, "accept")
+		contentType, body = form(t, slices.Repeat([][3]string{{"image", "a.png", good}}, 5)...)
+		s.do(t, "POST", "/v1/proposals", contentType, body).problem(t, http.StatusRequestEntityTooLarge, "size")
+		contentType, body = form(t, [3]string{"image", "a.png", good}, [3]string{"image", "b.png", good})
+		s.postWith(t, "/v1/proposals", contentType, body.Bytes(), "Accept: text/csv").problem(t, http.StatusNotAcceptable, "accept")
+	})
 }
 
 // Each line comes as soon as its picture is done.
-func TestLinesComeAtOnce(t *testing.T) {
+func TestLinesAreStreamed(t *testing.T) {
 	s := start(t, func(c *Config) { c.Workers = 2 })
 	let := make(chan struct{})
 	large := string(scene.Render(3, 80, 60, 2).PNG())
@@ -251,7 +235,7 @@ func TestLinesComeAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", contentType)
-	res, err := http.DefaultClient.Do(req)
+	res, err := s.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,59 +253,61 @@ func TestLinesComeAtOnce(t *testing.T) {
 }
 
 func TestETag(t *testing.T) {
-	s := start(t, func(c *Config) { c.CacheBytes = 1 << 20; c.Version = "v1" })
-	searches := 0
-	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
-		searches++
-		return propose.Run(ctx, data, o)
-	}
-	png := small().PNG()
-	first := s.post(t, "mode=single&max=9", png)
-	tag := first.header.Get("ETag")
-	if !strings.HasPrefix(tag, `W/"`) || first.header.Get("X-Cache") != "miss" || first.header.Get("Cache-Control") != "private, no-cache" {
-		t.Fatalf("%v", first.header)
-	}
-	again := s.post(t, "max=9&mode=single&nms=off", png) // the same, said otherwise
-	if again.header.Get("ETag") != tag || again.header.Get("X-Cache") != "hit" || !bytes.Equal(again.body, first.body) || searches != 1 {
-		t.Errorf("%v, %d searches", again.header, searches)
-	}
-	for _, value := range []string{tag, `"x", ` + tag, strings.TrimPrefix(tag, "W/")} {
-		a := s.ask(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value)
-		if a.status != http.StatusNotModified || a.header.Get("ETag") != tag || len(a.body) > 0 {
-			t.Errorf("If-None-Match %s: %d %v", value, a.status, a.header)
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, func(c *Config) { c.CacheBytes = 1 << 20; c.Version = "v1" })
+		searches := 0
+		s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
+			searches++
+			return runSearch(ctx, data, o)
 		}
-	}
-	for _, value := range []string{`W/"x"`, "*"} {
-		if a := s.ask(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value); a.status != http.StatusOK {
-			t.Errorf("If-None-Match %s: %d", value, a.status)
+		png := small().PNG()
+		first := s.post(t, "mode=single&max=9", png)
+		tag := first.header.Get("ETag")
+		if !strings.HasPrefix(tag, `W/"`) || first.header.Get("X-Cache") != "miss" || first.header.Get("Cache-Control") != "private, no-cache" {
+			t.Fatalf("%v", first.header)
 		}
-	}
-	// What changes the answer changes its name.
-	tags := map[string]string{tag: "first"}
-	for name, a := range map[string]answer{
-		"options": s.post(t, "mode=single&max=8", png),
-		"picture": s.post(t, "mode=single&max=9", scene.Render(2, 64, 48, 3).PNG()),
-		"accept":  s.ask(t, "/v1/proposals?mode=single&max=9", "", png, "Accept: text/csv"),
-	} {
-		if was, twice := tags[a.header.Get("ETag")]; twice {
-			t.Errorf("%s: the name of %s", name, was)
+		again := s.post(t, "max=9&mode=single&nms=off", png) // the same, said otherwise
+		if again.header.Get("ETag") != tag || again.header.Get("X-Cache") != "hit" || !bytes.Equal(again.body, first.body) || searches != 1 {
+			t.Errorf("%v, %d searches", again.header, searches)
 		}
-		tags[a.header.Get("ETag")] = name
-	}
-	other := start(t, func(c *Config) { c.Version = "v2" })
-	if a := other.post(t, "mode=single&max=9", png); a.header.Get("ETag") == tag || a.header.Get("X-Cache") != "miss" {
-		t.Errorf("another version: %v", a.header)
-	}
-	// Errors are not kept.
-	for range 2 {
-		s.post(t, "mode=single", png[:100]).problem(t, http.StatusUnprocessableEntity, "picture")
-	}
-	s.waitCount(t, "proposer_not_modified_total", 3)
-	s.waitCount(t, `proposer_cache_requests_total{result="hit"}`, 3)
+		for _, value := range []string{tag, `"x", ` + tag, strings.TrimPrefix(tag, "W/")} {
+			a := s.postWith(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value)
+			if a.status != http.StatusNotModified || a.header.Get("ETag") != tag || len(a.body) > 0 {
+				t.Errorf("If-None-Match %s: %d %v", value, a.status, a.header)
+			}
+		}
+		for _, value := range []string{`W/"x"`, "*"} {
+			if a := s.postWith(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value); a.status != http.StatusOK {
+				t.Errorf("If-None-Match %s: %d", value, a.status)
+			}
+		}
+		// What changes the answer changes its name.
+		tags := map[string]string{tag: "first"}
+		for name, a := range map[string]response{
+			"options": s.post(t, "mode=single&max=8", png),
+			"picture": s.post(t, "mode=single&max=9", scene.Render(2, 64, 48, 3).PNG()),
+			"accept":  s.postWith(t, "/v1/proposals?mode=single&max=9", "", png, "Accept: text/csv"),
+		} {
+			if was, twice := tags[a.header.Get("ETag")]; twice {
+				t.Errorf("%s: the name of %s", name, was)
+			}
+			tags[a.header.Get("ETag")] = name
+		}
+		other := start(t, func(c *Config) { c.Version = "v2" })
+		if a := other.post(t, "mode=single&max=9", png); a.header.Get("ETag") == tag || a.header.Get("X-Cache") != "miss" {
+			t.Errorf("another version: %v", a.header)
+		}
+		// Errors are not kept.
+		for range 2 {
+			s.post(t, "mode=single", png[:100]).problem(t, http.StatusUnprocessableEntity, "picture")
+		}
+		s.wantMetric(t, "proposer_not_modified_total", 3)
+		s.wantMetric(t, `proposer_cache_requests_total{result="hit"}`, 3)
+	})
 }
 
 // What is kept stays within its bound.
-func TestCacheIsBounded(t *testing.T) {
+func TestCacheSizeLimit(t *testing.T) {
 	s := start(t, func(c *Config) { c.CacheBytes = 1 << 14 })
 	for seed := range 40 {
 		s.post(t, "mode=single&max=0", scene.Render(uint64(seed), 64, 48, 3).PNG())
@@ -332,7 +318,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-func TestCanonicalIsOne(t *testing.T) {
+func TestCanonicalOptions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.MapOf(rapid.String(), rapid.String())
 		a, b := values.Draw(t, "a"), values.Draw(t, "b")
@@ -345,65 +331,65 @@ func TestCanonicalIsOne(t *testing.T) {
 // A body that lies about its length takes memory for what comes alone, and one that finds no
 // memory is turned away.
 func TestBodyMemory(t *testing.T) {
-	s := start(t, func(c *Config) {
-		c.MaxImageBytes, c.BodyMemory = 1<<20, 1<<20+2*bodyChunk
-		c.Workers, c.Queue = 1, 8
-	})
-	g := newGate(s.Server)
-	large := append(small().PNG(), make([]byte, 900<<10)...)
-	working := s.background(t.Context(), large)
-	<-g.begun
-	s.post(t, "", large).problem(t, http.StatusTooManyRequests, "full")
-	conn := dial(t, s)
-	if _, err := conn.Write([]byte("POST /v1/proposals HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")); err != nil {
-		t.Fatal(err)
-	}
-	waiting := s.background(t.Context(), small().PNG())
-	s.waitInFlight(t, 3)
-	close(g.let)
-	for _, done := range []<-chan any{working, waiting} {
-		if a, ok := (<-done).(answer); !ok || a.status != http.StatusOK {
-			t.Errorf("%+v", a)
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, func(c *Config) {
+			c.MaxImageBytes, c.BodyMemory = 1<<20, 1<<20+2*bodyChunk
+			c.Workers, c.Queue = 1, 8
+		})
+		g := newGate(s.Server)
+		large := append(small().PNG(), make([]byte, 900<<10)...)
+		working := s.postAsync(t.Context(), large)
+		<-g.begun
+		s.post(t, "", large).problem(t, http.StatusTooManyRequests, "full")
+		conn := s.dial(t)
+		if _, err := conn.Write([]byte("POST /v1/proposals HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")); err != nil {
+			t.Fatal(err)
 		}
-	}
-	conn.Close()
-	s.waitCount(t, "proposer_body_bytes", 0)
+		waiting := s.postAsync(t.Context(), small().PNG())
+		s.wantInFlight(t, 3)
+		close(g.open)
+		for _, done := range []<-chan any{working, waiting} {
+			if a, ok := (<-done).(response); !ok || a.status != http.StatusOK {
+				t.Errorf("%+v", a)
+			}
+		}
+		conn.Close()
+		s.wantMetric(t, "proposer_body_bytes", 0)
+	})
 }
 
 // Large pictures take the place of several; one too large for all is worked on alone.
-func TestWorkIsWeighedByPixels(t *testing.T) {
-	s := start(t, func(c *Config) { c.Workers, c.Queue, c.WorkPixels = 4, 8, 21_000 })
-	g := newGate(s.Server)
-	// Of 3,072, 4,800 and 20,000 pixels, which may make a region for each 50 of them.
-	little, large, huge := small().PNG(), scene.Render(1, 80, 60, 2).PNG(), scene.Render(1, 200, 100, 2).PNG()
-	const littleWork, largeWork = 3072 + 61*80, 4800 + 96*80
-	var all []<-chan any
-	post := func(png []byte) { all = append(all, s.background(t.Context(), png)) }
-	post(little)
-	<-g.begun
-	post(large)
-	<-g.begun
-	post(little)
-	s.waitCount(t, "proposer_queue_depth", 1)
-	s.waitCount(t, "proposer_work_pixels", littleWork+largeWork)
-	post(huge)
-	s.waitCount(t, "proposer_queue_depth", 2)
-	select {
-	case <-g.begun:
-		t.Error("too many pixels are at work")
-	case <-time.After(20 * time.Millisecond):
-	}
-	close(g.let)
-	for _, done := range all {
-		if a, ok := (<-done).(answer); !ok || a.status != http.StatusOK {
-			t.Errorf("%+v", a)
+func TestWorkPixels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, func(c *Config) { c.Workers, c.Queue, c.WorkPixels = 4, 8, 21_000 })
+		g := newGate(s.Server)
+		// Of 3,072, 4,800 and 20,000 pixels, which may make a region for each 50 of them.
+		little, large, huge := small().PNG(), scene.Render(1, 80, 60, 2).PNG(), scene.Render(1, 200, 100, 2).PNG()
+		const littleWork, largeWork = 3072 + 61*80, 4800 + 96*80
+		var all []<-chan any
+		post := func(png []byte) { all = append(all, s.postAsync(t.Context(), png)) }
+		post(little)
+		<-g.begun
+		post(large)
+		<-g.begun
+		post(little)
+		s.wantMetric(t, "proposer_queue_depth", 1)
+		s.wantMetric(t, "proposer_work_pixels", littleWork+largeWork)
+		post(huge)
+		s.wantMetric(t, "proposer_queue_depth", 2)
+		g.wantNoSearch(t)
+		close(g.open)
+		for _, done := range all {
+			if a, ok := (<-done).(response); !ok || a.status != http.StatusOK {
+				t.Errorf("%+v", a)
+			}
 		}
-	}
-	s.waitCount(t, "proposer_work_pixels", 0)
+		s.wantMetric(t, "proposer_work_pixels", 0)
+	})
 }
 
 // Masks, evidence and the tree come with those boxes that come without.
-func TestEvidence(t *testing.T) {
+func TestDetails(t *testing.T) {
 	s := start(t, nil)
 	picture := scene.Render(2, 120, 90, 4).JPEG(90)
 	_, plain := s.post(t, "max=40", picture).proposals(t)
@@ -444,7 +430,7 @@ func TestEvidence(t *testing.T) {
 			t.Errorf("%s: %+v", query, p)
 		}
 	}
-	p := s.ask(t, "/v1/proposals?masks=rle&tree=1", "", picture, "Accept: text/csv").problem(t, http.StatusBadRequest, "option")
+	p := s.postWith(t, "/v1/proposals?masks=rle&tree=1", "", picture, "Accept: text/csv").problem(t, http.StatusBadRequest, "option")
 	if len(p.Errors) != 2 {
 		t.Errorf("%+v", p)
 	}
