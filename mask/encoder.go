@@ -2,18 +2,18 @@ package mask
 
 import "fmt"
 
-// Encoder makes an [RLE] of runs that are told in their order.
+// Encoder encodes a set that is given as ascending runs of pixels.
 type Encoder struct {
 	width, height int
 	text          []byte
-	written       int    // the pixels that are in text
-	start, end    int    // the last run, which is not in text yet
-	last          [2]int // the run written last, and the one before that
+	written       int    // the number of pixels encoded in text
+	start, end    int    // the last run, which is not in text yet, as it may grow
+	last          [2]int // the lengths of the last run in text and the one before it
 	runs          int    // in text
 }
 
-// NewEncoder begins an empty set of the pixels of a picture, which has at least one and at
-// most 2³¹−1.
+// NewEncoder returns an Encoder of a set of pixels of an image. It panics unless the image
+// has 1 to 2³¹−1 pixels.
 func NewEncoder(width, height int) *Encoder {
 	if err := checkSize(width, height); err != nil {
 		panic("mask: NewEncoder: " + err.Error())
@@ -21,8 +21,8 @@ func NewEncoder(width, height int) *Encoder {
 	return &Encoder{width: width, height: height}
 }
 
-// Run adds the pixels start to end−1, which come after those of the runs before. Runs
-// that touch become one.
+// Run adds the pixels start to end−1, which must come after those of all previous runs. Runs
+// that touch are joined. It panics if a run overlaps or precedes the previous one.
 func (e *Encoder) Run(start, end int) {
 	if start != e.end {
 		e.begin(start)
@@ -30,15 +30,16 @@ func (e *Encoder) Run(start, end int) {
 	e.end = end
 }
 
-// begin writes the last run, and begins another one.
+// begin writes the last run and begins another one.
 func (e *Encoder) begin(start int) {
 	if start < e.end || e.start > e.end {
-		panic(fmt.Sprintf("mask: Encoder: a run from %d after one from %d to %d", start, e.start, e.end))
+		panic(fmt.Sprintf("mask: Encoder: run from %d after one from %d to %d: want ascending runs", start, e.start, e.end))
 	}
 	e.flush()
 	e.start = start
 }
 
+// flush writes the last run and the one outside the set before it.
 func (e *Encoder) flush() {
 	if e.start < e.end {
 		e.write(e.start - e.written)
@@ -47,7 +48,7 @@ func (e *Encoder) flush() {
 	}
 }
 
-// write appends a run's length.
+// write appends the length of a run.
 func (e *Encoder) write(n int) {
 	v := int64(n)
 	if e.runs > 2 {
@@ -62,14 +63,15 @@ func (e *Encoder) write(n int) {
 	e.text = append(e.text, '0'+byte(v&31))
 }
 
-// Len is the length of the text so far, in bytes.
+// Len returns the length of the text so far, in bytes.
 func (e *Encoder) Len() int { return len(e.text) }
 
-// RLE is the set. It ends the encoding: another set begins with another Encoder.
+// RLE returns the set. The encoder must not be used afterwards. It panics if the last run
+// exceeds the image.
 func (e *Encoder) RLE() RLE {
 	total := e.width * e.height
 	if e.end > total || e.start > e.end {
-		panic(fmt.Sprintf("mask: Encoder: a run from %d to %d of a picture of %d pixels", e.start, e.end, total))
+		panic(fmt.Sprintf("mask: Encoder: run from %d to %d: want it within the %d pixels of the image", e.start, e.end, total))
 	}
 	e.flush()
 	if e.written < total {

@@ -23,5 +23,5 @@ func ExampleParse() {
 	fmt.Println(err)
 	// Output:
 	// [4 2 1 2 3] <nil>
-	// mask: not a run-length mask: the runs have 12 pixels: want 4×4
+	// mask: invalid run-length encoding: the runs have 12 pixels: want 4×4
 }

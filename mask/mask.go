@@ -1,12 +1,12 @@
-// Package mask holds sets of a picture's pixels in the form that COCO's tools read:
-// the lengths of the runs down the columns, compressed to a short text.
+// Package mask reads and writes masks, sets of pixels of an image, in the compressed
+// run-length encoding (RLE) of COCO.
 //
-// The pixels are taken column by column, each from the top: pixel (x, y) of a picture of
-// height h is number x·h + y. The first run is of pixels that are not in the set, and may
-// have length 0; then the kinds take turns, and no other run is empty. In the text a run
-// stands for itself, from the fourth run on for the difference to the run two before; a
-// number is written in groups of five bits, the lowest first, each as a character from
-// '0' to 'o' that also tells whether another follows.
+// The pixels are numbered column by column from the top: pixel (x, y) of an image of height
+// h is number x·h + y. Runs of pixels outside and inside the set alternate. The first run
+// is outside and may have length 0; no other run is empty. In the text, each of the first
+// three runs is given by its length, and every other run by the difference of its length to
+// that of the run two before. A number is written in groups of five bits, the lowest first,
+// each as a character from '0' to 'o' whose sixth bit says whether another group follows.
 package mask
 
 import (
@@ -18,28 +18,28 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// RLE is a set of the pixels of a picture of Width × Height. Equal sets are equal with ==.
-// Its zero value is of no picture. It takes a byte or two a run.
+// RLE is a set of pixels of an image of Width × Height. Equal sets are equal under ==. The
+// zero value is a set without an image. It takes a byte or two per run.
 type RLE struct {
 	Width, Height int
-	counts        string // as Encoder writes it
+	counts        string // as written by Encoder
 }
 
-// ErrInvalid is wrapped by the errors of [Parse].
-var ErrInvalid = errors.New("mask: not a run-length mask")
+// ErrInvalid is the error that all errors of [Parse] wrap.
+var ErrInvalid = errors.New("mask: invalid run-length encoding")
 
-// checkSize tells whether a picture can have masks.
+// checkSize returns an error if images of this size cannot have masks.
 func checkSize(width, height int) error {
 	if width < 1 || height < 1 || width > math.MaxInt32/height {
-		return fmt.Errorf("picture of %d×%d: want sides above 0 and at most %d pixels", width, height, math.MaxInt32)
+		return fmt.Errorf("image of %d×%d: want sides above 0 and at most %d pixels", width, height, math.MaxInt32)
 	}
 	return nil
 }
 
-// Parse reads what [RLE.String] writes, and what other tools do: runs of length 0 are
-// taken out. The runs must fill the picture. Errors wrap [ErrInvalid].
+// Parse parses the text of [RLE.String] or of another tool. Runs of length 0 are removed. The
+// runs must fill the image. Errors wrap [ErrInvalid].
 //
-// It takes time and memory linear in len(s), whatever s says.
+// Time and memory are linear in len(s), also for malicious input.
 func Parse(s string, width, height int) (RLE, error) {
 	fail := func(format string, args ...any) (RLE, error) {
 		return RLE{}, fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
@@ -48,7 +48,7 @@ func Parse(s string, width, height int) (RLE, error) {
 		return fail("%w", err)
 	}
 	e := NewEncoder(width, height)
-	var last [2]int64 // the run before, and the one before that
+	var last [2]int64 // the lengths of the previous run and the one before it
 	at, total := int64(0), int64(width)*int64(height)
 	for run := 0; s != ""; run++ {
 		n, length, err := number(s)
@@ -60,7 +60,7 @@ func Parse(s string, width, height int) (RLE, error) {
 			n += last[1]
 		}
 		if n < 0 || n > total-at {
-			return fail("run %d has %d pixels: want 0 to %d, which are left of %d×%d", run, n, total-at, width, height)
+			return fail("run %d has %d pixels: want 0 to %d, the rest of %d×%d", run, n, total-at, width, height)
 		}
 		if run%2 == 1 && n > 0 {
 			e.Run(int(at), int(at+n))
@@ -74,10 +74,10 @@ func Parse(s string, width, height int) (RLE, error) {
 	return e.RLE(), nil
 }
 
-// String is COCO's compressed text: ASCII, and without quotes, but backslashes there are.
+// String returns COCO's compressed text: ASCII without quotes, but with backslashes.
 func (r RLE) String() string { return r.counts }
 
-// Counts are the lengths of the runs.
+// Counts returns the lengths of the runs, beginning with a run outside the set.
 func (r RLE) Counts() []int {
 	var counts []int
 	at := 0
@@ -91,7 +91,7 @@ func (r RLE) Counts() []int {
 	return counts
 }
 
-// Area is the number of pixels in the set. It takes time linear in the runs.
+// Area returns the number of pixels in the set, in time linear in the runs.
 func (r RLE) Area() int {
 	area := 0
 	for start, end := range r.runs() {
@@ -100,15 +100,15 @@ func (r RLE) Area() int {
 	return area
 }
 
-// Box is the smallest box that holds the set, the zero Box if that is empty. It takes
-// time linear in the runs.
+// Box returns the bounding box of the set, the zero Box if the set is empty, in time linear
+// in the runs.
 func (r RLE) Box() box.Box {
 	b := box.Box{X0: math.MaxInt32, Y0: math.MaxInt32}
 	h := r.Height
 	for start, end := range r.runs() {
 		x0, y0 := start/h, start%h
 		x1, y1 := (end-1)/h, (end-1)%h
-		if x0 < x1 { // over the end of a column
+		if x0 < x1 { // the run continues in the next column
 			y0, y1 = 0, h-1
 		}
 		b.X0, b.X1 = min(b.X0, int32(x0)), int32(x1)+1
@@ -120,9 +120,9 @@ func (r RLE) Box() box.Box {
 	return b
 }
 
-// Rescale is the same set in the same picture of width × height: each pixel becomes the
-// box that [box.Box.Rescale] makes of it. Sides that are shorter than r's make pixels
-// vanish. It takes time linear in the runs of both.
+// Rescale returns the set in the image resized to width × height: each pixel becomes the box
+// that [box.Box.Rescale] makes of it. Pixels may vanish if a side becomes shorter. Time is
+// linear in the runs of both sets.
 func (r RLE) Rescale(width, height int) RLE {
 	if width == r.Width && height == r.Height {
 		return r
@@ -130,7 +130,7 @@ func (r RLE) Rescale(width, height int) RLE {
 	e := NewEncoder(width, height)
 	var (
 		column int      // of r
-		spans  [][2]int // of that column, in rows of the result
+		spans  [][2]int // its runs, in rows of the result
 	)
 	flush := func() {
 		if len(spans) == 0 {
@@ -163,7 +163,7 @@ func (r RLE) Rescale(width, height int) RLE {
 	return e.RLE()
 }
 
-// runs yields the runs of pixels that are in the set, by their numbers: [start,end).
+// runs yields the runs of pixels inside the set as ranges of their numbers, [start, end).
 func (r RLE) runs() iter.Seq2[int, int] {
 	return func(yield func(start, end int) bool) {
 		var last [2]int64
@@ -183,10 +183,11 @@ func (r RLE) runs() iter.Seq2[int, int] {
 	}
 }
 
-// digits is how many characters a number has at most: 33 bits in groups of five.
+// digits is the largest number of characters of a number: 33 bits in groups of five.
 const digits = 7
 
-// number reads the number that s, which is not empty, begins with, and tells how long it is.
+// number parses the number at the beginning of s, which must not be empty, and returns it
+// and its length.
 func number(s string) (n int64, length int, err error) {
 	for shift := 0; length < len(s); shift += 5 {
 		if s[length] < '0' || s[length] > 'o' {
@@ -205,5 +206,5 @@ func number(s string) (n int64, length int, err error) {
 			return n, length, nil
 		}
 	}
-	return 0, length, errors.New("ends amid a number")
+	return 0, length, errors.New("ends within a number")
 }

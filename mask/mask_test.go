@@ -2,6 +2,7 @@ package mask
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/bits"
 	"slices"
@@ -13,20 +14,20 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// picture is a set the plainest way: by column, then row.
-type picture struct {
+// pixelSet is a reference implementation of a set: a bool per pixel, by column, then row.
+type pixelSet struct {
 	width, height int
 	in            []bool
 }
 
-func (p *picture) at(x, y int) bool { return p.in[x*p.height+y] }
+func (p *pixelSet) at(x, y int) bool { return p.in[x*p.height+y] }
 
-func newPicture(width, height int) *picture {
-	return &picture{width, height, make([]bool, width*height)}
+func newPixelSet(width, height int) *pixelSet {
+	return &pixelSet{width, height, make([]bool, width*height)}
 }
 
-func drawPicture(t *rapid.T) *picture {
-	p := newPicture(rapid.IntRange(1, 12).Draw(t, "width"), rapid.IntRange(1, 60).Draw(t, "height"))
+func drawPixelSet(t *rapid.T) *pixelSet {
+	p := newPixelSet(rapid.IntRange(1, 12).Draw(t, "width"), rapid.IntRange(1, 60).Draw(t, "height"))
 	for i := 0; i < len(p.in); {
 		n := rapid.IntRange(1, max(1, len(p.in)/2)).Draw(t, "run")
 		in := rapid.Bool().Draw(t, "in")
@@ -37,8 +38,8 @@ func drawPicture(t *rapid.T) *picture {
 	return p
 }
 
-// encode tells the encoder of pieces of the runs, which it has to join.
-func (p *picture) encode() RLE {
+// encode adds each pixel as a run of its own, which the encoder has to join.
+func (p *pixelSet) encode() RLE {
 	e := NewEncoder(p.width, p.height)
 	for i, in := range p.in {
 		if in {
@@ -48,7 +49,7 @@ func (p *picture) encode() RLE {
 	return e.RLE()
 }
 
-func (p *picture) counts() []int {
+func (p *pixelSet) counts() []int {
 	counts := []int{0}
 	for _, in := range p.in {
 		if in != (len(counts)%2 == 0) {
@@ -59,7 +60,7 @@ func (p *picture) counts() []int {
 	return counts
 }
 
-func (p *picture) box() box.Box {
+func (p *pixelSet) box() box.Box {
 	var b box.Box
 	for x := range p.width {
 		for y := range p.height {
@@ -71,9 +72,9 @@ func (p *picture) box() box.Box {
 	return b
 }
 
-// text writes counts as the format is defined: in two's complement, of just as many groups
-// of five bits as hold the number and its sign.
-func text(counts []int) string {
+// referenceText writes counts by the definition of the format: in two's complement, with the
+// smallest number of groups of five bits that hold the number and its sign.
+func referenceText(counts []int) string {
 	var b strings.Builder
 	for i, n := range counts {
 		if i > 2 {
@@ -95,15 +96,15 @@ func text(counts []int) string {
 	return b.String()
 }
 
-func TestEqualsLiteral(t *testing.T) {
+func TestEncoderMatchesReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := drawPicture(t)
+		p := drawPixelSet(t)
 		r := p.encode()
 		if got, want := r.Counts(), p.counts(); !slices.Equal(got, want) {
-			t.Fatalf("counts %v, want %v", got, want)
+			t.Fatalf("got counts %v, want %v", got, want)
 		}
-		if got, want := r.String(), text(p.counts()); got != want {
-			t.Fatalf("text %q, want %q", got, want)
+		if got, want := r.String(), referenceText(p.counts()); got != want {
+			t.Fatalf("got text %q, want %q", got, want)
 		}
 		area := 0
 		for _, in := range p.in {
@@ -112,17 +113,16 @@ func TestEqualsLiteral(t *testing.T) {
 			}
 		}
 		if r.Area() != area || r.Box() != p.box() {
-			t.Fatalf("area %d of %v, want %d of %v", r.Area(), r.Box(), area, p.box())
+			t.Fatalf("got area %d in %v, want %d in %v", r.Area(), r.Box(), area, p.box())
 		}
 		again, err := Parse(r.String(), p.width, p.height)
 		if err != nil || again != r {
-			t.Fatalf("%q became %q, %v", r, again, err)
+			t.Fatalf("Parse(%q): got %q, %v", r, again, err)
 		}
 	})
 }
 
-// Numbers of any size are written as defined, and read again.
-func TestLongRuns(t *testing.T) {
+func TestLongRunsMatchReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const width, height = 1, math.MaxInt32
 		e := NewEncoder(width, height)
@@ -141,17 +141,17 @@ func TestLongRuns(t *testing.T) {
 			counts = append(counts, height-at)
 		}
 		r := e.RLE()
-		if r.String() != text(counts) || !slices.Equal(r.Counts(), counts) {
-			t.Fatalf("%v became %q, want %q", counts, r, text(counts))
+		if r.String() != referenceText(counts) || !slices.Equal(r.Counts(), counts) {
+			t.Fatalf("counts %v: got text %q, want %q", counts, r, referenceText(counts))
 		}
 		if again, err := Parse(r.String(), width, height); err != nil || again != r {
-			t.Fatalf("%q became %q, %v", r, again, err)
+			t.Fatalf("Parse(%q): got %q, %v", r, again, err)
 		}
 	})
 }
 
-// What COCO's own tools write of known masks.
-func TestKnownTexts(t *testing.T) {
+// The texts were written by COCO's own tools.
+func TestParseCOCO(t *testing.T) {
 	for text, c := range map[string]struct {
 		width, height int
 		counts        []int
@@ -161,20 +161,22 @@ func TestKnownTexts(t *testing.T) {
 		"Z11":   {43, 1, []int{42, 1}},
 		"52203": {4, 4, []int{5, 2, 2, 2, 5}},
 	} {
-		r, err := Parse(text, c.width, c.height)
-		if err != nil || !slices.Equal(r.Counts(), c.counts) || r.String() != text {
-			t.Errorf("%q: %v, %q, %v, want %v", text, r.Counts(), r, err, c.counts)
-		}
+		t.Run(text, func(t *testing.T) {
+			r, err := Parse(text, c.width, c.height)
+			if err != nil || !slices.Equal(r.Counts(), c.counts) || r.String() != text {
+				t.Errorf("got %v, %q, %v, want %v", r.Counts(), r, err, c.counts)
+			}
+		})
 	}
 	const shape = "0g05b08J4M2N2NA^O1`0OCO=0E090H080IO68DH;>@C>a0_O_O`0j0OWOF<:CM72I24NL43JM92FN;1ENKO72L0LO91J0MO92INO0NO122OO0M031O000NO31OO11MO40N011MO41MO21L06OL021L06OL021L06OL021L060J040L060J040L060J040L060J040L060J040L060J040L060KO31L060KO31L06OL021L06OL021L06OL021MO41MO21MO40N100NO310O00M0310O00NO1220NO92IONO91KOMO72M0<1EO:2GN63KM34OLM73JF<;=1G_O_Ob0=AC`07EH=1IO71H090F0:1DO>1_O1b0>2N2N3L6H]O"
 	r, err := Parse(shape, 70, 50)
 	if err != nil || r.String() != shape || len(r.Counts()) != 366 || r.Area() != 2346 || r.Box() != (box.Box{X1: 70, Y1: 50}) {
-		t.Errorf("%v, %d runs, %d pixels in %v, %q", err, len(r.Counts()), r.Area(), r.Box(), r)
+		t.Errorf("shape: got error %v, %d runs, %d pixels in %v, text %q", err, len(r.Counts()), r.Area(), r.Box(), r)
 	}
 }
 
-// Runs of no pixels, which some tools write, are read as if they were not there.
-func TestEmptyRuns(t *testing.T) {
+// Some tools write runs of no pixels.
+func TestParseRemovesEmptyRuns(t *testing.T) {
 	for _, c := range []struct{ given, want []int }{
 		{[]int{0, 0, 0, 3, 2}, []int{0, 3, 2}},
 		{[]int{2, 0, 1, 2}, []int{3, 2}},
@@ -182,18 +184,20 @@ func TestEmptyRuns(t *testing.T) {
 		{[]int{0, 4, 0}, []int{0, 4}},
 		{[]int{4, 0, 0}, []int{4}},
 	} {
-		total := 0
-		for _, n := range c.given {
-			total += n
-		}
-		r, err := Parse(text(c.given), 1, total)
-		if err != nil || !slices.Equal(r.Counts(), c.want) || r.String() != text(c.want) {
-			t.Errorf("%v: %v, %v, want %v", c.given, r.Counts(), err, c.want)
-		}
+		t.Run(fmt.Sprint(c.given), func(t *testing.T) {
+			total := 0
+			for _, n := range c.given {
+				total += n
+			}
+			r, err := Parse(referenceText(c.given), 1, total)
+			if err != nil || !slices.Equal(r.Counts(), c.want) || r.String() != referenceText(c.want) {
+				t.Errorf("got %v, %v, want %v", r.Counts(), err, c.want)
+			}
+		})
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	for _, c := range []struct {
 		text          string
 		width, height int
@@ -201,25 +205,27 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"", 1, 1, "the runs have 0 pixels: want 1×1"},
 		{"5", 2, 3, "the runs have 5 pixels: want 2×3"},
-		{"7", 2, 3, "run 0 has 7 pixels: want 0 to 6, which are left of 2×3"},
+		{"7", 2, 3, "run 0 has 7 pixels: want 0 to 6, the rest of 2×3"},
 		{"33O", 2, 3, "run 2 has -1 pixels: want 0 to 0"},
 		{"1121M", 2, 3, "run 4 has -1 pixels"},
 		{"6/", 2, 3, "run 1 has '/': want characters from '0' to 'o'"},
 		{"6p", 2, 3, "run 1 has 'p'"},
 		{"6\xff", 2, 3, "run 1 has"},
 		{"6 ", 2, 3, "run 1 has ' '"},
-		{"6P", 2, 3, "run 1 ends amid a number"},
+		{"6P", 2, 3, "run 1 ends within a number"},
 		{"PPPPPPP0", 2, 3, "run 0 has a number of more than 7 characters"},
 		{strings.Repeat("o", 100), 2, 3, "more than 7 characters"},
 		{"oooooo?", math.MaxInt32, 1, "run 0 has 17179869183 pixels"},
-		{"0", 0, 1, "picture of 0×1: want sides above 0"},
-		{"0", 1, -1, "picture of 1×-1"},
+		{"0", 0, 1, "image of 0×1: want sides above 0"},
+		{"0", 1, -1, "image of 1×-1"},
 		{"0", math.MaxInt32, 2, "at most 2147483647 pixels"},
 	} {
-		r, err := Parse(c.text, c.width, c.height)
-		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) || r != (RLE{}) {
-			t.Errorf("%.20q of %d×%d: %v, want %s", c.text, c.width, c.height, err, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			r, err := Parse(c.text, c.width, c.height)
+			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) || r != (RLE{}) {
+				t.Errorf("Parse(%.20q, %d, %d): got %v and error %v, want error %q", c.text, c.width, c.height, r, err, c.want)
+			}
+		})
 	}
 }
 
@@ -233,25 +239,24 @@ func TestEncoderPanics(t *testing.T) {
 			e.Run(4, 2)
 			e.RLE()
 		},
-		"no picture": func() { NewEncoder(0, 3) },
+		"empty image": func() { NewEncoder(0, 3) },
 	} {
-		func() {
+		t.Run(name, func(t *testing.T) {
 			defer func() {
 				if s, ok := recover().(string); !ok || !strings.HasPrefix(s, "mask: ") {
-					t.Errorf("%s: %q", name, s)
+					t.Errorf("got panic %q, want one that begins with \"mask: \"", s)
 				}
 			}()
 			f()
-		}()
+		})
 	}
 }
 
-// A pixel of the larger picture is in the set if the pixel of the smaller one is that
-// becomes the box it lies in.
-func TestRescaleEqualsLiteral(t *testing.T) {
+// A pixel of the result is in the set if the pixel is whose rescaled box it lies in.
+func TestRescaleMatchesReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := drawPicture(t)
-		q := newPicture(rapid.IntRange(1, 50).Draw(t, "new width"), rapid.IntRange(1, 130).Draw(t, "new height"))
+		p := drawPixelSet(t)
+		q := newPixelSet(rapid.IntRange(1, 50).Draw(t, "new width"), rapid.IntRange(1, 130).Draw(t, "new height"))
 		for x := range int32(p.width) {
 			for y := range int32(p.height) {
 				b := box.Box{X0: x, Y0: y, X1: x + 1, Y1: y + 1}.Rescale(p.width, p.height, q.width, q.height)
@@ -265,11 +270,11 @@ func TestRescaleEqualsLiteral(t *testing.T) {
 		r := p.encode()
 		got := r.Rescale(q.width, q.height)
 		if want := q.encode(); got != want {
-			t.Fatalf("%v became %v, want %v", r.Counts(), got.Counts(), want.Counts())
+			t.Fatalf("counts %v: got %v, want %v", r.Counts(), got.Counts(), want.Counts())
 		}
 		if q.width >= p.width && q.height >= p.height && r.Area() > 0 {
 			if want := r.Box().Rescale(p.width, p.height, q.width, q.height); got.Box() != want {
-				t.Fatalf("the box is %v, want %v", got.Box(), want)
+				t.Fatalf("got box %v, want %v", got.Box(), want)
 			}
 		}
 	})
@@ -285,24 +290,24 @@ func FuzzParse(f *testing.F) {
 		r, err := Parse(s, width, height)
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) || r != (RLE{}) {
-				t.Fatal(r, err)
+				t.Fatalf("got %v and error %v, want the zero RLE and an ErrInvalid", r, err)
 			}
 			return
 		}
 		sum := 0
 		for i, n := range r.Counts() {
 			if n < 0 || n == 0 && i > 0 {
-				t.Fatalf("%q: run %d of %v", s, i, r.Counts())
+				t.Fatalf("Parse(%q): run %d of %v is empty", s, i, r.Counts())
 			}
 			sum += n
 		}
 		again, err := Parse(r.String(), width, height)
 		if err != nil || again != r || sum != width*height {
-			t.Fatalf("%q of %d×%d became %q, then %q, %v", s, width, height, r, again, err)
+			t.Fatalf("Parse(%q, %d, %d): got %q, then %q, %v", s, width, height, r, again, err)
 		}
 		b := r.Box()
 		if a := int64(r.Area()); a > b.Area() || (a == 0) != b.Empty() || int(b.X1) > width || int(b.Y1) > height {
-			t.Fatalf("%d pixels in %v of %d×%d", a, b, width, height)
+			t.Fatalf("got %d pixels in %v of %d×%d", a, b, width, height)
 		}
 	})
 }

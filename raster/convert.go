@@ -9,15 +9,15 @@ import (
 	"github.com/proposer/proposer/internal/kernels"
 )
 
-// pollEvery is the number of pixels between two looks at the context.
+// pollEvery is the number of pixels between two checks of the context.
 const pollEvery = 1 << 16
 
-// Convert turns an RGB or Gray picture into another colour space; it panics on
-// any other picture. Gray is taken for R = G = B. It reuses the memory of dst if
-// that is not nil; dst must not be src.
+// Convert converts an RGB or Gray image to another color space. It reuses the memory of dst
+// if that is not nil; dst must not be src. A Gray image is one with R = G = B. Convert
+// panics on an image in any other space.
 //
-// R, G, B are the samples, 0..255; results are rounded to the nearest whole
-// number, halves up. In a black pixel the ratios are those of grey.
+// R, G and B are the samples, 0..255; results are rounded to the nearest integer, halves up.
+// The chromaticities of black are those of gray.
 //
 //	RGB      R, G, B.
 //	I        0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
@@ -26,26 +26,25 @@ const pollEvery = 1 << 16
 //	R-G-I    R, G, I.
 //	HSV      Smith 1978. With V = max(R,G,B) and D = V − min(R,G,B): 256/6 H,
 //	         255 D/V, V, where H = (G−B)/D if R is V, else 2 + (B−R)/D if G is V,
-//	         else 4 + (R−G)/D, modulo 6; H = 0 if D = 0 and S = 0 if V = 0. The whole
+//	         else 4 + (R−G)/D, modulo 6; H = 0 if D = 0 and S = 0 if V = 0. The full
 //	         circle is 256, so that hue wraps as bytes do.
 //	H        The hue of HSV.
 //	Lab      CIE 1976 over linear light (sRGB, IEC 61966-2-1) and D65:
 //	         255/100 L*, a* + 128, b* + 128.
-//	C        (O1/O3, O2/O3, O3) with the opponent colours O1 = (R−G)/√2,
+//	C        (O1/O3, O2/O3, O3) with the opponent colors O1 = (R−G)/√2,
 //	         O2 = (R+G−2B)/√6 and O3 = (R+G+B)/√3, each mapped linearly from its
 //	         exact range to 0..255: O1/O3 from ±√(3/2), O2/O3 from −√2..1/√2 and O3
-//	         from 0..255√3. The two ratios are invariant to the light's intensity
+//	         from 0..255√3. The two ratios are invariant to the intensity of the light
 //	         (Geusebroek et al., PAMI 2001; van de Sande et al., PAMI 2010; Uijlings
-//	         et al., IJCV 2013, table 1); keeping O3 beside them is our choice.
+//	         et al., IJCV 2013, table 1); to keep O3 beside them is our choice.
 //
-// All arithmetic is in integers, so that every architecture gives the same
-// bytes. I, HSV with the hue taken round the circle, and Lab are within 1 of the
-// 8-bit COLOR_RGB2GRAY, COLOR_RGB2HSV_FULL and COLOR_RGB2Lab of OpenCV for every
-// colour. To that end Lab keeps linear light to 1/2040, as OpenCV does, which
-// in one colour of 2,000, all of them dark, moves a* or b* by 2 or 3 from the formula.
-// All the others are within 1 of their formulas.
+// All arithmetic is in integers, so every architecture gives the same bytes. I, HSV (its hue
+// compared around the circle) and Lab are within 1 of the 8-bit COLOR_RGB2GRAY,
+// COLOR_RGB2HSV_FULL and COLOR_RGB2Lab of OpenCV for every color. To that end Lab stores
+// linear light in steps of 1/2040, as OpenCV does, which in one of 2,000 colors, all of them
+// dark, moves a* or b* by 2 or 3 from the formula. All others are within 1 of their formulas.
 //
-// Time is linear, a few nanoseconds a pixel. The only errors are the context's.
+// Time is linear, a few nanoseconds per pixel. The only errors are those of the context.
 func Convert(ctx context.Context, dst, src *Image, to Space) (*Image, error) {
 	if src.Space != RGB && src.Space != Gray {
 		panic(fmt.Sprintf("raster: Convert from %v: want RGB or I", src.Space))
@@ -58,17 +57,17 @@ func Convert(ctx context.Context, dst, src *Image, to Space) (*Image, error) {
 	}
 	n := src.Width * src.Height
 	*dst = Image{src.Width, src.Height, to, freelist.Resize(dst.Pix, to.Planes()*n)}
-	grey := src.Space == Gray
+	gray := src.Space == Gray
 	var curves [3][256]uint8
-	if grey {
-		curves = greyCurves(to)
+	if gray {
+		curves = grayCurves(to)
 	}
 	for start := 0; start < n; start += pollEvery {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		end := min(start+pollEvery, n)
-		if grey {
+		if gray {
 			for i := range to.Planes() {
 				curve, out := &curves[i], dst.Plane(i)[start:end]
 				for j, v := range src.Pix[start:end] {
@@ -89,8 +88,8 @@ func Convert(ctx context.Context, dst, src *Image, to Space) (*Image, error) {
 	return dst, nil
 }
 
-// greyCurves maps a grey sample to the planes of a space.
-func greyCurves(to Space) (curves [3][256]uint8) {
+// grayCurves returns the mapping of a gray sample to each plane of a space.
+func grayCurves(to Space) (curves [3][256]uint8) {
 	var ramp [256]uint8
 	for i := range ramp {
 		ramp[i] = uint8(i)
@@ -129,11 +128,11 @@ func convert(to Space, d, s *[3][]uint8) {
 	}
 }
 
-// ratioBits is the precision of the chromaticities' reciprocals: 2·255·2^22 still fits 32 bits.
+// ratioBits is the precision of the reciprocals of chromaticities: 2·255·2^22 still fits 32 bits.
 const ratioBits = 22
 
-// reciprocals are 255/n in 1/2^ratioBits. They are rounded up, so that halves are,
-// too, whatever n: all greys have the same opponent colours.
+// reciprocals holds 255/n in steps of 1/2^ratioBits, rounded up. With that, halves are rounded
+// up for every n, and all grays have the same opponent colors.
 var reciprocals = func() (t [1024]uint32) {
 	for n := uint32(1); n <= 3*255; n++ {
 		t[n] = (255<<ratioBits + n - 1) / n
@@ -177,9 +176,9 @@ func toOpponent(d, s *[3][]uint8) {
 	}
 }
 
-const lightSteps = 255 * 8 // linear light's full scale
+const lightSteps = 255 * 8 // the full scale of linear light
 
-// Linear sRGB to X, Y, Z of D65, each divided by the white's.
+// toXYZ converts linear sRGB to X, Y, Z, each divided by that of D65 white.
 var toXYZ = [3][3]float64{
 	{0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456},
 	{0.212671, 0.715160, 0.072169},
@@ -204,7 +203,7 @@ var lab = func() (t kernels.LabTables) {
 	return t
 }()
 
-// linear is the light of an sRGB sample, both in 0..1.
+// linear returns the linear light of an sRGB sample, both in 0..1.
 func linear(v float64) float64 {
 	if v <= 0.04045 {
 		return v / 12.92
@@ -212,8 +211,8 @@ func linear(v float64) float64 {
 	return math.Pow((v+0.055)/1.055, 2.4)
 }
 
-// labRoot is CIE's f: the cube root with a linear foot. Here, too, the product is
-// converted lest it be fused with the sum.
+// labRoot is the f of CIE Lab: the cube root, but linear near 0. The conversion of the
+// product keeps it from being fused with the sum.
 func labRoot(t float64) float64 {
 	if t <= 216.0/24389 {
 		return float64(841.0/108*t) + 16.0/116

@@ -14,8 +14,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// reference is a colour in a space, straight from the formulas and not yet rounded.
-func reference(to Space, red, green, blue uint8) [3]float64 {
+// referenceConvert returns a color in a space, computed by the documented formulas and not
+// rounded.
+func referenceConvert(to Space, red, green, blue uint8) [3]float64 {
 	r, g, b := float64(red), float64(green), float64(blue)
 	intensity := 0.299*r + 0.587*g + 0.114*b
 	sum := r + g + b
@@ -35,7 +36,7 @@ func reference(to Space, red, green, blue uint8) [3]float64 {
 	case NormRGB:
 		return [3]float64{255 * cr, 255 * cg, 255 * cb}
 	case Opponent:
-		// The opponent colours of (r,g,b)/(R+G+B) have the same ratios.
+		// The opponent colors of (r,g,b)/(R+G+B) have the same ratios.
 		o1, o2, o3 := (cr-cg)/math.Sqrt2, (cr+cg-2*cb)/math.Sqrt(6), 1/math.Sqrt(3)
 		scale := func(v, low, high float64) float64 { return 255 * (v - low) / (high - low) }
 		return [3]float64{
@@ -71,16 +72,17 @@ func reference(to Space, red, green, blue uint8) [3]float64 {
 	panic(to)
 }
 
-// distance is how far sample i of a space is from what it should be.
+// distance returns the distance of plane i of a color from its exact value.
 func distance(space Space, i int, got uint8, want float64) float64 {
 	d := math.Abs(float64(got) - want)
-	if i == 0 && (space == HSV || space == Hue) { // round the circle
+	if i == 0 && (space == HSV || space == Hue) { // around the circle
 		d = math.Abs(math.Remainder(d, 256))
 	}
 	return d
 }
 
-func checkColours(t interface{ Errorf(string, ...any) }, src *Image) {
+func checkColors(t rapid.TB, src *Image) {
+	t.Helper()
 	for _, to := range Spaces() {
 		got, err := Convert(context.Background(), nil, src, to)
 		if err != nil {
@@ -92,7 +94,7 @@ func checkColours(t interface{ Errorf(string, ...any) }, src *Image) {
 			if src.Space == RGB {
 				g, b = src.Plane(1)[i], src.Plane(2)[i]
 			}
-			want := reference(to, r, g, b)
+			want := referenceConvert(to, r, g, b)
 			for p := range to.Planes() {
 				tolerance := 0.51
 				if to == Lab {
@@ -102,7 +104,7 @@ func checkColours(t interface{ Errorf(string, ...any) }, src *Image) {
 					}
 				}
 				if v := got.Plane(p)[i]; distance(to, p, v, want[p]) > tolerance {
-					t.Errorf("(%d,%d,%d) in %v: plane %d is %d; want %.3f", r, g, b, to, p, v, want[p])
+					t.Errorf("(%d,%d,%d) in %v: plane %d: got %d, want %.3f", r, g, b, to, p, v, want[p])
 					return
 				}
 			}
@@ -110,7 +112,7 @@ func checkColours(t interface{ Errorf(string, ...any) }, src *Image) {
 	}
 }
 
-// cube is a picture of every step-th red, green and blue, and of the last.
+// cube returns an image of every step-th red, green and blue, and the last of each.
 func cube(step int) *Image {
 	n := (254+step)/step + 1
 	m := New(RGB, n*n, n)
@@ -122,24 +124,24 @@ func cube(step int) *Image {
 	return m
 }
 
-func TestConvertFollowsTheFormulas(t *testing.T) {
-	checkColours(t, cube(5))
+func TestConvertMatchesReference(t *testing.T) {
+	checkColors(t, cube(5))
 	ramp := New(Gray, 256, 1)
 	for i := range ramp.Pix {
 		ramp.Pix[i] = uint8(i)
 	}
-	checkColours(t, ramp)
+	checkColors(t, ramp)
 }
 
-func TestConvertProperties(t *testing.T) {
+func TestConvertMatchesReferenceOnRandomImages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := New(rapid.SampledFrom([]Space{RGB, Gray}).Draw(t, "space"), rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 40).Draw(t, "height"))
 		copy(m.Pix, rapid.SliceOfN(rapid.Uint8(), len(m.Pix), len(m.Pix)).Draw(t, "pix"))
-		checkColours(t, m)
+		checkColors(t, m)
 	})
 }
 
-// How often Lab is off by more than 1, as its documentation says.
+// Lab is off by more than 1 as rarely as its documentation says.
 func TestLabPrecision(t *testing.T) {
 	src := cube(3)
 	got, err := Convert(t.Context(), nil, src, Lab)
@@ -149,7 +151,7 @@ func TestLabPrecision(t *testing.T) {
 	off := 0
 	n := src.Width * src.Height
 	for i := range n {
-		want := reference(Lab, src.Plane(0)[i], src.Plane(1)[i], src.Plane(2)[i])
+		want := referenceConvert(Lab, src.Plane(0)[i], src.Plane(1)[i], src.Plane(2)[i])
 		for p := range 3 {
 			if math.Abs(float64(got.Plane(p)[i])-math.Floor(want[p]+0.5)) > 1 {
 				off++
@@ -158,12 +160,12 @@ func TestLabPrecision(t *testing.T) {
 		}
 	}
 	if off > n/1500 {
-		t.Errorf("%d of %d colours are off by more than 1", off, n)
+		t.Errorf("got %d of %d colors off by more than 1, want at most %d", off, n, n/1500)
 	}
 }
 
-// Halves are rounded alike in all the colours that should not differ.
-func TestGreysHaveOneHue(t *testing.T) {
+// Halves are rounded the same in all colors that must not differ.
+func TestGraysHaveOneHue(t *testing.T) {
 	src := New(Gray, 256, 1)
 	for i := range src.Pix {
 		src.Pix[i] = uint8(i)
@@ -175,13 +177,13 @@ func TestGreysHaveOneHue(t *testing.T) {
 		}
 		for p := range planes {
 			if v := got.Plane(p); bytes.Count(v, v[:1]) != len(v) {
-				t.Errorf("%v: plane %d of the greys: %v", to, p, v)
+				t.Errorf("%v: plane %d: got %v, want equal samples", to, p, v)
 			}
 		}
 	}
 }
 
-func TestConvertNamedColours(t *testing.T) {
+func TestConvertColors(t *testing.T) {
 	for _, c := range []struct {
 		rgb  [3]uint8
 		to   Space
@@ -204,14 +206,16 @@ func TestConvertNamedColours(t *testing.T) {
 		{[3]uint8{255, 255, 255}, Gray, []uint8{255}},
 		{[3]uint8{10, 20, 30}, RGGray, []uint8{10, 20, 18}},
 	} {
-		got, err := Convert(t.Context(), nil, &Image{1, 1, RGB, c.rgb[:]}, c.to)
-		if err != nil || string(got.Pix) != string(c.want) {
-			t.Errorf("%v in %v: %v, %v; want %v", c.rgb, c.to, got.Pix, err, c.want)
-		}
+		t.Run(fmt.Sprintf("%v %v", c.rgb, c.to), func(t *testing.T) {
+			got, err := Convert(t.Context(), nil, &Image{1, 1, RGB, c.rgb[:]}, c.to)
+			if err != nil || string(got.Pix) != string(c.want) {
+				t.Errorf("got %v, %v, want %v", got.Pix, err, c.want)
+			}
+		})
 	}
 }
 
-// testdata/opencv.py writes the file and says what is in it.
+// testdata/opencv.py writes the file and documents its format.
 func TestConvertAgreesWithOpenCV(t *testing.T) {
 	data, err := os.ReadFile("testdata/opencv.bin")
 	if err != nil {
@@ -233,7 +237,7 @@ func TestConvertAgreesWithOpenCV(t *testing.T) {
 		for p := range to.Planes() {
 			for i, v := range got.Plane(p) {
 				if want := data[10*i+at]; distance(to, p, v, float64(want)) > 1 {
-					t.Errorf("%v in %v: plane %d is %d; OpenCV has %d", data[10*i:10*i+3], to, p, v, want)
+					t.Errorf("%v in %v: plane %d: got %d, OpenCV has %d", data[10*i:10*i+3], to, p, v, want)
 				}
 			}
 			at++
@@ -248,7 +252,7 @@ func TestConvertReusesMemory(t *testing.T) {
 	for _, to := range []Space{Gray, Lab, Hue, HSV} {
 		got, err := Convert(t.Context(), dst, src, to)
 		if err != nil || got != dst || &got.Pix[0] != pix || len(got.Pix) != to.Planes()*64*48 || got.Space != to {
-			t.Errorf("%v: %v, new picture %t, new memory %t, %d bytes", to, err, got != dst, &got.Pix[0] != pix, len(got.Pix))
+			t.Errorf("%v: error %v, new image %t, new memory %t, %d bytes", to, err, got != dst, &got.Pix[0] != pix, len(got.Pix))
 		}
 	}
 	allocations := testing.AllocsPerRun(5, func() {
@@ -257,87 +261,84 @@ func TestConvertReusesMemory(t *testing.T) {
 		}
 	})
 	if allocations != 0 {
-		t.Errorf("%v allocations", allocations)
+		t.Errorf("got %v allocations, want none", allocations)
 	}
 	small, err := Convert(t.Context(), New(Gray, 2, 2), src, Lab)
 	if err != nil || small.Width != 64 || len(small.Pix) != 3*64*48 {
-		t.Errorf("too small a destination: %v, width %d, %d bytes", err, small.Width, len(small.Pix))
+		t.Errorf("too small a destination: got error %v, width %d, %d bytes", err, small.Width, len(small.Pix))
 	}
 }
 
 func TestConvertPanics(t *testing.T) {
 	for _, c := range []struct{ from, to Space }{{Lab, RGB}, {Hue, Hue}, {RGB, spaces}} {
-		func() {
+		t.Run(fmt.Sprintf("%v to %v", c.from, c.to), func(t *testing.T) {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("from %v to %v: no panic", c.from, c.to)
+					t.Error("got no panic")
 				}
 			}()
 			_, _ = Convert(t.Context(), nil, New(c.from, 1, 1), c.to)
-		}()
+		})
 	}
 }
 
 func TestParseSpace(t *testing.T) {
 	for _, s := range Spaces() {
 		if got, err := ParseSpace(s.String()); err != nil || got != s {
-			t.Errorf("%v reads as %v, %v", s, got, err)
+			t.Errorf("ParseSpace(%q): got %v, %v, want %v", s.String(), got, err, s)
 		}
 	}
 	for name, want := range map[string]Space{"hsv": HSV, "lab": Lab, "LAB": Lab, "i": Gray, "h": Hue, "c": Opponent} {
 		if got, err := ParseSpace(name); err != nil || got != want {
-			t.Errorf("%q reads as %v, %v; want %v", name, got, err, want)
+			t.Errorf("ParseSpace(%q): got %v, %v, want %v", name, got, err, want)
 		}
 	}
 	for _, name := range []string{"", "Rgb", "rgi", "RGI", "r-g-i", "HSV ", "Space(9)", "XYZ"} {
 		_, err := ParseSpace(name)
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", name)) || !strings.Contains(err.Error(), "RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I") {
-			t.Errorf("%q: error %v: want one that names it and lists the spaces", name, err)
+			t.Errorf("ParseSpace(%q): got error %v, want one that quotes the name and lists the spaces", name, err)
 		}
 	}
 }
 
-// cancelled is a context that is cancelled when it is looked at for the n-th time.
-type cancelled struct {
+// countdown is a context that is canceled at its n-th check.
+type countdown struct {
 	context.Context
 	n int
 }
 
-func (c *cancelled) Err() error {
+func (c *countdown) Err() error {
 	if c.n--; c.n <= 0 {
 		return context.Canceled
 	}
 	return nil
 }
 
-// Every loop looks at its context at least every two hundred thousand samples.
-func TestCancelling(t *testing.T) {
+// Every loop checks its context at least every two hundred thousand samples.
+func TestCancel(t *testing.T) {
 	for _, size := range [][2]int{{1000, 700}, {100000, 7}, {7, 100000}} {
 		src := New(RGB, size[0], size[1])
+		gray := New(Gray, size[0], size[1])
 		for name, run := range map[string]func(context.Context) error{
-			"Convert": func(ctx context.Context) error { _, err := Convert(ctx, nil, src, HSV); return err },
-			"ConvertGrey": func(ctx context.Context) error {
-				_, err := Convert(ctx, nil, New(Gray, size[0], size[1]), HSV)
-				return err
-			},
-			"Smooth": func(ctx context.Context) error { _, err := Smooth(ctx, nil, src, 0.8); return err },
-			"Gradients": func(ctx context.Context) error {
-				return Gradients(ctx, src, 1, 1, func(int, []float32, []float32) {})
-			},
+			"Convert":      func(ctx context.Context) error { _, err := Convert(ctx, nil, src, HSV); return err },
+			"Convert gray": func(ctx context.Context) error { _, err := Convert(ctx, nil, gray, HSV); return err },
+			"Smooth":       func(ctx context.Context) error { _, err := Smooth(ctx, nil, src, 0.8); return err },
 		} {
-			if err := run(&cancelled{t.Context(), 4}); !errors.Is(err, context.Canceled) {
-				t.Errorf("%s of %v: %v after the fourth look at the context", name, size, err)
-			}
-			if err := run(t.Context()); err != nil {
-				t.Errorf("%s of %v: %v", name, size, err)
-			}
+			t.Run(fmt.Sprintf("%s %d×%d", name, size[0], size[1]), func(t *testing.T) {
+				if err := run(&countdown{t.Context(), 4}); !errors.Is(err, context.Canceled) {
+					t.Errorf("canceled at the fourth check: got error %v, want context.Canceled", err)
+				}
+				if err := run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
 		}
 	}
 }
 
-// Every colour, converted, is pinned: kernels and their twins, and all architectures,
-// must agree on each of the 2^24.
-func TestEveryColour(t *testing.T) {
+// The conversions of all 2^24 colors are the same in the kernels and their portable
+// implementations, and on all architectures.
+func TestConversionsOfAllColorsArePinned(t *testing.T) {
 	img := New(RGB, 4096, 4096)
 	for i := range 1 << 24 {
 		img.Plane(0)[i], img.Plane(1)[i], img.Plane(2)[i] = uint8(i>>16), uint8(i>>8), uint8(i)
@@ -347,12 +348,14 @@ func TestEveryColour(t *testing.T) {
 		Gray: 0x15a2d22c, HSV: 0x89be6cfe, Hue: 0xbaad24c3, Lab: 0x89433369,
 		RgI: 0xbe8f8544, RGGray: 0x7074c75e, NormRGB: 0xd45c10a2, Opponent: 0xf0647c62,
 	} {
-		var err error
-		if out, err = Convert(t.Context(), out, img, space); err != nil {
-			t.Fatal(err)
-		}
-		if got := crc32.ChecksumIEEE(out.Pix); got != want {
-			t.Errorf("%v: checksum %#x, want %#x", space, got, want)
-		}
+		t.Run(space.String(), func(t *testing.T) {
+			var err error
+			if out, err = Convert(t.Context(), out, img, space); err != nil {
+				t.Fatal(err)
+			}
+			if got := crc32.ChecksumIEEE(out.Pix); got != want {
+				t.Errorf("got checksum %#x, want %#x", got, want)
+			}
+		})
 	}
 }

@@ -29,7 +29,7 @@ func ExampleParseSpace() {
 	fmt.Println(err)
 	// Output:
 	// HSV <nil>
-	// raster: colour space "CMYK": want one of RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I
+	// raster: color space "CMYK": want one of RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I
 }
 
 func ExampleSmooth() {
@@ -45,16 +45,17 @@ func ExampleSmooth() {
 	// Output: [4.4 45.7 99.7 45.7 4.4]
 }
 
-func ExampleGradients() {
+func ExampleDifferentiator() {
 	img := raster.New(raster.Gray, 4, 2)
 	for i := range img.Pix {
-		img.Pix[i] = uint8(i % 4 * 10) // rises by 10 a pixel to the right
+		img.Pix[i] = uint8(i % 4 * 10) // rises by 10 per pixel to the right
 	}
-	err := raster.Gradients(context.Background(), img, 0, 0, func(y int, gx, gy []float32) {
+	var d raster.Differentiator
+	d.Reset(img, 0)
+	gx, gy := make([]float32, 4), make([]float32, 4)
+	for y := range img.Height {
+		d.Row(gx, gy, 0, y)
 		fmt.Println(y, gx, gy)
-	})
-	if err != nil {
-		fmt.Println(err)
 	}
 	// Output:
 	// 0 [5 10 10 5] [0 0 0 0]

@@ -9,33 +9,34 @@ import (
 	"github.com/proposer/proposer/internal/kernels"
 )
 
-// MaxSigma is the widest Gaussian that Smooth and Gradients take, in pixels.
+// MaxSigma is the largest standard deviation of the Gaussian filters, in pixels.
 const MaxSigma = 100
 
-// Planes are N planes of Width × Height float32 samples, each row-major without
-// padding, one after the other in Pix.
+// Planes holds N planes of Width × Height float32 samples, one after the other in Pix, each
+// row-major without padding.
 type Planes struct {
 	Width, Height, N int
 	Pix              []float32
 }
 
-// Plane is plane i, Width*Height samples that share its memory.
+// Plane returns plane i: Width*Height samples that share the memory of p.
 func (p *Planes) Plane(i int) []float32 {
 	n := p.Width * p.Height
 	return p.Pix[i*n : (i+1)*n : (i+1)*n]
 }
 
-// Smooth filters every plane with a Gaussian of standard deviation sigma pixels,
-// in [0,MaxSigma], cut off at ⌈4σ⌉ pixels, its weights scaled to add up to one.
-// The picture's border is replicated. Results are on the samples' scale; sigma 0
-// copies them. It reuses the memory of dst if that is not nil.
+// Smooth filters every plane with a Gaussian of standard deviation sigma pixels, in
+// [0, MaxSigma], cut off at ⌈4σ⌉ pixels and scaled so that its weights add up to one. Border
+// pixels are replicated. Results are on the scale of the samples; sigma 0 copies them.
+// Smooth reuses the memory of dst if that is not nil.
 //
-// Columns are summed exactly, in integers with weights in 1/2^22, and rows in
-// float32 without fused operations: the result is the same on every architecture
-// and within 1e-3 of the exact one. Time is O(σ) a sample. It panics if sigma is
-// out of range; the only errors are the context's.
+// Columns are summed exactly, in integers with weights in steps of 1/2^22, and rows in
+// float32 without fused operations: the result is the same on every architecture and within
+// 1e-3 of the exact one. Time is O(σ) per sample. Smooth panics if sigma is out of range;
+// the only errors are those of the context.
 func Smooth(ctx context.Context, dst *Planes, src *Image, sigma float64) (*Planes, error) {
-	s := NewSmoother(src, sigma)
+	var s Smoother
+	s.Reset(src, sigma)
 	if dst == nil {
 		dst = new(Planes)
 	}
@@ -55,23 +56,16 @@ func Smooth(ctx context.Context, dst *Planes, src *Image, sigma float64) (*Plane
 	return dst, nil
 }
 
-// A Smoother is Smooth row by row, for those who need not hold the whole. The zero
-// value has to be Reset first. It is not safe for concurrent use.
+// A Smoother is [Smooth] row by row, without memory for the whole result. Its zero value must
+// be Reset before use. It is not safe for concurrent use.
 type Smoother struct {
 	src *Image
 	k   *kernel
 	row columnRow
 }
 
-// NewSmoother makes a Smoother of a picture. It panics if sigma is out of range.
-func NewSmoother(src *Image, sigma float64) *Smoother {
-	s := new(Smoother)
-	s.Reset(src, sigma)
-	return s
-}
-
-// Reset makes s the Smoother of a picture, reusing its memory. It panics if sigma is
-// out of range.
+// Reset prepares s to smooth an image and reuses its memory. It panics if sigma is out of
+// range.
 func (s *Smoother) Reset(src *Image, sigma float64) {
 	if s.k == nil || s.k.sigma != sigma {
 		s.k = newKernel(sigma)
@@ -80,48 +74,30 @@ func (s *Smoother) Reset(src *Image, sigma float64) {
 	s.row.resize(s.k.radius, src.Width)
 }
 
-// Row writes row y of a plane, smoothed, to dst, which is as long as the row. Rows
-// may be asked for in any order.
+// Row writes the smoothed row y of a plane to dst, which has the length of a row. Rows may
+// be read in any order.
 func (s *Smoother) Row(dst []float32, plane, y int) {
 	s.k.columns(&s.row, nil, s.src.Plane(plane), s.src.Width, y)
 	s.row.replicate()
 	s.k.smoothRow(dst, s.row.padded)
 }
 
-// Gradients differentiates one plane and yields the result row by row, from the
-// top: gx is the derivative to the right, gy the derivative downwards, in grey
-// levels a pixel. The slices hold good until yield returns.
+// A Differentiator computes the derivatives of an image row by row. Its zero value must be
+// Reset before use. It is not safe for concurrent use.
 //
-// The filters are the derivatives of a Gaussian of standard deviation sigma
-// pixels, in [0,MaxSigma]: its derivative along the one axis, the Gaussian along
-// the other, both cut off at ⌈4σ⌉ pixels (but no less than one) and scaled so
-// that a ramp that rises by 1 a pixel has the derivative 1. Sigma 0 gives central
-// differences. Border, precision, time, panics and errors are those of Smooth.
-func Gradients(ctx context.Context, src *Image, plane int, sigma float64, yield func(y int, gx, gy []float32)) error {
-	var d Differentiator
-	d.Reset(src, sigma)
-	gx, gy := make([]float32, src.Width), make([]float32, src.Width)
-	for y := range src.Height {
-		if pollRow(y, src.Width) {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		d.Row(gx, gy, plane, y)
-		yield(y, gx, gy)
-	}
-	return nil
-}
-
-// A Differentiator is Gradients row by row, as Smoother is Smooth.
+// The filters are the derivatives of a Gaussian of standard deviation sigma pixels, in
+// [0, MaxSigma]: its derivative along one axis and the Gaussian along the other, both cut
+// off at ⌈4σ⌉ pixels (but at least one) and scaled so that a ramp that rises by 1 per pixel
+// has derivative 1. Sigma 0 gives central differences. Border and precision are those of
+// [Smooth].
 type Differentiator struct {
 	src           *Image
 	k             *kernel
 	smooth, slope columnRow
 }
 
-// Reset makes d the Differentiator of a picture, reusing its memory. It panics if
-// sigma is out of range.
+// Reset prepares d to differentiate an image and reuses its memory. It panics if sigma is
+// out of range.
 func (d *Differentiator) Reset(src *Image, sigma float64) {
 	if d.k == nil || d.k.sigma != sigma {
 		d.k = newKernel(sigma)
@@ -132,8 +108,8 @@ func (d *Differentiator) Reset(src *Image, sigma float64) {
 	d.slope.resize(d.k.radius, src.Width)
 }
 
-// Row writes the derivatives of row y of a plane to gx and gy, which are as long as
-// the row. Rows may be asked for in any order.
+// Row writes the derivatives of row y of a plane to the right and downwards to gx and gy, in
+// gray levels per pixel. Both have the length of a row. Rows may be read in any order.
 func (d *Differentiator) Row(gx, gy []float32, plane, y int) {
 	d.k.columns(&d.smooth, &d.slope, d.src.Plane(plane), d.src.Width, y)
 	d.smooth.replicate()
@@ -142,24 +118,24 @@ func (d *Differentiator) Row(gx, gy []float32, plane, y int) {
 	d.k.smoothRow(gy, d.slope.padded)
 }
 
-// pollRow tells whether to look at the context before row y of a picture of width w.
+// pollRow reports whether to check the context before row y of an image of width w.
 func pollRow(y, w int) bool {
 	return y%max(1, pollEvery/w) == 0
 }
 
-// fixedBits is the precision of the integer weights: a sum of weighted bytes fits
-// 31 bits, as the weights' magnitudes add up to one or less.
+// fixedBits is the precision of the integer weights. A sum of weighted bytes fits 31 bits, as
+// the absolute weights add up to at most one.
 const fixedBits = 22
 
-// kernel is one half of a Gaussian, which is even, and of its derivative, which
-// is odd: element i weighs the samples at distance i. The integer weights are for
-// the columns; the float weights, for the rows, take their scale off again.
+// kernel holds one half of a Gaussian, which is even, and of its derivative, which is odd:
+// element i is the weight of the samples at distance i. The integer weights are for the
+// columns; the float weights, for the rows, remove their scale.
 type kernel struct {
 	sigma      float64
 	radius     int
 	even, odd  []float32
 	evenColumn []int32
-	oddColumn  []int32 // nil if the derivative is not wanted
+	oddColumn  []int32 // nil if there is no derivative
 }
 
 func newKernel(sigma float64) *kernel {
@@ -169,7 +145,7 @@ func newKernel(sigma float64) *kernel {
 	g := gaussian(sigma, int(math.Ceil(4*sigma)))
 	k := &kernel{sigma: sigma, radius: len(g) - 1}
 	k.even, k.evenColumn = fix(g)
-	// What rounding took or gave goes to the centre: the sum is exactly one.
+	// The center takes the rounding errors, so that the sum is exactly one.
 	k.evenColumn[0] = 1 << fixedBits
 	for _, w := range k.evenColumn[1:] {
 		k.evenColumn[0] -= 2 * w
@@ -177,7 +153,7 @@ func newKernel(sigma float64) *kernel {
 	return k
 }
 
-// differentiate adds the derivative's weights to those of the Gaussian.
+// differentiate adds the weights of the derivative.
 func (k *kernel) differentiate() {
 	if k.radius == 0 {
 		k.radius = 1
@@ -189,9 +165,9 @@ func (k *kernel) differentiate() {
 	slope := 0.0
 	for i := 1; i < len(d); i++ {
 		d[i] = float64(i) * g[i]
-		slope += float64(2 * float64(i) * d[i]) // no fused operation: see below
+		slope += float64(2 * float64(i) * d[i]) // not fused: see below
 	}
-	if slope == 0 { // too narrow for float64: the limit
+	if slope == 0 { // too narrow for float64: take the limit
 		d[1], slope = 1, 2
 	}
 	for i := range d {
@@ -200,7 +176,7 @@ func (k *kernel) differentiate() {
 	k.odd, k.oddColumn = fix(d)
 }
 
-// gaussian is the right half of a Gaussian whose whole adds up to one.
+// gaussian returns the right half of a Gaussian whose sum over both halves is one.
 func gaussian(sigma float64, radius int) []float64 {
 	g := make([]float64, radius+1)
 	g[0] = 1
@@ -218,6 +194,7 @@ func gaussian(sigma float64, radius int) []float64 {
 	return g
 }
 
+// fix returns weights for the rows and in fixed point for the columns.
 func fix(weights []float64) (row []float32, column []int32) {
 	for _, w := range weights {
 		row = append(row, float32(math.Ldexp(w, -fixedBits)))
@@ -226,7 +203,7 @@ func fix(weights []float64) (row []float32, column []int32) {
 	return row, column
 }
 
-// columnRow is one row of column sums, with room for the replicated border.
+// columnRow is a row of column sums, with room for the replicated border.
 type columnRow struct {
 	padded []float32 // radius, width, radius
 	inner  []float32
@@ -239,6 +216,7 @@ func (r *columnRow) resize(radius, width int) {
 	r.sums = freelist.Resize(r.sums, width)
 }
 
+// replicate fills the border.
 func (r *columnRow) replicate() {
 	pad := (len(r.padded) - len(r.inner)) / 2
 	for i := range pad {
@@ -247,16 +225,15 @@ func (r *columnRow) replicate() {
 	}
 }
 
-// columns filters the columns at row y of a plane: with the Gaussian into even
-// and, if odd is not nil, with its derivative into odd. Results are scaled by
-// 2^fixedBits.
+// columns filters the columns at row y of a plane: with the Gaussian to even and, if odd is
+// not nil, with its derivative to odd. Results are scaled by 2^fixedBits.
 func (k *kernel) columns(even, odd *columnRow, plane []uint8, width, y int) {
 	last := len(plane)/width - 1
 	at := func(y int) []uint8 {
 		y = min(max(y, 0), last)
 		return plane[y*width : (y+1)*width]
 	}
-	if k.radius == 4 { // that of σ = 0.8 and 1, which nearly every search uses
+	if k.radius == 4 { // σ = 0.8 and 1, as in nearly every search
 		rows := [9][]uint8{at(y - 4), at(y - 3), at(y - 2), at(y - 1), at(y), at(y + 1), at(y + 2), at(y + 3), at(y + 4)}
 		if odd == nil {
 			kernels.ConvolveColumnsEven(even.inner, &rows, (*[5]int32)(k.evenColumn))
@@ -265,8 +242,8 @@ func (k *kernel) columns(even, odd *columnRow, plane []uint8, width, y int) {
 		}
 		return
 	}
-	centre, sums := at(y), even.sums
-	for x, v := range centre {
+	center, sums := at(y), even.sums
+	for x, v := range center {
 		sums[x] = k.evenColumn[0] * int32(v)
 	}
 	for i := 1; i <= k.radius; i++ {
@@ -275,7 +252,7 @@ func (k *kernel) columns(even, odd *columnRow, plane []uint8, width, y int) {
 			sums[x] += w * (int32(above[x]) + int32(below[x]))
 		}
 	}
-	even.take()
+	even.toFloat()
 	if odd == nil {
 		return
 	}
@@ -287,18 +264,19 @@ func (k *kernel) columns(even, odd *columnRow, plane []uint8, width, y int) {
 			sums[x] += w * (int32(below[x]) - int32(above[x]))
 		}
 	}
-	odd.take()
+	odd.toFloat()
 }
 
-func (r *columnRow) take() {
+// toFloat converts the sums to inner.
+func (r *columnRow) toFloat() {
 	out := r.inner[:len(r.sums)]
 	for x, v := range r.sums {
 		out[x] = float32(v)
 	}
 }
 
-// The rows' sums convert every product to float32: without that the compiler may
-// fuse it with the addition on some architectures, and results would differ.
+// The row sums convert every product to float32. Otherwise the compiler might fuse it with
+// the addition on some architectures, and the results would differ.
 
 // smoothRow filters a padded row with the Gaussian.
 func (k *kernel) smoothRow(out, padded []float32) {

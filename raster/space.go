@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Spaces lists the colour spaces, in the order of their declaration.
+// Spaces returns the color spaces in the order of their declaration.
 func Spaces() []Space {
 	all := make([]Space, spaces)
 	for i := range all {
@@ -14,8 +14,8 @@ func Spaces() []Space {
 	return all
 }
 
-// ParseSpace finds a space by its name. Case matters only for RGB, rgb, rgI and
-// R-G-I, which without it could be taken for one another.
+// ParseSpace returns the space of a name. Case matters only for RGB, rgb, rgI and R-G-I,
+// whose names would else be ambiguous.
 func ParseSpace(name string) (Space, error) {
 	for s := range spaces {
 		if name == s.String() {
@@ -27,5 +27,5 @@ func ParseSpace(name string) (Space, error) {
 			return s, nil
 		}
 	}
-	return 0, fmt.Errorf("raster: colour space %q: want one of %s", name, strings.Join(spaceNames[:], ", "))
+	return 0, fmt.Errorf("raster: color space %q: want one of %s", name, strings.Join(spaceNames[:], ", "))
 }

@@ -71,8 +71,8 @@ func TestMeasures(t *testing.T) {
 			}
 			return s / n
 		}
-		c0, t0 := referenceDescriptor(t, img, l, 0)
-		c1, t1 := referenceDescriptor(t, img, l, 1)
+		c0, t0 := referenceDescriptor(img, l, 0)
+		c1, t1 := referenceDescriptor(img, l, 1)
 		pixels := float64(w * h)
 		union := l.Boxes[0].Union(l.Boxes[1])
 		both := float64(l.Sizes[0] + l.Sizes[1])
