@@ -79,10 +79,10 @@ fuzz: deps ## run each fuzz target for FUZZTIME (10s; a count such as 1000x)
 bench: deps ## run the benchmarks that match BENCH (.), COUNT times (1); for benchstat
 	@$(GO) test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -count $(COUNT) -benchmem ./...
 
-# PICTURES: a folder of images; without it, scenes are rendered. BENCHFLAGS: see bin/compare-peers -help.
-bench-peers: peers bin/peer_dlib ## compare with OpenCV, dlib and scikit-image on the folder PICTURES; write docs/benchmarks.md
+# IMAGES: a folder of images; without it, scenes are rendered. BENCHFLAGS: see bin/compare-peers -help.
+bench-peers: peers bin/peer_dlib ## compare with OpenCV, dlib and scikit-image on the folder IMAGES; write docs/benchmarks.md
 	$(PUREGO) -C tools build -o ../bin/compare-peers ./compare-peers
-	bin/compare-peers -pictures '$(PICTURES)' -version $(VERSION) -out docs/benchmarks.md \
+	bin/compare-peers -images '$(IMAGES)' -version $(VERSION) -out docs/benchmarks.md \
 		-opencv '$(PYTHON) tools/compare-peers/peer_opencv.py' -dlib bin/peer_dlib $(BENCHFLAGS)
 
 bin/peer_dlib: tools/compare-peers/peer_dlib.cpp | peers
@@ -92,7 +92,7 @@ bin/peer_dlib: tools/compare-peers/peer_dlib.cpp | peers
 # LOADFLAGS: see bin/loadtest -help.
 load: ## load-test the running service at URL (http://127.0.0.1:8080), hostile requests included
 	$(PUREGO) -C tools build -o ../bin/loadtest ./loadtest
-	bin/loadtest -url '$(URL)' -pictures '$(PICTURES)' $(LOADFLAGS)
+	bin/loadtest -url '$(URL)' -images '$(IMAGES)' $(LOADFLAGS)
 
 # PyTorch is five times faster with OpenBLAS than with Debian's default BLAS.
 # EXAMPLEFLAGS: --quick only checks that it works; see --help.

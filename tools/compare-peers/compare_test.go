@@ -297,7 +297,7 @@ func TestEnginesTakeTurns(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	r := report{
-		command: "make bench-peers PICTURES=coco/val2017", date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		command: "make bench-peers IMAGES=coco/val2017", date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		ours: "v1.2.3", kernels: "portable", goVersion: "go1.26.0", machine: "a processor, 2 cores",
 		versions: map[string]string{"dlib": "19.24", "OpenCV": "4.6.0"}, images: "24 of coco/val2017",
 		results: []result{
@@ -312,7 +312,7 @@ func TestReport(t *testing.T) {
 	}
 	text := r.String()
 	for _, want := range []string{
-		"Written by `make bench-peers PICTURES=coco/val2017`.\n",
+		"Written by `make bench-peers IMAGES=coco/val2017`.\n",
 		"- 2026-01-02\n- a processor, 2 cores\n- proposer v1.2.3 (go1.26.0, kernels: portable), OpenCV 4.6.0, dlib 19.24\n- images: 24 of coco/val2017\n",
 		"| fast | 1 | dlib candidates | 1 | 150 | 300 | 2.00× | 1.50–2.50 | 24 × 3 | – | – |\n",
 		"| fast | 2 | dlib candidates | 1 | 80.1 | 300 | 3.50× | 3.00–12.0 | 24 × 3 | 3.5× | yes |\n",

@@ -56,7 +56,7 @@ func main() {
 
 func parseFlags() config {
 	var c config
-	flag.StringVar(&c.images, "pictures", "", "`folder` of images; empty: rendered scenes")
+	flag.StringVar(&c.images, "images", "", "`folder` of images; empty: rendered scenes")
 	flag.StringVar(&c.name, "name", "", "name of the folder in the report; empty: its base name")
 	flag.IntVar(&c.n, "n", 24, "number of images, evenly spaced over the sorted folder")
 	flag.IntVar(&c.rounds, "rounds", 3, "maximum number of searches of each image")
@@ -90,7 +90,7 @@ func parseFlags() config {
 func (c config) command() string {
 	line := "make bench-peers"
 	if c.images != "" {
-		line += " PICTURES=" + c.folder()
+		line += " IMAGES=" + c.folder()
 	}
 	var flags []string
 	flag.Visit(func(f *flag.Flag) {

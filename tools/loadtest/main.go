@@ -45,7 +45,7 @@ func parseFlags() config {
 	var c config
 	flag.StringVar(&c.url, "url", "http://127.0.0.1:8080", "`address` of the service")
 	flag.StringVar(&c.admin, "admin", "", "`address` of its metrics, such as http://127.0.0.1:9090; empty: do not read them")
-	flag.StringVar(&c.images, "pictures", "", "`folder` of JPEG and PNG images; empty: rendered scenes")
+	flag.StringVar(&c.images, "images", "", "`folder` of JPEG and PNG images; empty: rendered scenes")
 	flag.StringVar(&c.workload, "mix", mixed, "workload: mixed, or plain for single images to /v1/proposals only")
 	flag.StringVar(&c.skip, "skip", "", "kinds of requests to leave out of the mixed workload, separated by commas")
 	mode := flag.String("mode", "", "search mode of the plain workload, short for -query mode=")
