@@ -1,5 +1,5 @@
-// Package optparse reads options from their texts: flags, query parameters and the values
-// of a form all have the same names and mean the same. All that is wrong is told at once.
+// Package optparse parses the options of a request: flags, query parameters or form values, which
+// have the same names and meanings. It collects all errors.
 package optparse
 
 import (
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// An Error names an option whose value is wrong, and what would be right.
+// An Error reports an option with an invalid value.
 type Error struct {
 	Name, Value, Want string
 }
@@ -20,7 +20,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s %q: want %s", e.Name, e.Value, e.Want)
 }
 
-// Errors finds every [Error] in an error that [Reader.Err] made, joined with others or not.
+// Errors returns every [Error] in an error of [Parser.Err], which may be joined with other errors.
 func Errors(err error) []*Error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*Error
@@ -35,7 +35,7 @@ func Errors(err error) []*Error {
 	return nil
 }
 
-// Parser takes options out of their texts and gathers what is wrong.
+// A Parser parses options by name and collects errors.
 type Parser struct {
 	values map[string]string
 	errs   []error
@@ -44,65 +44,66 @@ type Parser struct {
 // New returns a parser of values. It reports values whose names are not among names, and then
 // ignores them.
 func New(values map[string]string, names []string) *Parser {
-	r := &Parser{values: make(map[string]string, len(values))}
+	p := &Parser{values: make(map[string]string, len(values))}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(names, name) {
-			r.Fail(name, values[name], "an option that exists: "+strings.Join(names, ", "))
+			p.Fail(name, values[name], "an option that exists: "+strings.Join(names, ", "))
 			continue
 		}
-		r.values[name] = values[name]
+		p.values[name] = values[name]
 	}
-	return r
+	return p
 }
 
-// Err is all that was wrong, in its order, an [Error] each; nil if nothing was.
-func (r *Parser) Err() error { return errors.Join(r.errs...) }
+// Err returns the errors so far, joined: an [Error] for each invalid value. It is nil if there are none.
+func (p *Parser) Err() error { return errors.Join(p.errs...) }
 
-// Fail says that a value is wrong.
-func (r *Parser) Fail(name, value, want string) {
-	r.errs = append(r.errs, &Error{name, value, want})
+// Fail adds the error that a value is invalid.
+func (p *Parser) Fail(name, value, want string) {
+	p.errs = append(p.errs, &Error{name, value, want})
 }
 
-// Lookup is an option as it was given.
-func (r *Parser) Lookup(name string) (text string, given bool) {
-	text, given = r.values[name]
+// Lookup returns an option as it was given.
+func (p *Parser) Lookup(name string) (text string, given bool) {
+	text, given = p.values[name]
 	return text, given
 }
 
-// Int reads a whole number in [least,most] into *into, which stays if the option is
-// not given or wrong.
-func (r *Parser) Int(name string, least, most int, into *int) {
-	Value(r, name, fmt.Sprintf("a whole number from %d to %d", least, most), func(s string) (int, error) {
-		v, err := strconv.Atoi(s)
-		if err == nil && (v < least || v > most) {
+// Int parses a whole number from low to high into *v. If the option is not given or invalid, *v is
+// unchanged.
+func (p *Parser) Int(name string, low, high int, v *int) {
+	Value(p, name, fmt.Sprintf("a whole number from %d to %d", low, high), func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err == nil && (n < low || n > high) {
 			err = strconv.ErrRange
 		}
-		return v, err
-	}, into)
+		return n, err
+	}, v)
 }
 
-// Uint64 reads a uint64, likewise.
-func (r *Parser) Uint64(name string, into *uint64) {
-	Value(r, name, "a whole number from 0 to 18446744073709551615", func(s string) (uint64, error) {
+// Uint64 parses a uint64 into *v. If the option is not given or invalid, *v is unchanged.
+func (p *Parser) Uint64(name string, v *uint64) {
+	Value(p, name, "a whole number from 0 to 18446744073709551615", func(s string) (uint64, error) {
 		return strconv.ParseUint(s, 10, 64)
-	}, into)
+	}, v)
 }
 
-// Value reads an option as parse does, likewise.
-func Value[T any](r *Parser, name, want string, parse func(string) (T, error), into *T) {
-	text, ok := r.values[name]
+// Value parses an option with parse into *v. If the option is not given or invalid, *v is unchanged.
+func Value[T any](p *Parser, name, want string, parse func(string) (T, error), v *T) {
+	text, ok := p.values[name]
 	if !ok {
 		return
 	}
-	v, err := parse(text)
+	parsed, err := parse(text)
 	if err != nil {
-		r.Fail(name, text, want)
+		p.Fail(name, text, want)
 		return
 	}
-	*into = v
+	*v = parsed
 }
 
-// ParseFloat reads a finite number for which ok holds; NaN should fail it, as it does every comparison.
+// ParseFloat parses a number for which ok returns true. ok should return false for NaN, as every
+// comparison does.
 func ParseFloat(s string, ok func(float64) bool) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
 	if err == nil && !ok(v) {

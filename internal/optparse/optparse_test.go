@@ -6,17 +6,17 @@ import (
 	"testing"
 )
 
-func TestReader(t *testing.T) {
-	r := New(map[string]string{"size": "9", "seed": "-1", "share": "NaN", "more": "x", "less": ""}, []string{"size", "seed", "share", "rest"})
+func TestErrors(t *testing.T) {
+	p := New(map[string]string{"size": "9", "seed": "-1", "share": "NaN", "more": "x", "less": ""}, []string{"size", "seed", "share", "rest"})
 	size, seed, share, rest := 1, uint64(2), 0.5, 4
-	r.Int("size", 3, 8, &size)
-	r.Uint64("seed", &seed)
-	Value(r, "share", "a number in [0,1]", func(s string) (float64, error) {
+	p.Int("size", 3, 8, &size)
+	p.Uint64("seed", &seed)
+	Value(p, "share", "a number in [0,1]", func(s string) (float64, error) {
 		return ParseFloat(s, func(v float64) bool { return v >= 0 && v <= 1 })
 	}, &share)
-	r.Int("rest", 0, 9, &rest)
+	p.Int("rest", 0, 9, &rest)
 	var got []string
-	for _, e := range Errors(errors.Join(r.Err(), errors.New("another"))) {
+	for _, e := range Errors(errors.Join(p.Err(), errors.New("another"))) {
 		got = append(got, e.Error())
 	}
 	want := []string{
@@ -30,23 +30,23 @@ func TestReader(t *testing.T) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
 	if size != 1 || seed != 2 || share != 0.5 || rest != 4 {
-		t.Errorf("what is wrong or not given has changed: %d, %d, %v, %d", size, seed, share, rest)
+		t.Errorf("an invalid or missing option changed its variable: %d, %d, %v, %d", size, seed, share, rest)
 	}
-	if text, ok := r.Lookup("size"); text != "9" || !ok {
+	if text, ok := p.Lookup("size"); text != "9" || !ok {
 		t.Errorf("Lookup of an option: got %q, %t", text, ok)
 	}
-	if text, ok := r.Lookup("more"); ok {
+	if text, ok := p.Lookup("more"); ok {
 		t.Errorf("Lookup of an unknown option: got %q", text)
 	}
 }
 
-func TestReaderReads(t *testing.T) {
-	r := New(map[string]string{"size": "8", "seed": "18446744073709551615"}, []string{"size", "seed"})
+func TestValues(t *testing.T) {
+	p := New(map[string]string{"size": "8", "seed": "18446744073709551615"}, []string{"size", "seed"})
 	var size int
 	var seed uint64
-	r.Int("size", 3, 8, &size)
-	r.Uint64("seed", &seed)
-	if r.Err() != nil || size != 8 || seed != 1<<64-1 || Errors(r.Err()) != nil {
-		t.Errorf("%d, %d, %v", size, seed, r.Err())
+	p.Int("size", 3, 8, &size)
+	p.Uint64("seed", &seed)
+	if p.Err() != nil || size != 8 || seed != 1<<64-1 || Errors(p.Err()) != nil {
+		t.Errorf("%d, %d, %v", size, seed, p.Err())
 	}
 }

@@ -1,6 +1,7 @@
 package propose
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -10,89 +11,85 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/optparse"
-	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/selective"
 	"github.com/proposer/proposer/similarity"
 )
 
-// DefaultMode is the mode of a request that names none.
+// DefaultMode is the mode if none is given.
 const DefaultMode = "fast"
 
-// The bounds of options that the search itself does not bound.
+// Bounds of options that the search itself does not bound.
 const (
 	maxInt     = math.MaxInt32
 	maxThreads = 1024
 )
 
-// optionNames of the options, in the order in which errors about them come.
+// optionNames are the names of the options, in the order in which errors about them are reported.
 var optionNames = []string{
 	"mode", "max", "order", "seed", "nms", "min-side", "max-side",
 	"colors", "k", "measures", "sigma", "min-size", "orientation", "threads",
 }
 
-// OptionNames lists the options that [ParseOptions] knows.
+// OptionNames returns the names of the options of [ParseOptions].
 func OptionNames() []string { return slices.Clone(optionNames) }
 
-// Options says how to go from a file to boxes. Begin with [DefaultOptions] or
-// [ParseOptions].
+// Options are the options of [Run]. Start with [DefaultOptions] or [ParseOptions].
 type Options struct {
-	// Mode is the preset that Search began as.
+	// Mode is the mode that the other options modify.
 	Mode string
-	// Decode holds the limits, and in LongestSide what max-side asks for.
+	// Decode has the limits, and max-side as LongestSide.
 	Decode imageio.Options
-	// Search is in the original's pixels: [Run] scales MinSide for a shrunken picture. Its
-	// Keep has the [Result] hold the masks, the evidence and the trees.
+	// Search is in pixels of the original: [Run] scales MinSide for a shrunken image.
 	Search selective.Options
 }
 
-// DefaultOptions are those of [ParseOptions] without any value.
+// DefaultOptions returns the options that [ParseOptions] returns for no values.
 func DefaultOptions() Options {
 	o, err := ParseOptions(nil)
 	if err != nil {
-		panic(err) // DefaultMode is wrong
+		panic(err) // DefaultMode is invalid
 	}
 	return o
 }
 
-// An OptionError names an option whose value is wrong, and what would be right.
+// An OptionError reports an option with an invalid value.
 type OptionError = optparse.Error
 
-// OptionErrors finds every [OptionError] in what [ParseOptions] returned.
+// OptionErrors returns the parts of an error of [ParseOptions].
 func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 
-// ParseOptions reads options from their texts. It is the only reader of them:
-// command line flags and query parameters have the same names and mean the same.
+// ParseOptions parses options. Command line flags and query parameters have these names:
 //
-//	mode      a preset of package selective; fast
-//	max       most boxes to return, the best ones; 0: all
+//	mode      a mode of package selective; fast
+//	max       maximum number of boxes; 0: all; 0
 //	order     objectness, paper or hierarchy; objectness
-//	seed      of the paper's random order, a uint64; 1
+//	seed      seed of order paper, a uint64; 1
 //	nms       off, an IoU in (0,1], or adaptive; off
-//	min-side  drop boxes narrower or lower, in pixels of the original; 0
-//	max-side  shrink the picture before the search so that no side is longer; 0: never
-//	colors    colour spaces, separated by commas; the mode's
-//	k         scales of the first regions in (0,1e6], separated by commas; the mode's
-//	measures  sets of measures, as in CTSF,TSF or C0.5TS, separated by commas; the mode's
+//	min-side  drop boxes with a shorter side, in pixels of the original; 0
+//	max-side  shrink larger images to this longest side before the search; 0: never; 0
+//	colors    color spaces, separated by commas; the mode's
+//	k         scales of the segmentation in (0,1e6], separated by commas; the mode's
+//	measures  combinations of measures such as CTSF,TSF or C0.5TS, separated by commas; the mode's
 //	sigma     smoothing in pixels; 0.8
-//	min-size  smallest first region in pixels; 0: the mode's, which is k in the paper's
-//	          modes and 100 in OpenCV's
-//	orientation  exif: turn the picture as its EXIF data says; ignore: take it as
-//	          it is stored, boxes included; exif
-//	threads   most goroutines at work; 0: as many as GOMAXPROCS
+//	min-size  minimum size of an initial region in pixels; 0: the mode's, which is k in the
+//	          paper's modes and 100 in OpenCV's; 0
+//	orientation  exif: apply the image's orientation; ignore: use the pixels, and return boxes,
+//	          as they are stored; exif
+//	threads   maximum number of goroutines; 0: GOMAXPROCS; 0
 //
-// Every colour is combined with every k and every set of measures, so one of the
-// three alone narrows or widens the mode and all three replace it. An item twice
-// in a list is an error: it would be the same work again. So is an empty value.
+// Each color space is combined with each k and each combination of measures. One of the three
+// options alone modifies the mode, all three together replace it. Duplicate items of a list and
+// empty values are errors.
 //
-// All that is wrong is reported at once: the error joins an [OptionError] each.
+// The error joins an [OptionError] for each invalid value.
 func ParseOptions(values map[string]string) (Options, error) {
 	return ReadOptions(optparse.New(values, optionNames))
 }
 
-// ReadOptions is [ParseOptions] for a parser that may have other options, too. The error includes
-// those that the parser already has.
+// ReadOptions is [ParseOptions] for a parser that can have other options as well. The error includes
+// the parser's earlier ones.
 func ReadOptions(r *optparse.Parser) (Options, error) {
 	o := Options{Mode: DefaultMode}
 	if mode, ok := r.Lookup("mode"); ok {
@@ -101,7 +98,7 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 	search, err := selective.Mode(o.Mode)
 	if err != nil {
 		r.Fail("mode", o.Mode, "one of "+strings.Join(selective.Modes(), ", "))
-		search, _ = selective.Mode(DefaultMode) // to look at the other options
+		search, _ = selective.Mode(DefaultMode) // to check the other options
 	}
 
 	r.Int("max", 0, maxInt, &search.Max)
@@ -116,12 +113,9 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 		return optparse.ParseFloat(s, func(v float64) bool { return v >= 0 && v <= selective.MaxSigma })
 	}, &search.Sigma)
 
-	minSize := search.Strategies[0].MinSize
-	own := minSize
+	minSize := 0
 	r.Int("min-size", 0, maxInt, &minSize)
-	if minSize == 0 {
-		minSize = own
-	}
+	minSize = cmp.Or(minSize, search.Strategies[0].MinSize)
 	spaces := distinct(search.Strategies, func(s selective.Strategy) raster.Space { return s.Space })
 	ks := distinct(search.Strategies, func(s selective.Strategy) float64 { return s.K })
 	sets := distinct(search.Strategies, func(s selective.Strategy) similarity.Weights { return s.Weights })
@@ -139,15 +133,11 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 		return Options{}, err
 	}
 	search.Strategies = selective.Combine(spaces, ks, sets, minSize)
-	if search.Order == selective.OrderObjectness { // reading a ranker takes a while, the first time
-		search.Ranker = objectness.Default(len(search.Strategies))
-	}
 	o.Search = search
 	return o, nil
 }
 
-// Values is the canonical form of what [ParseOptions] read: every option, in a
-// text that reads as the same.
+// Values returns all options in canonical form. [ParseOptions] parses them to equal options.
 func (o Options) Values() map[string]string {
 	s := o.Search
 	orientation := orientations[0]
@@ -182,7 +172,7 @@ func parseOrientation(s string) (ignore bool, err error) {
 	return false, strconv.ErrSyntax
 }
 
-// parseList reads an option of several items, separated by commas.
+// parseList parses an option whose items are separated by commas.
 func parseList[T comparable](r *optparse.Parser, name, want string, parse func(string) (T, error), into *[]T) {
 	text, ok := r.Lookup(name)
 	if !ok {
@@ -207,10 +197,11 @@ func parseList[T comparable](r *optparse.Parser, name, want string, parse func(s
 	*into = items
 }
 
-func distinct[T comparable](all []selective.Strategy, of func(selective.Strategy) T) []T {
+// distinct returns the different values of a field of strategies, in their order.
+func distinct[T comparable](strategies []selective.Strategy, field func(selective.Strategy) T) []T {
 	var items []T
-	for _, s := range all {
-		if v := of(s); !slices.Contains(items, v) {
+	for _, s := range strategies {
+		if v := field(s); !slices.Contains(items, v) {
 			items = append(items, v)
 		}
 	}

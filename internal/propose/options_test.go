@@ -11,15 +11,14 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/selective"
 	"github.com/proposer/proposer/similarity"
 )
 
-// given reads a query string into the form ParseOptions takes.
-func given(t testing.TB, query string) map[string]string {
+// queryValues parses a query string to the argument of ParseOptions.
+func queryValues(t testing.TB, query string) map[string]string {
 	t.Helper()
 	q, err := url.ParseQuery(query)
 	if err != nil {
@@ -32,32 +31,25 @@ func given(t testing.TB, query string) map[string]string {
 	return values
 }
 
-// objectnessOf has the ranker that the default order stands for.
-func objectnessOf(o selective.Options) selective.Options {
-	o.Ranker = objectness.Default(len(o.Strategies))
-	return o
-}
-
-func TestDefaults(t *testing.T) {
+func TestDefaultOptions(t *testing.T) {
 	want, err := selective.Mode("fast")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = objectnessOf(want)
 	if got := DefaultOptions(); !reflect.DeepEqual(got, Options{Mode: "fast", Search: want}) {
 		t.Errorf("got %+v", got)
 	}
-	// What the documentation gives as the defaults says nothing new.
-	got, err := ParseOptions(given(t, "mode=fast&max=0&order=objectness&seed=1&nms=off&min-side=0&max-side=0&sigma=0.8&min-size=0&orientation=exif&threads=0"))
+	// The documented defaults.
+	got, err := ParseOptions(queryValues(t, "mode=fast&max=0&order=objectness&seed=1&nms=off&min-side=0&max-side=0"+
+		"&sigma=0.8&min-size=0&orientation=exif&threads=0"))
 	if err != nil || !reflect.DeepEqual(got, DefaultOptions()) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
-func TestEveryPresetIsAProduct(t *testing.T) {
+func TestModes(t *testing.T) {
 	for _, mode := range selective.Modes() {
 		want, _ := selective.Mode(mode)
-		want = objectnessOf(want)
 		got, err := ParseOptions(map[string]string{"mode": mode})
 		if err != nil || !reflect.DeepEqual(got.Search, want) {
 			t.Errorf("%s: %v, %+v, want %+v", mode, err, got.Search, want)
@@ -95,23 +87,24 @@ func TestParseOptions(t *testing.T) {
 			return len(o.Search.Strategies) == 4 && o.Search.Strategies[0].Weights == similarity.Weights{Color: .5, Texture: 1}
 		},
 	} {
-		o, err := ParseOptions(given(t, query))
-		if err != nil || !check(o) {
-			t.Errorf("%s: %v, %+v", query, err, o)
-			continue
-		}
-		if err := o.Search.Validate(); err != nil {
-			t.Errorf("%s: %v", query, err)
-		}
+		t.Run(query, func(t *testing.T) {
+			o, err := ParseOptions(queryValues(t, query))
+			if err != nil || !check(o) {
+				t.Fatalf("got %+v, %v", o, err)
+			}
+			if err := o.Search.Validate(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
-func TestBadOptions(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	many := make([]string, selective.MaxStrategies+1)
 	for i := range many {
 		many[i] = fmt.Sprint(i + 1)
 	}
-	for query, want := range map[string]string{ // the names and values complained of, and a part of what is wanted
+	for query, want := range map[string]string{ // part of the error
 		"mode=medium":                  `mode "medium": want one of single, fast`,
 		"mode=":                        `mode "": want one of single`,
 		"modus=fast":                   `modus "fast": want an option that exists: mode, max`,
@@ -147,18 +140,21 @@ func TestBadOptions(t *testing.T) {
 		"min-size=-5":                                    `min-size "-5"`,
 		"threads=1025":                                   `threads "1025": want a whole number from 0 to 1024`,
 	} {
-		o, err := ParseOptions(given(t, query))
-		if err == nil || !strings.Contains(err.Error(), want) || len(OptionErrors(err)) != 1 {
-			t.Errorf("%.60s: got error %v, want one with %s", query, err, want)
-		}
-		if !reflect.DeepEqual(o, Options{}) {
-			t.Errorf("%.60s: got options beside the error", query)
-		}
+		t.Run(fmt.Sprintf("%.60s", query), func(t *testing.T) {
+			o, err := ParseOptions(queryValues(t, query))
+			if err == nil || !strings.Contains(err.Error(), want) || len(OptionErrors(err)) != 1 {
+				t.Errorf("got error %v, want one with %s", err, want)
+			}
+			if !reflect.DeepEqual(o, Options{}) {
+				t.Errorf("got %+v in addition to the error", o)
+			}
+		})
 	}
 }
 
-func TestAllBadOptionsAtOnce(t *testing.T) {
-	_, err := ParseOptions(given(t, "mode=x&max=x&order=x&seed=x&nms=x&min-side=x&max-side=x&colors=x,y&k=x&measures=x&sigma=x&min-size=x&orientation=x&threads=x&x=x"))
+func TestAllErrorsAreReported(t *testing.T) {
+	_, err := ParseOptions(queryValues(t, "mode=x&max=x&order=x&seed=x&nms=x&min-side=x&max-side=x&colors=x,y&k=x"+
+		"&measures=x&sigma=x&min-size=x&orientation=x&threads=x&x=x"))
 	var got []string
 	for _, e := range OptionErrors(err) {
 		got = append(got, e.Name)
@@ -167,7 +163,7 @@ func TestAllBadOptionsAtOnce(t *testing.T) {
 	want := append(OptionNames(), "x", "colors")
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("got complaints about %q, want %q", got, want)
+		t.Errorf("got errors about %q, want %q", got, want)
 	}
 }
 
@@ -190,7 +186,7 @@ func FuzzParseOptions(f *testing.F) {
 		o, err := ParseOptions(values)
 		if err != nil {
 			if len(OptionErrors(err)) == 0 {
-				t.Fatalf("%q: an error without an option: %v", values, err)
+				t.Fatalf("%q: got an error that is not an OptionError: %v", values, err)
 			}
 			return
 		}

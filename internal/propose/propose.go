@@ -1,6 +1,5 @@
-// Package propose goes from the bytes of a picture file to ranked boxes in the
-// pixels of that picture. The command line and the service both run it, so they
-// answer alike.
+// Package propose searches an encoded image: from the bytes of a file to ranked boxes in its pixels.
+// The command line and the service both use it, so that they give the same results.
 //
 //	opts, err := propose.ParseOptions(map[string]string{"mode": "quality", "max": "1000"})
 //	...
@@ -12,155 +11,53 @@ import (
 	"context"
 	"io"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/candidate"
-	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/internal/imageio"
-	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/selective"
 )
 
-// Result is what was found in a picture.
-type Result struct {
-	// Width and Height are those of the original, in pixels: upright, unless the
-	// options ignore its orientation.
-	Width, Height int
-	Format        string // as imageio names it
-	Orientation   int    // EXIF 1..8 as the file has it
-	// Boxes are ranked, best first, in the original's pixels; Scores go with them.
-	Boxes  []box.Box
-	Scores []float32
-	// Decode and Search are wall times.
-	DecodeTime, SearchTime time.Duration
-	// Stages divide the work of Search; summed over its threads.
-	Stages selective.Stages
-
-	// Strategies and Origins are there if Options.Search.KeepRegions is set, and with them Masks
-	// and Tree. Origins are by box, as selective.Proposal has them: their sizes are in the
-	// searched picture's pixels, which max-side may have shrunk.
-	Strategies []selective.Strategy
-	Origins    [][]candidate.Origin
-
-	regions *selective.Regions
-}
-
-// Tree is the merge tree of one strategy.
-type Tree struct {
-	// Strategy is the index of the tree's strategy.
-	Strategy int
-	// Width and Height are the size of the searched image, in pixels: the original, possibly shrunk.
-	Width, Height int
-	// Nodes are those of the hierarchy.Tree, with their boxes in pixels of the original image.
-	Nodes []hierarchy.Node
-	// Labels run-length encodes the leaf of each pixel of the searched image, in raster order:
-	// alternately a leaf and the number of consecutive pixels in it. Runs continue across rows.
-	Labels []int32
-}
-
-// Leaves returns the number of initial regions.
-func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() }
-
-// Masks are by box, in the original's pixels: of the region that the box is of, the one of
-// its first origin. In a shrunken picture each of its pixels stands for the box that the
-// boxes' own scaling makes of it, so a mask's box is the box in any case. It panics if
-// nothing was kept.
-//
-// A mask takes a byte or two for each time that a column of the picture enters or leaves the
-// region. If all of them take more than limit bytes the error is an *imageio.LimitError; the
-// others are the context's.
-func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
-	k := r.keptRegions()
-	masks := make([]mask.RLE, 0, len(r.Boxes))
-	size := int64(0)
-	for _, origins := range r.Origins {
-		first := origins[0]
-		m, err := k.Mask(ctx, int(first.Strategy), k.Trees[first.Strategy].At(int(first.Position)))
-		if err != nil {
-			return nil, err
-		}
-		m = m.Rescale(r.Width, r.Height)
-		if size += int64(len(m.String())); size > limit {
-			return nil, &imageio.LimitError{What: "bytes of masks", Got: size, Max: limit}
-		}
-		masks = append(masks, m)
-	}
-	return masks, nil
-}
-
-// Tree is that of a strategy, by its index, with the boxes in the original's pixels. It
-// panics if nothing was kept, or there is no such strategy. The only error is the context's.
-func (r *Result) Tree(ctx context.Context, strategy int) (*Tree, error) {
-	k := r.keptRegions()
-	pix, err := k.Pixels(ctx, strategy)
-	if err != nil {
-		return nil, err
-	}
-	t := &Tree{
-		Strategy: strategy, Width: k.Width, Height: k.Height,
-		Nodes: slices.Clone(k.Trees[strategy].Nodes),
-	}
-	for i := range t.Nodes {
-		b := &t.Nodes[i].Box
-		*b = b.Rescale(k.Width, k.Height, r.Width, r.Height)
-	}
-	for start := 0; start < len(pix); {
-		end := start + 1
-		for end < len(pix) && pix[end] == pix[start] {
-			end++
-		}
-		t.Labels = append(t.Labels, pix[start], int32(end-start))
-		start = end
-	}
-	return t, ctx.Err()
-}
-
-func (r *Result) keptRegions() *selective.Regions {
-	if r.regions == nil {
-		panic("propose: the search was not told to keep its regions")
-	}
-	return r.regions
-}
-
-// Run decodes a picture and searches it. Errors are those of imageio.Decode, of
-// selective.Search, and of the context, as they came.
+// Run decodes an image and searches it. Errors are those of imageio.Decode and selective.Search.
 func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	start := time.Now()
-	picture, err := imageio.Decode(ctx, data, opts.Decode)
+	decoded, err := imageio.Decode(ctx, data, opts.Decode)
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{
-		Width: picture.Width, Height: picture.Height,
-		Format: picture.Format, Orientation: picture.Orientation,
-		DecodeTime: time.Since(start),
-	}
+	decodeTime := time.Since(start)
 
 	search := opts.Search
-	filter := search.MinSide > 0 && (picture.Image.Width != picture.Width || picture.Image.Height != picture.Height)
+	// Boxes of a shrunken image can gain or lose a pixel where their edges are rounded. If there is
+	// a minimum side, search with one that no box of the result is below, and filter afterwards.
+	shrunk := decoded.Image.Width != decoded.Width || decoded.Image.Height != decoded.Height
+	filter := shrunk && search.MinSide > 0
 	if filter {
-		// A box of the shrunken picture may gain or lose a pixel where its edges are
-		// rounded: search with a bound that loses none, decide in the original.
-		search.MinSide = min(minShrunkSide(search.MinSide, picture.Image.Width, picture.Width),
-			minShrunkSide(search.MinSide, picture.Image.Height, picture.Height))
+		search.MinSide = min(minShrunkSide(search.MinSide, decoded.Image.Width, decoded.Width),
+			minShrunkSide(search.MinSide, decoded.Image.Height, decoded.Height))
 		search.Max = 0
 	}
 	start = time.Now()
-	found, err := selective.Search(ctx, picture.Image, search)
+	found, err := selective.Search(ctx, decoded.Image, search)
 	if err != nil {
 		return nil, err
 	}
-	r.SearchTime = time.Since(start)
-	r.Stages = found.Stages
-	r.Boxes = make([]box.Box, 0, len(found.Proposals))
-	r.Scores = make([]float32, 0, len(found.Proposals))
+
+	n := len(found.Proposals)
+	r := &Result{
+		Width: decoded.Width, Height: decoded.Height,
+		Format: decoded.Format, Orientation: decoded.Orientation,
+		DecodeTime: decodeTime, SearchTime: time.Since(start), Stages: found.Stages,
+		Boxes: make([]box.Box, 0, n), Scores: make([]float32, 0, n),
+	}
 	if search.KeepRegions {
-		r.Strategies, r.Origins, r.regions = search.Strategies, make([][]candidate.Origin, 0, len(found.Proposals)), found.Regions
+		r.Strategies = search.Strategies
+		r.Origins = make([][]candidate.Origin, 0, n)
+		r.regions = found.Regions
 	}
 	for _, p := range found.Proposals {
-		b := picture.ToOriginal(p.Box)
+		b := decoded.ToOriginal(p.Box)
 		if filter && min(int(b.Width()), int(b.Height())) < opts.Search.MinSide {
 			continue
 		}
@@ -176,41 +73,42 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	return r, nil
 }
 
-// pixelsPerRegion is how many pixels take as much memory as a first region and what is grouped
-// of it: 7 KiB.
-const pixelsPerRegion = 80
-
-// WorkPixels is what [Run] may take for a picture, in pixels of some 80 bytes: its own, and 80 for
-// each first region that it may make at worst, which a small min-size lets be as many as its
-// pixels.
-func (o *Options) WorkPixels(h imageio.Header) int64 {
-	pixels := int64(h.Width) * int64(h.Height)
-	searched := pixels
-	if longest, most := max(h.Width, h.Height), o.Decode.LongestSide; most > 0 && most < longest {
-		scale := float64(most) / float64(longest)
-		searched = int64(float64(pixels) * scale * scale)
-	}
-	least := math.MaxInt
-	for _, s := range o.Search.Strategies {
-		least = min(least, max(s.EffectiveMinSize(), 1))
-	}
-	regions := min(searched/int64(least), int64(cmp.Or(o.Search.MaxRegions, selective.DefaultMaxRegions)))
-	return pixels + pixelsPerRegion*regions
-}
-
-// minShrunkSide is the shortest side in the shrunken picture that may map to side
-// pixels of the original: rounding adds less than one.
+// minShrunkSide returns the shortest side in the shrunken image that can map to side pixels of the
+// original: rounding adds less than one.
 func minShrunkSide(side, shrunk, original int) int {
 	return int(int64(side-1)*int64(shrunk)/int64(original)) + 1
 }
 
-// Overlay writes the picture, upright and in its own size, as png or jpeg with
-// boxes drawn on it, the first on top. Errors are those of imageio and of w.
+// pixelsPerRegion is the number of pixels that take as much memory as an initial region and its
+// part of the merge tree: 7 KiB.
+const pixelsPerRegion = 80
+
+// WorkPixels returns a bound of the memory that [Run] uses for an image, in pixels of about 80
+// bytes: the image's pixels, and 80 for each initial region that it can have. With a small min-size
+// there can be as many regions as pixels.
+func (o *Options) WorkPixels(h imageio.Header) int64 {
+	pixels := int64(h.Width) * int64(h.Height)
+	searched := pixels
+	longest := max(h.Width, h.Height)
+	if limit := o.Decode.LongestSide; limit > 0 && limit < longest {
+		scale := float64(limit) / float64(longest)
+		searched = int64(float64(pixels) * scale * scale)
+	}
+	minSize := math.MaxInt
+	for _, s := range o.Search.Strategies {
+		minSize = min(minSize, max(s.EffectiveMinSize(), 1))
+	}
+	maxRegions := int64(cmp.Or(o.Search.MaxRegions, selective.DefaultMaxRegions))
+	return pixels + pixelsPerRegion*min(searched/int64(minSize), maxRegions)
+}
+
+// Overlay writes the image, upright and in its original size, with boxes drawn on it, the first on
+// top. The format is png or jpeg. Errors are those of imageio and of w.
 func Overlay(ctx context.Context, w io.Writer, data []byte, opts Options, boxes []box.Box, format string) error {
 	opts.Decode.LongestSide = 0
-	picture, err := imageio.Decode(ctx, data, opts.Decode)
+	decoded, err := imageio.Decode(ctx, data, opts.Decode)
 	if err != nil {
 		return err
 	}
-	return imageio.Overlay(w, picture.Image, boxes, format)
+	return imageio.Overlay(w, decoded.Image, boxes, format)
 }

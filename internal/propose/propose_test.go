@@ -9,12 +9,13 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -25,7 +26,7 @@ import (
 
 func parse(t testing.TB, query string) Options {
 	t.Helper()
-	o, err := ParseOptions(given(t, query))
+	o, err := ParseOptions(queryValues(t, query))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func run(t testing.TB, data []byte, query string) *Result {
 	return r
 }
 
-// check tells what every result must hold, whatever the picture and the options.
+// check verifies the invariants of a result.
 func check(t rapid.TB, r *Result) {
 	t.Helper()
 	if len(r.Boxes) != len(r.Scores) {
@@ -50,7 +51,7 @@ func check(t rapid.TB, r *Result) {
 	seen := map[box.Box]bool{}
 	for i, b := range r.Boxes {
 		if b.Empty() || b.X0 < 0 || b.Y0 < 0 || int(b.X1) > r.Width || int(b.Y1) > r.Height || seen[b] {
-			t.Fatalf("box %d is %v, seen before: %t; the picture is %d×%d", i, b, seen[b], r.Width, r.Height)
+			t.Fatalf("box %d is %v, seen before: %t; the image is %d×%d", i, b, seen[b], r.Width, r.Height)
 		}
 		seen[b] = true
 		if i > 0 && r.Scores[i] >= r.Scores[i-1] {
@@ -93,8 +94,8 @@ func TestRunFindsObjects(t *testing.T) {
 	}
 }
 
-// What comes out of awkward pictures is inside of them and has the whole picture in it.
-func TestAwkwardPictures(t *testing.T) {
+// The boxes of unusual images lie inside, and the whole image is among them.
+func TestUnusualImages(t *testing.T) {
 	for name, m := range map[string]image.Image{
 		"1x1":      image.NewGray(image.Rect(0, 0, 1, 1)),
 		"1xN":      image.NewNRGBA(image.Rect(0, 0, 1, 300)),
@@ -104,7 +105,7 @@ func TestAwkwardPictures(t *testing.T) {
 		"20000x10": image.NewGray(image.Rect(0, 0, 20000, 10)),
 		"10x20000": image.NewRGBA(image.Rect(0, 0, 10, 20000)),
 		"alpha":    image.NewNRGBA(image.Rect(0, 0, 40, 30)),
-		"grey 16":  image.NewGray16(image.Rect(0, 0, 33, 21)),
+		"gray 16":  image.NewGray16(image.Rect(0, 0, 33, 21)),
 		"palette":  image.NewPaletted(image.Rect(0, 0, 17, 19), color.Palette{color.Black, color.White, color.Transparent}),
 	} {
 		if name != "uniform" {
@@ -129,25 +130,29 @@ func TestAwkwardPictures(t *testing.T) {
 			}
 		}
 		data := encode(t, m)
-		for _, query := range []string{"mode=single", "mode=fast", "mode=opencv-single&min-size=5", "mode=single&max-side=50&order=hierarchy"} {
-			r := run(t, data, query)
-			check(t, r)
-			if !slices.Contains(r.Boxes, whole(r)) {
-				t.Errorf("%s, %s: the whole picture is not among the %d boxes", name, query, len(r.Boxes))
-			}
-			if r.Width != m.Bounds().Dx() || r.Height != m.Bounds().Dy() {
-				t.Errorf("%s, %s: %d×%d", name, query, r.Width, r.Height)
-			}
+		for _, query := range []string{
+			"mode=single", "mode=fast", "mode=opencv-single&min-size=5", "mode=single&max-side=50&order=hierarchy",
+		} {
+			t.Run(name+" "+query, func(t *testing.T) {
+				r := run(t, data, query)
+				check(t, r)
+				if !slices.Contains(r.Boxes, whole(r)) {
+					t.Errorf("the whole image is not among the %d boxes", len(r.Boxes))
+				}
+				if r.Width != m.Bounds().Dx() || r.Height != m.Bounds().Dy() {
+					t.Errorf("got %d×%d, want %v", r.Width, r.Height, m.Bounds().Size())
+				}
+			})
 		}
 	}
 }
 
-func TestShrunkenPictures(t *testing.T) {
+func TestShrunkenImages(t *testing.T) {
 	data := scene.Render(5, 301, 203, 6).PNG()
 	rapid.Check(t, func(rt *rapid.T) {
 		side := rapid.IntRange(20, 320).Draw(rt, "max-side")
-		least := rapid.IntRange(0, 120).Draw(rt, "min-side")
-		most := rapid.IntRange(0, 40).Draw(rt, "max")
+		minSide := rapid.IntRange(0, 120).Draw(rt, "min-side")
+		limit := rapid.IntRange(0, 40).Draw(rt, "max")
 		o := parse(t, "mode=single&order=hierarchy")
 		o.Decode.LongestSide = side
 		all, err := Run(t.Context(), data, o)
@@ -155,15 +160,15 @@ func TestShrunkenPictures(t *testing.T) {
 			rt.Fatal(err)
 		}
 		check(rt, all)
-		o.Search.MinSide, o.Search.Max = least, most
+		o.Search.MinSide, o.Search.Max = minSide, limit
 		got, err := Run(t.Context(), data, o)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		// min-side and max take boxes away by what they are in the original, nothing else.
+		// min-side and max apply to the boxes in the original.
 		var want []box.Box
 		for _, b := range all.Boxes {
-			if int(min(b.Width(), b.Height())) >= least && (most == 0 || len(want) < most) {
+			if int(min(b.Width(), b.Height())) >= minSide && (limit == 0 || len(want) < limit) {
 				want = append(want, b)
 			}
 		}
@@ -173,14 +178,14 @@ func TestShrunkenPictures(t *testing.T) {
 	})
 }
 
-// oriented puts an EXIF orientation into a JPEG.
+// oriented returns a JPEG with an EXIF orientation.
 func oriented(jpeg []byte, orientation uint16) []byte {
 	exif := []byte("\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")
 	binary.BigEndian.PutUint16(exif[28:], orientation)
 	return slices.Concat(jpeg[:2], exif, jpeg[2:])
 }
 
-func TestBoxesAreOfTheUprightPicture(t *testing.T) {
+func TestOrientationApplied(t *testing.T) {
 	data := oriented(scene.Render(1, 120, 60, 3).JPEG(90), 6)
 	for _, query := range []string{"mode=single", "mode=single&max-side=40"} {
 		r := run(t, data, query)
@@ -199,8 +204,8 @@ func TestOrientationIgnored(t *testing.T) {
 	}
 }
 
-// The bytes that are printed do not depend on the machine's mood.
-func TestSameBytes(t *testing.T) {
+// Results do not depend on the number of threads.
+func TestThreads(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	data := scene.Render(8, 240, 160, 8).JPEG(85)
 	line := func(r *Result) string { return fmt.Sprint(r.Width, r.Height, r.Orientation, r.Boxes, r.Scores) }
@@ -213,7 +218,7 @@ func TestSameBytes(t *testing.T) {
 				want = got
 			}
 			if got != want {
-				t.Errorf("GOMAXPROCS %d, %s: other bytes", procs, query)
+				t.Errorf("GOMAXPROCS %d, %s: got another result", procs, query)
 			}
 		}
 	}
@@ -224,14 +229,14 @@ func TestSameBytes(t *testing.T) {
 
 func TestErrorsPassThrough(t *testing.T) {
 	good := scene.Render(1, 64, 64, 2).PNG()
-	cancelled, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, c := range map[string]struct {
 		ctx  context.Context
 		data []byte
 		want func(error) bool
 	}{
-		"not a picture": {t.Context(), []byte("hello"), func(err error) bool { return errors.Is(err, imageio.ErrUnsupported) }},
+		"not an image": {t.Context(), []byte("hello"), func(err error) bool { return errors.Is(err, imageio.ErrUnsupported) }},
 		"broken": {t.Context(), good[:len(good)/2], func(err error) bool {
 			e, ok := errors.AsType[*imageio.FormatError](err)
 			return ok && e.Format == "png"
@@ -240,30 +245,56 @@ func TestErrorsPassThrough(t *testing.T) {
 			e, ok := errors.AsType[*imageio.LimitError](err)
 			return ok && e.What == "pixels" && e.Got == 64*64 && e.Max == 1000
 		}},
-		"cancelled": {cancelled, good, func(err error) bool { return errors.Is(err, context.Canceled) }},
+		"canceled": {canceled, good, func(err error) bool { return errors.Is(err, context.Canceled) }},
 	} {
-		o := DefaultOptions()
-		if name == "large" {
-			o.Decode.Limits.MaxPixels = 1000
-		}
-		if r, err := Run(c.ctx, c.data, o); r != nil || !c.want(err) {
-			t.Errorf("%s: %v, %v", name, r, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			o := DefaultOptions()
+			if name == "large" {
+				o.Decode.Limits.MaxPixels = 1000
+			}
+			if r, err := Run(c.ctx, c.data, o); r != nil || !c.want(err) {
+				t.Errorf("got %v, %v", r, err)
+			}
+		})
 	}
 }
 
-func TestCancelStopsSoon(t *testing.T) {
-	if testing.Short() {
-		t.Skip("searches a large picture")
+// cancelingContext is canceled once Err has been called a number of times.
+type cancelingContext struct {
+	context.Context
+	calls, limit atomic.Int64
+}
+
+func (c *cancelingContext) Err() error {
+	if c.calls.Add(1) > c.limit.Load() {
+		return context.Canceled
 	}
-	data := scene.Render(2, 1600, 1200, 10).JPEG(90)
-	ctx, cancel := context.WithCancel(t.Context())
-	var at time.Time
-	time.AfterFunc(300*time.Millisecond, func() { at = time.Now(); cancel() })
-	_, err := Run(ctx, data, parse(t, "mode=quality"))
-	late := time.Since(at)
-	if !errors.Is(err, context.Canceled) || late > time.Second {
-		t.Errorf("%v, %v after the cancellation", err, late)
+	return nil
+}
+
+// Run polls its context all the time, and stops wherever it is canceled.
+func TestCancel(t *testing.T) {
+	data := scene.Render(2, 320, 240, 10).JPEG(90)
+	o := parse(t, "mode=fast&threads=1") // the number of polls is always the same
+	never := &cancelingContext{Context: t.Context()}
+	never.limit.Store(math.MaxInt64)
+	if _, err := Run(never, data, o); err != nil {
+		t.Fatal(err)
+	}
+	calls := never.calls.Load()
+	if calls < 100 {
+		t.Fatalf("the context is polled %d times, want at least 100", calls)
+	}
+	for limit := int64(0); limit < calls; limit += calls/20 + 1 {
+		ctx := &cancelingContext{Context: t.Context()}
+		ctx.limit.Store(limit)
+		if r, err := Run(ctx, data, o); r != nil || !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled at poll %d of %d: got %v, %v", limit, calls, r, err)
+		}
+		// Each goroutine and each caller up the stack may see the cancellation once.
+		if polls := ctx.calls.Load() - limit; polls > 50 {
+			t.Errorf("canceled at poll %d of %d: polled %d times more", limit, calls, polls)
+		}
 	}
 }
 
@@ -289,8 +320,7 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
-// Damaged files give a result or a typed error, never a panic. The decoders' own
-// fuzzing is imageio's; this goes on through the search.
+// Damaged files give a result or a typed error.
 func TestMutatedFiles(t *testing.T) {
 	n := 1000
 	if testing.Short() {
@@ -329,7 +359,7 @@ func TestMutatedFiles(t *testing.T) {
 		}
 	}
 	if results == 0 || results == n {
-		t.Errorf("%d of %d mutated files were read: no test of both ends", results, n)
+		t.Errorf("%d of %d mutated files were read: want some of both", results, n)
 	}
 }
 
@@ -337,11 +367,11 @@ func TestDefaultOptionsAreFresh(t *testing.T) {
 	a, b := DefaultOptions(), DefaultOptions()
 	a.Search.Strategies[0].K = 7
 	if !reflect.DeepEqual(b, DefaultOptions()) {
-		t.Error("two sets of options share their strategies")
+		t.Error("DefaultOptions returns shared strategies")
 	}
 }
 
-func TestWeight(t *testing.T) {
+func TestWorkPixels(t *testing.T) {
 	for query, want := range map[string]int64{
 		"mode=fast":              1e6 + 80*1e6/50,
 		"mode=opencv-fast":       1e6 + 80*1e6/100,
@@ -351,9 +381,11 @@ func TestWeight(t *testing.T) {
 		"max-side=500&k=.01":     1e6 + 80*250_000,
 		"max-side=5000&k=100,50": 1e6 + 80*1e6/50,
 	} {
-		o := parse(t, query)
-		if got := o.WorkPixels(imageio.Header{Width: 1000, Height: 1000}); got != want {
-			t.Errorf("%s: %d, want %d", query, got, want)
-		}
+		t.Run(query, func(t *testing.T) {
+			o := parse(t, query)
+			if got := o.WorkPixels(imageio.Header{Width: 1000, Height: 1000}); got != want {
+				t.Errorf("got %d, want %d", got, want)
+			}
+		})
 	}
 }

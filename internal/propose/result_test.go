@@ -16,8 +16,8 @@ import (
 	"github.com/proposer/proposer/mask"
 )
 
-// keep is run with the regions kept.
-func keep(t rapid.TB, data []byte, o Options) *Result {
+// runKept is run with KeepRegions.
+func runKept(t rapid.TB, data []byte, o Options) *Result {
 	t.Helper()
 	o.Search.KeepRegions = true
 	r, err := Run(context.Background(), data, o)
@@ -25,7 +25,7 @@ func keep(t rapid.TB, data []byte, o Options) *Result {
 		t.Fatal(err)
 	}
 	if len(r.Origins) != len(r.Boxes) || len(r.Strategies) != len(o.Search.Strategies) {
-		t.Fatalf("%d boxes with the origins of %d; %d strategies", len(r.Boxes), len(r.Origins), len(r.Strategies))
+		t.Fatalf("got %d boxes, origins of %d boxes, %d strategies", len(r.Boxes), len(r.Origins), len(r.Strategies))
 	}
 	return r
 }
@@ -48,9 +48,9 @@ func treeOf(t rapid.TB, r *Result, strategy int) *Tree {
 	return tree
 }
 
-// nearest is, by pixel of the original along an axis, that of the searched picture that
-// stands for it: the one whose scaled edges it lies between.
-func nearest(searched, original int) []int {
+// sourcePixels returns for each pixel of the original, along an axis, the pixel of the searched image
+// between whose scaled edges it lies.
+func sourcePixels(searched, original int) []int {
 	at := make([]int, original)
 	for v := range int32(searched) {
 		for i := box.Rescale(v, searched, original); i < box.Rescale(v+1, searched, original); i++ {
@@ -60,8 +60,8 @@ func nearest(searched, original int) []int {
 	return at
 }
 
-// checkEvidence compares the masks with what the tree's own lists say of the pixels.
-func checkEvidence(t rapid.TB, r *Result) {
+// checkMasks compares the masks with the trees' labels.
+func checkMasks(t rapid.TB, r *Result) {
 	t.Helper()
 	type loaded struct {
 		*Tree
@@ -82,7 +82,7 @@ func checkEvidence(t rapid.TB, r *Result) {
 		}
 		trees = append(trees, loaded{tree, pix})
 	}
-	columns, rows := nearest(trees[0].Width, r.Width), nearest(trees[0].Height, r.Height)
+	columns, rows := sourcePixels(trees[0].Width, r.Width), sourcePixels(trees[0].Height, r.Height)
 	for i, m := range masksOf(t, r) {
 		o := r.Origins[i][0]
 		tree := trees[o.Strategy]
@@ -94,7 +94,7 @@ func checkEvidence(t rapid.TB, r *Result) {
 			t.Fatalf("box %d: a mask of %d pixels, want %d", i, m.Area(), o.Size)
 		}
 		if i%7 > 0 {
-			continue // a look at each pixel takes long
+			continue // the comparison of all pixels is slow
 		}
 		under := make([]bool, len(tree.Nodes))
 		for n := len(tree.Nodes) - 1; n >= 0; n-- {
@@ -110,42 +110,42 @@ func checkEvidence(t rapid.TB, r *Result) {
 			}
 		}
 		if e.RLE() != m {
-			t.Fatalf("box %d, %v: another mask than the tree's pixels make", i, r.Boxes[i])
+			t.Fatalf("box %d, %v: the mask is not that of the tree's pixels", i, r.Boxes[i])
 		}
 	}
 }
 
-func TestEvidence(t *testing.T) {
+func TestMasks(t *testing.T) {
 	data := scene.Render(5, 151, 103, 6).PNG()
 	for _, query := range []string{"", "mode=quality&max=50", "order=paper&nms=0.7", "mode=single&max-side=60", "min-side=30&max-side=77", "max-side=1"} {
-		r := keep(t, data, parse(t, query))
+		r := runKept(t, data, parse(t, query))
 		check(t, r)
-		checkEvidence(t, r)
-		// What is kept changes nothing else.
+		checkMasks(t, r)
+		// KeepRegions does not change the boxes.
 		if plain := run(t, data, query); !slices.Equal(plain.Boxes, r.Boxes) || !slices.Equal(plain.Scores, r.Scores) || plain.Origins != nil {
-			t.Errorf("%s: other boxes when the regions are kept", query)
+			t.Errorf("%s: KeepRegions changes the boxes", query)
 		}
 	}
 }
 
-// Options that take boxes away leave the others with what is theirs.
-func TestEvidenceOfShrunkenPictures(t *testing.T) {
+// min-side and max keep the origins of the remaining boxes.
+func TestMasksOfShrunkenImages(t *testing.T) {
 	data := oriented(scene.Render(5, 101, 73, 5).JPEG(90), 6)
 	rapid.Check(t, func(rt *rapid.T) {
 		o := parse(t, "mode=single&order=hierarchy")
 		o.Decode.LongestSide = rapid.IntRange(1, 110).Draw(rt, "max-side")
 		o.Search.MinSide = rapid.IntRange(0, 40).Draw(rt, "min-side")
 		o.Search.Max = rapid.IntRange(0, 40).Draw(rt, "max")
-		r := keep(rt, data, o)
+		r := runKept(rt, data, o)
 		if r.Width != 73 || r.Height != 101 {
 			rt.Fatalf("%d×%d", r.Width, r.Height)
 		}
-		checkEvidence(rt, r)
+		checkMasks(rt, r)
 	})
 }
 
-func TestMasksHaveALimit(t *testing.T) {
-	r := keep(t, scene.Render(2, 80, 60, 4).PNG(), parse(t, "mode=single"))
+func TestMasksLimit(t *testing.T) {
+	r := runKept(t, scene.Render(2, 80, 60, 4).PNG(), parse(t, "mode=single"))
 	size := int64(0)
 	for _, m := range masksOf(t, r) {
 		size += int64(len(m.String()))
@@ -157,45 +157,45 @@ func TestMasksHaveALimit(t *testing.T) {
 	if e, ok := errors.AsType[*imageio.LimitError](err); !ok || masks != nil || e.What != "bytes of masks" || e.Got != size || e.Max != size-1 {
 		t.Errorf("%d bytes of %d: %d masks, %v", size, size-1, len(masks), err)
 	}
-	cancelled, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.Masks(cancelled, size); !errors.Is(err, context.Canceled) {
+	if _, err := r.Masks(canceled, size); !errors.Is(err, context.Canceled) {
 		t.Errorf("Masks: %v, want context.Canceled", err)
 	}
-	if _, err := r.Tree(cancelled, 0); !errors.Is(err, context.Canceled) {
+	if _, err := r.Tree(canceled, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("Tree: %v, want context.Canceled", err)
 	}
 }
 
-func TestNothingKeptPanics(t *testing.T) {
+func TestPanicsWithoutRegions(t *testing.T) {
 	r := run(t, scene.Render(2, 40, 30, 2).PNG(), "mode=single")
 	for name, f := range map[string]func(){
 		"Masks": func() { _, _ = r.Masks(t.Context(), 1) },
 		"Tree":  func() { _, _ = r.Tree(t.Context(), 0) },
 	} {
-		func() {
+		t.Run(name, func(t *testing.T) {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s of a search that kept nothing", name)
+					t.Error("no panic")
 				}
 			}()
 			f()
-		}()
+		})
 	}
 }
 
-// The bytes of what is kept do not depend on the number of threads.
-func TestSameEvidence(t *testing.T) {
+// Masks and trees do not depend on the number of threads.
+func TestMasksThreads(t *testing.T) {
 	data := scene.Render(8, 160, 120, 8).JPEG(85)
 	var want string
 	for _, threads := range []string{"1", "2", "5"} {
-		r := keep(t, data, parse(t, "max-side=130&threads="+threads))
+		r := runKept(t, data, parse(t, "max-side=130&threads="+threads))
 		got := fmt.Sprint(r.Width, r.Height, r.Boxes, r.Scores, r.Strategies, masksOf(t, r), r.Origins, *treeOf(t, r, 5))
 		if want == "" {
 			want = got
 		}
 		if got != want {
-			t.Errorf("%s threads: another result", threads)
+			t.Errorf("%s threads: got another result", threads)
 		}
 	}
 }

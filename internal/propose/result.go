@@ -1,0 +1,122 @@
+package propose
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
+	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/mask"
+	"github.com/proposer/proposer/selective"
+)
+
+// Result is the proposals of an image.
+type Result struct {
+	// Width and Height are the size of the original image, in pixels: upright, unless the options
+	// ignore its orientation.
+	Width, Height int
+	Format        string // as in imageio.Header
+	Orientation   int    // EXIF 1..8 as in the file; 1 if there is none
+	// Boxes are in pixels of the original, best first. Scores[i] is the score of Boxes[i].
+	Boxes  []box.Box
+	Scores []float32
+	// DecodeTime and SearchTime are wall times.
+	DecodeTime, SearchTime time.Duration
+	// Stages are the times of the parts of the search, summed over its threads.
+	Stages selective.Stages
+
+	// Strategies and Origins are set, and Masks and Tree can be used, if Options.Search.KeepRegions
+	// is set. Origins[i] are the tree nodes of Boxes[i]. Their sizes are in pixels of the searched
+	// image, which max-side may have shrunk.
+	Strategies []selective.Strategy
+	Origins    [][]candidate.Origin
+
+	regions *selective.Regions
+}
+
+// Tree is the merge tree of one strategy.
+type Tree struct {
+	// Strategy is the index of the tree's strategy.
+	Strategy int
+	// Width and Height are the size of the searched image, in pixels: the original, possibly shrunk.
+	Width, Height int
+	// Nodes are those of the hierarchy.Tree, with their boxes in pixels of the original image.
+	Nodes []hierarchy.Node
+	// Labels run-length encodes the leaf of each pixel of the searched image, in raster order:
+	// alternately a leaf and the number of consecutive pixels in it. Runs continue across rows.
+	Labels []int32
+}
+
+// Leaves returns the number of initial regions.
+func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() }
+
+// Masks returns a mask for each box, in pixels of the original image: that of the box's region, and
+// of its first origin if there are several. In a shrunken image each pixel stands for the box that
+// it is rescaled to, so that the bounding box of a mask is always its box. Masks panics if the
+// regions were not kept.
+//
+// If the encoded masks exceed limit bytes in all, the error is an *imageio.LimitError. A mask takes
+// one or two bytes for each time that a column of the image enters or leaves the region. Other
+// errors are the context's.
+func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
+	regions := r.keptRegions()
+	masks := make([]mask.RLE, 0, len(r.Boxes))
+	size := int64(0)
+	for _, origins := range r.Origins {
+		first := origins[0]
+		node := regions.Trees[first.Strategy].At(int(first.Position))
+		m, err := regions.Mask(ctx, int(first.Strategy), node)
+		if err != nil {
+			return nil, err
+		}
+		m = m.Rescale(r.Width, r.Height)
+		if size += int64(len(m.String())); size > limit {
+			return nil, &imageio.LimitError{What: "bytes of masks", Got: size, Max: limit}
+		}
+		masks = append(masks, m)
+	}
+	return masks, nil
+}
+
+// Tree returns the merge tree of the strategy with the given index. It panics if there is no such
+// strategy or the regions were not kept. The only error is the context's.
+func (r *Result) Tree(ctx context.Context, strategy int) (*Tree, error) {
+	regions := r.keptRegions()
+	pix, err := regions.Pixels(ctx, strategy)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tree{
+		Strategy: strategy, Width: regions.Width, Height: regions.Height,
+		Nodes:  slices.Clone(regions.Trees[strategy].Nodes),
+		Labels: runLengths(pix),
+	}
+	for i := range t.Nodes {
+		b := &t.Nodes[i].Box
+		*b = b.Rescale(regions.Width, regions.Height, r.Width, r.Height)
+	}
+	return t, ctx.Err()
+}
+
+// runLengths returns alternately a value and the number of its consecutive occurrences.
+func runLengths(values []int32) (runs []int32) {
+	for start := 0; start < len(values); {
+		end := start + 1
+		for end < len(values) && values[end] == values[start] {
+			end++
+		}
+		runs = append(runs, values[start], int32(end-start))
+		start = end
+	}
+	return runs
+}
+
+func (r *Result) keptRegions() *selective.Regions {
+	if r.regions == nil {
+		panic("propose: the search did not keep its regions")
+	}
+	return r.regions
+}
