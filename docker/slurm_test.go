@@ -331,7 +331,7 @@ func TestSlurm(t *testing.T) {
 		}
 	}
 	for task := range 2 {
-		if log := read(t, filepath.Join(s.jobs, fmt.Sprintf("proposer-%s_%d.log", array, task))); strings.Count(log, "are done already") != 2 {
+		if log := read(t, filepath.Join(s.jobs, fmt.Sprintf("proposer-%s_%d.log", array, task))); strings.Count(log, "images are done already") != 2 {
 			t.Errorf("task %d did not go on twice from where it was:\n%s", task, log)
 		}
 	}

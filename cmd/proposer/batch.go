@@ -22,38 +22,40 @@ import (
 	"github.com/proposer/proposer/internal/batch"
 	"github.com/proposer/proposer/internal/batch/blobstore"
 	_ "github.com/proposer/proposer/internal/batch/blobstore/cloud" // s3://, gs:// and azblob://
+	"github.com/proposer/proposer/internal/batch/metrics"
 	"github.com/proposer/proposer/internal/batch/source"
+	"github.com/proposer/proposer/internal/batch/tasks"
 	"github.com/proposer/proposer/internal/codec"
 )
 
-// jobFlags say where a batch reads and writes, and how it is split.
+// jobFlags define where a batch writes, and how it is divided.
 type jobFlags struct {
-	Out         string   `required:"" placeholder:"DEST" help:"Where the files go: a folder, or a bucket as s3://NAME/PREFIX, gs://… or azblob://…."`
-	Include     []string `placeholder:"GLOB" help:"Take the files of a folder, tar or bucket that one of these fits, as in '**/*.jpg', instead of those with a picture's extension."`
-	Exclude     []string `placeholder:"GLOB" help:"Leave out those that one of these fits."`
-	Shard       string   `placeholder:"I/N" help:"Do only each Nth shard from I (0 to N-1) on, and leave the rest to others; proposer merge finishes. By default of a Kubernetes Indexed Job (JOB_COMPLETION_INDEX and PROPOSER_SHARDS) or a Slurm array (SLURM_ARRAY_TASK_ID)."`
-	ShardSize   int      `default:"${shard_size}" help:"Pictures of a shard: what is done anew after a crash, at most."`
-	WorkPixels  string   `default:"auto" placeholder:"N" help:"Most pixels at work at once, 80 more for each first region that they may make, unless by one larger picture alone: some 80 bytes each. auto is what half of the memory has room for."`
-	Retry       bool     `help:"Do shards anew in which pictures failed."`
-	Strict      bool     `help:"Exit with 1 if a picture failed, not only if all did."`
-	MetricsAddr string   `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics while it runs."`
-	JSON        bool     `name:"json" help:"Print the summary as JSON on standard output, too."`
+	Out         string   `required:"" placeholder:"DEST" help:"Output location: a folder, or a bucket as s3://NAME/PREFIX, gs://… or azblob://…."`
+	Include     []string `placeholder:"GLOB" help:"Search only files of a folder, tar or bucket that match one of these patterns, such as '**/*.jpg', instead of those with an image extension."`
+	Exclude     []string `placeholder:"GLOB" help:"Leave out files that match one of these patterns."`
+	Shard       string   `placeholder:"I/N" help:"Process only every Nth shard, beginning with shard I (0 to N-1); proposer merge completes the output. Default: taken from a Kubernetes Indexed Job (JOB_COMPLETION_INDEX and PROPOSER_SHARDS) or a Slurm array (SLURM_ARRAY_TASK_ID)."`
+	ShardSize   int      `default:"${shard_size}" help:"Images per shard; at most this many are processed again after a crash."`
+	WorkPixels  string   `default:"auto" placeholder:"N" help:"Maximum pixels processed concurrently, about 80 bytes each. Each possible initial region counts as 80 pixels. A larger image is processed alone. auto: half of the memory."`
+	Retry       bool     `help:"Repeat shards in which images failed."`
+	Strict      bool     `help:"Exit with code 1 if any image failed, not only if all did."`
+	MetricsAddr string   `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics during the run."`
+	JSON        bool     `name:"json" help:"Also print the summary as JSON on standard output."`
 }
 
 type batchCmd struct {
-	Source string `arg:"" help:"Pictures: a folder, a list (.txt, a path a line), a COCO instances file, a PASCAL VOC folder or its image set, a .tar, or a bucket."`
+	Source string `arg:"" help:"Images: a folder, a list (.txt, one path per line), a COCO instances file, a PASCAL VOC folder or image set, a .tar, or a bucket."`
 
 	searchFlags `embed:""`
 	rankerFlag  `embed:""`
 	limitFlags  `embed:""`
 	jobFlags    `embed:""`
 
-	Format string `default:"jsonl" enum:"${formats}" help:"What to write: ${formats}."`
-	Masks  bool   `help:"Write the pixels of each box's region, too, where the format has a place for them: jsonl and coco."`
+	Format string `default:"jsonl" enum:"${formats}" help:"Output format: ${formats}."`
+	Masks  bool   `help:"Also write the mask of each box's region, in formats that have masks: jsonl and coco."`
 }
 
 func (*batchCmd) Help() string {
-	return `The same command again goes on where an earlier one ended, whatever ended it; the files come out the same. A picture that fails is told of in failures.jsonl. docs/batch.md has it all.`
+	return `A run that was interrupted for any reason is resumed by the same command; the resulting files are the same. Images that fail are listed in failures.jsonl. See docs/batch.md.`
 }
 
 // Run is the command.
@@ -67,7 +69,7 @@ func (c *batchCmd) Run(ctx context.Context, std streams) error {
 		return usageError{err}
 	}
 	if c.Masks && !format.Masks {
-		return usageError{fmt.Errorf("--masks --format %s: want a format that has a place for masks: %s", c.Format, strings.Join(formats(func(f codec.Format) bool { return f.Masks }), ", "))}
+		return usageError{fmt.Errorf("--masks --format %s: want a format that has masks: %s", c.Format, strings.Join(formats(func(f codec.Format) bool { return f.Masks }), ", "))}
 	}
 	threads := opts.Search.Threads
 	opts.Search.Threads = 1
@@ -76,36 +78,36 @@ func (c *batchCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer src.Close()
-	task := batch.Proposals(batch.Search{Options: opts, Ranker: c.identity}, format, src.Folder(), c.Masks)
+	task := tasks.Proposals(tasks.Search{Options: opts, Ranker: c.identity}, format, src.Folder(), c.Masks)
 	return runBatch(ctx, std, &c.jobFlags, threads, src, task)
 }
 
-// formats are the names of those that fit.
-func formats(fit func(codec.Format) bool) []string {
+// formats returns the names of the formats that match.
+func formats(match func(codec.Format) bool) []string {
 	var names []string
 	for _, f := range codec.Formats() {
-		if fit(f) {
+		if match(f) {
 			names = append(names, f.Name)
 		}
 	}
 	return names
 }
 
-// runBatch runs a job and tells how it goes on.
+// runBatch runs a job, reports its progress and writes its summary.
 func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int, src batch.Source, task batch.Task[T]) (err error) {
 	job := batch.Job{Source: src, Version: readBuildInfo().Version, ShardSize: f.ShardSize, Retry: f.Retry}
-	if job.Index, job.Count, err = share(f.Shard, os.Getenv); err != nil {
+	if job.Index, job.Count, err = shardRange(f.Shard, os.Getenv); err != nil {
 		return usageError{err}
 	}
 	if f.ShardSize < 1 || f.ShardSize > batch.MaxShardSize {
 		return usageError{fmt.Errorf("--shard-size %d: want 1 to %d", f.ShardSize, batch.MaxShardSize)}
 	}
 	if threads > 0 {
-		// The collector's threads count, too.
+		// GOMAXPROCS bounds the garbage collector's threads as well.
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
 	}
 	job.Workers = runtime.GOMAXPROCS(0)
-	// The collector runs earlier where memory gets short; if nobody knows how much there is it does not.
+	// Collect garbage earlier when memory gets short. The error is of a machine that does not report its memory.
 	_, _ = memlimit.SetGoMemLimitWithOpts(memlimit.WithProvider(availableMemory))
 	if job.Pixels, err = workPixels(f.WorkPixels); err != nil {
 		return usageError{err}
@@ -115,22 +117,22 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	}
 	defer job.Store.Close()
 
-	watch := newProgressObserver(std)
-	job.Observer = watch
+	progress := newProgressObserver(std)
+	job.Observer = progress
 	if f.MetricsAddr != "" {
 		metrics, stop, err := serveMetrics(ctx, f.MetricsAddr)
 		if err != nil {
 			return usageError{fmt.Errorf("--metrics-addr %s: %w", f.MetricsAddr, err)}
 		}
 		defer stop()
-		job.Observer = observers{watch, metrics}
+		job.Observer = observers{progress, metrics}
 	}
 	summary, err := batch.Run(ctx, job, task)
-	watch.stop()
+	progress.stop()
 	if err != nil {
-		return resumable(err)
+		return withResumeHint(err)
 	}
-	if err := tell(ctx, std, f, &job, summary); err != nil {
+	if err := writeSummary(ctx, std, f, &job, summary); err != nil {
 		return err
 	}
 	if summary.AllFailed > 0 && (f.Strict || summary.AllFailed == summary.Images) ||
@@ -140,26 +142,26 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	return nil
 }
 
-// resumable says what to do about an error.
-func resumable(err error) error {
+// withResumeHint adds advice to errors after which a run can be resumed.
+func withResumeHint(err error) error {
 	_, dest := errors.AsType[*batch.StorageError](err)
 	_, gone := errors.AsType[*source.UnavailableError](err)
 	if dest || gone {
-		return fmt.Errorf("%w; what is done is kept: the same command goes on from there", err)
+		return fmt.Errorf("%w; finished shards are kept: run the same command to resume", err)
 	}
 	return err
 }
 
-// tell prints and keeps the summary.
-func tell(ctx context.Context, std streams, f *jobFlags, job *batch.Job, s *batch.Summary) error {
-	fmt.Fprintf(std.err, "proposer: %d pictures in %s, %.1f a second, %d boxes, %d failed; %d were done before\n",
+// writeSummary prints the summary and stores it in the output location.
+func writeSummary(ctx context.Context, std streams, f *jobFlags, job *batch.Job, s *batch.Summary) error {
+	fmt.Fprintf(std.err, "proposer: %d images in %s, %.1f per second, %d boxes, %d failed; %d done by earlier runs\n",
 		s.Done, time.Duration(s.Seconds*float64(time.Second)).Round(time.Second/10), s.PerSecond, s.Boxes, s.Failed, s.Skipped)
 	name := "summary.json"
 	if s.Finished {
-		fmt.Fprintf(std.err, "proposer: %s is complete; %d of its pictures failed\n", printable(f.Out), s.AllFailed)
+		fmt.Fprintf(std.err, "proposer: %s is complete: %d images failed\n", printable(f.Out), s.AllFailed)
 	} else {
 		name = fmt.Sprintf("summary-%d-of-%d.json", job.Index, job.Count)
-		fmt.Fprintf(std.err, "proposer: share %d of %d is done; when all are: proposer merge %s\n", job.Index, job.Count, printable(f.Out))
+		fmt.Fprintf(std.err, "proposer: shard %d/%d is complete; when all are, run: proposer merge %s\n", job.Index, job.Count, printable(f.Out))
 	}
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -172,7 +174,7 @@ func tell(ctx context.Context, std streams, f *jobFlags, job *batch.Job, s *batc
 		}
 	}
 	if s.Done == 0 && s.Skipped > 0 {
-		// The summary of the run that did something stays, unless that was killed before it.
+		// Keep the summary of the run that processed images, unless it was killed before writing one.
 		if r, _, err := job.Store.Open(ctx, name); err == nil {
 			return r.Close()
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -190,62 +192,63 @@ func tell(ctx context.Context, std streams, f *jobFlags, job *batch.Job, s *batc
 	return file.Commit()
 }
 
-// share reads I/N, or what a cluster says of it.
-func share(text string, env func(string) string) (part, parts int, err error) {
+// shardRange parses I/N or, if it is empty, the environment of a Slurm array or a Kubernetes Indexed Job.
+func shardRange(text string, env func(string) string) (index, count int, err error) {
 	number := func(name string, fallback int) int {
 		v := env(name)
 		if v == "" {
 			return fallback
 		}
-		n, wrong := strconv.Atoi(v)
-		if wrong != nil && err == nil {
-			err = fmt.Errorf("%s %q: want a number", name, v)
+		n, parseErr := strconv.Atoi(v)
+		if parseErr != nil && err == nil {
+			err = fmt.Errorf("%s %q: want an integer", name, v)
 		}
 		return n
 	}
-	where := "--shard " + text
+	origin := "--shard " + text
 	switch {
 	case text != "":
-		i, n, ok := strings.Cut(text, "/")
-		var wrong [2]error
-		part, wrong[0] = strconv.Atoi(i)
-		parts, wrong[1] = strconv.Atoi(n)
-		if !ok || wrong[0] != nil || wrong[1] != nil {
+		i, n, _ := strings.Cut(text, "/")
+		var indexErr, countErr error
+		index, indexErr = strconv.Atoi(i)
+		count, countErr = strconv.Atoi(n)
+		if indexErr != nil || countErr != nil {
 			return 0, 0, fmt.Errorf("--shard %s: want I/N, as in 0/8", text)
 		}
 	case env("SLURM_ARRAY_TASK_ID") != "":
-		where = "the Slurm array"
+		origin = "the Slurm array"
 		step := max(number("SLURM_ARRAY_TASK_STEP", 1), 1)
-		part = (number("SLURM_ARRAY_TASK_ID", 0) - number("SLURM_ARRAY_TASK_MIN", 0)) / step
-		parts = number("SLURM_ARRAY_TASK_COUNT", 0)
+		index = (number("SLURM_ARRAY_TASK_ID", 0) - number("SLURM_ARRAY_TASK_MIN", 0)) / step
+		count = number("SLURM_ARRAY_TASK_COUNT", 0)
 		if shards := number("PROPOSER_SHARDS", 0); shards > 0 {
-			parts = shards // of an array of which only some are run again
-			part = number("SLURM_ARRAY_TASK_ID", 0)
+			count = shards // some tasks of a larger array are run again
+			index = number("SLURM_ARRAY_TASK_ID", 0)
 		}
 	case env("JOB_COMPLETION_INDEX") != "":
-		where = "JOB_COMPLETION_INDEX"
-		part, parts = number("JOB_COMPLETION_INDEX", 0), number("PROPOSER_SHARDS", 0)
-		if err == nil && parts == 0 {
-			err = errors.New("JOB_COMPLETION_INDEX is set, but not PROPOSER_SHARDS: want the job's completions there, or --shard I/N")
+		origin = "JOB_COMPLETION_INDEX"
+		index = number("JOB_COMPLETION_INDEX", 0)
+		count = number("PROPOSER_SHARDS", 0)
+		if err == nil && count == 0 {
+			err = errors.New("JOB_COMPLETION_INDEX is set, but not PROPOSER_SHARDS: set it to the number of completions, or use --shard I/N")
 		}
 	default:
 		return 0, 1, nil
 	}
-	if err == nil && (parts < 1 || part < 0 || part >= parts) {
-		err = fmt.Errorf("%s: share %d of %d: want 0 to N-1 of N", where, part, parts)
+	if err == nil && (count < 1 || index < 0 || index >= count) {
+		err = fmt.Errorf("%s: shard %d of %d: want 0 to N-1", origin, index, count)
 	}
-	return part, parts, err
+	return index, count, err
 }
 
-// bytesPerPixel is what a pixel at work may take.
-const bytesPerPixel = 80
+// workBytesPerPixel is the memory of a pixel in progress.
+const workBytesPerPixel = 80
 
-// workPixels reads how many pixels may be at work; 0 leaves that to the job.
+// workPixels parses --work-pixels; 0 means the default of the job.
 func workPixels(text string) (int64, error) {
 	if text != "auto" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 1 {
-			return 0, fmt.Errorf("--work-pixels %s: want auto, or a number from 1 on", text)
+			return 0, fmt.Errorf("--work-pixels %s: want auto, or an integer of at least 1", text)
 		}
 		return n, nil
 	}
@@ -253,14 +256,14 @@ func workPixels(text string) (int64, error) {
 	if err != nil {
 		return 0, nil
 	}
-	return max(int64(bytes/2/bytesPerPixel), 1), nil
+	return max(int64(bytes/2/workBytesPerPixel), 1), nil
 }
 
-// serveMetrics serves a run's metrics until it is stopped.
-func serveMetrics(ctx context.Context, addr string) (m *batch.Metrics, stop func(), err error) {
+// serveMetrics serves metrics until stop is called.
+func serveMetrics(ctx context.Context, addr string) (m *metrics.Observer, stop func(), err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if m, err = batch.NewMetrics(registry); err != nil {
+	if m, err = metrics.New(registry); err != nil {
 		return nil, nil, err
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
@@ -273,61 +276,45 @@ func serveMetrics(ctx context.Context, addr string) (m *batch.Metrics, stop func
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Serve(ln) // until it is closed
+		_ = server.Serve(ln) // returns when it is closed
 	}()
 	return m, func() { server.Close(); <-done }, nil
 }
 
 type mergeCmd struct {
-	Dest string   `arg:"" help:"Destination of proposer batch or rois: a folder or a bucket."`
-	From []string `arg:"" optional:"" help:"Other destinations of the same job, whose shards are copied in first."`
+	Dest string   `arg:"" help:"Output location of proposer batch or rois: a folder or a bucket."`
+	From []string `arg:"" optional:"" help:"Output locations of other machines for the same job; their shards are copied to DEST first."`
 }
 
 func (*mergeCmd) Help() string {
-	return `When all shares of a batch are done, this writes what they have in common: the one file of formats that are one, failures.jsonl and manifest.json. It tells which shards are missing.`
+	return `Completes a batch that was divided with --shard: writes failures.jsonl, manifest.json and, for formats with a single file, that file. If shards are missing it reports which.`
 }
 
 // Run is the command.
 func (c *mergeCmd) Run(ctx context.Context, std streams) error {
-	dest, err := blobstore.Open(ctx, c.Dest)
+	store, err := blobstore.Open(ctx, c.Dest)
 	if err != nil {
 		return err
 	}
-	defer dest.Close()
+	defer store.Close()
 	for _, name := range c.From {
 		from, err := blobstore.Open(ctx, name)
 		if err != nil {
 			return err
 		}
-		err = batch.Import(ctx, dest, from)
+		err = batch.Import(ctx, store, from)
 		from.Close()
 		if err != nil {
 			return err
 		}
 	}
-	m, err := finish(ctx, dest)
+	m, err := tasks.Finalize(ctx, store)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: want the destination of proposer batch", err)
+		return fmt.Errorf("%w: want the output location of proposer batch", err)
 	}
 	if err != nil {
-		return resumable(err)
+		return withResumeHint(err)
 	}
-	fmt.Fprintf(std.err, "proposer: %s is complete: %d pictures, %d of them failed, %d boxes\n", printable(c.Dest), m.Images, m.Failed, m.Boxes)
+	fmt.Fprintf(std.err, "proposer: %s is complete: %d images, %d failed, %d boxes\n", printable(c.Dest), m.Images, m.Failed, m.Boxes)
 	return nil
-}
-
-// finish finishes a destination in the form that its plan has.
-func finish(ctx context.Context, dest blobstore.Store) (*batch.Manifest, error) {
-	plan, err := batch.ReadPlan(ctx, dest)
-	if err != nil {
-		return nil, err
-	}
-	if plan.Task == batch.RoIsName {
-		return batch.Finalize(ctx, dest, batch.RoIOutput(nil))
-	}
-	form, err := batch.ProposalOutput(plan)
-	if err != nil {
-		return nil, err
-	}
-	return batch.Finalize(ctx, dest, form)
 }

@@ -28,7 +28,7 @@ import (
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
-// asProgram has the tests' program be proposer: for tests that kill it.
+// asProgram makes the test binary run proposer, for tests that kill it.
 const asProgram = "PROPOSER_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program is proposer as a process.
+// program returns a command that runs proposer as a process.
 func program(t testing.TB, args ...string) *exec.Cmd {
 	c := exec.CommandContext(t.Context(), os.Args[0], args...)
 	c.Env = append(os.Environ(), asProgram+"=1")
@@ -49,7 +49,7 @@ func program(t testing.TB, args ...string) *exec.Cmd {
 	return c
 }
 
-// folder makes a folder of pictures, among them what must not stop a batch.
+// folder creates a folder of n images, and of files that must not stop a batch.
 func folder(t testing.TB, n int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -68,14 +68,15 @@ func folder(t testing.TB, n int) string {
 	good := scene.Render(1, 64, 48, 3).JPEG(90)
 	write(t, filepath.Join(dir, "empty.jpg"), nil)
 	write(t, filepath.Join(dir, "cut.jpg"), good[:len(good)/2])
-	write(t, filepath.Join(dir, "text.png"), []byte("no picture"))
-	write(t, filepath.Join(dir, "notes.txt"), []byte("not looked at"))
+	write(t, filepath.Join(dir, "text.png"), []byte("not an image"))
+	write(t, filepath.Join(dir, "notes.txt"), []byte("ignored"))
 	return dir
 }
 
-const broken = 3 // of a folder's pictures
+// broken is the number of unreadable images in a folder.
+const broken = 3
 
-// files are a destination's, but for the summary, which has times.
+// files returns the contents of all files of an output location except the summary, which has times.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -98,12 +99,12 @@ func sameFiles(t testing.TB, what string, got, want map[string]string) {
 	t.Helper()
 	for name, text := range want {
 		if other, ok := got[name]; !ok || other != text {
-			t.Errorf("%s: %s: is there: %t, and other than in the undisturbed run", what, name, ok)
+			t.Errorf("%s: %s exists: %t; its content differs from an undisturbed run", what, name, ok)
 		}
 	}
 	for name := range got {
 		if _, ok := want[name]; !ok {
-			t.Errorf("%s: %s is there, too", what, name)
+			t.Errorf("%s: unexpected file %s", what, name)
 		}
 	}
 }
@@ -111,7 +112,7 @@ func sameFiles(t testing.TB, what string, got, want map[string]string) {
 func TestBatch(t *testing.T) {
 	src, out := folder(t, 15), filepath.Join(t.TempDir(), "new", "out")
 	stdout, stderr, code := call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "7", "--shard-size", "4", "--json")
-	if code != 0 || !strings.Contains(stderr, "18 pictures in ") || !strings.Contains(stderr, "is complete; 3 of its pictures failed") {
+	if code != 0 || !strings.Contains(stderr, "18 images in ") || !strings.Contains(stderr, "is complete: 3 images failed") {
 		t.Fatalf("%d: %s", code, stderr)
 	}
 	var s batch.Summary
@@ -126,18 +127,18 @@ func TestBatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := line.Row
-			if seen[r.File] || r.Search != 0 || r.Error == "" && len(r.Boxes) != 7 || r.Error != "" && !strings.Contains(all["failures.jsonl"], strconv.Quote(r.File)) {
+			if seen[r.File] || r.SearchTime != 0 || r.Error == "" && len(r.Boxes) != 7 || r.Error != "" && !strings.Contains(all["failures.jsonl"], strconv.Quote(r.File)) {
 				t.Errorf("%+v", r)
 			}
 			seen[r.File] = true
 			if r.Error != "" {
 				continue
 			}
-			// As propose has it.
+			// The same boxes as those of propose.
 			if name := filepath.Join(src, filepath.FromSlash(r.File)); !strings.Contains(name, "\uFFFD") {
 				stdout, _, _ := call(t, nil, "propose", "--mode", "single", "--max", "7", "--", name)
 				if one := rows(t, stdout); len(one) != 1 || one[0].Width != r.Width || fmt.Sprint(one[0].Scores) != fmt.Sprint(r.Scores) {
-					t.Errorf("%s: propose says %s", r.File, stdout)
+					t.Errorf("%s: propose printed %s", r.File, stdout)
 				}
 			}
 		}
@@ -146,20 +147,20 @@ func TestBatch(t *testing.T) {
 		t.Errorf("%v", seen)
 	}
 
-	// The same again does nothing, another request is refused.
+	// A second run does nothing; other settings are rejected.
 	before, _ := os.ReadFile(filepath.Join(out, "summary.json"))
 	_, stderr, code = call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "7", "--shard-size", "4", "--threads", "1")
 	after, _ := os.ReadFile(filepath.Join(out, "summary.json"))
 	if code != 0 || !strings.Contains(stderr, "18 of 18 images are done already, in 5 of 5 shards") || string(before) != string(after) {
-		t.Errorf("%d: %s", code, stderr)
+		t.Errorf("got exit code %d: %s", code, stderr)
 	}
 	_, stderr, code = call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "8", "--shard-size", "4")
-	if code != exitFailed || !strings.Contains(stderr, `max was "7" and is "8"; want the same, or another destination`) {
-		t.Errorf("%d: %s", code, stderr)
+	if code != exitFailed || !strings.Contains(stderr, `different settings (max was "7" and is "8"): use the same settings or another output location`) {
+		t.Errorf("got exit code %d: %s", code, stderr)
 	}
-	sameFiles(t, "again", files(t, out), all)
+	sameFiles(t, "second run", files(t, out), all)
 
-	// If it was killed before its summary, the same again writes one.
+	// A run that was killed before its summary gets one from the next run.
 	if err := os.Remove(filepath.Join(out, "summary.json")); err != nil {
 		t.Fatal(err)
 	}
@@ -171,27 +172,29 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// Every form of file comes out of a batch, also of pictures without a box.
+// All formats are written, including for images without boxes.
 func TestBatchFormats(t *testing.T) {
 	src := folder(t, 5)
 	for _, f := range codec.Formats() {
 		for _, extra := range [][]string{nil, {"--min-side", "1000"}, {"--masks"}} {
-			out := t.TempDir()
-			args := append([]string{"batch", src, "--out", out, "--mode", "single", "--max", "5", "--format", f.Name, "--shard-size", "3"}, extra...)
-			_, stderr, code := call(t, nil, args...)
-			if slices.Contains(extra, "--masks") && !f.Masks {
-				if code != exitUsage || !strings.Contains(stderr, "want a format that has a place for masks: jsonl") {
-					t.Errorf("%q: %d, %s", args, code, stderr)
+			t.Run(strings.Join(append([]string{f.Name}, extra...), " "), func(t *testing.T) {
+				out := t.TempDir()
+				args := append([]string{"batch", src, "--out", out, "--mode", "single", "--max", "5", "--format", f.Name, "--shard-size", "3"}, extra...)
+				_, stderr, code := call(t, nil, args...)
+				if slices.Contains(extra, "--masks") && !f.Masks {
+					if code != exitUsage || !strings.Contains(stderr, "want a format that has masks: jsonl") {
+						t.Errorf("got exit code %d, %q, want a usage error", code, stderr)
+					}
+					return
 				}
-				continue
-			}
-			name := "proposals-000002" + f.Extension
-			if f.SingleFile {
-				name = "proposals" + f.Extension
-			}
-			if info, err := os.Stat(filepath.Join(out, name)); code != 0 || err != nil || info.Size() == 0 && f.Name != "csv" {
-				t.Errorf("%q: %d, %v, %s", args, code, err, stderr)
-			}
+				name := "proposals-000002" + f.Extension
+				if f.SingleFile {
+					name = "proposals" + f.Extension
+				}
+				if info, err := os.Stat(filepath.Join(out, name)); code != 0 || err != nil || info.Size() == 0 && f.Name != "csv" {
+					t.Errorf("got exit code %d (%v): %s", code, err, stderr)
+				}
+			})
 		}
 	}
 }
@@ -202,26 +205,27 @@ func TestBatchExitCode(t *testing.T) {
 		strict bool
 		want   int
 	}{{1, false, exitOK}, {1, true, exitFailed}, {0, false, exitFailed}} {
-		args := []string{"batch", folder(t, c.good), "--out", t.TempDir(), "--mode", "single"}
-		if c.strict {
-			args = append(args, "--strict")
-		}
-		if _, stderr, code := call(t, nil, args...); code != c.want {
-			t.Errorf("%+v: %d, %s", c, code, stderr)
-		}
+		t.Run(fmt.Sprintf("%d good images, strict=%t", c.good, c.strict), func(t *testing.T) {
+			args := []string{"batch", folder(t, c.good), "--out", t.TempDir(), "--mode", "single"}
+			if c.strict {
+				args = append(args, "--strict")
+			}
+			if _, stderr, code := call(t, nil, args...); code != c.want {
+				t.Errorf("got exit code %d, want %d: %s", code, c.want, stderr)
+			}
+		})
 	}
 }
 
-// kills is how many runs TestBatchKilled breaks off; PROPOSER_KILLS says otherwise, and
-// PROPOSER_PICTURES on which pictures, instead of some that are drawn.
+// kills is the number of runs that TestBatchKilled kills. PROPOSER_KILLS overrides it, and
+// PROPOSER_PICTURES names a folder of images to use instead of rendered ones.
 const kills = 5
 
-// killedFormats are one that is cut in parts, and one that is not.
+// killedFormats are a format of shards and one of a single file.
 var killedFormats = []string{"jsonl", "coco"}
 
-// A run that is killed, at any moment, goes on when it is started again, and nothing is
-// lost or doubled.
-func TestBatchKilled(t *testing.T) {
+// A run that is killed at any moment can be resumed, and nothing is lost or duplicated.
+func TestBatchResumesAfterKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
@@ -277,7 +281,7 @@ func TestBatchKilled(t *testing.T) {
 
 func TestBatchInterrupted(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("has no signals")
+		t.Skip("no signals on Windows")
 	}
 	src, out := folder(t, 40), t.TempDir()
 	c := program(t, "batch", src, "--out", out, "--shard-size", "2")
@@ -293,11 +297,11 @@ func TestBatchInterrupted(t *testing.T) {
 	}
 	for name := range files(t, out) {
 		if strings.HasSuffix(name, ".tmp") {
-			t.Errorf("%s was left behind", name)
+			t.Errorf("temporary file %s was not removed", name)
 		}
 	}
-	if _, stderr, code := call(t, nil, "batch", src, "--out", out, "--shard-size", "2"); code != 0 || !strings.Contains(stderr, "are done already") {
-		t.Errorf("%d: %s", code, stderr)
+	if _, stderr, code := call(t, nil, "batch", src, "--out", out, "--shard-size", "2"); code != 0 || !strings.Contains(stderr, "images are done already") {
+		t.Errorf("got exit code %d: %s", code, stderr)
 	}
 }
 
@@ -306,7 +310,7 @@ func exists(name string) bool {
 	return err == nil
 }
 
-func TestBatchShares(t *testing.T) {
+func TestBatchShardsAndMerge(t *testing.T) {
 	src := folder(t, 20)
 	args := []string{"batch", src, "--mode", "single", "--shard-size", "3", "--format", "jsonl"}
 	alone, together := t.TempDir(), t.TempDir()
@@ -317,59 +321,66 @@ func TestBatchShares(t *testing.T) {
 	for i, dir := range apart {
 		for _, out := range []string{together, dir} {
 			_, stderr, code := call(t, nil, append(args, "--out", out, "--shard", fmt.Sprintf("%d/3", i))...)
-			if code != 0 || !strings.Contains(stderr, fmt.Sprintf("share %d of 3 is done; when all are: proposer merge", i)) {
-				t.Errorf("%d: %s", code, stderr)
+			if code != 0 || !strings.Contains(stderr, fmt.Sprintf("shard %d/3 is complete; when all are, run: proposer merge", i)) {
+				t.Errorf("got exit code %d: %s", code, stderr)
 			}
 		}
 		_, stderr, code := call(t, nil, "merge", together)
-		if last := i == 2; (code == 0) != last || !last && !strings.Contains(stderr, "shards are not done, [") {
+		if last := i == 2; (code == 0) != last || !last && !strings.Contains(stderr, "shards are missing, [") {
 			t.Errorf("%d: %d, %s", i, code, stderr)
 		}
 	}
-	sameFiles(t, "shares in one place", files(t, together), files(t, alone))
-	gathered := filepath.Join(t.TempDir(), "gathered")
-	if _, stderr, code := call(t, nil, append([]string{"merge", gathered}, apart...)...); code != 0 {
+	sameFiles(t, "shards in one location", files(t, together), files(t, alone))
+	merged := filepath.Join(t.TempDir(), "merged")
+	if _, stderr, code := call(t, nil, append([]string{"merge", merged}, apart...)...); code != 0 {
 		t.Fatal(stderr)
 	}
-	sameFiles(t, "shares gathered", files(t, gathered), files(t, alone))
-	if _, stderr, code := call(t, nil, "merge", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "want the destination of proposer batch") {
-		t.Errorf("%d: %s", code, stderr)
+	sameFiles(t, "shards from several locations", files(t, merged), files(t, alone))
+	if _, stderr, code := call(t, nil, "merge", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "want the output location of proposer batch") {
+		t.Errorf("got exit code %d: %s", code, stderr)
 	}
 }
 
-func TestShare(t *testing.T) {
+func TestShardRange(t *testing.T) {
 	for _, c := range []struct {
-		flag, env string
-		part, of  int
-		err       string
+		flag, env    string
+		index, count int
+		err          string
 	}{
 		{"", "", 0, 1, ""},
 		{"0/1", "", 0, 1, ""},
 		{"2/8", "JOB_COMPLETION_INDEX=1 PROPOSER_SHARDS=4", 2, 8, ""},
-		{"8/8", "", 0, 0, "--shard 8/8: share 8 of 8: want 0 to N-1 of N"},
+		{"8/8", "", 0, 0, "--shard 8/8: shard 8 of 8: want 0 to N-1"},
 		{"-1/8", "", 0, 0, "want 0 to N-1"},
 		{"3", "", 0, 0, "want I/N, as in 0/8"},
 		{"a/b", "", 0, 0, "want I/N"},
 		{"1/2/3", "", 0, 0, "want I/N"},
 		{"", "JOB_COMPLETION_INDEX=3 PROPOSER_SHARDS=4", 3, 4, ""},
 		{"", "JOB_COMPLETION_INDEX=0", 0, 0, "not PROPOSER_SHARDS"},
-		{"", "JOB_COMPLETION_INDEX=4 PROPOSER_SHARDS=4", 0, 0, "share 4 of 4"},
-		{"", "JOB_COMPLETION_INDEX=x PROPOSER_SHARDS=4", 0, 0, `JOB_COMPLETION_INDEX "x": want a number`},
+		{"", "JOB_COMPLETION_INDEX=4 PROPOSER_SHARDS=4", 0, 0, "shard 4 of 4"},
+		{"", "JOB_COMPLETION_INDEX=x PROPOSER_SHARDS=4", 0, 0, `JOB_COMPLETION_INDEX "x": want an integer`},
 		{"", "SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_MIN=0", 3, 4, ""},
 		{"", "SLURM_ARRAY_TASK_ID=4 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_MIN=1", 3, 4, ""},
 		{"", "SLURM_ARRAY_TASK_ID=14 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_MIN=10 SLURM_ARRAY_TASK_STEP=2", 2, 4, ""},
 		{"", "SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_COUNT=1 SLURM_ARRAY_TASK_MIN=5 PROPOSER_SHARDS=8", 5, 8, ""},
-		{"", "SLURM_ARRAY_TASK_ID=5", 0, 0, "share 5 of 0"},
+		{"", "SLURM_ARRAY_TASK_ID=5", 0, 0, "shard 5 of 0"},
 	} {
-		env := map[string]string{}
-		for pair := range strings.FieldsSeq(c.env) {
-			name, value, _ := strings.Cut(pair, "=")
-			env[name] = value
-		}
-		part, of, err := share(c.flag, func(name string) string { return env[name] })
-		if c.err == "" && (err != nil || part != c.part || of != c.of) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
-			t.Errorf("%q, %s: %d of %d, %v", c.flag, c.env, part, of, err)
-		}
+		t.Run(c.flag+" "+c.env, func(t *testing.T) {
+			env := map[string]string{}
+			for pair := range strings.FieldsSeq(c.env) {
+				name, value, _ := strings.Cut(pair, "=")
+				env[name] = value
+			}
+			index, count, err := shardRange(c.flag, func(name string) string { return env[name] })
+			switch {
+			case c.err != "":
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("got error %v, want %q", err, c.err)
+				}
+			case err != nil || index != c.index || count != c.count:
+				t.Errorf("got %d/%d (%v), want %d/%d", index, count, err, c.index, c.count)
+			}
+		})
 	}
 }
 
@@ -384,27 +395,31 @@ func TestBatchUsage(t *testing.T) {
 		"--metrics-addr nowhere":            {"--metrics-addr", "nowhere"},
 		"--ranker ../nothing: no such":      {"--ranker", "../nothing"},
 		`--max-bytes "0": want a number`:    {"--max-bytes", "0"},
-		"want a format that has a place f":  {"--masks", "--format", "csv"},
+		"want a format that has masks":      {"--masks", "--format", "csv"},
 	} {
-		out := t.TempDir()
-		if _, stderr, code := call(t, nil, append([]string{"batch", src, "--out", out}, args...)...); code != exitUsage || !strings.Contains(stderr, want) || len(files(t, out)) > 0 {
-			t.Errorf("%q: %d, %s", args, code, stderr)
-		}
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			out := t.TempDir()
+			_, stderr, code := call(t, nil, append([]string{"batch", src, "--out", out}, args...)...)
+			if code != exitUsage || !strings.Contains(stderr, want) || len(files(t, out)) > 0 {
+				t.Errorf("got exit code %d, %q, want %d, %q and no files", code, stderr, exitUsage, want)
+			}
+		})
 	}
 	for want, args := range map[string][]string{
 		"no such file or directory": {"batch", filepath.Join(src, "nothing"), "--out", t.TempDir()},
-		"no pictures":               {"batch", t.TempDir(), "--out", t.TempDir()},
+		"no images":                 {"batch", t.TempDir(), "--out", t.TempDir()},
 		"want ":                     {"batch", src, "--out", filepath.Join(src, "notes.txt")},
 	} {
-		if _, stderr, code := call(t, nil, args...); code != exitFailed || !strings.Contains(stderr, want) {
-			t.Errorf("%q: %d, %s", args, code, stderr)
-		}
+		t.Run(want, func(t *testing.T) {
+			if _, stderr, code := call(t, nil, args...); code != exitFailed || !strings.Contains(stderr, want) {
+				t.Errorf("got exit code %d, %q, want %d, %q", code, stderr, exitFailed, want)
+			}
+		})
 	}
 }
 
-// What a disk has no room for, and a destination or a source that is gone, stop the run, and
-// it goes on when they are back.
-func TestBatchTrouble(t *testing.T) {
+// A full disk and a missing destination or source stop the run, which can be resumed afterwards.
+func TestBatchStopsOnStorageFailure(t *testing.T) {
 	src, want := folder(t, 40), t.TempDir()
 	args := []string{"batch", src, "--mode", "single", "--shard-size", "5"}
 	if _, stderr, code := call(t, nil, append(args, "--out", want)...); code != 0 {
@@ -415,17 +430,17 @@ func TestBatchTrouble(t *testing.T) {
 		out := t.TempDir()
 		disk := faultfs.MountTmpfs(t, out, "64k")
 		_, stderr, code := call(t, nil, append(args, "--out", out)...)
-		if code != exitFailed || !strings.Contains(stderr, "no space left on device") || !strings.Contains(stderr, "same command goes on") {
-			t.Errorf("%d: %s", code, stderr)
+		if code != exitFailed || !strings.Contains(stderr, "no space left on device") || !strings.Contains(stderr, "run the same command to resume") {
+			t.Errorf("got exit code %d: %s", code, stderr)
 		}
 		disk.Resize("8m")
 		if _, stderr, code := call(t, nil, append(args, "--out", out)...); code != 0 {
-			t.Errorf("%d: %s", code, stderr)
+			t.Errorf("got exit code %d: %s", code, stderr)
 		}
-		sameFiles(t, "after room was made", files(t, out), files(t, want))
+		sameFiles(t, "after the disk was enlarged", files(t, out), files(t, want))
 	})
 
-	during := func(t *testing.T, out string, trouble func()) (stderr string, code int) {
+	during := func(t *testing.T, out string, fail func()) (stderr string, code int) {
 		t.Helper()
 		c := program(t, append(args, "--mode", "quality", "--threads", "1", "--out", out)...)
 		if err := c.Start(); err != nil {
@@ -434,22 +449,22 @@ func TestBatchTrouble(t *testing.T) {
 		for !exists(filepath.Join(out, "shards", "000001.json")) {
 			time.Sleep(time.Millisecond)
 		}
-		trouble()
+		fail()
 		c.Wait()
 		return c.Stderr.(*strings.Builder).String(), c.ProcessState.ExitCode()
 	}
-	t.Run("destination gone", func(t *testing.T) {
+	t.Run("destination removed", func(t *testing.T) {
 		out := filepath.Join(t.TempDir(), "out")
 		stderr, code := during(t, out, func() {
 			if err := os.Rename(out, out+".away"); err != nil {
 				t.Error(err)
 			}
 		})
-		if code != exitFailed || !strings.Contains(stderr, "is gone") || exists(out) {
-			t.Errorf("%d, the folder is there again: %t: %s", code, exists(out), stderr)
+		if code != exitFailed || !strings.Contains(stderr, "is no longer available") || exists(out) {
+			t.Errorf("got exit code %d (folder exists again: %t): %s", code, exists(out), stderr)
 		}
 	})
-	t.Run("source gone", func(t *testing.T) {
+	t.Run("source removed", func(t *testing.T) {
 		out := t.TempDir()
 		kept := filepath.Join(t.TempDir(), "kept")
 		copied := func(from, to string) {
@@ -459,28 +474,28 @@ func TestBatchTrouble(t *testing.T) {
 		}
 		copied(src, kept)
 		stderr, code := during(t, out, func() {
-			away := src + ".away" // first, for it to go at once
+			away := src + ".away" // renaming is atomic
 			if err := errors.Join(os.Rename(src, away), os.RemoveAll(away)); err != nil {
 				t.Error(err)
 			}
 		})
 		copied(kept, src)
-		if code != exitFailed || !strings.Contains(stderr, "is gone") || exists(filepath.Join(out, "manifest.json")) {
-			t.Errorf("%d: %s", code, stderr)
+		if code != exitFailed || !strings.Contains(stderr, "is no longer available") || exists(filepath.Join(out, "manifest.json")) {
+			t.Errorf("got exit code %d: %s", code, stderr)
 		}
-		if _, stderr, code := call(t, nil, append(args, "--mode", "quality", "--out", out)...); code != 0 || !strings.Contains(stderr, "is complete; 3 of its pictures failed") {
-			t.Errorf("%d: %s", code, stderr)
+		if _, stderr, code := call(t, nil, append(args, "--mode", "quality", "--out", out)...); code != 0 || !strings.Contains(stderr, "is complete: 3 images failed") {
+			t.Errorf("got exit code %d: %s", code, stderr)
 		}
 	})
-	t.Run("picture gone", func(t *testing.T) {
+	t.Run("image removed", func(t *testing.T) {
 		out := t.TempDir()
 		stderr, code := during(t, out, func() {
 			if err := os.Remove(filepath.Join(src, "003", "39.jpg")); err != nil {
 				t.Error(err)
 			}
 		})
-		if code != 0 || !strings.Contains(stderr, "003/39.jpg: ") || !strings.Contains(stderr, "4 of its pictures failed") {
-			t.Errorf("%d: %s", code, stderr)
+		if code != 0 || !strings.Contains(stderr, "003/39.jpg: ") || !strings.Contains(stderr, "is complete: 4 images failed") {
+			t.Errorf("got exit code %d: %s", code, stderr)
 		}
 	})
 }
@@ -515,14 +530,13 @@ func TestBatchMetrics(t *testing.T) {
 	}
 	if r, err := http.Get("http://" + addr + "/metrics"); err == nil {
 		r.Body.Close()
-		t.Error("metrics are served after the end")
+		t.Error("metrics are served after the run")
 	} else if !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Error(err)
 	}
 }
 
-// The RoIs of a data set, by shards, are those that the package draws.
-func TestRois(t *testing.T) {
+func TestRoisShardsAndMerge(t *testing.T) {
 	dir := t.TempDir()
 	var instances struct {
 		Images      []map[string]any `json:"images"`
@@ -555,7 +569,7 @@ func TestRois(t *testing.T) {
 	alone, together := t.TempDir(), t.TempDir()
 	args := []string{"rois", dir, "--mode", "single", "--shard-size", "3", "--size", "32"}
 	_, stderr, code := call(t, nil, append(args, "--out", alone)...)
-	if code != 0 || !strings.Contains(stderr, "is complete; 1 of its pictures failed") {
+	if code != 0 || !strings.Contains(stderr, "is complete: 1 images failed") {
 		t.Fatalf("%d: %s", code, stderr)
 	}
 	for i := range 2 {
@@ -566,7 +580,7 @@ func TestRois(t *testing.T) {
 	if _, stderr, code := call(t, nil, "merge", together); code != 0 {
 		t.Fatal(stderr)
 	}
-	sameFiles(t, "two shares", files(t, together), files(t, alone))
+	sameFiles(t, "two shards", files(t, together), files(t, alone))
 	for i := range 3 {
 		if info, err := os.Stat(filepath.Join(alone, fmt.Sprintf("rois-%06d.npz", i))); err != nil || info.Size() < 1000 {
 			t.Error(err)
@@ -574,17 +588,17 @@ func TestRois(t *testing.T) {
 	}
 	_, stderr, code = call(t, nil, append(args, "--out", alone, "--rois-seed", "2")...)
 	if code != exitFailed || !strings.Contains(stderr, `rois-seed was "1" and is "2"`) {
-		t.Errorf("%d: %s", code, stderr)
+		t.Errorf("got exit code %d: %s", code, stderr)
 	}
 	for want, wrong := range map[string][]string{
 		"--sampler \"x\": want":    {"--sampler", "x"},
 		"--foreground \"2\": want": {"--foreground", "2"},
 	} {
 		if _, stderr, code := call(t, nil, append(append(args, "--out", t.TempDir()), wrong...)...); code != exitUsage || !strings.Contains(stderr, want) {
-			t.Errorf("%d: %s", code, stderr)
+			t.Errorf("got exit code %d: %s", code, stderr)
 		}
 	}
 	if _, stderr, code := call(t, nil, "rois", t.TempDir(), "--out", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "no annotations") {
-		t.Errorf("%d: %s", code, stderr)
+		t.Errorf("got exit code %d: %s", code, stderr)
 	}
 }

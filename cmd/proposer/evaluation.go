@@ -148,7 +148,7 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 		if row.Error != "" {
 			e.warn("%s: line %d: %s: %s", name, line.Number, printable(row.File), printable(row.Error))
 		}
-		evaluator.Add(&e.data.Images[i], row.Boxes, row.Search)
+		evaluator.Add(&e.data.Images[i], row.Boxes, row.SearchTime)
 	}
 	for i, ok := range seen {
 		if !ok {

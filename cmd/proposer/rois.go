@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"github.com/proposer/proposer/dataset"
-	"github.com/proposer/proposer/internal/batch"
 	"github.com/proposer/proposer/internal/batch/source"
+	"github.com/proposer/proposer/internal/batch/tasks"
 	"github.com/proposer/proposer/internal/rois"
 )
 
@@ -17,16 +17,16 @@ type roisCmd struct {
 	limitFlags  `embed:""`
 	jobFlags    `embed:""`
 
-	Sampler      *string `placeholder:"fast-rcnn" help:"How RoIs are labelled and drawn: fast-rcnn, detectron2 or iou-balanced."`
-	Size         *string `placeholder:"128" help:"RoIs of a picture; the default is the sampler's."`
-	Foreground   *string `placeholder:"0.25" help:"Largest share of foreground among them."`
-	RoisSeed     *string `placeholder:"1" help:"Seed of the draw."`
-	AppendTruth  *string `placeholder:"true" help:"Whether the true boxes are among what is drawn from: true or false."`
+	Sampler      *string `placeholder:"fast-rcnn" help:"How RoIs are labeled and sampled: fast-rcnn, detectron2 or iou-balanced."`
+	Size         *string `placeholder:"128" help:"RoIs per image; the default depends on the sampler."`
+	Foreground   *string `placeholder:"0.25" help:"Maximum fraction of foreground RoIs."`
+	RoisSeed     *string `placeholder:"1" help:"Random seed of the sampling."`
+	AppendTruth  *string `placeholder:"true" help:"Add the ground-truth boxes to the proposals before sampling: true or false."`
 	DeltaWeights *string `placeholder:"1,1,1,1" help:"Weights of the deltas dx, dy, dw and dh."`
 }
 
 func (*roisCmd) Help() string {
-	return `Writes for each picture of a data set the RoIs that a detector's second stage trains on, as POST /v1/rois answers them, in NPZ shards: labels, classes, deltas. The same command again goes on where an earlier one ended. docs/batch.md has it all.`
+	return `Writes, for each image of a data set, the RoIs that the second stage of a detector trains on (labels, classes, deltas) as NPZ shards, like POST /v1/rois. A run that was interrupted is resumed by the same command. See docs/batch.md.`
 }
 
 // Run is the command.
@@ -53,5 +53,5 @@ func (c *roisCmd) Run(ctx context.Context, std streams) error {
 	defer src.Close()
 	threads := opts.Search.Threads
 	opts.Search.Threads = 1
-	return runBatch(ctx, std, &c.jobFlags, threads, src, batch.RoIs(batch.Search{Options: opts, Ranker: c.identity}, sampling, data))
+	return runBatch(ctx, std, &c.jobFlags, threads, src, tasks.RoIs(tasks.Search{Options: opts, Ranker: c.identity}, sampling, data))
 }

@@ -1,27 +1,26 @@
-// Package batch does one task for all pictures of a source and loses none of it: proposals
-// or RoIs of a data set, written overnight, on one machine or many.
+// Package batch applies a task to all images of a source and writes the results as shards, so that
+// a run can be killed at any moment and resumed, or divided among machines.
 //
-// The pictures are listed once and cut into shards, which are done one after the other, with
-// a picture a worker. A shard is a file that appears whole, and after it its record. Whoever
-// starts again, after kill -9 or on another machine, does the shards without a record. What
-// is in the files depends on the pictures, the settings and the program's version alone, so
-// the files are the same bytes, however often a run was broken off and on however many
-// machines; only the [Summary] tells of times.
+// The images are listed once and divided into shards, which are processed in order, one image per
+// worker at a time. A shard is a file that appears only when it is complete; its record is written
+// after it. A run skips all shards that have a record. The files depend only on the images, the
+// settings and the program's version: they have the same bytes regardless of interruptions and of
+// the number of machines. Only the [Summary] contains times.
 //
 //	summary, err := batch.Run(ctx, job, task)
 //
-// A destination holds
+// A finished destination contains
 //
-//	job.json                  what was asked for, see [Plan]
-//	pictures.jsonl            the pictures in their order, and pictures.index, where each shard's begin
-//	proposals-000000.jsonl …  the shards; in shards/ if they are to be joined to one file
-//	shards/000000.json …      their records
-//	failures.jsonl            the pictures that failed, with the reasons
-//	manifest.json             all records; it is there when all else is
+//	job.json                  the plan: what was asked for, see [Plan]
+//	pictures.jsonl            the list of images in order; pictures.index, the offset of each shard in it
+//	proposals-000000.jsonl …  the shards; in shards/ if they are merged into one file
+//	shards/000000.json …      the records of the shards
+//	failures.jsonl            the images that failed, with the reasons
+//	manifest.json             all records; written last
 //
-// Memory is that of the pictures at work, which Job.Pixels bounds, of a window of finished
-// ones that wait for one before them, and what the shard's form needs; it does not grow with
-// the number of pictures, but for some 300 bytes a shard.
+// Memory is bounded by the images in progress (Job.Pixels), a window of finished images that wait
+// for an earlier one, and the needs of the shard's format. It does not grow with the number of
+// images, except for about 300 bytes per shard.
 package batch
 
 import (
@@ -39,118 +38,124 @@ import (
 
 	"github.com/proposer/proposer/internal/batch/blobstore"
 	"github.com/proposer/proposer/internal/batch/source"
-	"github.com/proposer/proposer/internal/imageio"
 )
 
-// DefaultShardSize is the number of pictures of a shard: a minute's work on a few cores.
-const DefaultShardSize = 512
+const (
+	// DefaultShardSize is the default number of images per shard: a minute's work on a few cores.
+	DefaultShardSize = 512
+	// MaxShardSize is the largest number of images per shard: the list of a shard is held in memory.
+	MaxShardSize = 1 << 20
+	// DefaultPixels is the default of Job.Pixels.
+	DefaultPixels = 50_000_000
+)
 
-// MaxShardSize is the largest: a shard's list is held in memory.
-const MaxShardSize = 1 << 20
-
-// Source is where pictures come from; *source.Source is one.
+// Source provides images; *source.Source implements it.
 type Source interface {
-	// Pictures lists them, always in the same order.
+	// Images lists the images, always in the same order.
 	Images(ctx context.Context) iter.Seq2[source.Image, error]
-	// Read is called from several goroutines. If the source as a whole is gone the error is a
-	// *source.VanishedError, which ends the run; others are failures of the picture.
-	Read(ctx context.Context, p source.Image, limit int64) ([]byte, error)
+	// Read is called concurrently. An error that is a *source.UnavailableError ends the run; any
+	// other is a failure of this image.
+	Read(ctx context.Context, img source.Image, limit int64) ([]byte, error)
 	String() string
 }
 
-// Writer writes a shard.
+// Writer writes the items of one file.
 type Writer[T any] interface {
 	Write(item T) error
-	Close() error // ends the file
+	// Close ends the file.
+	Close() error
 }
 
-// Task is what is done to a picture, and how that is written.
+// Task defines what is computed for each image and how the results are written.
 type Task[T any] struct {
-	// Name names the shards, as in proposals.
+	// Name is the prefix of the shards' file names, such as "proposals".
 	Name string
-	// Format is told in the plan.
+	// Format is recorded in the plan.
 	Format string
-	// Settings are all that the files depend on beside pictures and version.
+	// Settings are everything that the files depend on besides the images and the version.
 	Settings map[string]string
-	// Weigh tells how many pixels' worth of memory a picture takes, before any is taken.
+	// Weight returns the memory that an image needs, in pixels, before that memory is allocated.
 	Weight func(data []byte) (int64, error)
-	// Do works on a picture, called from several goroutines; an error is a failure of the
-	// picture, but for the context's.
-	Process func(ctx context.Context, p source.Image, data []byte) (T, Stats, error)
-	// Failed stands for a picture that failed.
-	Failed func(p source.Image, reason string) T
-	// Key is what the form knows a picture by, if no two may share that: they are refused when
-	// the pictures are listed, not when all is done. It may be nil.
-	Key func(p source.Image) string
-	// Limit is the largest file, in bytes.
+	// Process computes the item of an image. It is called concurrently. An error is a failure of
+	// this image, unless the context has ended.
+	Process func(ctx context.Context, img source.Image, data []byte) (T, Stats, error)
+	// Failed returns the item of an image that failed.
+	Failed func(img source.Image, reason string) T
+	// Key returns the name by which the output identifies an image; nil if it needs none. Images
+	// with equal keys are rejected when the images are listed, not when all are processed.
+	Key func(img source.Image) string
+	// Limit is the largest size of an image file, in bytes.
 	Limit int64
 	Output[T]
 }
 
-// Output is how the items of a task are written, and perhaps joined.
+// Output defines the files that the items of a task are written to.
 type Output[T any] struct {
-	// Extension is the shards', with a dot.
+	// Extension is that of the shards, with its dot.
 	Extension string
 	Writer    func(w io.Writer) Writer[T]
-	// Whole is nil if the shards are what is wanted.
+	// Merged defines the single file that all shards are merged into; nil if the shards are the
+	// result.
 	Merged *Merged[T]
 }
 
-// Merged is one file of all items.
+// Merged defines a single file of all items.
 type Merged[T any] struct {
 	Extension string
 	Writer    func(w io.Writer) Writer[T]
-	// Read reads a shard.
+	// Read yields the items of a shard.
 	Read func(r io.Reader) iter.Seq2[T, error]
 }
 
-// Stats is what is counted of a picture.
+// Stats are the counts and times of one image.
 type Stats struct {
 	Boxes          int
 	Pixels         int64
 	Decode, Search time.Duration
 }
 
-// Job is a task's surroundings.
+// Job defines where a task reads and writes, and its resources.
 type Job struct {
 	Source Source
 	Store  blobstore.Store
-	// Version is that of whatever makes the files: other versions may make others.
+	// Version is that of the program that makes the files: another version may make others.
 	Version string
-	// ShardSize is the number of pictures of a shard; 0 is DefaultShardSize.
+	// ShardSize is the number of images per shard; 0 means DefaultShardSize.
 	ShardSize int
-	// Part of Parts is this run's share: the shards whose number is Part modulo Parts. Parts 0
-	// and 1 are all, and then the run finishes the destination; else [Finalize] does.
+	// Index and Count divide the shards among Count runs: this one processes the shards whose
+	// number is Index modulo Count. With a Count of 0 or 1 the run processes all shards and
+	// finalizes the destination; otherwise [Finalize] has to be called when all runs are done.
 	Index, Count int
-	// Workers is the number of pictures at work at once; 0 is GOMAXPROCS.
+	// Workers is the number of images processed concurrently; 0 means GOMAXPROCS.
 	Workers int
-	// Pixels bounds the pixels at work at once, as the task weighs them; a picture of more is
-	// worked on alone. 0 is imageio.DefaultLimits'.
+	// Pixels bounds the sum of the weights of the images in progress; an image that exceeds it is
+	// processed alone. 0 means DefaultPixels.
 	Pixels int64
-	// Retry does shards anew in which pictures failed.
+	// Retry repeats shards in which images failed.
 	Retry bool
-	// Observe is called for each picture, from several goroutines; nil is nobody.
+	// Observer is notified of progress; it may be nil.
 	Observer Observer
 }
 
-// Observer sees how a run goes on.
+// Observer is notified of the progress of a run.
 type Observer interface {
-	// Begin tells of the pictures and shards that this run is for, and those of them that are
-	// done already.
-	Begin(pictures, done int64, shards, shardsDone int)
-	// Picture tells of one that is done, and why it failed if it did.
-	ImageDone(p source.Image, o Stats, failure string)
+	// Begin is called once, with the numbers of images and shards of this run, and of those that
+	// earlier runs have completed.
+	Begin(images, done int64, shards, shardsDone int)
+	// ImageDone is called concurrently for each image; failure is empty if the image succeeded.
+	ImageDone(img source.Image, s Stats, failure string)
+	// ShardDone is called after each shard.
 	ShardDone()
 }
 
-// A PartError is a share of the work that does not exist.
+// ShardRangeError reports an Index and Count that are invalid together.
 type ShardRangeError struct{ Index, Count int }
 
 func (e *ShardRangeError) Error() string {
-	return fmt.Sprintf("batch: part %d of %d: want parts 0 to %d of 1 or more", e.Index, e.Count, max(e.Count-1, 0))
+	return fmt.Sprintf("batch: shard %d/%d: want I/N with 0 ≤ I < N", e.Index, e.Count)
 }
 
-// A DestError is a failure of the destination. The run may be started again.
+// StorageError reports a failure of the destination. The same run can be started again.
 type StorageError struct {
 	Location string
 	Err      error
@@ -158,31 +163,32 @@ type StorageError struct {
 
 func (e *StorageError) Error() string {
 	if _, ok := errors.AsType[*blobstore.Error](e.Err); ok {
-		return e.Err.Error() // it names the place
+		return e.Err.Error() // it names the location
 	}
 	return fmt.Sprintf("%s: %v", e.Location, e.Err)
 }
 
 func (e *StorageError) Unwrap() error { return e.Err }
 
-// A ChangedError refuses to mix what is made by different settings.
+// ConfigMismatchError reports a destination that was created with other settings.
 type ConfigMismatchError struct {
 	Location string
 	Changes  []Change
 }
 
-// Change is a setting that a destination was begun with, and what is asked for now.
+// Change is a setting of a destination, and the value now asked for.
 type Change struct{ Name, Was, Is string }
 
 func (e *ConfigMismatchError) Error() string {
-	var all []string
+	var list []string
 	for _, c := range e.Changes {
-		all = append(all, fmt.Sprintf("%s was %q and is %q", c.Name, c.Was, c.Is))
+		list = append(list, fmt.Sprintf("%s was %q and is %q", c.Name, c.Was, c.Is))
 	}
-	return fmt.Sprintf("%s was begun otherwise: %s; want the same, or another destination", e.Location, strings.Join(all, ", "))
+	return fmt.Sprintf("%s was created with different settings (%s): use the same settings or another output location",
+		e.Location, strings.Join(list, ", "))
 }
 
-// An UnfinishedError tells that shards are missing.
+// UnfinishedError reports that shards are missing.
 type UnfinishedError struct {
 	Location string
 	Shards   int
@@ -190,23 +196,35 @@ type UnfinishedError struct {
 }
 
 func (e *UnfinishedError) Error() string {
-	const some = 10
-	list := fmt.Sprint(e.Missing[:min(some, len(e.Missing))])
-	if len(e.Missing) > some {
+	const maxListed = 10
+	list := fmt.Sprint(e.Missing[:min(maxListed, len(e.Missing))])
+	if len(e.Missing) > maxListed {
 		list = list[:len(list)-1] + " …]"
 	}
-	return fmt.Sprintf("%s: %d of %d shards are not done, %s: want the same batch command until all are", e.Location, len(e.Missing), e.Shards, list)
+	return fmt.Sprintf("%s: %d of %d shards are missing, %s: run the same batch command until all are complete",
+		e.Location, len(e.Missing), e.Shards, list)
 }
 
-// ErrNoImages is a source without any.
-var ErrNoImages = errors.New("no pictures")
+// DuplicateKeyError reports two images that the output format cannot distinguish.
+type DuplicateKeyError struct {
+	Key   string
+	Files [2]string
+}
 
-// setDefaults puts defaults in their places.
+func (e *DuplicateKeyError) Error() string {
+	return fmt.Sprintf("%q and %q would both be named %q in the output: use another format, or images with distinct names",
+		e.Files[0], e.Files[1], e.Key)
+}
+
+// ErrNoImages reports a source without images.
+var ErrNoImages = errors.New("no images")
+
+// setDefaults replaces zero values by defaults and validates the job.
 func (j *Job) setDefaults() error {
 	j.ShardSize = cmp.Or(j.ShardSize, DefaultShardSize)
 	j.Count = cmp.Or(j.Count, 1)
 	j.Workers = cmp.Or(j.Workers, runtime.GOMAXPROCS(0))
-	j.Pixels = cmp.Or(j.Pixels, imageio.DefaultLimits().MaxPixels)
+	j.Pixels = cmp.Or(j.Pixels, DefaultPixels)
 	if j.Observer == nil {
 		j.Observer = nopObserver{}
 	}
@@ -214,16 +232,16 @@ func (j *Job) setDefaults() error {
 	case j.Count < 1 || j.Index < 0 || j.Index >= j.Count:
 		return &ShardRangeError{j.Index, j.Count}
 	case j.ShardSize < 1 || j.ShardSize > MaxShardSize:
-		return fmt.Errorf("batch: %d pictures a shard: want 1 to %d", j.ShardSize, MaxShardSize)
+		return fmt.Errorf("batch: %d images per shard: want 1 to %d", j.ShardSize, MaxShardSize)
 	case j.Workers < 1:
 		return fmt.Errorf("batch: %d workers: want 1 or more", j.Workers)
 	case j.Pixels < 1:
-		return fmt.Errorf("batch: %d pixels at once: want 1 or more", j.Pixels)
+		return fmt.Errorf("batch: %d concurrent pixels: want 1 or more", j.Pixels)
 	}
 	return nil
 }
 
-// assigned tells whether a shard is this run's.
+// assigned reports whether this run processes a shard.
 func (j *Job) assigned(shard int) bool { return shard%j.Count == j.Index }
 
 type nopObserver struct{}
@@ -232,7 +250,7 @@ func (nopObserver) Begin(int64, int64, int, int)          {}
 func (nopObserver) ImageDone(source.Image, Stats, string) {}
 func (nopObserver) ShardDone()                            {}
 
-// storageError tells of the destination, unless the context ended.
+// storageError returns err as a *StorageError, unless it is nil or the context's.
 func storageError(ctx context.Context, store blobstore.Store, err error) error {
 	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err
@@ -243,24 +261,24 @@ func storageError(ctx context.Context, store blobstore.Store, err error) error {
 	return &StorageError{store.String(), err}
 }
 
-// Changes lists what is different, by name.
+// changes returns the differences between two sets of settings, ordered by name.
 func changes(was, is map[string]string) []Change {
-	var all []Change
+	var list []Change
 	for name, v := range is {
 		if w, ok := was[name]; !ok || w != v {
-			all = append(all, Change{name, w, v})
+			list = append(list, Change{name, w, v})
 		}
 	}
 	for name, w := range was {
 		if _, ok := is[name]; !ok {
-			all = append(all, Change{name, w, ""})
+			list = append(list, Change{name, w, ""})
 		}
 	}
-	slices.SortFunc(all, func(a, b Change) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	slices.SortFunc(list, func(a, b Change) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
 
-// shardCount is the number of shards.
+// shardCount returns the number of shards of size images.
 func shardCount(images int64, size int) int {
 	return int(min((images+int64(size)-1)/int64(size), math.MaxInt32))
 }

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -28,7 +29,7 @@ import (
 	"github.com/proposer/proposer/internal/batch/source"
 )
 
-// numbered is a source of n pictures whose bytes are their numbers. Every seventh cannot be read.
+// numbered is a source of n images whose bytes are their numbers. Every seventh cannot be read.
 type numbered struct {
 	n    int
 	read func(i int) error // an error instead of the bytes, if not nil
@@ -49,7 +50,7 @@ var errUnreadable = errors.New("cannot be read")
 func (s *numbered) Read(_ context.Context, p source.Image, _ int64) ([]byte, error) {
 	var i int
 	if _, err := fmt.Sscanf(p.File, "%d\n\xff.jpg", &i); err != nil || fmt.Sprint(i) != p.ID {
-		return nil, fmt.Errorf("%q is no picture of the source", p.File)
+		return nil, fmt.Errorf("%q is no image of the source", p.File)
 	}
 	if s.read != nil {
 		if err := s.read(i); err != nil {
@@ -62,7 +63,7 @@ func (s *numbered) Read(_ context.Context, p source.Image, _ int64) ([]byte, err
 	return fmt.Append(nil, i), nil
 }
 
-func (s *numbered) String() string { return "test pictures" }
+func (s *numbered) String() string { return "test images" }
 
 // lines writes an item a line.
 type lines struct{ w io.Writer }
@@ -77,7 +78,7 @@ func (l lines) Close() error {
 	return err
 }
 
-// readLines is the way back.
+// readLines reads what lines writes.
 func readLines(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		text, err := io.ReadAll(r)
@@ -103,7 +104,7 @@ func task(merged bool) Task[string] {
 				return "", Stats{}, fmt.Errorf("the bytes are %q", data)
 			}
 			if len(data)%3 == 2 {
-				runtime.Gosched() // so that pictures are done out of order
+				runtime.Gosched() // so that images finish out of order
 			}
 			return "did " + p.ID, Stats{Boxes: len(data), Decode: 1, Search: 2}, nil
 		},
@@ -126,7 +127,7 @@ func open(t testing.TB, dir string) blobstore.Store {
 	return s
 }
 
-// tree is all files of a folder.
+// tree returns the contents of all files below a folder.
 func tree(t rapid.TB, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -145,7 +146,7 @@ func tree(t rapid.TB, dir string) map[string]string {
 	return all
 }
 
-// same compares all files.
+// same compares the contents of all files.
 func same(t rapid.TB, what string, got, want map[string]string) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -157,7 +158,7 @@ func same(t rapid.TB, what string, got, want map[string]string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(got)) {
 		if _, ok := want[name]; !ok {
-			t.Errorf("%s: %s is there, too", what, name)
+			t.Errorf("%s: unexpected file %s", what, name)
 		}
 	}
 }
@@ -172,73 +173,73 @@ func undisturbed(t testing.TB, job Job, task Task[string]) map[string]string {
 	return tree(t, dir)
 }
 
-func TestRun(t *testing.T) {
-	for _, merged := range []bool{false, true} {
-		dir := t.TempDir()
-		counts := new(counts)
-		job := Job{Source: &numbered{n: 25}, Store: open(t, dir), Version: "v1", ShardSize: 10, Workers: 3, Observer: counts}
-		s, err := Run(t.Context(), job, task(merged))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Images != 25 || s.Done != 25 || s.Failed != 4 || s.AllFailed != 4 || s.Shards != 3 || !s.Finished || s.Skipped != 0 ||
-			s.Boxes != 9+2*12 || s.Seconds <= 0 || s.DecodeSeconds != 21e-9 || s.SearchSeconds != 42e-9 || s.Workers != 3 {
-			t.Errorf("%+v", s)
-		}
-		if c := counts.String(); c != "25 of 0, 3 of 0 shards; 25 pictures, 4 failed, 3 shards" {
-			t.Error(c)
-		}
-		files := tree(t, dir)
-		var want strings.Builder
-		for i := range 25 {
-			if i%7 == 3 {
-				fmt.Fprintf(&want, "no %d: cannot be read\n", i)
-			} else {
-				fmt.Fprintf(&want, "did %d\n", i)
-			}
-		}
-		all := []string{"failures.jsonl", "job.json", "manifest.json", "pictures.index", "pictures.jsonl", "shards/000000.json", "shards/000001.json", "shards/000002.json"}
-		if merged {
-			all = append(all, "shards/000000.txt", "shards/000001.txt", "shards/000002.txt", "things.all")
-			if files["things.all"] != want.String()+"end\n" {
-				t.Errorf("%q", files["things.all"])
-			}
-		} else {
-			all = append(all, "things-000000.txt", "things-000001.txt", "things-000002.txt")
-			text := strings.ReplaceAll(files["things-000000.txt"]+files["things-000001.txt"]+files["things-000002.txt"], "end\n", "")
-			if text != want.String() {
-				t.Errorf("%q", text)
-			}
-		}
-		slices.Sort(all)
-		if names := slices.Sorted(maps.Keys(files)); !slices.Equal(names, all) {
-			t.Errorf("%q", names)
-		}
-		if f := files["failures.jsonl"]; strings.Count(f, "\n") != 4 || !strings.HasPrefix(f, "{\"file\":\"3\\n\ufffd.jpg\",\"id\":\"3\",\"error\":\"cannot be read\"}\n") {
-			t.Error(f)
-		}
-		var m Manifest
-		if err := json.Unmarshal([]byte(files["manifest.json"]), &m); err != nil || m.Images != 25 || m.Failed != 4 || m.Boxes != 33 ||
-			len(m.Shards) != 3 || m.Shards[2].Images != 5 || m.Shards[1].Failures != nil || m.Version != "v1" || merged != (m.File == "things.all") {
-			t.Errorf("%v: %+v", err, m)
-		}
+func TestRunWritesShards(t *testing.T) { testRun(t, false) }
+func TestRunMergesShards(t *testing.T) { testRun(t, true) }
 
-		// Once more there is nothing to do, and nothing changes, but what was left by somebody
-		// who was killed afterwards goes.
-		f, err := job.Store.Create(t.Context(), "summary.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(f.Abort)
-		s, err = Run(t.Context(), job, task(merged))
-		if err != nil || s.Done != 0 || s.Skipped != 25 || s.AllFailed != 4 || !s.Finished {
-			t.Errorf("%v: %+v", err, s)
-		}
-		same(t, "again", tree(t, dir), files)
+func testRun(t *testing.T, merged bool) {
+	dir := t.TempDir()
+	counts := new(counts)
+	job := Job{Source: &numbered{n: 25}, Store: open(t, dir), Version: "v1", ShardSize: 10, Workers: 3, Observer: counts}
+	s, err := Run(t.Context(), job, task(merged))
+	if err != nil {
+		t.Fatal(err)
 	}
+	if s.Images != 25 || s.Done != 25 || s.Failed != 4 || s.AllFailed != 4 || s.Shards != 3 || !s.Finished || s.Skipped != 0 ||
+		s.Boxes != 9+2*12 || s.Seconds <= 0 || s.DecodeSeconds != 21e-9 || s.SearchSeconds != 42e-9 || s.Workers != 3 {
+		t.Errorf("got %+v", s)
+	}
+	if c := counts.String(); c != "25 of 0, 3 of 0 shards; 25 pictures, 4 failed, 3 shards" {
+		t.Errorf("observer: got %s", c)
+	}
+	files := tree(t, dir)
+	var want strings.Builder
+	for i := range 25 {
+		if i%7 == 3 {
+			fmt.Fprintf(&want, "no %d: cannot be read\n", i)
+		} else {
+			fmt.Fprintf(&want, "did %d\n", i)
+		}
+	}
+	all := []string{"failures.jsonl", "job.json", "manifest.json", "pictures.index", "pictures.jsonl", "shards/000000.json", "shards/000001.json", "shards/000002.json"}
+	if merged {
+		all = append(all, "shards/000000.txt", "shards/000001.txt", "shards/000002.txt", "things.all")
+		if files["things.all"] != want.String()+"end\n" {
+			t.Errorf("things.all: got %q", files["things.all"])
+		}
+	} else {
+		all = append(all, "things-000000.txt", "things-000001.txt", "things-000002.txt")
+		text := strings.ReplaceAll(files["things-000000.txt"]+files["things-000001.txt"]+files["things-000002.txt"], "end\n", "")
+		if text != want.String() {
+			t.Errorf("shards: got %q, want %q", text, want.String())
+		}
+	}
+	slices.Sort(all)
+	if names := slices.Sorted(maps.Keys(files)); !slices.Equal(names, all) {
+		t.Errorf("got files %q, want %q", names, all)
+	}
+	if f := files["failures.jsonl"]; strings.Count(f, "\n") != 4 || !strings.HasPrefix(f, "{\"file\":\"3\\n\ufffd.jpg\",\"id\":\"3\",\"error\":\"cannot be read\"}\n") {
+		t.Errorf("failures.jsonl: got %q", f)
+	}
+	var m Manifest
+	if err := json.Unmarshal([]byte(files["manifest.json"]), &m); err != nil || m.Images != 25 || m.Failed != 4 || m.Boxes != 33 ||
+		len(m.Shards) != 3 || m.Shards[2].Images != 5 || m.Shards[1].Failures != nil || m.Version != "v1" || merged != (m.File == "things.all") {
+		t.Errorf("manifest: got %+v (%v)", m, err)
+	}
+
+	// A second run has nothing to do and changes nothing, but removes temporary files.
+	f, err := job.Store.Create(t.Context(), "summary.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Abort)
+	s, err = Run(t.Context(), job, task(merged))
+	if err != nil || s.Done != 0 || s.Skipped != 25 || s.AllFailed != 4 || !s.Finished {
+		t.Errorf("second run: got %+v (%v), want nothing done", s, err)
+	}
+	same(t, "second run", tree(t, dir), files)
 }
 
-// counts is an Observer.
+// counts is an Observer that counts its calls.
 type counts struct {
 	mu                                                      sync.Mutex
 	pictures, done                                          int64
@@ -267,7 +268,7 @@ func (c *counts) String() string {
 
 var errBroken = errors.New("broken")
 
-// breaking is a storage that fails for good after some operations.
+// breaking is a store that fails permanently after a number of operations.
 type breaking struct {
 	blobstore.Store
 	left *atomic.Int64
@@ -336,9 +337,9 @@ func (f breakingFile) Commit() error {
 	return f.File.Commit()
 }
 
-// Whatever breaks off a run, whenever, the next one goes on, on however many machines, and
-// the files come out as if nothing had been.
-func TestBrokenOffAnywhere(t *testing.T) {
+// A run that fails at any point can be resumed, on any number of machines, and the files are those of
+// an undisturbed run.
+func TestResumeAfterFailureAnywhere(t *testing.T) {
 	base := Job{Source: &numbered{n: 41}, ShardSize: 6, Version: "v1"}
 	want := map[bool]map[string]string{false: undisturbed(t, base, task(false)), true: undisturbed(t, base, task(true))}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -380,7 +381,7 @@ func TestBrokenOffAnywhere(t *testing.T) {
 					case "vanish":
 						job.Source = &numbered{41, func(i int) error {
 							if i == at {
-								return &source.UnavailableError{Location: "test pictures", Err: io.EOF}
+								return &source.UnavailableError{Location: "test images", Err: io.EOF}
 							}
 							return nil
 						}}
@@ -409,7 +410,7 @@ func TestBrokenOffAnywhere(t *testing.T) {
 	})
 }
 
-func TestManyBeginAtOnce(t *testing.T) {
+func TestConcurrentRunsShareOneList(t *testing.T) {
 	base := Job{Source: &numbered{n: 60}, ShardSize: 7}
 	want := undisturbed(t, base, task(true))
 	dir := t.TempDir()
@@ -427,13 +428,13 @@ func TestManyBeginAtOnce(t *testing.T) {
 	if _, err := Finalize(t.Context(), open(t, dir), task(true).Output); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "four at once", tree(t, dir), want)
+	same(t, "four concurrent runs", tree(t, dir), want)
 }
 
 var buckets atomic.Int64
 
-// A bucket holds what a folder would, and goes on as one.
-func TestBucket(t *testing.T) {
+// A bucket contains the same files as a folder, and runs resume in it.
+func TestRunToBucket(t *testing.T) {
 	base := Job{Source: &numbered{n: 60}, ShardSize: 7}
 	want := undisturbed(t, base, task(true))
 	place := fmt.Sprintf("mem://%d/to", buckets.Add(1))
@@ -468,7 +469,7 @@ func TestBucket(t *testing.T) {
 	same(t, "in a bucket", got, want)
 }
 
-func TestGather(t *testing.T) {
+func TestImportFromOtherStores(t *testing.T) {
 	base := Job{Source: &numbered{n: 60}, ShardSize: 7}
 	want := undisturbed(t, base, task(true))
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
@@ -494,7 +495,7 @@ func TestGather(t *testing.T) {
 		if _, err := Finalize(t.Context(), store, task(true).Output); err != nil {
 			t.Fatal(err)
 		}
-		same(t, "gathered", tree(t, dir), want)
+		same(t, "imported", tree(t, dir), want)
 	}
 
 	other := base
@@ -502,12 +503,12 @@ func TestGather(t *testing.T) {
 	if _, err := Run(t.Context(), other, task(true)); err != nil {
 		t.Fatal(err)
 	}
-	if e, ok := errors.AsType[*ConfigMismatchError](Import(t.Context(), store, other.Store)); !ok || len(e.Changes) != 1 || e.Changes[0].Name != "pictures" {
+	if e, ok := errors.AsType[*ConfigMismatchError](Import(t.Context(), store, other.Store)); !ok || len(e.Changes) != 1 || e.Changes[0].Name != "images" {
 		t.Errorf("%v", e)
 	}
 }
 
-func TestChangedSettingsAreRefused(t *testing.T) {
+func TestRunRejectsOtherSettings(t *testing.T) {
 	dir := t.TempDir()
 	job := Job{Source: &numbered{n: 9}, Store: open(t, dir), Version: "v1", ShardSize: 4}
 	if _, err := Run(t.Context(), job, task(false)); err != nil {
@@ -524,15 +525,15 @@ func TestChangedSettingsAreRefused(t *testing.T) {
 		j, k := job, task(false)
 		change(&j, &k)
 		_, err := Run(t.Context(), j, k)
-		if e, ok := errors.AsType[*ConfigMismatchError](err); !ok || !strings.Contains(e.Error(), want+"; want the same, or another destination") {
+		if e, ok := errors.AsType[*ConfigMismatchError](err); !ok || !strings.Contains(e.Error(), "different settings ("+want+"): use the same settings or another output location") {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	same(t, "after refusals", tree(t, dir), files)
+	same(t, "after rejected runs", tree(t, dir), files)
 }
 
-// What was cut or lost after all is done anew; what is whole stays.
-func TestDamage(t *testing.T) {
+// Truncated or missing files are written again; intact shards are kept.
+func TestRunRepairsDamage(t *testing.T) {
 	for name, damage := range map[string]func(dir string) error{
 		"shard cut":    func(dir string) error { return os.Truncate(filepath.Join(dir, "shards/000001.txt"), 5) },
 		"shard lost":   func(dir string) error { return os.Remove(filepath.Join(dir, "shards/000001.txt")) },
@@ -542,26 +543,29 @@ func TestDamage(t *testing.T) {
 		"record's number": func(dir string) error {
 			return os.Rename(filepath.Join(dir, "shards/000002.json"), filepath.Join(dir, "shards/000001.json"))
 		},
-		"manifest lost": func(dir string) error { return os.Remove(filepath.Join(dir, "manifest.json")) },
-		"whole cut":     func(dir string) error { return os.Truncate(filepath.Join(dir, "things.all"), 3) },
-		"whole lost":    func(dir string) error { return os.Remove(filepath.Join(dir, "things.all")) },
+		"manifest lost":    func(dir string) error { return os.Remove(filepath.Join(dir, "manifest.json")) },
+		"merged file cut":  func(dir string) error { return os.Truncate(filepath.Join(dir, "things.all"), 3) },
+		"merged file lost": func(dir string) error { return os.Remove(filepath.Join(dir, "things.all")) },
 	} {
-		dir := t.TempDir()
-		job := Job{Source: &numbered{n: 30}, Store: open(t, dir), ShardSize: 10}
-		if _, err := Run(t.Context(), job, task(true)); err != nil {
-			t.Fatal(err)
-		}
-		want := tree(t, dir)
-		if err := damage(dir); err != nil {
-			t.Fatal(err)
-		}
-		if s, err := Run(t.Context(), job, task(true)); err != nil || s.Done > 20 {
-			t.Errorf("%s: %v, %+v", name, err, s)
-		}
-		same(t, name, tree(t, dir), want)
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			job := Job{Source: &numbered{n: 30}, Store: open(t, dir), ShardSize: 10}
+			if _, err := Run(t.Context(), job, task(true)); err != nil {
+				t.Fatal(err)
+			}
+			want := tree(t, dir)
+			if err := damage(dir); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := Run(t.Context(), job, task(true)); err != nil || s.Done > 20 {
+				t.Errorf("got %+v (%v), want at most 20 images done", s, err)
+			}
+			same(t, name, tree(t, dir), want)
+		})
 	}
+}
 
-	// Finish takes no manifest's word for a shard that is gone.
+func TestFinalizeChecksShardsDespiteManifest(t *testing.T) {
 	dir := t.TempDir()
 	job := Job{Source: &numbered{n: 30}, Store: open(t, dir), ShardSize: 10}
 	if _, err := Run(t.Context(), job, task(false)); err != nil {
@@ -572,24 +576,29 @@ func TestDamage(t *testing.T) {
 	}
 	_, err := Finalize(t.Context(), job.Store, task(false).Output)
 	if e, ok := errors.AsType[*DamagedError](err); !ok || e.File != "things-000001.txt" {
-		t.Error(err)
-	}
-	for name, file := range map[string]string{"plan": "job.json", "index": "pictures.index", "list": "pictures.jsonl"} {
-		dir := t.TempDir()
-		job := Job{Source: &numbered{n: 30}, Store: open(t, dir), ShardSize: 10, Retry: true}
-		if _, err := Run(t.Context(), job, task(true)); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(filepath.Join(dir, file), 11); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Run(t.Context(), job, task(true)); err == nil || !strings.Contains(err.Error(), file) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Errorf("got %v, want a *DamagedError of things-000001.txt", err)
 	}
 }
 
-func TestRetry(t *testing.T) {
+func TestRunReportsDamagedPlanAndList(t *testing.T) {
+	for _, file := range []string{"job.json", "pictures.index", "pictures.jsonl"} {
+		t.Run(file, func(t *testing.T) {
+			dir := t.TempDir()
+			job := Job{Source: &numbered{n: 30}, Store: open(t, dir), ShardSize: 10, Retry: true}
+			if _, err := Run(t.Context(), job, task(true)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(filepath.Join(dir, file), 11); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Run(t.Context(), job, task(true)); err == nil || !strings.Contains(err.Error(), file) {
+				t.Errorf("got %v, want an error that names the file", err)
+			}
+		})
+	}
+}
+
+func TestRetryRepeatsFailedShards(t *testing.T) {
 	dir := t.TempDir()
 	flaky := &numbered{n: 30, read: func(i int) error {
 		if i == 15 {
@@ -607,26 +616,26 @@ func TestRetry(t *testing.T) {
 		t.Errorf("%v, %+v", err, s)
 	}
 	job.Retry = false
-	same(t, "mended", tree(t, dir), undisturbed(t, job, task(false)))
+	same(t, "after retry", tree(t, dir), undisturbed(t, job, task(false)))
 }
 
-func TestPanicCostsOnePicture(t *testing.T) {
+func TestPanicFailsOneImage(t *testing.T) {
 	dir := t.TempDir()
 	k := task(false)
 	do := k.Process
 	k.Process = func(ctx context.Context, p source.Image, data []byte) (string, Stats, error) {
 		if p.ID == "5" {
-			panic("at the picture")
+			panic("at the image")
 		}
 		return do(ctx, p, data)
 	}
 	s, err := Run(t.Context(), Job{Source: &numbered{n: 9}, Store: open(t, dir)}, k)
-	if err != nil || s.Failed != 2 || !strings.Contains(tree(t, dir)["failures.jsonl"], "panicked at it: at the picture") {
+	if err != nil || s.Failed != 2 || !strings.Contains(tree(t, dir)["failures.jsonl"], "panic: at the image") {
 		t.Errorf("%v, %+v", err, s)
 	}
 }
 
-func TestNothingToDo(t *testing.T) {
+func TestRunWithoutImages(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Run(t.Context(), Job{Source: &numbered{}, Store: open(t, dir)}, task(false))
 	if !errors.Is(err, ErrNoImages) || len(tree(t, dir)) > 0 {
@@ -635,13 +644,13 @@ func TestNothingToDo(t *testing.T) {
 	if _, err := Finalize(t.Context(), open(t, dir), task(false).Output); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
-	// More shares than shards: some have nothing to do.
+	// With more runs than shards, some have nothing to do.
 	if s, err := Run(t.Context(), Job{Source: &numbered{n: 3}, Store: open(t, dir), Index: 5, Count: 9}, task(false)); err != nil || s.Images != 0 || s.Finished {
 		t.Errorf("%v, %+v", err, s)
 	}
 }
 
-func TestWrongJobs(t *testing.T) {
+func TestRunRejectsInvalidJobs(t *testing.T) {
 	for _, job := range []Job{
 		{Index: 1, Count: 1},
 		{Index: -1, Count: 2},
@@ -658,58 +667,90 @@ func TestWrongJobs(t *testing.T) {
 	}
 }
 
-// No more pixels are at work than may be, unless of one picture.
-func TestPixels(t *testing.T) {
-	var at, most atomic.Int64
-	k := task(false)
-	k.Weight = func(data []byte) (int64, error) { return int64(len(data)) * 10, nil }
-	do := k.Process
-	k.Process = func(ctx context.Context, p source.Image, data []byte) (string, Stats, error) {
-		weight := int64(len(data)) * 10
-		if n := at.Add(weight); n > most.Load() {
-			most.Store(n)
-		}
-		time.Sleep(time.Duration(rand.IntN(200)) * time.Microsecond)
-		at.Add(-weight)
-		return do(ctx, p, data)
-	}
-	if _, err := Run(t.Context(), Job{Source: &numbered{n: 200}, Store: open(t, t.TempDir()), Workers: 8, Pixels: 45}, k); err != nil {
-		t.Fatal(err)
-	}
-	if most.Load() > 45 || most.Load() < 30 {
-		t.Errorf("%d pixels were at work at once, want at most 45", most.Load())
-	}
-}
-
-// Memory is that of the window, not of the pictures; goroutines end.
-func TestMemoryIsFlat(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	peak := func(n int) (most uint64) {
+func TestPixelsBoundConcurrentWeight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var current, peak atomic.Int64
 		k := task(false)
-		do := k.Process
-		var count atomic.Int64
-		k.Process = func(ctx context.Context, p source.Image, data []byte) (string, Stats, error) {
-			item, o, err := do(ctx, p, data)
-			if count.Add(1)%1000 == 0 {
-				var m runtime.MemStats
-				runtime.GC()
-				runtime.ReadMemStats(&m)
-				most = max(most, m.HeapAlloc)
+		k.Weight = func(data []byte) (int64, error) { return int64(len(data)) * 10, nil }
+		process := k.Process
+		k.Process = func(ctx context.Context, img source.Image, data []byte) (string, Stats, error) {
+			weight := int64(len(data)) * 10
+			n := current.Add(weight)
+			for old := peak.Load(); n > old && !peak.CompareAndSwap(old, n); {
+				old = peak.Load()
 			}
-			return item + strings.Repeat("x", 10_000), o, err
+			time.Sleep(time.Duration(1+rand.IntN(200)) * time.Microsecond) // of the bubble's clock
+			current.Add(-weight)
+			return process(ctx, img, data)
 		}
-		if _, err := Run(t.Context(), Job{Source: &numbered{n: n}, Store: open(t, t.TempDir()), Workers: 1, ShardSize: 100}, k); err != nil {
+		if _, err := Run(t.Context(), Job{Source: &numbered{n: 200}, Store: open(t, t.TempDir()), Workers: 8, Pixels: 45}, k); err != nil {
 			t.Fatal(err)
 		}
-		return most
+		if got := peak.Load(); got > 45 || got < 30 {
+			t.Errorf("got %d concurrent pixels, want 30 to 45", got)
+		}
+	})
+}
+
+// While the first image is in progress, the number of items that wait to be written is bounded by the
+// window, not by the number of images.
+func TestFinishedItemsAreBounded(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	const workers = 2
+	var processed, written, peak atomic.Int64
+	windowFull := make(chan struct{})
+	k := task(false)
+	process := k.Process
+	k.Process = func(ctx context.Context, img source.Image, data []byte) (string, Stats, error) {
+		if img.ID == "0" {
+			<-windowFull
+		}
+		return process(ctx, img, data)
 	}
-	few, many := peak(2000), peak(20_000)
-	if many > few+4<<20 {
-		t.Errorf("%d bytes with 2,000 pictures, %d with 20,000", few, many)
+	k.Writer = func(w io.Writer) Writer[string] { return countingWriter{lines{w}, &written} }
+	finished := func(source.Image, Stats, string) {
+		n := processed.Add(1)
+		if n == window {
+			close(windowFull)
+		}
+		n -= written.Load()
+		for old := peak.Load(); n > old && !peak.CompareAndSwap(old, n); {
+			old = peak.Load()
+		}
+	}
+	job := Job{
+		Source: &numbered{n: 2000}, Store: open(t, t.TempDir()), Workers: workers, ShardSize: 100,
+		Observer: observerFunc(finished),
+	}
+	if _, err := Run(t.Context(), job, k); err != nil {
+		t.Fatal(err)
+	}
+	if got, limit := peak.Load(), int64(window+workers+1); got < window || got > limit {
+		t.Errorf("got %d items waiting, want %d to %d", got, window, limit)
 	}
 }
 
-func TestFormErrorsAreNotTheDestinations(t *testing.T) {
+// observerFunc is an Observer of images only.
+type observerFunc func(img source.Image, s Stats, failure string)
+
+func (observerFunc) Begin(int64, int64, int, int) {}
+
+func (f observerFunc) ImageDone(img source.Image, s Stats, failure string) { f(img, s, failure) }
+
+func (observerFunc) ShardDone() {}
+
+// countingWriter counts the items written.
+type countingWriter struct {
+	Writer[string]
+	n *atomic.Int64
+}
+
+func (w countingWriter) Write(item string) error {
+	w.n.Add(1)
+	return w.Writer.Write(item)
+}
+
+func TestWriterErrorIsNotAStorageError(t *testing.T) {
 	k := task(false)
 	k.Writer = func(w io.Writer) Writer[string] { return refusing{} }
 	_, err := Run(t.Context(), Job{Source: &numbered{n: 3}, Store: open(t, t.TempDir())}, k)
@@ -723,7 +764,7 @@ type refusing struct{}
 func (refusing) Write(string) error { return errBroken }
 func (refusing) Close() error       { return nil }
 
-func FuzzDocuments(f *testing.F) {
+func FuzzDamagedDocuments(f *testing.F) {
 	dir := f.TempDir()
 	if _, err := Run(context.Background(), Job{Source: &numbered{n: 5}, Store: open(f, dir), ShardSize: 3}, task(true)); err != nil {
 		f.Fatal(err)
@@ -750,7 +791,7 @@ func FuzzDocuments(f *testing.F) {
 		if err == nil && !bytes.Equal(text, []byte(want[name])) && name == "job.json" {
 			var p Plan
 			if json.Unmarshal(text, &p) != nil || p.Hash != p.computeHash() {
-				t.Errorf("%q is taken", text)
+				t.Errorf("job.json %q was accepted", text)
 			}
 		}
 	})

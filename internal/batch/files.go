@@ -6,96 +6,103 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 
 	"github.com/proposer/proposer/internal/batch/blobstore"
+	"github.com/proposer/proposer/internal/boundedio"
 )
 
-// writeFile writes a file whole, or not at all.
+// writeFile writes a file atomically, replacing an older one.
 func writeFile(ctx context.Context, store blobstore.Store, name string, fill func(*fileWriter) error) error {
-	return writeWith(ctx, store, name, store.Create, fill)
+	f, err := store.Create(ctx, name)
+	return fillFile(ctx, store, f, err, fill)
 }
 
-// writeNewFile is write for a file that must not be there: if it is the error wraps fs.ErrExist.
+// writeNewFile writes a file atomically. If a file of that name exists, the error wraps
+// fs.ErrExist.
 func writeNewFile(ctx context.Context, store blobstore.Store, name string, fill func(*fileWriter) error) error {
-	return writeWith(ctx, store, name, store.CreateNew, fill)
+	f, err := store.CreateNew(ctx, name)
+	return fillFile(ctx, store, f, err, fill)
 }
 
-func writeWith(ctx context.Context, store blobstore.Store, name string, create func(context.Context, string) (blobstore.File, error), fill func(*fileWriter) error) error {
-	f, err := create(ctx, name)
+// fillFile writes and commits a file that was created with an error err.
+func fillFile(ctx context.Context, store blobstore.Store, f blobstore.File, err error, fill func(*fileWriter) error) error {
 	if err != nil {
 		return storageError(ctx, store, err)
 	}
+	defer f.Abort() // no effect after Commit
+
 	out := newFileWriter(f)
-	if err = fill(out); err == nil {
-		err = out.Flush()
+	if err := fill(out); err != nil {
+		return out.cause(ctx, store, err)
 	}
-	if err != nil {
-		f.Abort() // the reason for that is told
+	if err := out.Flush(); err != nil {
 		return out.cause(ctx, store, err)
 	}
 	return storageError(ctx, store, f.Commit())
 }
 
-// fileWriter is a file with a buffer that knows which failures are its own.
+// fileWriter is a buffered file that counts and hashes its bytes. It remembers errors of the file,
+// to distinguish them from errors of the content.
 type fileWriter struct {
 	*bufio.Writer
 	file  io.Writer
 	bytes int64
-	sum   hash.Hash
+	hash  hash.Hash
 	err   error
 }
 
 func newFileWriter(file io.Writer) *fileWriter {
-	s := &fileWriter{file: file, sum: sha256.New()}
-	s.Writer = bufio.NewWriterSize(unbuffered{s}, 1<<16)
-	return s
+	w := &fileWriter{file: file, hash: sha256.New()}
+	w.Writer = bufio.NewWriterSize(unbuffered{w}, 1<<16)
+	return w
 }
 
-// unbuffered is what is behind a sink's buffer.
-type unbuffered struct{ s *fileWriter }
+// unbuffered writes to the file of a fileWriter.
+type unbuffered struct{ w *fileWriter }
 
 func (u unbuffered) Write(p []byte) (int, error) {
-	n, err := u.s.file.Write(p)
-	u.s.bytes += int64(n)
-	u.s.sum.Write(p[:n])
+	n, err := u.w.file.Write(p)
+	u.w.bytes += int64(n)
+	u.w.hash.Write(p[:n])
 	if err != nil {
-		u.s.err = err
+		u.w.err = err
 	}
 	return n, err
 }
 
-// cause tells of the destination if that is what failed, else of what is written.
-func (s *fileWriter) cause(ctx context.Context, store blobstore.Store, err error) error {
-	if s.err != nil {
-		return storageError(ctx, store, s.err)
+// cause returns the file's error as a *[StorageError] if the file has failed, else err.
+func (w *fileWriter) cause(ctx context.Context, store blobstore.Store, err error) error {
+	if w.err != nil {
+		return storageError(ctx, store, w.err)
 	}
 	return err
 }
 
-// digest is the SHA-256 of what was flushed.
-func (s *fileWriter) digest() string { return hex.EncodeToString(s.sum.Sum(nil)) }
+// digest returns the SHA-256 of the bytes that were flushed.
+func (w *fileWriter) digest() string { return hex.EncodeToString(w.hash.Sum(nil)) }
 
-// writeJSON writes a line.
+// writeJSON writes v as a line.
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
 
-// readJSON reads a document of bounded length.
+// readJSON reads a document of at most maxDocument bytes.
 func readJSON(ctx context.Context, store blobstore.Store, name string, into any) error {
 	r, size, err := store.Open(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	if size > maxDocument {
-		return &documentError{name, fmt.Errorf("has %d bytes: want at most %d", size, maxDocument)}
+	text, err := boundedio.ReadAll(r, size, maxDocument)
+	if _, ok := errors.AsType[*boundedio.LimitError](err); ok {
+		return &documentError{name, err}
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxDocument))
 	if err != nil {
 		return err
 	}
@@ -105,7 +112,7 @@ func readJSON(ctx context.Context, store blobstore.Store, name string, into any)
 	return nil
 }
 
-// documentError is a file that is there and not what it should be.
+// documentError reports a file whose content is not as expected.
 type documentError struct {
 	name string
 	err  error

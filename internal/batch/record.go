@@ -11,7 +11,7 @@ import (
 	"github.com/proposer/proposer/internal/batch/blobstore"
 )
 
-// Record tells of a shard that is done.
+// Record describes a finished shard.
 type Record struct {
 	Shard  int    `json:"shard"`
 	File   string `json:"file"`
@@ -20,11 +20,11 @@ type Record struct {
 	Boxes  int64  `json:"boxes"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
-	// Failures are left out of the manifest: failures.jsonl has them.
+	// Failures is empty in the manifest: failures.jsonl lists them.
 	Failures []Failure `json:"failures,omitempty"`
 }
 
-// Failure is a picture that failed.
+// Failure is an image that failed, and the reason.
 type Failure struct {
 	File  string `json:"file"`
 	ID    string `json:"id,omitempty"`
@@ -35,7 +35,7 @@ const recordFolder = "shards/"
 
 func recordName(shard int) string { return fmt.Sprintf("%s%06d.json", recordFolder, shard) }
 
-// shardName is the file of a shard.
+// shardName returns the file name of a shard.
 func (p *Plan) shardName(shard int, extension string, merged bool) string {
 	if merged {
 		return fmt.Sprintf("%s%06d%s", recordFolder, shard, extension)
@@ -43,47 +43,56 @@ func (p *Plan) shardName(shard int, extension string, merged bool) string {
 	return fmt.Sprintf("%s-%06d%s", p.Task, shard, extension)
 }
 
-// A DamagedError tells of a shard that is not as its record says: a file that was cut or
-// removed. The next run does it anew.
+// DamagedError reports a shard that does not match its record: a file that was truncated or
+// removed. The next run repeats that shard.
 type DamagedError struct {
 	Location, File string
 	Err            error
 }
 
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("%s: %s: %v; the same batch command does that shard anew", e.Location, e.File, e.Err)
+	return fmt.Sprintf("%s: %s: %v: run the same batch command to repeat this shard", e.Location, e.File, e.Err)
 }
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// readRecord reads the record of a shard whose file is there, as long as it says.
+// readRecord reads the record of a shard and checks the size of the shard's file.
 func readRecord(ctx context.Context, store blobstore.Store, shard int, file string, sizes map[string]int64) (*Record, error) {
 	r := new(Record)
 	name := recordName(shard)
+	damaged := func(file string, err error) (*Record, error) {
+		return nil, &DamagedError{store.String(), file, err}
+	}
 	if err := readJSON(ctx, store, name, r); err != nil {
 		if _, ok := errors.AsType[*documentError](err); ok {
-			return nil, &DamagedError{store.String(), name, err}
+			return damaged(name, err)
 		}
 		return nil, storageError(ctx, store, err)
 	}
 	if r.Shard != shard || r.File != file || r.Failed != len(r.Failures) {
-		return nil, &DamagedError{store.String(), name, errors.New("is not what was written")}
+		return damaged(name, errors.New("its content is inconsistent"))
 	}
-	if size, ok := sizes[file]; !ok {
-		return nil, &DamagedError{store.String(), file, errors.New("is not there")}
-	} else if size != r.Bytes {
-		return nil, &DamagedError{store.String(), file, fmt.Errorf("has %d bytes: want %d", size, r.Bytes)}
+	size, ok := sizes[file]
+	if !ok {
+		return damaged(file, errors.New("is missing"))
+	}
+	if size != r.Bytes {
+		return damaged(file, fmt.Errorf("has %d bytes: want %d", size, r.Bytes))
 	}
 	return r, nil
 }
 
-// recordReaders is how many records are read at once: a bucket takes its time for each.
+// recordReaders is the number of records that are read concurrently, because buckets have a high
+// latency.
 const recordReaders = 16
 
-// readRecords reads the records of shards, as readRecord does, or tells why they cannot be.
-// The error is the context's.
-func readRecords(ctx context.Context, store blobstore.Store, shards []int, file func(shard int) string, sizes map[string]int64) ([]*Record, []error, error) {
-	records, errs := make([]*Record, len(shards)), make([]error, len(shards))
+// readRecords reads the records of shards as readRecord does, and returns a record or an error for
+// each. The last result is the context's error.
+func readRecords(
+	ctx context.Context, store blobstore.Store, shards []int, file func(shard int) string, sizes map[string]int64,
+) ([]*Record, []error, error) {
+	records := make([]*Record, len(shards))
+	errs := make([]error, len(shards))
 	var group errgroup.Group
 	group.SetLimit(recordReaders)
 	for i, shard := range shards {
@@ -95,11 +104,11 @@ func readRecords(ctx context.Context, store blobstore.Store, shards []int, file 
 			return nil
 		})
 	}
-	_ = group.Wait() // all errors are in errs
+	_ = group.Wait() // the errors are in errs
 	return records, errs, ctx.Err()
 }
 
-// fileSizes is the files' sizes.
+// fileSizes returns the sizes of all files, by name.
 func fileSizes(ctx context.Context, store blobstore.Store) (map[string]int64, error) {
 	sizes := map[string]int64{}
 	for e, err := range store.List(ctx, "") {

@@ -16,52 +16,41 @@ import (
 	"github.com/proposer/proposer/internal/batch/source"
 )
 
-// window is how many pictures beside those at work may be done before the one that is to be
-// written next: a large one does not hold up the others.
+// window is the number of images that may be finished while an earlier one is still in progress,
+// so that a large image does not stall the other workers.
 const window = 128
 
-// Summary is what a run did. It alone tells of times.
+// Summary reports what a run did. It is the only output that contains times.
 type Summary struct {
-	// Pictures are those of this run's share; Skipped were done before it.
+	// Images is the number of images assigned to this run; Skipped of them were done before.
 	Images  int64 `json:"pictures"`
 	Skipped int64 `json:"skipped"`
-	// Done were done by this run, Failed of them failed.
+	// Done is the number of images processed by this run; Failed of them failed.
 	Done   int64 `json:"done"`
 	Failed int64 `json:"failed"`
 	Boxes  int64 `json:"boxes"`
-	// Shards are those of the share.
+	// Shards is the number of shards assigned to this run.
 	Shards int `json:"shards"`
-	// Seconds are wall time; decode and search are summed over the workers.
+	// Seconds is the wall time; DecodeSeconds and SearchSeconds are sums over the workers.
 	Seconds       float64 `json:"seconds"`
 	PerSecond     float64 `json:"pictures_per_second"`
 	DecodeSeconds float64 `json:"decode_seconds"`
 	SearchSeconds float64 `json:"search_seconds"`
 	Workers       int     `json:"workers"`
-	// Finished tells that the destination is complete: the manifest is written.
+	// Finished reports whether the destination is complete: the manifest is written.
 	Finished bool `json:"finished"`
-	// AllFailed counts the failed pictures of the whole destination, once it is finished.
+	// AllFailed is the number of failed images in the whole destination, once it is finished.
 	AllFailed int64 `json:"all_failed"`
 }
 
-// pending is a picture on its way.
-type pending[T any] struct {
-	shard int
-	last  bool // the shard's last picture
-	image source.Image
-
-	done    chan struct{}
-	item    T
-	stats   Stats
-	failure string
-}
-
-// Run does this run's share of a task and, if that is all, finishes the destination.
+// Run processes the shards that are assigned to the job and not done yet. If the job is assigned
+// all shards, it also finalizes the destination.
 //
-// It begins where an earlier run ended. Errors are *[ConfigMismatchError] if that was for something
-// else; *[StorageError] for a destination that fails, a *source.VanishedError for a source that
-// is gone, the context's: after these the same call goes on; and what the source says while
-// it is listed. Failures of pictures are in the Summary, no error. Shards that are done stay
-// done, whatever the error.
+// Failures of images are counted in the Summary and are no error. Errors are a
+// *[ConfigMismatchError] if the destination was created with other settings; a *[StorageError]
+// if the destination fails; a *source.UnavailableError if the source fails as a whole; the
+// context's error; and errors of listing the source. Shards that are done stay done, and after
+// every error but the first the same call resumes the run.
 func Run[T any](ctx context.Context, job Job, task Task[T]) (*Summary, error) {
 	if err := job.setDefaults(); err != nil {
 		return nil, err
@@ -78,20 +67,22 @@ func Run[T any](ctx context.Context, job Job, task Task[T]) (*Summary, error) {
 	if r.list, err = openList(ctx, job.Store, plan); err != nil {
 		return nil, err
 	}
-	todo, err := r.unfinished(ctx)
+	shards, err := r.unfinished(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.shards(ctx, todo); err != nil {
+	if err := r.processShards(ctx, shards); err != nil {
 		return nil, err
 	}
+
 	r.sum.Workers = job.Workers
 	if job.Count == 1 {
 		m, err := Finalize(ctx, job.Store, task.Output)
 		if err != nil {
 			return nil, err
 		}
-		r.sum.Finished, r.sum.AllFailed = true, m.Failed
+		r.sum.Finished = true
+		r.sum.AllFailed = m.Failed
 	}
 	r.sum.Seconds = time.Since(start).Seconds()
 	r.sum.PerSecond = float64(r.sum.Done) / r.sum.Seconds
@@ -105,9 +96,11 @@ type run[T any] struct {
 	list   *imageList
 	pixels *semaphore.Weighted
 	sum    Summary
+
+	decode, search atomic.Int64 // nanoseconds, summed over the workers
 }
 
-// unfinished is the shards of this run that are not done.
+// unfinished returns the shards that this run has to process.
 func (r *run[T]) unfinished(ctx context.Context) ([]int, error) {
 	sizes, err := fileSizes(ctx, r.Store)
 	if err != nil {
@@ -142,6 +135,7 @@ func (r *run[T]) unfinished(ctx context.Context) ([]int, error) {
 		}
 	}
 	slices.Sort(todo)
+
 	if _, ok := sizes[manifestName]; ok && len(todo) > 0 {
 		if err := r.Store.Remove(ctx, manifestName); err != nil {
 			return nil, storageError(ctx, r.Store, err)
@@ -155,93 +149,113 @@ func (r *run[T]) shardFile(shard int) string {
 	return r.plan.shardName(shard, r.task.Extension, r.task.Merged != nil)
 }
 
-// shards does them: one goroutine lists the pictures, each worker takes the next, one writes
-// them in order.
-func (r *run[T]) shards(ctx context.Context, todo []int) error {
+// pending is an image on its way from the lister through a worker to the writer.
+type pending[T any] struct {
+	shard int
+	last  bool // of its shard
+	image source.Image
+
+	done    chan struct{} // closed by the worker when the fields below are set
+	item    T
+	stats   Stats
+	failure string
+}
+
+// processShards processes shards with one lister, the workers and one writer. The lister sends each
+// image to the writer's channel, in order, and to the workers' channel, which is unbuffered.
+func (r *run[T]) processShards(ctx context.Context, shards []int) error {
 	group, ctx := errgroup.WithContext(ctx)
-	order := make(chan *pending[T], window+r.Workers)
+	ordered := make(chan *pending[T], window+r.Workers)
 	work := make(chan *pending[T])
-	group.Go(func() error {
-		defer close(order)
-		defer close(work)
-		for _, shard := range todo {
-			images, err := r.list.images(ctx, shard)
-			if err != nil {
-				return err
-			}
-			for i, p := range images {
-				s := &pending[T]{shard: shard, last: i == len(images)-1, image: p, done: make(chan struct{})}
-				for _, c := range []chan *pending[T]{order, work} {
-					select {
-					case c <- s:
-					case <-ctx.Done():
-						return ctx.Err()
-					}
-				}
-			}
-		}
-		return nil
-	})
-	var decode, search atomic.Int64
+	group.Go(func() error { return r.listImages(ctx, shards, ordered, work) })
 	for range r.Workers {
-		group.Go(func() error {
-			for s := range work {
-				if err := r.process(ctx, s); err != nil {
-					return err
-				}
-				decode.Add(int64(s.stats.Decode))
-				search.Add(int64(s.stats.Search))
-				close(s.done)
-			}
-			return nil
-		})
+		group.Go(func() error { return r.processImages(ctx, work) })
 	}
-	group.Go(func() error {
-		var shard *shardWriter[T]
-		defer func() {
-			if shard != nil {
-				shard.abort()
-			}
-		}()
-		for s := range order {
-			select {
-			case <-s.done:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if shard == nil {
-				var err error
-				if shard, err = r.createShard(ctx, s.shard); err != nil {
-					return err
-				}
-			}
-			if err := shard.write(ctx, s); err != nil {
-				return err
-			}
-			r.sum.Done++
-			r.sum.Boxes += int64(s.stats.Boxes)
-			if s.failure != "" {
-				r.sum.Failed++
-			}
-			if s.last {
-				if err := shard.commit(ctx); err != nil {
-					return err
-				}
-				shard = nil
-				r.Observer.ShardDone()
-			}
-		}
-		return nil
-	})
+	group.Go(func() error { return r.writeShards(ctx, ordered) })
 	err := group.Wait()
-	r.sum.DecodeSeconds = time.Duration(decode.Load()).Seconds()
-	r.sum.SearchSeconds = time.Duration(search.Load()).Seconds()
+	r.sum.DecodeSeconds = time.Duration(r.decode.Load()).Seconds()
+	r.sum.SearchSeconds = time.Duration(r.search.Load()).Seconds()
 	return err
 }
 
-// process works on a picture. Its errors end the run.
-func (r *run[T]) process(ctx context.Context, s *pending[T]) error {
-	err := r.attempt(ctx, s)
+// listImages sends the images of shards to both channels and closes them.
+func (r *run[T]) listImages(ctx context.Context, shards []int, ordered, work chan<- *pending[T]) error {
+	defer close(ordered)
+	defer close(work)
+	for _, shard := range shards {
+		images, err := r.list.images(ctx, shard)
+		if err != nil {
+			return err
+		}
+		for i, img := range images {
+			p := &pending[T]{shard: shard, last: i == len(images)-1, image: img, done: make(chan struct{})}
+			for _, c := range []chan<- *pending[T]{ordered, work} {
+				select {
+				case c <- p:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// processImages processes images until work is closed.
+func (r *run[T]) processImages(ctx context.Context, work <-chan *pending[T]) error {
+	for p := range work {
+		if err := r.process(ctx, p); err != nil {
+			return err
+		}
+		r.decode.Add(int64(p.stats.Decode))
+		r.search.Add(int64(p.stats.Search))
+		close(p.done)
+	}
+	return nil
+}
+
+// writeShards writes images to their shards, in order, until ordered is closed.
+func (r *run[T]) writeShards(ctx context.Context, ordered <-chan *pending[T]) error {
+	var shard *shardWriter[T]
+	defer func() {
+		if shard != nil {
+			shard.abort()
+		}
+	}()
+	for p := range ordered {
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if shard == nil {
+			var err error
+			if shard, err = r.createShard(ctx, p.shard); err != nil {
+				return err
+			}
+		}
+		if err := shard.write(ctx, p); err != nil {
+			return err
+		}
+		r.sum.Done++
+		r.sum.Boxes += int64(p.stats.Boxes)
+		if p.failure != "" {
+			r.sum.Failed++
+		}
+		if p.last {
+			if err := shard.commit(ctx); err != nil {
+				return err
+			}
+			shard = nil
+			r.Observer.ShardDone()
+		}
+	}
+	return nil
+}
+
+// process computes the item of one image. Its errors end the run.
+func (r *run[T]) process(ctx context.Context, p *pending[T]) error {
+	err := r.attempt(ctx, p)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -249,29 +263,30 @@ func (r *run[T]) process(ctx context.Context, s *pending[T]) error {
 		return e
 	}
 	if err != nil {
-		s.failure = strings.ToValidUTF8(err.Error(), "\uFFFD")
-		s.stats = Stats{}
-		s.item = r.task.Failed(s.image, s.failure)
+		p.failure = strings.ToValidUTF8(err.Error(), "\uFFFD")
+		p.stats = Stats{}
+		p.item = r.task.Failed(p.image, p.failure)
 	}
-	r.Observer.ImageDone(s.image, s.stats, s.failure)
+	r.Observer.ImageDone(p.image, p.stats, p.failure)
 	return nil
 }
 
-// A PanicError is a panic of the program at a picture: of a night's work it costs that one.
+// PanicError reports a panic while an image was processed. It fails that image only.
 type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-func (e *PanicError) Error() string { return fmt.Sprintf("the program panicked at it: %v", e.Value) }
+func (e *PanicError) Error() string { return fmt.Sprintf("internal error: panic: %v", e.Value) }
 
-func (r *run[T]) attempt(ctx context.Context, s *pending[T]) (err error) {
+// attempt reads an image and processes it once its weight is available.
+func (r *run[T]) attempt(ctx context.Context, p *pending[T]) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{v, debug.Stack()}
 		}
 	}()
-	data, err := r.Source.Read(ctx, s.image, r.task.Limit)
+	data, err := r.Source.Read(ctx, p.image, r.task.Limit)
 	if err != nil {
 		return err
 	}
@@ -284,6 +299,6 @@ func (r *run[T]) attempt(ctx context.Context, s *pending[T]) (err error) {
 		return err
 	}
 	defer r.pixels.Release(weight)
-	s.item, s.stats, err = r.task.Process(ctx, s.image, data)
+	p.item, p.stats, err = r.task.Process(ctx, p.image, data)
 	return err
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/proposer/proposer/internal/batch/blobstore"
 )
 
-// shardWriter writes a shard and then its record.
+// shardWriter writes a shard, and then its record.
 type shardWriter[T any] struct {
 	run    *run[T]
 	record Record
 	file   blobstore.File
 	out    *fileWriter
-	writer Writer[T]
+	items  Writer[T]
 }
 
 func (r *run[T]) createShard(ctx context.Context, shard int) (*shardWriter[T], error) {
@@ -23,26 +23,26 @@ func (r *run[T]) createShard(ctx context.Context, shard int) (*shardWriter[T], e
 		return nil, storageError(ctx, r.Store, err)
 	}
 	w.out = newFileWriter(w.file)
-	w.writer = r.task.Writer(w.out)
+	w.items = r.task.Writer(w.out)
 	return w, nil
 }
 
-func (w *shardWriter[T]) write(ctx context.Context, s *pending[T]) error {
+func (w *shardWriter[T]) write(ctx context.Context, p *pending[T]) error {
 	w.record.Images++
-	w.record.Boxes += int64(s.stats.Boxes)
-	if s.failure != "" {
+	w.record.Boxes += int64(p.stats.Boxes)
+	if p.failure != "" {
 		w.record.Failed++
-		w.record.Failures = append(w.record.Failures, Failure{s.image.File, s.image.ID, s.failure})
+		w.record.Failures = append(w.record.Failures, Failure{p.image.File, p.image.ID, p.failure})
 	}
-	if err := w.writer.Write(s.item); err != nil {
-		return w.out.cause(ctx, w.run.Store, fmt.Errorf("%q: %w", s.image.File, err))
+	if err := w.items.Write(p.item); err != nil {
+		return w.out.cause(ctx, w.run.Store, fmt.Errorf("%q: %w", p.image.File, err))
 	}
 	return nil
 }
 
-// commit makes the shard appear, and then its record.
+// commit publishes the shard, and then its record.
 func (w *shardWriter[T]) commit(ctx context.Context) error {
-	err := w.writer.Close()
+	err := w.items.Close()
 	if err == nil {
 		err = w.out.Flush()
 	}
@@ -52,9 +52,10 @@ func (w *shardWriter[T]) commit(ctx context.Context) error {
 	if err := w.file.Commit(); err != nil {
 		return storageError(ctx, w.run.Store, err)
 	}
-	w.record.Bytes, w.record.SHA256 = w.out.bytes, w.out.digest()
+	w.record.Bytes = w.out.bytes
+	w.record.SHA256 = w.out.digest()
 	return writeFile(ctx, w.run.Store, recordName(w.record.Shard), func(out *fileWriter) error { return writeJSON(out, &w.record) })
 }
 
-// abort leaves nothing of it.
+// abort discards the shard.
 func (w *shardWriter[T]) abort() { w.file.Abort() }

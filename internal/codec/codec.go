@@ -44,7 +44,7 @@ type Row struct {
 	// Orientation is the EXIF orientation of the file; 0 and 1 are none.
 	Orientation int
 	// Search and Decode are the wall times, 0 if they are not to be told.
-	Search, Decode time.Duration
+	SearchTime, DecodeTime time.Duration
 	// Boxes are in the picture's pixels, best first; Scores go with them.
 	Boxes  []box.Box
 	Scores []float32
@@ -68,7 +68,7 @@ type Row struct {
 func NewRow(file string, r *propose.Result) *Row {
 	return &Row{
 		File: file, Width: r.Width, Height: r.Height, Orientation: r.Orientation,
-		Search: r.SearchTime, Decode: r.DecodeTime,
+		SearchTime: r.SearchTime, DecodeTime: r.DecodeTime,
 		Boxes: r.Boxes, Scores: r.Scores,
 	}
 }
@@ -229,13 +229,13 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 	if r.Orientation > 1 {
 		dst = appendField(dst, `,"orientation":`, r.Orientation)
 	}
-	if r.Search > 0 {
+	if r.SearchTime > 0 {
 		dst = append(dst, `,"seconds":`...)
-		dst = appendSeconds(dst, r.Search)
+		dst = appendSeconds(dst, r.SearchTime)
 	}
-	if r.Decode > 0 {
+	if r.DecodeTime > 0 {
 		dst = append(dst, `,"decode_seconds":`...)
-		dst = appendSeconds(dst, r.Decode)
+		dst = appendSeconds(dst, r.DecodeTime)
 	}
 	dst = append(dst, `,"boxes":`...)
 	dst = appendList(dst, r.Boxes, appendBoxArray)

@@ -37,7 +37,7 @@ func samples() []Row {
 	return []Row{
 		{
 			File: "street.jpg", Width: 640, Height: 480,
-			Search: 183456789 * time.Nanosecond, Decode: 12 * time.Millisecond,
+			SearchTime: 183456789 * time.Nanosecond, DecodeTime: 12 * time.Millisecond,
 			Boxes:  []box.Box{{X1: 640, Y1: 480}, {X0: 12, Y0: 7, X1: 201, Y1: 333}},
 			Scores: []float32{1, 0.1},
 		},
@@ -45,7 +45,7 @@ func samples() []Row {
 		{File: "a/turned.jpg", ID: "139", Width: 1, Height: 1, Orientation: 6},
 		{
 			File: "quote\" comma, line\nfeed, tab\t, \xff byte, <&> and \u2028.png", Width: 3, Height: 2,
-			Search: 5865294 * time.Microsecond, Decode: time.Hour,
+			SearchTime: 5865294 * time.Microsecond, DecodeTime: time.Hour,
 			Boxes:  []box.Box{{X1: 3, Y1: 2}},
 			Scores: []float32{math.SmallestNonzeroFloat32},
 		},
@@ -134,11 +134,11 @@ func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 func drawRow(t *rapid.T) Row {
 	n := rapid.IntRange(0, 20).Draw(t, "n")
 	r := Row{
-		File:   string(rapid.SliceOf(rapid.Byte()).Draw(t, "file")),
-		Width:  rapid.IntRange(1, 1<<20).Draw(t, "width"),
-		Height: rapid.IntRange(1, 1<<20).Draw(t, "height"),
-		Search: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "search")),
-		Decode: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "decode")),
+		File:       string(rapid.SliceOf(rapid.Byte()).Draw(t, "file")),
+		Width:      rapid.IntRange(1, 1<<20).Draw(t, "width"),
+		Height:     rapid.IntRange(1, 1<<20).Draw(t, "height"),
+		SearchTime: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "search")),
+		DecodeTime: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "decode")),
 	}
 	for range n {
 		v := rapid.SliceOfN(rapid.Int32(), 4, 4).Draw(t, "box")
@@ -170,7 +170,7 @@ func TestJSONRoundTrip(t *testing.T) {
 			t.Fatalf("file %q became %q", r.File, got.File)
 		}
 		if got.Width != r.Width || got.Height != r.Height ||
-			math.Abs(got.Seconds-r.Search.Seconds()) > 6e-7 || math.Abs(got.DecodeSeconds-r.Decode.Seconds()) > 6e-7 {
+			math.Abs(got.Seconds-r.SearchTime.Seconds()) > 6e-7 || math.Abs(got.DecodeSeconds-r.DecodeTime.Seconds()) > 6e-7 {
 			t.Fatalf("%+v became %+v", r, got)
 		}
 		if got.Boxes == nil || got.Scores == nil {

@@ -202,7 +202,7 @@ func TestEvidenceRoundTrip(t *testing.T) {
 		plain := r
 		plain.Strategies, plain.Origins, plain.Tree = nil, nil, nil
 		plain.File = string([]rune(r.File))
-		plain.Search, plain.Decode = r.Search.Round(time.Microsecond), r.Decode.Round(time.Microsecond)
+		plain.SearchTime, plain.DecodeTime = r.SearchTime.Round(time.Microsecond), r.DecodeTime.Round(time.Microsecond)
 		if err != nil || len(lines) != 1 || !reflect.DeepEqual(lines[0].Row, plain) {
 			t.Fatalf("%v, read %+v, want %+v", err, lines, plain)
 		}
@@ -261,7 +261,7 @@ func TestNewRow(t *testing.T) {
 		Boxes: []box.Box{{X1: 3, Y1: 4}}, Scores: []float32{1},
 	}
 	got, want := NewRow("a.jpg", &r), &Row{
-		File: "a.jpg", Width: 3, Height: 4, Orientation: 6, Search: time.Second, Decode: time.Minute,
+		File: "a.jpg", Width: 3, Height: 4, Orientation: 6, SearchTime: time.Second, DecodeTime: time.Minute,
 		Boxes: r.Boxes, Scores: r.Scores,
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -108,7 +108,7 @@ func (l *Line) parse(text []byte) error {
 	}
 	l.Row = Row{
 		File: *o.File, Width: o.Width, Height: o.Height, Orientation: o.Orientation,
-		Search: seconds(o.Search), Decode: seconds(o.Decode),
+		SearchTime: seconds(o.Search), DecodeTime: seconds(o.Decode),
 	}
 	var err error
 	if l.Row.ID, err = parseID(o.ID); err != nil {

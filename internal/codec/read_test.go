@@ -52,8 +52,8 @@ func TestReadWhatIsWritten(t *testing.T) {
 					t.Fatal(err)
 				}
 				line.Row.File = string([]rune(line.Row.File))
-				line.Row.Search = line.Row.Search.Round(time.Microsecond)
-				line.Row.Decode = line.Row.Decode.Round(time.Microsecond)
+				line.Row.SearchTime = line.Row.SearchTime.Round(time.Microsecond)
+				line.Row.DecodeTime = line.Row.DecodeTime.Round(time.Microsecond)
 			}
 			want = append(want, line)
 		}
@@ -86,7 +86,7 @@ func TestReadWhatOthersWrite(t *testing.T) {
 	want := []*Line{
 		{Number: 1, Row: Row{File: "a.jpg", Boxes: []box.Box{{X0: 1, Y0: 2, X1: 3, Y1: 4}, {X0: -5, Y0: -6, X1: 7, Y1: math.MaxInt32}}}},
 		{Number: 3, Row: Row{}},
-		{Number: 4, Row: Row{File: "b", Boxes: []box.Box{{X1: 1, Y1: 1}}, Scores: []float32{-1e-3}, Search: time.Second / 2}},
+		{Number: 4, Row: Row{File: "b", Boxes: []box.Box{{X1: 1, Y1: 1}}, Scores: []float32{-1e-3}, SearchTime: time.Second / 2}},
 		{Number: 5, Row: Row{File: "c", Error: "no reason told"}},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -221,7 +221,7 @@ func FuzzReadJSONL(f *testing.F) {
 			got := again[0].Row
 			got.Orientation = l.Row.Orientation
 			if !slices.Equal(got.Boxes, l.Row.Boxes) || !slices.Equal(got.Scores, l.Row.Scores) ||
-				!reflect.DeepEqual(got.Masks, l.Row.Masks) || got.File != l.Row.File || got.Width != l.Row.Width || got.Search != l.Row.Search {
+				!reflect.DeepEqual(got.Masks, l.Row.Masks) || got.File != l.Row.File || got.Width != l.Row.Width || got.SearchTime != l.Row.SearchTime {
 				t.Fatalf("%+v became %+v", l.Row, got)
 			}
 		}

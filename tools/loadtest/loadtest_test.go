@@ -328,7 +328,7 @@ func TestInterruption(t *testing.T) {
 
 func TestParseFormats(t *testing.T) {
 	row := &codec.Row{
-		File: "a", Width: 30, Height: 20, Search: time.Second, Decode: time.Second,
+		File: "a", Width: 30, Height: 20, SearchTime: time.Second, DecodeTime: time.Second,
 		Boxes: []box.Box{{X0: 0, Y0: 0, X1: 30, Y1: 20}, {X0: 1, Y0: 2, X1: 3, Y1: 4}}, Scores: []float32{0.5, 0.1},
 	}
 	want := &found{boxes: [][4]int{{0, 0, 30, 20}, {1, 2, 3, 4}}, scores: []float32{0.5, 0.1}}

@@ -114,7 +114,7 @@ type UnavailableError struct {
 }
 
 func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("%s is gone: %v", e.Location, e.Err)
+	return fmt.Sprintf("%s is no longer available: %v", e.Location, e.Err)
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }

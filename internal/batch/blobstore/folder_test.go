@@ -66,8 +66,8 @@ func TestKilled(t *testing.T) {
 
 func wantVanished(t *testing.T, location string, err error) {
 	t.Helper()
-	if e, ok := errors.AsType[*UnavailableError](err); !ok || e.Location != location || !strings.Contains(err.Error(), location+" is gone: ") {
-		t.Errorf("%v: want that %s is gone", err, location)
+	if e, ok := errors.AsType[*UnavailableError](err); !ok || e.Location != location || !strings.Contains(err.Error(), location+" is no longer available: ") {
+		t.Errorf("got %v, want an UnavailableError of %s", err, location)
 	}
 }
 

@@ -29,8 +29,8 @@ func (o *bucketImages) list(ctx context.Context, _ func(string) bool) iter.Seq2[
 	}
 }
 
-func (o *bucketImages) read(ctx context.Context, p Image, limit int64) ([]byte, error) {
-	r, size, err := o.Store.Open(ctx, p.File)
+func (o *bucketImages) read(ctx context.Context, img Image, limit int64) ([]byte, error) {
+	r, size, err := o.Store.Open(ctx, img.File)
 	if err != nil {
 		return nil, err
 	}

@@ -42,9 +42,9 @@ func openFiles(folder string) (*dirFiles, error) {
 	return f, nil
 }
 
-func (f *dirFiles) read(ctx context.Context, p Image, limit int64) ([]byte, error) {
-	file, info, err := safefs.OpenIn(f.root, p.File)
-	return f.readOpened(ctx, filepath.Join(f.path, filepath.FromSlash(p.File)), file, info, limit, err)
+func (f *dirFiles) read(ctx context.Context, img Image, limit int64) ([]byte, error) {
+	file, info, err := safefs.OpenIn(f.root, img.File)
+	return f.readOpened(ctx, filepath.Join(f.path, filepath.FromSlash(img.File)), file, info, limit, err)
 }
 
 // readOpened reads a file that was opened, unless there is an error.
@@ -168,8 +168,8 @@ type datasetImages struct {
 
 func (n datasetImages) list(context.Context, func(string) bool) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
-		for _, p := range n.images {
-			if !yield(p, nil) {
+		for _, img := range n.images {
+			if !yield(img, nil) {
 				return
 			}
 		}

@@ -42,24 +42,24 @@ func (l pathList) list(ctx context.Context, _ func(string) bool) iter.Seq2[Image
 			if err == nil && line.text == "" {
 				continue
 			}
-			var p Image
+			var img Image
 			if err == nil {
-				p.File = filepath.ToSlash(filepath.Clean(line.text))
-				err = seen.add(p.File, line)
+				img.File = filepath.ToSlash(filepath.Clean(line.text))
+				err = seen.add(img.File, line)
 			}
 			if err != nil {
 				yield(Image{}, err)
 				return
 			}
-			if !yield(p, nil) {
+			if !yield(img, nil) {
 				return
 			}
 		}
 	}
 }
 
-func (l pathList) read(ctx context.Context, p Image, limit int64) ([]byte, error) {
-	path := filepath.FromSlash(p.File)
+func (l pathList) read(ctx context.Context, img Image, limit int64) ([]byte, error) {
+	path := filepath.FromSlash(img.File)
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(l.dirFiles.path, path)
 	}

@@ -360,12 +360,12 @@ var retryDelays = []time.Duration{200 * time.Millisecond, time.Second, 3 * time.
 // rather than fail with every picture; or *[Error] of that picture alone, whose Err says what is
 // wrong without naming it: an *[imageio.LimitError] if it is larger, or it wraps
 // [fs.ErrNotExist], [fs.ErrPermission], [safefs.ErrNotRegular], [safefs.ErrOutside].
-func (s *Source) Read(ctx context.Context, p Image, limit int64) ([]byte, error) {
+func (s *Source) Read(ctx context.Context, img Image, limit int64) ([]byte, error) {
 	for attempt := 0; ; attempt++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		data, err := s.backend.read(ctx, p, limit)
+		data, err := s.backend.read(ctx, img, limit)
 		if err == nil {
 			return data, nil
 		}
@@ -387,7 +387,7 @@ func (s *Source) Read(ctx context.Context, p Image, limit int64) ([]byte, error)
 		if e, ok := errors.AsType[*blobstore.Error](err); ok {
 			err = e.Err
 		}
-		return nil, s.wrapError(p.File, err)
+		return nil, s.wrapError(img.File, err)
 	}
 }
 

@@ -64,21 +64,21 @@ func (a *tarArchive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Im
 				}
 				err = io.ErrUnexpectedEOF
 			}
-			var p Image
+			var img Image
 			var ok bool
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err == nil {
-				p, ok, err = entryImage(h)
+				img, ok, err = entryImage(h)
 			}
 			if err == nil && ok {
-				err = seen.add(p.File, numberedLine{number: n})
+				err = seen.add(img.File, numberedLine{number: n})
 			}
 			if err == nil && ok {
-				p.Offset, err = section.Seek(0, io.SeekCurrent)
+				img.Offset, err = section.Seek(0, io.SeekCurrent)
 			}
-			if err == nil && p.Size > a.info.Size()-p.Offset {
+			if err == nil && img.Size > a.info.Size()-img.Offset {
 				err = io.ErrUnexpectedEOF
 			}
 			if err != nil {
@@ -88,7 +88,7 @@ func (a *tarArchive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Im
 				yield(Image{}, err)
 				return
 			}
-			if ok && !yield(p, nil) {
+			if ok && !yield(img, nil) {
 				return
 			}
 		}
@@ -119,23 +119,23 @@ func entryError(n int, err error) error {
 }
 
 // entryImage is the picture that an entry may be.
-func entryImage(h *tar.Header) (p Image, ok bool, err error) {
+func entryImage(h *tar.Header) (img Image, ok bool, err error) {
 	sparse := h.Typeflag == tar.TypeGNUSparse
 	for key := range h.PAXRecords {
 		sparse = sparse || strings.HasPrefix(key, "GNU.sparse.")
 	}
 	if h.Typeflag != tar.TypeReg && !sparse || strings.HasSuffix(h.Name, "/") {
-		return p, false, nil
+		return img, false, nil
 	}
 	file := path.Clean(h.Name)
 	if path.IsAbs(file) || file == "." || file == ".." || strings.HasPrefix(file, "../") || strings.ContainsRune(file, 0) {
-		return p, false, fmt.Errorf("%q leads out of the archive: want relative names, as tar writes them without -P", h.Name)
+		return img, false, fmt.Errorf("%q leads out of the archive: want relative names, as tar writes them without -P", h.Name)
 	}
 	if anyHidden(file) {
-		return p, false, nil
+		return img, false, nil
 	}
 	if sparse {
-		return p, false, fmt.Errorf("%q has holes: want an archive that tar wrote without --sparse", h.Name)
+		return img, false, fmt.Errorf("%q has holes: want an archive that tar wrote without --sparse", h.Name)
 	}
 	return Image{File: file, Size: h.Size}, true, nil
 }
@@ -145,19 +145,19 @@ const blockSize = 512
 
 var errMoved = errors.New("is not where it was in the archive, which has changed")
 
-func (a *tarArchive) read(_ context.Context, p Image, limit int64) ([]byte, error) {
-	if p.Size > limit {
-		return nil, &imageio.LimitError{What: "bytes", Got: p.Size, Max: limit}
+func (a *tarArchive) read(_ context.Context, img Image, limit int64) ([]byte, error) {
+	if img.Size > limit {
+		return nil, &imageio.LimitError{What: "bytes", Got: img.Size, Max: limit}
 	}
-	if p.Offset < blockSize || p.Offset%blockSize != 0 || p.Size < 0 || p.Offset > a.info.Size() || p.Size > a.info.Size()-p.Offset {
+	if img.Offset < blockSize || img.Offset%blockSize != 0 || img.Size < 0 || img.Offset > a.info.Size() || img.Size > a.info.Size()-img.Offset {
 		return nil, errMoved
 	}
-	h, err := tar.NewReader(io.NewSectionReader(a.file, p.Offset-blockSize, blockSize+p.Size)).Next()
-	if err != nil || h.Size != p.Size {
+	h, err := tar.NewReader(io.NewSectionReader(a.file, img.Offset-blockSize, blockSize+img.Size)).Next()
+	if err != nil || h.Size != img.Size {
 		return nil, errMoved
 	}
-	data := make([]byte, p.Size)
-	if _, err := a.file.ReadAt(data, p.Offset); err != nil && p.Size > 0 {
+	data := make([]byte, img.Size)
+	if _, err := a.file.ReadAt(data, img.Offset); err != nil && img.Size > 0 {
 		return nil, err
 	}
 	return data, nil

@@ -15,10 +15,10 @@ const (
 	failuresName = "failures.jsonl"
 )
 
-// Manifest is all that a finished destination has.
+// Manifest describes a finished destination.
 type Manifest struct {
 	Plan
-	// File is the one of all pictures, if the shards were joined.
+	// File, Bytes and SHA256 are of the single file, if the shards were merged.
 	File   string `json:"file,omitempty"`
 	Bytes  int64  `json:"bytes,omitempty"`
 	SHA256 string `json:"sha256,omitempty"`
@@ -28,10 +28,9 @@ type Manifest struct {
 	Shards []Record `json:"shards"`
 }
 
-// Finalize makes of shards that are all done what is wanted: one file of them, if the form has
-// Whole, the list of failures, and at last the manifest. If shards are missing the error is
-// an *[UnfinishedError]. Doing it again changes nothing, but removes what was left since by
-// whoever was killed at writing.
+// Finalize completes a destination whose shards are all done: it merges them if the output asks for
+// it, and writes the list of failures and, last, the manifest. If shards are missing the error is
+// an *[UnfinishedError]. Finalize is idempotent, and removes temporary files of killed runs.
 func Finalize[T any](ctx context.Context, store blobstore.Store, output Output[T]) (*Manifest, error) {
 	plan, err := ReadPlan(ctx, store)
 	if err != nil {
@@ -44,30 +43,11 @@ func Finalize[T any](ctx context.Context, store blobstore.Store, output Output[T
 	if m := readManifest(ctx, store, plan, sizes, output.Merged != nil); m != nil {
 		return m, removeTemporary(ctx, store)
 	}
-	var recorded, missing []int
-	for shard := range plan.Shards() {
-		if _, ok := sizes[recordName(shard)]; ok {
-			recorded = append(recorded, shard)
-		} else {
-			missing = append(missing, shard)
-		}
-	}
-	if len(missing) > 0 {
-		return nil, &UnfinishedError{store.String(), plan.Shards(), missing}
-	}
-	file := func(shard int) string { return plan.shardName(shard, output.Extension, output.Merged != nil) }
-	records, errs, err := readRecords(ctx, store, recorded, file, sizes)
+	m, err := collectRecords(ctx, store, plan, sizes, func(shard int) string {
+		return plan.shardName(shard, output.Extension, output.Merged != nil)
+	})
 	if err != nil {
 		return nil, err
-	}
-	m := &Manifest{Plan: *plan, Shards: make([]Record, 0, len(records))}
-	for i, r := range records {
-		if errs[i] != nil {
-			return nil, errs[i]
-		}
-		m.Shards = append(m.Shards, *r)
-		m.Failed += int64(r.Failed)
-		m.Boxes += r.Boxes
 	}
 	if output.Merged != nil {
 		m.File = plan.Task + output.Merged.Extension
@@ -95,33 +75,69 @@ func Finalize[T any](ctx context.Context, store blobstore.Store, output Output[T
 	return m, writeFile(ctx, store, manifestName, func(w *fileWriter) error { return writeJSON(w, m) })
 }
 
-// removeTemporary removes what was left half written: all shards are done, so nobody should be at it any more.
+// collectRecords returns a manifest of all records. If some are missing the error is an
+// *[UnfinishedError].
+func collectRecords(
+	ctx context.Context, store blobstore.Store, plan *Plan, sizes map[string]int64, file func(shard int) string,
+) (*Manifest, error) {
+	var recorded, missing []int
+	for shard := range plan.Shards() {
+		if _, ok := sizes[recordName(shard)]; ok {
+			recorded = append(recorded, shard)
+		} else {
+			missing = append(missing, shard)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, &UnfinishedError{store.String(), plan.Shards(), missing}
+	}
+	records, errs, err := readRecords(ctx, store, recorded, file, sizes)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manifest{Plan: *plan, Shards: make([]Record, 0, len(records))}
+	for i, r := range records {
+		if errs[i] != nil {
+			return nil, errs[i]
+		}
+		m.Shards = append(m.Shards, *r)
+		m.Failed += int64(r.Failed)
+		m.Boxes += r.Boxes
+	}
+	return m, nil
+}
+
+// removeTemporary removes the files of killed runs. All shards are done, so no other run should be
+// writing.
 func removeTemporary(ctx context.Context, store blobstore.Store) error {
 	return storageError(ctx, store, store.Sweep(ctx, 0))
 }
 
-// readManifest is the manifest if there is one, and all that it names is there.
+// readManifest returns the manifest, or nil if there is none or a file that it lists is missing.
 func readManifest(ctx context.Context, store blobstore.Store, plan *Plan, sizes map[string]int64, merged bool) *Manifest {
 	m := new(Manifest)
 	if err := readJSON(ctx, store, manifestName, m); err != nil || m.Hash != plan.Hash {
 		return nil
 	}
-	is := func(file string, bytes int64) bool { size, ok := sizes[file]; return ok && size == bytes }
+	exists := func(file string, bytes int64) bool {
+		size, ok := sizes[file]
+		return ok && size == bytes
+	}
 	if merged {
-		if !is(m.File, m.Bytes) {
+		if !exists(m.File, m.Bytes) {
 			return nil
 		}
-		return m // its shards are no longer needed
+		return m // the shards are no longer needed
 	}
 	for i := range m.Shards {
-		if !is(m.Shards[i].File, m.Shards[i].Bytes) {
+		if !exists(m.Shards[i].File, m.Shards[i].Bytes) {
 			return nil
 		}
 	}
 	return m
 }
 
-// mergeShards writes the one file.
+// mergeShards writes the single file and records its size and hash in m.
 func mergeShards[T any](ctx context.Context, store blobstore.Store, m *Manifest, merged *Merged[T]) error {
 	return writeFile(ctx, store, m.File, func(w *fileWriter) error {
 		out := merged.Writer(w)
@@ -134,12 +150,13 @@ func mergeShards[T any](ctx context.Context, store blobstore.Store, m *Manifest,
 			return err
 		}
 		err := w.Flush()
-		m.Bytes, m.SHA256 = w.bytes, w.digest()
+		m.Bytes = w.bytes
+		m.SHA256 = w.digest()
 		return err
 	})
 }
 
-// appendShard writes the pictures of a shard.
+// appendShard writes the items of a shard to the single file.
 func appendShard[T any](ctx context.Context, store blobstore.Store, out Writer[T], record *Record, merged *Merged[T]) error {
 	r, _, err := store.Open(ctx, record.File)
 	if err != nil {
@@ -160,13 +177,13 @@ func appendShard[T any](ctx context.Context, store blobstore.Store, out Writer[T
 		n++
 	}
 	if n != record.Images {
-		return &DamagedError{store.String(), record.File, fmt.Errorf("has %d pictures: want %d", n, record.Images)}
+		return &DamagedError{store.String(), record.File, fmt.Errorf("has %d images: want %d", n, record.Images)}
 	}
 	return nil
 }
 
-// Import copies into dest the shards of another destination of the same plan, as machines
-// without a common place have them; dest may be empty. Shards that dest has stay as they are.
+// Import copies finished shards from another destination with the same plan, for machines without
+// shared storage. store may be empty. Shards that store already has are not replaced.
 func Import(ctx context.Context, store, from blobstore.Store) error {
 	theirs, err := ReadPlan(ctx, from)
 	if err != nil {
@@ -183,11 +200,12 @@ func Import(ctx context.Context, store, from blobstore.Store) error {
 	case err != nil:
 		return err
 	case ours.Hash != theirs.Hash:
-		all := changes(ours.fields(), theirs.fields())
-		if len(all) == 0 {
-			all = []Change{{"pictures", fmt.Sprintf("%d, %.8s", ours.Images, ours.List), fmt.Sprintf("%d, %.8s", theirs.Images, theirs.List)}}
+		list := changes(ours.fields(), theirs.fields())
+		if len(list) == 0 {
+			images := func(p *Plan) string { return fmt.Sprintf("%d, %.8s", p.Images, p.List) }
+			list = []Change{{"images", images(ours), images(theirs)}}
 		}
-		return &ConfigMismatchError{store.String(), all}
+		return &ConfigMismatchError{store.String(), list}
 	}
 	sizes, err := fileSizes(ctx, store)
 	if err != nil {
@@ -213,7 +231,7 @@ func Import(ctx context.Context, store, from blobstore.Store) error {
 	return nil
 }
 
-// copyFile copies a file.
+// copyFile copies a file between stores.
 func copyFile(ctx context.Context, store, from blobstore.Store, name string) error {
 	r, _, err := from.Open(ctx, name)
 	if err != nil {
@@ -221,11 +239,10 @@ func copyFile(ctx context.Context, store, from blobstore.Store, name string) err
 	}
 	defer r.Close()
 	return writeFile(ctx, store, name, func(w *fileWriter) error {
-		if _, err := io.Copy(w, r); err != nil && w.err == nil {
+		_, err := io.Copy(w, r)
+		if err != nil && w.err == nil {
 			return storageError(ctx, from, err)
-		} else if err != nil {
-			return err
 		}
-		return nil
+		return err
 	})
 }
