@@ -2,32 +2,32 @@ package imbalance
 
 import "fmt"
 
-// Reduction is what becomes of the losses of many elements.
+// Reduction combines the losses of many elements.
 type Reduction int
 
 const (
-	// None leaves them as they are.
+	// None does not combine them.
 	None Reduction = iota
-	// Mean divides their weighted sum by the sum of the weights, which without
-	// weights is their number. Class weights, α, do not count among the weights.
+	// Mean divides their weighted sum by the sum of the weights, or by their number without weights.
+	// The class weights α are not part of the weights.
 	Mean
-	// Sum adds them up. Lin et al. divide it by the number of positives (§4.1).
+	// Sum adds them. Lin et al. divide the sum by the number of positives (§4.1).
 	Sum
 )
 
-// BatchLoss is a loss over n elements, and its derivatives. The hessian of each is a
-// diagonal, as an element's loss depends on its own logit only.
+// BatchLoss is the loss of n elements with its derivatives. The Hessian matrix is diagonal, as the
+// loss of an element depends on its own logit only.
 type BatchLoss struct {
-	// Value is the mean or the sum, and 0 under None.
+	// Value is the mean or the sum, or 0 for None.
 	Value float64
-	// Values are the n losses, times their weights, and not reduced.
+	// Values are the n weighted losses before the reduction.
 	Values []float64
-	// Gradients and Hessians, n each, are the derivatives of Value with respect to
-	// each logit; under None of each of Values, which under Sum are the same.
+	// Gradients and Hessians are the first and second derivatives of Value with respect to each of
+	// the n logits. For None they are those of Values, which equal those for Sum.
 	Gradients, Hessians []float64
 }
 
-// DataError is an element that is out of range.
+// DataError is the error for an element that is out of range.
 type DataError struct {
 	What  string // "logit", "target", "weight", "loss" or "score"
 	Index int
@@ -39,21 +39,21 @@ func (e *DataError) Error() string {
 	return fmt.Sprintf("imbalance: %s %d is %v: want %s", e.What, e.Index, e.Value, e.Want)
 }
 
-// Batch is the loss of n logits against n targets. Weights are n or nil, which is 1
-// for each; a weight of 0 leaves an element out. The mean of nothing, or of
-// elements that all weigh 0, is 0, and so are its derivatives.
+// Batch returns the loss of n logits and n targets. There are n weights, or nil for weights of 1; an
+// element with weight 0 does not count. If all weights are 0 or there are no elements, the mean and
+// its derivatives are 0.
 //
-// The only error is a [*DataError], for a logit that is not finite, a target
-// outside [0,1], or a weight that is negative or not finite. It panics if lengths
-// differ or l is not valid. Sums are taken in order; as with all that is computed
-// from math.Exp and math.Log1p, last bits may differ between architectures.
+// The only error is a [*DataError], for a logit that is not finite, a target outside [0,1], or a
+// weight that is negative or not finite. Batch panics if lengths differ or l is invalid. Elements are
+// summed in order. The last bits may differ between architectures, as those of math.Exp and
+// math.Log1p do.
 func (l Loss) Batch(logits, targets, weights []float64, r Reduction) (BatchLoss, error) {
 	if err := l.Validate(); err != nil {
 		panic(err)
 	}
 	n := len(logits)
 	if len(targets) != n || weights != nil && len(weights) != n || r < None || r > Sum {
-		panic(fmt.Sprintf("imbalance: Over: %d logits, %d targets, %d weights, reduction %d", n, len(targets), len(weights), r))
+		panic(fmt.Sprintf("imbalance: Batch: %d logits, %d targets, %d weights, reduction %d", n, len(targets), len(weights), r))
 	}
 	b := BatchLoss{Values: make([]float64, n), Gradients: make([]float64, n), Hessians: make([]float64, n)}
 	var sum, total float64
@@ -80,7 +80,7 @@ func (l Loss) Batch(logits, targets, weights []float64, r Reduction) (BatchLoss,
 		b.Value = sum
 	case Mean:
 		if total == 0 {
-			break // every weight is 0, and so is everything else
+			break // all weights are 0, and so are the values
 		}
 		b.Value = sum / total
 		for i := range b.Gradients {

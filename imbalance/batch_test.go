@@ -11,13 +11,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The 32 examples of three classes that a report prints, with its CE of 0.8233.
-// That is the mean of binary cross entropy over all 96 logits; a softmax over each
-// row would give 1.3568. On the same reading FL(γ=2, α=0.25) is 0.2228 with Lin et
-// al.'s α_t, and 0.0896 with α for both classes. The report prints 0.1807, which
-// the tensors it prints do not give: neither these readings nor a softmax, for any
-// usual γ and α.
-func TestReport(t *testing.T) {
+// The data are 32 examples with three classes from a report, which states a cross entropy of 0.8233.
+// That is the mean binary cross entropy of all 96 logits; the softmax of each row would give 1.3568.
+// Under the same reading, the focal loss with γ = 2 and α = 0.25 is 0.2228 with Lin et al.'s α_t and
+// 0.0896 with α for both classes. The report states 0.1807, which none of these readings and no softmax
+// with usual γ and α gives.
+func TestBatchOfReportedExample(t *testing.T) {
 	text, err := os.ReadFile("testdata/focal_example.json")
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +27,7 @@ func TestReport(t *testing.T) {
 	}
 	logits, targets := slices.Concat(report.Logits...), slices.Concat(report.Targets...)
 	if len(logits) != 96 || len(targets) != 96 {
-		t.Fatalf("%d logits, %d targets", len(logits), len(targets))
+		t.Fatalf("got %d logits and %d targets, want 96", len(logits), len(targets))
 	}
 	for _, c := range []struct {
 		name string
@@ -41,9 +40,12 @@ func TestReport(t *testing.T) {
 		{"FL, uniform", Loss{Gamma: 2}, 0.3583},
 		{"FL, γ = 0, α = 1", Loss{}, 0.8233},
 	} {
-		if b, err := c.loss.Batch(logits, targets, nil, Mean); err != nil || math.Abs(b.Value-c.want) > 5e-5 {
-			t.Errorf("%s: %v, %v; want %v", c.name, b.Value, err, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			b, err := c.loss.Batch(logits, targets, nil, Mean)
+			if err != nil || math.Abs(b.Value-c.want) > 5e-5 {
+				t.Errorf("got %v, %v, want %v", b.Value, err, c.want)
+			}
+		})
 	}
 	var softmax float64
 	for i, row := range report.Logits {
@@ -54,13 +56,13 @@ func TestReport(t *testing.T) {
 		softmax += math.Log(sum) - row[slices.Index(report.Targets[i], 1)]
 	}
 	if softmax /= 32; math.Abs(softmax-1.3568) > 5e-5 {
-		t.Errorf("softmax CE: %v", softmax)
+		t.Errorf("softmax cross entropy: got %v, want 1.3568", softmax)
 	}
 }
 
-// A million easy negatives, p_t = 0.99, against ten hard positives, p_t = 0.01: what
-// share of the loss the negatives have.
-func TestShare(t *testing.T) {
+// The fraction of the loss due to a million easy negatives (p_t = 0.99) next to ten hard positives
+// (p_t = 0.01).
+func TestLossOfEasyNegatives(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		loss Loss
@@ -70,14 +72,19 @@ func TestShare(t *testing.T) {
 		{"FL, uniform", Loss{Gamma: 2}, 0.022},
 		{"FL", Focal(), 0.063},
 	} {
-		b, err := c.loss.Batch([]float64{logit(0.01), logit(0.01)}, []float64{0, 1}, []float64{1e6, 10}, Sum)
-		if share := b.Values[0] / b.Value; err != nil || math.Abs(share-c.want) > 5e-4 {
-			t.Errorf("%s: %v, %v; want %v", c.name, share, err, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			b, err := c.loss.Batch([]float64{logit(0.01), logit(0.01)}, []float64{0, 1}, []float64{1e6, 10}, Sum)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.Values[0] / b.Value; math.Abs(got-c.want) > 5e-4 {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
 	}
 }
 
-func TestOver(t *testing.T) {
+func TestBatchReductions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := anyLoss().Draw(t, "loss")
 		n := rapid.IntRange(0, 20).Draw(t, "n")
@@ -112,12 +119,12 @@ func TestOver(t *testing.T) {
 				value, scale = sum/total, 1/total
 			}
 			if !near(b.Value, value, 1e-12) {
-				t.Fatalf("reduction %d: %v; want %v", r, b.Value, value)
+				t.Fatalf("reduction %d: got %v, want %v", r, b.Value, value)
 			}
 			for i, w := range weights {
 				v, g, h := l.At(logits[i], targets[i])
 				if b.Values[i] != w*v || !near(b.Gradients[i], w*g*scale, 1e-12) || !near(b.Hessians[i], w*h*scale, 1e-12) {
-					t.Fatalf("reduction %d, element %d: %v, %v, %v; want %v, %v, %v",
+					t.Fatalf("reduction %d, element %d: got %v, %v, %v, want %v, %v, %v",
 						r, i, b.Values[i], b.Gradients[i], b.Hessians[i], w*v, w*g*scale, w*h*scale)
 				}
 			}
@@ -125,7 +132,7 @@ func TestOver(t *testing.T) {
 	})
 }
 
-func TestOverErrors(t *testing.T) {
+func TestBatchErrors(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, c := range []struct {
 		x, y, w float64
@@ -143,7 +150,7 @@ func TestOverErrors(t *testing.T) {
 	} {
 		_, err := CrossEntropy().Batch([]float64{0, c.x}, []float64{1, c.y}, []float64{1, c.w}, Mean)
 		if e := (*DataError)(nil); !errors.As(err, &e) || e.What != c.what || e.Index != 1 {
-			t.Errorf("%+v: %v; want an error about %s 1", c, err, c.what)
+			t.Errorf("%+v: got error %v, want one about %s 1", c, err, c.what)
 		}
 	}
 	one := []float64{1}
@@ -153,8 +160,10 @@ func TestOverErrors(t *testing.T) {
 		"reduction": func() { _, _ = CrossEntropy().Batch(one, one, nil, Sum+1) },
 		"loss":      func() { _, _ = Loss{Gamma: -1}.Batch(one, one, nil, Sum) },
 	} {
-		if !panics(f) {
-			t.Errorf("%s: no panic", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if !panics(f) {
+				t.Error("got no panic")
+			}
+		})
 	}
 }

@@ -1,37 +1,39 @@
-// Package imbalance answers the imbalance of foreground and background among
-// proposals: of thousands of boxes in a picture a few hold an object. Trained on all
-// of them alike, a classifier learns background. One can count the easy ones less,
-// with a loss, or leave most of them out, with a sampler.
+// Package imbalance implements losses and samplers for the imbalance of foreground and background
+// among region proposals.
+//
+// Of the thousands of proposals of an image, a few contain an object. A classifier that is trained on
+// all of them alike mostly learns the background. A loss can weigh easy examples less, and a sampler
+// can leave most of them out.
 //
 // # Losses
 //
-// A [Loss] compares a logit x, p = σ(x), with a target in [0,1]. [CrossEntropy] is
-// the usual one. A million negatives of p = 0.01 have 99.5 % of its sum against ten
-// positives of p = 0.01; under [Focal] (Lin et al. 2017) they have 6.3 %, see the
-// example of [Loss.Batch]. [InverseFrequency] makes class weights of counts.
+// A [Loss] compares a logit x, with p = σ(x), to a target in [0,1]. [CrossEntropy] is the usual loss.
+// [Focal] (Lin et al. 2017) weighs well-classified examples less: a million negatives with p = 0.01
+// have 99.5 % of the cross entropy next to ten positives with p = 0.01, but 6.3 % of the focal loss;
+// see the example of [Loss.Batch]. [InverseFrequency] computes class weights from counts.
 //
-// [Loss.At] gives one element's value, gradient and hessian with respect to the
-// logit, which is what boosting asks for:
+// [Loss.At] returns the value, gradient and hessian of one element with respect to its logit, as
+// gradient boosting needs them:
 //
 //	_, g, h := loss.At(x, y)
-//	x -= g / max(h, floor) // the focal hessian may be negative
+//	x -= g / max(h, minHessian) // the hessian of the focal loss may be negative
 //
-// [Loss.Batch] gives those of many, with weights, reduced to a mean or a sum.
+// [Loss.Batch] computes those of many elements with weights, reduced to a mean or a sum.
 //
 // # Samplers
 //
-// First [Thresholds.Label] says which RoIs are foreground, background or neither, by
-// their IoU with the true boxes. Then one of these picks from them:
+// [Thresholds.Label] labels each RoI (region of interest) as foreground, background or ignored by its
+// IoU with the ground-truth boxes. Then one of these functions samples RoIs:
 //
-//   - [Sampler.Random]: uniformly, a fixed share of foreground (Fast R-CNN);
+//   - [Sampler.Random]: uniformly, with a fixed fraction of foreground (Fast R-CNN);
 //   - [Sampler.IoUBalanced]: background evenly over its IoUs (Libra R-CNN);
-//   - [OHEM]: those of the largest loss that do not overlap (OHEM);
-//   - [HardNegatives]: all foreground and three times as many of the hardest
-//     background (SSD).
+//   - [OHEM]: the RoIs with the largest losses that do not overlap (online hard example mining);
+//   - [HardNegatives]: all foreground, and three times as many background RoIs with the largest
+//     losses (SSD).
 //
-// They report in a [Sample] how many of each they took and how many were short.
-// [Mining] is for negatives that are too many to train on at all: it turns between
-// training and looking for what the model gets wrong.
+// Each returns a [Sample] that reports how many RoIs of each kind it has and how many are missing.
+// [Mining] is for negatives that are too many to train on: it alternates between training and
+// searching for negatives that the model gets wrong.
 //
-// docs/imbalance.md has the formulas, the bounds and the sources.
+// docs/imbalance.md in the repository has the formulas, bounds and sources.
 package imbalance

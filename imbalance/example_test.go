@@ -10,7 +10,7 @@ import (
 	"github.com/proposer/proposer/imbalance"
 )
 
-// A million easy negatives against ten hard positives, as weights of one of each.
+// A million easy negatives and ten hard positives, as the weights of one element each.
 func ExampleLoss_Batch() {
 	hard := math.Log(0.01 / 0.99) // the logit of p = 0.01: right for a negative, wrong for a positive
 	logits, targets, weights := []float64{hard, hard}, []float64{0, 1}, []float64{1e6, 10}
@@ -22,7 +22,7 @@ func ExampleLoss_Batch() {
 		}
 		fmt.Printf("γ = %v, α = %v: the negatives have %.1f %%\n", l.Gamma, l.Alpha, 100*b.Values[0]/b.Value)
 	}
-	// The zero Alpha is uniform.
+	// The zero Alpha stands for Uniform.
 
 	// Output:
 	// γ = 0, α = {1 1}: the negatives have 99.5 %
@@ -30,7 +30,7 @@ func ExampleLoss_Batch() {
 	// γ = 2, α = {0 0}: the negatives have 2.2 %
 }
 
-// Newton's method finds the one logit that suits one positive and three negatives.
+// Newton's method finds the logit that minimizes the loss of one positive and three negatives.
 func ExampleLoss_At() {
 	loss, targets, x := imbalance.CrossEntropy(), []float64{1, 0, 0, 0}, 0.0
 	for range 6 {
@@ -39,7 +39,7 @@ func ExampleLoss_At() {
 			_, g, h := loss.At(x, y)
 			gradient, hessian = gradient+g, hessian+h
 		}
-		x -= gradient / max(hessian, 1e-6) // a focal loss's may be negative
+		x -= gradient / max(hessian, 1e-6) // that of the focal loss may be negative
 	}
 	fmt.Printf("p = %.4f\n", 1/(1+math.Exp(-x)))
 	// Output: p = 0.2500
@@ -54,21 +54,21 @@ func ExampleInverseFrequency() {
 }
 
 func ExampleThresholds_Label() {
-	truth := []box.Box{{X0: 10, Y0: 10, X1: 50, Y1: 50}}
+	objects := []box.Box{{X0: 10, Y0: 10, X1: 50, Y1: 50}}
 	rois := []box.Box{
 		{X0: 10, Y0: 10, X1: 50, Y1: 40},
 		{X0: 30, Y0: 10, X1: 70, Y1: 50},
 		{X0: 80, Y0: 80, X1: 90, Y1: 90},
 	}
-	labelled, err := imbalance.FastRCNNThresholds().Label(context.Background(), rois, truth, nil)
-	for _, r := range labelled {
-		fmt.Printf("label %d, truth %d, IoU %.2f\n", r.Label, r.GroundTruth, r.IoU)
+	labeled, err := imbalance.FastRCNNThresholds().Label(context.Background(), rois, objects, nil)
+	for _, r := range labeled {
+		fmt.Printf("label %d, object %d, IoU %.2f\n", r.Label, r.GroundTruth, r.IoU)
 	}
 	fmt.Println(err)
 	// Output:
-	// label 1, truth 0, IoU 0.75
-	// label 0, truth 0, IoU 0.33
-	// label -1, truth -1, IoU 0.00
+	// label 1, object 0, IoU 0.75
+	// label 0, object 0, IoU 0.33
+	// label -1, object -1, IoU 0.00
 	// <nil>
 }
 
@@ -82,7 +82,20 @@ func ExampleSampler_Random() {
 	// Output: 20 108 12 0
 }
 
-// SSD's three to one: the hardest background goes with each foreground RoI.
+func ExampleOHEM() {
+	rois := []imbalance.RoI{{Label: imbalance.Foreground}, {Label: imbalance.Foreground}, {}}
+	boxes := []box.Box{
+		{X0: 10, Y0: 10, X1: 50, Y1: 50},
+		{X0: 11, Y0: 10, X1: 50, Y1: 50}, // overlaps the first
+		{X0: 80, Y0: 80, X1: 90, Y1: 90},
+	}
+	losses := []float64{2, 1.5, 0.3}
+	s, err := imbalance.OHEM(context.Background(), rois, boxes, losses, 2, imbalance.OHEMNMS())
+	fmt.Println(s.Indices, s.Missing, err)
+	// Output: [0 2] 0 <nil>
+}
+
+// SSD selects three background RoIs for each foreground RoI.
 func ExampleHardNegatives() {
 	rois := []imbalance.RoI{{}, {}, {Label: imbalance.Foreground}, {}, {}, {}}
 	losses := []float64{0.1, 2, 0.5, 0.2, 3, 0.3}
@@ -91,8 +104,8 @@ func ExampleHardNegatives() {
 	// Output: [2 1 4 5] 0 <nil>
 }
 
-// The model of this example is the largest negative it has seen, and what is larger is
-// a false positive.
+// The model of this example is the largest negative that it was trained on. Larger numbers are false
+// positives.
 func ExampleMining_Run() {
 	negatives := []float64{3, 1, 4, 1, 5, 9, 2, 6}
 	var model float64

@@ -14,47 +14,50 @@ import (
 )
 
 func TestLabel(t *testing.T) {
-	truth := []box.Box{{X0: 0, Y0: 0, X1: 10, Y1: 10}, {X0: 20, Y0: 0, X1: 30, Y1: 10}}
+	objects := []box.Box{{X0: 0, Y0: 0, X1: 10, Y1: 10}, {X0: 20, Y0: 0, X1: 30, Y1: 10}}
 	crowd := []box.Box{{X0: 0, Y0: 50, X1: 100, Y1: 100}}
 	for _, c := range []struct {
 		name string
 		roi  box.Box
-		fast RoI   // by the thresholds of FastRCNN
-		all  Label // by those of FasterRCNN
+		fast RoI   // with FastRCNNThresholds
+		all  Label // with FasterRCNNThresholds
 	}{
-		{"the object", truth[1], RoI{Foreground, 1, 1}, Foreground},
-		{"half of it", box.Box{X0: 0, Y0: 0, X1: 5, Y1: 10}, RoI{Foreground, 0, 0.5}, Foreground},
-		{"a tenth", box.Box{X0: 0, Y0: 0, X1: 1, Y1: 10}, RoI{Background, 0, 0.1}, Background},
-		{"less", box.Box{X0: 0, Y0: 0, X1: 1, Y1: 9}, RoI{Ignore, 0, 0.09}, Background},
-		{"nothing", box.Box{X0: 40, Y0: 0, X1: 50, Y1: 10}, RoI{Ignore, -1, 0}, Background},
-		{"both alike: the first", box.Box{X0: 0, Y0: 0, X1: 30, Y1: 10}, RoI{Background, 0, 100.0 / 300}, Background},
+		{"the object", objects[1], RoI{Foreground, 1, 1}, Foreground},
+		{"half of the object", box.Box{X0: 0, Y0: 0, X1: 5, Y1: 10}, RoI{Foreground, 0, 0.5}, Foreground},
+		{"a tenth of the object", box.Box{X0: 0, Y0: 0, X1: 1, Y1: 10}, RoI{Background, 0, 0.1}, Background},
+		{"less than a tenth", box.Box{X0: 0, Y0: 0, X1: 1, Y1: 9}, RoI{Ignore, 0, 0.09}, Background},
+		{"no object", box.Box{X0: 40, Y0: 0, X1: 50, Y1: 10}, RoI{Ignore, -1, 0}, Background},
+		{"tie of two objects", box.Box{X0: 0, Y0: 0, X1: 30, Y1: 10}, RoI{Background, 0, 100.0 / 300}, Background},
 		{"empty", box.Box{X0: 5, Y0: 5, X1: 5, Y1: 9}, RoI{Ignore, -1, 0}, Ignore},
-		{"half in the crowd", box.Box{X0: 40, Y0: 45, X1: 50, Y1: 55}, RoI{Ignore, -1, 0}, Ignore},
-		{"less than half", box.Box{X0: 40, Y0: 44, X1: 50, Y1: 54}, RoI{Ignore, -1, 0}, Background},
+		{"half in a crowd", box.Box{X0: 40, Y0: 45, X1: 50, Y1: 55}, RoI{Ignore, -1, 0}, Ignore},
+		{"less than half in a crowd", box.Box{X0: 40, Y0: 44, X1: 50, Y1: 54}, RoI{Ignore, -1, 0}, Background},
 	} {
-		rois := []box.Box{c.roi}
-		fast, err := FastRCNNThresholds().Label(t.Context(), rois, truth, crowd)
-		if err != nil || fast[0] != c.fast {
-			t.Errorf("%s: %+v, %v; want %+v", c.name, fast, err, c.fast)
-		}
-		all, err := FasterRCNNThresholds().Label(t.Context(), rois, truth, crowd)
-		if err != nil || all[0].Label != c.all {
-			t.Errorf("%s: %+v, %v; want %d", c.name, all, err, c.all)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			rois := []box.Box{c.roi}
+			fast, err := FastRCNNThresholds().Label(t.Context(), rois, objects, crowd)
+			if err != nil || fast[0] != c.fast {
+				t.Errorf("FastRCNNThresholds: got %+v, %v, want %+v", fast, err, c.fast)
+			}
+			all, err := FasterRCNNThresholds().Label(t.Context(), rois, objects, crowd)
+			if err != nil || all[0].Label != c.all {
+				t.Errorf("FasterRCNNThresholds: got %+v, %v, want label %d", all, err, c.all)
+			}
+		})
 	}
-	// An object of its own goes before the crowd, which a threshold of 0 turns off.
+	// Foreground in a crowd is not ignored. A threshold of 0 ignores nothing.
 	inside := []box.Box{{X0: 0, Y0: 60, X1: 10, Y1: 70}, {X0: 50, Y0: 60, X1: 60, Y1: 70}}
-	for least, want := range map[float64]Label{0: Background, 0.5: Ignore, 1: Ignore} {
+	for threshold, want := range map[float64]Label{0: Background, 0.5: Ignore, 1: Ignore} {
 		th := FasterRCNNThresholds()
-		th.Crowd = least
+		th.Crowd = threshold
 		got, err := th.Label(t.Context(), inside, inside[:1], crowd)
 		if err != nil || got[0].Label != Foreground || got[1].Label != want {
-			t.Errorf("crowd from %v: %+v, %v; want %d for the second", least, got, err, want)
+			t.Errorf("crowd threshold %v: got %+v, %v, want label %d for the second", threshold, got, err, want)
 		}
 	}
 	for _, rois := range [][]box.Box{nil, {{X1: 1, Y1: 1}}} {
-		if got, err := FasterRCNNThresholds().Label(t.Context(), rois, nil, nil); err != nil || len(got) != len(rois) || len(got) > 0 && got[0].Label != Background {
-			t.Errorf("without truth: %+v, %v", got, err)
+		got, err := FasterRCNNThresholds().Label(t.Context(), rois, nil, nil)
+		if err != nil || len(got) != len(rois) || len(got) > 0 && got[0].Label != Background {
+			t.Errorf("no objects: got %+v, %v, want background", got, err)
 		}
 	}
 }
@@ -70,25 +73,27 @@ func anyBox() *rapid.Generator[box.Box] {
 func TestLabelProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		boxes := rapid.SliceOfN(anyBox(), 0, 20)
-		rois, truth, crowd := boxes.Draw(t, "rois"), boxes.Draw(t, "truth"), boxes.Draw(t, "crowd")
-		th := rapid.SampledFrom([]Thresholds{FastRCNNThresholds(), FasterRCNNThresholds(), {Foreground: 0.7, Background: [2]float64{0, 0.3}}}).Draw(t, "thresholds")
-		got, err := th.Label(context.Background(), rois, truth, crowd)
+		rois, objects, crowd := boxes.Draw(t, "rois"), boxes.Draw(t, "objects"), boxes.Draw(t, "crowd")
+		th := rapid.SampledFrom([]Thresholds{
+			FastRCNNThresholds(), FasterRCNNThresholds(), {Foreground: 0.7, Background: [2]float64{0, 0.3}},
+		}).Draw(t, "thresholds")
+		got, err := th.Label(context.Background(), rois, objects, crowd)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, r := range got {
 			best := 0.0
-			for _, b := range truth {
+			for _, b := range objects {
 				best = max(best, rois[i].IoU(b))
 			}
-			if r.IoU != best || best > 0 && rois[i].IoU(truth[r.GroundTruth]) != best || best == 0 && r.GroundTruth != -1 {
-				t.Fatalf("%v: %+v; the best IoU is %v", rois[i], r, best)
+			if r.IoU != best || best > 0 && rois[i].IoU(objects[r.GroundTruth]) != best || best == 0 && r.GroundTruth != -1 {
+				t.Fatalf("%v: got %+v, want IoU %v", rois[i], r, best)
 			}
 			if (r.Label == Foreground) != (best >= th.Foreground) {
-				t.Fatalf("%v: %+v", rois[i], r)
+				t.Fatalf("%v: got %+v with thresholds %+v", rois[i], r, th)
 			}
 			if r.Label == Background && (best < th.Background[0] || best >= th.Background[1]) {
-				t.Fatalf("%v: %+v", rois[i], r)
+				t.Fatalf("%v: got %+v with thresholds %+v", rois[i], r, th)
 			}
 		}
 	})
@@ -98,7 +103,7 @@ func TestThresholdsValidate(t *testing.T) {
 	nan := math.NaN()
 	for _, th := range []Thresholds{FastRCNNThresholds(), FasterRCNNThresholds(), {Foreground: 1}} {
 		if err := th.Validate(); err != nil {
-			t.Errorf("%+v: %v", th, err)
+			t.Errorf("%+v: got error %v, want none", th, err)
 		}
 	}
 	for field, bad := range map[string][]Thresholds{
@@ -113,19 +118,19 @@ func TestThresholdsValidate(t *testing.T) {
 	} {
 		for _, th := range bad {
 			if err := th.Validate(); err == nil || !strings.Contains(err.Error(), field) {
-				t.Errorf("%+v: error %v: want one about %s", th, err, field)
+				t.Errorf("%+v: got error %v, want one about %s", th, err, field)
 			}
 			if !panics(func() { _, _ = th.Label(context.Background(), nil, nil, nil) }) {
-				t.Errorf("%+v: no panic", th)
+				t.Errorf("%+v: got no panic", th)
 			}
 		}
 	}
 }
 
-func TestLabelStops(t *testing.T) {
+func TestLabelIsCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := FastRCNNThresholds().Label(ctx, slices.Repeat([]box.Box{{}}, 3), nil, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("after cancelling: %v", err)
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// near tells whether got is want, but for rounding, absolute near 0 and relative elsewhere.
+// near reports whether got equals want up to a tolerance, absolute near 0 and relative elsewhere.
 func near(got, want, tolerance float64) bool {
 	return math.Abs(got-want) <= tolerance*max(1, math.Abs(want))
 }
 
-// anyLoss draws valid losses, with the usual γ and α among them.
+// anyLoss draws valid losses, often with the usual γ and α.
 func anyLoss() *rapid.Generator[Loss] {
 	return rapid.Custom(func(t *rapid.T) Loss {
 		weights := rapid.Float64Range(0, 10)
@@ -34,8 +34,8 @@ func anyTarget() *rapid.Generator[float64] {
 	return rapid.OneOf(rapid.SampledFrom([]float64{0, 1}), rapid.Float64Range(0, 1))
 }
 
-// literal is the loss as its definition writes it, from probabilities.
-func literal(l Loss, x, y float64) float64 {
+// referenceLoss is the definition of the loss by probabilities.
+func referenceLoss(l Loss, x, y float64) float64 {
 	p := 1 / (1 + math.Exp(-x))
 	a := l.Alpha
 	if a == (Alpha{}) {
@@ -44,22 +44,19 @@ func literal(l Loss, x, y float64) float64 {
 	return -y*a.Positive*math.Pow(1-p, l.Gamma)*math.Log(p) - (1-y)*a.Negative*math.Pow(p, l.Gamma)*math.Log(1-p)
 }
 
-func TestAtIsTheDefinition(t *testing.T) {
+func TestAtEqualsDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, y := anyLoss().Draw(t, "loss"), anyTarget().Draw(t, "target")
 		x := rapid.Float64Range(-12, 12).Draw(t, "logit")
-		if v, _, _ := l.At(x, y); !near(v, literal(l, x, y), 1e-9) {
-			t.Fatalf("%v; want %v", v, literal(l, x, y))
+		if v, _, _ := l.At(x, y); !near(v, referenceLoss(l, x, y), 1e-9) {
+			t.Fatalf("got %v, want %v", v, referenceLoss(l, x, y))
 		}
 	})
 }
 
-// The gradient and the hessian against central differences of the value and of the gradient.
-func checkDerivatives(t interface {
-	Helper()
-	Errorf(string, ...any)
-}, l Loss, x, y float64,
-) {
+// checkDerivatives compares the gradient and the hessian to central differences of the value and of
+// the gradient.
+func checkDerivatives(t rapid.TB, l Loss, x, y float64) {
 	t.Helper()
 	const h = 1e-5
 	v0, g0, _ := l.At(x-h, y)
@@ -67,10 +64,10 @@ func checkDerivatives(t interface {
 	_, g, hess := l.At(x, y)
 	scale := 1 + max(l.Alpha.Positive, l.Alpha.Negative)*(1+l.Gamma)*(1+l.Gamma)*(1+math.Abs(x))
 	if want := (v1 - v0) / (2 * h); math.Abs(g-want) > 1e-9*scale {
-		t.Errorf("%+v at %v for %v: gradient %v; want %v", l, x, y, g, want)
+		t.Errorf("%+v at %v for target %v: got gradient %v, want %v", l, x, y, g, want)
 	}
 	if want := (g1 - g0) / (2 * h); math.Abs(hess-want) > 1e-9*scale {
-		t.Errorf("%+v at %v for %v: hessian %v; want %v", l, x, y, hess, want)
+		t.Errorf("%+v at %v for target %v: got hessian %v, want %v", l, x, y, hess, want)
 	}
 }
 
@@ -89,22 +86,22 @@ func TestDerivatives(t *testing.T) {
 	})
 }
 
-// With γ = 0 and α = 1 focal loss is cross entropy, to the bit.
-func TestFocalIsCrossEntropy(t *testing.T) {
+// With γ = 0 and α = 1 the focal loss is cross entropy to the bit.
+func TestFocalWithoutFocusIsCrossEntropy(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, y := rapid.Float64().Draw(t, "logit"), anyTarget().Draw(t, "target")
 		for _, l := range []Loss{{}, {Gamma: 0, Alpha: Alpha{1, 1}}} {
 			v, g, h := l.At(x, y)
 			v0, g0, h0 := CrossEntropy().At(x, y)
 			if v != v0 || g != g0 || h != h0 {
-				t.Fatalf("%+v: %v, %v, %v; want %v, %v, %v", l, v, g, h, v0, g0, h0)
+				t.Fatalf("%+v: got %v, %v, %v, want %v, %v, %v", l, v, g, h, v0, g0, h0)
 			}
 		}
-		// Nor does γ have to be 0 to the bit: nothing jumps there.
+		// The loss is continuous at γ = 0.
 		v, g, h := Loss{Gamma: math.SmallestNonzeroFloat64}.At(x, y)
 		v0, g0, h0 := CrossEntropy().At(x, y)
 		if v != v0 || g != g0 || h != h0 {
-			t.Fatalf("with the least γ: %v, %v, %v; want %v, %v, %v", v, g, h, v0, g0, h0)
+			t.Fatalf("with the smallest γ: got %v, %v, %v, want %v, %v, %v", v, g, h, v0, g0, h0)
 		}
 	})
 	for _, x := range []float64{-3, 0, 0.5} {
@@ -112,7 +109,7 @@ func TestFocalIsCrossEntropy(t *testing.T) {
 		for _, y := range []float64{0, 0.4, 1} {
 			v, g, h := CrossEntropy().At(x, y)
 			if want := -y*math.Log(p) - (1-y)*math.Log(1-p); !near(v, want, 1e-15) || !near(g, p-y, 1e-15) || !near(h, p*(1-p), 1e-15) {
-				t.Errorf("at %v for %v: %v, %v, %v; want %v, %v, %v", x, y, v, g, h, want, p-y, p*(1-p))
+				t.Errorf("at %v for target %v: got %v, %v, %v, want %v, %v, %v", x, y, v, g, h, want, p-y, p*(1-p))
 			}
 		}
 	}
@@ -126,12 +123,12 @@ func TestAtIsSymmetric(t *testing.T) {
 		v, g, h := l.At(x, y)
 		swapped := Loss{l.Gamma, Alpha{l.Alpha.Negative, l.Alpha.Positive}}
 		if v1, g1, h1 := swapped.At(-x, 1-y); v != v1 || g != -g1 || h != h1 {
-			t.Fatalf("%v, %v, %v; mirrored %v, %v, %v", v, g, h, v1, -g1, h1)
+			t.Fatalf("got %v, %v, %v, mirrored %v, %v, %v", v, g, h, v1, -g1, h1)
 		}
 	})
 }
 
-func TestAtFarOut(t *testing.T) {
+func TestAtLargeLogits(t *testing.T) {
 	far := []float64{37, 40, 700, 710, 745, 746, 1e4, 1e100, math.MaxFloat64}
 	for _, gamma := range []float64{0, 0.5, 1, 2, MaxGamma} {
 		for _, x := range far {
@@ -141,27 +138,27 @@ func TestAtFarOut(t *testing.T) {
 					v, g, h := l.At(x, y)
 					for _, f := range []float64{v, g, h} {
 						if math.IsNaN(f) || math.IsInf(f, 0) {
-							t.Errorf("γ = %v at %v for %v: %v, %v, %v", gamma, x, y, v, g, h)
+							t.Errorf("γ = %v at %v for target %v: got %v, %v, %v, want finite numbers", gamma, x, y, v, g, h)
 						}
 					}
 				}
 			}
-			// Hopelessly wrong: the loss grows like the logit. Right beyond doubt: nothing is left.
+			// For a wrong prediction the loss grows like the logit; for a right one it vanishes.
 			if v, g, _ := l.At(-x, 1); !near(v/x, 1, 1e-12) || !near(g, -1, 1e-12) {
-				t.Errorf("γ = %v at %v: %v, %v", gamma, -x, v, g)
+				t.Errorf("γ = %v at %v: got value %v, gradient %v, want %v, −1", gamma, -x, v, g, x)
 			}
 			if v, g, h := l.At(x, 1); !(v >= 0 && v < 1e-15) || !(g <= 0 && g > -1e-15) || !(h >= 0 && h < 1e-15) {
-				t.Errorf("γ = %v at %v: %v, %v, %v", gamma, x, v, g, h)
+				t.Errorf("γ = %v at %v: got %v, %v, %v, want about 0", gamma, x, v, g, h)
 			}
 		}
 	}
 	// Small values keep their precision: log(1+e^-40) is e^-40 to 17 digits.
 	if v, g, h := CrossEntropy().At(40, 1); !near(v*math.Exp(40), 1, 1e-14) || !near(-g*math.Exp(40), 1, 1e-14) || !near(h*math.Exp(40), 1, 1e-14) {
-		t.Errorf("at 40: %v, %v, %v", v, g, h)
+		t.Errorf("at 40: got %v, %v, %v, want e^-40", v, g, h)
 	}
 	for _, c := range [][2]float64{{math.NaN(), 0}, {math.NaN(), 1}, {0, math.NaN()}} {
 		if v, g, h := Focal().At(c[0], c[1]); !math.IsNaN(v) || !math.IsNaN(g) || !math.IsNaN(h) {
-			t.Errorf("at %v: %v, %v, %v; want NaN", c, v, g, h)
+			t.Errorf("at %v: got %v, %v, %v, want NaN", c, v, g, h)
 		}
 	}
 }
@@ -179,7 +176,7 @@ func TestFocalBounds(t *testing.T) {
 	} {
 		bound := 1 + c.gamma*math.Exp(-1-1/c.gamma)
 		if !near(bound, c.factor, 5e-5) {
-			t.Errorf("γ = %v: bound %v; want %v", c.gamma, bound, c.factor)
+			t.Errorf("γ = %v: got bound %v, want %v", c.gamma, bound, c.factor)
 		}
 		var factor, ratio float64
 		for x := -30.0; x < 30; x += 1.0 / 1024 {
@@ -189,37 +186,37 @@ func TestFocalBounds(t *testing.T) {
 			m := math.Pow(q, c.gamma)
 			factor, ratio = max(factor, -g/m), max(ratio, g/ce)
 			if want := m * (c.gamma*p*math.Log(p) + p - 1); !near(g, want, 1e-12) {
-				t.Fatalf("γ = %v at %v: gradient %v; want %v", c.gamma, x, g, want)
+				t.Fatalf("γ = %v at %v: got gradient %v, want %v", c.gamma, x, g, want)
 			}
 			if -g > m*bound*(1+1e-9) || g/ce > (1+c.gamma)*m*(1+1e-9) {
 				t.Fatalf("γ = %v at %v: gradient %v exceeds its bounds", c.gamma, x, g)
 			}
 		}
 		if !near(factor, bound, 1e-6) || !near(ratio, c.ratio, 5e-5) {
-			t.Errorf("γ = %v: factor up to %v, gradient up to %v of cross entropy's; want %v, %v", c.gamma, factor, ratio, bound, c.ratio)
+			t.Errorf("γ = %v: got factor up to %v, gradient ratio up to %v, want %v, %v", c.gamma, factor, ratio, bound, c.ratio)
 		}
 	}
 }
 
-// Focal loss is convex where p_t exceeds 0.0578 and nowhere else.
+// The focal loss is convex where p_t exceeds 0.0578 and nowhere else.
 func TestFocalHessianSign(t *testing.T) {
 	for _, c := range []struct {
 		p      float64
 		convex bool
 	}{{1e-6, false}, {0.01, false}, {0.0578, false}, {0.0579, true}, {0.5, true}, {0.999, true}} {
 		if _, _, h := Focal().At(logit(c.p), 1); (h > 0) != c.convex {
-			t.Errorf("p_t = %v: hessian %v", c.p, h)
+			t.Errorf("p_t = %v: got hessian %v, want positive: %v", c.p, h, c.convex)
 		}
 	}
 }
 
 func logit(p float64) float64 { return math.Log(p) - math.Log1p(-p) }
 
-// logistic against 200 bits, where its branches meet and where doubles end.
-func TestLogistic(t *testing.T) {
+// The reference has 300 bits. The arguments include 0, where the branches meet, and extremes.
+func TestLogisticEqualsReference(t *testing.T) {
 	for _, x := range []float64{0, 1e-300, -1e-300, 1e-9, -1e-9, 0.3, -0.3, 5, -5, 36, -36} {
 		p, q, logP, logQ := logistic(x)
-		// e^x by its series, e^(x/2^k) squared k times.
+		// e^x is e^(x/2¹⁰), by its series, squared ten times.
 		e, term := big.NewFloat(1).SetPrec(300), big.NewFloat(1).SetPrec(300)
 		small := new(big.Float).SetPrec(300).SetFloat64(x)
 		small.SetMantExp(small, -10)
@@ -235,7 +232,7 @@ func TestLogistic(t *testing.T) {
 		wantQ, _ := new(big.Float).Quo(big.NewFloat(1).SetPrec(300), all).Float64()
 		for _, c := range [][2]float64{{p, wantP}, {q, wantQ}, {math.Exp(logP), wantP}, {math.Exp(logQ), wantQ}} {
 			if !near(c[0]/c[1], 1, 1e-14) {
-				t.Errorf("at %v: %v; want %v", x, c[0], c[1])
+				t.Errorf("at %v: got %v, want %v", x, c[0], c[1])
 			}
 		}
 	}
@@ -256,21 +253,21 @@ func TestInverseFrequency(t *testing.T) {
 	} {
 		got := InverseFrequency(c.eps, c.counts...)
 		if len(got) != len(c.want) {
-			t.Fatalf("%v: %v; want %v", c.counts, got, c.want)
+			t.Fatalf("%v: got %v, want %v", c.counts, got, c.want)
 		}
 		for i := range got {
 			if !near(got[i], c.want[i], 1e-8) {
-				t.Errorf("%v: %v; want %v", c.counts, got, c.want)
+				t.Errorf("%v: got %v, want %v", c.counts, got, c.want)
 			}
 		}
 	}
 }
 
-func TestValidate(t *testing.T) {
+func TestLossValidate(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, l := range []Loss{{}, CrossEntropy(), Focal(), {MaxGamma, Alpha{0, 1e9}}} {
 		if err := l.Validate(); err != nil {
-			t.Errorf("%+v: %v", l, err)
+			t.Errorf("%+v: got error %v, want none", l, err)
 		}
 	}
 	for field, bad := range map[string][]Loss{
@@ -279,7 +276,7 @@ func TestValidate(t *testing.T) {
 	} {
 		for _, l := range bad {
 			if err := l.Validate(); err == nil || !strings.Contains(err.Error(), field) {
-				t.Errorf("%+v: error %v: want one about %s", l, err, field)
+				t.Errorf("%+v: got error %v, want one about %s", l, err, field)
 			}
 		}
 	}
@@ -294,13 +291,15 @@ func panics(f func()) (did bool) {
 func TestLossPanics(t *testing.T) {
 	for name, f := range map[string]func(){
 		"alpha above 1":  func() { Balanced(1.5) },
-		"alpha of NaN":   func() { Balanced(math.NaN()) },
-		"eps of 0":       func() { InverseFrequency(0, 1) },
+		"alpha is NaN":   func() { Balanced(math.NaN()) },
+		"eps is 0":       func() { InverseFrequency(0, 1) },
 		"negative count": func() { InverseFrequency(1, -1) },
 	} {
-		if !panics(f) {
-			t.Errorf("%s: no panic", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if !panics(f) {
+				t.Error("got no panic")
+			}
+		})
 	}
 }
 

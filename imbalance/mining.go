@@ -8,84 +8,68 @@ import (
 	"slices"
 )
 
-// Mining finds the hard negatives among very many by turns of training and
-// searching, called bootstrapping by Sung and Poggio ("Example-based Learning for
-// View-based Human Face Detection", PAMI 1998): train on a few, add the false
-// positives of the model that came out, and again. Felzenszwalb et al. ("Object
-// Detection with Discriminatively Trained Part-Based Models", PAMI 2010, §4.4 and
-// §5) also drop what has become easy, so that the cache stays small, and show that
-// an exact trainer of a hinge loss then ends at the model of all negatives.
+// Mining finds the hard negatives among very many by alternating between training and scoring. Sung and
+// Poggio ("Example-based Learning for View-based Human Face Detection", PAMI 1998) call it
+// bootstrapping: train on a few negatives, add the false positives of the model, and repeat.
+// Felzenszwalb et al. ("Object Detection with Discriminatively Trained Part-Based Models", PAMI 2010,
+// §4.4 and §5) also drop negatives that have become easy, so that the cache stays small, and show that
+// an exact trainer of a hinge loss then ends with the model of all negatives.
 //
-// For the first, Easy is −Inf and Hard the detection threshold; for the second both
-// are −1, the margin of a hinge loss (theirs is a little lower, for rounding). There
-// new negatives enter as they are found, until memory is full; here the hardest go
-// first.
+// For the former method, DropThreshold is −Inf and AddThreshold the detection threshold. For the latter,
+// both are −1, the margin of a hinge loss (theirs is slightly lower to allow for rounding). It adds
+// negatives as they are found until memory is full, while Mining adds the hardest first.
 type Mining struct {
-	// Rounds is the most rounds, at least 1.
+	// MaxRounds is the largest number of rounds, at least 1.
 	MaxRounds int
-	// Hard is the least score of a negative that is mined.
+	// AddThreshold is the smallest score of a negative that is added to the cache.
 	AddThreshold float64
-	// Easy is the score below which a cached negative is dropped, at most Hard.
+	// DropThreshold is the score below which a cached negative is dropped, at most AddThreshold.
 	DropThreshold float64
-	// Grow is the most negatives to add in a round, Cache the most to hold; 0 is no limit.
+	// MaxAdded limits the negatives added in a round, and MaxCache those in the cache; 0 is no limit.
 	MaxAdded, MaxCache int
 }
 
-// Round is what happened in one round of mining.
+// Round describes a round of mining.
 type Round struct {
-	// Trained is how many negatives the model was trained on, Found how many others
-	// then were hard.
+	// Trained is the number of negatives that the model was trained on, and Found the number of hard
+	// negatives outside of the cache that it then found.
 	Trained, Found int
-	// Dropped and Added are how the cache changed. Both are 0 in the last round, so
-	// that the cache is what the model was trained on.
+	// Dropped and Added are the changes of the cache. Both are 0 in the last round, so that the cache
+	// is what the model was trained on.
 	Dropped, Added int
 }
 
-// MiningResult is what mining ended with.
+// MiningResult is the result of [Mining.Run].
 type MiningResult struct {
-	// Cache is the negatives of the last training, ascending.
+	// Cache has the negatives of the last training in ascending order.
 	Cache []int32
-	// Rounds are all rounds, in order.
+	// Rounds has the completed rounds in order.
 	Rounds []Round
-	// Converged tells that no hard negative was left outside the cache.
+	// Converged reports whether no hard negative is left outside of the cache.
 	Converged bool
 }
 
-// Run mines among the negatives 0 to n−1, beginning with some of them, which may be
-// none. Each round calls train with a copy of the cache, ascending, and then
-// score, which fills in what the model gives each of the n: higher is more like
-// an object. It ends when no negative outside the cache is hard, when the cache
-// would not change, as it is full of hard ones, or after m.Rounds. Of equal scores
-// the first negative is added first.
+// Run mines the negatives 0 to n−1. The cache begins with the negatives in start, of which there may be
+// none. Each round calls train with a copy of the cache in ascending order and then score, which writes
+// the model's score of each of the n negatives: the higher, the more like an object. Run ends when no
+// negative outside of the cache is hard, when the cache would not change because it is full of hard
+// negatives, or after m.MaxRounds. Ties of scores are broken by index.
 //
-// Errors are those of the functions, the context's, and a [*DataError], if a score is
-// NaN; with each comes what was mined before the round that failed, or was under
-// way. It panics if m or a start is out of range, or one starts twice.
+// The errors are those of the two functions, the context's, and a [*DataError] if a score is NaN. With
+// an error, Run returns the result of the rounds that were completed. It panics if m or an element of
+// start is out of range, or start has duplicates.
 func (m Mining) Run(ctx context.Context, n int, start []int32,
 	train func(ctx context.Context, negatives []int32) error,
 	score func(ctx context.Context, scores []float64) error,
 ) (MiningResult, error) {
-	if m.MaxRounds < 1 || !(m.DropThreshold <= m.AddThreshold) || m.MaxAdded < 0 || m.MaxCache < 0 {
-		panic(fmt.Sprintf("imbalance: %+v: want a round or more, Easy at most Hard, limits of at least 0", m))
-	}
-	cached := make([]bool, n)
-	for _, i := range start {
-		if cached[i] {
-			panic(fmt.Sprintf("imbalance: mining starts with %d twice", i))
-		}
-		cached[i] = true
-	}
-	if m.MaxCache > 0 && len(start) > m.MaxCache {
-		panic(fmt.Sprintf("imbalance: mining starts with %d negatives, a cache holds %d", len(start), m.MaxCache))
-	}
-	next := slices.Sorted(slices.Values(start))
+	cached := m.startCache(n, start)
+	cache := slices.Sorted(slices.Values(start))
 	scores := make([]float64, n)
-	var done MiningResult
+	var result MiningResult
 	for {
-		if err := m.turn(ctx, next, scores, train, score); err != nil {
-			return done, err
+		if err := trainAndScore(ctx, cache, scores, train, score); err != nil {
+			return result, err
 		}
-		r := Round{Trained: len(next)}
 		var kept, found []int32
 		for i, s := range scores {
 			switch {
@@ -95,36 +79,59 @@ func (m Mining) Run(ctx context.Context, n int, start []int32,
 				found = append(found, int32(i))
 			}
 		}
-		r.Found = len(found)
-		add := len(found)
-		if m.MaxAdded > 0 {
-			add = min(add, m.MaxAdded)
+		round := Round{Trained: len(cache), Found: len(found)}
+		dropped, added := len(cache)-len(kept), m.limit(len(found), len(kept))
+		result.Cache, result.Converged = cache, len(found) == 0
+		if result.Converged || added == 0 && dropped == 0 || len(result.Rounds)+1 == m.MaxRounds {
+			result.Rounds = append(result.Rounds, round)
+			return result, nil
 		}
-		if m.MaxCache > 0 {
-			add = min(add, m.MaxCache-len(kept))
-		}
-		dropped := len(next) - len(kept)
-		done.Cache, done.Converged = next, len(found) == 0
-		if done.Converged || add == 0 && dropped == 0 || len(done.Rounds)+1 == m.MaxRounds {
-			done.Rounds = append(done.Rounds, r)
-			return done, nil
-		}
-		r.Dropped, r.Added = dropped, add
-		done.Rounds = append(done.Rounds, r)
+		round.Dropped, round.Added = dropped, added
+		result.Rounds = append(result.Rounds, round)
+
 		slices.SortFunc(found, func(i, j int32) int {
 			return cmp.Or(cmp.Compare(scores[j], scores[i]), cmp.Compare(i, j))
 		})
-		next = append(kept, found[:add]...)
-		slices.Sort(next)
+		cache = append(kept, found[:added]...)
+		slices.Sort(cache)
 		clear(cached)
-		for _, i := range next {
+		for _, i := range cache {
 			cached[i] = true
 		}
 	}
 }
 
-// turn trains and scores, once.
-func (m Mining) turn(ctx context.Context, cache []int32, scores []float64,
+// startCache checks the arguments of Run and returns which negatives are in the cache.
+func (m Mining) startCache(n int, start []int32) []bool {
+	if m.MaxRounds < 1 || !(m.DropThreshold <= m.AddThreshold) || m.MaxAdded < 0 || m.MaxCache < 0 {
+		panic(fmt.Sprintf(
+			"imbalance: %+v: want 1 round or more, DropThreshold at most AddThreshold, limits of at least 0", m))
+	}
+	if m.MaxCache > 0 && len(start) > m.MaxCache {
+		panic(fmt.Sprintf("imbalance: mining starts with %d negatives, the cache has at most %d", len(start), m.MaxCache))
+	}
+	cached := make([]bool, n)
+	for _, i := range start {
+		if cached[i] {
+			panic(fmt.Sprintf("imbalance: mining starts with negative %d twice", i))
+		}
+		cached[i] = true
+	}
+	return cached
+}
+
+// limit returns how many of the negatives found are added to those kept.
+func (m Mining) limit(found, kept int) int {
+	if m.MaxAdded > 0 {
+		found = min(found, m.MaxAdded)
+	}
+	if m.MaxCache > 0 {
+		found = min(found, m.MaxCache-kept)
+	}
+	return found
+}
+
+func trainAndScore(ctx context.Context, cache []int32, scores []float64,
 	train func(context.Context, []int32) error, score func(context.Context, []float64) error,
 ) error {
 	if err := ctx.Err(); err != nil {

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// threshold is a model of numbers that gives each its value, less the largest it was trained on.
+// threshold is a model that scores a number by its difference to the largest one in its training.
 type threshold struct {
 	values []float64
 	at     float64
@@ -24,7 +24,7 @@ func (m *threshold) train(_ context.Context, negatives []int32) error {
 	for _, i := range negatives {
 		m.at = max(m.at, m.values[i])
 	}
-	clear(negatives) // which are a copy
+	clear(negatives) // a copy
 	return nil
 }
 
@@ -44,47 +44,49 @@ func TestMining(t *testing.T) {
 		want   MiningResult
 	}{
 		{
-			"all that is above goes in, nothing out", // Sung and Poggio
+			"add all hard ones, drop none", // Sung and Poggio
 			Mining{MaxRounds: 9, AddThreshold: 0.5, DropThreshold: math.Inf(-1)},
 			[]int32{4},
 			MiningResult{[]int32{1, 3, 4, 5, 6}, []Round{{1, 4, 0, 4}, {5, 0, 0, 0}}, true},
 		},
 		{
-			"one at a time, the hardest first",
+			"add one per round, the hardest first",
 			Mining{MaxRounds: 9, AddThreshold: 0.5, DropThreshold: math.Inf(-1), MaxAdded: 1},
 			[]int32{4},
 			MiningResult{[]int32{4, 5}, []Round{{1, 4, 0, 1}, {2, 0, 0, 0}}, true},
 		},
 		{
-			"what is easy goes", // Felzenszwalb
+			"drop easy ones", // Felzenszwalb
 			Mining{MaxRounds: 9, AddThreshold: -1, DropThreshold: -1, MaxAdded: 1},
 			[]int32{2, 0},
 			MiningResult{[]int32{3, 5}, []Round{{2, 5, 0, 1}, {3, 1, 2, 1}, {2, 0, 0, 0}}, true},
 		},
 		{
-			"a full cache of hard ones",
+			"cache full of hard ones",
 			Mining{MaxRounds: 9, AddThreshold: -2, DropThreshold: -2, MaxCache: 1},
 			[]int32{5},
 			MiningResult{[]int32{5}, []Round{{1, 1, 0, 0}}, false},
 		},
 		{
-			"no more rounds",
+			"last round",
 			Mining{MaxRounds: 1, AddThreshold: 0.5, DropThreshold: 0.5},
 			[]int32{0},
 			MiningResult{[]int32{0}, []Round{{1, 6, 0, 0}}, false},
 		},
 		{
-			"from nothing",
+			"empty start",
 			Mining{MaxRounds: 9, AddThreshold: 0.5, DropThreshold: math.Inf(-1), MaxCache: 2},
 			nil,
 			MiningResult{[]int32{3, 5}, []Round{{0, 7, 0, 2}, {2, 0, 0, 0}}, true},
 		},
 	} {
-		m := &threshold{values: values}
-		got, err := c.mining.Run(t.Context(), len(values), c.start, m.train, m.score)
-		if err != nil || !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: %+v, %v; want %+v", c.name, got, err, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			m := &threshold{values: values}
+			got, err := c.mining.Run(t.Context(), len(values), c.start, m.train, m.score)
+			if err != nil || !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, %v, want %+v", got, err, c.want)
+			}
+		})
 	}
 }
 
@@ -92,10 +94,10 @@ func TestMiningProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.SliceOfN(rapid.Float64Range(-5, 5), 0, 40).Draw(t, "values")
 		m := Mining{
-			MaxRounds:    rapid.IntRange(1, 8).Draw(t, "rounds"),
-			AddThreshold: rapid.Float64Range(-2, 1).Draw(t, "hard"),
-			MaxAdded:     rapid.IntRange(0, 9).Draw(t, "grow"),
-			MaxCache:     rapid.IntRange(0, 9).Draw(t, "cache"),
+			MaxRounds:    rapid.IntRange(1, 8).Draw(t, "max rounds"),
+			AddThreshold: rapid.Float64Range(-2, 1).Draw(t, "add threshold"),
+			MaxAdded:     rapid.IntRange(0, 9).Draw(t, "max added"),
+			MaxCache:     rapid.IntRange(0, 9).Draw(t, "max cache"),
 		}
 		m.DropThreshold = m.AddThreshold - rapid.SampledFrom([]float64{0, 0.5, math.Inf(1)}).Draw(t, "slack")
 		var start []int32
@@ -111,23 +113,23 @@ func TestMiningProperties(t *testing.T) {
 		}
 		rounds := len(got.Rounds)
 		if rounds < 1 || rounds > m.MaxRounds || len(model.seen) != rounds || !slices.Equal(model.seen[rounds-1], got.Cache) {
-			t.Fatalf("%+v, after training on %v", got, model.seen)
+			t.Fatalf("got %+v after training on %v", got, model.seen)
 		}
 		for k, r := range got.Rounds {
 			if r.Trained != len(model.seen[k]) || !slices.IsSorted(model.seen[k]) || m.MaxCache > 0 && r.Trained > m.MaxCache ||
 				m.MaxAdded > 0 && r.Added > m.MaxAdded || r.Added > r.Found {
-				t.Fatalf("round %d: %+v of %v", k, r, model.seen[k])
+				t.Fatalf("round %d: got %+v with training on %v", k, r, model.seen[k])
 			}
 			if k+1 < rounds && got.Rounds[k+1].Trained != r.Trained-r.Dropped+r.Added {
-				t.Fatalf("%+v, then %+v", r, got.Rounds[k+1])
+				t.Fatalf("got %+v after %+v", got.Rounds[k+1], r)
 			}
 		}
 		if last := got.Rounds[rounds-1]; last.Dropped != 0 || last.Added != 0 || got.Converged != (last.Found == 0) {
-			t.Fatalf("%+v", got)
+			t.Fatalf("last round: got %+v", got)
 		}
 		for i, v := range values {
 			if got.Converged && v-model.at >= m.AddThreshold && !slices.Contains(got.Cache, int32(i)) {
-				t.Fatalf("%+v leaves out %d", got, i)
+				t.Fatalf("got %+v without the hard negative %d", got, i)
 			}
 		}
 	})
@@ -135,12 +137,12 @@ func TestMiningProperties(t *testing.T) {
 
 func TestMiningErrors(t *testing.T) {
 	values := []float64{1, 5, 2}
-	grows := Mining{MaxRounds: 9, AddThreshold: 0.5, DropThreshold: math.Inf(-1), MaxAdded: 1}
+	mining := Mining{MaxRounds: 9, AddThreshold: 0.5, DropThreshold: math.Inf(-1), MaxAdded: 1}
 	broken := errors.New("broken")
 	for _, name := range []string{"train", "score", "NaN"} {
 		m, calls := &threshold{values: values}, 0
 		fails := func(step string) bool { return name == step && calls == 2 }
-		got, err := grows.Run(t.Context(), 3, []int32{0},
+		got, err := mining.Run(t.Context(), 3, []int32{0},
 			func(ctx context.Context, negatives []int32) error {
 				if calls++; fails("train") {
 					return broken
@@ -159,31 +161,33 @@ func TestMiningErrors(t *testing.T) {
 			})
 		e := (*DataError)(nil)
 		if isNaN := errors.As(err, &e) && e.What == "score" && e.Index == 2; !errors.Is(err, broken) && !isNaN || (name == "NaN") != isNaN {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s fails: got error %v", name, err)
 		}
-		if wantMined := (MiningResult{Cache: []int32{0}, Rounds: []Round{{1, 2, 0, 1}}}); !reflect.DeepEqual(got, wantMined) {
-			t.Errorf("%s: %+v; want %+v", name, got, wantMined)
+		if want := (MiningResult{Cache: []int32{0}, Rounds: []Round{{1, 2, 0, 1}}}); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s fails: got %+v, want %+v", name, got, want)
 		}
 	}
 	m := &threshold{values: values}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := grows.Run(ctx, 3, nil, m.train, m.score); !errors.Is(err, context.Canceled) || len(m.seen) > 0 || len(got.Rounds) > 0 {
-		t.Errorf("after cancelling: %+v, %v", got, err)
+	if got, err := mining.Run(ctx, 3, nil, m.train, m.score); !errors.Is(err, context.Canceled) || len(m.seen) > 0 || len(got.Rounds) > 0 {
+		t.Errorf("canceled: got %+v, %v, want %v", got, err, context.Canceled)
 	}
 	for name, f := range map[string]func(m Mining, start []int32) (Mining, []int32){
-		"no rounds":     func(m Mining, start []int32) (Mining, []int32) { m.MaxRounds = 0; return m, start },
-		"easy, hard":    func(m Mining, start []int32) (Mining, []int32) { m.DropThreshold = m.AddThreshold + 1; return m, start },
-		"NaN":           func(m Mining, start []int32) (Mining, []int32) { m.AddThreshold = math.NaN(); return m, start },
-		"grow":          func(m Mining, start []int32) (Mining, []int32) { m.MaxAdded = -1; return m, start },
-		"cache":         func(m Mining, start []int32) (Mining, []int32) { m.MaxCache = -1; return m, start },
-		"too many":      func(m Mining, start []int32) (Mining, []int32) { m.MaxCache = 1; return m, start },
-		"twice":         func(m Mining, start []int32) (Mining, []int32) { return m, []int32{1, 1} },
-		"out of bounds": func(m Mining, start []int32) (Mining, []int32) { return m, []int32{3} },
+		"no rounds":    func(m Mining, start []int32) (Mining, []int32) { m.MaxRounds = 0; return m, start },
+		"thresholds":   func(m Mining, start []int32) (Mining, []int32) { m.DropThreshold = m.AddThreshold + 1; return m, start },
+		"NaN":          func(m Mining, start []int32) (Mining, []int32) { m.AddThreshold = math.NaN(); return m, start },
+		"max added":    func(m Mining, start []int32) (Mining, []int32) { m.MaxAdded = -1; return m, start },
+		"max cache":    func(m Mining, start []int32) (Mining, []int32) { m.MaxCache = -1; return m, start },
+		"long start":   func(m Mining, start []int32) (Mining, []int32) { m.MaxCache = 1; return m, start },
+		"duplicate":    func(m Mining, start []int32) (Mining, []int32) { return m, []int32{1, 1} },
+		"out of range": func(m Mining, start []int32) (Mining, []int32) { return m, []int32{3} },
 	} {
-		bad, start := f(grows, []int32{0, 1})
-		if !panics(func() { _, _ = bad.Run(t.Context(), 3, start, m.train, m.score) }) {
-			t.Errorf("%s: no panic", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			bad, start := f(mining, []int32{0, 1})
+			if !panics(func() { _, _ = bad.Run(t.Context(), 3, start, m.train, m.score) }) {
+				t.Error("got no panic")
+			}
+		})
 	}
 }
