@@ -49,21 +49,21 @@ func TestTokens(t *testing.T) {
 		})
 		png := small().PNG()
 		for _, header := range []string{"", "Authorization: Bearer ", "Authorization: Bearer alice", "Authorization: Basic alice-0123456789abcdef", "Authorization: alice-0123456789abcdef"} {
-			a := s.postWith(t, "/v1/proposals?mode=single", "", png, header)
-			a.problem(t, http.StatusUnauthorized, "token")
-			if !strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Bearer") {
-				t.Errorf("%v", a.header)
+			r := s.postWith(t, "/v1/proposals?mode=single", "", png, header)
+			r.problem(t, http.StatusUnauthorized, "token")
+			if !strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Bearer") {
+				t.Errorf("%v", r.header)
 			}
 			s.postWith(t, inferPath, "", png, header).failure(t, http.StatusUnauthorized)
 		}
 		for _, path := range []string{"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.yaml"} {
-			if a := s.do(t, "GET", path, "", nil); a.status != http.StatusOK {
-				t.Errorf("%s: %d", path, a.status)
+			if r := s.do(t, "GET", path, "", nil); r.status != http.StatusOK {
+				t.Errorf("%s: got status %d", path, r.status)
 			}
 		}
 		for _, path := range []string{"/v1/modes", "/v2", "/v2/models/selective_search", "/v2/models/selective_search/ready"} {
-			if a := s.do(t, "GET", path, "", nil); a.status != http.StatusUnauthorized {
-				t.Errorf("%s: %d", path, a.status)
+			if r := s.do(t, "GET", path, "", nil); r.status != http.StatusUnauthorized {
+				t.Errorf("%s: got status %d", path, r.status)
 			}
 		}
 		for _, header := range []string{"Authorization: Bearer alice-0123456789abcdef", "Authorization: bearer bob-0123456789abcdef"} {
@@ -73,7 +73,7 @@ func TestTokens(t *testing.T) {
 		s.wantMetric(t, `proposer_token_requests_total{name="bob"}`, 1)
 		s.wantInFlight(t, 0)
 		if l := log.String(); !strings.Contains(l, `"token":"alice"`) || strings.Contains(l, "0123456789abcdef") {
-			t.Errorf("the log should name who asked, and no token:\n%s", l)
+			t.Errorf("want a log with the name of the token and without the token:\n%s", l)
 		}
 	})
 }
@@ -87,19 +87,19 @@ func TestRateLimit(t *testing.T) {
 			return s.send(t, req)
 		}
 		for range 3 {
-			if a := ask("alice-0123456789abcdef"); a.status != http.StatusOK {
-				t.Errorf("%d %s", a.status, a.body)
+			if r := ask("alice-0123456789abcdef"); r.status != http.StatusOK {
+				t.Errorf("%d %s", r.status, r.body)
 			}
 		}
 		ask("alice-0123456789abcdef").problem(t, http.StatusTooManyRequests, "rate")
-		if a := ask("bob-0123456789abcdef"); a.status != http.StatusOK {
-			t.Errorf("another client: %d %s", a.status, a.body)
+		if r := ask("bob-0123456789abcdef"); r.status != http.StatusOK {
+			t.Errorf("another client: %d %s", r.status, r.body)
 		}
-		open := start(t, func(c *Config) { c.RateLimit = 1 })
-		open.do(t, "GET", "/v1/modes", "", nil)
-		open.do(t, "GET", "/v1/modes", "", nil).problem(t, http.StatusTooManyRequests, "rate")
-		if a := open.do(t, "GET", "/healthz", "", nil); a.status != http.StatusOK {
-			t.Errorf("health is counted: %d", a.status)
+		anonymous := start(t, func(c *Config) { c.RateLimit = 1 })
+		anonymous.do(t, "GET", "/v1/modes", "", nil)
+		anonymous.do(t, "GET", "/v1/modes", "", nil).problem(t, http.StatusTooManyRequests, "rate")
+		if r := anonymous.do(t, "GET", "/healthz", "", nil); r.status != http.StatusOK {
+			t.Errorf("/healthz: got %d, want 200: health checks are not limited", r.status)
 		}
 	})
 }
@@ -142,16 +142,18 @@ func TestCORS(t *testing.T) {
 func TestSecurityHeaders(t *testing.T) {
 	s := start(t, nil)
 	for _, path := range []string{"/healthz", "/v1/modes", "/nothing", "/docs"} {
-		h := s.do(t, "GET", path, "", nil).header
-		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
-			!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") ||
-			h.Get("Cross-Origin-Resource-Policy") != "same-origin" || h.Get("Strict-Transport-Security") != "" {
-			t.Errorf("%s: %v", path, h)
-		}
+		t.Run(path, func(t *testing.T) {
+			h := s.do(t, "GET", path, "", nil).header
+			if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
+				!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") ||
+				h.Get("Cross-Origin-Resource-Policy") != "same-origin" || h.Get("Strict-Transport-Security") != "" {
+				t.Errorf("got header %v", h)
+			}
+		})
 	}
 }
 
-// certificate is one for 127.0.0.1 that signs itself.
+// certificate returns a self-signed certificate for 127.0.0.1 and a pool that trusts it.
 func certificate(t testing.TB) (*auth.Certificate, *x509.CertPool) {
 	t.Helper()
 	folder := t.TempDir()
@@ -185,7 +187,7 @@ func TestTLS(t *testing.T) {
 	}
 	transport.CloseIdleConnections()
 	if want := fmt.Sprintf("proposer_certificate_expiry_timestamp_seconds %v\n", float64(cert.Expires().Unix())); !strings.Contains(s.scrape(t), want) {
-		t.Errorf("no %q in the metrics", want)
+		t.Errorf("want %q in the metrics", want)
 	}
 	if res, err := s.client.Get(s.url + "/healthz"); err == nil { // net/http answers plain HTTP with 400
 		res.Body.Close()
@@ -235,13 +237,13 @@ func TestAdmin(t *testing.T) {
 	}
 	res.Body.Close()
 	if res.StatusCode != http.StatusNotFound {
-		t.Errorf("proposals of the admin listener: %s", res.Status)
+		t.Errorf("/v1/proposals on the admin listener: got %s, want 404", res.Status)
 	}
 	s.draining.Store(true)
 	w := httptest.NewRecorder()
 	s.Admin().ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
 	if w.Code != http.StatusServiceUnavailable {
-		t.Errorf("readyz while draining: %d", w.Code)
+		t.Errorf("/readyz while draining: got %d, want 503", w.Code)
 	}
 	http.DefaultClient.CloseIdleConnections()
 	stop()

@@ -17,16 +17,16 @@ import (
 
 const inferPath = "/v2/models/selective_search/infer"
 
-// failure checks that an answer is an error of the protocol, and gives its text.
-func (a response) failure(t testing.TB, status int) string {
+// failure checks that the response is an error of the protocol and returns its text.
+func (r response) failure(t testing.TB, status int) string {
 	t.Helper()
 	var e struct {
 		Error string `json:"error"`
 	}
-	d := json.NewDecoder(bytes.NewReader(a.body))
+	d := json.NewDecoder(bytes.NewReader(r.body))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&e); err != nil || a.status != status || e.Error == "" || a.header.Get("Content-Type") != "application/json" {
-		t.Fatalf("%d %v %s: %v; want %d", a.status, a.header, a.body, err, status)
+	if err := d.Decode(&e); err != nil || r.status != status || e.Error == "" || r.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %v %s: %v; want %d", r.status, r.header, r.body, err, status)
 	}
 	return e.Error
 }
@@ -39,22 +39,24 @@ func TestInferenceMetadata(t *testing.T) {
 			`"inputs":[{"name":"image","datatype":"BYTES","shape":[1]}],` +
 			`"outputs":[{"name":"boxes","datatype":"FP32","shape":[-1,4]},{"name":"scores","datatype":"FP32","shape":[-1]}]}`,
 	} {
-		if a := s.do(t, "GET", path, "", nil); string(a.body) != want || a.status != 200 {
-			t.Errorf("%s: %s", path, a.body)
-		}
+		t.Run(path, func(t *testing.T) {
+			if r := s.do(t, "GET", path, "", nil); string(r.body) != want || r.status != 200 {
+				t.Errorf("got %d %s, want %s", r.status, r.body, want)
+			}
+		})
 	}
 	for _, path := range []string{"/v2/health/live", "/v2/health/ready", "/v2/models/selective_search/ready", "/v2/models/selective_search/versions/1/ready", "/v2/models/selective_search/versions/1"} {
-		if a := s.do(t, "GET", path, "", nil); a.status != http.StatusOK {
-			t.Errorf("%s: %d", path, a.status)
+		if r := s.do(t, "GET", path, "", nil); r.status != http.StatusOK {
+			t.Errorf("%s: %d", path, r.status)
 		}
 	}
 	for _, path := range []string{"/v2/models/selective_search", "/v2/models/selective_search/versions/1", "/v2/models/selective_search/ready"} {
-		if a := s.do(t, "HEAD", path, "", nil); a.status != http.StatusOK {
-			t.Errorf("HEAD %s: %d", path, a.status)
+		if r := s.do(t, "HEAD", path, "", nil); r.status != http.StatusOK {
+			t.Errorf("HEAD %s: %d", path, r.status)
 		}
-		a := s.do(t, "DELETE", path, "", nil)
-		a.failure(t, http.StatusMethodNotAllowed)
-		if allow := a.header.Get("Allow"); allow != "GET, HEAD" {
+		r := s.do(t, "DELETE", path, "", nil)
+		r.failure(t, http.StatusMethodNotAllowed)
+		if allow := r.header.Get("Allow"); allow != "GET, HEAD" {
 			t.Errorf("%s: Allow %s", path, allow)
 		}
 	}
@@ -68,7 +70,7 @@ func TestInferenceMetadata(t *testing.T) {
 	s.postWith(t, inferPath, "", nil).failure(t, http.StatusServiceUnavailable)
 }
 
-// The three forms of a request get the boxes that /v1/proposals has.
+// All three forms of a request return the boxes of /v1/proposals.
 func TestInfer(t *testing.T) {
 	s := start(t, nil)
 	png := small().PNG()
@@ -82,7 +84,7 @@ func TestInfer(t *testing.T) {
 		return f
 	}
 
-	a := s.postWith(t, inferPath, "application/json", fmt.Appendf(nil,
+	r := s.postWith(t, inferPath, "application/json", fmt.Appendf(nil,
 		`{"id":"42","inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":[%q]}],"parameters":{"mode":"single","max":20}}`,
 		base64.StdEncoding.EncodeToString(png)))
 	var res struct {
@@ -93,28 +95,28 @@ func TestInfer(t *testing.T) {
 			Data  []float32 `json:"data"`
 		} `json:"outputs"`
 	}
-	if err := json.Unmarshal(a.body, &res); err != nil || a.status != 200 || res.ID != "42" || len(res.Outputs) != 2 ||
+	if err := json.Unmarshal(r.body, &res); err != nil || r.status != 200 || res.ID != "42" || len(res.Outputs) != 2 ||
 		!slices.Equal(res.Outputs[0].Shape, []int{len(want), 4}) || !slices.Equal(res.Outputs[0].Data, flat(want)) || !slices.Equal(res.Outputs[1].Shape, []int{len(want)}) {
-		t.Errorf("JSON: %v %s", err, a.body)
+		t.Errorf("JSON: %v %s", err, r.body)
 	}
 
 	header := fmt.Sprintf(`{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":%d}}],`+
 		`"outputs":[{"name":"boxes","parameters":{"binary_data":true}}],"parameters":{"mode":"single","max":20}}`, len(png)+4)
 	body := append([]byte(header), binary.LittleEndian.AppendUint32(nil, uint32(len(png)))...)
 	body = append(body, png...)
-	a = s.postWith(t, "/v2/models/selective_search/versions/1/infer", "application/octet-stream", body, openinference.HeaderLength+": "+strconv.Itoa(len(header)))
-	n, err := strconv.Atoi(a.header.Get(openinference.HeaderLength))
-	if err != nil || a.status != 200 || len(a.body)-n != 16*len(want) {
-		t.Fatalf("binary: %d %v, %d bytes of JSON in %d", a.status, err, n, len(a.body))
+	r = s.postWith(t, "/v2/models/selective_search/versions/1/infer", "application/octet-stream", body, openinference.HeaderLength+": "+strconv.Itoa(len(header)))
+	n, err := strconv.Atoi(r.header.Get(openinference.HeaderLength))
+	if err != nil || r.status != 200 || len(r.body)-n != 16*len(want) {
+		t.Fatalf("binary: %d %v, %d bytes of JSON in %d", r.status, err, n, len(r.body))
 	}
 	got := make([]float32, 4*len(want))
-	if _, err := binary.Decode(a.body[n:], binary.LittleEndian, got); err != nil || !slices.Equal(got, flat(want)) {
-		t.Errorf("binary: %v, other boxes", err)
+	if _, err := binary.Decode(r.body[n:], binary.LittleEndian, got); err != nil || !slices.Equal(got, flat(want)) {
+		t.Errorf("binary: the boxes differ from /v1/proposals, error %v", err)
 	}
 
-	a = s.postWith(t, inferPath, "application/octet-stream", png, openinference.HeaderLength+": 0")
-	if n, err := strconv.Atoi(a.header.Get(openinference.HeaderLength)); err != nil || a.status != 200 || (len(a.body)-n)%20 != 0 {
-		t.Errorf("raw: %d %v, %d bytes of JSON in %d", a.status, err, n, len(a.body))
+	r = s.postWith(t, inferPath, "application/octet-stream", png, openinference.HeaderLength+": 0")
+	if n, err := strconv.Atoi(r.header.Get(openinference.HeaderLength)); err != nil || r.status != 200 || (len(r.body)-n)%20 != 0 {
+		t.Errorf("raw: %d %v, %d bytes of JSON in %d", r.status, err, n, len(r.body))
 	}
 }
 
@@ -131,10 +133,10 @@ func TestInferRejects(t *testing.T) {
 		status int
 		want   string
 	}{
-		"no such model":  {"/v2/models/resnet/infer", with(png, "{}"), "", 404, "selective_search"},
+		"unknown model":  {"/v2/models/resnet/infer", with(png, "{}"), "", 404, "selective_search"},
 		"no JSON":        {inferPath, []byte("x"), "", 400, "JSON"},
-		"no picture":     {inferPath, with(base64.StdEncoding.EncodeToString([]byte("hello, this is no picture")), "{}"), "", 415, "JPEG"},
-		"cut":            {inferPath, with(base64.StdEncoding.EncodeToString(small().PNG()[:100]), "{}"), "", 422, "png"},
+		"not an image":   {inferPath, with(base64.StdEncoding.EncodeToString([]byte("hello, this is no image")), "{}"), "", 415, "JPEG"},
+		"truncated":      {inferPath, with(base64.StdEncoding.EncodeToString(small().PNG()[:100]), "{}"), "", 422, "png"},
 		"option":         {inferPath, with(png, `{"mode":"slow","max":-1}`), "", 400, "mode"},
 		"threads":        {inferPath, with(png, `{"threads":4}`), "", 400, "threads"},
 		"header length":  {inferPath, with(png, "{}"), "99999999", 400, "body"},
@@ -142,12 +144,14 @@ func TestInferRejects(t *testing.T) {
 		"too many bytes": {inferPath, make([]byte, 200_000), "", 413, "bytes"},
 		"deep":           {inferPath, bytes.Repeat([]byte("["), 50_000), "", 400, ""},
 	} {
-		headers := []string{}
-		if c.header != "" {
-			headers = append(headers, openinference.HeaderLength+": "+c.header)
-		}
-		if text := s.postWith(t, c.path, "application/json", c.body, headers...).failure(t, c.status); !strings.Contains(text, c.want) {
-			t.Errorf("%s: %s", name, text)
-		}
+		t.Run(name, func(t *testing.T) {
+			var headers []string
+			if c.header != "" {
+				headers = append(headers, openinference.HeaderLength+": "+c.header)
+			}
+			if text := s.postWith(t, c.path, "application/json", c.body, headers...).failure(t, c.status); !strings.Contains(text, c.want) {
+				t.Errorf("got %q, want it to contain %q", text, c.want)
+			}
+		})
 	}
 }

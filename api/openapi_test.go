@@ -15,7 +15,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// described finds the operations of openapi.yaml.
+// described returns a router for the operations of openapi.yaml.
 var described = sync.OnceValues(func() (routers.Router, error) {
 	for _, media := range []string{"application/x-npy", "application/x-ndjson", "image/png", "image/jpeg"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
@@ -31,9 +31,9 @@ var described = sync.OnceValues(func() (routers.Router, error) {
 	return gorillamux.NewRouter(doc)
 })
 
-// checkDescribed checks an answer against openapi.yaml: that the path, the method, the
-// status, the type and, where it is JSON, all that is in it are described there.
-func checkDescribed(t testing.TB, req *http.Request, a response) {
+// checkDescribed validates a response against openapi.yaml: path, method, status, media type and, if it
+// is JSON, its schema.
+func checkDescribed(t testing.TB, req *http.Request, r response) {
 	t.Helper()
 	router, err := described()
 	if err != nil {
@@ -41,15 +41,15 @@ func checkDescribed(t testing.TB, req *http.Request, a response) {
 	}
 	plain, err := http.NewRequest(req.Method, "http://"+req.URL.Host+req.URL.RequestURI(), nil)
 	if err != nil {
-		return // no path that a client can ask for
+		return // not a valid URL path
 	}
 	if plain.Method == http.MethodHead {
 		plain.Method = http.MethodGet
 	}
 	route, params, err := router.FindRoute(plain)
 	if err != nil {
-		if a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed && !page(req.URL.Path) {
-			t.Errorf("%s %s is not described, and answers %d", req.Method, req.URL, a.status)
+		if r.status != http.StatusNotFound && r.status != http.StatusMethodNotAllowed && !page(req.URL.Path) {
+			t.Errorf("%s %s: got status %d, but openapi.yaml does not describe it", req.Method, req.URL, r.status)
 		}
 		return
 	}
@@ -58,46 +58,46 @@ func checkDescribed(t testing.TB, req *http.Request, a response) {
 	}
 	input := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: plain, PathParams: params, Route: route},
-		Status:                 a.status,
-		Header:                 a.header,
-		Body:                   io.NopCloser(bytes.NewReader(a.body)),
+		Status:                 r.status,
+		Header:                 r.header,
+		Body:                   io.NopCloser(bytes.NewReader(r.body)),
 		Options:                &openapi3filter.Options{IncludeResponseStatus: true},
 	}
 	if err := openapi3filter.ValidateResponse(t.Context(), input); err != nil {
-		t.Errorf("%s %s: the answer is not as openapi.yaml describes it: %v", req.Method, req.URL, err)
+		t.Errorf("%s %s: the response does not match openapi.yaml: %v", req.Method, req.URL, err)
 	}
 }
 
-// page tells the paths that are for browsers.
+// page reports whether the path is meant for browsers.
 func page(path string) bool {
 	return path == "/" || path == "/docs" || path == "/openapi.yaml" || strings.HasPrefix(path, "/assets/")
 }
 
-// The page names every operation and every object, and needs nothing but itself.
+// The page shows every operation and every schema and loads nothing else.
 func TestDocs(t *testing.T) {
 	s := start(t, nil)
-	a := s.do(t, "GET", "/docs", "", nil)
+	r := s.do(t, "GET", "/docs", "", nil)
 	doc, err := openapi3.NewLoader().LoadFromData(s.do(t, "GET", "/openapi.yaml", "", nil).body)
-	if err != nil || a.status != http.StatusOK {
-		t.Fatalf("%d %v", a.status, err)
+	if err != nil || r.status != http.StatusOK {
+		t.Fatalf("%d %v", r.status, err)
 	}
-	page := html.UnescapeString(string(a.body))
+	page := html.UnescapeString(string(r.body))
 	for path, item := range doc.Paths.Map() {
 		if !strings.Contains(page, "<code>"+path+"</code>") {
-			t.Errorf("%s is not on the page", path)
+			t.Errorf("the page does not show %s", path)
 		}
 		for _, op := range item.Operations() {
 			if !strings.Contains(page, `<article id="`+op.OperationID+`">`) || !strings.Contains(page, op.Summary+".") {
-				t.Errorf("%s is not on the page", op.OperationID)
+				t.Errorf("the page does not show %s", op.OperationID)
 			}
 		}
 	}
 	for name, schema := range doc.Components.Schemas {
 		if len(schema.Value.Properties) > 0 && !strings.Contains(page, `<article id="schema-`+name+`">`) {
-			t.Errorf("%s is not on the page", name)
+			t.Errorf("the page does not show %s", name)
 		}
 	}
-	if strings.Contains(page, "<script") || strings.Contains(page, "src=") || !strings.Contains(a.header.Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-") {
-		t.Errorf("the page asks for more than itself: %v", a.header)
+	if strings.Contains(page, "<script") || strings.Contains(page, "src=") || !strings.Contains(r.header.Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-") {
+		t.Errorf("the page has scripts or loads something; header %v", r.header)
 	}
 }

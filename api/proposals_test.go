@@ -44,30 +44,32 @@ func TestAccept(t *testing.T) {
 		"application/json;q=0":      "",
 		"application/octet-stream ": "application/octet-stream",
 	} {
-		r, _ := http.NewRequest("POST", "/", nil)
-		if accept != "" {
-			r.Header.Set("Accept", accept)
-		}
-		got := ""
-		if rep, p := negotiate(r); p == nil {
-			got = rep.media
-		}
-		if got != want {
-			t.Errorf("Accept %q: %q, want %q", accept, got, want)
-		}
+		t.Run(accept, func(t *testing.T) {
+			r, _ := http.NewRequest("POST", "/", nil)
+			if accept != "" {
+				r.Header.Set("Accept", accept)
+			}
+			got := ""
+			if rep, p := negotiate(r); p == nil {
+				got = rep.media
+			}
+			if got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
-// Whatever the form of the answer, it says the same.
+// All representations have the same boxes and scores.
 func TestRepresentations(t *testing.T) {
 	s := start(t, nil)
-	picture := scene.Render(2, 120, 90, 4).JPEG(90)
+	img := scene.Render(2, 120, 90, 4).JPEG(90)
 	as := func(media string) response {
-		a := s.postWith(t, "/v1/proposals?mode=single&max=30", "", picture, "Accept: "+media)
-		if a.status != http.StatusOK || a.header.Get("Content-Type") != media || a.header.Get("Vary") != "Accept" {
-			t.Fatalf("%s: %d %v %.200q", media, a.status, a.header, a.body)
+		r := s.postWith(t, "/v1/proposals?mode=single&max=30", "", img, "Accept: "+media)
+		if r.status != http.StatusOK || r.header.Get("Content-Type") != media || r.header.Get("Vary") != "Accept" {
+			t.Fatalf("%s: %d %v %.200q", media, r.status, r.header, r.body)
 		}
-		return a
+		return r
 	}
 	var want codec.Row
 	for line, err := range codec.ReadJSONL(bytes.NewReader(as("application/json").body)) {
@@ -90,78 +92,81 @@ func TestRepresentations(t *testing.T) {
 
 	b := as("application/octet-stream").body
 	if w, h, n := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), binary.LittleEndian.Uint32(b[8:]); w != 120 || h != 90 || int(n) != len(want.Boxes) {
-		t.Errorf("octet-stream: %d×%d, %d boxes", w, h, n)
+		t.Errorf("octet-stream: got %d×%d and %d boxes, want 120×90 and %d", w, h, n, len(want.Boxes))
 	}
 	if !slices.Equal(floats(b[12:]), flat) {
-		t.Error("octet-stream: other boxes")
+		t.Error("octet-stream: the boxes or scores differ from JSON")
 	}
 	if b := as("application/x-npy").body; !slices.Equal(floats(b[10+int(binary.LittleEndian.Uint16(b[8:])):]), flat) {
-		t.Error("npy: other boxes")
+		t.Error("npy: the boxes or scores differ from JSON")
 	}
 	if lines := strings.Count(string(as("text/csv").body), "\n"); lines != len(want.Boxes)+1 {
-		t.Errorf("csv: %d lines", lines)
+		t.Errorf("csv: got %d lines, want %d", lines, len(want.Boxes)+1)
 	}
 	var line struct {
 		Index *int     `json:"index"`
 		Boxes [][4]int `json:"boxes"`
 	}
 	if err := json.Unmarshal(as("application/x-ndjson").body, &line); err != nil || line.Index == nil || len(line.Boxes) != len(want.Boxes) {
-		t.Errorf("ndjson: %v %+v", err, line)
+		t.Errorf("ndjson: got %+v, error %v", line, err)
 	}
 	for _, media := range []string{"image/png", "image/jpeg"} {
-		img, format, err := image.Decode(bytes.NewReader(as(media).body))
-		if err != nil || "image/"+format != media || img.Bounds().Dx() != 120 || img.Bounds().Dy() != 90 {
-			t.Errorf("%s: %v %v", media, format, err)
+		decoded, format, err := image.Decode(bytes.NewReader(as(media).body))
+		if err != nil || "image/"+format != media || decoded.Bounds().Dx() != 120 || decoded.Bounds().Dy() != 90 {
+			t.Errorf("%s: got an image of format %v, error %v", media, format, err)
 		}
 	}
-	p := s.postWith(t, "/v1/proposals", "", picture, "Accept: text/html").problem(t, http.StatusNotAcceptable, "accept")
+	p := s.postWith(t, "/v1/proposals", "", img, "Accept: text/html").problem(t, http.StatusNotAcceptable, "accept")
 	if !strings.Contains(p.Errors[0].Want, "image/png") {
-		t.Errorf("%+v", p)
+		t.Errorf("got the problem %+v", p)
 	}
 }
 
 func TestContentEncoding(t *testing.T) {
 	s := start(t, nil)
-	if a := s.postWith(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: identity"); a.status != http.StatusOK {
-		t.Errorf("identity: %d %s", a.status, a.body)
+	if r := s.postWith(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: identity"); r.status != http.StatusOK {
+		t.Errorf("identity: %d %s", r.status, r.body)
 	}
-	a := s.postWith(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: gzip")
-	if p := a.problem(t, http.StatusUnsupportedMediaType, "format"); p.Errors[0].Name != "Content-Encoding" || a.header.Get("Accept-Encoding") != "identity" {
-		t.Errorf("%+v %v", p, a.header)
+	r := s.postWith(t, "/v1/proposals?mode=single", "", small().PNG(), "Content-Encoding: gzip")
+	if p := r.problem(t, http.StatusUnsupportedMediaType, "format"); p.Errors[0].Name != "Content-Encoding" || r.header.Get("Accept-Encoding") != "identity" {
+		t.Errorf("got the problem %+v, header %v", p, r.header)
 	}
 	s.postWith(t, inferPath, "", small().PNG(), "Content-Encoding: deflate").failure(t, http.StatusUnsupportedMediaType)
 }
 
-// A drawing of thousands of boxes would show nothing.
 func TestOverlayDefaultMax(t *testing.T) {
 	s := start(t, nil)
-	var most int
+	var got int
 	s.run = func(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
-		most = o.Search.Max
+		got = o.Search.Max
 		return runSearch(ctx, data, o)
 	}
 	for query, want := range map[string]int{"": defaultOverlayBoxes, "max=7": 7, "max=0": 0} {
-		s.postWith(t, "/v1/proposals?mode=single&"+query, "", small().PNG(), "Accept: image/png")
-		if most != want {
-			t.Errorf("%q: %d boxes, want %d", query, most, want)
-		}
+		t.Run(query, func(t *testing.T) {
+			s.postWith(t, "/v1/proposals?mode=single&"+query, "", small().PNG(), "Accept: image/png")
+			if got != want {
+				t.Errorf("got max %d, want %d", got, want)
+			}
+		})
 	}
 }
 
 func TestMaxBoxes(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxBoxes = 10 })
 	if _, boxes := s.post(t, "mode=single", small().PNG()).proposals(t); len(boxes) > 10 {
-		t.Errorf("%d boxes", len(boxes))
+		t.Errorf("got %d boxes, want at most 10", len(boxes))
 	}
 	for _, query := range []string{"max=0", "max=11"} {
-		p := s.post(t, query, small().PNG()).problem(t, http.StatusBadRequest, "option")
-		if p.Errors[0].Name != "max" || p.Errors[0].Want != "a whole number from 1 to 10" {
-			t.Errorf("%s: %+v", query, p)
-		}
+		t.Run(query, func(t *testing.T) {
+			p := s.post(t, query, small().PNG()).problem(t, http.StatusBadRequest, "option")
+			if p.Errors[0].Name != "max" || p.Errors[0].Want != "a whole number from 1 to 10" {
+				t.Errorf("got %+v, want an error about max", p)
+			}
+		})
 	}
 }
 
-// Options in a form mean what they mean in the query.
+// Options in a form have the same meaning as in the query.
 func TestFormOptions(t *testing.T) {
 	s := start(t, nil)
 	png := string(small().PNG())
@@ -173,7 +178,7 @@ func TestFormOptions(t *testing.T) {
 	contentType, body = form(t, [3]string{"image", "a.png", png}, [3]string{"options", "", `{"max":5,"mode":"slow"}`})
 	p := s.do(t, "POST", "/v1/proposals?max=6", contentType, body).problem(t, http.StatusBadRequest, "option")
 	if len(p.Errors) != 2 || p.Errors[0].Value != "6, 5" || p.Errors[1].Name != "mode" {
-		t.Errorf("%+v", p)
+		t.Errorf("got the problem %+v", p)
 	}
 }
 
@@ -183,9 +188,9 @@ func TestMultipleImages(t *testing.T) {
 		good, other := string(small().PNG()), string(scene.Render(3, 80, 60, 2).JPEG(90))
 		contentType, body := form(t, [3]string{"image", "a.png", good}, [3]string{"image", "b.jpg", good[:100]},
 			[3]string{"image", "c.jpg", other}, [3]string{"options", "", `{"mode":"single"}`})
-		a := s.do(t, "POST", "/v1/proposals", contentType, body)
-		if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/x-ndjson" {
-			t.Fatalf("%d %v %s", a.status, a.header, a.body)
+		r := s.do(t, "POST", "/v1/proposals", contentType, body)
+		if r.status != http.StatusOK || r.header.Get("Content-Type") != "application/x-ndjson" {
+			t.Fatalf("%d %v %s", r.status, r.header, r.body)
 		}
 		type row struct {
 			Index   int      `json:"index"`
@@ -195,7 +200,7 @@ func TestMultipleImages(t *testing.T) {
 			Problem *problem `json:"problem"`
 		}
 		got := map[int]row{}
-		for line := range bytes.SplitSeq(bytes.TrimSpace(a.body), []byte("\n")) {
+		for line := range bytes.SplitSeq(bytes.TrimSpace(r.body), []byte("\n")) {
 			var r row
 			if err := json.Unmarshal(line, &r); err != nil {
 				t.Fatalf("%v in %s", err, line)
@@ -204,7 +209,7 @@ func TestMultipleImages(t *testing.T) {
 		}
 		if !slices.Equal(slices.Sorted(maps.Keys(got)), []int{0, 1, 2}) || got[0].File != "a.png" || got[0].Width != 64 ||
 			got[2].File != "c.jpg" || got[2].Width != 80 || got[1].File != "b.jpg" || got[1].Error == "" || got[1].Problem.Status != 422 {
-			t.Errorf("%+v", got)
+			t.Errorf("got %+v", got)
 		}
 		s.wantMetric(t, `proposer_requests_rejected_total{reason="picture"}`, 1)
 
@@ -215,15 +220,15 @@ func TestMultipleImages(t *testing.T) {
 	})
 }
 
-// Each line comes as soon as its picture is done.
+// Each line is written as soon as its image is done.
 func TestLinesAreStreamed(t *testing.T) {
 	s := start(t, func(c *Config) { c.Workers = 2 })
-	let := make(chan struct{})
+	release := make(chan struct{})
 	large := string(scene.Render(3, 80, 60, 2).PNG())
 	s.run = func(ctx context.Context, data []byte, _ propose.Options) (*propose.Result, error) {
 		if string(data) == large {
 			select {
-			case <-let:
+			case <-release:
 			case <-ctx.Done():
 			}
 		}
@@ -247,7 +252,7 @@ func TestLinesAreStreamed(t *testing.T) {
 			t.Fatalf("%v, line %d; want %d", err, row.Index, want)
 		}
 		if want == 1 {
-			close(let)
+			close(release)
 		}
 	}
 }
@@ -266,38 +271,38 @@ func TestETag(t *testing.T) {
 		if !strings.HasPrefix(tag, `W/"`) || first.header.Get("X-Cache") != "miss" || first.header.Get("Cache-Control") != "private, no-cache" {
 			t.Fatalf("%v", first.header)
 		}
-		again := s.post(t, "max=9&mode=single&nms=off", png) // the same, said otherwise
+		again := s.post(t, "max=9&mode=single&nms=off", png) // an equivalent query
 		if again.header.Get("ETag") != tag || again.header.Get("X-Cache") != "hit" || !bytes.Equal(again.body, first.body) || searches != 1 {
 			t.Errorf("%v, %d searches", again.header, searches)
 		}
 		for _, value := range []string{tag, `"x", ` + tag, strings.TrimPrefix(tag, "W/")} {
-			a := s.postWith(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value)
-			if a.status != http.StatusNotModified || a.header.Get("ETag") != tag || len(a.body) > 0 {
-				t.Errorf("If-None-Match %s: %d %v", value, a.status, a.header)
+			r := s.postWith(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value)
+			if r.status != http.StatusNotModified || r.header.Get("ETag") != tag || len(r.body) > 0 {
+				t.Errorf("If-None-Match %s: %d %v", value, r.status, r.header)
 			}
 		}
 		for _, value := range []string{`W/"x"`, "*"} {
-			if a := s.postWith(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value); a.status != http.StatusOK {
-				t.Errorf("If-None-Match %s: %d", value, a.status)
+			if r := s.postWith(t, "/v1/proposals?mode=single&max=9", "", png, "If-None-Match: "+value); r.status != http.StatusOK {
+				t.Errorf("If-None-Match %s: %d", value, r.status)
 			}
 		}
-		// What changes the answer changes its name.
+		// Whatever changes the response changes its ETag.
 		tags := map[string]string{tag: "first"}
-		for name, a := range map[string]response{
+		for name, r := range map[string]response{
 			"options": s.post(t, "mode=single&max=8", png),
-			"picture": s.post(t, "mode=single&max=9", scene.Render(2, 64, 48, 3).PNG()),
+			"image":   s.post(t, "mode=single&max=9", scene.Render(2, 64, 48, 3).PNG()),
 			"accept":  s.postWith(t, "/v1/proposals?mode=single&max=9", "", png, "Accept: text/csv"),
 		} {
-			if was, twice := tags[a.header.Get("ETag")]; twice {
-				t.Errorf("%s: the name of %s", name, was)
+			if was, ok := tags[r.header.Get("ETag")]; ok {
+				t.Errorf("another %s: got the ETag of %s", name, was)
 			}
-			tags[a.header.Get("ETag")] = name
+			tags[r.header.Get("ETag")] = name
 		}
 		other := start(t, func(c *Config) { c.Version = "v2" })
-		if a := other.post(t, "mode=single&max=9", png); a.header.Get("ETag") == tag || a.header.Get("X-Cache") != "miss" {
-			t.Errorf("another version: %v", a.header)
+		if r := other.post(t, "mode=single&max=9", png); r.header.Get("ETag") == tag || r.header.Get("X-Cache") != "miss" {
+			t.Errorf("another version: %v", r.header)
 		}
-		// Errors are not kept.
+		// Errors are not cached.
 		for range 2 {
 			s.post(t, "mode=single", png[:100]).problem(t, http.StatusUnprocessableEntity, "picture")
 		}
@@ -306,7 +311,6 @@ func TestETag(t *testing.T) {
 	})
 }
 
-// What is kept stays within its bound.
 func TestCacheSizeLimit(t *testing.T) {
 	s := start(t, func(c *Config) { c.CacheBytes = 1 << 14 })
 	for seed := range 40 {
@@ -314,7 +318,7 @@ func TestCacheSizeLimit(t *testing.T) {
 	}
 	s.cache.cache.CleanUp()
 	if size := s.cache.cache.WeightedSize(); size > 1<<14 || size == 0 {
-		t.Errorf("%d bytes are kept", size)
+		t.Errorf("got a cache of %d bytes, want at most %d", size, 1<<14)
 	}
 }
 
@@ -323,13 +327,13 @@ func TestCanonicalOptions(t *testing.T) {
 		values := rapid.MapOf(rapid.String(), rapid.String())
 		a, b := values.Draw(t, "a"), values.Draw(t, "b")
 		if (canonicalOptions(a) == canonicalOptions(b)) != maps.Equal(a, b) {
-			t.Fatalf("%q %q", a, b)
+			t.Fatalf("%q and %q: equal texts for different options, or different texts for equal ones", a, b)
 		}
 	})
 }
 
-// A body that lies about its length takes memory for what comes alone, and one that finds no
-// memory is turned away.
+// A body reserves memory for the bytes that arrive, not for those announced, and is rejected if there is
+// no memory left.
 func TestBodyMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(c *Config) {
@@ -348,22 +352,18 @@ func TestBodyMemory(t *testing.T) {
 		waiting := s.postAsync(t.Context(), small().PNG())
 		s.wantInFlight(t, 3)
 		close(g.open)
-		for _, done := range []<-chan any{working, waiting} {
-			if a, ok := (<-done).(response); !ok || a.status != http.StatusOK {
-				t.Errorf("%+v", a)
-			}
-		}
+		wantOK(t, working, waiting)
 		conn.Close()
 		s.wantMetric(t, "proposer_body_bytes", 0)
 	})
 }
 
-// Large pictures take the place of several; one too large for all is worked on alone.
+// A large image counts as several; one that exceeds the limit is searched alone.
 func TestWorkPixels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(c *Config) { c.Workers, c.Queue, c.WorkPixels = 4, 8, 21_000 })
 		g := newGate(s.Server)
-		// Of 3,072, 4,800 and 20,000 pixels, which may make a region for each 50 of them.
+		// Images of 3,072, 4,800 and 20,000 pixels, with at most one initial region for 50 pixels.
 		little, large, huge := small().PNG(), scene.Render(1, 80, 60, 2).PNG(), scene.Render(1, 200, 100, 2).PNG()
 		const littleWork, largeWork = 3072 + 61*80, 4800 + 96*80
 		var all []<-chan any
@@ -379,21 +379,17 @@ func TestWorkPixels(t *testing.T) {
 		s.wantMetric(t, "proposer_queue_depth", 2)
 		g.wantNoSearch(t)
 		close(g.open)
-		for _, done := range all {
-			if a, ok := (<-done).(response); !ok || a.status != http.StatusOK {
-				t.Errorf("%+v", a)
-			}
-		}
+		wantOK(t, all...)
 		s.wantMetric(t, "proposer_work_pixels", 0)
 	})
 }
 
-// Masks, evidence and the tree come with those boxes that come without.
+// Masks, evidence and the tree do not change the boxes.
 func TestDetails(t *testing.T) {
 	s := start(t, nil)
-	picture := scene.Render(2, 120, 90, 4).JPEG(90)
-	_, plain := s.post(t, "max=40", picture).proposals(t)
-	a := s.post(t, "max=40&masks=rle&evidence=1&tree=1&strategy=2", picture)
+	img := scene.Render(2, 120, 90, 4).JPEG(90)
+	_, plain := s.post(t, "max=40", img).proposals(t)
+	r := s.post(t, "max=40&masks=rle&evidence=1&tree=1&strategy=2", img)
 	var got struct {
 		Boxes      [][4]int
 		Strategies []struct{ Color string }
@@ -408,11 +404,11 @@ func TestDetails(t *testing.T) {
 			Boxes                           [][4]int
 		}
 	}
-	if err := json.Unmarshal(a.body, &got); err != nil || a.status != 200 {
-		t.Fatalf("%d %v %.300s", a.status, err, a.body)
+	if err := json.Unmarshal(r.body, &got); err != nil || r.status != 200 {
+		t.Fatalf("%d %v %.300s", r.status, err, r.body)
 	}
 	if !slices.Equal(got.Boxes, plain) || len(got.Strategies) != 8 || len(got.Masks) != 40 || len(got.Evidence) != 40 {
-		t.Errorf("%d boxes, %d strategies, %d masks, %d of evidence", len(got.Boxes), len(got.Strategies), len(got.Masks), len(got.Evidence))
+		t.Errorf("got %d boxes, %d strategies, %d masks, %d items of evidence", len(got.Boxes), len(got.Strategies), len(got.Masks), len(got.Evidence))
 	}
 	for i, m := range got.Masks {
 		rle, err := mask.Parse(m.Counts, m.Size[1], m.Size[0])
@@ -426,12 +422,14 @@ func TestDetails(t *testing.T) {
 	for query, name := range map[string]string{
 		"masks=png": "masks", "evidence=2": "evidence", "tree=x": "tree", "tree=1&strategy=8": "strategy", "strategy=-1": "strategy",
 	} {
-		if p := s.post(t, query, picture).problem(t, http.StatusBadRequest, "option"); len(p.Errors) != 1 || p.Errors[0].Name != name {
-			t.Errorf("%s: %+v", query, p)
-		}
+		t.Run(query, func(t *testing.T) {
+			if p := s.post(t, query, img).problem(t, http.StatusBadRequest, "option"); len(p.Errors) != 1 || p.Errors[0].Name != name {
+				t.Errorf("got %+v, want an error about %s", p, name)
+			}
+		})
 	}
-	p := s.postWith(t, "/v1/proposals?masks=rle&tree=1", "", picture, "Accept: text/csv").problem(t, http.StatusBadRequest, "option")
+	p := s.postWith(t, "/v1/proposals?masks=rle&tree=1", "", img, "Accept: text/csv").problem(t, http.StatusBadRequest, "option")
 	if len(p.Errors) != 2 {
-		t.Errorf("%+v", p)
+		t.Errorf("got the problem %+v", p)
 	}
 }
