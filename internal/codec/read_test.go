@@ -150,7 +150,7 @@ func TestReadRefuses(t *testing.T) {
 		{masked(`{"size":[4,3],"counts":"0ooooooooooo0"}`), "a number of more than 7 characters"},
 		{masked(`{"size":[4,3],"counts":"\u0000"}`), `run 0 has '\x00'`},
 		{`{"file":"a","boxes":[[1,2,3,4]],"masks":[{"size":[0,0],"counts":""}]}`, "mask 0: mask: invalid run-length encoding: image of 0×0"},
-		{`{"file":"a","width":2147483647,"height":2147483647,"boxes":[[1,2,3,4]],"masks":[{"size":[2147483647,2147483647],"counts":""}]}`, "picture of 2147483647×2147483647"},
+		{`{"file":"a","width":2147483647,"height":2147483647,"boxes":[[1,2,3,4]],"masks":[{"size":[2147483647,2147483647],"counts":""}]}`, "image of 2147483647×2147483647"},
 		{`{"file":"a","boxes":[],"width":-1}`, `"a" is -1 × 0: want sides`},
 		{`{"file":"a","id":[],"boxes":[]}`, `"a": id []: want a number or a string`},
 		{`{"file":"a","boxes":[],"orientation":9}`, "orientation 9: want 0 to 8"},
