@@ -7,9 +7,9 @@ import (
 	"errors"
 	"image"
 	"image/color"
-	"image/draw"
 	"image/jpeg"
 	"image/png"
+	"math"
 
 	"github.com/proposer/proposer/raster"
 	"golang.org/x/image/bmp"
@@ -48,9 +48,7 @@ func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
 	if err := h.checkSize(m.Bounds().Dx(), m.Bounds().Dy()); err != nil {
 		return nil, err
 	}
-	img = h.newImage()
-	h.spread(img, m)
-	return img, nil
+	return h.toRaster(m), nil
 }
 
 // goError sorts a decoder's error into the variants it does not know and the files
@@ -65,93 +63,96 @@ func (h *Header) goError(err error) error {
 	return h.broken("%w", err)
 }
 
-func (h *Header) spread(img *raster.Image, m image.Image) {
-	l := rowLayout{channels: 4, opaque: !h.Alpha, grayKey: -1}
-	switch m := m.(type) {
-	case *image.Gray:
-		l.channels = 1
-		rows(img, m.Pix, m.Stride, l)
-	case *image.NRGBA:
-		rows(img, m.Pix, m.Stride, l)
-	case *image.RGBA:
-		l.premultiplied = true
-		rows(img, m.Pix, m.Stride, l)
-	case *image.Gray16:
-		l.channels = 1
-		rows16(img, m.Pix, m.Stride, l)
-	case *image.NRGBA64:
-		rows16(img, m.Pix, m.Stride, l)
-	case *image.RGBA64:
-		l.premultiplied = true
-		rows16(img, m.Pix, m.Stride, l)
-	case *image.Paletted:
-		var table [256][4]uint8
-		for i, c := range m.Palette {
-			n := color.NRGBAModel.Convert(c).(color.NRGBA)
-			table[i] = [4]uint8{n.R, n.G, n.B, n.A}
+// stripRows is the number of rows that toRaster converts at a time, to need little memory.
+const stripRows = 64
+
+// toRaster converts a decoded image. The header decides whether it has one plane or three, and
+// whether its alpha counts, as decoders have more general types than necessary.
+func (h *Header) toRaster(m image.Image) *raster.Image {
+	if !h.Alpha {
+		dropAlpha(m)
+	}
+	img := h.newImage()
+	bounds := m.Bounds()
+	for y := 0; y < h.Height; y += stripRows {
+		strip := bounds
+		strip.Min.Y += y
+		strip.Max.Y = min(strip.Min.Y+stripRows, bounds.Max.Y)
+		part := m.(interface {
+			SubImage(r image.Rectangle) image.Image
+		}).SubImage(strip)
+		if h.Format == "webp" {
+			part = fromVideoRange(part)
 		}
-		row := make([]uint8, 4*img.Width)
-		for y := range img.Height {
-			for x, i := range m.Pix[y*m.Stride:][:img.Width] {
-				copy(row[4*x:], table[i][:])
-			}
-			writeRow(img, y, row, l)
-		}
-	case *image.YCbCr:
-		h.ycbcr(img, m, nil, 0, l)
-	case *image.NYCbCrA:
-		h.ycbcr(img, &m.YCbCr, m.A, m.AStride, l)
-	default: // CMYK
-		row := image.NewRGBA(image.Rect(0, 0, img.Width, 1))
-		for y := range img.Height {
-			draw.Draw(row, row.Rect, m, m.Bounds().Min.Add(image.Pt(0, y)), draw.Src)
-			writeRow(img, y, row.Pix, l)
+		from := raster.FromImage(part)
+		for p := range img.Space.Planes() {
+			// All planes of a gray image are equal.
+			copy(img.Plane(p)[y*h.Width:], from.Plane(min(p, from.Space.Planes()-1)))
 		}
 	}
+	return img
 }
 
-// ycbcr converts JPEG's full range through image/draw. WebP's is that of video,
-// Y in 16..235 and colors in 16..240 (ITU-R BT.601), which package image does not
-// know.
-func (h *Header) ycbcr(img *raster.Image, m *image.YCbCr, alpha []uint8, alphaStride int, l rowLayout) {
-	row := image.NewRGBA(image.Rect(0, 0, img.Width, 1))
-	for y := range img.Height {
-		if h.Format == "webp" {
-			for x := range img.Width {
-				c := m.COffset(x, y)
-				luma, u, v := 298*(int32(m.Y[m.YOffset(x, y)])-16), int32(m.Cb[c])-128, int32(m.Cr[c])-128
-				p := row.Pix[4*x:][:3]
-				p[0] = clamp8((luma + 409*v + 128) >> 8)
-				p[1] = clamp8((luma - 100*u - 208*v + 128) >> 8)
-				p[2] = clamp8((luma + 516*u + 128) >> 8)
-			}
-		} else {
-			draw.Draw(row, row.Rect, m, image.Pt(m.Rect.Min.X, m.Rect.Min.Y+y), draw.Src)
-		}
-		if alpha != nil {
-			for x, v := range alpha[y*alphaStride:][:img.Width] {
-				row.Pix[4*x+3] = v
-			}
-		}
-		writeRow(img, y, row.Pix, l)
+// fromVideoRange converts a lossy WebP image, whose range is that of video, Y in 16..235 and
+// Cb and Cr in 16..240 (ITU-R BT.601). Package image only knows the full range of JPEG.
+func fromVideoRange(m image.Image) image.Image {
+	alpha, _ := m.(*image.NYCbCrA)
+	ycbcr, _ := m.(*image.YCbCr)
+	if alpha != nil {
+		ycbcr = &alpha.YCbCr
 	}
+	if ycbcr == nil {
+		return m
+	}
+	bounds := m.Bounds()
+	dst := image.NewNRGBA(bounds)
+	i := 0
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			c := ycbcr.COffset(x, y)
+			luma := 298 * (int32(ycbcr.Y[ycbcr.YOffset(x, y)]) - 16)
+			u, v := int32(ycbcr.Cb[c])-128, int32(ycbcr.Cr[c])-128
+			p := dst.Pix[i:][:4]
+			p[0] = clamp8((luma + 409*v + 128) >> 8)
+			p[1] = clamp8((luma - 100*u - 208*v + 128) >> 8)
+			p[2] = clamp8((luma + 516*u + 128) >> 8)
+			p[3] = math.MaxUint8
+			if alpha != nil {
+				p[3] = alpha.A[alpha.AOffset(x, y)]
+			}
+			i += 4
+		}
+	}
+	return dst
 }
 
 func clamp8(v int32) uint8 { return uint8(min(max(v, 0), 255)) }
 
-func rows(img *raster.Image, pix []uint8, stride int, l rowLayout) {
-	for y := range img.Height {
-		writeRow(img, y, pix[y*stride:][:img.Width*l.channels], l)
-	}
-}
-
-// rows16 is rows for samples of 16 bits, the higher byte first.
-func rows16(img *raster.Image, pix []uint8, stride int, l rowLayout) {
-	row := make([]uint16, img.Width*l.channels)
-	for y := range img.Height {
-		for i := range row {
-			row[i] = uint16(pix[y*stride+2*i])<<8 | uint16(pix[y*stride+2*i+1])
+// dropAlpha makes an image opaque without changing its colors.
+func dropAlpha(m image.Image) {
+	opaque := func(pix []uint8, pixel, alpha int) {
+		for i := 0; i < len(pix); i += pixel {
+			for j := i + pixel - alpha; j < i+pixel; j++ {
+				pix[j] = math.MaxUint8
+			}
 		}
-		writeRow(img, y, row, l)
+	}
+	switch m := m.(type) {
+	case *image.NRGBA:
+		opaque(m.Pix, 4, 1)
+	case *image.RGBA:
+		opaque(m.Pix, 4, 1)
+	case *image.NRGBA64:
+		opaque(m.Pix, 8, 2)
+	case *image.RGBA64:
+		opaque(m.Pix, 8, 2)
+	case *image.NYCbCrA:
+		opaque(m.A, 1, 1)
+	case *image.Paletted:
+		for i, c := range m.Palette {
+			n := color.NRGBAModel.Convert(c).(color.NRGBA)
+			n.A = math.MaxUint8
+			m.Palette[i] = n
+		}
 	}
 }
