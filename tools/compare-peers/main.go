@@ -60,12 +60,15 @@ func parseFlags() config {
 	flag.StringVar(&c.name, "name", "", "name of the folder in the report; empty: its base name")
 	flag.IntVar(&c.n, "n", 24, "number of images, evenly spaced over the sorted folder")
 	flag.IntVar(&c.rounds, "rounds", 3, "maximum number of searches of each image")
-	flag.DurationVar(&c.budget, "budget", 15*time.Minute, "maximum time of the run; slow peers get fewer rounds and images")
+	flag.DurationVar(&c.budget, "budget", 15*time.Minute,
+		"maximum time of the run; slow peers get fewer rounds and images")
 	flag.DurationVar(&c.timeout, "timeout", 2*time.Minute, "maximum time for a response of a peer")
-	only := flag.String("only", "", "only work whose name matches the `regexp`; standalone: time per pixel, memory, allocations")
+	only := flag.String("only", "",
+		"only work whose name matches the `regexp`; standalone: time per pixel, memory, allocations")
 	flag.StringVar(&c.out, "out", "", "`file` for the report, which is also printed")
 	flag.StringVar(&c.version, "version", "unknown", "version of proposer in the report")
-	opencv := flag.String("opencv", "/usr/bin/python3 tools/compare-peers/peer_opencv.py", "`command` of the peer with OpenCV and scikit-image")
+	opencv := flag.String("opencv", "/usr/bin/python3 tools/compare-peers/peer_opencv.py",
+		"`command` of the peer with OpenCV and scikit-image")
 	dlib := flag.String("dlib", "bin/peer_dlib", "`command` of the peer with dlib")
 	flag.Parse()
 	fail := func(format string, args ...any) {
@@ -82,7 +85,11 @@ func parseFlags() config {
 	if flag.NArg() > 0 {
 		fail("unexpected argument %q: want flags only", flag.Arg(0))
 	}
-	c.peers = map[string][]string{opencvEngine: strings.Fields(*opencv), skimageEngine: strings.Fields(*opencv), dlibEngine: strings.Fields(*dlib)}
+	c.peers = map[string][]string{
+		opencvEngine:  strings.Fields(*opencv),
+		skimageEngine: strings.Fields(*opencv),
+		dlibEngine:    strings.Fields(*dlib),
+	}
 	return c
 }
 
@@ -165,7 +172,9 @@ func compareAll(ctx context.Context, c config) (err error) {
 }
 
 // startPeers starts the peers of the groups. stop stops them; it is valid after an error.
-func startPeers(ctx context.Context, c config, groups [][]task) (engines map[string]engine, versions map[string]string, stop func(), err error) {
+func startPeers(ctx context.Context, c config, groups [][]task) (
+	engines map[string]engine, versions map[string]string, stop func(), err error,
+) {
 	engines, versions = map[string]engine{}, map[string]string{}
 	byCommand := map[string]*peerProcess{}
 	stop = func() {
@@ -200,7 +209,8 @@ func listImages(folder string, n int) ([]string, error) {
 	}
 	var files []string
 	for _, e := range entries {
-		if slices.Contains([]string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}, strings.ToLower(filepath.Ext(e.Name()))) {
+		switch strings.ToLower(filepath.Ext(e.Name())) {
+		case ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff":
 			files = append(files, filepath.Join(folder, e.Name()))
 		}
 	}

@@ -59,7 +59,10 @@ func startPeer(ctx context.Context, name string, command []string, timeout time.
 	if len(command) == 0 {
 		return nil, fmt.Errorf("%s: no command: want one that starts it", name)
 	}
-	p := &peerProcess{name: name, timeout: timeout, cmd: exec.CommandContext(ctx, command[0], command[1:]...), stderr: new(bytes.Buffer)}
+	p := &peerProcess{
+		name: name, timeout: timeout, stderr: new(bytes.Buffer),
+		cmd: exec.CommandContext(ctx, command[0], command[1:]...),
+	}
 	p.cmd.Stderr = p.stderr
 	p.cmd.WaitDelay = time.Second
 	in, err := p.cmd.StdinPipe()

@@ -30,7 +30,8 @@ type report struct {
 func (r report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `%s`.\n\n", r.command)
-	fmt.Fprintf(&b, "- %s\n- %s\n- proposer %s (%s, kernels: %s)", r.date.Format(time.DateOnly), r.machine, r.ours, r.goVersion, r.kernels)
+	fmt.Fprintf(&b, "- %s\n- %s\n", r.date.Format(time.DateOnly), r.machine)
+	fmt.Fprintf(&b, "- proposer %s (%s, kernels: %s)", r.ours, r.goVersion, r.kernels)
 	for _, name := range slices.Sorted(maps.Keys(r.versions)) {
 		fmt.Fprintf(&b, ", %s %s", name, r.versions[name])
 	}
@@ -56,16 +57,19 @@ func (r report) String() string {
 		writeResults(&b, itself)
 	}
 	if r.standalone != nil {
-		fmt.Fprintf(&b, "\n## Memory and scaling\n\nMode `%s`.\n\n| quantity | measured | details | goal | reached |\n|---|---:|---|---:|---|\n", standaloneMode)
+		fmt.Fprintf(&b, "\n## Memory and scaling\n\nMode `%s`.\n\n"+
+			"| quantity | measured | details | goal | reached |\n|---|---:|---|---:|---|\n", standaloneMode)
 		for _, m := range r.standalone {
-			fmt.Fprintf(&b, "| %s | %s | %s | ≤ %s | %s |\n", m.quantity, amount(m.value, m.unit), m.note, amount(m.goal, m.unit), yes(m.value <= m.goal))
+			fmt.Fprintf(&b, "| %s | %s | %s | ≤ %s | %s |\n",
+				m.quantity, amount(m.value, m.unit), m.note, amount(m.goal, m.unit), yes(m.value <= m.goal))
 		}
 	}
 	return b.String()
 }
 
 func writeResults(b *strings.Builder, results []result) {
-	b.WriteString("| work | threads | peer | peer threads | ours, ms | peer, ms | speed ratio | quartiles | images × rounds | goal | reached |\n" +
+	b.WriteString("| work | threads | peer | peer threads | ours, ms | peer, ms | " +
+		"speed ratio | quartiles | images × rounds | goal | reached |\n" +
 		"|---|---:|---|---:|---:|---:|---:|---|---:|---:|---|\n")
 	for _, c := range results {
 		goal, reached := "–", "–"

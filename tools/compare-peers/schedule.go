@@ -50,7 +50,8 @@ func (m *scheduler) measure(ctx context.Context, groups [][]task) (map[string]se
 		share := time.Until(m.end) / time.Duration(len(all)-i)
 		n, rounds := plan(f.cost, share, len(m.files), m.rounds)
 		work := f.tasks[0].work
-		fmt.Fprintf(m.progress, "%s: %d images, %d rounds, about %v\n", work, n, rounds, (f.cost * time.Duration(n*rounds)).Round(time.Second))
+		estimate := (f.cost * time.Duration(n*rounds)).Round(time.Second)
+		fmt.Fprintf(m.progress, "%s: %d images, %d rounds, about %v\n", work, n, rounds, estimate)
 		s, err := m.group(ctx, f.tasks, evenlySpaced(m.files, n), rounds)
 		if err != nil {
 			return nil, err

@@ -46,8 +46,9 @@ func measureStandalone(ctx context.Context, e *localEngine, files []string, temp
 			return nil, fmt.Errorf("memory: %w", err)
 		}
 		measurements = append(measurements, measurement{
-			quantity: fmt.Sprintf("peak memory at %d×%d, %d threads, above the idle process", c.img.Width, c.img.Height, memoryThreads),
-			value:    bytes / 1e6, goal: c.goal / 1e6, unit: "MB",
+			quantity: fmt.Sprintf("peak memory at %d×%d, %d threads, above the idle process",
+				c.img.Width, c.img.Height, memoryThreads),
+			value: bytes / 1e6, goal: c.goal / 1e6, unit: "MB",
 		})
 	}
 	return append(measurements, allocated), nil
@@ -99,8 +100,9 @@ func perPixel(ctx context.Context, small, large *raster.Image) (measurement, err
 	}
 	s, l := median(a[1:]), median(b[1:])
 	return measurement{
-		quantity: fmt.Sprintf("time per pixel at %d×%d, relative to %d×%d, 1 thread", large.Width, large.Height, small.Width, small.Height),
-		value:    l / s, goal: goalPerPixel, unit: "×", note: fmt.Sprintf("%.0f ns, %.0f ns", l, s),
+		quantity: fmt.Sprintf("time per pixel at %d×%d, relative to %d×%d, 1 thread",
+			large.Width, large.Height, small.Width, small.Height),
+		value: l / s, goal: goalPerPixel, unit: "×", note: fmt.Sprintf("%.0f ns, %.0f ns", l, s),
 	}, nil
 }
 
@@ -115,7 +117,8 @@ func memory(ctx context.Context, img *raster.Image, temp string) (float64, error
 		return 0, err
 	}
 	peak := func(args ...string) (float64, error) {
-		args = append([]string{memoryCommand, "-width", strconv.Itoa(img.Width), "-height", strconv.Itoa(img.Height)}, args...)
+		size := []string{memoryCommand, "-width", strconv.Itoa(img.Width), "-height", strconv.Itoa(img.Height)}
+		args = append(size, args...)
 		var stderr bytes.Buffer
 		cmd := exec.CommandContext(ctx, self, append(args, file)...)
 		cmd.Stderr = &stderr

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -103,7 +102,11 @@ func readFolder(folder string) ([]*testImage, error) {
 func allFormats() ([]*testImage, error) {
 	s := scene.Render(3, 96, 64, 3)
 	var b, t bytes.Buffer
-	if err := errors.Join(bmp.Encode(&b, s.Image.ToImage()), tiff.Encode(&t, s.Image.ToImage(), &tiff.Options{Compression: tiff.Deflate})); err != nil {
+	img := s.Image.ToImage()
+	if err := bmp.Encode(&b, img); err != nil {
+		return nil, err
+	}
+	if err := tiff.Encode(&t, img, &tiff.Options{Compression: tiff.Deflate}); err != nil {
 		return nil, err
 	}
 	var all []*testImage

@@ -35,7 +35,9 @@ var hostileKinds = []kind{
 		}
 		return data
 	})},
-	{"wrong type", 6, drawFile([]int{415, 422}, func(r *rand.Rand, _ *workload) []byte { return []byte(pick(r, wrongTypes...)) })},
+	{"wrong type", 6, drawFile([]int{415, 422}, func(r *rand.Rand, _ *workload) []byte {
+		return []byte(pick(r, wrongTypes...))
+	})},
 	{"empty", 3, drawFile([]int{400}, func(*rand.Rand, *workload) []byte { return nil })},
 	{"slow", 4, drawSlow},
 	{"dropped", 8, drawDropped},
@@ -78,11 +80,14 @@ type bomb struct {
 
 var bombs = sync.OnceValue(func() []bomb {
 	flood := zeros(200 << 20)
+	text := func(name, prefix string) []byte { // an image with a large ancillary chunk
+		return pngFile(16, 16, chunk(name, append([]byte(prefix), flood...)), chunk("IDAT", zeros(17*16)))
+	}
 	return []bomb{
 		{pngFile(2000, 1500, chunk("IDAT", zeros(2001*1500))), []int{200}},
 		{pngFile(16, 16, chunk("IDAT", flood)), []int{200, 422}},
-		{pngFile(16, 16, chunk("zTXt", append([]byte("Comment\x00\x00"), flood...)), chunk("IDAT", zeros(17*16))), []int{200, 422}},
-		{pngFile(16, 16, chunk("iCCP", append([]byte("icc\x00\x00"), flood...)), chunk("IDAT", zeros(17*16))), []int{200, 422}},
+		{text("zTXt", "Comment\x00\x00"), []int{200, 422}},
+		{text("iCCP", "icc\x00\x00"), []int{200, 422}},
 		{pngFile(7000, 7000, chunk("IDAT", []byte{0x78, 0x9c})), []int{422}},
 	}
 })
@@ -339,7 +344,9 @@ var malformed = sync.OnceValue(func() []func(w *workload) *request {
 // drawMixedForm sends valid and invalid images in one form.
 func drawMixedForm(_ *rand.Rand, w *workload) *request {
 	img := w.corpus.png[0]
-	mediaType, body := form(part{"image", "a", img.data}, part{"image", "b", []byte("GIF89a")}, part{"image", "c", img.data[:len(img.data)/2]})
+	mediaType, body := form(
+		part{"image", "a", img.data}, part{"image", "b", []byte("GIF89a")}, part{"image", "c", img.data[:len(img.data)/2]},
+	)
 	req := post(proposalsPath, mediaType, body)
 	req.check = checkLines("", []string{"a", "b", "c"}, []*testImage{img, nil, nil})
 	return req

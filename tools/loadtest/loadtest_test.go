@@ -245,7 +245,8 @@ func TestFailures(t *testing.T) {
 		}},
 		{"truncated JSON", "unexpected end of JSON", changed(`]}`, "")},
 		{"no boxes", "no boxes", func(w http.ResponseWriter, img *testImage) {
-			respond(w, img, validRow(img), fmt.Sprintf(`{"width":%d,"height":%d,"seconds":1,"decode_seconds":1,"boxes":[],"scores":[]}`, img.width, img.height))
+			empty := `{"file":"","width":%d,"height":%d,"seconds":1,"decode_seconds":1,"boxes":[],"scores":[]}`
+			respond(w, img, validRow(img), fmt.Sprintf(empty, img.width, img.height))
 		}},
 		{"missing score", "2 boxes and 1 scores", changed(",0.25]", "]")},
 		{"equal scores", "score 1 is 0.5", changed("0.25", "0.5")},

@@ -44,19 +44,25 @@ func main() {
 func parseFlags() config {
 	var c config
 	flag.StringVar(&c.url, "url", "http://127.0.0.1:8080", "`address` of the service")
-	flag.StringVar(&c.admin, "admin", "", "`address` of its metrics, such as http://127.0.0.1:9090; empty: do not read them")
+	flag.StringVar(&c.admin, "admin", "",
+		"`address` of its metrics, such as http://127.0.0.1:9090; empty: do not read them")
 	flag.StringVar(&c.images, "images", "", "`folder` of JPEG and PNG images; empty: rendered scenes")
-	flag.StringVar(&c.workload, "mix", mixed, "workload: mixed, or plain for single images to /v1/proposals only")
-	flag.StringVar(&c.skip, "skip", "", "kinds of requests to leave out of the mixed workload, separated by commas")
+	flag.StringVar(&c.workload, "mix", mixed,
+		"workload: mixed, or plain for single images to /v1/proposals only")
+	flag.StringVar(&c.skip, "skip", "",
+		"kinds of requests to leave out of the mixed workload, separated by commas")
 	mode := flag.String("mode", "", "search mode of the plain workload, short for -query mode=")
 	flag.StringVar(&c.query, "query", "", "options of the plain workload, such as max=100&nms=0.8")
 	flag.IntVar(&c.clients, "clients", 4, "concurrent clients, each sends its next request after a response")
-	flag.Float64Var(&c.rate, "rate", 0, "requests per second, whether or not there are responses; 0: as fast as -clients allow")
+	flag.Float64Var(&c.rate, "rate", 0,
+		"requests per second, whether or not there are responses; 0: as fast as -clients allow")
 	flag.DurationVar(&c.duration, "duration", 30*time.Second, "length of the load")
 	flag.IntVar(&c.requests, "requests", 0, "end the load after this many requests; 0: after -duration")
-	flag.DurationVar(&c.patience, "patience", 45*time.Second, "maximum time until the service must have ended a slow connection")
+	flag.DurationVar(&c.patience, "patience", 45*time.Second,
+		"maximum time until the service must have ended a slow connection")
 	flag.DurationVar(&c.timeout, "timeout", 3*time.Minute, "maximum time for a response")
-	flag.DurationVar(&c.quiet, "quiet", 10*time.Second, "maximum time until gauges are back to their baseline after the load")
+	flag.DurationVar(&c.quiet, "quiet", 10*time.Second,
+		"maximum time until gauges are back to their baseline after the load")
 	flag.Float64Var(&c.hostile, "hostile", 0.1, "share of hostile requests in the mixed workload")
 	flag.StringVar(&c.token, "token", "", "bearer `token`")
 	flag.Uint64Var(&c.seed, "seed", 1, "seed of the workload")
