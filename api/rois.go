@@ -65,7 +65,7 @@ func (s *Server) parseRoIs(rawQuery string, form []byte) (propose.Options, rois.
 	if prob != nil {
 		return propose.Options{}, rois.Options{}, prob
 	}
-	p := s.newOptionParser(values, slices.Concat(rois.Names(), searchOptions), DefaultMax)
+	p := s.newOptionParser(values, slices.Concat(rois.OptionNames(), searchOptions), DefaultMax)
 	sampling, _ := rois.ReadOptions(p) // errors are kept by the parser
 	opts, _, prob := s.readSearchOptions(p)
 	return opts, sampling, prob

@@ -20,20 +20,20 @@ func TestClasses(t *testing.T) {
 		{Objects: []dataset.Object{{Class: "bee", Difficult: true}, {Class: "ant"}, {Class: ""}}},
 	}}
 	if got, want := Classes(d), []string{"", "Ant", "ant", "bee", "dog"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := Classes(&dataset.Dataset{}); len(got) > 0 {
-		t.Errorf("nothing has the classes %q", got)
+		t.Errorf("classes of an empty data set: got %q, want none", got)
 	}
 }
 
-func TestTruthOf(t *testing.T) {
+func TestGroundTruthOf(t *testing.T) {
 	classes := map[string]int{"ant": 0, "bee": 1}
 	img := &dataset.Image{File: "a.jpg", Width: 640, Objects: []dataset.Object{
 		{X0: 10.4, Y0: 0.5, X1: 20.5, Y1: 30.49, Class: "bee"},
 		{X0: 1, Y0: 1, X1: 1, Y1: 9, Class: "ant"},                        // empty
-		{X0: 1.6, Y0: 1, X1: 2.4, Y1: 9, Class: "ant"},                    // in no whole pixel
-		{X0: -0.4, Y0: -7, X1: 640.4, Y1: 2e9, Class: "ant"},              // to the edges
+		{X0: 1.6, Y0: 1, X1: 2.4, Y1: 9, Class: "ant"},                    // empty when rounded
+		{X0: -0.4, Y0: -7, X1: 640.4, Y1: 2e9, Class: "ant"},              // clipped to the image
 		{X0: 640, Y0: 0, X1: 650, Y1: 9, Class: "ant"},                    // outside
 		{X0: -9, Y0: 0, X1: -2, Y1: 9, Class: "ant"},                      // outside
 		{X0: 5, Y0: 470, X1: 6, Y1: 480, Class: "ant", Difficult: true},   // at the edge
@@ -45,32 +45,40 @@ func TestTruthOf(t *testing.T) {
 		Crowd:   []bool{false, false, true},
 	}
 	if got, err := GroundTruthOf(img, 640, 480, classes); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, %v; want %+v", got, err, want)
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 	none := GroundTruth{[]box.Box{}, []int{}, []bool{}}
 	if got, err := GroundTruthOf(&dataset.Image{}, 1, 1, nil); err != nil || !reflect.DeepEqual(got, none) {
-		t.Errorf("%+v, %v; want lists that are not nil", got, err)
+		t.Errorf("got %+v, %v; want slices that are not nil", got, err)
 	}
-
-	turned := &dataset.Image{File: "a.jpg", Width: 640, Height: 480}
-	_, err := GroundTruthOf(turned, 480, 640, nil)
-	e, ok := errors.AsType[*SizeError](err)
-	if !ok || *e != (SizeError{"a.jpg", 480, 640, 640, 480}) ||
-		err.Error() != `rois: "a.jpg" has 480 × 640 pixels, and its annotations are of 640 × 480: want those of the upright picture` {
-		t.Errorf("of a turned picture: %v", err)
-	}
-
-	defer func() {
-		if recover() == nil {
-			t.Error("a class of another data set is taken")
-		}
-	}()
-	_, _ = GroundTruthOf(&dataset.Image{Objects: []dataset.Object{{Class: "cow"}}}, 9, 9, classes)
 }
 
-// What a request may have as its truth, a data set gives as the same; and what it gives otherwise
-// is a truth that a request may have.
-func TestTruthOfIsParseTruth(t *testing.T) {
+func TestGroundTruthOfWrongSize(t *testing.T) {
+	rotated := &dataset.Image{File: "a.jpg", Width: 640, Height: 480}
+	_, err := GroundTruthOf(rotated, 480, 640, nil)
+	want := SizeError{"a.jpg", 480, 640, 640, 480}
+	if e, ok := errors.AsType[*SizeError](err); !ok || *e != want {
+		t.Errorf("got %#v, want %#v", err, want)
+	}
+	const text = `rois: "a.jpg" has 480 × 640 pixels, its annotations are for 640 × 480: want the size of the upright image`
+	if err.Error() != text {
+		t.Errorf("got %q, want %q", err, text)
+	}
+}
+
+func TestGroundTruthOfUnknownClassPanics(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("got no panic for an unknown class")
+		}
+	}()
+	img := &dataset.Image{Objects: []dataset.Object{{Class: "cow"}}}
+	_, _ = GroundTruthOf(img, 9, 9, map[string]int{"ant": 0, "bee": 1})
+}
+
+// TestGroundTruthOfMatchesParse checks that a ground truth that ParseGroundTruth accepts equals that of
+// a data set, and that it accepts every ground truth of a data set.
+func TestGroundTruthOfMatchesParse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		number := rapid.OneOf(rapid.Float64Range(-2, side+2), rapid.Float64Range(-1e10, 1e10), rapid.SampledFrom([]float64{-0.5, 0, 0.5, side - 0.5, side, side + 0.5}))
 		o := dataset.Object{X0: number.Draw(t, "x0"), Y0: number.Draw(t, "y0"), X1: number.Draw(t, "x1"), Y1: number.Draw(t, "y1")}
@@ -84,13 +92,13 @@ func TestTruthOfIsParseTruth(t *testing.T) {
 			t.Fatal(err)
 		}
 		if parsed, err := ParseGroundTruth(text, side, side, 0); err == nil && !slices.Equal(parsed.Boxes, got.Boxes) {
-			t.Fatalf("%s is %v, and %v in a data set", text, parsed.Boxes, got.Boxes)
+			t.Fatalf("%s: parsed %v, from a data set %v", text, parsed.Boxes, got.Boxes)
 		}
-		if text, err = json.Marshal(plain(got)); err != nil {
+		if text, err = json.Marshal(jsonForm(got)); err != nil {
 			t.Fatal(err)
 		}
 		if again, err := ParseGroundTruth(text, side, side, 0); err != nil || !reflect.DeepEqual(again, got) {
-			t.Fatalf("%s reads as %+v, %v", text, again, err)
+			t.Fatalf("ParseGroundTruth(%s) = %+v, %v; want %+v", text, again, err, got)
 		}
 	})
 }

@@ -12,36 +12,38 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// GroundTruth is what a picture holds. Classes and Crowd go with Boxes, or are nil.
+// GroundTruth is the annotation of an image. Classes and Crowd are indexed as Boxes are, or nil.
 type GroundTruth struct {
-	// Boxes are in the pixels of the upright picture, as the proposals are.
+	// Boxes are in pixels of the upright image, as the proposals are.
 	Boxes []box.Box
-	// Classes are what the boxes hold, in whatever numbers the detector has.
+	// Classes are the classes of the boxes, with the numbers that the detector uses.
 	Classes []int
-	// Crowd says which of them are regions of objects that nobody drew apart, COCO's
-	// iscrowd. Without it none is.
+	// Crowd marks boxes around groups of objects (COCO's iscrowd). If it is nil, there are none.
 	Crowd []bool
 }
 
-// split is the boxes of objects, with their numbers, and those of crowds.
-func (t GroundTruth) split() (objects []box.Box, numbers []int, crowd []box.Box) {
+// split returns the boxes of objects with their indices in t.Boxes, and the boxes of crowds.
+func (t GroundTruth) split() (objects []box.Box, indices []int, crowd []box.Box) {
 	n := len(t.Boxes)
 	if t.Classes != nil && len(t.Classes) != n || t.Crowd != nil && len(t.Crowd) != n {
-		panic(fmt.Sprintf("rois: truth of %d boxes, %d classes, %d crowd: want as many, or nil", n, len(t.Classes), len(t.Crowd)))
+		panic(fmt.Sprintf("rois: ground truth of %d boxes, %d classes and %d crowd flags: want equal numbers, or nil", n, len(t.Classes), len(t.Crowd)))
 	}
 	for i, b := range t.Boxes {
 		if t.Crowd != nil && t.Crowd[i] {
 			crowd = append(crowd, b)
 			continue
 		}
-		objects, numbers = append(objects, b), append(numbers, i)
+		objects = append(objects, b)
+		indices = append(indices, i)
 	}
-	return objects, numbers, crowd
+	return objects, indices, crowd
 }
 
-// A TruthError names what in a truth is wrong, and what would be right.
+// A GroundTruthError reports an invalid value in a ground truth.
 type GroundTruthError struct {
-	Name, Value, Want string // as in truth.boxes[3], [0,0,700,10]
+	Name  string // such as truth.boxes[3]
+	Value string // such as [0,0,700,10]
+	Want  string // description of valid values
 }
 
 func (e *GroundTruthError) Error() string {
@@ -49,27 +51,27 @@ func (e *GroundTruthError) Error() string {
 }
 
 const (
-	wantTruth   = "an object of boxes and, as one likes, classes and crowd"
-	wantBoxes   = "a list of [x0,y0,x1,y1]"
+	wantTruth   = "an object with boxes and optionally classes and crowd"
+	wantBoxes   = "an array of [x0,y0,x1,y1]"
 	wantBox     = "[x0,y0,x1,y1], four numbers"
-	wantClasses = "a list of whole numbers from 0 to 2147483647, one a box"
-	wantCrowd   = "a list of true and false, one a box"
+	wantClasses = "an array of integers from 0 to 2147483647, one per box"
+	wantCrowd   = "an array of true and false, one per box"
 )
 
-// ParseGroundTruth reads the truth of a picture of width × height pixels,
+// ParseGroundTruth parses the ground truth of an image of width × height pixels,
 //
 //	{"boxes":[[x0,y0,x1,y1],...],"classes":[3,...],"crowd":[false,...]}
 //
-// of which only the boxes have to be there, and may be none. Boxes are half-open, in
-// pixels; fractions, as COCO has them, are rounded to the nearest pixel. Then a box has to
-// lie in the picture and hold a pixel. Keys are as they are written here, each once, and
-// no others. Lists are as long as that of the boxes, which are at most maxBoxes (0: as
-// many as there are).
+// of which only boxes is required; it may be empty. Boxes are half-open, in pixels. Coordinates
+// with a fraction, as in COCO, are rounded to the nearest pixel; the rounded box must lie in the
+// image and not be empty. Other keys, keys in other case and duplicate keys are errors. The arrays
+// must have equal lengths, of at most maxBoxes (0: no limit).
 //
-// It takes linear time, and memory for what it has accepted. The only error is a [*TruthError].
+// ParseGroundTruth takes linear time, and memory for what it has accepted. The only error is a
+// [*GroundTruthError].
 func ParseGroundTruth(data []byte, width, height, maxBoxes int) (GroundTruth, error) {
-	var whole json.RawMessage
-	if err := json.Unmarshal(data, &whole); err != nil {
+	var valid json.RawMessage
+	if err := json.Unmarshal(data, &valid); err != nil {
 		at := len(data)
 		if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 			at = int(e.Offset)
@@ -81,46 +83,46 @@ func ParseGroundTruth(data []byte, width, height, maxBoxes int) (GroundTruth, er
 	}
 	p := parser{json.NewDecoder(bytes.NewReader(data)), width, height}
 	p.d.UseNumber()
-	t, wrong := p.truth(maxBoxes)
-	if wrong != nil {
-		wrong.Name = "truth" + wrong.Name
-		return GroundTruth{}, wrong
+	t, invalid := p.groundTruth(maxBoxes)
+	if invalid != nil {
+		invalid.Name = "truth" + invalid.Name
+		return GroundTruth{}, invalid
 	}
 	return t, nil
 }
 
-// parser goes through a text that is valid JSON. Not in encoding/json's own way: that takes
-// keys in any case and more than once, null for 0, and lists of any length. The names of its
-// errors begin where it was.
+// parser parses a text that is valid JSON. Unlike json.Unmarshal, it does not accept keys in other
+// case, duplicate keys, null for 0, or arrays of any length. The names in errors are relative to
+// the value that is parsed.
 type parser struct {
 	d             *json.Decoder
 	width, height int
 }
 
-func (p parser) truth(most int) (t GroundTruth, wrong *GroundTruthError) {
+func (p parser) groundTruth(maxBoxes int) (t GroundTruth, err *GroundTruthError) {
 	if first := p.token(); first != json.Delim('{') {
-		return t, bad(first, wantTruth)
+		return t, unexpected(first, wantTruth)
 	}
 	seen := map[string]bool{}
 	for p.d.More() {
 		key, _ := p.token().(string)
 		if seen[key] {
-			return t, &GroundTruthError{"." + key, "twice", "it once"}
+			return t, &GroundTruthError{"." + key, "duplicate", "the key once"}
 		}
 		seen[key] = true
 		switch key {
 		case "boxes":
-			t.Boxes, wrong = list(p, most, wantBoxes, p.box)
+			t.Boxes, err = parseArray(p, maxBoxes, wantBoxes, p.box)
 		case "classes":
-			t.Classes, wrong = list(p, most, wantClasses, p.class)
+			t.Classes, err = parseArray(p, maxBoxes, wantClasses, p.class)
 		case "crowd":
-			t.Crowd, wrong = list(p, most, wantCrowd, p.flag)
+			t.Crowd, err = parseArray(p, maxBoxes, wantCrowd, p.flag)
 		default:
 			return t, &GroundTruthError{"", clip(key), wantTruth}
 		}
-		if wrong != nil {
-			wrong.Name = "." + key + wrong.Name
-			return t, wrong
+		if err != nil {
+			err.Name = "." + key + err.Name
+			return t, err
 		}
 	}
 	n := len(t.Boxes)
@@ -128,72 +130,72 @@ func (p parser) truth(most int) (t GroundTruth, wrong *GroundTruthError) {
 	case !seen["boxes"]:
 		return t, &GroundTruthError{".boxes", "", wantBoxes}
 	case seen["classes"] && len(t.Classes) != n:
-		return t, &GroundTruthError{".classes", fmt.Sprintf("%d items", len(t.Classes)), fmt.Sprintf("%d, one a box", n)}
+		return t, &GroundTruthError{".classes", fmt.Sprintf("%d items", len(t.Classes)), fmt.Sprintf("%d, one per box", n)}
 	case seen["crowd"] && len(t.Crowd) != n:
-		return t, &GroundTruthError{".crowd", fmt.Sprintf("%d items", len(t.Crowd)), fmt.Sprintf("%d, one a box", n)}
+		return t, &GroundTruthError{".crowd", fmt.Sprintf("%d items", len(t.Crowd)), fmt.Sprintf("%d, one per box", n)}
 	}
 	return t, nil
 }
 
-// token is the next, nil for null.
+// token returns the next token, nil for null.
 func (p parser) token() json.Token {
 	t, err := p.d.Token()
 	if err != nil {
-		return nil // which nobody wants
+		return nil // which no caller accepts
 	}
 	return t
 }
 
-// list reads a list, never as nil, of at most so many items.
-func list[T any](p parser, most int, want string, item func() (T, *GroundTruthError)) ([]T, *GroundTruthError) {
+// parseArray parses an array of at most maxLen items. The result is not nil.
+func parseArray[T any](p parser, maxLen int, want string, item func() (T, *GroundTruthError)) ([]T, *GroundTruthError) {
 	if t := p.token(); t != json.Delim('[') {
-		return nil, bad(t, want)
+		return nil, unexpected(t, want)
 	}
 	items := []T{}
 	for p.d.More() {
-		if len(items) == most {
-			return nil, &GroundTruthError{"", fmt.Sprintf("more than %d items", most), fmt.Sprintf("at most %d", most)}
+		if len(items) == maxLen {
+			return nil, &GroundTruthError{"", fmt.Sprintf("more than %d items", maxLen), fmt.Sprintf("at most %d", maxLen)}
 		}
-		v, wrong := item()
-		if wrong != nil {
-			wrong.Name = fmt.Sprintf("[%d]%s", len(items), wrong.Name)
-			return nil, wrong
+		v, err := item()
+		if err != nil {
+			err.Name = fmt.Sprintf("[%d]%s", len(items), err.Name)
+			return nil, err
 		}
 		items = append(items, v)
 	}
-	p.token() // the end
+	p.token() // the closing bracket
 	return items, nil
 }
 
 func (p parser) box() (box.Box, *GroundTruthError) {
-	v, wrong := list(p, 4, wantBox, p.number)
-	if wrong != nil {
-		return box.Box{}, wrong
+	v, err := parseArray(p, 4, wantBox, p.number)
+	if err != nil {
+		return box.Box{}, err
 	}
 	if len(v) != 4 {
 		return box.Box{}, &GroundTruthError{"", fmt.Sprintf("%d items", len(v)), wantBox}
 	}
-	b, inside := pixels([4]float64(v), p.width, p.height)
+	b, inside := roundToPixels([4]float64(v), p.width, p.height)
 	if !inside || b.Empty() {
 		return box.Box{}, &GroundTruthError{
 			"", fmt.Sprintf("[%v,%v,%v,%v]", v[0], v[1], v[2], v[3]),
-			fmt.Sprintf("0 ≤ x0 < x1 ≤ %d and 0 ≤ y0 < y1 ≤ %d, in whole pixels", p.width, p.height),
+			fmt.Sprintf("0 ≤ x0 < x1 ≤ %d and 0 ≤ y0 < y1 ≤ %d, after rounding to pixels", p.width, p.height),
 		}
 	}
 	return b, nil
 }
 
-// pixels is a box x0, y0, x1, y1 of fractions in whole pixels: each corner goes to the nearest.
-// inside tells whether it then lies in the picture; it is cut to that.
-func pixels(v [4]float64, width, height int) (b box.Box, inside bool) {
+// roundToPixels rounds the corners x0, y0, x1 and y1 to the nearest pixel and clips the box to the
+// image. It also reports whether the rounded box was inside the image.
+func roundToPixels(v [4]float64, width, height int) (b box.Box, inside bool) {
 	inside = true
-	to := func(v float64, most int) int32 {
+	round := func(v float64, limit int) int32 {
 		v = math.Round(v)
-		cut := min(max(v, 0), float64(most))
-		inside = inside && cut == v
-		return int32(cut)
+		clipped := min(max(v, 0), float64(limit))
+		inside = inside && clipped == v
+		return int32(clipped)
 	}
-	return box.Box{X0: to(v[0], width), Y0: to(v[1], height), X1: to(v[2], width), Y1: to(v[3], height)}, inside
+	return box.Box{X0: round(v[0], width), Y0: round(v[1], height), X1: round(v[2], width), Y1: round(v[3], height)}, inside
 }
 
 func (p parser) number() (float64, *GroundTruthError) {
@@ -203,7 +205,7 @@ func (p parser) number() (float64, *GroundTruthError) {
 			return v, nil
 		}
 	}
-	return 0, bad(t, "a finite number")
+	return 0, unexpected(t, "a finite number")
 }
 
 func (p parser) class() (int, *GroundTruthError) {
@@ -213,20 +215,20 @@ func (p parser) class() (int, *GroundTruthError) {
 			return int(v), nil
 		}
 	}
-	return 0, bad(t, "a whole number from 0 to 2147483647")
+	return 0, unexpected(t, "an integer from 0 to 2147483647")
 }
 
 func (p parser) flag() (bool, *GroundTruthError) {
 	t := p.token()
 	v, ok := t.(bool)
 	if !ok {
-		return false, bad(t, "true or false")
+		return false, unexpected(t, "true or false")
 	}
 	return v, nil
 }
 
-// bad is about a token that is not what it should be.
-func bad(t json.Token, want string) *GroundTruthError {
+// unexpected returns an error about a token.
+func unexpected(t json.Token, want string) *GroundTruthError {
 	value := "null"
 	if t != nil {
 		value = clip(fmt.Sprint(t))
@@ -234,11 +236,11 @@ func bad(t json.Token, want string) *GroundTruthError {
 	return &GroundTruthError{"", value, want}
 }
 
-// clip shortens what a stranger has written.
+// clip shortens untrusted text for messages.
 func clip(s string) string {
-	const most = 40
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
+	const maxLen = 40
+	if len(s) > maxLen {
+		return strings.ToValidUTF8(s[:maxLen], "") + "…"
 	}
 	return s
 }

@@ -11,51 +11,51 @@ import (
 	"github.com/proposer/proposer/internal/npy"
 )
 
-// ForImage are the options for one picture of many: o with a seed that is mixed with the picture's
-// file, the first eight bytes, little-endian, of SHA-256 of the seed's eight, little-endian, and
-// the file's name. So the draws of two pictures have nothing to do with one another, and that of
-// one stays when others come or go. [Sample] itself takes the seed as it is, as who has one
-// picture wants it.
+// ForImage returns the options for one image of a data set: o with a seed derived from o.Seed and
+// the file name. Samples of different images are thus independent, and that of an image does not
+// change if other images are added or removed. The derived seed is the first eight bytes,
+// little-endian, of the SHA-256 hash of o.Seed as eight bytes, little-endian, followed by the file
+// name.
 func (o Options) ForImage(file string) Options {
 	sum := sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, o.Seed), file...))
 	o.Seed = binary.LittleEndian.Uint64(sum[:])
 	return o
 }
 
-// Item is a picture with what was drawn from it.
+// Item is an image of a data set with its minibatch.
 type Item struct {
-	// File is the picture's path in its source; ID what the data set calls it.
+	// File is the path of the image in its source, ID its id in the data set.
 	File, ID string
-	// Width and Height are the upright picture's, in pixels, 0 if they are not known.
+	// Width and Height are the size of the upright image in pixels, 0 if unknown.
 	Width, Height int
-	// Minibatch is what [Sample] drew, with Truth; nil if there is an Error.
+	// Minibatch is the result of [Sample] for GroundTruth; nil if there is an Error.
 	Minibatch *Minibatch
-	// Truth has a class for each box, a place in the names of the classes.
+	// GroundTruth has a class for each box, which is an index of the class names.
 	GroundTruth GroundTruth
-	// Error is why there is no minibatch; empty if there is one.
+	// Error is the reason why there is no minibatch; empty if there is one.
 	Error string
 }
 
-// check holds lists to one another which the file would mix up.
+// check returns an error if the parts of the item are inconsistent.
 func (it *Item) check(classes int) error {
 	t, m := &it.GroundTruth, it.Minibatch
-	wrong := func(format string, args ...any) error {
+	invalid := func(format string, args ...any) error {
 		return fmt.Errorf("rois: %q: %w", it.File, fmt.Errorf(format, args...))
 	}
 	n := len(t.Boxes)
 	switch {
 	case (m == nil) != (it.Error != ""):
-		return wrong("a minibatch: %v, an error: %q: want one of them", m != nil, it.Error)
+		return invalid("minibatch present: %v, error %q: want either a minibatch or an error", m != nil, it.Error)
 	case min(it.Width, it.Height) < 0 || max(it.Width, it.Height) > math.MaxInt32:
-		return wrong("%d × %d pixels: want sides from 0 to %d", it.Width, it.Height, math.MaxInt32)
+		return invalid("%d × %d pixels: want sides from 0 to %d", it.Width, it.Height, math.MaxInt32)
 	case len(t.Classes) != n:
-		return wrong("%d classes of %d true boxes: want as many", len(t.Classes), n)
+		return invalid("%d classes for %d ground-truth boxes: want equal numbers", len(t.Classes), n)
 	case t.Crowd != nil && len(t.Crowd) != n:
-		return wrong("%d crowd flags of %d true boxes: want as many, or nil", len(t.Crowd), n)
+		return invalid("%d crowd flags for %d ground-truth boxes: want equal numbers, or nil", len(t.Crowd), n)
 	}
 	for _, c := range t.Classes {
 		if c < 0 || c >= classes {
-			return wrong("class %d: want 0 to %d, as there are %d names", c, classes-1, classes)
+			return invalid("class %d: want 0 to %d (%d class names)", c, classes-1, classes)
 		}
 	}
 	if m == nil {
@@ -63,38 +63,38 @@ func (it *Item) check(classes int) error {
 	}
 	for _, i := range m.Matches {
 		if i >= n {
-			return wrong("a RoI of true box %d: want the truth that the minibatch was drawn with, which has %d", i, n)
+			return invalid("match with ground-truth box %d of %d: want the ground truth of the minibatch", i, n)
 		}
 	}
 	return nil
 }
 
-// NPZ writes minibatches of many pictures as one archive for numpy.load. Of P pictures with N
-// RoIs and T true boxes it holds
+// NPZ writes the minibatches of images as one archive for numpy.load. For P images with N RoIs and
+// T ground-truth boxes the archive contains, in this order,
 //
-//	files          (P,)    unicode  in the order of the calls
-//	ids            (P,)    unicode  the data set's; empty if it has none
-//	errors         (P,)    unicode  why a picture has no RoIs; empty if it may have
+//	files          (P,)    unicode  file names, in the order of the calls of Write
+//	ids            (P,)    unicode  ids of the data set; empty if it has none
+//	errors         (P,)    unicode  why the image has no RoIs; empty if there is no error
 //	sizes          (P, 2)  int32    width, height
-//	offsets        (P+1,)  int64    picture i has the RoIs offsets[i] to offsets[i+1]
+//	offsets        (P+1,)  int64    image i has the RoIs offsets[i]:offsets[i+1]
 //	rois           (N, 4)  int32    x0 y0 x1 y1, half-open; foreground, then background
 //	labels         (N,)    int8     1 foreground, 0 background
-//	classes        (N,)    int32    a place in class_names; -1 background
-//	truth          (N,)    int32    a place in the picture's own true boxes; -1 background
-//	ious           (N,)    float32  the largest with a true box that is no crowd
-//	deltas         (N, 4)  float32  dx dy dw dh to the true box; 0 for background
-//	class_names    (C,)    unicode  as they were given
-//	truth_offsets  (P+1,)  int64    picture i has the true boxes truth_offsets[i] to truth_offsets[i+1]
+//	classes        (N,)    int32    index of class_names; -1 for background
+//	truth          (N,)    int32    index of the image's ground-truth boxes; -1 for background
+//	ious           (N,)    float32  highest IoU with a ground-truth box that is not a crowd
+//	deltas         (N, 4)  float32  dx dy dw dh to the ground-truth box; 0 for background
+//	class_names    (C,)    unicode  names of the classes
+//	truth_offsets  (P+1,)  int64    image i has the ground-truth boxes truth_offsets[i]:truth_offsets[i+1]
 //	truth_boxes    (T, 4)  int32    x0 y0 x1 y1, half-open
-//	truth_classes  (T,)    int32    a place in class_names
-//	truth_crowd    (T,)    bool     a region of objects that nobody drew apart
+//	truth_classes  (T,)    int32    index of class_names
+//	truth_crowd    (T,)    bool     whether the box is a crowd
 //
-// in this order. Equal items are equal bytes. Texts are as in NumPy, all in the length of the
-// longest, without NULs at their end; a byte of them that is not valid UTF-8 is U+FFFD. An IoU
-// may be rounded to the float32 on the other side of a threshold: the label is what counts.
+// Equal items give equal bytes. As usual in NumPy, all texts of an array have the length of the
+// longest, and trailing NULs are lost; bytes that are not valid UTF-8 become U+FFFD. An IoU may be
+// rounded to the other side of a threshold; the label is that of the unrounded value.
 //
-// It is written by Close, until when the pictures are kept, in some 50 bytes a RoI: who has
-// more of them than some hundred makes several files. It is not safe for concurrent use.
+// Close writes the file. Until then the NPZ keeps about 50 bytes per RoI in memory, so use several
+// files for more than a few hundred images. An NPZ is not safe for concurrent use.
 type NPZ struct {
 	w          io.Writer
 	classNames []string
@@ -112,20 +112,23 @@ type NPZ struct {
 	truthCrowd               []bool
 }
 
-// NewNPZ returns a writer to w. The names of the classes are the same for all files of a data
-// set, see [Classes].
+// NewNPZ returns an NPZ that writes to w. Use the same class names for all files of a data set, see
+// [Classes].
 func NewNPZ(w io.Writer, classNames []string) *NPZ {
 	return &NPZ{w: w, classNames: classNames, offsets: []int64{0}, truthOffsets: []int64{0}}
 }
 
-// Write takes a picture in. It refuses an item that has both a minibatch and an error, or
-// neither, or whose truth is not that of the minibatch or has no class for a box or one
-// without a name; then nothing of it is kept.
+// Write adds an image. It returns an error, and adds nothing, if the item has both a minibatch and
+// an error or neither, if its ground truth is not that of the minibatch, or if a box has no class
+// or a class without a name.
 func (z *NPZ) Write(item Item) error {
 	if err := item.check(len(z.classNames)); err != nil {
 		return err
 	}
-	z.files, z.ids, z.errors = append(z.files, item.File), append(z.ids, item.ID), append(z.errors, item.Error)
+
+	z.files = append(z.files, item.File)
+	z.ids = append(z.ids, item.ID)
+	z.errors = append(z.errors, item.Error)
 	z.sizes = append(z.sizes, int32(item.Width), int32(item.Height))
 
 	t := &item.GroundTruth
@@ -139,12 +142,15 @@ func (z *NPZ) Write(item Item) error {
 	if m := item.Minibatch; m != nil {
 		z.rois = appendCorners(z.rois, m.Boxes)
 		for k, i := range m.Matches {
-			class, delta := -1, Delta{}
+			class := -1
+			var delta Delta
 			if i >= 0 {
-				class, delta = t.Classes[i], *m.Deltas[k]
+				class = t.Classes[i]
+				delta = *m.Deltas[k]
 			}
 			z.labels = append(z.labels, int8(m.Labels[k]))
-			z.classes, z.truth = append(z.classes, int32(class)), append(z.truth, int32(i))
+			z.classes = append(z.classes, int32(class))
+			z.truth = append(z.truth, int32(i))
 			z.ious = append(z.ious, float32(m.IoUs[k]))
 			for _, v := range delta {
 				z.deltas = append(z.deltas, float32(v))
@@ -162,15 +168,15 @@ func appendCorners(dst []int32, boxes []box.Box) []int32 {
 	return dst
 }
 
-// Close writes the file. It does not close the writer below.
+// Close writes the file. It does not close the underlying writer.
 func (z *NPZ) Close() error {
-	pictures, n, truths := len(z.files), len(z.truth), len(z.truthClasses)
+	images, n, objects := len(z.files), len(z.truth), len(z.truthClasses)
 	a := npy.NewWriter(z.w)
 	for _, write := range []func() error{
 		func() error { return a.Strings("files", z.files) },
 		func() error { return a.Strings("ids", z.ids) },
 		func() error { return a.Strings("errors", z.errors) },
-		func() error { return a.Int32s("sizes", []int{pictures, 2}, z.sizes) },
+		func() error { return a.Int32s("sizes", []int{images, 2}, z.sizes) },
 		func() error { return a.Int64s("offsets", nil, z.offsets) },
 		func() error { return a.Int32s("rois", []int{n, 4}, z.rois) },
 		func() error { return a.Int8s("labels", nil, z.labels) },
@@ -180,7 +186,7 @@ func (z *NPZ) Close() error {
 		func() error { return a.Float32s("deltas", []int{n, 4}, z.deltas) },
 		func() error { return a.Strings("class_names", z.classNames) },
 		func() error { return a.Int64s("truth_offsets", nil, z.truthOffsets) },
-		func() error { return a.Int32s("truth_boxes", []int{truths, 4}, z.truthBoxes) },
+		func() error { return a.Int32s("truth_boxes", []int{objects, 4}, z.truthBoxes) },
 		func() error { return a.Int32s("truth_classes", nil, z.truthClasses) },
 		func() error { return a.Bools("truth_crowd", nil, z.truthCrowd) },
 		a.Close,

@@ -25,17 +25,17 @@ import (
 	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
-func TestOf(t *testing.T) {
+func TestForImage(t *testing.T) {
 	o := Detectron2.Options()
 	o.Seed = 258
 	sum := sha256.Sum256([]byte("\x02\x01\x00\x00\x00\x00\x00\x00a/b.jpg"))
 	want := o
 	want.Seed = binary.LittleEndian.Uint64(sum[:8])
 	if got := o.ForImage("a/b.jpg"); got != want {
-		t.Errorf("%+v, want %+v", got, want)
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if o.Seed != 258 {
-		t.Error("the options themselves changed")
+		t.Error("the receiver was modified")
 	}
 	seen := map[uint64]bool{}
 	for _, file := range []string{"", "a/b.jpg", "b.jpg", "a/b.jpg\x00"} {
@@ -45,13 +45,13 @@ func TestOf(t *testing.T) {
 		}
 	}
 	if len(seen) != 20 {
-		t.Errorf("%d seeds of 20", len(seen))
+		t.Errorf("got %d different seeds, want 20", len(seen))
 	}
 }
 
-// Two pictures of equal pools are not drawn from alike, and their place does not matter.
-func TestOfDraws(t *testing.T) {
-	truth := GroundTruth{Boxes: []box.Box{{X1: 20, Y1: 20}}}
+// TestForImageSamples checks that two images with equal pools get different samples, always the same.
+func TestForImageSamples(t *testing.T) {
+	groundTruth := GroundTruth{Boxes: []box.Box{{X1: 20, Y1: 20}}}
 	var pool []box.Box
 	for i := range int32(200) {
 		pool = append(pool, box.Box{X1: 20, Y1: 4 + i%20})
@@ -59,34 +59,34 @@ func TestOfDraws(t *testing.T) {
 	o := DefaultOptions()
 	o.Size = 32
 	draw := func(file string) []int32 {
-		m, err := Sample(t.Context(), pool, truth, o.ForImage(file))
+		m, err := Sample(t.Context(), pool, groundTruth, o.ForImage(file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return m.Indices
 	}
 	if a := draw("a.jpg"); slices.Equal(a, draw("b.jpg")) || !slices.Equal(a, draw("a.jpg")) {
-		t.Error("want the draw to be the picture's own")
+		t.Error("samples do not depend on the image alone")
 	}
 }
 
 var classNames = []string{"ant", "bee", "𝄞 cow", "dog\n", "eel", "fly", "gnu", "hen", "ibis", "jay"}
 
-func anyItem(t *rapid.T) Item {
+func drawItem(t *rapid.T) Item {
 	item := Item{
 		File:  rapid.SampledFrom([]string{"a.jpg", "ä/𝄞.png", "two\nlines.jpg", "\xff.jpg", "long/" + strings.Repeat("é", 99), ""}).Draw(t, "file"),
 		ID:    rapid.SampledFrom([]string{"", "17", "000042", "x"}).Draw(t, "id"),
 		Width: side, Height: side,
 	}
 	if rapid.IntRange(0, 4).Draw(t, "fails") == 0 {
-		item.Error, item.Width, item.Height = "no picture", 0, 0
+		item.Error, item.Width, item.Height = "not an image", 0, 0
 		return item
 	}
-	item.GroundTruth = anyTruth(t)
+	item.GroundTruth = drawGroundTruth(t)
 	if item.GroundTruth.Classes == nil {
 		item.GroundTruth.Classes = make([]int, len(item.GroundTruth.Boxes))
 	}
-	m, err := Sample(t.Context(), anyProposals(t, item.GroundTruth.Boxes), item.GroundTruth, anyOptions(t))
+	m, err := Sample(t.Context(), drawProposals(t, item.GroundTruth.Boxes), item.GroundTruth, drawOptions(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,9 +94,9 @@ func anyItem(t *rapid.T) Item {
 	return item
 }
 
-type require interface{ Fatal(args ...any) }
-
-func written(t require, items []Item) []byte {
+// written returns the archive of items.
+func written(t rapid.TB, items []Item) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	z := NewNPZ(&b, classNames)
 	for _, item := range items {
@@ -110,7 +110,7 @@ func written(t require, items []Item) []byte {
 	return b.Bytes()
 }
 
-// array is one of an archive.
+// array is an array of an archive.
 type array struct {
 	Descr  string
 	Shape  []int
@@ -120,7 +120,7 @@ type array struct {
 var header = regexp.MustCompile(`^\{'descr': '([^']*)', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n$`)
 
 // arrays reads what [NPZ] writes.
-func arrays(t require, data []byte) map[string]array {
+func arrays(t rapid.TB, data []byte) map[string]array {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		t.Fatal(err)
@@ -138,19 +138,21 @@ func arrays(t require, data []byte) map[string]array {
 		n := 10 + int(binary.LittleEndian.Uint16(b[8:]))
 		m := header.FindStringSubmatch(string(b[10:n]))
 		if m == nil {
-			t.Fatal(f.Name, " begins with ", string(b[:n]))
+			t.Fatalf("%s: invalid header %q", f.Name, b[:n])
 		}
-		a, count := array{Descr: m[1]}, 1
+		a := array{Descr: m[1]}
+		count := 1
 		for side := range strings.FieldsFuncSeq(m[2], func(r rune) bool { return r == ',' || r == ' ' }) {
 			n, err := strconv.Atoi(side)
 			if err != nil {
 				t.Fatal(err)
 			}
-			a.Shape, count = append(a.Shape, n), count*n
+			a.Shape = append(a.Shape, n)
+			count *= n
 		}
 		b = b[n:]
 		if count > 0 && len(b)%count != 0 || count == 0 && len(b) > 0 {
-			t.Fatal(f.Name, ": ", len(b), " bytes of ", count)
+			t.Fatalf("%s: %d bytes for %d values", f.Name, len(b), count)
 		}
 		for ; len(b) > 0; count-- {
 			size := len(b) / count
@@ -162,7 +164,7 @@ func arrays(t require, data []byte) map[string]array {
 	return all
 }
 
-func value(t require, descr string, b []byte) any {
+func value(t rapid.TB, descr string, b []byte) any {
 	switch descr {
 	case "|i1":
 		return float64(int8(b[0]))
@@ -176,7 +178,7 @@ func value(t require, descr string, b []byte) any {
 		return float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
 	}
 	if descr != fmt.Sprint("<U", len(b)/4) {
-		t.Fatal("what is ", descr, "?")
+		t.Fatalf("unknown type %q", descr)
 	}
 	var s strings.Builder
 	for ; len(b) > 0; b = b[4:] {
@@ -185,8 +187,8 @@ func value(t require, descr string, b []byte) any {
 	return strings.TrimRight(s.String(), "\x00")
 }
 
-// wanted are the arrays of the items, told picture by picture.
-func wanted(items []Item) map[string]array {
+// referenceArrays returns the arrays of items, image by image.
+func referenceArrays(items []Item) map[string]array {
 	w := map[string]array{}
 	for name, descr := range map[string]string{
 		"files": "U", "ids": "U", "errors": "U", "class_names": "U", "sizes": "<i4", "offsets": "<i8", "rois": "<i4", "labels": "|i1",
@@ -206,7 +208,7 @@ func wanted(items []Item) map[string]array {
 	for _, name := range classNames {
 		put("class_names", name)
 	}
-	rois, truths := 0, 0
+	rois, objects := 0, 0
 	put("offsets", 0.0)
 	put("truth_offsets", 0.0)
 	for _, item := range items {
@@ -223,8 +225,8 @@ func wanted(items []Item) map[string]array {
 			}
 			put("truth_crowd", crowd)
 		}
-		truths += len(item.GroundTruth.Boxes)
-		put("truth_offsets", float64(truths))
+		objects += len(item.GroundTruth.Boxes)
+		put("truth_offsets", float64(objects))
 		if m := item.Minibatch; m != nil {
 			rois += len(m.Boxes)
 			for k, b := range m.Boxes {
@@ -265,29 +267,28 @@ func wanted(items []Item) map[string]array {
 
 func TestNPZ(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		items := rapid.SliceOfN(rapid.Custom(anyItem), 0, 4).Draw(t, "items")
+		items := rapid.SliceOfN(rapid.Custom(drawItem), 0, 4).Draw(t, "items")
 		data := written(t, items)
 		if !bytes.Equal(data, written(t, items)) {
-			t.Fatal("equal items are other bytes")
+			t.Fatal("equal items give different bytes")
 		}
-		got, want := arrays(t, data), wanted(items)
+		got, want := arrays(t, data), referenceArrays(items)
 		for name := range want {
 			if !reflect.DeepEqual(got[name], want[name]) {
-				t.Fatalf("%s: %v\nwant %v", name, got[name], want[name])
+				t.Fatalf("%s: got %v\nwant %v", name, got[name], want[name])
 			}
 		}
 		if len(got) != len(want) {
-			t.Fatalf("%d arrays, want %d", len(got), len(want))
+			t.Fatalf("got %d arrays, want %d", len(got), len(want))
 		}
 	})
 }
 
-// NumPy finds in it what was put in.
-func TestNumPyLoadsRoIs(t *testing.T) {
+func TestNPZLoadsInNumPy(t *testing.T) {
 	python := e2e.Python(t, "import numpy", "NumPy")
 	var items []Item
 	for seed := range 30 {
-		items = append(items, rapid.Custom(anyItem).Example(seed))
+		items = append(items, rapid.Custom(drawItem).Example(seed))
 	}
 	for _, items := range [][]Item{items, nil} {
 		cmd := exec.CommandContext(t.Context(), python, "-c", `
@@ -316,64 +317,67 @@ json.dump(found, sys.stdout)
 		if err := json.Unmarshal(out, &got); err != nil {
 			t.Fatal(err)
 		}
-		want := wanted(items)
+		want := referenceArrays(items)
 		for name, w := range want {
 			if g := got[name]; g.Descr != w.Descr || !slices.Equal(g.Shape, w.Shape) || !slices.Equal(g.Values, w.Values) {
-				t.Errorf("%s: %v\nwant %v", name, g, w)
+				t.Errorf("%s: got %v\nwant %v", name, g, w)
 			}
 		}
 		if len(got) != len(want) {
-			t.Errorf("%d arrays, want %d", len(got), len(want))
+			t.Errorf("got %d arrays, want %d", len(got), len(want))
 		}
 	}
 }
 
-func TestNPZRefuses(t *testing.T) {
+func TestNPZWriteErrors(t *testing.T) {
 	object := []box.Box{{X1: 9, Y1: 9}}
 	drawn := &Minibatch{
 		Boxes: object, Labels: []imbalance.Label{1}, Matches: []int{0}, IoUs: []float64{1}, Deltas: []*Delta{{}},
 	}
 	for want, item := range map[string]Item{
-		`"a" : a minibatch: false, an error: ""`:       {},
-		`a minibatch: true, an error: "no"`:            {Minibatch: drawn, Error: "no", GroundTruth: GroundTruth{Boxes: object, Classes: []int{0}}},
-		"-1 × 5 pixels":                                {Width: -1, Height: 5, Error: "no"},
-		"0 classes of 1 true boxes":                    {Minibatch: drawn, GroundTruth: GroundTruth{Boxes: object}},
-		"2 crowd flags of 1 true boxes":                {Minibatch: drawn, GroundTruth: GroundTruth{object, []int{0}, make([]bool, 2)}},
-		"class 10: want 0 to 9, as there are 10 names": {Minibatch: drawn, GroundTruth: GroundTruth{Boxes: object, Classes: []int{10}}},
-		"class -1": {Minibatch: drawn, GroundTruth: GroundTruth{Boxes: object, Classes: []int{-1}}},
-		"a RoI of true box 0: want the truth that the minibatch was": {Minibatch: drawn},
+		`"a" : minibatch present: false, error ""`: {},
+		`minibatch present: true, error "no"`:      {Minibatch: drawn, Error: "no", GroundTruth: GroundTruth{Boxes: object, Classes: []int{0}}},
+		"-1 × 5 pixels":                            {Width: -1, Height: 5, Error: "no"},
+		"0 classes for 1 ground-truth boxes":       {Minibatch: drawn, GroundTruth: GroundTruth{Boxes: object}},
+		"2 crowd flags for 1 ground-truth boxes":   {Minibatch: drawn, GroundTruth: GroundTruth{object, []int{0}, make([]bool, 2)}},
+		"class 10: want 0 to 9 (10 class names)":   {Minibatch: drawn, GroundTruth: GroundTruth{Boxes: object, Classes: []int{10}}},
+		"class -1":                                 {Minibatch: drawn, GroundTruth: GroundTruth{Boxes: object, Classes: []int{-1}}},
+		"match with ground-truth box 0 of 0: want the ground truth of the minibatch": {Minibatch: drawn},
 	} {
-		item.File = "a"
-		want = strings.Replace(want, `"a" :`, `rois: "a":`, 1)
-		var b bytes.Buffer
-		z := NewNPZ(&b, classNames)
-		if err := z.Write(item); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: %v; want %s", item, err, want)
-		}
-		if err := z.Close(); err != nil || !bytes.Equal(b.Bytes(), written(t, nil)) {
-			t.Errorf("%+v: something of it is kept; %v", item, err)
-		}
+		t.Run(want, func(t *testing.T) {
+			item.File = "a"
+			want := strings.Replace(want, `"a" :`, `rois: "a":`, 1)
+			var b bytes.Buffer
+			z := NewNPZ(&b, classNames)
+			if err := z.Write(item); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("Write: got %v, want %s", err, want)
+			}
+			if err := z.Close(); err != nil || !bytes.Equal(b.Bytes(), written(t, nil)) {
+				t.Errorf("Close: got %v and %d bytes, want an empty archive", err, b.Len())
+			}
+		})
 	}
 }
 
 var errFull = errors.New("no space left on device")
 
-type full struct{ room int }
+// fullWriter fails after some bytes.
+type fullWriter struct{ capacity int }
 
-func (f *full) Write(p []byte) (int, error) {
-	if f.room -= len(p); f.room < 0 {
+func (w *fullWriter) Write(p []byte) (int, error) {
+	if w.capacity -= len(p); w.capacity < 0 {
 		return 0, errFull
 	}
 	return len(p), nil
 }
 
-func TestNPZTellsOfAFullDisk(t *testing.T) {
+func TestNPZReportsWriteErrors(t *testing.T) {
 	item := Item{File: "a.jpg", Error: strings.Repeat("x", 50000)}
-	whole := len(written(t, []Item{item}))
-	for room := 0; room < whole; room += 1999 {
-		z := NewNPZ(&full{room}, classNames)
+	size := len(written(t, []Item{item}))
+	for capacity := 0; capacity < size; capacity += 1999 {
+		z := NewNPZ(&fullWriter{capacity}, classNames)
 		if err := errors.Join(z.Write(item), z.Close()); !errors.Is(err, errFull) || strings.Count(err.Error(), errFull.Error()) != 1 {
-			t.Errorf("room for %d bytes of %d: %v", room, whole, err)
+			t.Errorf("writer for %d of %d bytes: got %v, want %v once", capacity, size, err, errFull)
 		}
 	}
 }

@@ -10,22 +10,25 @@ import (
 	"github.com/proposer/proposer/internal/optparse"
 )
 
-// Sampler is a way to draw RoIs: thresholds, and how background is taken.
+// Sampler is a method of sampling RoIs: the IoU thresholds of the labels, and how background is
+// drawn.
 type Sampler int
 
 const (
-	// FastRCNN is that of Girshick, "Fast R-CNN" (ICCV 2015, §2.3): 128 RoIs, a quarter
-	// of them foreground, from an IoU of 0.5; background in [0.1,0.5). It has 64 from each
-	// of two pictures: who trains like that asks for a size of 64.
+	// FastRCNN is the sampler of Girshick, "Fast R-CNN" (ICCV 2015, §2.3): 128 RoIs, at most a
+	// quarter of them foreground, whose IoU is at least 0.5; that of background is in [0.1,0.5).
+	// The paper draws 64 from each of two images: set Options.Size to 64 for that.
 	FastRCNN Sampler = iota
-	// Detectron2 is its default: 512 RoIs, a quarter foreground; background in [0,0.5).
+	// Detectron2 is the default of Detectron2: 512 RoIs, at most a quarter foreground; background
+	// in [0,0.5).
 	Detectron2
-	// IoUBalanced is that of Pang et al., "Libra R-CNN" (CVPR 2019, §3.1): as Detectron2,
-	// with background evenly from three bins of IoU.
+	// IoUBalanced is the sampler of Pang et al., "Libra R-CNN" (CVPR 2019, §3.1): as Detectron2,
+	// but background is drawn evenly from three bins of IoU.
 	IoUBalanced
 )
 
-const libraBins = 3
+// iouBins is the number of bins of IoUBalanced.
+const iouBins = 3
 
 // MaxSize is the largest size of a minibatch.
 const MaxSize = 1 << 20
@@ -40,16 +43,16 @@ var samplers = [...]struct {
 	IoUBalanced: {"iou-balanced", imbalance.Sampler{Size: 512, ForegroundFraction: 0.25}, imbalance.FasterRCNNThresholds()},
 }
 
-// Samplers are the names that [ParseSampler] knows.
+// Samplers returns the names that [ParseSampler] accepts.
 func Samplers() []string {
-	known := make([]string, len(samplers))
+	names := make([]string, len(samplers))
 	for i, s := range samplers {
-		known[i] = s.name
+		names[i] = s.name
 	}
-	return known
+	return names
 }
 
-// ParseSampler reads the name of a sampler.
+// ParseSampler returns the sampler with the given name.
 func ParseSampler(s string) (Sampler, error) {
 	if i := slices.Index(Samplers(), s); i >= 0 {
 		return Sampler(i), nil
@@ -57,36 +60,36 @@ func ParseSampler(s string) (Sampler, error) {
 	return 0, fmt.Errorf("rois: sampler %q: want one of %s", s, strings.Join(Samplers(), ", "))
 }
 
-// String is the name that [ParseSampler] reads.
+// String returns the name of the sampler.
 func (s Sampler) String() string { return samplers[s].name }
 
-// Thresholds say what is foreground and background to the sampler.
+// Thresholds returns the IoU thresholds of foreground and background.
 func (s Sampler) Thresholds() imbalance.Thresholds { return samplers[s].thresholds }
 
-// Options are the sampler's, with the seed 1, true boxes appended and deltas as they are.
+// Options returns the options of the sampler, with the seed 1, ground-truth boxes appended and
+// delta weights of 1.
 func (s Sampler) Options() Options {
 	q := samplers[s].quota
 	return Options{s, q.Size, q.ForegroundFraction, 1, true, DeltaWeights{1, 1, 1, 1}}
 }
 
-// Options say how to draw a minibatch. Begin with [DefaultOptions], [Sampler.Options] or
-// [ParseOptions].
+// Options configures [Sample]. Start from [DefaultOptions], [Sampler.Options] or [ParseOptions].
 type Options struct {
 	Sampler Sampler
 	// Size is the number of RoIs, in [1,MaxSize].
 	Size int
-	// Foreground is the largest share of foreground, in [0,1]; see imbalance.Sampler.
+	// Foreground is the maximum fraction of foreground, in [0,1]; see imbalance.Sampler.
 	Foreground float64
-	// Seed is that of the draw.
+	// Seed seeds the random draw.
 	Seed uint64
-	// AppendTruth puts the true boxes among the proposals, as Fast R-CNN's and
-	// Detectron2's training do: without them an object may have no foreground at all.
+	// AppendGroundTruth adds the ground-truth boxes to the proposals, as the training of Fast R-CNN
+	// and of Detectron2 does. Without them an object may have no foreground.
 	AppendGroundTruth bool
-	// Weights are those of the deltas.
+	// Weights are the weights of the deltas.
 	Weights DeltaWeights
 }
 
-// Validate reports the first field that is out of range.
+// Validate returns an error for the first field that is out of range.
 func (o Options) Validate() error {
 	switch {
 	case o.Sampler < 0 || int(o.Sampler) >= len(samplers):
@@ -94,32 +97,32 @@ func (o Options) Validate() error {
 	case o.Size < 1 || o.Size > MaxSize:
 		return fmt.Errorf("rois: size %d: want 1 to %d", o.Size, MaxSize)
 	case !(o.Foreground >= 0 && o.Foreground <= 1):
-		return fmt.Errorf("rois: a share of foreground of %v: want a number in [0,1]", o.Foreground)
+		return fmt.Errorf("rois: foreground %v: want a number in [0,1]", o.Foreground)
 	}
 	return o.Weights.Validate()
 }
 
-// DefaultOptions are those of [ParseOptions] without any value: those of FastRCNN.
+// DefaultOptions returns the options of [FastRCNN], which are also the defaults of [ParseOptions].
 func DefaultOptions() Options { return FastRCNN.Options() }
 
-// names of the options, in the order in which errors about them come.
-var names = []string{"sampler", "size", "foreground", "rois-seed", "append-truth", "delta-weights"}
+// optionNames is the names of the options, in the order in which errors are reported.
+var optionNames = []string{"sampler", "size", "foreground", "rois-seed", "append-truth", "delta-weights"}
 
-// Names lists the options that [ParseOptions] knows.
-func Names() []string { return slices.Clone(names) }
+// OptionNames returns the names of the options of [ParseOptions].
+func OptionNames() []string { return slices.Clone(optionNames) }
 
-// ParseOptions reads options from their texts, in the manner of pipeline.ParseOptions: all
-// that is wrong is reported at once, and the error joins a *pipeline.OptionError each.
+// ParseOptions parses options by name, as propose.ParseOptions does. The error joins a
+// *propose.OptionError for each invalid option.
 //
-//	sampler        fast-rcnn, detectron2 or iou-balanced; fast-rcnn
-//	size           RoIs of a minibatch, 1 to 1048576; the sampler's, 128 or 512
-//	foreground     largest share of foreground among them, in [0,1]; the sampler's, 0.25
-//	rois-seed      of the draw, a uint64; 1
-//	append-truth   true: the true boxes are among the proposals; false; true
-//	delta-weights  of dx, dy, dw and dh, separated by commas, as 10,10,5,5 in
-//	               Detectron2; 1,1,1,1
+//	option         value                                                default
+//	sampler        fast-rcnn, detectron2 or iou-balanced                fast-rcnn
+//	size           RoIs of a minibatch, 1 to 1048576                    the sampler's, 128 or 512
+//	foreground     maximum fraction of foreground, in [0,1]             the sampler's, 0.25
+//	rois-seed      seed of the random draw, a uint64                    1
+//	append-truth   true or false: add ground-truth boxes to proposals   true
+//	delta-weights  weights of dx, dy, dw and dh, such as 10,10,5,5      1,1,1,1
 func ParseOptions(values map[string]string) (Options, error) {
-	return ReadOptions(optparse.New(values, names))
+	return ReadOptions(optparse.New(values, optionNames))
 }
 
 // ReadOptions is [ParseOptions] for a parser that may have other options, too. The error includes
@@ -142,8 +145,7 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 	return o, nil
 }
 
-// Values is the canonical form of what [ParseOptions] read: every option, in a text that
-// reads as the same.
+// Values returns all options in canonical form: [ParseOptions] of them returns o.
 func (o Options) Values() map[string]string {
 	weights := make([]string, len(o.Weights))
 	for i, v := range o.Weights {
@@ -159,7 +161,7 @@ func (o Options) Values() map[string]string {
 	}
 }
 
-// parseBool takes less than strconv's.
+// parseBool accepts only true and false, unlike strconv.ParseBool.
 func parseBool(s string) (bool, error) {
 	if s != "true" && s != "false" {
 		return false, strconv.ErrSyntax
@@ -173,7 +175,7 @@ func parseWeights(s string) (w DeltaWeights, err error) {
 		return w, strconv.ErrSyntax
 	}
 	for i, item := range items {
-		// Not Validate alone, for which four zeros are ones.
+		// Validate accepts four zeros, which stand for ones.
 		w[i], err = optparse.ParseFloat(item, func(v float64) bool { return v >= MinDeltaWeight && v <= MaxDeltaWeight })
 		if err != nil {
 			return w, err

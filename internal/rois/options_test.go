@@ -14,8 +14,8 @@ import (
 	"github.com/proposer/proposer/internal/optparse"
 )
 
-// given reads a query string into the form ParseOptions takes.
-func given(t testing.TB, query string) map[string]string {
+// parseQuery returns a query string in the form that ParseOptions takes.
+func parseQuery(t testing.TB, query string) map[string]string {
 	t.Helper()
 	q, err := url.ParseQuery(query)
 	if err != nil {
@@ -41,16 +41,18 @@ func TestParseOptions(t *testing.T) {
 		"size=1&foreground=0&rois-seed=0&append-truth=true&delta-weights=1e-6,1e6,0.5,1": {FastRCNN, 1, 0, 0, true, DeltaWeights{1e-6, 1e6, 0.5, 1}},
 		"size=1048576&foreground=1": {FastRCNN, MaxSize, 1, 1, true, ones},
 	} {
-		got, err := ParseOptions(given(t, query))
-		if err != nil || got != want {
-			t.Errorf("%s: %+v, %v; want %+v", query, got, err, want)
-		}
-		if err := got.Validate(); err != nil {
-			t.Errorf("%s: %v", query, err)
-		}
+		t.Run(query, func(t *testing.T) {
+			got, err := ParseOptions(parseQuery(t, query))
+			if err != nil || got != want {
+				t.Errorf("got %+v, %v; want %+v", got, err, want)
+			}
+			if err := got.Validate(); err != nil {
+				t.Errorf("Validate: %v", err)
+			}
+		})
 	}
 	if got := DefaultOptions(); got != FastRCNN.Options() {
-		t.Errorf("the defaults are %+v", got)
+		t.Errorf("DefaultOptions: got %+v, want %+v", got, FastRCNN.Options())
 	}
 }
 
@@ -61,12 +63,12 @@ func TestThresholds(t *testing.T) {
 		IoUBalanced: {Foreground: 0.5, Background: [2]float64{0, 0.5}, Crowd: 0.5},
 	} {
 		if got := s.Thresholds(); got != want {
-			t.Errorf("%v: %+v; want %+v", s, got, want)
+			t.Errorf("%v: got %+v, want %+v", s, got, want)
 		}
 	}
 }
 
-func TestBadOptions(t *testing.T) {
+func TestParseOptionsErrors(t *testing.T) {
 	for query, want := range map[string]string{
 		"sampler=ohem":                   `sampler "ohem": want one of fast-rcnn, detectron2, iou-balanced`,
 		"sampler=":                       `sampler "": want one of`,
@@ -87,18 +89,20 @@ func TestBadOptions(t *testing.T) {
 		"delta-weights=1,1,,1":           `delta-weights "1,1,,1": want`,
 		"seed=1":                         `seed "1": want an option that exists: sampler, size, foreground, rois-seed, append-truth, delta-weights`,
 	} {
-		o, err := ParseOptions(given(t, query))
-		if err == nil || !strings.HasPrefix(err.Error(), want) || len(optparse.Errors(err)) != 1 || o != (Options{}) {
-			t.Errorf("%s: %+v, %v; want %s", query, o, err, want)
-		}
+		t.Run(query, func(t *testing.T) {
+			o, err := ParseOptions(parseQuery(t, query))
+			if err == nil || !strings.HasPrefix(err.Error(), want) || len(optparse.Errors(err)) != 1 || o != (Options{}) {
+				t.Errorf("got %+v, %v; want %s", o, err, want)
+			}
+		})
 	}
-	_, err := ParseOptions(given(t, "sampler=x&size=x&foreground=x&rois-seed=x&append-truth=x&delta-weights=x&x=x"))
+	_, err := ParseOptions(parseQuery(t, "sampler=x&size=x&foreground=x&rois-seed=x&append-truth=x&delta-weights=x&x=x"))
 	var got []string
 	for _, e := range optparse.Errors(err) {
 		got = append(got, e.Name)
 	}
-	if want := append([]string{"x"}, Names()...); !slices.Equal(got, want) {
-		t.Errorf("complaints about %q; want %q", got, want)
+	if want := append([]string{"x"}, OptionNames()...); !slices.Equal(got, want) {
+		t.Errorf("got errors for %q, want %q", got, want)
 	}
 }
 
@@ -108,26 +112,28 @@ func TestValidate(t *testing.T) {
 		"sampler -1":           func(o *Options) { o.Sampler = -1 },
 		"size 0":               func(o *Options) { o.Size = 0 },
 		"size 1048577":         func(o *Options) { o.Size = MaxSize + 1 },
-		"foreground of NaN":    func(o *Options) { o.Foreground = math.NaN() },
-		"foreground of 2":      func(o *Options) { o.Foreground = 2 },
+		"foreground NaN":       func(o *Options) { o.Foreground = math.NaN() },
+		"foreground 2":         func(o *Options) { o.Foreground = 2 },
 		"delta weight 1 is -1": func(o *Options) { o.Weights[1] = -1 },
 	} {
-		o := DefaultOptions()
-		change(&o)
-		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: error %v: want one about %s", o, err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			o := DefaultOptions()
+			change(&o)
+			if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("Validate of %+v: got %v, want %s", o, err, want)
+			}
+		})
 	}
 	o := DefaultOptions()
 	if o.Weights = (DeltaWeights{}); o.Validate() != nil {
-		t.Errorf("weights of 0, which are 1: %v", o.Validate())
+		t.Errorf("zero weights: got %v, want no error", o.Validate())
 	}
 }
 
-func TestSamplers(t *testing.T) {
+func TestParseSampler(t *testing.T) {
 	for i, name := range Samplers() {
 		if s, err := ParseSampler(name); err != nil || s != Sampler(i) || fmt.Sprint(s) != name {
-			t.Errorf("%s reads as %v, %v", name, s, err)
+			t.Errorf("ParseSampler(%q) = %v, %v; want %v", name, s, err, Sampler(i))
 		}
 	}
 }
@@ -151,20 +157,20 @@ func FuzzParseOptions(f *testing.F) {
 		o, err := ParseOptions(values)
 		if err != nil {
 			if len(optparse.Errors(err)) == 0 {
-				t.Fatalf("%q: an error without an option: %v", values, err)
+				t.Fatalf("%q: error %v without an option", values, err)
 			}
 			return
 		}
 		if err := o.Validate(); err != nil {
-			t.Fatalf("%q: parsed but invalid: %v", values, err)
+			t.Fatalf("%q: parsed options are invalid: %v", values, err)
 		}
 		canonical := o.Values()
 		again, err := ParseOptions(canonical)
 		if err != nil || !reflect.DeepEqual(again, o) || !maps.Equal(again.Values(), canonical) {
-			t.Fatalf("%q: %q reads as %+v (%v), want %+v", values, canonical, again, err, o)
+			t.Fatalf("%q: canonical form %q parses as %+v, %v; want %+v", values, canonical, again, err, o)
 		}
-		if names := slices.Sorted(maps.Keys(canonical)); !slices.Equal(names, slices.Sorted(slices.Values(Names()))) {
-			t.Fatalf("the canonical form has %q", names)
+		if names := slices.Sorted(maps.Keys(canonical)); !slices.Equal(names, slices.Sorted(slices.Values(OptionNames()))) {
+			t.Fatalf("the canonical form has the options %q, want %q", names, OptionNames())
 		}
 	})
 }

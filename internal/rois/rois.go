@@ -1,15 +1,15 @@
-// Package rois makes of the proposals and the true boxes of a picture the minibatch of
-// regions of interest that the second stage of a detector trains on: which RoIs, what
-// they hold, and the way from each to its object.
+// Package rois samples the regions of interest (RoIs) on which the second stage of a detector
+// trains: a minibatch of the proposals of an image, with labels, classes and box-regression
+// targets.
 //
-//	truth, err := rois.ParseTruth(data, width, height, 0)
+//	groundTruth, err := rois.ParseGroundTruth(data, width, height, 0)
 //	...
-//	m, err := rois.Sample(ctx, proposals, truth, rois.DefaultOptions())
+//	m, err := rois.Sample(ctx, proposals, groundTruth, rois.DefaultOptions())
 //
-// RoIs are labelled by their IoU with the true boxes (imbalance.Thresholds), drawn so
-// that a share of them is foreground (imbalance.Sampler), and told the deltas to the box they
-// were matched with (DeltaWeights). Those of a data set ([GroundTruthOf]) are written for
-// numpy.load ([NPZ]). docs/imbalance.md has the sources.
+// [Sample] labels proposals by their IoU with the ground-truth boxes (imbalance.Thresholds), draws
+// a sample with a bounded fraction of foreground (imbalance.Sampler), and encodes the deltas to the
+// matched boxes ([DeltaWeights]). [GroundTruthOf] converts the annotations of a data set, and [NPZ]
+// writes minibatches for numpy.load. docs/imbalance.md lists the sources.
 package rois
 
 import (
@@ -24,108 +24,121 @@ import (
 	"github.com/proposer/proposer/imbalance"
 )
 
-// Minibatch is what was drawn. Its lists go with one another; none is nil but Classes.
+// Minibatch is a sample of RoIs. Its slices are indexed by RoI; none but Classes is nil.
 type Minibatch struct {
-	// Options are those it was drawn by.
+	// Options are the options of the sample.
 	Options Options
-	// Boxes are the RoIs: foreground, then background, each by its place in the pool.
+	// Boxes are the RoIs: foreground, then background, each in the order of Indices.
 	Boxes []box.Box
-	// Indices are these places: below the number of proposals a proposal's, from there on
-	// those of the true boxes that were appended.
+	// Indices are the indices of the RoIs in the pool: the proposals, followed by the ground-truth
+	// boxes that were appended.
 	Indices []int32
 	// Labels are imbalance.Foreground or imbalance.Background.
 	Labels []imbalance.Label
-	// Classes are those of the matched true boxes, −1 for background; nil if the truth has
-	// none. The number of classes, which Detectron2 has for background, is not known here.
+	// Classes are the classes of the matched ground-truth boxes, −1 for background; nil if the
+	// ground truth has no classes. (Detectron2 uses the number of classes for background, which is
+	// not known here.)
 	Classes []int
-	// Truth is the number of the true box that the RoI was matched with: the one of the
-	// largest IoU, the first of equals. It is −1 for background, whatever that touches.
+	// Matches are the indices of the matched ground-truth boxes, −1 for background. The match is
+	// the box of the highest IoU, the first of equals.
 	Matches []int
-	// IoUs are the largest with any true box that is not a crowd, those of background too.
+	// IoUs are the highest IoUs with a ground-truth box that is not a crowd, also for background.
 	IoUs []float64
-	// Deltas lead from the RoI to its true box; nil for background.
+	// Deltas are the deltas from the RoIs to their ground-truth boxes, nil for background.
 	Deltas []*Delta
-	// Foreground and Background are how many RoIs there are of each, MissingForeground how
-	// many fewer than the share of foreground asks for, Missing how many fewer than Size.
+	// Foreground and Background are the numbers of RoIs. MissingForeground is the number of
+	// foreground RoIs by which the sample falls short of Options.Foreground, Missing that by which
+	// it falls short of Options.Size.
 	Foreground, Background     int
 	MissingForeground, Missing int
-	// Ratio is Background/Foreground, +Inf without foreground.
+	// Ratio is Background/Foreground, or +Inf without foreground.
 	Ratio float64
-	// Alpha is the weight of foreground that makes both kinds of the minibatch count alike:
-	// the α of imbalance.Balanced for who trains on these RoIs.
+	// Alpha is the weight of foreground, for imbalance.Balanced, that gives both labels the same
+	// total weight in training on this minibatch.
 	Alpha float64
-	// Pool is what they were drawn from.
+	// Pool describes the boxes that the sample was drawn from.
 	Pool Pool
 }
 
-// Pool counts what a minibatch is drawn from: the proposals and the true boxes appended.
+// Pool counts the boxes that a minibatch is drawn from: the proposals and the appended ground-truth
+// boxes.
 type Pool struct {
 	Foreground int `json:"foreground"`
 	Background int `json:"background"`
-	// Ignored are neither: too near an object, too far from any, or in a crowd.
+	// Ignored counts boxes that are neither: their IoU is between the thresholds or below that of
+	// background, or they lie in a crowd.
 	Ignored int `json:"ignored"`
-	// Alpha is as [Minibatch.Alpha], for who trains on the whole pool and not a sample of it.
+	// Alpha is as [Minibatch.Alpha], for training on the whole pool instead of a sample.
 	Alpha float64 `json:"-"`
 }
 
-// Sample draws a minibatch from the proposals of a picture. Crowd regions are no objects:
-// what lies in one is ignored, see imbalance.Thresholds.Label. If o.AppendTruth, the true
-// boxes that are not among the proposals are appended to them, so no box is drawn twice
-// that is not proposed twice. A picture without objects gives background, and under
-// [FastRCNN] nothing, as no RoI has an IoU of 0.1.
+// Sample draws a minibatch from the proposals of an image. Crowd boxes are not objects: proposals
+// in a crowd are ignored, see imbalance.Thresholds.Label. If o.AppendGroundTruth is set, the
+// ground-truth boxes that are not among the proposals are appended to them; a box occurs twice only
+// if it is proposed twice. For an image without objects, all RoIs are background, and with
+// [FastRCNN] there are none, because their IoU must be at least 0.1.
 //
-// Equal arguments give equal minibatches, but for the last bits of deltas on other
-// architectures, see DeltaWeights.Encode. It takes time in (proposals + truth) × truth.
-// It panics if o is not valid or the truth's lists differ in length; the only errors are the
-// context's.
-func Sample(ctx context.Context, proposals []box.Box, truth GroundTruth, o Options) (*Minibatch, error) {
+// Equal arguments give equal minibatches, except that the last bits of deltas may differ between
+// architectures, see [DeltaWeights.Encode]. Sample takes O((proposals + objects) × objects) time.
+// It panics if o is invalid or the slices of the ground truth differ in length. The only errors are
+// those of ctx.
+func Sample(ctx context.Context, proposals []box.Box, groundTruth GroundTruth, o Options) (*Minibatch, error) {
 	if err := o.Validate(); err != nil {
 		panic(err)
 	}
-	objects, numbers, crowd := truth.split()
+	objects, indices, crowd := groundTruth.split()
 	pool := proposals
 	if o.AppendGroundTruth {
 		pool = appendMissing(proposals, objects)
 	}
-	labelled, err := o.Sampler.Thresholds().Label(ctx, pool, objects, crowd)
+	labeled, err := o.Sampler.Thresholds().Label(ctx, pool, objects, crowd)
 	if err != nil {
 		return nil, err
 	}
-	drawn := o.draw(labelled)
+	drawn := o.draw(labeled)
 
 	n := len(drawn.Indices)
 	m := &Minibatch{
-		Options: o,
-		Boxes:   make([]box.Box, n), Indices: drawn.Indices,
-		Labels: make([]imbalance.Label, n), Matches: make([]int, n),
-		IoUs: make([]float64, n), Deltas: make([]*Delta, n),
-		Foreground: drawn.Foreground, Background: drawn.Background,
-		MissingForeground: drawn.MissingForeground, Missing: drawn.Missing,
-		Ratio: math.Inf(1),
-		Alpha: alpha(drawn.Foreground, drawn.Background),
+		Options:           o,
+		Boxes:             make([]box.Box, n),
+		Indices:           drawn.Indices,
+		Labels:            make([]imbalance.Label, n),
+		Matches:           make([]int, n),
+		IoUs:              make([]float64, n),
+		Deltas:            make([]*Delta, n),
+		Foreground:        drawn.Foreground,
+		Background:        drawn.Background,
+		MissingForeground: drawn.MissingForeground,
+		Missing:           drawn.Missing,
+		Ratio:             math.Inf(1),
+		Alpha:             alpha(drawn.Foreground, drawn.Background),
 	}
 	if m.Foreground > 0 {
 		m.Ratio = float64(m.Background) / float64(m.Foreground)
 	}
-	if truth.Classes != nil {
+	if groundTruth.Classes != nil {
 		m.Classes = make([]int, n)
 	}
 	for k, i := range drawn.Indices {
-		r, number, class := labelled[i], -1, -1
+		r := labeled[i]
+		match, class := -1, -1
 		if r.Label == imbalance.Foreground {
-			number = numbers[r.GroundTruth]
+			match = indices[r.GroundTruth]
 			delta := o.Weights.Encode(pool[i], objects[r.GroundTruth])
 			m.Deltas[k] = &delta
-			if truth.Classes != nil {
-				class = truth.Classes[number]
+			if groundTruth.Classes != nil {
+				class = groundTruth.Classes[match]
 			}
 		}
-		m.Boxes[k], m.Labels[k], m.Matches[k], m.IoUs[k] = pool[i], r.Label, number, r.IoU
-		if truth.Classes != nil {
+		m.Boxes[k] = pool[i]
+		m.Labels[k] = r.Label
+		m.Matches[k] = match
+		m.IoUs[k] = r.IoU
+		if groundTruth.Classes != nil {
 			m.Classes[k] = class
 		}
 	}
-	for _, r := range labelled {
+	for _, r := range labeled {
 		switch r.Label {
 		case imbalance.Foreground:
 			m.Pool.Foreground++
@@ -139,17 +152,17 @@ func Sample(ctx context.Context, proposals []box.Box, truth GroundTruth, o Optio
 	return m, nil
 }
 
-// draw takes RoIs as the sampler does.
-func (o Options) draw(labelled []imbalance.RoI) imbalance.Sample {
+// draw draws a sample of the labeled boxes.
+func (o Options) draw(labeled []imbalance.RoI) imbalance.Sample {
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
 	quota := imbalance.Sampler{Size: o.Size, ForegroundFraction: o.Foreground}
 	if o.Sampler == IoUBalanced {
-		return quota.IoUBalanced(rng, labelled, o.Sampler.Thresholds(), libraBins)
+		return quota.IoUBalanced(rng, labeled, o.Sampler.Thresholds(), iouBins)
 	}
-	return quota.Random(rng, labelled)
+	return quota.Random(rng, labeled)
 }
 
-// appendMissing appends, to a copy, the objects that are not there yet.
+// appendMissing returns a copy of the proposals followed by the objects that are not among them.
 func appendMissing(proposals, objects []box.Box) []box.Box {
 	missing := map[box.Box]bool{}
 	for _, b := range objects {
@@ -169,9 +182,8 @@ func appendMissing(proposals, objects []box.Box) []box.Box {
 	return pool
 }
 
-// alpha is the share of foreground's weight in the sum of imbalance.InverseFrequency's
-// two, which is background's share of the RoIs. Where one of the two is missing there is
-// nothing to balance, and each has a half.
+// alpha returns the weight of foreground if the two labels are weighted by inverse frequency and
+// the weights add up to 1, or 0.5 if one of the labels is missing.
 func alpha(foreground, background int) float64 {
 	if foreground == 0 || background == 0 {
 		return 0.5
@@ -180,8 +192,8 @@ func alpha(foreground, background int) float64 {
 	return w[0] / (w[0] + w[1])
 }
 
-// AppendJSON appends the minibatch of a file, of width × height pixels, as an object
-// without a line's end:
+// AppendJSON appends the minibatch of an image file of width × height pixels as a JSON object,
+// without a newline:
 //
 //	{"file":"a.jpg","width":640,"height":480,"sampler":"fast-rcnn","seed":1,
 //	"rois":[[x0,y0,x1,y1],...],"labels":[1,...,0,...],"classes":[3,...,-1,...],
@@ -189,9 +201,9 @@ func alpha(foreground, background int) float64 {
 //	"foreground":32,"background":96,"missing_foreground":0,"missing":0,"ratio":3,"alpha":0.75,
 //	"pool":{"foreground":41,"background":1200,"ignored":759}}
 //
-// There are no classes if the truth has none, and ratio is null without foreground.
-// Deltas and alpha are float32, as they are trained with; IoUs, which decide on the label,
-// and the ratio float64. A byte of the name that is not valid UTF-8 becomes U+FFFD.
+// The field classes is absent if the ground truth has no classes, and ratio is null without
+// foreground. Deltas and alpha have the precision of float32, IoUs and ratio that of float64. Bytes
+// of the file name that are not valid UTF-8 become U+FFFD.
 func (m *Minibatch) AppendJSON(dst []byte, file string, width, height int) []byte {
 	o := struct {
 		File       string            `json:"file"`
@@ -230,7 +242,7 @@ func (m *Minibatch) AppendJSON(dst []byte, file string, width, height int) []byt
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(o); err != nil {
-		panic(fmt.Sprintf("rois: AppendJSON: a minibatch that Sample did not make: %v", err))
+		panic(fmt.Sprintf("rois: AppendJSON: invalid minibatch: %v", err))
 	}
 	return append(dst, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
 }

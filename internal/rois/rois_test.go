@@ -17,7 +17,7 @@ import (
 	"github.com/proposer/proposer/imbalance"
 )
 
-// side is that of the pictures of drawn boxes.
+// side is the side of the images of drawn boxes.
 const side = 60
 
 func drawBox(t *rapid.T) box.Box {
@@ -25,30 +25,30 @@ func drawBox(t *rapid.T) box.Box {
 	return box.Box{X0: x, Y0: y, X1: rapid.Int32Range(x+1, side).Draw(t, "x1"), Y1: rapid.Int32Range(y+1, side).Draw(t, "y1")}
 }
 
-func anyTruth(t *rapid.T) GroundTruth {
+func drawGroundTruth(t *rapid.T) GroundTruth {
 	n := rapid.IntRange(0, 5).Draw(t, "objects")
-	truth := GroundTruth{Boxes: make([]box.Box, n)}
-	for i := range truth.Boxes {
-		truth.Boxes[i] = drawBox(t)
+	groundTruth := GroundTruth{Boxes: make([]box.Box, n)}
+	for i := range groundTruth.Boxes {
+		groundTruth.Boxes[i] = drawBox(t)
 	}
 	if rapid.Bool().Draw(t, "classes") {
-		truth.Classes = rapid.SliceOfN(rapid.IntRange(0, 9), n, n).Draw(t, "classes")
+		groundTruth.Classes = rapid.SliceOfN(rapid.IntRange(0, 9), n, n).Draw(t, "classes")
 	}
 	if rapid.Bool().Draw(t, "crowd") {
-		truth.Crowd = rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "crowd")
+		groundTruth.Crowd = rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "crowd")
 	}
-	return truth
+	return groundTruth
 }
 
-// anyProposals are near the truth, and anywhere.
-func anyProposals(t *rapid.T, truth []box.Box) []box.Box {
+// drawProposals draws boxes, about half of them close to the ground truth.
+func drawProposals(t *rapid.T, groundTruth []box.Box) []box.Box {
 	proposals := make([]box.Box, rapid.IntRange(0, 60).Draw(t, "proposals"))
 	for i := range proposals {
-		if len(truth) == 0 || rapid.Bool().Draw(t, "anywhere") {
+		if len(groundTruth) == 0 || rapid.Bool().Draw(t, "anywhere") {
 			proposals[i] = drawBox(t)
 			continue
 		}
-		b := rapid.SampledFrom(truth).Draw(t, "near")
+		b := rapid.SampledFrom(groundTruth).Draw(t, "near")
 		j := rapid.Int32Range(-3, 3)
 		b = box.Box{X0: b.X0 + j.Draw(t, "x0"), Y0: b.Y0 + j.Draw(t, "y0"), X1: b.X1 + j.Draw(t, "x1"), Y1: b.Y1 + j.Draw(t, "y1")}
 		proposals[i] = b.Intersect(box.Box{X1: side, Y1: side})
@@ -56,21 +56,21 @@ func anyProposals(t *rapid.T, truth []box.Box) []box.Box {
 	return proposals
 }
 
-func anyOptions(t *rapid.T) Options {
+func drawOptions(t *rapid.T) Options {
 	o := Sampler(rapid.IntRange(0, len(samplers)-1).Draw(t, "sampler")).Options()
 	if rapid.Bool().Draw(t, "small") {
 		o.Size = rapid.IntRange(1, 40).Draw(t, "size")
 		o.Foreground = rapid.Float64Range(0, 1).Draw(t, "foreground")
 	}
 	o.Seed = rapid.Uint64().Draw(t, "seed")
-	o.AppendGroundTruth = rapid.Bool().Draw(t, "append truth")
+	o.AppendGroundTruth = rapid.Bool().Draw(t, "append ground truth")
 	o.Weights = rapid.SampledFrom([]DeltaWeights{{}, {1, 1, 1, 1}, Detectron2Weights}).Draw(t, "weights")
 	return o
 }
 
-// One object, one crowd, and a RoI of each kind; all numbers by hand.
+// TestSample checks one object, one crowd and a RoI of each kind against numbers calculated by hand.
 func TestSample(t *testing.T) {
-	truth := GroundTruth{
+	groundTruth := GroundTruth{
 		Boxes:   []box.Box{{X0: 0, Y0: 50, X1: 100, Y1: 100}, {X0: 10, Y0: 10, X1: 30, Y1: 30}},
 		Classes: []int{7, 3},
 		Crowd:   []bool{true, false},
@@ -87,7 +87,7 @@ func TestSample(t *testing.T) {
 	o.Size, o.Foreground, o.Weights = 8, 0.5, Detectron2Weights
 	want := &Minibatch{
 		Options:           o,
-		Boxes:             []box.Box{proposals[2], truth.Boxes[1], proposals[1], proposals[4]},
+		Boxes:             []box.Box{proposals[2], groundTruth.Boxes[1], proposals[1], proposals[4]},
 		Indices:           []int32{2, 6, 1, 4},
 		Labels:            []imbalance.Label{1, 1, 0, 0},
 		Classes:           []int{3, 3, -1, -1},
@@ -102,26 +102,28 @@ func TestSample(t *testing.T) {
 		Alpha:             0.5,
 		Pool:              Pool{2, 2, 3, 0.5},
 	}
-	got, err := Sample(t.Context(), proposals, truth, o)
+	got, err := Sample(t.Context(), proposals, groundTruth, o)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
 
-	// Without the truth among them and without classes; all that is not in the crowd counts.
-	o.Sampler, o.AppendGroundTruth, truth.Classes = Detectron2, false, nil
-	got, err = Sample(t.Context(), proposals, truth, o)
+	// Without appended ground truth and without classes; all boxes outside the crowd count.
+	o.Sampler = Detectron2
+	o.AppendGroundTruth = false
+	groundTruth.Classes = nil
+	got, err = Sample(t.Context(), proposals, groundTruth, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(got.Indices, []int32{2, 0, 1, 4}) || got.Classes != nil || got.Pool.Ignored != 2 || got.Ratio != 3 ||
 		math.Abs(got.Alpha-0.75) > 1e-9 || math.Abs(got.Pool.Alpha-0.75) > 1e-9 || got.IoUs[1] != 0 || got.Matches[1] != -1 {
-		t.Errorf("got %+v", got)
+		t.Errorf("got %+v, want RoIs 2, 0, 1 and 4, no classes, 2 ignored, ratio 3 and α 0.75", got)
 	}
 }
 
-// The counts that are asked for, of pools that have enough.
+// TestSampleCounts draws from a pool that is large enough for each sampler.
 func TestSampleCounts(t *testing.T) {
-	truth := GroundTruth{Boxes: []box.Box{{X0: 100, Y0: 100, X1: 200, Y1: 200}}}
+	groundTruth := GroundTruth{Boxes: []box.Box{{X0: 100, Y0: 100, X1: 200, Y1: 200}}}
 	var proposals []box.Box
 	for i := range int32(300) {
 		proposals = append(proposals,
@@ -133,100 +135,104 @@ func TestSampleCounts(t *testing.T) {
 		)
 	}
 	for _, s := range []Sampler{FastRCNN, Detectron2, IoUBalanced} {
-		o := s.Options()
-		m, err := Sample(t.Context(), proposals, truth, o)
-		if err != nil || m.Foreground != o.Size/4 || m.Background != o.Size*3/4 || m.Missing+m.MissingForeground != 0 || m.Ratio != 3 {
-			t.Errorf("%v: %+v, %v", s, m, err)
-			continue
-		}
-		bins := [3]int{}
-		for _, iou := range m.IoUs[m.Foreground:] {
-			bins[int(iou*6)]++
-		}
-		if s == IoUBalanced && bins != [3]int{128, 128, 128} {
-			t.Errorf("background by IoU: %v", bins)
-		}
-		if s == Detectron2 && bins[0] < 160 { // as in the pool, of which half is there
-			t.Errorf("background by IoU: %v", bins)
-		}
-		want := float64(m.Pool.Background) / float64(m.Pool.Foreground+m.Pool.Background)
-		if m.Pool.Foreground != 301 || math.Abs(m.Pool.Alpha-want) > 1e-9 || math.Abs(m.Alpha-0.75) > 1e-9 {
-			t.Errorf("%v: α %v, pool %+v", s, m.Alpha, m.Pool)
-		}
+		t.Run(s.String(), func(t *testing.T) {
+			o := s.Options()
+			m, err := Sample(t.Context(), proposals, groundTruth, o)
+			if err != nil || m.Foreground != o.Size/4 || m.Background != o.Size*3/4 || m.Missing+m.MissingForeground != 0 || m.Ratio != 3 {
+				t.Fatalf("got %+v, %v; want a quarter of %d RoIs as foreground", m, err, o.Size)
+			}
+			bins := [3]int{}
+			for _, iou := range m.IoUs[m.Foreground:] {
+				bins[int(iou*6)]++
+			}
+			if want := [3]int{128, 128, 128}; s == IoUBalanced && bins != want {
+				t.Errorf("background by IoU: got %v, want %v", bins, want)
+			}
+			if s == Detectron2 && bins[0] < 160 { // half of the pool is in the first bin
+				t.Errorf("background by IoU: got %v, want 160 or more in the first bin", bins)
+			}
+			want := float64(m.Pool.Background) / float64(m.Pool.Foreground+m.Pool.Background)
+			if m.Pool.Foreground != 301 || math.Abs(m.Pool.Alpha-want) > 1e-9 || math.Abs(m.Alpha-0.75) > 1e-9 {
+				t.Errorf("got α %v and pool %+v; want 0.75, 301 foreground and α %v", m.Alpha, m.Pool, want)
+			}
+		})
 	}
 }
 
-func TestSampleOfNothing(t *testing.T) {
+func TestSampleSmallPools(t *testing.T) {
 	b := box.Box{X0: 0, Y0: 0, X1: 10, Y1: 10}
 	for _, c := range []struct {
-		name      string
-		sampler   Sampler
-		proposals []box.Box
-		truth     GroundTruth
-		fg, bg    int
-		pool      Pool
-		ratio     float64
+		name        string
+		sampler     Sampler
+		proposals   []box.Box
+		groundTruth GroundTruth
+		fg, bg      int
+		pool        Pool
+		ratio       float64
 	}{
 		{"nothing", FastRCNN, nil, GroundTruth{}, 0, 0, Pool{0, 0, 0, 0.5}, math.Inf(1)},
 		{"no objects", FastRCNN, []box.Box{b}, GroundTruth{}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
-		{"no objects, all is background", Detectron2, []box.Box{b}, GroundTruth{}, 0, 1, Pool{0, 1, 0, 0.5}, math.Inf(1)},
+		{"no objects, all background", Detectron2, []box.Box{b}, GroundTruth{}, 0, 1, Pool{0, 1, 0, 0.5}, math.Inf(1)},
 		{"no proposals", FastRCNN, nil, GroundTruth{Boxes: []box.Box{b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
-		{"a crowd alone", Detectron2, []box.Box{b}, GroundTruth{Boxes: []box.Box{b}, Crowd: []bool{true}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
-		{"proposed already, and drawn twice", Detectron2, []box.Box{b}, GroundTruth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
-		{"drawn twice", Detectron2, nil, GroundTruth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
-		{"an empty object", Detectron2, nil, GroundTruth{Boxes: []box.Box{{}}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
+		{"only a crowd", Detectron2, []box.Box{b}, GroundTruth{Boxes: []box.Box{b}, Crowd: []bool{true}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
+		{"proposed and annotated twice", Detectron2, []box.Box{b}, GroundTruth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
+		{"annotated twice", Detectron2, nil, GroundTruth{Boxes: []box.Box{b, b}}, 1, 0, Pool{1, 0, 0, 0.5}, 0},
+		{"empty object", Detectron2, nil, GroundTruth{Boxes: []box.Box{{}}}, 0, 0, Pool{0, 0, 1, 0.5}, math.Inf(1)},
 	} {
-		m, err := Sample(t.Context(), c.proposals, c.truth, c.sampler.Options())
-		if err != nil || m.Foreground != c.fg || m.Background != c.bg || m.Pool != c.pool || m.Ratio != c.ratio || m.Alpha != 0.5 {
-			t.Errorf("%s: %+v, %v; want %d and %d of %+v", c.name, m, err, c.fg, c.bg, c.pool)
-		}
-		if text := m.AppendJSON(nil, "", 10, 10); !json.Valid(text) || c.fg == 0 != bytes.Contains(text, []byte(`"ratio":null`)) || bytes.Contains(text, []byte(`s":null`)) {
-			t.Errorf("%s: %s", c.name, text)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			m, err := Sample(t.Context(), c.proposals, c.groundTruth, c.sampler.Options())
+			if err != nil || m.Foreground != c.fg || m.Background != c.bg || m.Pool != c.pool || m.Ratio != c.ratio || m.Alpha != 0.5 {
+				t.Errorf("got %+v, %v; want %d foreground and %d background of %+v", m, err, c.fg, c.bg, c.pool)
+			}
+			text := m.AppendJSON(nil, "", 10, 10)
+			if !json.Valid(text) || c.fg == 0 != bytes.Contains(text, []byte(`"ratio":null`)) || bytes.Contains(text, []byte(`s":null`)) {
+				t.Errorf("AppendJSON: got %s", text)
+			}
+		})
 	}
 }
 
 func TestSampleProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		truth := anyTruth(t)
-		proposals := anyProposals(t, truth.Boxes)
-		o := anyOptions(t)
+		groundTruth := drawGroundTruth(t)
+		proposals := drawProposals(t, groundTruth.Boxes)
+		o := drawOptions(t)
 		before := slices.Clone(proposals)
-		m, err := Sample(context.Background(), proposals, truth, o)
+		m, err := Sample(context.Background(), proposals, groundTruth, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := Sample(context.Background(), proposals, truth, o); err != nil || !reflect.DeepEqual(again, m) {
-			t.Fatalf("%+v, then %+v", m, again)
+		if again, err := Sample(context.Background(), proposals, groundTruth, o); err != nil || !reflect.DeepEqual(again, m) {
+			t.Fatalf("got %+v, then %+v", m, again)
 		}
 		if !slices.Equal(proposals, before) {
-			t.Fatal("the proposals have changed")
+			t.Fatal("the proposals were modified")
 		}
 
 		// The counts add up.
 		n := len(m.Boxes)
 		for what, length := range map[string]int{
-			"indices": len(m.Indices), "labels": len(m.Labels), "truth": len(m.Matches), "IoUs": len(m.IoUs), "deltas": len(m.Deltas),
-			"foreground and background": m.Foreground + m.Background, "what is not missing": o.Size - m.Missing,
+			"indices": len(m.Indices), "labels": len(m.Labels), "matches": len(m.Matches), "IoUs": len(m.IoUs), "deltas": len(m.Deltas),
+			"foreground and background": m.Foreground + m.Background, "RoIs that are not missing": o.Size - m.Missing,
 		} {
 			if length != n {
-				t.Fatalf("%d %s of %d RoIs", length, what, n)
+				t.Fatalf("%d %s for %d RoIs", length, what, n)
 			}
 		}
-		if (m.Classes != nil) != (truth.Classes != nil) || m.Classes != nil && len(m.Classes) != n {
-			t.Fatalf("%d classes", len(m.Classes))
+		if (m.Classes != nil) != (groundTruth.Classes != nil) || m.Classes != nil && len(m.Classes) != n {
+			t.Fatalf("%d classes for %d RoIs", len(m.Classes), n)
 		}
-		share := int(math.Round(float64(o.Size) * o.Foreground))
+		maxForeground := int(math.Round(float64(o.Size) * o.Foreground))
 		pooled := m.Pool.Foreground + m.Pool.Background + m.Pool.Ignored
-		if m.Foreground != min(share, m.Pool.Foreground) || m.MissingForeground != share-m.Foreground ||
+		if m.Foreground != min(maxForeground, m.Pool.Foreground) || m.MissingForeground != maxForeground-m.Foreground ||
 			m.Background != min(o.Size-m.Foreground, m.Pool.Background) ||
-			pooled < len(proposals) || pooled > len(proposals)+len(truth.Boxes) || !o.AppendGroundTruth && pooled != len(proposals) {
-			t.Fatalf("%+v of %d proposals", m, len(proposals))
+			pooled < len(proposals) || pooled > len(proposals)+len(groundTruth.Boxes) || !o.AppendGroundTruth && pooled != len(proposals) {
+			t.Fatalf("wrong counts in %+v of %d proposals", m, len(proposals))
 		}
 		if m.Foreground > 0 && m.Ratio != float64(m.Background)/float64(m.Foreground) || m.Foreground == 0 && !math.IsInf(m.Ratio, 1) {
-			t.Fatalf("%+v", m)
+			t.Fatalf("wrong ratio in %+v", m)
 		}
-		// α makes both kinds weigh the same.
+		// α gives both labels the same total weight.
 		for _, c := range []struct {
 			alpha  float64
 			fg, bg int
@@ -234,69 +240,69 @@ func TestSampleProperties(t *testing.T) {
 			a := imbalance.Balanced(c.alpha)
 			if c.fg > 0 && c.bg > 0 && math.Abs(a.Positive*float64(c.fg)-a.Negative*float64(c.bg)) > 1e-9 ||
 				(c.fg == 0 || c.bg == 0) && c.alpha != 0.5 {
-				t.Fatalf("α = %v for %d and %d", c.alpha, c.fg, c.bg)
+				t.Fatalf("α = %v for %d foreground and %d background", c.alpha, c.fg, c.bg)
 			}
 		}
 
-		// Each RoI is what it is said to be.
+		// Each RoI has the right label, match, class and delta.
 		th := o.Sampler.Thresholds()
 		seen := map[int32]bool{}
 		for k, i := range m.Indices {
 			b := m.Boxes[k]
 			if seen[i] {
-				t.Fatalf("RoI %d twice", i)
+				t.Fatalf("RoI %d is a duplicate", i)
 			}
 			seen[i] = true
 			if int(i) < len(proposals) && proposals[i] != b || int(i) >= pooled ||
-				int(i) >= len(proposals) && (slices.Contains(proposals, b) || !slices.Contains(truth.Boxes, b)) {
-				t.Fatalf("RoI %d is %v", i, b)
+				int(i) >= len(proposals) && (slices.Contains(proposals, b) || !slices.Contains(groundTruth.Boxes, b)) {
+				t.Fatalf("RoI %d is %v, which is not in the pool at that index", i, b)
 			}
-			best, number, crowded := 0.0, -1, false
-			for j, c := range truth.Boxes {
-				if truth.Crowd != nil && truth.Crowd[j] {
+			best, match, crowded := 0.0, -1, false
+			for j, c := range groundTruth.Boxes {
+				if groundTruth.Crowd != nil && groundTruth.Crowd[j] {
 					crowded = crowded || 2*b.Intersect(c).Area() >= b.Area()
 				} else if iou := b.IoU(c); iou > best {
-					best, number = iou, j
+					best, match = iou, j
 				}
 			}
 			if m.IoUs[k] != best {
-				t.Fatalf("%v: IoU %v; want %v", b, m.IoUs[k], best)
+				t.Fatalf("%v: IoU %v, want %v", b, m.IoUs[k], best)
 			}
 			if k >= m.Foreground {
 				if m.Labels[k] != imbalance.Background || best < th.Background[0] || best >= th.Background[1] || crowded ||
 					m.Matches[k] != -1 || m.Deltas[k] != nil || m.Classes != nil && m.Classes[k] != -1 {
-					t.Fatalf("%v, RoI %d of %+v", b, k, m)
+					t.Fatalf("%v is wrong as RoI %d of %+v", b, k, m)
 				}
 				continue
 			}
-			if m.Labels[k] != imbalance.Foreground || best < th.Foreground || m.Matches[k] != number ||
-				m.Classes != nil && m.Classes[k] != truth.Classes[number] || referenceDecode(o.Weights, b, *m.Deltas[k]) != truth.Boxes[number] {
-				t.Fatalf("%v, RoI %d of %+v", b, k, m)
+			if m.Labels[k] != imbalance.Foreground || best < th.Foreground || m.Matches[k] != match ||
+				m.Classes != nil && m.Classes[k] != groundTruth.Classes[match] || referenceDecode(o.Weights, b, *m.Deltas[k]) != groundTruth.Boxes[match] {
+				t.Fatalf("%v is wrong as RoI %d of %+v", b, k, m)
 			}
 		}
 	})
 }
 
-func TestSeeds(t *testing.T) {
-	truth := GroundTruth{Boxes: []box.Box{{X0: 0, Y0: 0, X1: 5, Y1: 5}}}
+func TestSampleDependsOnSeed(t *testing.T) {
+	groundTruth := GroundTruth{Boxes: []box.Box{{X0: 0, Y0: 0, X1: 5, Y1: 5}}}
 	var proposals []box.Box
 	for i := range int32(1000) {
 		proposals = append(proposals, box.Box{X0: 10, Y0: i, X1: 20, Y1: i + 10})
 	}
 	o := Detectron2.Options()
-	one, err1 := Sample(t.Context(), proposals, truth, o)
+	one, err1 := Sample(t.Context(), proposals, groundTruth, o)
 	o.Seed = 2
-	two, err2 := Sample(t.Context(), proposals, truth, o)
+	two, err2 := Sample(t.Context(), proposals, groundTruth, o)
 	if err1 != nil || err2 != nil || slices.Equal(one.Indices, two.Indices) {
-		t.Errorf("seeds 1 and 2 draw the same: %v, %v", err1, err2)
+		t.Errorf("seeds 1 and 2 give equal samples (errors %v, %v)", err1, err2)
 	}
 }
 
-func TestSampleStops(t *testing.T) {
+func TestSampleCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if m, err := Sample(ctx, make([]box.Box, 10), GroundTruth{}, DefaultOptions()); !errors.Is(err, context.Canceled) {
-		t.Errorf("after cancelling: %v, %v", m, err)
+		t.Errorf("got %v, %v; want %v", m, err, context.Canceled)
 	}
 }
 
@@ -309,19 +315,19 @@ func TestSamplePanics(t *testing.T) {
 		},
 		"crowd": func() { _, _ = Sample(t.Context(), nil, GroundTruth{Boxes: boxes, Crowd: []bool{}}, DefaultOptions()) },
 	} {
-		func() {
+		t.Run(name, func(t *testing.T) {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%s: no panic", name)
+					t.Error("got no panic")
 				}
 			}()
 			f()
-		}()
+		})
 	}
 }
 
 func TestAppendJSON(t *testing.T) {
-	truth := GroundTruth{Boxes: []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 30}}, Classes: []int{3}}
+	groundTruth := GroundTruth{Boxes: []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 30}}, Classes: []int{3}}
 	proposals := []box.Box{
 		{X0: 10, Y0: 10, X1: 30, Y1: 20},
 		{X0: 10, Y0: 10, X1: 20, Y1: 20},
@@ -330,7 +336,7 @@ func TestAppendJSON(t *testing.T) {
 	}
 	o := Detectron2.Options()
 	o.Size, o.Seed, o.AppendGroundTruth = 16, 1<<63+1, false
-	m, err := Sample(t.Context(), proposals, truth, o)
+	m, err := Sample(t.Context(), proposals, groundTruth, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,11 +350,11 @@ func TestAppendJSON(t *testing.T) {
 	}
 }
 
-// A reader that knows these keys and no others gets out what went in.
-func TestAppendJSONReads(t *testing.T) {
+// TestAppendJSONRoundTrip decodes the object with exactly the documented keys.
+func TestAppendJSONRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		truth, o := anyTruth(t), anyOptions(t)
-		m, err := Sample(context.Background(), anyProposals(t, truth.Boxes), truth, o)
+		groundTruth, o := drawGroundTruth(t), drawOptions(t)
+		m, err := Sample(context.Background(), drawProposals(t, groundTruth.Boxes), groundTruth, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -382,15 +388,15 @@ func TestAppendJSONReads(t *testing.T) {
 			got.Foreground != m.Foreground || got.Background != m.Background || *got.MissingForeground != m.MissingForeground || *got.Missing != m.Missing ||
 			(got.Ratio == nil) != (m.Foreground == 0) || got.Ratio != nil && *got.Ratio != m.Ratio || math.Abs(got.Alpha-m.Alpha) > 1e-7 ||
 			!reflect.DeepEqual(got.Pool, map[string]int{"foreground": m.Pool.Foreground, "background": m.Pool.Background, "ignored": m.Pool.Ignored}) {
-			t.Fatalf("%s of %+v", text, m)
+			t.Fatalf("got %s of %+v", text, m)
 		}
 		for i, d := range m.Deltas {
 			if (d == nil) != (got.Deltas[i] == nil) {
-				t.Fatalf("%s of %+v", text, m)
+				t.Fatalf("got %s of %+v", text, m)
 			}
 			for j := range got.Deltas[i] {
 				if len(got.Deltas[i]) != 4 || float32(got.Deltas[i][j]) != float32(d[j]) {
-					t.Fatalf("%s of %+v", text, m)
+					t.Fatalf("got %s of %+v", text, m)
 				}
 			}
 		}
