@@ -24,29 +24,45 @@ func TestBox(t *testing.T) {
 	a := Box{1, 2, 5, 8}
 	empty := Box{3, 3, 3, 9}
 	for _, c := range []struct {
+		name         string
 		b            Box
 		union, inter Box
 		iou          float64
 	}{
-		{a, a, a, 1},
-		{Box{3, 2, 7, 8}, Box{1, 2, 7, 8}, Box{3, 2, 5, 8}, 1.0 / 3},
-		{Box{2, 3, 4, 6}, a, Box{2, 3, 4, 6}, 0.25},
-		{Box{5, 2, 9, 8}, Box{1, 2, 9, 8}, Box{}, 0}, // they touch
-		{empty, a, Box{}, 0},
-		{Box{9, 9, 2, 2}, a, Box{}, 0},
+		{"same", a, a, a, 1},
+		{"overlapping", Box{3, 2, 7, 8}, Box{1, 2, 7, 8}, Box{3, 2, 5, 8}, 1.0 / 3},
+		{"contained", Box{2, 3, 4, 6}, a, Box{2, 3, 4, 6}, 0.25},
+		{"touching", Box{5, 2, 9, 8}, Box{1, 2, 9, 8}, Box{}, 0},
+		{"empty", empty, a, Box{}, 0},
+		{"reversed corners", Box{9, 9, 2, 2}, a, Box{}, 0},
 	} {
-		if u, i, iou := a.Union(c.b), a.Intersect(c.b), a.IoU(c.b); u != c.union || i != c.inter || iou != c.iou {
-			t.Errorf("%v and %v: union %v, intersection %v, IoU %v; want %v, %v, %v", a, c.b, u, i, iou, c.union, c.inter, c.iou)
+		t.Run(c.name, func(t *testing.T) {
+			if got := a.Union(c.b); got != c.union {
+				t.Errorf("union of %v and %v: got %v, want %v", a, c.b, got, c.union)
+			}
+			if got := a.Intersect(c.b); got != c.inter {
+				t.Errorf("intersection of %v and %v: got %v, want %v", a, c.b, got, c.inter)
+			}
+			if got := a.IoU(c.b); got != c.iou {
+				t.Errorf("IoU of %v and %v: got %v, want %v", a, c.b, got, c.iou)
+			}
+		})
+	}
+}
+
+func TestArea(t *testing.T) {
+	a := Box{1, 2, 5, 8}
+	if a.Width() != 4 || a.Height() != 6 || a.Area() != 24 || a.Empty() {
+		t.Errorf("%v: got width %d, height %d, area %d, empty %t, want 4, 6, 24, false", a, a.Width(), a.Height(), a.Area(), a.Empty())
+	}
+	for _, empty := range []Box{{}, {3, 3, 3, 9}, {9, 9, 2, 2}} {
+		if !empty.Empty() || empty.Area() != 0 {
+			t.Errorf("%v: got empty %t, area %d, want true, 0", empty, empty.Empty(), empty.Area())
 		}
 	}
-	if a.Width() != 4 || a.Height() != 6 || a.Area() != 24 || a.Empty() {
-		t.Errorf("%v: width %d, height %d, area %d, empty %t", a, a.Width(), a.Height(), a.Area(), a.Empty())
-	}
-	if empty.Area() != 0 || !empty.Empty() || (Box{9, 9, 2, 2}).Area() != 0 {
-		t.Error("an empty box has an area")
-	}
-	if whole := (Box{0, 0, 1<<31 - 1, 1<<31 - 1}); whole.Area() != (1<<31-1)*(1<<31-1) {
-		t.Errorf("%v: area %d", whole, whole.Area())
+	const side = 1<<31 - 1
+	if largest := (Box{0, 0, side, side}); largest.Area() != side*side {
+		t.Errorf("%v: got area %d, want %d", largest, largest.Area(), int64(side*side))
 	}
 }
 
@@ -56,29 +72,29 @@ func TestBoxProperties(t *testing.T) {
 		a, b := boxes.Draw(t, "a"), boxes.Draw(t, "b")
 		iou := a.IoU(b)
 		if iou != b.IoU(a) || a.Union(b) != b.Union(a) && !(a.Empty() && b.Empty()) || a.Intersect(b) != b.Intersect(a) {
-			t.Fatal("not symmetric")
+			t.Fatalf("%v and %v: want symmetric operations", a, b)
 		}
 		if !(iou >= 0 && iou <= 1) {
-			t.Fatalf("IoU %v", iou)
+			t.Fatalf("got IoU %v, want it in [0,1]", iou)
 		}
 		if !a.Empty() && !b.Empty() && (iou == 1) != (a == b) {
-			t.Fatalf("IoU %v of %v and %v", iou, a, b)
+			t.Fatalf("got IoU %v of %v and %v, want 1 if and only if they are equal", iou, a, b)
 		}
-		// What the buckets of Keep rest on.
+		// NMS.Keep relies on this.
 		if iou > 0 {
 			w, h := float64(a.Width())/float64(b.Width()), float64(a.Height())/float64(b.Height())
 			if bound := min(w, 1/w, h, 1/h) * (1 + 1e-12); iou > bound {
-				t.Fatalf("IoU %v exceeds %v, the ratio of a side", iou, bound)
+				t.Fatalf("got IoU %v, want at most %v, the ratio of a side", iou, bound)
 			}
 		}
 		dx, dy := rapid.Int32Range(-999, 999).Draw(t, "dx"), rapid.Int32Range(-999, 999).Draw(t, "dy")
 		move := func(b Box) Box { return Box{b.X0 + dx, b.Y0 + dy, b.X1 + dx, b.Y1 + dy} }
 		if moved := move(a).IoU(move(b)); moved != iou {
-			t.Fatalf("IoU %v, after moving %v", iou, moved)
+			t.Fatalf("got IoU %v after a translation, want %v", moved, iou)
 		}
 		if u, i := a.Union(b), a.Intersect(b); u.Area() < max(a.Area(), b.Area()) || i.Area() > min(a.Area(), b.Area()) ||
 			!a.Empty() && u.Intersect(a) != a || !i.Empty() && i.Union(a) != a {
-			t.Fatalf("union %v, intersection %v", u, i)
+			t.Fatalf("%v and %v: got union %v, intersection %v", a, b, u, i)
 		}
 	})
 }
@@ -92,18 +108,18 @@ func TestBoxJSON(t *testing.T) {
 		}
 		var got Box
 		if err := json.Unmarshal(text, &got); err != nil || got != want {
-			t.Fatalf("%s reads as %v, %v; want %v", text, got, err, want)
+			t.Fatalf("%s decodes to %v, %v, want %v", text, got, err, want)
 		}
 	})
 	if text, err := json.Marshal([]Box{{1, 2, 3, 4}, {-1, 0, 0, 9}}); err != nil || string(text) != "[[1,2,3,4],[-1,0,0,9]]" {
-		t.Errorf("%s, %v", text, err)
+		t.Errorf("array: got %s, %v", text, err)
 	}
 	for _, text := range []string{
 		"[1,2,3]", "[1,2,3,4,5]", "[]", "null", "{}", `"1,2,3,4"`, "[1,2,3,4.5]", "[1,2,3,2147483648]", "[1,2,3,null]", "[1,2,3,",
 	} {
 		var b Box
 		if err := b.UnmarshalJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), "[x0,y0,x1,y1]") {
-			t.Errorf("%s reads as %v, %v; want an error that shows the form", text, b, err)
+			t.Errorf("%s decodes to %v, %v, want an error with the format", text, b, err)
 		}
 	}
 }
@@ -123,7 +139,7 @@ func FuzzBoxUnmarshalJSON(f *testing.F) {
 		}
 		var c Box
 		if err := json.Unmarshal(again, &c); err != nil || c != b {
-			t.Errorf("%s reads as %v, and that, %s, as %v, %v", text, b, again, c, err)
+			t.Errorf("%s decodes to %v, which encodes to %s and decodes to %v, %v", text, b, again, c, err)
 		}
 	})
 }

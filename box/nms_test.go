@@ -21,14 +21,16 @@ func TestParseNMS(t *testing.T) {
 		"1":        {Threshold: 1},
 		"1e-3":     {Threshold: 0.001},
 	} {
-		if got, err := ParseNMS(text); err != nil || got != want {
-			t.Errorf("ParseNMS(%q) = %v, %v; want %v", text, got, err, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got, err := ParseNMS(text); err != nil || got != want {
+				t.Errorf("got %v, %v, want %v", got, err, want)
+			}
+		})
 	}
 	for _, text := range []string{"", "Off", "on", "0", "-0.5", "1.01", "NaN", "Inf", "-Inf", "1e999", "0.8 ", "80%"} {
 		_, err := ParseNMS(text)
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", text)) || !strings.Contains(err.Error(), "(0,1]") {
-			t.Errorf("ParseNMS(%q): error %v: want one that names it and the range", text, err)
+			t.Errorf("ParseNMS(%q): got error %v, want one with the text and the range", text, err)
 		}
 	}
 }
@@ -43,10 +45,10 @@ func FuzzParseNMS(f *testing.F) {
 			return
 		}
 		if err := n.Validate(); err != nil {
-			t.Errorf("ParseNMS(%q) = %+v: %v", text, n, err)
+			t.Errorf("ParseNMS(%q): got %+v, which is invalid: %v", text, n, err)
 		}
 		if again, err := ParseNMS(n.String()); err != nil || again != n {
-			t.Errorf("%q reads as %+v, %v; want %+v", n.String(), again, err, n)
+			t.Errorf("ParseNMS(%q): got %+v, %v, want %+v", n.String(), again, err, n)
 		}
 	})
 }
@@ -59,7 +61,7 @@ func TestNMSString(t *testing.T) {
 		"0.9*0.99>=0.3": {Threshold: 0.9, Decay: 0.99, Floor: 0.3},
 	} {
 		if got := n.String(); got != want {
-			t.Errorf("%#v is %q; want %q", n, got, want)
+			t.Errorf("%#v: got %q, want %q", n, got, want)
 		}
 	}
 }
@@ -67,7 +69,7 @@ func TestNMSString(t *testing.T) {
 func TestNMSValidate(t *testing.T) {
 	for _, n := range []NMS{{}, {Threshold: 1}, {Threshold: 0.5, Decay: 1, Floor: 0.5}, Adaptive()} {
 		if err := n.Validate(); err != nil {
-			t.Errorf("%+v: %v", n, err)
+			t.Errorf("%+v: got error %v, want none", n, err)
 		}
 	}
 	nan := math.NaN()
@@ -78,13 +80,13 @@ func TestNMSValidate(t *testing.T) {
 	} {
 		for _, n := range bad {
 			if err := n.Validate(); err == nil || !strings.Contains(err.Error(), field) {
-				t.Errorf("%+v: error %v: want one about the %s", n, err, field)
+				t.Errorf("%+v: got error %v, want one about the %s", n, err, field)
 			}
 		}
 	}
 }
 
-func TestKeep(t *testing.T) {
+func TestNMSKeep(t *testing.T) {
 	// The IoU with the first box is 1, 1/2, 1/3, 0.
 	boxes := []Box{{0, 0, 4, 2}, {0, 0, 4, 2}, {0, 0, 2, 2}, {2, 0, 6, 2}, {4, 0, 8, 2}}
 	for _, c := range []struct {
@@ -96,22 +98,24 @@ func TestKeep(t *testing.T) {
 		{NMS{}, 2, []int32{0, 1}},
 		{NMS{Threshold: 1}, 0, []int32{0, 1, 2, 3, 4}}, // nothing exceeds 1
 		{NMS{Threshold: 0.9}, 0, []int32{0, 2, 3, 4}},
-		{NMS{Threshold: 0.5}, 0, []int32{0, 2, 3, 4}}, // β itself is not exceeded
+		{NMS{Threshold: 0.5}, 0, []int32{0, 2, 3, 4}}, // an IoU of β does not exceed it
 		{NMS{Threshold: 0.49}, 0, []int32{0, 3, 4}},
 		{NMS{Threshold: 0.49}, 2, []int32{0, 3}},
 		{NMS{Threshold: 0.01}, 9, []int32{0, 4}},
-		{NMS{Threshold: 0.9, Decay: 0.5}, 0, []int32{0, 3}},                // 0.45, then 0.225: 4 has 1/3 with 3 …
-		{NMS{Threshold: 0.9, Decay: 0.5, Floor: 0.4}, 0, []int32{0, 3, 4}}, // … which is allowed if β stops before
+		{NMS{Threshold: 0.9, Decay: 0.5}, 0, []int32{0, 3}},                // β is 0.45, then 0.225; box 4 has 1/3 with box 3
+		{NMS{Threshold: 0.9, Decay: 0.5, Floor: 0.4}, 0, []int32{0, 3, 4}}, // β stops at 0.4
 	} {
-		got, err := c.nms.Keep(t.Context(), boxes, c.limit)
-		if err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("%v of at most %d keeps %v, %v; want %v", c.nms, c.limit, got, err, c.want)
-		}
+		t.Run(fmt.Sprintf("%v/limit %d", c.nms, c.limit), func(t *testing.T) {
+			got, err := c.nms.Keep(t.Context(), boxes, c.limit)
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("got %v, %v, want %v", got, err, c.want)
+			}
+		})
 	}
 }
 
-// keepQuadratic is Keep taken at its word.
-func keepQuadratic(n NMS, boxes []Box, limit int) []int32 {
+// referenceKeep compares each box with all boxes that are kept.
+func referenceKeep(n NMS, boxes []Box, limit int) []int32 {
 	kept := []int32{}
 	beta := n.Threshold
 	for i, b := range boxes {
@@ -129,7 +133,7 @@ func keepQuadratic(n NMS, boxes []Box, limit int) []int32 {
 	return kept
 }
 
-func TestKeepIsQuadratic(t *testing.T) {
+func TestNMSKeepEqualsReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		boxes := rapid.OneOf(
 			rapid.SliceOfN(anyBox(20), 0, 60),
@@ -147,34 +151,33 @@ func TestKeepIsQuadratic(t *testing.T) {
 		}
 		limit := rapid.IntRange(0, 30).Draw(t, "limit")
 		got, err := n.Keep(context.Background(), boxes, limit)
-		if want := keepQuadratic(n, boxes, limit); err != nil || !slices.Equal(got, want) {
-			t.Fatalf("%v keeps %v, %v; want %v", n, got, err, want)
+		if want := referenceKeep(n, boxes, limit); err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%v: got %v, %v, want %v", n, got, err, want)
 		}
 	})
 }
 
-func TestKeepManyIsQuadratic(t *testing.T) {
+func TestNMSKeepOfManyBoxesEqualsReference(t *testing.T) {
 	boxes := clustered(7, 6000, 640, 480)
 	for _, n := range []NMS{{Threshold: 0.3}, {Threshold: 0.7}, {Threshold: 0.8}, {Threshold: 0.95}, {Threshold: 1}, Adaptive()} {
 		got, err := n.Keep(t.Context(), boxes, 0)
-		if want := keepQuadratic(n, boxes, 0); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%v keeps %d boxes, %v; want %d", n, len(got), err, len(want))
+		if want := referenceKeep(n, boxes, 0); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v: got %d boxes, %v, want %d", n, len(got), err, len(want))
 		}
 	}
 }
 
-func TestKeepStops(t *testing.T) {
+func TestNMSKeepIsCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, n := range []NMS{{}, {Threshold: 0.5}} {
 		if kept, err := n.Keep(ctx, clustered(1, 10, 64, 64), 0); !errors.Is(err, context.Canceled) {
-			t.Errorf("%v after cancelling: %v, %v", n, kept, err)
+			t.Errorf("%v: got %v, %v, want %v", n, kept, err, context.Canceled)
 		}
 	}
 }
 
-// clustered draws boxes as a search finds them: of all sizes, many of them
-// variations of one another.
+// clustered draws boxes like those of a search: of all sizes, in clusters of similar boxes.
 func clustered(seed uint64, n, width, height int) []Box {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	boxes := make([]Box, 0, n)
@@ -195,7 +198,7 @@ func clustered(seed uint64, n, width, height int) []Box {
 	return boxes
 }
 
-func BenchmarkKeep(b *testing.B) {
+func BenchmarkNMSKeep(b *testing.B) {
 	boxes := clustered(1, 30000, 640, 480)
 	for _, n := range []NMS{{Threshold: 0.5}, {Threshold: 0.7}, {Threshold: 0.8}, {Threshold: 0.9}, Adaptive()} {
 		b.Run(n.String(), func(b *testing.B) {
