@@ -53,7 +53,8 @@ func (l Loss) Batch(logits, targets, weights []float64, r Reduction) (BatchLoss,
 	}
 	n := len(logits)
 	if len(targets) != n || weights != nil && len(weights) != n || r < None || r > Sum {
-		panic(fmt.Sprintf("imbalance: Batch: %d logits, %d targets, %d weights, reduction %d", n, len(targets), len(weights), r))
+		panic(fmt.Sprintf("imbalance: Batch: %d logits, %d targets, %d weights, reduction %d",
+			n, len(targets), len(weights), r))
 	}
 	b := BatchLoss{Values: make([]float64, n), Gradients: make([]float64, n), Hessians: make([]float64, n)}
 	var sum, total float64

@@ -20,7 +20,7 @@ const (
 type RoI struct {
 	Label Label
 	// GroundTruth is the index of the ground-truth box with the largest IoU, the first of equal ones,
-	// or −1 if the RoI overlaps none. Background has one, too.
+	// or −1 if the RoI overlaps none. Background also has one.
 	GroundTruth int32
 	// IoU is the IoU with that box, in [0,1].
 	IoU float64

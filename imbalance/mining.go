@@ -108,7 +108,7 @@ func (m Mining) startCache(n int, start []int32) []bool {
 			"imbalance: %+v: want 1 round or more, DropThreshold at most AddThreshold, limits of at least 0", m))
 	}
 	if m.MaxCache > 0 && len(start) > m.MaxCache {
-		panic(fmt.Sprintf("imbalance: mining starts with %d negatives, the cache has at most %d", len(start), m.MaxCache))
+		panic(fmt.Sprintf("imbalance: mining starts with %d negatives: want at most MaxCache, %d", len(start), m.MaxCache))
 	}
 	cached := make([]bool, n)
 	for _, i := range start {

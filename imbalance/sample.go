@@ -134,12 +134,14 @@ func OHEMNMS() box.NMS { return box.NMS{Threshold: 0.7} }
 // OHEM selects the size RoIs with the largest losses, foreground or background (online hard example
 // mining: Shrivastava, Gupta, Girshick, "Training Region-based Object Detectors with Online Hard Example
 // Mining", CVPR 2016, §4). RoIs that overlap one with a larger loss are suppressed first, as otherwise
-// the loss of one place would count many times. Ties are broken by index.
+// the loss of one object would count many times. Ties are broken by index.
 //
 // boxes and losses have an element for each RoI. The errors are a [*DataError], if a loss is NaN, and
 // the context's. OHEM panics if lengths differ, size is negative or nms is invalid. It takes the time of
 // sorting and of [box.NMS.Keep].
-func OHEM(ctx context.Context, rois []RoI, boxes []box.Box, losses []float64, size int, nms box.NMS) (Sample, error) {
+func OHEM(
+	ctx context.Context, rois []RoI, boxes []box.Box, losses []float64, size int, nms box.NMS,
+) (Sample, error) {
 	if len(boxes) != len(rois) || size < 0 {
 		panic(fmt.Sprintf("imbalance: OHEM: %d of %d RoIs, %d boxes", size, len(rois), len(boxes)))
 	}

@@ -80,7 +80,8 @@ func addNormalize(normal []uint16, sum, a, b []uint32, r reciprocal) {
 
 func pruneEdges4(kept, above, here *[2][]uint16, rightBelow []uint16) {
 	if n := len(kept[0]); avx2 && n >= 16 {
-		pruneEdges4AVX2(&kept[0][0], &kept[1][0], &above[0][0], &above[1][0], &here[0][0], &here[1][0], &rightBelow[0], n)
+		pruneEdges4AVX2(&kept[0][0], &kept[1][0], &above[0][0], &above[1][0],
+			&here[0][0], &here[1][0], &rightBelow[0], n)
 	} else {
 		pruneEdges4Generic(kept, above, here, rightBelow)
 	}
@@ -130,7 +131,8 @@ func edgeKeys8(dst []uint32, number uint32, limit uint16, r, d, dr, dl []uint16)
 		whole = len(r) &^ 3
 		n = edgeKeys8AVX2(&dst[0], &r[0], &d[0], &dr[0], &dl[0], whole, number, uint32(limit), &numbers8)
 	}
-	return n + edgeKeys8Generic(dst[n:], number+4*uint32(whole), limit, r[whole:], d[whole:], dr[whole:], dl[whole:])
+	return n + edgeKeys8Generic(dst[n:], number+4*uint32(whole), limit,
+		r[whole:], d[whole:], dr[whole:], dl[whole:])
 }
 
 // numbers4 and numbers8 are the numbers of the first eight edges.
@@ -234,7 +236,8 @@ func countGradients(counts []uint32, row int, list []uint32, labels []int32) {
 	n := len(list)
 	if n == 0 || len(counts) == 0 || len(labels) == 0 {
 		countGradientsGeneric(counts, row, list, labels)
-	} else if countGradientsAMD64(&counts[0], row, len(counts)-8*GradientLevels, &list[0], n, &labels[0], len(labels)) < n {
+	} else if countGradientsAMD64(&counts[0], row, len(counts)-8*GradientLevels,
+		&list[0], n, &labels[0], len(labels)) < n {
 		panic("kernels: CountGradients: a sample has no label or row")
 	}
 }
@@ -249,7 +252,8 @@ func sumTrees(sums *[BlockSize]int16, columns [][BlockSize]int8, trees []tree) {
 
 func overlaps(ids []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, minIoU float32) int {
 	if n := len(runs); avx2 && n > 0 {
-		return overlapsAVX2(&ids[0], &ious[0], &b.X0[0], &b.Y0[0], &b.X1[0], &b.Y1[0], &b.IDs[0], &b.Areas[0], &runs[0], n, box, area, minIoU)
+		return overlapsAVX2(&ids[0], &ious[0], &b.X0[0], &b.Y0[0], &b.X1[0], &b.Y1[0],
+			&b.IDs[0], &b.Areas[0], &runs[0], n, box, area, minIoU)
 	}
 	return overlapsGeneric(ids, ious, b, runs, box, area, minIoU)
 }
@@ -275,7 +279,9 @@ func coverageHistogram(edges []uint32) (counts, sum uint64) {
 	return counts + restCounts, sum + restSum
 }
 
-func quantizeColumns(dst [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, limit, unit float32) {
+func quantizeColumns(
+	dst [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, limit, unit float32,
+) {
 	if n := len(means); avx2 && n > 0 {
 		quantizeColumnsAVX2(&dst[0], &columns[0], &means[0], &scales[0], limit, unit, n)
 	} else {
@@ -310,7 +316,10 @@ func downsample2(dst, top, bottom []uint8) {
 func gradientMagnitudes(dst [][8]uint8, here, up, down *[3][]uint8) {
 	if n := len(dst); avx2 && n >= 16+2 {
 		gradientMagnitudesGeneric(dst, here, up, down, 0, 1)
-		gradientMagnitudesAVX2(&dst[1], &here[0][1], &up[0][1], &down[0][1], &here[1][1], &up[1][1], &down[1][1], &here[2][1], &up[2][1], &down[2][1], n-2)
+		gradientMagnitudesAVX2(&dst[1],
+			&here[0][1], &up[0][1], &down[0][1],
+			&here[1][1], &up[1][1], &down[1][1],
+			&here[2][1], &up[2][1], &down[2][1], n-2)
 		gradientMagnitudesGeneric(dst, here, up, down, n-1, n)
 	} else {
 		gradientMagnitudesGeneric(dst, here, up, down, 0, n)
@@ -333,7 +342,9 @@ func gridSums(dst [][8]float32, integral [][8]uint32, grids []Grid) {
 	}
 }
 
-func rectangleSums(dst [][8]float32, integral [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
+func rectangleSums(
+	dst [][8]float32, integral [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32,
+) {
 	if n := len(dst); avx2 && n > 0 {
 		rectangleSumsAVX2(&dst[0], &integral[0], &corners[0], &scales[0], n, offset, gain)
 	} else {

@@ -100,7 +100,9 @@ func coverageGain(sums *[8]float32, edges []uint32, targets []Target) {
 
 func coverageHistogram(edges []uint32) (counts, sum uint64) { return coverageHistogramGeneric(edges) }
 
-func quantizeColumns(dst [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, limit, unit float32) {
+func quantizeColumns(
+	dst [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, limit, unit float32,
+) {
 	quantizeColumnsGeneric(dst, columns, means, scales, limit, unit)
 }
 
@@ -124,7 +126,9 @@ func gridSums(dst [][8]float32, integral [][8]uint32, grids []Grid) {
 	gridSumsGeneric(dst, integral, grids)
 }
 
-func rectangleSums(dst [][8]float32, integral [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
+func rectangleSums(
+	dst [][8]float32, integral [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32,
+) {
 	rectangleSumsGeneric(dst, integral, corners, scales, offset, gain)
 }
 

@@ -57,7 +57,9 @@ func integralRowGeneric(here, above [][8]uint32, values [][8]uint8) {
 // RectangleSums writes (sum·scale − offset)·gain for each rectangle and channel. Rectangles are given
 // by the indices in an integral image of their corners: top left, top right, bottom left and bottom
 // right. Sums must be below 2³¹. RectangleSums panics if a corner is outside of the image.
-func RectangleSums(dst [][8]float32, integral [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32) {
+func RectangleSums(
+	dst [][8]float32, integral [][8]uint32, corners [][4]int32, scales []float32, offset, gain *[8]float32,
+) {
 	checkLengths("RectangleSums", len(dst), len(corners), len(scales))
 	for _, c := range corners {
 		largest := max(uint32(c[0]), uint32(c[1]), uint32(c[2]), uint32(c[3]))

@@ -805,7 +805,9 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 			f.Sum(new([BlockSize]int16), make([][BlockSize]int8, 3))
 		},
 		"Overlaps": func() {
-			Overlaps(make([]int32, 20), make([]float32, 20), &Boxes{make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]int32, 9), make([]float32, 9)}, [][2]int32{{0, 2}}, new([4]int32), 1, 1)
+			side := make([]int32, 9)
+			boxes := Boxes{side, side, side, side, side, make([]float32, 9)}
+			Overlaps(make([]int32, 20), make([]float32, 20), &boxes, [][2]int32{{0, 2}}, new([4]int32), 1, 1)
 		},
 		"CoverageGain": func() { CoverageGain(make([]uint32, 8), nil) },
 		"CoverageGain: beyond": func() {
@@ -834,7 +836,8 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 			GridSums(make([][8]float32, GridSide*GridSide), make([][8]uint32, 9), []Grid{l})
 		},
 		"RectangleSums": func() {
-			RectangleSums(make([][8]float32, 1), make([][8]uint32, 9), [][4]int32{{0, 1, -1, 2}}, make([]float32, 1), new([8]float32), new([8]float32))
+			RectangleSums(make([][8]float32, 1), make([][8]uint32, 9), [][4]int32{{0, 1, -1, 2}},
+				make([]float32, 1), new([8]float32), new([8]float32))
 		},
 		"AddNormalize": func() { AddNormalize(bins, counts, counts[:0], counts, 1) },
 	} {

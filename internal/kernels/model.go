@@ -80,7 +80,9 @@ const MaxQuantized = 127
 
 // QuantizeColumns standardizes each column to (v−mean)·scale, limits it to ±limit and writes it in
 // steps of limit/MaxQuantized, rounded to the nearest, halves to even. All values are finite.
-func QuantizeColumns(dst [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, limit float32) {
+func QuantizeColumns(
+	dst [][BlockSize]int8, columns [][BlockSize]float32, means, scales []float32, limit float32,
+) {
 	checkLengths("QuantizeColumns", len(dst), len(columns), len(means), len(scales))
 	quantizeColumns(dst, columns, means, scales, limit, MaxQuantized/limit)
 }

@@ -33,7 +33,9 @@ func Overlaps(ids []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]in
 	return overlaps(ids, ious, b, runs, box, area, minIoU)
 }
 
-func overlapsGeneric(ids []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, minIoU float32) int {
+func overlapsGeneric(
+	ids []int32, ious []float32, b *Boxes, runs [][2]int32, box *[4]int32, area, minIoU float32,
+) int {
 	n := 0
 	for _, r := range runs {
 		for i := r[0]; i < r[1]; i++ {

@@ -124,8 +124,8 @@ func (c *coverage) queue(ctx context.Context) (lazyQueue, error) {
 	return q, nil
 }
 
-// gain returns the gain of the box at a position. It never increases, with rounding, too: the terms
-// of the sum do not, and rounded sums and products are monotone.
+// gain returns the gain of the box at a position. It never increases, also when rounded: the terms of
+// the sum do not, and rounded sums and products are monotone.
 func (c *coverage) gain(pos int32) float32 {
 	return kernels.CoverageGain(c.graph.row(int(pos)), c.targets) * c.factors[pos]
 }

@@ -100,7 +100,7 @@ func (g *Graph) build(ctx context.Context, boxes []box.Box, limit int64, run par
 		if last > maxTarget {
 			continue
 		}
-		if last == 0 { // one neighbor is the least that there can be
+		if last == 0 { // the sparsest graph
 			limit = int64(len(boxes))
 		}
 		if g.stride > 1 {

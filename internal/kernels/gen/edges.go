@@ -103,13 +103,13 @@ func (c *cell) path(e int, edges ...int) reg.VecVirtual {
 
 // pruned sets all bits where edge e, with weights w, comes after all edges of one of the paths.
 func (c *cell) pruned(e int, w reg.Register, paths ...[]int) reg.VecVirtual {
-	least := c.path(e, paths[0]...)
+	smallest := c.path(e, paths[0]...)
 	for _, path := range paths[1:] {
-		VPMINUW(c.path(e, path...), least, least)
+		VPMINUW(c.path(e, path...), smallest, smallest)
 	}
-	VPMAXUW(w, least, least)
-	VPCMPEQW(w, least, least)
-	return least
+	VPMAXUW(w, smallest, smallest)
+	VPCMPEQW(w, smallest, smallest)
+	return smallest
 }
 
 // The other paths between the ends of an edge: without diagonals one, with them two of two edges and

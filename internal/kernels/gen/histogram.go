@@ -65,16 +65,16 @@ func listGradients() {
 	// the two diagonal ones is |u|+|v|.
 	magnitude, one := constant(signless), constant(oneBits)
 	listed := func(u, v reg.Register) reg.GPVirtual {
-		a, b, most, set := YMM(), YMM(), YMM(), GP32()
+		a, b, largest, set := YMM(), YMM(), YMM(), GP32()
 		VANDPS(magnitude, u, a)
 		VANDPS(magnitude, v, b)
-		VMAXPS(a, b, most)
+		VMAXPS(a, b, largest)
 		VADDPS(a, b, a)
-		VMULPS(scale, most, most)
+		VMULPS(scale, largest, largest)
 		VMULPS(diagonal, a, a)
-		VMAXPS(a, most, most)
-		VCMPPS(greaterOrEqual, one, most, most)
-		VMOVMSKPS(most, set)
+		VMAXPS(a, largest, largest)
+		VCMPPS(greaterOrEqual, one, largest, largest)
+		VMOVMSKPS(largest, set)
 		return set
 	}
 	// pack moves the derivatives of a set of the eight samples from first on to the front, and
