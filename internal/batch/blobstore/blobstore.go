@@ -1,32 +1,32 @@
 // Package blobstore reads and writes whole files in a folder or a bucket.
 //
-//	place, err := storage.Open(ctx, "s3://pictures/out?region=eu-central-1")
+//	store, err := blobstore.Open(ctx, "s3://images/out?region=eu-central-1")
 //	...
-//	f, err := place.Create(ctx, "shards/000000.json")
+//	f, err := store.Create(ctx, "shards/000000.json")
 //	...
-//	defer f.Abort() // does nothing after Commit
+//	defer f.Abort() // no effect after Commit
 //	...
 //	err = f.Commit()
 //
 // # Names
 //
-// Files have names like "a/b.jpg": relative, with slashes, without "." and "..". Any other
-// name is an error, never a way out of the place. A folder takes what its file system takes,
-// mostly 255 bytes between slashes.
+// Names of files are relative, slash-separated paths such as "a/b.jpg", without "." and "..". Any
+// other name is an error; no name leads out of the store. A folder has the limits of its file
+// system, usually 255 bytes per path element.
 //
-// # Whole or not at all
+// # Atomicity
 //
-// A file is seen under its name after Commit, complete, and never before. In a folder it is
-// written beside that name, synced, renamed, and the folder is synced, so that it outlives a
-// crash of the machine, too. What a killed program leaves there has a name that [isTemporary]
-// knows and List leaves out; Sweep removes it. A bucket keeps nothing of a file that was not
-// committed, but S3 keeps the parts of a large one until a rule of the bucket's removes them.
+// A file becomes visible at Commit, complete. In a folder it is written under a temporary name,
+// synced and renamed, and the folder is synced, so that the file survives a crash of the machine.
+// A killed program may leave temporary files, which List omits and Sweep removes. In a bucket
+// nothing is left, except that S3 keeps the parts of a large upload until a lifecycle rule of the
+// bucket removes them.
 //
 // # Errors
 //
-// Errors are *[Error], which says what would be right where that is known, or
-// *[UnavailableError] if the place itself is gone. They wrap what they come from: fs.ErrNotExist
-// for a file that is not there, fs.ErrPermission, syscall.ENOSPC, the context's error.
+// Errors are *[Error] or, if the store as a whole is no longer available, *[UnavailableError]. They
+// wrap their cause, such as fs.ErrNotExist for a missing file, fs.ErrPermission, syscall.ENOSPC or
+// the context's error.
 package blobstore
 
 import (
@@ -40,35 +40,34 @@ import (
 	"time"
 )
 
-// Store is a place of whole files. All methods but Close may be called at once from
-// several goroutines.
+// Store is a collection of files. All methods but Close are safe for concurrent use.
 type Store interface {
-	// Open opens a file and tells its size in bytes.
+	// Open opens a file and returns its size in bytes.
 	Open(ctx context.Context, name string) (io.ReadCloser, int64, error)
-	// OpenRange opens length bytes of a file from an offset on, or as many as there are.
+	// OpenRange opens the part of a file that begins at offset and has length bytes, or fewer at
+	// the end of the file.
 	OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
-	// Create begins a file, which replaces one of that name when it is committed. A
-	// folder that is missing is made.
+	// Create begins a file that replaces any file of that name at Commit. Missing folders are
+	// created.
 	Create(ctx context.Context, name string) (File, error)
-	// CreateNew begins a file that replaces none: if one of that name is there, or comes
-	// meanwhile, Commit fails with an error that wraps fs.ErrExist. Of several that write
-	// one at once the first to commit has it.
+	// CreateNew begins a file that does not replace another: if one exists, or appears before
+	// Commit, Commit fails with an error that wraps fs.ErrExist. Of several concurrent writers the
+	// first to commit succeeds.
 	CreateNew(ctx context.Context, name string) (File, error)
-	// List is the files whose names begin with a prefix, at any depth, in the order of
-	// their names' bytes. An error is the last that comes. A place where nothing was
-	// written yet has none.
+	// List yields the files whose names begin with prefix, at any depth, ordered by the bytes of
+	// their names. An error ends the iteration. A location that does not exist yet has no files.
 	List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 	// Remove removes a file.
 	Remove(ctx context.Context, name string) error
-	// Sweep removes what killed programs left behind, if it was last written to longer
-	// ago than that: others may be writing now.
+	// Sweep removes temporary files that were last written to more than age ago. Younger ones may
+	// be in use.
 	Sweep(ctx context.Context, age time.Duration) error
-	// Alive tells whether the place itself is there: the same folder as before, a bucket
-	// that answers.
+	// Check returns an error unless the store is available: the same folder as before, or a bucket
+	// that responds.
 	Check(ctx context.Context) error
-	// String is the place, as it was named.
+	// String returns the location, as it was passed to Open.
 	String() string
-	// Close lets go of the place. Files that are open stay so.
+	// Close releases the store. Open files stay usable.
 	Close() error
 }
 
@@ -78,25 +77,25 @@ type Entry struct {
 	Size int64 // in bytes
 }
 
-// File is written whole or not at all. It is for one goroutine.
+// File is a file being written, which becomes visible at Commit. It is not safe for concurrent use.
 type File interface {
 	io.Writer
-	// Commit makes the file what its name stands for. If it fails, or the context of
-	// Create has ended, the file is given up.
+	// Commit publishes the file. If it fails, or the context of Create has ended, the file is
+	// discarded.
 	Commit() error
-	// Abort gives the file up. It does nothing after Commit.
+	// Abort discards the file. It has no effect after Commit.
 	Abort()
 }
 
-// An Error says what failed with which file.
+// Error reports a failure of an operation on a file.
 type Error struct {
-	Location string // as it was named
-	Name     string // of the file; empty if it is the place itself
+	Location string // of the store, as it was passed to Open
+	Name     string // of the file; empty if the store itself failed
 	Err      error
 }
 
 func (e *Error) Error() string {
-	s := "storage: " + e.Location
+	s := e.Location
 	if e.Name != "" {
 		s += ": " + e.Name
 	}
@@ -105,12 +104,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// A VanishedError says that a place that was there is gone, so that all of its files are:
-// a disk was unmounted, a folder removed or put in another's place, a bucket does not
-// answer.
+// UnavailableError reports that a store is no longer available as a whole: a disk was unmounted, a
+// folder was removed or replaced, a bucket does not respond.
 type UnavailableError struct {
 	Location string
-	Err      error // what tells so
+	Err      error // the observation
 }
 
 func (e *UnavailableError) Error() string {
@@ -119,19 +117,20 @@ func (e *UnavailableError) Error() string {
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-const schemes = "a folder, or a URL with file:, s3://, gs://, azblob:// or mem://"
+// supported describes the locations that Open accepts.
+const supported = "a folder, or a URL with file:, s3://, gs://, azblob:// or mem://"
 
-// Open opens a place: the path of a folder, or a URL.
+// Open opens the store at a location: the path of a folder, or a URL.
 //
 //   - file:///data/out is the folder /data/out.
-//   - s3://BUCKET/PREFIX, gs://BUCKET/PREFIX and azblob://CONTAINER/PREFIX are the objects
-//     below a prefix of a bucket, in programs that import package cloud. Credentials are
-//     found as the services' own tools find them; what may follow a ? is told by
-//     gocloud.dev/blob's packages, as in ?region=eu-central-1, or
-//     ?endpoint=http://localhost:9000&use_path_style=true for a server that speaks S3.
-//   - mem://NAME is memory, the same for all who name it so in this process.
+//   - s3://BUCKET/PREFIX, gs://BUCKET/PREFIX and azblob://CONTAINER/PREFIX are the objects of a
+//     bucket whose keys begin with a prefix, in programs that import package cloud. Credentials are
+//     found as by the services' own tools. The packages of gocloud.dev/blob document the query
+//     parameters, such as ?region=eu-central-1, or
+//     ?endpoint=http://localhost:9000&use_path_style=true for an S3-compatible server.
+//   - mem://NAME is memory, shared by all stores of that name in this process.
 //
-// A folder need not be there yet; a bucket has to be, and is asked whether it answers.
+// A folder is created by the first file. A bucket has to exist; Open checks that it responds.
 func Open(ctx context.Context, location string) (Store, error) {
 	scheme, rest, ok := cutScheme(location)
 	if !ok {
@@ -140,7 +139,7 @@ func Open(ctx context.Context, location string) (Store, error) {
 	wrap := func(err error) error { return &Error{Location: location, Err: err} }
 	u, err := url.Parse(location)
 	if err != nil {
-		return nil, wrap(fmt.Errorf("no URL: %w", errors.Unwrap(err)))
+		return nil, wrap(fmt.Errorf("invalid URL: %w", errors.Unwrap(err)))
 	}
 	switch scheme {
 	case "file":
@@ -151,20 +150,20 @@ func Open(ctx context.Context, location string) (Store, error) {
 		return openDir(u.String(), path)
 	case "s3", "gs", "azblob", "mem":
 		if !strings.HasPrefix(rest, "//") || u.Host == "" {
-			return nil, wrap(fmt.Errorf("want %s://NAME, with a bucket's name", scheme))
+			return nil, wrap(fmt.Errorf("want %s://NAME, with the name of a bucket", scheme))
 		}
 		return openBucket(ctx, u)
 	}
-	return nil, wrap(fmt.Errorf("%s: is not known: want %s", scheme, schemes))
+	return nil, wrap(fmt.Errorf("unknown scheme %s: want %s", scheme, supported))
 }
 
-// IsBucket tells whether Open would take a place for a bucket, not a folder.
+// IsBucket reports whether Open would open a location as a bucket, not as a folder.
 func IsBucket(location string) bool {
 	scheme, _, ok := cutScheme(location)
 	return ok && scheme != "file"
 }
 
-// LocalPath is the path of a folder that is named by its path or by a file: URL.
+// LocalPath returns the path of a folder given as a path or as a file: URL.
 func LocalPath(location string) (string, error) {
 	scheme, _, ok := cutScheme(location)
 	if !ok {
@@ -183,8 +182,8 @@ func LocalPath(location string) (string, error) {
 	return "", &Error{Location: location, Err: err}
 }
 
-// cutScheme takes a URL apart. A path may hold a colon, so what is no known scheme has to
-// be followed by two slashes.
+// cutScheme splits a URL after its scheme. As a path may contain a colon, an unknown scheme has to be
+// followed by two slashes.
 func cutScheme(location string) (scheme, rest string, ok bool) {
 	scheme, rest, ok = strings.Cut(location, ":")
 	if !ok || scheme == "" || strings.ContainsFunc(scheme, func(r rune) bool {
@@ -200,13 +199,13 @@ func cutScheme(location string) (scheme, rest string, ok bool) {
 	return scheme, rest, strings.HasPrefix(rest, "//")
 }
 
-// filePath is the path in a file: URL.
+// filePath returns the path of a file: URL.
 func filePath(u *url.URL) (string, error) {
 	if u.Host != "" && u.Host != "localhost" {
-		return "", fmt.Errorf("a folder on the host %q: want file:///PATH, with three slashes", u.Host)
+		return "", fmt.Errorf("folder on host %q: want file:///PATH, with three slashes", u.Host)
 	}
 	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return "", errors.New("want no ? and no # in a file: URL: they are written %3F and %23")
+		return "", errors.New("unescaped ? or # in a file: URL: want %3F or %23")
 	}
 	path := u.Path
 	if u.Opaque != "" {
@@ -221,10 +220,10 @@ func filePath(u *url.URL) (string, error) {
 	return path, nil
 }
 
-// ErrName is wrapped by the error for what is no name of a file.
-var ErrName = errors.New("no name of a file: want a path below the place, with slashes, and neither . nor .. in it")
+// ErrName is wrapped by the error for an invalid name of a file.
+var ErrName = errors.New("invalid name: want a relative path with slashes, without . and .. elements")
 
-// checkName refuses what is not a name that a file may have in any place.
+// checkName returns ErrName for a name that is invalid in every store.
 func checkName(name string) error {
 	if strings.ContainsRune(name, 0) {
 		return ErrName

@@ -18,7 +18,7 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// bucketStore is the objects of a bucket whose keys begin with a prefix.
+// bucketStore is a [Store] of the objects of a bucket whose keys begin with a prefix.
 type bucketStore struct {
 	location string
 	scheme   string
@@ -26,7 +26,7 @@ type bucketStore struct {
 	bucket   *blob.Bucket
 }
 
-// memBuckets is the buckets of mem: URLs, by their names. They stay as long as the process.
+// memBuckets are the buckets of mem: URLs, by name. They live as long as the process.
 var memBuckets = struct {
 	sync.Mutex
 	buckets map[string]*blob.Bucket
@@ -42,7 +42,7 @@ func openBucket(ctx context.Context, u *url.URL) (Store, error) {
 	}
 	if b.scheme == "mem" {
 		if u.RawQuery != "" {
-			return nil, &Error{Location: b.location, Err: errors.New("want nothing after mem://NAME/PREFIX")}
+			return nil, &Error{Location: b.location, Err: errors.New("want no query after mem://NAME/PREFIX")}
 		}
 		memBuckets.Lock()
 		defer memBuckets.Unlock()
@@ -53,12 +53,12 @@ func openBucket(ctx context.Context, u *url.URL) (Store, error) {
 		return b, nil
 	}
 	if !blob.DefaultURLMux().ValidBucketScheme(b.scheme) {
-		return nil, &Error{Location: b.location, Err: fmt.Errorf("a program without %s://: want it to import batch/storage/cloud", b.scheme)}
+		return nil, &Error{Location: b.location, Err: fmt.Errorf("no support for %s:// in this program: want it to import internal/batch/blobstore/cloud", b.scheme)}
 	}
 	bucketURL := *u
 	bucketURL.Path, bucketURL.RawPath = "", ""
 	if q := bucketURL.Query(); b.scheme == "s3" && !q.Has(checksums) {
-		// Else there is a line on standard error for each object that has no sum of its own.
+		// Otherwise the AWS SDK logs a line for each object without a checksum.
 		q.Set(checksums, "when_required")
 		bucketURL.RawQuery = q.Encode()
 	}
@@ -75,13 +75,13 @@ func openBucket(ctx context.Context, u *url.URL) (Store, error) {
 
 const checksums = "response_checksum_validation"
 
-// ping fails if the bucket does not answer.
+// ping returns an error unless the bucket responds.
 func (b *bucketStore) ping(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return b.wrapError("", err)
 	}
-	there, err := b.bucket.IsAccessible(ctx)
-	if err == nil && !there {
+	exists, err := b.bucket.IsAccessible(ctx)
+	if err == nil && !exists {
 		err = fmt.Errorf("no such bucket: %w", fs.ErrNotExist)
 	}
 	return b.wrapError("", err)
@@ -92,21 +92,20 @@ func (b *bucketStore) Check(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return &UnavailableError{b.location, err.(*Error).Err} // which wrong has made
+	return &UnavailableError{b.location, err.(*Error).Err} // made by wrapError
 }
 
-// credentialHelp is how a service's are found.
+// credentialHelp describes where the credentials of a service are found.
 var credentialHelp = map[string]string{
 	"s3":     "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws (AWS_PROFILE) or the machine's role, the region from AWS_REGION or ?region=",
 	"gs":     "credentials come from GOOGLE_APPLICATION_CREDENTIALS, gcloud auth application-default login or the machine's account; ?anonymous=true is for public buckets",
 	"azblob": "the account comes from AZURE_STORAGE_ACCOUNT or ?storage_account=, with AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or the machine's identity",
 }
 
-// credentialProblem is found in the errors of services that do not know who asks, which have no
-// type in common.
+// credentialProblem matches authentication errors of the services, which share no type.
 var credentialProblem = regexp.MustCompile(`(?i)credential|region|storage.?account|unauthenticated|access denied|AccessDenied|AuthenticationFailed|InvalidAccessKeyId|SignatureDoesNotMatch|\b40[13]\b`)
 
-// wrapError makes an error of a file out of what the service says.
+// wrapError returns an error of the service as an *[Error].
 func (b *bucketStore) wrapError(name string, err error) error {
 	if err == nil {
 		return nil
@@ -120,7 +119,7 @@ func (b *bucketStore) wrapError(name string, err error) error {
 	case code == gcerrors.FailedPrecondition, code == gcerrors.AlreadyExists:
 		err = &describedError{fs.ErrExist, text}
 	case code == gcerrors.PermissionDenied:
-		err = &describedError{fs.ErrPermission, text + ": want a user who may list, read and write: " + credentialHelp[b.scheme]}
+		err = &describedError{fs.ErrPermission, text + ": want permission to list, read and write: " + credentialHelp[b.scheme]}
 	case credentialProblem.MatchString(text):
 		err = &describedError{err, text + ": " + credentialHelp[b.scheme]}
 	default:
@@ -129,7 +128,7 @@ func (b *bucketStore) wrapError(name string, err error) error {
 	return &Error{Location: b.location, Name: name, Err: err}
 }
 
-// describedError is an error in other words.
+// describedError is an error with another text.
 type describedError struct {
 	err  error
 	text string
@@ -139,11 +138,10 @@ func (e *describedError) Error() string { return e.text }
 
 func (e *describedError) Unwrap() error { return e.err }
 
-// oneLine is an error's text without the lines and stacks that services add.
+// oneLine returns an error's text without the line breaks that services add.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// key is where a file is. Objects that were not written here may have two slashes in a row,
-// which lead nowhere else.
+// key returns the key of a file. Objects written by other programs may contain repeated slashes.
 func (b *bucketStore) key(ctx context.Context, name string) (string, error) {
 	err := ctx.Err()
 	if err == nil {
@@ -215,13 +213,13 @@ func (b *bucketStore) List(ctx context.Context, prefix string) iter.Seq2[Entry, 
 				return
 			}
 			if err == nil {
-				err = ctx.Err() // pages that are there are not asked for
+				err = ctx.Err() // buffered pages do not check it
 			}
 			if err != nil {
 				yield(Entry{}, b.wrapError("", err))
 				return
 			}
-			// Services' own tools make folders of empty objects.
+			// The services' tools represent folders by empty objects.
 			if name := o.Key[len(b.prefix):]; name != "" && !strings.HasSuffix(name, "/") && !yield(Entry{name, o.Size}, nil) {
 				return
 			}
@@ -237,7 +235,7 @@ func (b *bucketStore) Remove(ctx context.Context, name string) error {
 	return b.wrapError(name, b.bucket.Delete(ctx, key))
 }
 
-// Sweep has nothing to do: a bucket shows nothing that was not committed.
+// Sweep has no effect: a bucket has no temporary files.
 func (b *bucketStore) Sweep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
 func (b *bucketStore) String() string { return b.location }
@@ -253,7 +251,7 @@ type bucketFile struct {
 	ctx    context.Context
 	store  *bucketStore
 	name   string
-	w      *blob.Writer // nil when it is done with
+	w      *blob.Writer // nil after Commit or Abort
 	cancel context.CancelFunc
 }
 
@@ -284,7 +282,7 @@ func (f *bucketFile) Commit() error {
 
 func (f *bucketFile) Abort() {
 	if f.w != nil {
-		f.cancel() // first: closed without it the object would be there
+		f.cancel() // before Close, which would publish the object
 		f.w.Close()
 		f.w = nil
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/proposer/proposer/internal/boundedio"
 )
 
-// bucketImages are those of a bucket.
+// bucketImages are the objects of a bucket.
 type bucketImages struct{ blobstore.Store }
 
 func (o *bucketImages) list(ctx context.Context, _ func(string) bool) iter.Seq2[Image, error] {
@@ -48,7 +48,7 @@ func (o *bucketImages) folder() string {
 
 func (o *bucketImages) check(ctx context.Context) error { return o.Check(ctx) }
 
-// passing: what a service says is for good, what comes of the way to it may pass.
+// retryable reports all errors but permanent answers of the service.
 func (*bucketImages) retryable(err error) bool {
 	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, blobstore.ErrName)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/proposer/proposer/internal/safefs"
 )
 
-// detectDataset tells the kind of the data set in a folder; empty if it is just a folder.
+// detectDataset returns the kind of the data set in a folder; empty if it has none.
 func detectDataset(folder string) (string, error) {
 	if info, err := os.Stat(filepath.Join(folder, "instances.json")); err == nil && info.Mode().IsRegular() {
 		return "coco", nil
@@ -32,8 +32,7 @@ func detectDataset(folder string) (string, error) {
 	return "", nil
 }
 
-// containsFile tells whether there is a file in a folder, which need not exist, whose name begins and
-// ends so.
+// containsFile reports whether a folder, which need not exist, contains a name with this prefix and suffix.
 func containsFile(folder, prefix, suffix string) (bool, error) {
 	info, err := os.Stat(folder)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
@@ -71,7 +70,7 @@ func (s *Source) openDataset(path string) error {
 	folder := d.Folder
 	if folder == "" {
 		if len(d.Images) > 0 {
-			return s.wrapError("", fmt.Errorf("its pictures are not found, %s being the first: want them in images, JPEGImages or a folder named "+
+			return s.wrapError("", fmt.Errorf("its images are missing, the first is %s: want them in images, JPEGImages or a folder named "+
 				"like the instances file, below the annotations or beside them", d.Images[0].File))
 		}
 		if folder = path; s.kind == "coco" && strings.EqualFold(filepath.Ext(path), ".json") {
@@ -90,7 +89,7 @@ func (s *Source) openDataset(path string) error {
 	return nil
 }
 
-// openImageSet opens an image set of PASCAL VOC if the list is one, beside which are JPEGImages.
+// openImageSet opens a list as an image set of PASCAL VOC if JPEGImages is beside its folder.
 func (s *Source) openImageSet(list string) (ok bool, err error) {
 	folder, ok := dataset.ImageSetRoot(list)
 	if !ok {
@@ -142,12 +141,12 @@ func (v imageSet) ids() ([]string, error) {
 	return ids, err
 }
 
-// file is the picture that an id is of: VOC's own are all .jpg.
+// file returns the image of an id. VOC's own are all .jpg.
 func (v imageSet) file(id string) string {
 	for _, ext := range append([]string{".jpg", ".JPG"}, Extensions()...) {
 		if _, err := v.root.Lstat(id + ext); err == nil {
 			return id + ext
 		}
 	}
-	return id + ".jpg" // Read tells that it is missing
+	return id + ".jpg" // Read reports that it is missing
 }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// deviceID is the number of the disk that a file is on.
+// deviceID returns the number of the device that a file is on.
 func deviceID(info fs.FileInfo) (uint64, bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

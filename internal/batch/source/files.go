@@ -16,16 +16,15 @@ import (
 	"github.com/proposer/proposer/internal/safefs"
 )
 
-// dirFiles are files in a folder, which is held open, so that another folder in its place cannot
-// be taken for it.
+// dirFiles reads files below a folder, which stays open so that a replacement is detected.
 type dirFiles struct {
 	path string
 	root *os.Root
 	info fs.FileInfo
 
 	mu sync.RWMutex
-	// disks is a folder that pictures were read from, by the number of the disk that it is on:
-	// a disk below the folder may be unmounted, too.
+	// devices maps each device number to a folder on it from which an image was read, to detect
+	// that a disk mounted below the folder was unmounted.
 	devices map[uint64]string
 }
 
@@ -47,7 +46,7 @@ func (f *dirFiles) read(ctx context.Context, img Image, limit int64) ([]byte, er
 	return f.readOpened(ctx, filepath.Join(f.path, filepath.FromSlash(img.File)), file, info, limit, err)
 }
 
-// readOpened reads a file that was opened, unless there is an error.
+// readOpened reads and closes a file that was opened with an error err.
 func (f *dirFiles) readOpened(ctx context.Context, path string, file *os.File, info fs.FileInfo, limit int64, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
@@ -70,7 +69,7 @@ func (p *contextReader) Read(b []byte) (int, error) {
 	return p.r.Read(b)
 }
 
-// recordDevice keeps the folder of the first picture that is read from a disk.
+// recordDevice records the folder of the first image that is read from a device.
 func (f *dirFiles) recordDevice(path string, info fs.FileInfo) {
 	disk, ok := deviceID(info)
 	if !ok {
@@ -104,13 +103,13 @@ func (f *dirFiles) check(context.Context) error {
 	return nil
 }
 
-// checkDevice fails if a folder, or what is left of the path to it, is not on a disk.
+// checkDevice returns an error unless a folder, or its deepest existing parent, is on a device.
 func checkDevice(folder string, disk uint64) error {
 	for {
 		info, err := os.Stat(folder)
 		if err == nil {
 			if now, ok := deviceID(info); ok && now != disk {
-				return fmt.Errorf("the disk at %s is another than before", folder)
+				return fmt.Errorf("another disk is mounted at %s", folder)
 			}
 			return nil
 		}
@@ -122,7 +121,7 @@ func checkDevice(folder string, disk uint64) error {
 	}
 }
 
-// passing: file systems that come over a network have errors that pass.
+// retryable reports the transient errors of network file systems.
 func (*dirFiles) retryable(err error) bool {
 	for _, e := range []error{syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.EAGAIN, syscall.EHOSTDOWN, syscall.ENOTCONN} {
 		if errors.Is(err, e) {
@@ -135,14 +134,14 @@ func (*dirFiles) retryable(err error) bool {
 func (f *dirFiles) folder() string {
 	name, err := filepath.Abs(f.path)
 	if err != nil || filepath.Dir(name) == name {
-		return "" // nobody knows, or it is the root
+		return "" // unknown, or the root
 	}
 	return filepath.Base(name)
 }
 
 func (f *dirFiles) close() error { return f.root.Close() }
 
-// folderImages is all that lies in a folder.
+// folderImages are all images below a folder.
 type folderImages struct{ *dirFiles }
 
 func openFolder(folder string) (backend, error) {
@@ -160,7 +159,7 @@ func (t folderImages) list(ctx context.Context, excluded func(string) bool) iter
 	}
 }
 
-// datasetImages is files that are known by name from the start.
+// datasetImages are the images of a data set.
 type datasetImages struct {
 	*dirFiles
 	images []Image

@@ -72,7 +72,7 @@ func makeBucket(t testing.TB, names ...string) string {
 	return location
 }
 
-func TestTar(t *testing.T) {
+func TestTarImages(t *testing.T) {
 	long := strings.Repeat("long/", 60) + "é.jpg" // is told in a header of its own
 	s := open(t, makeTar(t, "b.jpg", "sub/a.PNG", "notes.txt", "._b.jpg", ".x/y.jpg", long), Options{})
 	wantFiles(t, s, "b.jpg", "sub/a.PNG", long)
@@ -119,7 +119,7 @@ func TestTarEntries(t *testing.T) {
 		"dot":      {[]entry{{Name: "./good.jpg"}}, ""},
 		"absolute": {[]entry{good, {Name: "/etc/x.jpg"}}, `entry 2: "/etc/x.jpg" leads out of the archive: want relative names`},
 		"up":       {[]entry{good, {Name: "a/../../x.jpg"}}, `entry 2: "a/../../x.jpg" leads out`},
-		"twice":    {[]entry{good, {Name: "x/../good.jpg"}}, `entry 2: "good.jpg" is there before, as number 1`},
+		"twice":    {[]entry{good, {Name: "x/../good.jpg"}}, `entry 2: "good.jpg" repeats number 1`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -154,7 +154,7 @@ func sparse(data []byte) {
 	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
 }
 
-func TestTarDamage(t *testing.T) {
+func TestDamagedTar(t *testing.T) {
 	path := makeTar(t, "a.jpg", strings.Repeat("b", 90)+".jpg", "c.jpg")
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -167,18 +167,18 @@ func TestTarDamage(t *testing.T) {
 		n    int
 		want string
 	}{
-		{holes, 0, `entry 1: "a.jpg" has holes: want an archive that tar wrote without --sparse`},
-		{data[:512*5+2], 2, "entry 3: the archive ends here"},
-		{data[:512*2+700], 2, "entry 3: the archive ends here"},
-		{data[:512*4], 2, "entry 3: the archive ends here without the zeros"},
-		{nil, 0, "entry 1: the archive ends here without the zeros"},
-		{data[:512*3+20], 1, "entry 2: the archive ends here"},
-		{append(bytes.Clone(data[:1024]), bytes.Repeat([]byte("x"), 1024)...), 1, "entry 2: no header of a tar archive"},
-		{[]byte("not a tar"), 0, "entry 1: the archive ends here"},
+		{holes, 0, `entry 1: "a.jpg" is sparse: want an archive written by tar without --sparse`},
+		{data[:512*5+2], 2, "entry 3: the archive is truncated"},
+		{data[:512*2+700], 2, "entry 3: the archive is truncated"},
+		{data[:512*4], 2, "entry 3: the archive is truncated: want zeros"},
+		{nil, 0, "entry 1: the archive is truncated: want zeros"},
+		{data[:512*3+20], 1, "entry 2: the archive is truncated"},
+		{append(bytes.Clone(data[:1024]), bytes.Repeat([]byte("x"), 1024)...), 1, "entry 2: not a header of a tar archive"},
+		{[]byte("not a tar"), 0, "entry 1: the archive is truncated"},
 	} {
 		got, err := all(t, open(t, writeTar(t, c.data), Options{}))
 		if len(got) != c.n || err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("of %d bytes: %d pictures, %v; want %d, %q", len(c.data), len(got), err, c.n, c.want)
+			t.Errorf("of %d bytes: got %d images, %v; want %d, %q", len(c.data), len(got), err, c.n, c.want)
 		}
 	}
 
@@ -193,10 +193,10 @@ func TestTarDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.Read(t.Context(), images[0], 100)
-	wantVanished(t, s, err)
+	wantUnavailable(t, s, err)
 }
 
-func TestList(t *testing.T) {
+func TestPathList(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.jpg", "sub/b", "#c.jpg", " d.jpg ", "new\nline.jpg", "é.png")
 	other := t.TempDir()
@@ -241,10 +241,10 @@ func TestList(t *testing.T) {
 	wantError(t, err, "missing.jpg", fs.ErrNotExist)
 
 	for text, want := range map[string]string{
-		"a.jpg\nb\n./a.jpg":                     `line 3: "a.jpg" is there before, as number 1: want each picture once`,
+		"a.jpg\nb\n./a.jpg":                     `line 3: "a.jpg" repeats number 1: want each image once`,
 		"a\n" + strings.Repeat("x", 1<<17):      "line 2: \"xxxx",
-		"a\x00b\x00" + "a\x00":                  `line 3: "a" is there before`,
-		strings.Repeat("x", 1<<17) + "\x00":     "want no line of more than 65536 bytes",
+		"a\x00b\x00" + "a\x00":                  `line 3: "a" repeats number`,
+		strings.Repeat("x", 1<<17) + "\x00":     "want lines of at most 65536 bytes",
 		"a\n" + strings.Repeat("\n", 9) + "\na": "line 12:",
 	} {
 		write(t, dir, "bad.txt="+text)
@@ -258,7 +258,7 @@ func TestList(t *testing.T) {
 const coco = `{"images": [{"id": 12, "file_name": "b.jpg"}, {"id": 7, "file_name": "sub/a.xyz"}, {"id": 9, "file_name": "c.jpg"}],
 	"annotations": [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 1, 1]}], "categories": [{"id": 1, "name": "cat"}]}`
 
-func TestCOCO(t *testing.T) {
+func TestCOCODataset(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "annotations/instances_val.json="+coco, "val/b.jpg", "val/sub/a.xyz=sub/a.xyz", "val/other.jpg")
 	want := []Image{{File: "b.jpg", ID: "12"}, {File: "sub/a.xyz", ID: "7"}, {File: "c.jpg", ID: "9"}}
@@ -285,7 +285,7 @@ func TestCOCO(t *testing.T) {
 	lost := t.TempDir()
 	write(t, lost, "x/y/instances.json="+coco)
 	for _, location := range []string{filepath.Join(lost, "x/y"), filepath.Join(lost, "x/y/instances.json")} {
-		if _, err := Open(t.Context(), location, Options{}); err == nil || !strings.Contains(err.Error(), "its pictures are not found, b.jpg being the first") {
+		if _, err := Open(t.Context(), location, Options{}); err == nil || !strings.Contains(err.Error(), "its images are missing, the first is b.jpg") {
 			t.Error(err)
 		}
 	}
@@ -293,7 +293,7 @@ func TestCOCO(t *testing.T) {
 	wantFiles(t, open(t, filepath.Join(lost, "x/none.json"), Options{}))
 }
 
-func TestVOC(t *testing.T) {
+func TestVOCDataset(t *testing.T) {
 	dir := t.TempDir()
 	annotation := func(name string) string {
 		return "Annotations/" + name + ".xml=<annotation><filename>" + name + ".jpg</filename></annotation>"
@@ -339,7 +339,7 @@ func TestVOC(t *testing.T) {
 	}
 }
 
-func TestBucket(t *testing.T) {
+func TestBucketImages(t *testing.T) {
 	s := open(t, makeBucket(t, "b.jpg", "a/x.PNG", "notes.txt", "a/.hidden/x.jpg", ".x.jpg"), Options{})
 	wantFiles(t, s, "a/x.PNG", "b.jpg")
 	if s.Kind() != "bucket" || !strings.HasPrefix(s.String(), "mem://") {
@@ -378,7 +378,7 @@ func FuzzList(f *testing.F) {
 			seen[p.File] = true
 		}
 		if ends := bytes.Count(text, []byte("\n")) + bytes.Count(text, []byte{0}); len(images) > ends+1 {
-			t.Fatalf("%d pictures of %d ends", len(images), ends)
+			t.Fatalf("got %d images of %d lines", len(images), ends)
 		}
 	})
 }
@@ -423,7 +423,7 @@ func FuzzTar(f *testing.F) {
 
 // Whatever a place is called, storage opens it or says what is wrong. The test is here because
 // storage's own take in the clouds' libraries, which are long to build for fuzzing.
-func FuzzPlace(f *testing.F) {
+func FuzzOpen(f *testing.F) {
 	for _, location := range []string{"/data", "file:///a%20b", "file:%", "mem://x/y", "mem://%41/..", "a:b", "https://x", "s3://x", "file://localhost/?", "mem://\x00"} {
 		f.Add(location)
 	}

@@ -26,7 +26,7 @@ func (s *Source) openList(path string) error {
 	return nil
 }
 
-// pathList is what a list names.
+// pathList are the images named in a list.
 type pathList struct {
 	*dirFiles
 	path string
@@ -77,10 +77,10 @@ func (l numberedLine) wrapError(err error) error {
 	return &Error{File: fmt.Sprintf("line %d", l.number), Err: err}
 }
 
-// maxLineBytes is more than any system's paths have, in bytes.
+// maxLineBytes exceeds the longest path of any system.
 const maxLineBytes = 64 << 10
 
-// fileLines is the lines of a file.
+// fileLines yields the lines of a file.
 func fileLines(path string) iter.Seq2[numberedLine, error] {
 	return func(yield func(numberedLine, error) bool) {
 		f, _, err := safefs.Open(path)
@@ -97,7 +97,7 @@ func fileLines(path string) iter.Seq2[numberedLine, error] {
 	}
 }
 
-// splitLines is what ends with newlines, or with zero bytes if there is one. It reads twice.
+// splitLines yields the lines of r, which are separated by zero bytes if r contains any. It reads r twice.
 func splitLines(r io.ReadSeeker) iter.Seq2[numberedLine, error] {
 	return func(yield func(numberedLine, error) bool) {
 		end := byte('\n')
@@ -119,7 +119,7 @@ func splitLines(r io.ReadSeeker) iter.Seq2[numberedLine, error] {
 				text = bytes.TrimPrefix(text, []byte("\ufeff"))
 			}
 			if errors.Is(err, bufio.ErrBufferFull) {
-				err = l.wrapError(fmt.Errorf("%q… and on: want no line of more than %d bytes", text[:40], maxLineBytes))
+				err = l.wrapError(fmt.Errorf("%q… is too long: want lines of at most %d bytes", text[:40], maxLineBytes))
 			}
 			if err != nil && !errors.Is(err, io.EOF) {
 				yield(numberedLine{}, err)
@@ -153,15 +153,14 @@ func containsNUL(r io.Reader) (bool, error) {
 	}
 }
 
-// nameSet is the names that have been, by as much of their SHA-256 as no two have in common, and
-// where.
+// nameSet maps the names seen to their positions. Names are represented by half of their SHA-256.
 type nameSet map[[16]byte]int
 
 func (s nameSet) add(name string, l numberedLine) error {
 	sum := sha256.Sum256([]byte(name))
 	key := [16]byte(sum[:16])
 	if first, ok := s[key]; ok {
-		return l.wrapError(fmt.Errorf("%q is there before, as number %d: want each picture once", name, first))
+		return l.wrapError(fmt.Errorf("%q repeats number %d: want each image once", name, first))
 	}
 	s[key] = l.number
 	return nil

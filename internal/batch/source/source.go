@@ -1,43 +1,42 @@
-// Package source has the pictures of a folder, a list, a data set, a tar archive or a bucket:
-// their names in an order that stays, streamed, and their bytes.
+// Package source lists and reads the images of a folder, a list, a data set, a tar archive or a
+// bucket. The order of the images is stable, and listing streams.
 //
-//	pictures, err := source.Open(ctx, "/data/holidays", source.Options{})
+//	src, err := source.Open(ctx, "/data/holidays", source.Options{})
 //	...
-//	for p, err := range pictures.Pictures(ctx) {
+//	for img, err := range src.Images(ctx) {
 //		...
-//		data, err := pictures.Read(ctx, p, 64<<20)
+//		data, err := src.Read(ctx, img, 64<<20)
 //
-// # Places
+// # Locations
 //
-//   - A folder: the files in it and in the folders below, in the order of their paths' bytes.
-//     Names that begin with a dot are left out. Symbolic links are followed as far as they
-//     lead to somewhere in the folder: one to a picture elsewhere is listed and cannot be
-//     read, one to a folder elsewhere, to one that it lies in, or that lies in a folder which a
-//     link led to, is left out. A folder that cannot be read is an error: exclude it, or let it
-//     be read.
-//   - A list, .txt, .lst or .list: a path a line, in the list's order; relative ones from the
-//     list's folder, and any path is allowed. If there is a zero byte in the list the paths end
-//     with such instead, as find -print0 writes them. Empty lines are passed over, a carriage
-//     return at a line's end and a byte order mark are cut off; nothing else has a meaning, a
-//     line that begins with # is a path. A path that comes twice is an error.
-//   - COCO's instances, .json, or a folder with instances.json or annotations/instances*.json:
-//     the pictures in the file's order, with its ids; see [dataset.Open].
-//   - PASCAL VOC: a folder with Annotations/*.xml, in the order of their names; or one of its
-//     sets, ImageSets/Main/val.txt: a picture a line, whose first word is its id and names a
-//     file of JPEGImages.
-//   - A tar archive, .tar: its regular files in its order, without those that are hidden as in
-//     a folder. It cannot be compressed, as pictures are read from any place in it. A name that
-//     leads out of a folder, or comes twice, is an error; links are passed over.
-//   - A bucket, a URL as [blobstore.Open] has them: the objects below its prefix, in the bucket's
-//     order, which is that of their names' bytes, without those that are hidden as in a folder.
+//   - A folder: the files in it and in its subfolders, ordered by the bytes of their paths. Names
+//     that begin with a dot are skipped. Symbolic links are followed if the target is inside the
+//     folder. A link to a file outside is listed but cannot be read; a link to a folder is skipped
+//     if the target is outside, contains the link, or the link was itself reached through a link.
+//     A folder that cannot be read is an error, unless it is excluded.
+//   - A list, .txt, .lst or .list: one path per line, in the list's order. Relative paths are
+//     relative to the list's folder; any path is allowed. If the list contains a zero byte, paths
+//     are separated by zero bytes, as written by find -print0. Empty lines are skipped, and carriage
+//     returns at line ends and a byte order mark are removed. Nothing else is special: a line that
+//     begins with # is a path. A repeated path is an error.
+//   - COCO instances, .json, or a folder with instances.json or annotations/instances*.json: the
+//     images in the file's order, with their ids; see [dataset.Open].
+//   - PASCAL VOC: a folder with Annotations/*.xml, ordered by name, or an image set,
+//     ImageSets/Main/val.txt: one image per line, whose first word is the image's id and the name of
+//     a file in JPEGImages.
+//   - A tar archive, .tar: its regular files in the archive's order, except hidden ones as in a
+//     folder. It must not be compressed, because images are read by offset. A name that leads out of
+//     the archive, or is repeated, is an error; links are skipped.
+//   - A bucket, a URL as in [blobstore.Open]: the objects below its prefix, ordered by the bytes of
+//     their keys, except hidden ones as in a folder.
 //
-// Everything that is named as a picture is listed, and Read tells why it cannot be read: a
-// pipe, say, which is never opened.
+// Every file that is named like an image is listed. If it cannot be read, Read returns the reason;
+// pipes and devices are never opened.
 //
 // # Costs
 //
-// Memory is that of the names in the largest folder, of 16 bytes a path of a list or an archive,
-// and of all names in a data set; listing asks a file system for nothing but names.
+// Listing needs memory for the names in the largest folder, 16 bytes per path of a list or an
+// archive, or all names of a data set. It only reads names from the file system.
 package source
 
 import (
@@ -60,64 +59,62 @@ import (
 	"github.com/proposer/proposer/internal/imageio"
 )
 
-// Image names a picture of a source. It can be kept and read again when the source was
-// opened anew.
+// Image identifies an image of a source. It stays valid when the source is opened again.
 type Image struct {
-	// File is its path in the source, with slashes; no other picture has it. A list may
-	// name paths that are absolute, or begin with "..".
+	// File is its slash-separated path in the source, unique within it. Paths of a list may be
+	// absolute or begin with "..".
 	File string
-	// ID is the data set's id of it; empty if there is none.
+	// ID is its id in the data set; empty if there is none.
 	ID string
-	// Offset and Size are those of its bytes in a tar archive, else 0.
+	// Offset and Size locate its bytes in a tar archive; otherwise they are 0.
 	Offset, Size int64
 }
 
-// Options says which pictures are meant, by patterns over File as in "2024/**/*.jpg": * and ?
-// stand for what has no slash, ** for any folders, [a-z] and {jpg,png} for one of these. A
-// pattern without a slash is of the name alone. Letters' cases differ.
+// Options selects images by patterns of File, such as "2024/**/*.jpg": * and ? match within a path
+// element, ** matches any folders, [a-z] and {jpg,png} match alternatives. A pattern without a slash
+// is matched against the last path element. Matching is case-sensitive.
 type Options struct {
-	// Include are patterns of which a picture has to match one. Without any, pictures of a
-	// folder, an archive or a bucket have to have an extension of [Extensions], and all that a
-	// list or a data set names are meant.
+	// Include are patterns of which an image has to match one. If there are none, images of a
+	// folder, an archive or a bucket need one of [Extensions], and all images of a list or a data
+	// set are selected.
 	Include []string
-	// Exclude are patterns that neither a picture may match nor a folder that it lies in.
-	// Such folders are not read.
+	// Exclude are patterns that neither an image nor a folder above it may match. Excluded
+	// folders are not read.
 	Exclude []string
 }
 
-// Extensions are those of the pictures that package imageio reads, in lower case.
+// Extensions returns the file extensions of the formats that package imageio reads, in lower case.
 func Extensions() []string {
 	return []string{".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 }
 
-// Source is an open place with pictures. All methods but Close may be called at once from
-// several goroutines.
+// Source is an open source of images. All methods but Close are safe for concurrent use.
 type Source struct {
 	location, kind string
 	options        Options
-	anyExtension   bool // pictures need no extension
+	anyExtension   bool // images do not need one of Extensions
 	backend        backend
 }
 
-// backend is what sources differ in.
+// backend implements the kinds of sources.
 type backend interface {
 	list(ctx context.Context, excluded func(string) bool) iter.Seq2[Image, error]
 	read(ctx context.Context, p Image, limit int64) ([]byte, error)
-	check(ctx context.Context) error // why the source is gone; nil if it is not
+	check(ctx context.Context) error // non-nil if the source is unavailable
 	retryable(err error) bool        // may it be read if it is tried again?
-	folder() string                  // what the pictures lie in, or nothing
+	folder() string                  // name of the images' folder, or empty
 	close() error
 }
 
-// An Error says what is wrong with a source, or with a picture or folder in it.
+// Error reports a failure of a source, or of an image or a folder in it.
 type Error struct {
-	Location string // as it was named
-	File     string // of what is in it, or as in "line 3"; empty if it is the source itself
+	Location string // of the source
+	File     string // of the image, or a position such as "line 3"; empty if the source itself failed
 	Err      error
 }
 
 func (e *Error) Error() string {
-	s := "source: " + e.Location
+	s := e.Location
 	if e.File != "" {
 		s += ": " + e.File
 	}
@@ -126,15 +123,15 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// A VanishedError says that the source itself is gone, so that none of its pictures can be
-// read: a disk was unmounted, a folder replaced, a bucket does not answer.
+// UnavailableError reports that a source is no longer available as a whole, so that none of its
+// images can be read: a disk was unmounted, a folder was replaced, a bucket does not respond.
 type UnavailableError = blobstore.UnavailableError
 
-var errKind = errors.New("want a folder, a list of paths (.txt, .lst, .list), COCO's instances (.json), a tar archive (.tar), " +
-	"or a bucket's URL (s3://, gs://, azblob://)")
+var errKind = errors.New("want a folder, a list of paths (.txt, .lst, .list), COCO instances (.json), a tar archive (.tar), " +
+	"or the URL of a bucket (s3://, gs://, azblob://)")
 
-// Open opens the source at a path or URL. Errors are *[Error], or those of package evaluate for
-// a data set and of package storage for a bucket.
+// Open opens the source at a path or URL. Errors are *[Error], or those of package dataset and of
+// package blobstore.
 func Open(ctx context.Context, location string, o Options) (*Source, error) {
 	for _, pattern := range slices.Concat(o.Include, o.Exclude) {
 		if pattern == "" || !doublestar.ValidatePattern(pattern) {
@@ -160,7 +157,7 @@ func Open(ctx context.Context, location string, o Options) (*Source, error) {
 func (s *Source) openBucket(ctx context.Context) error {
 	u, err := url.Parse(s.location)
 	if err == nil && isSourceExtension(path.Ext(u.Path)) {
-		return s.wrapError("", errors.New("want a prefix of a bucket: a list, a data set or an archive has to be copied to a folder"))
+		return s.wrapError("", errors.New("want a prefix of a bucket: copy a list, a data set or an archive to a folder first"))
 	}
 	bucket, err := blobstore.Open(ctx, s.location)
 	if err != nil {
@@ -170,7 +167,7 @@ func (s *Source) openBucket(ctx context.Context) error {
 	return nil
 }
 
-// isSourceExtension tells whether an extension is of a file that is a source.
+// isSourceExtension reports whether files with this extension are sources rather than images.
 func isSourceExtension(ext string) bool {
 	switch strings.ToLower(ext) {
 	case ".txt", ".lst", ".list", ".json", ".tar":
@@ -226,22 +223,22 @@ func (s *Source) open() error {
 	return s.wrapError("", err)
 }
 
-// wrapError is an error of the source, or of a file in it.
+// wrapError returns err as an *[Error] of the source, or of a file in it.
 func (s *Source) wrapError(file string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		err = p.Err // the path is told already
+		err = p.Err // Error names the path
 	}
 	return &Error{Location: s.location, File: file, Err: err}
 }
 
-// Images is the source's pictures, listed anew each time. An error is the last that comes: an
-// *[Error], a *[UnavailableError], or the context's.
+// Images yields the images, and lists them anew at each call. An error ends the iteration: an
+// *[Error], an *[UnavailableError], or the context's.
 func (s *Source) Images(ctx context.Context) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
-		// A folder is held open, so that it could be listed when another has its place.
+		// A folder stays open, and could be listed, after another has replaced it.
 		if unavailable := s.unavailable(ctx); unavailable != nil {
 			yield(Image{}, unavailable)
 			return
@@ -277,14 +274,14 @@ func (s *Source) listError(ctx context.Context, err error) error {
 	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		if errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("%w: exclude it, or let it be read", p.Err)
+			err = fmt.Errorf("%w: grant read permission or use --exclude", p.Err)
 		}
 		return s.wrapError(filepath.ToSlash(p.Path), err)
 	}
 	return s.wrapError("", err)
 }
 
-// unavailable is a *VanishedError if the source is gone, or the context's error if that ended.
+// unavailable returns an *[UnavailableError] if the source is unavailable, or the context's error.
 func (s *Source) unavailable(ctx context.Context) error {
 	err := s.backend.check(ctx)
 	switch {
@@ -340,26 +337,26 @@ func matchAny(patterns []string, file string) bool {
 	return false
 }
 
-// hidden tells whether a name's last part begins with a dot.
+// hidden reports whether the last element of a name begins with a dot.
 func hidden(name string) bool {
 	return strings.HasPrefix(path.Base(name), ".")
 }
 
-// anyHidden tells whether one of a name's parts begins with a dot.
+// anyHidden reports whether an element of a name begins with a dot.
 func anyHidden(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
 }
 
-// retryDelays are those before what failed is tried again.
+// retryDelays are the pauses before another attempt to read.
 var retryDelays = []time.Duration{200 * time.Millisecond, time.Second, 3 * time.Second}
 
-// Read reads a picture of at most limit bytes; its size is checked before memory is taken for
-// it. What may pass, as a network's errors, is tried again a few times, for some seconds.
+// Read reads an image of at most limit bytes; its size is checked before memory is allocated.
+// Transient errors, such as those of a network, are retried for a few seconds.
 //
-// Errors are the context's; *[UnavailableError] if the source is gone, with which a run should stop
-// rather than fail with every picture; or *[Error] of that picture alone, whose Err says what is
-// wrong without naming it: an *[imageio.LimitError] if it is larger, or it wraps
-// [fs.ErrNotExist], [fs.ErrPermission], [safefs.ErrNotRegular], [safefs.ErrOutside].
+// Errors are the context's; an *[UnavailableError] if the source is no longer available, which should
+// end a run rather than fail every image; or an *[Error] of this image alone, whose Err does not
+// repeat its name: it is an *[imageio.LimitError], or wraps [fs.ErrNotExist], [fs.ErrPermission],
+// [safefs.ErrNotRegular] or [safefs.ErrOutside].
 func (s *Source) Read(ctx context.Context, img Image, limit int64) ([]byte, error) {
 	for attempt := 0; ; attempt++ {
 		if err := ctx.Err(); err != nil {
@@ -391,15 +388,15 @@ func (s *Source) Read(ctx context.Context, img Image, limit int64) ([]byte, erro
 	}
 }
 
-// Kind is "folder", "list", "coco", "voc", "tar" or "bucket".
+// Kind returns "folder", "list", "coco", "voc", "tar" or "bucket".
 func (s *Source) Kind() string { return s.kind }
 
-// Folder is the last name of the folder that the pictures' files are below, the archive's
-// without its extension, or the last of a bucket's prefix. It may be empty.
+// Folder returns the base name of the folder of the images, the name of the archive without its
+// extension, or the last element of a bucket's prefix. It may be empty.
 func (s *Source) Folder() string { return s.backend.folder() }
 
-// String is the place: a bucket's URL, or the path, cleaned.
+// String returns the location: the URL of a bucket, or the cleaned path.
 func (s *Source) String() string { return s.location }
 
-// Close lets go of the source.
+// Close releases the source.
 func (s *Source) Close() error { return s.backend.close() }

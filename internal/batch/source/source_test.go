@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -50,7 +51,7 @@ func open(t testing.TB, location string, o Options) *Source {
 	return s
 }
 
-// all is the source's pictures, and the error that their listing ended with.
+// all returns the images of a source, and the error that ended the listing.
 func all(t testing.TB, s *Source) (images []Image, err error) {
 	t.Helper()
 	for p, e := range s.Images(t.Context()) {
@@ -85,7 +86,7 @@ func wantFiles(t testing.TB, s *Source, want ...string) {
 	}
 }
 
-func TestFolder(t *testing.T) {
+func TestFolderOrder(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "b.jpg", "a/z.png", "a/A.TIFF", "a.jpg", "a-b/c.webp", "a/b/c/d.bmp", "ü é.JPEG", "new\nline.jpg",
 		"notes.txt", "a/x", ".hidden.jpg", ".git/x.jpg", "a/._b.jpg", "A.jpg")
@@ -103,7 +104,7 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-func TestLinks(t *testing.T) {
+func TestSymbolicLinks(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	write(t, outside, "far.jpg", "sub/far.jpg")
 	write(t, dir, "a/x.jpg", "b/y.jpg", "b/c/z.jpg")
@@ -164,15 +165,15 @@ func wantError(t testing.TB, err error, file string, want error) {
 	}
 }
 
-func wantVanished(t testing.TB, s *Source, err error) {
+func wantUnavailable(t testing.TB, s *Source, err error) {
 	t.Helper()
 	if e, ok := errors.AsType[*UnavailableError](err); !ok || e.Location != s.String() {
-		t.Errorf("%v: want that %s is gone", err, s)
+		t.Errorf("got %v, want an UnavailableError of %s", err, s)
 	}
 }
 
 // What cannot be read fails at once, alone, and takes no memory.
-func TestUnreadable(t *testing.T) {
+func TestUnreadableImages(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "good.jpg", "closed.jpg", "folder.d/x")
 	if err := errors.Join(syscall.Mkfifo(filepath.Join(dir, "pipe.jpg"), 0o666), os.WriteFile(filepath.Join(dir, "large.jpg"), nil, 0o666),
@@ -228,7 +229,7 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-func TestPermission(t *testing.T) {
+func TestMissingPermission(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.jpg", "closed/b.jpg", "closed.jpg")
 	if err := errors.Join(os.Chmod(filepath.Join(dir, "closed"), 0), os.Chmod(filepath.Join(dir, "closed.jpg"), 0), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
@@ -239,7 +240,7 @@ func TestPermission(t *testing.T) {
 		s := open(t, dir, Options{})
 		got, err := all(t, s)
 		wantError(t, err, "closed", fs.ErrPermission)
-		if !slices.Equal(fileNames(got), []string{"a.jpg", "closed.jpg"}) || !strings.Contains(err.Error(), "permission denied: exclude it") {
+		if !slices.Equal(fileNames(got), []string{"a.jpg", "closed.jpg"}) || !strings.Contains(err.Error(), "permission denied: grant read permission") {
 			t.Errorf("%q, %v", fileNames(got), err)
 		}
 		_, err = s.Read(t.Context(), Image{File: "closed.jpg"}, 100)
@@ -251,8 +252,8 @@ func TestPermission(t *testing.T) {
 	})
 }
 
-// A source that is gone is told from a picture that is.
-func TestVanished(t *testing.T) {
+// A missing source is distinguished from a missing image.
+func TestSourceRemovedOrReplaced(t *testing.T) {
 	for name, replace := range map[string]func(dir string) error{
 		"removed":  os.RemoveAll,
 		"replaced": func(dir string) error { return errors.Join(os.Rename(dir, dir+"2"), os.Mkdir(dir, 0o777)) },
@@ -275,9 +276,9 @@ func TestVanished(t *testing.T) {
 			}
 			for _, s := range []*Source{folder, list} {
 				_, err := s.Read(t.Context(), Image{File: "b.jpg"}, 100)
-				wantVanished(t, s, err)
+				wantUnavailable(t, s, err)
 				got, err := all(t, s)
-				wantVanished(t, s, err)
+				wantUnavailable(t, s, err)
 				if len(got) != 0 {
 					t.Errorf("lists %q", fileNames(got))
 				}
@@ -287,7 +288,7 @@ func TestVanished(t *testing.T) {
 }
 
 // A disk below the folder that is unmounted leaves a folder that is empty, and of the same name.
-func TestUnmounted(t *testing.T) {
+func TestUnmountedDisk(t *testing.T) {
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk")
 	write(t, dir, "a.jpg", "disk/under.jpg")
@@ -302,7 +303,7 @@ func TestUnmounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// A folder that is removed is no disk that is gone.
+	// A removed folder is not an unmounted disk.
 	if err := os.RemoveAll(filepath.Join(disk, "sub")); err != nil {
 		t.Fatal(err)
 	}
@@ -311,12 +312,12 @@ func TestUnmounted(t *testing.T) {
 	mounted.Unmount()
 	for s, prefix := range map[*Source]string{folder: "disk/", list: filepath.ToSlash(disk) + "/"} {
 		_, err := s.Read(t.Context(), Image{File: prefix + "sub/c.jpg"}, 100)
-		wantVanished(t, s, err)
+		wantUnavailable(t, s, err)
 	}
 }
 
 // Listing goes on while the folder changes: what is there all the time is listed once, in order.
-func TestFolderThatChanges(t *testing.T) {
+func TestFolderChangesWhileListed(t *testing.T) {
 	dir := t.TempDir()
 	var want []string
 	for i := range 40 {
@@ -352,15 +353,15 @@ func TestFolderThatChanges(t *testing.T) {
 			t.Errorf("%v; in order: %v", err, slices.IsSorted(names))
 		}
 		if got := slices.DeleteFunc(names, func(name string) bool { return !strings.Contains(name, "stays") }); !slices.Equal(got, want) {
-			t.Errorf("%d pictures that stay, want %d", len(got), len(want))
+			t.Errorf("got %d of the images that were not changed, want %d", len(got), len(want))
 		}
 	}
 	close(stop)
 	<-changed
 }
 
-// The memory for a listing is that of its largest folder.
-func TestMemory(t *testing.T) {
+// A listing needs the memory of its largest folder, not of all names.
+func TestListingMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes 20,000 files")
 	}
@@ -398,17 +399,17 @@ func TestMemory(t *testing.T) {
 	}
 	runtime.ReadMemStats(&end)
 	if n != folders*each {
-		t.Errorf("%d pictures", n)
+		t.Errorf("got %d images, want %d", n, folders*each)
 	}
-	if most > before+256<<10 {
-		t.Errorf("%d KiB are held, want those of one folder", (most-before)>>10)
+	if most > before+1<<20 { // all names take twice that
+		t.Errorf("got %d KiB in use, want those of one folder", (most-before)>>10)
 	}
 	if bytes := (end.TotalAlloc - start.TotalAlloc) / uint64(n); bytes > 1000 {
-		t.Errorf("%d bytes are allocated for a picture", bytes)
+		t.Errorf("got %d bytes allocated per image, want at most 1000", bytes)
 	}
 }
 
-func TestReadAtOnce(t *testing.T) {
+func TestConcurrentReads(t *testing.T) {
 	dir := t.TempDir()
 	var names []string
 	for i := range 50 {
@@ -457,43 +458,49 @@ func (s *stub) list(context.Context, func(string) bool) iter.Seq2[Image, error] 
 func (s *stub) check(context.Context) error { return s.gone }
 func (s *stub) retryable(err error) bool    { return (*dirFiles)(nil).retryable(err) }
 
-func TestTriedAgain(t *testing.T) {
-	defer func(before []time.Duration) { retryDelays = before }(retryDelays)
-	retryDelays = []time.Duration{1, 1, 1}
+func TestTransientErrorsAreRetried(t *testing.T) {
 	unavailable := errors.New("no answer")
-	for _, c := range []struct {
+	for name, c := range map[string]struct {
 		stub
 		reads int
 		want  error
 	}{
-		{stub{fails: 3, err: &fs.PathError{Err: syscall.ESTALE}}, 4, nil},
-		{stub{fails: 9, err: syscall.EIO}, 4, syscall.EIO},
-		{stub{fails: 9, err: syscall.EIO, gone: unavailable}, 4, unavailable},
-		{stub{fails: 9, err: fs.ErrNotExist}, 1, fs.ErrNotExist},
-		{stub{fails: 9, err: fs.ErrNotExist, gone: unavailable}, 1, unavailable},
-		{stub{fails: 9, err: &imageio.LimitError{What: "bytes"}, gone: unavailable}, 1, nil},
+		"transient":               {stub{fails: 3, err: &fs.PathError{Err: syscall.ESTALE}}, 4, nil},
+		"permanent":               {stub{fails: 9, err: syscall.EIO}, 4, syscall.EIO},
+		"source unavailable":      {stub{fails: 9, err: syscall.EIO, gone: unavailable}, 4, unavailable},
+		"missing":                 {stub{fails: 9, err: fs.ErrNotExist}, 1, fs.ErrNotExist},
+		"missing with its source": {stub{fails: 9, err: fs.ErrNotExist, gone: unavailable}, 1, unavailable},
+		"larger than the limit":   {stub{fails: 9, err: &imageio.LimitError{What: "bytes"}, gone: unavailable}, 1, nil},
 	} {
-		s := &Source{location: "here", backend: &c.stub}
-		_, err := s.Read(t.Context(), Image{File: "a"}, 1)
-		if c.want != nil && !errors.Is(err, c.want) || c.stub.reads != c.reads {
-			t.Errorf("%v after %d reads, want %v after %d", err, c.stub.reads, c.want, c.reads)
-		}
-		if c.want == unavailable {
-			wantVanished(t, s, err)
-			_, err := all(t, s)
-			wantVanished(t, s, err)
-		}
-	}
-	retryDelays = []time.Duration{time.Hour}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	s := &Source{backend: &stub{fails: 9, err: syscall.EIO}}
-	if _, err := s.Read(ctx, Image{}, 1); !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &Source{location: "here", backend: &c.stub}
+				_, err := s.Read(t.Context(), Image{File: "a"}, 1)
+				if c.want != nil && !errors.Is(err, c.want) || c.stub.reads != c.reads {
+					t.Errorf("got %v after %d reads, want %v after %d", err, c.stub.reads, c.want, c.reads)
+				}
+				if c.want == unavailable {
+					wantUnavailable(t, s, err)
+					_, err := all(t, s)
+					wantUnavailable(t, s, err)
+				}
+			})
+		})
 	}
 }
 
-func TestPatterns(t *testing.T) {
+func TestReadEndsWithContextBeforeRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), retryDelays[0]/2)
+		defer cancel()
+		s := &Source{backend: &stub{fails: 9, err: syscall.EIO}}
+		if _, err := s.Read(ctx, Image{}, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want context.DeadlineExceeded", err)
+		}
+	})
+}
+
+func TestIncludeAndExclude(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.jpg", "b.JPG", "c.dat", "x/a.jpg", "x/y/d.png", "thumbs/a.jpg", "x/thumbs/b.jpg")
 	for _, c := range []struct {
@@ -525,8 +532,8 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// A folder, a list of it, an archive and a bucket hold the same pictures.
-func TestKindsAgree(t *testing.T) {
+// A folder, a list of it, an archive and a bucket contain the same images.
+func TestAllKindsReturnSameImages(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp(t.TempDir(), "")
 		if err != nil {
@@ -566,13 +573,13 @@ func TestKindsAgree(t *testing.T) {
 	})
 }
 
-func TestOpen(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.jpg", "x.tar.gz", "x.TGZ", "y.tar=\x1f\x8b\x08 and so on", "z.zip", "no.json", "list.txt/a.jpg=a.jpg")
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.txt"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	unpack := "unpack it into a folder, or into a plain .tar"
+	unpack := "unpack it into a folder or an uncompressed .tar"
 	for location, want := range map[string]string{
 		filepath.Join(dir, "a.jpg"):    "want a folder, a list of paths",
 		filepath.Join(dir, "pipe.txt"): "want a folder, a list of paths",
@@ -582,9 +589,9 @@ func TestOpen(t *testing.T) {
 		filepath.Join(dir, "z.zip"):    unpack,
 		filepath.Join(dir, "none"):     "no such file or directory",
 		filepath.Join(dir, "no.json"):  "invalid character",
-		"mem://x/y.tar":                "has to be copied to a folder",
-		"http://example.com":           "http: is not known",
-		"s3://b/x":                     "want it to import batch/storage/cloud",
+		"mem://x/y.tar":                "copy a list, a data set or an archive to a folder first",
+		"http://example.com":           "unknown scheme http",
+		"s3://b/x":                     "want it to import internal/batch/blobstore/cloud",
 		"":                             "no such file",
 		"file://host/x":                "three slashes",
 	} {

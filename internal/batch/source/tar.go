@@ -17,7 +17,7 @@ import (
 	"github.com/proposer/proposer/internal/safefs"
 )
 
-var errCompressed = errors.New("compressed, so that its pictures cannot be read from any place in it: unpack it into a folder, or into a plain .tar, as gzip -d does of a .tar.gz")
+var errCompressed = errors.New("compressed archive: unpack it into a folder or an uncompressed .tar (gzip -d for .tar.gz)")
 
 // tarArchive is a tar archive.
 type tarArchive struct {
@@ -53,7 +53,7 @@ func openTar(name string) (backend, error) {
 func (a *tarArchive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
 		seen := nameSet{}
-		// It can seek, so what is in the files is passed over unread.
+		// The section can seek, so the contents of files are not read.
 		section := io.NewSectionReader(a.file, 0, a.info.Size())
 		entries := tar.NewReader(section)
 		for n := 1; ; n++ {
@@ -95,7 +95,7 @@ func (a *tarArchive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Im
 	}
 }
 
-// atEnd tells whether zeros end the archive where it was read to: else it may be of any length.
+// atEnd reports whether zeros end the archive where it was read to: otherwise it may be truncated.
 func (a *tarArchive) atEnd(r io.Seeker) bool {
 	var block [blockSize]byte
 	end, err := r.Seek(0, io.SeekCurrent)
@@ -111,14 +111,14 @@ func entryError(n int, err error) error {
 	}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		err = errors.New("the archive ends here without the zeros at the end of one: want a whole one")
+		err = errors.New("the archive is truncated: want zeros at its end")
 	case errors.Is(err, tar.ErrHeader):
-		err = errors.New("no header of a tar archive: want a .tar that is whole and not compressed")
+		err = errors.New("not a header of a tar archive: want a complete, uncompressed .tar")
 	}
 	return &Error{File: fmt.Sprintf("entry %d", n), Err: err}
 }
 
-// entryImage is the picture that an entry may be.
+// entryImage returns the image of an entry; ok is false for entries that are not listed.
 func entryImage(h *tar.Header) (img Image, ok bool, err error) {
 	sparse := h.Typeflag == tar.TypeGNUSparse
 	for key := range h.PAXRecords {
@@ -129,21 +129,21 @@ func entryImage(h *tar.Header) (img Image, ok bool, err error) {
 	}
 	file := path.Clean(h.Name)
 	if path.IsAbs(file) || file == "." || file == ".." || strings.HasPrefix(file, "../") || strings.ContainsRune(file, 0) {
-		return img, false, fmt.Errorf("%q leads out of the archive: want relative names, as tar writes them without -P", h.Name)
+		return img, false, fmt.Errorf("%q leads out of the archive: want relative names, as written by tar without -P", h.Name)
 	}
 	if anyHidden(file) {
 		return img, false, nil
 	}
 	if sparse {
-		return img, false, fmt.Errorf("%q has holes: want an archive that tar wrote without --sparse", h.Name)
+		return img, false, fmt.Errorf("%q is sparse: want an archive written by tar without --sparse", h.Name)
 	}
 	return Image{File: file, Size: h.Size}, true, nil
 }
 
-// The header of an entry's size lies right before its bytes.
+// blockSize is the size of a header, which precedes the bytes of an entry.
 const blockSize = 512
 
-var errMoved = errors.New("is not where it was in the archive, which has changed")
+var errMoved = errors.New("is no longer at its offset: the archive has changed")
 
 func (a *tarArchive) read(_ context.Context, img Image, limit int64) ([]byte, error) {
 	if img.Size > limit {
@@ -163,14 +163,14 @@ func (a *tarArchive) read(_ context.Context, img Image, limit int64) ([]byte, er
 	return data, nil
 }
 
-// alive: whoever has changed the archive has moved what is in it.
+// check returns an error if the archive has changed, because offsets may be wrong.
 func (a *tarArchive) check(context.Context) error {
 	now, err := os.Stat(a.path)
 	if err != nil {
 		return err
 	}
 	if !os.SameFile(now, a.info) || now.Size() != a.info.Size() || !now.ModTime().Equal(a.info.ModTime()) {
-		return errors.New("another archive is in its place, or it was written to")
+		return errors.New("it was replaced or modified")
 	}
 	return nil
 }

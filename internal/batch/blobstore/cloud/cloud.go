@@ -1,10 +1,9 @@
-// Package cloud has package storage open the buckets of Amazon S3 and what speaks like it,
-// Google Cloud Storage and Azure Blob Storage. It is imported for that alone:
+// Package cloud adds the buckets of Amazon S3 and compatible services, Google Cloud Storage and Azure
+// Blob Storage to package blobstore. It is imported for its side effect:
 //
-//	import _ "github.com/proposer/proposer/batch/storage/cloud"
+//	import _ "github.com/proposer/proposer/internal/batch/blobstore/cloud"
 //
-// It is apart because of the services' own libraries, which are larger than all else: who
-// needs no bucket does without.
+// It is a package of its own because the services' libraries are larger than the rest of the program.
 package cloud
 
 import (

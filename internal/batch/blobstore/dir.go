@@ -23,8 +23,7 @@ import (
 	"github.com/proposer/proposer/internal/safefs"
 )
 
-// dirStore is a folder. It holds it open from when it is there, so that another folder in its
-// place cannot be taken for it.
+// dirStore is a [Store] in a folder. It keeps the folder open, so that a replacement is detected.
 type dirStore struct {
 	location, path string
 
@@ -37,7 +36,7 @@ func openDir(location, path string) (Store, error) {
 	d := &dirStore{location: location, path: path}
 	wrap := func(err error) error { return &Error{Location: location, Err: safefs.WithoutPath(err)} }
 	if path == "" {
-		return nil, wrap(errors.New("want " + schemes))
+		return nil, wrap(errors.New("want " + supported))
 	}
 	if _, err := d.openRoot(false); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, wrap(err)
@@ -45,14 +44,14 @@ func openDir(location, path string) (Store, error) {
 	return d, nil
 }
 
-// openRoot is the folder, which is made if it is missing and was never there.
+// openRoot returns the open folder. If it never existed and create is set, it is created.
 func (d *dirStore) openRoot(create bool) (*os.Root, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.root != nil {
 		return d.root, nil
 	}
-	info, err := os.Stat(d.path) // first: to open a pipe may take for ever
+	info, err := os.Stat(d.path) // before opening: opening a pipe may block
 	if create && errors.Is(err, fs.ErrNotExist) {
 		if err = mkdirAll(d.path, os.Mkdir, syncDir); err == nil {
 			info, err = os.Stat(d.path)
@@ -62,7 +61,7 @@ func (d *dirStore) openRoot(create bool) (*os.Root, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
-		return nil, errors.New("a file: want " + schemes)
+		return nil, errors.New("is a file: want " + supported)
 	}
 	root, err := os.OpenRoot(d.path)
 	if err != nil {
@@ -76,11 +75,11 @@ func (d *dirStore) openRoot(create bool) (*os.Root, error) {
 	return root, nil
 }
 
-// mkdirAll makes a folder and those above it, and syncs each that a new one lies in.
+// mkdirAll creates a folder and its parents, and syncs the parent of each new one.
 func mkdirAll(name string, mkdir func(string, fs.FileMode) error, sync func(string) error) error {
 	err := mkdir(name, 0o777)
 	if errors.Is(err, fs.ErrExist) {
-		return nil // what else it may be is told by what is tried next
+		return nil // if it is not a folder, the next operation fails
 	}
 	up := filepath.Dir(name)
 	if errors.Is(err, fs.ErrNotExist) && up != name {
@@ -102,7 +101,7 @@ func syncDir(name string) error {
 	return syncFile(f, err)
 }
 
-// syncFile syncs a folder. Some file systems cannot, and need not.
+// syncFile syncs a folder. Some file systems do not support this, and do not need it.
 func syncFile(f *os.File, err error) error {
 	if err != nil {
 		return err
@@ -114,7 +113,8 @@ func syncFile(f *os.File, err error) error {
 	return nil
 }
 
-// wrapError makes an error of a file out of what the file system says.
+// wrapError returns an error of the file system as an *[Error], or as an *[UnavailableError] if the
+// folder is gone.
 func (d *dirStore) wrapError(name string, err error) error {
 	if err == nil {
 		return nil
@@ -125,9 +125,9 @@ func (d *dirStore) wrapError(name string, err error) error {
 	hint := ""
 	switch err = safefs.WithoutPath(err); {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		hint = "make room and start the same again, what is finished stays"
+		hint = "free some space and run the same command again, finished files are kept"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
-		hint = "want a folder that this user may read and write"
+		hint = "want a folder with read and write permission for this user"
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		hint = "want a shorter name"
 	}
@@ -137,7 +137,7 @@ func (d *dirStore) wrapError(name string, err error) error {
 	return &Error{Location: d.location, Name: name, Err: err}
 }
 
-// check refuses names that are none in a folder.
+// check returns an error if the context has ended or the name is invalid.
 func (d *dirStore) check(ctx context.Context, name string) error {
 	err := ctx.Err()
 	if err == nil {
@@ -179,7 +179,7 @@ func (d *dirStore) OpenRange(ctx context.Context, name string, offset, length in
 	return &limitedFile{io.LimitReader(r, length), r}, nil
 }
 
-// limitedFile is a part of a file.
+// limitedFile reads part of a file.
 type limitedFile struct {
 	io.Reader
 	io.Closer
@@ -202,9 +202,9 @@ func (d *dirStore) create(ctx context.Context, name string, exclusive bool) (Fil
 		return nil, d.wrapError(name, err)
 	}
 	if unavailable, ok := errors.AsType[*UnavailableError](d.checkAlive()); ok {
-		return nil, unavailable // root would still be what is gone
+		return nil, unavailable // root would be the removed folder
 	}
-	// What could not be renamed to should fail now, not when all is written.
+	// Fail now, not at Commit, if a folder has the name.
 	if info, err := root.Lstat(filepath.FromSlash(name)); err == nil && info.IsDir() {
 		return nil, d.wrapError(name, safefs.CheckRegular(info))
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -228,14 +228,13 @@ func (d *dirStore) List(ctx context.Context, prefix string) iter.Seq2[Entry, err
 		if errors.Is(err, fs.ErrNotExist) {
 			return
 		}
-		if err == nil {
-			// The root may still be open where another folder has its place.
-			if unavailable, ok := errors.AsType[*UnavailableError](d.checkAlive()); ok {
-				yield(Entry{}, unavailable)
-				return
-			}
-		} else {
+		if err != nil {
 			yield(Entry{}, d.wrapError("", err))
+			return
+		}
+		// root stays open when another folder replaces it.
+		if unavailable, ok := errors.AsType[*UnavailableError](d.checkAlive()); ok {
+			yield(Entry{}, unavailable)
 			return
 		}
 		skip := func(name string) bool {
@@ -264,7 +263,7 @@ func (d *dirStore) List(ctx context.Context, prefix string) iter.Seq2[Entry, err
 	}
 }
 
-// notAFile tells that there is something, or was, but no file that could be opened.
+// notAFile reports whether an error means that a directory entry is not a file, or no longer exists.
 func notAFile(err error) bool {
 	for _, e := range []error{fs.ErrNotExist, safefs.ErrNotRegular, safefs.ErrOutside, syscall.ELOOP} {
 		if errors.Is(err, e) {
@@ -342,14 +341,14 @@ func (d *dirStore) Close() error {
 	return d.root.Close()
 }
 
-// dirFile is a file that is being written.
+// dirFile is a [File] in a folder.
 type dirFile struct {
 	ctx            context.Context
 	store          *dirStore
 	root           *os.Root
 	name, tempName string
 	exclusive      bool
-	file           *os.File // nil when it is done with
+	file           *os.File // nil after Commit or Abort
 	buf            *bufio.Writer
 }
 
@@ -368,32 +367,38 @@ func (f *dirFile) Commit() error {
 	if f.file == nil {
 		return f.store.wrapError(f.name, fs.ErrClosed)
 	}
+	defer f.Abort() // no effect after publish
 	if err := f.ctx.Err(); err != nil {
-		f.Abort()
 		return &Error{f.store.location, f.name, err}
 	}
-	err := f.buf.Flush()
-	if err == nil {
-		err = f.file.Sync()
-	}
-	if err == nil {
-		if err = f.file.Close(); err == nil {
-			// Renamed in a folder that was replaced it would be lost without a word.
-			err = f.store.checkAlive()
-		}
-		if err == nil {
-			err = f.rename()
-		}
-	}
-	if err != nil {
-		f.Abort()
+	if err := f.publish(); err != nil {
 		return f.store.wrapError(f.name, err)
 	}
-	f.file = nil
 	return f.store.wrapError(f.name, f.syncDir(filepath.Dir(f.tempName)))
 }
 
-// rename gives the file its name.
+// publish writes the file to disk and renames it.
+func (f *dirFile) publish() error {
+	if err := f.buf.Flush(); err != nil {
+		return err
+	}
+	if err := f.file.Sync(); err != nil {
+		return err
+	}
+	if err := f.file.Close(); err != nil {
+		return err
+	}
+	if err := f.store.checkAlive(); err != nil {
+		return err // renamed in a folder that was replaced, the file would be lost silently
+	}
+	if err := f.rename(); err != nil {
+		return err
+	}
+	f.file = nil
+	return nil
+}
+
+// rename gives the file its final name.
 func (f *dirFile) rename() error {
 	name := filepath.FromSlash(f.name)
 	if !f.exclusive {
@@ -402,12 +407,12 @@ func (f *dirFile) rename() error {
 	err := f.root.Link(f.tempName, name)
 	switch {
 	case err == nil:
-		f.root.Remove(f.tempName) // if it cannot be, Sweep will
+		f.root.Remove(f.tempName) // on failure Sweep removes it
 		return nil
 	case errors.Is(err, fs.ErrExist):
 		return err
 	}
-	// A file system without links. Two that commit at the very same time both go on.
+	// The file system has no links. Two writers that commit at the same moment may both succeed.
 	if _, err := f.root.Lstat(name); err == nil {
 		return fs.ErrExist
 	}
@@ -417,7 +422,7 @@ func (f *dirFile) rename() error {
 func (f *dirFile) Abort() {
 	if f.file != nil {
 		f.file.Close()
-		f.root.Remove(f.tempName) // if it cannot be, Sweep will
+		f.root.Remove(f.tempName) // on failure Sweep removes it
 		f.file = nil
 	}
 }
@@ -425,16 +430,15 @@ func (f *dirFile) Abort() {
 // syncDir syncs a folder below the root.
 func (f *dirFile) syncDir(name string) error { return syncFile(f.root.Open(name)) }
 
-// maxNameBytes is that of the file systems that are common, in bytes.
+// maxNameBytes is the longest name in common file systems.
 const maxNameBytes = 255
 
 var temporaryPattern = regexp.MustCompile(`(?s)^\..*\.[0-9a-f]{16}\.tmp$`)
 
-// isTemporary tells the names of files that are being written to, or were when the program
-// was killed.
+// isTemporary reports whether a name is that of a file being written, or left by a killed program.
 func isTemporary(name string) bool { return temporaryPattern.MatchString(path.Base(name)) }
 
-// newTempName is a name beside that of a file, cut where it would be too long for one.
+// newTempName returns a random name in the folder of name, truncated to maxNameBytes.
 func newTempName(name string) string {
 	var random [8]byte
 	rand.Read(random[:]) // never fails

@@ -78,14 +78,14 @@ var places = map[string]func(t *testing.T) string{
 	"s3":     fakeS3,
 }
 
-func everywhere(t *testing.T, test func(t *testing.T, location string)) {
+func testStores(t *testing.T, test func(t *testing.T, location string)) {
 	for kind, location := range places {
 		t.Run(kind, func(t *testing.T) { test(t, location(t)) })
 	}
 }
 
-func TestConformance(t *testing.T) {
-	everywhere(t, func(t *testing.T, location string) {
+func TestStoreConformance(t *testing.T) {
+	testStores(t, func(t *testing.T, location string) {
 		s := open(t, location)
 		if got := list(t, s, ""); got != nil {
 			t.Errorf("an empty place lists %q", got)
@@ -149,8 +149,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func TestRange(t *testing.T) {
-	everywhere(t, func(t *testing.T, location string) {
+func TestOpenRange(t *testing.T) {
+	testStores(t, func(t *testing.T, location string) {
 		s := open(t, location)
 		put(t, s, "a/file", "0123456789")
 		for _, c := range []struct {
@@ -174,7 +174,7 @@ func TestRange(t *testing.T) {
 
 // Of several that write a new file the first has it, and nobody replaces it.
 func TestCreateNew(t *testing.T) {
-	everywhere(t, func(t *testing.T, location string) {
+	testStores(t, func(t *testing.T, location string) {
 		s := open(t, location)
 		var files []File
 		long := strings.Repeat(" ", 6<<20) // so that S3 gets it in parts
@@ -208,8 +208,8 @@ func TestCreateNew(t *testing.T) {
 	})
 }
 
-func TestNotCommitted(t *testing.T) {
-	everywhere(t, func(t *testing.T, location string) {
+func TestUncommittedFilesAreInvisible(t *testing.T) {
+	testStores(t, func(t *testing.T, location string) {
 		s := open(t, location)
 		put(t, s, "a", "old")
 		for _, size := range []int{0, 3, 1000, 21 << 20} {
@@ -269,8 +269,8 @@ func TestNotCommitted(t *testing.T) {
 	})
 }
 
-func TestHostileNames(t *testing.T) {
-	everywhere(t, func(t *testing.T, location string) {
+func TestInvalidNamesAreRejected(t *testing.T) {
+	testStores(t, func(t *testing.T, location string) {
 		s := open(t, location)
 		for _, name := range []string{"", ".", "..", "../x", "a/../../x", "a/..", "./x", "/x", "/etc/passwd", "x/", "a/./b", "a\x00b"} {
 			_, _, opened := s.Open(t.Context(), name)
@@ -296,8 +296,8 @@ func TestHostileNames(t *testing.T) {
 	})
 }
 
-func TestContextThatEnded(t *testing.T) {
-	everywhere(t, func(t *testing.T, location string) {
+func TestCanceledContext(t *testing.T) {
+	testStores(t, func(t *testing.T, location string) {
 		s := open(t, location)
 		put(t, s, "a", "")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -319,8 +319,8 @@ func TestContextThatEnded(t *testing.T) {
 	})
 }
 
-func TestMany(t *testing.T) {
-	everywhere(t, func(t *testing.T, location string) {
+func TestListOfManyFiles(t *testing.T) {
+	testStores(t, func(t *testing.T, location string) {
 		s := open(t, location)
 		var all sync.WaitGroup
 		for i := range 8 {
@@ -342,8 +342,8 @@ func TestMany(t *testing.T) {
 }
 
 // A place is as a map from names to texts.
-func TestLikeAMap(t *testing.T) {
-	everywhere(t, func(t *testing.T, location string) {
+func TestStoreBehavesLikeMap(t *testing.T) {
+	testStores(t, func(t *testing.T, location string) {
 		s := open(t, location)
 		rapid.Check(t, func(rt *rapid.T) {
 			for _, name := range list(t, s, "") {
@@ -354,7 +354,7 @@ func TestLikeAMap(t *testing.T) {
 			want := map[string]string{}
 			for range rapid.IntRange(1, 8).Draw(rt, "steps") {
 				name := rapid.StringMatching(`[abAB.\-0]{1,2}(/[ab~]{1,2}){0,2}x`).Draw(rt, "name")
-				if checkName(name) != nil || clashes(want, name) {
+				if checkName(name) != nil || conflicts(want, name) {
 					continue
 				}
 				text := rapid.StringN(0, 9, -1).Draw(rt, "text")
@@ -374,7 +374,7 @@ func TestLikeAMap(t *testing.T) {
 }
 
 // clashes tells whether a name would be both a file and a folder.
-func clashes(names map[string]string, name string) bool {
+func conflicts(names map[string]string, name string) bool {
 	for other := range names {
 		if strings.HasPrefix(other, name+"/") || strings.HasPrefix(name, other+"/") {
 			return true
@@ -387,20 +387,20 @@ func TestOpen(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	for location, want := range map[string]string{
 		"":                          "want a folder, or a URL",
-		"http://example.com/x":      "http: is not known: want a folder, or a URL",
+		"http://example.com/x":      "unknown scheme http: want a folder, or a URL",
 		"s3:bucket":                 "want s3://NAME",
 		"s3://":                     "want s3://NAME",
 		"gs:///x":                   "want gs://NAME",
 		"mem:":                      "want mem://NAME",
-		"mem://a/../b":              "no name of a file",
-		"mem://a?x=y":               "want nothing after",
-		"file://host/x":             `on the host "host": want file:///PATH`,
+		"mem://a/../b":              "invalid name",
+		"mem://a?x=y":               "want no query after",
+		"file://host/x":             `on host "host": want file:///PATH`,
 		"file:///x?y":               "%3F",
 		"file:":                     "want a path",
 		"s3://b?no_such=x":          "no_such",
-		"s3://a b":                  "no URL",
-		"storage_test.go":           "a file: want a folder",
-		"storage_test.go/x":         "not a directory",
+		"s3://a b":                  "invalid URL",
+		"blobstore_test.go":         "is a file: want a folder",
+		"blobstore_test.go/x":       "not a directory",
 		"azblob://box?no_such=true": "no_such",
 	} {
 		s, err := Open(t.Context(), location)
@@ -423,7 +423,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func TestTemporary(t *testing.T) {
+func TestTemporaryNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir := rapid.SampledFrom([]string{"", "a/", "a/.b/"}).Draw(t, "dir")
 		base := rapid.StringMatching(`(?s)[^/\x00]{1,300}`).Draw(t, "base")

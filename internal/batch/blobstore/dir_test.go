@@ -16,7 +16,7 @@ import (
 )
 
 // What a killed program leaves behind is not listed, and goes when it is old.
-func TestKilled(t *testing.T) {
+func TestFilesOfKilledProgram(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	put(t, s, "a/b", "1")
@@ -64,7 +64,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-func wantVanished(t *testing.T, location string, err error) {
+func wantUnavailable(t *testing.T, location string, err error) {
 	t.Helper()
 	if e, ok := errors.AsType[*UnavailableError](err); !ok || e.Location != location || !strings.Contains(err.Error(), location+" is no longer available: ") {
 		t.Errorf("got %v, want an UnavailableError of %s", err, location)
@@ -73,7 +73,7 @@ func wantVanished(t *testing.T, location string, err error) {
 
 // A folder that was there and is not, or is another, is not taken for one without files, nor
 // made anew.
-func TestVanished(t *testing.T) {
+func TestFolderRemovedOrReplaced(t *testing.T) {
 	for name, replace := range map[string]func(dir string) error{
 		"removed":  os.RemoveAll,
 		"moved":    func(dir string) error { return os.Rename(dir, dir+"2") },
@@ -94,17 +94,17 @@ func TestVanished(t *testing.T) {
 			if err := replace(dir); err != nil {
 				t.Fatal(err)
 			}
-			wantVanished(t, dir, s.Check(t.Context()))
-			wantVanished(t, dir, f.Commit())
+			wantUnavailable(t, dir, s.Check(t.Context()))
+			wantUnavailable(t, dir, f.Commit())
 			_, err = s.Create(t.Context(), "c")
-			wantVanished(t, dir, err)
+			wantUnavailable(t, dir, err)
 			for _, err := range s.List(t.Context(), "") {
-				wantVanished(t, dir, err)
+				wantUnavailable(t, dir, err)
 			}
 			if name != "moved" && name != "replaced" {
 				_, _, err = s.Open(t.Context(), "a")
-				wantVanished(t, dir, err)
-				wantVanished(t, dir, s.Remove(t.Context(), "a"))
+				wantUnavailable(t, dir, err)
+				wantUnavailable(t, dir, s.Remove(t.Context(), "a"))
 			}
 			if left, _ := os.ReadDir(dir); len(left) > 0 {
 				t.Errorf("%v was written to another folder", left)
@@ -120,7 +120,7 @@ func TestVanished(t *testing.T) {
 	}
 }
 
-func TestNotRegular(t *testing.T) {
+func TestIrregularFilesAreNotOpened(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	s := open(t, dir)
 	put(t, s, "folder/a", "1")
@@ -186,7 +186,7 @@ func TestDiskFull(t *testing.T) {
 		err = f.Commit()
 	}
 	f.Abort()
-	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), dir+": b: no space left on device: make room") {
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), dir+": b: no space left on device: free some space") {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(dir); len(left) != 1 || err != nil {
@@ -199,21 +199,21 @@ func TestDiskFull(t *testing.T) {
 }
 
 // A disk that is unmounted leaves an empty folder.
-func TestUnmounted(t *testing.T) {
+func TestUnmountedDisk(t *testing.T) {
 	dir := t.TempDir()
 	disk := faultfs.MountTmpfs(t, dir, "256k")
 	s := open(t, dir)
 	put(t, s, "a", "1")
 	disk.Unmount()
-	wantVanished(t, dir, s.Check(t.Context()))
+	wantUnavailable(t, dir, s.Check(t.Context()))
 	_, err := s.Create(t.Context(), "b")
-	wantVanished(t, dir, err)
+	wantUnavailable(t, dir, err)
 	if left, err := os.ReadDir(dir); len(left) != 0 || err != nil {
 		t.Error(left, err)
 	}
 }
 
-func TestPermission(t *testing.T) {
+func TestMissingPermission(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	put(t, s, "a", "1")
@@ -231,7 +231,7 @@ func TestPermission(t *testing.T) {
 			listed = err
 		}
 		for name, err := range map[string]error{"a": opened, "c": created, "closed": listed} {
-			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), dir+": "+name+": permission denied: want a folder that this user may") {
+			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), dir+": "+name+": permission denied: want a folder with read and write permission") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -242,7 +242,7 @@ func TestPermission(t *testing.T) {
 func TestBucketErrors(t *testing.T) {
 	location := fakeS3(t)
 	for _, c := range []struct{ place, id, want string }{
-		{location, "other", "want a user who may list, read and write: credentials come from AWS_ACCESS_KEY_ID"},
+		{location, "other", "want permission to list, read and write: credentials come from AWS_ACCESS_KEY_ID"},
 		{strings.Replace(location, "s3://bucket", "s3://nobucket", 1), "id", "no such bucket"},
 		{"s3://bucket?region=us-east-1&use_path_style=true&endpoint=http://127.0.0.1:1", "id", "connection refused"},
 		{"s3://bucket", "id", "the region from AWS_REGION or ?region="},
@@ -263,5 +263,5 @@ func TestBucketErrors(t *testing.T) {
 		}
 	}
 	stopS3()
-	wantVanished(t, s.String(), s.Check(t.Context()))
+	wantUnavailable(t, s.String(), s.Check(t.Context()))
 }
