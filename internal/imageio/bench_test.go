@@ -13,7 +13,7 @@ import (
 	"github.com/proposer/proposer/raster"
 )
 
-// photo is a JPEG with the spectrum of a photograph, more or less.
+// photo returns a JPEG whose spectrum is similar to that of a photograph.
 func photo(t testing.TB, w, h int) []byte {
 	m := image.NewRGBA(image.Rect(0, 0, w, h))
 	noise := randomImage(raster.Gray, w, h)

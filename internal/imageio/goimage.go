@@ -17,7 +17,7 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// Decoder names what decodes the pixels in this build.
+// Decoder returns the name of the decoder of pixels in this build: opencv and its version, or go.
 func Decoder() string { return "go" }
 
 func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
@@ -51,8 +51,7 @@ func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
 	return h.toRaster(m), nil
 }
 
-// goError sorts a decoder's error into the variants it does not know and the files
-// that are broken.
+// goError returns the error of this package for a decoder's error.
 func (h *Header) goError(err error) error {
 	var j jpeg.UnsupportedError
 	var p png.UnsupportedError

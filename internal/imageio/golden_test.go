@@ -10,7 +10,7 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// BenchmarkOpenCV is the decoder alone: what BenchmarkDecode adds is ours.
+// BenchmarkOpenCV measures the decoder without this package, for comparison with BenchmarkDecode.
 func BenchmarkOpenCV(b *testing.B) {
 	for _, size := range [][2]int{{640, 480}, {4000, 3000}} {
 		data := photo(b, size[0], size[1])
@@ -26,7 +26,7 @@ func BenchmarkOpenCV(b *testing.B) {
 	}
 }
 
-// TestWriteGolden makes the files that Go has no encoder for: the picture is rgbaAt's.
+// TestWriteGolden writes the test image in the formats that Go has no encoder for.
 func TestWriteGolden(t *testing.T) {
 	if !*update {
 		t.Skip("run with -update to write testdata")

@@ -8,9 +8,9 @@ import (
 	"math/bits"
 )
 
-// Writers of small files, for what Go's encoders cannot write.
+// Functions that write small files which Go's encoders cannot write.
 
-// pngFile takes rows as they are packed, without filter bytes; extra chunks come
+// pngFile returns a PNG of packed rows without filter bytes. Extra chunks come
 // before the pixels.
 func pngFile(width, height, depth, kind int, rows [][]byte, extra ...[]byte) []byte {
 	var raw bytes.Buffer
@@ -39,13 +39,13 @@ func segment(marker byte, body ...byte) []byte {
 	return append(binary.BigEndian.AppendUint16([]byte{0xff, marker}, uint16(len(body)+2)), body...)
 }
 
-// adobe is the segment that says how colours are coded: 0 as they are, 2 as YCCK.
+// adobe returns Adobe's segment, which gives the color transform: 0 for none, 2 for YCCK.
 func adobe(transform byte) []byte {
 	return segment(0xee, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, transform)
 }
 
-// jpegFile makes a picture of flat blocks of 8×8: the DC coefficients are all it
-// codes, with a quantiser of 8 they are the levels less 128. levels holds the
+// jpegFile returns an image of flat blocks of 8×8: the DC coefficients are all it
+// codes, with a quantizer of 8 they are the levels less 128. levels holds the
 // channels of each block, row by row; extra segments come first.
 func jpegFile(width, height, channels int, levels []uint8, extra ...[]byte) []byte {
 	b := append([]byte{0xff, 0xd8}, bytes.Join(extra, nil)...)
@@ -91,7 +91,7 @@ func jpegFile(width, height, channels int, levels []uint8, extra ...[]byte) []by
 	return append(b, 0xff, 0xd9)
 }
 
-// bmpFile has one header of info bytes; pixels are the rows as they lie in the file.
+// bmpFile returns a BMP with a header of info bytes. pixels are the rows as stored.
 func bmpFile(info, width, height, depth, compression int, masks []uint32, palette, pixels []byte) []byte {
 	le := binary.LittleEndian
 	h := make([]byte, 14+info)
@@ -118,7 +118,7 @@ type tiffTag struct {
 	values    []uint32
 }
 
-// tiffFile has the pixels in one strip, uncompressed. tags are in order, without
+// tiffFile returns a TIFF with the pixels in one uncompressed strip. tags are sorted, without
 // those of the strip and the sides.
 func tiffFile(order binary.AppendByteOrder, width, height int, tags []tiffTag, pixels []byte) []byte {
 	b := []byte("II*\x00")
@@ -162,12 +162,12 @@ func tiffFile(order binary.AppendByteOrder, width, height int, tags []tiffTag, p
 	return append(append(b, 0, 0, 0, 0), tail...)
 }
 
-// exif is EXIF data that says nothing but the orientation.
+// exif returns EXIF data with only an orientation.
 func exif(orientation int) []byte {
 	return tiffFile(binary.BigEndian, 1, 1, []tiffTag{{274, 3, []uint32{uint32(orientation)}}}, nil)
 }
 
-// webpFile wraps a simple file in the extended format with an EXIF chunk.
+// webpFile returns a simple file wrapped in the extended format with an EXIF chunk.
 func webpFile(simple []byte, width, height int, flags byte, exif []byte) []byte {
 	chunk := func(id string, body []byte) []byte {
 		b := append(binary.LittleEndian.AppendUint32([]byte(id), uint32(len(body))), body...)

@@ -9,7 +9,7 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// TestMatsAreClosed needs the build tag matprofile, under which gocv counts.
+// TestMatsAreClosed needs the build tag matprofile, with which gocv counts open Mats.
 func TestMatsAreClosed(t *testing.T) {
 	files := mutated(t, 300)
 	for _, s := range samples(t) {

@@ -18,7 +18,7 @@ func TestOverlay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Best first; the second crosses the first, the last two leave the picture.
+	// Best first; the second crosses the first, the last two extend beyond the image.
 	boxes := []box.Box{{X0: 3, Y0: 2, X1: 15, Y1: 12}, {X0: 8, Y0: 5, X1: 22, Y1: 15}, {X0: -5, Y0: 6, X1: 40, Y1: 9}, {X0: 100, Y0: 100, X1: 101, Y1: 101}}
 	var out bytes.Buffer
 	if err := Overlay(&out, p.Image, boxes, "png"); err != nil {
