@@ -23,9 +23,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kong"
+	"go.uber.org/goleak"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/propose"
@@ -34,7 +34,7 @@ import (
 	"github.com/proposer/proposer/mask"
 )
 
-// call runs the program in this process.
+// call runs the program in this process and returns its output and exit code.
 func call(t testing.TB, stdin io.Reader, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, err bytes.Buffer
@@ -42,8 +42,8 @@ func call(t testing.TB, stdin io.Reader, args ...string) (stdout, stderr string,
 	return out.String(), err.String(), code
 }
 
-// picture writes a scene to a new file.
-func picture(t testing.TB, seed uint64) string {
+// writeScene writes a rendered scene to a new file and returns its name.
+func writeScene(t testing.TB, seed uint64) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "scene.jpg")
 	write(t, name, scene.Render(seed, 96, 64, 4).JPEG(90))
@@ -78,17 +78,17 @@ func rows(t testing.TB, out string) []row {
 	return all
 }
 
-// times are all that differs between two runs.
+// times matches the only part of the output that differs between two runs.
 var times = regexp.MustCompile(`"seconds":[0-9.]+,"decode_seconds":[0-9.]+,`)
 
 func timeless(s string) string { return times.ReplaceAllString(s, "") }
 
-func TestProposeGoodAndBad(t *testing.T) {
+func TestProposeReportsFailedImages(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	good := scene.Render(1, 80, 60, 3)
 	write(t, in("a.jpg"), good.JPEG(90))
-	write(t, in("text.jpg"), []byte("no picture"))
+	write(t, in("text.jpg"), []byte("not an image"))
 	write(t, in("cut.png"), good.PNG()[:500])
 	write(t, in("empty.png"), nil)
 	write(t, in("new\nline.png"), good.PNG())
@@ -103,7 +103,7 @@ func TestProposeGoodAndBad(t *testing.T) {
 	}
 	got := rows(t, out)
 	if len(got) != len(names) {
-		t.Fatalf("%d rows for %d pictures:\n%s", len(got), len(names), out)
+		t.Fatalf("got %d rows for %d images:\n%s", len(got), len(names), out)
 	}
 	for i, r := range got {
 		if r.File != filepath.Base(names[i]) {
@@ -123,7 +123,7 @@ func TestProposeGoodAndBad(t *testing.T) {
 }
 
 func TestProposeCSV(t *testing.T) {
-	name := picture(t, 1)
+	name := writeScene(t, 1)
 	out, msg, code := call(t, nil, "propose", "--mode=single", "--format=csv", "--max=3", name, filepath.Dir(name), name)
 	lines, err := csv.NewReader(strings.NewReader(out)).ReadAll()
 	if code != exitFailed || err != nil || len(lines) != 1+3+3 || msg == "" {
@@ -135,7 +135,7 @@ func TestProposeCSV(t *testing.T) {
 }
 
 func TestProposeMasks(t *testing.T) {
-	name := picture(t, 1)
+	name := writeScene(t, 1)
 	plain, _, _ := call(t, nil, "propose", "--max=5", "--max-side=60", name)
 	out, msg, code := call(t, nil, "propose", "--max=5", "--max-side=60", "--masks", name)
 	var got struct {
@@ -162,7 +162,7 @@ func TestProposeMasks(t *testing.T) {
 }
 
 func TestProposeStandardInput(t *testing.T) {
-	name := picture(t, 2)
+	name := writeScene(t, 2)
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func TestProposeStandardInput(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	name := picture(t, 1)
+	name := writeScene(t, 1)
 	for _, c := range []struct{ args, want string }{
 		{"", "expected one of"},
 		{"propose", "<image>"},
@@ -201,21 +201,23 @@ func TestUsage(t *testing.T) {
 		{"health --admin-addr=", "HOST:PORT"},
 		{"version now", "unexpected argument now"},
 	} {
-		out, msg, code := call(t, nil, strings.Fields(c.args)...)
-		if code != exitUsage || out != "" || !strings.Contains(msg, c.want) || !strings.HasPrefix(msg, "proposer: ") {
-			t.Errorf("%s: exit code %d, standard output %q, error %q, want %q", c.args, code, out, msg, c.want)
-		}
+		t.Run(c.args, func(t *testing.T) {
+			out, msg, code := call(t, nil, strings.Fields(c.args)...)
+			if code != exitUsage || out != "" || !strings.Contains(msg, c.want) || !strings.HasPrefix(msg, "proposer: ") {
+				t.Errorf("got exit code %d, standard output %q, error %q; want error %q", code, out, msg, c.want)
+			}
+		})
 	}
 	if out, msg, code := call(t, nil, "propose", "--help"); code != exitOK || msg != "" || !strings.Contains(out, "--measures") {
 		t.Errorf("help: exit code %d, %q, %q", code, out, msg)
 	}
 	if _, _, code := call(t, nil, "propose", "--mode", "single", name); code != exitOK {
-		t.Errorf("after all that a right one has exit code %d", code)
+		t.Errorf("a valid command line: exit code %d", code)
 	}
 }
 
-// The flags are the options that package pipeline reads, every one under its name.
-func TestFlagsAreTheOptions(t *testing.T) {
+// The search flags have the names of the options of package propose.
+func TestSearchFlags(t *testing.T) {
 	var c struct{ searchFlags }
 	parser, err := kong.New(&c)
 	if err != nil {
@@ -224,8 +226,8 @@ func TestFlagsAreTheOptions(t *testing.T) {
 	var args []string
 	want := map[string]string{}
 	for _, name := range propose.OptionNames() {
-		args = append(args, "--"+name+"=the "+name)
-		want[name] = "the " + name
+		args = append(args, "--"+name+"=value of "+name)
+		want[name] = "value of " + name
 	}
 	if _, err := parser.Parse(args); err != nil {
 		t.Fatal(err)
@@ -240,7 +242,7 @@ func TestFlagsAreTheOptions(t *testing.T) {
 
 func TestThreads(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
-	name := picture(t, 3)
+	name := writeScene(t, 3)
 	want, _, _ := call(t, nil, "propose", name)
 	for _, n := range []string{"0", "1", "2", "8"} {
 		got, _, code := call(t, nil, "propose", "--threads", n, name)
@@ -254,7 +256,7 @@ func TestThreads(t *testing.T) {
 }
 
 func TestOverlay(t *testing.T) {
-	name := picture(t, 4)
+	name := writeScene(t, 4)
 	for _, file := range []string{"o.png", "o.jpg"} {
 		to := filepath.Join(t.TempDir(), file)
 		if _, msg, code := call(t, nil, "propose", "--max-side=40", "--overlay", to, name); code != exitOK {
@@ -281,22 +283,34 @@ func (brokenPipe) Write([]byte) (int, error) {
 	return 0, &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}
 }
 
-func TestOutputThatEnds(t *testing.T) {
-	name := picture(t, 1)
+func TestBrokenPipe(t *testing.T) {
+	name := writeScene(t, 1)
 	var msg bytes.Buffer
 	if code := run(t.Context(), []string{"propose", name, name}, streams{nil, brokenPipe{}, &msg}); code != exitFailed || msg.Len() != 0 {
 		t.Errorf("exit code %d, %q", code, msg.String())
 	}
 }
 
+// blockingReader calls reading, and then blocks until end is closed.
+type blockingReader struct {
+	reading func()
+	end     chan struct{}
+}
+
+func (r blockingReader) Read([]byte) (int, error) {
+	r.reading()
+	<-r.end
+	return 0, io.EOF
+}
+
 func TestInterrupted(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	ctx, cancel := context.WithCancel(t.Context())
-	never, end := io.Pipe()
-	defer end.Close() // ends the reading goroutine
-	time.AfterFunc(50*time.Millisecond, cancel)
+	in := blockingReader{cancel, make(chan struct{})}
+	defer close(in.end) // ends the reading goroutine
 	var out, msg bytes.Buffer
-	if code := run(ctx, []string{"propose", "-", "x.jpg"}, streams{never, &out, &msg}); code != exitInterrupted || out.Len() != 0 {
-		t.Errorf("exit code %d, %q, %q", code, out.String(), msg.String())
+	if code := run(ctx, []string{"propose", "-", "x.jpg"}, streams{in, &out, &msg}); code != exitInterrupted || out.Len() != 0 {
+		t.Errorf("got exit code %d, %q, %q", code, out.String(), msg.String())
 	}
 }
 
@@ -345,48 +359,77 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+// logBuffer is a log that tests can read and wait for while it is written.
+type logBuffer struct {
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	ended   bool
+	changed sync.Cond // its L is &mu
 }
 
-func (b *syncBuffer) Write(p []byte) (int, error) {
+func newLogBuffer() *logBuffer {
+	b := &logBuffer{}
+	b.changed.L = &b.mu
+	return b
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	defer b.changed.Broadcast()
 	return b.buf.Write(p)
 }
 
-func (b *syncBuffer) String() string {
+// end ends all waits, because nothing more is written.
+func (b *logBuffer) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	b.changed.Broadcast()
+}
+
+func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
 
-// serve starts the service as the shell does and tells where it listens, and what it
-// logs. What it returns stops it, and gives its exit code.
-func serve(t testing.TB, args ...string) (url string, log *syncBuffer, stop func() int) {
+// waitFor waits until ok returns true for the log. The test fails if the log ends before that.
+func (b *logBuffer) waitFor(t testing.TB, what string, ok func(log string) bool) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for !ok(b.buf.String()) {
+		if b.ended {
+			t.Fatalf("the log ended without %s:\n%s", what, b.buf.String())
+		}
+		b.changed.Wait()
+	}
+}
+
+// serve starts the service with the command line's arguments. It returns its URL, its log, and a
+// function that stops it and returns the exit code.
+func serve(t testing.TB, args ...string) (url string, log *logBuffer, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	var msg syncBuffer
+	log = newLogBuffer()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append([]string{"serve", "--addr=127.0.0.1:0", "--admin-addr="}, args...), streams{nil, io.Discard, &msg})
+		defer log.end()
+		code <- run(ctx, append([]string{"serve", "--addr=127.0.0.1:0", "--admin-addr="}, args...), streams{nil, io.Discard, log})
 	}()
 	addr := regexp.MustCompile(`"addr":"([^"]+)"`)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if m := addr.FindStringSubmatch(msg.String()); m != nil {
-			return "http://" + m[1], &msg, func() int { cancel(); return <-code }
-		}
-		if time.Now().After(deadline) {
-			cancel()
-			t.Fatalf("the service does not listen: %s", msg.String())
-		}
+	log.waitFor(t, "an address", addr.MatchString)
+	url = "http://" + addr.FindStringSubmatch(log.String())[1]
+	return url, log, func() int {
+		cancel()
+		return <-code
 	}
 }
 
 // TestServeMatchesPropose compares the responses of the service with the output of the propose command.
 func TestServeMatchesPropose(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	url, _, stop := serve(t, "--threads=1")
 	compare := func(t *testing.T, file string) {
 		for _, opts := range []string{
@@ -399,8 +442,8 @@ func TestServeMatchesPropose(t *testing.T) {
 		}
 	}
 	t.Run("scenes", func(t *testing.T) {
-		compare(t, picture(t, 11))
-		compare(t, picture(t, 12))
+		compare(t, writeScene(t, 11))
+		compare(t, writeScene(t, 12))
 	})
 	t.Run("photographs", func(t *testing.T) {
 		for _, file := range photos.Paths(t)[:2] {
@@ -444,7 +487,7 @@ func compareServiceWithCommand(t *testing.T, url, file, opts string) {
 	}
 }
 
-func TestServeOnATakenPort(t *testing.T) {
+func TestServePortInUse(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

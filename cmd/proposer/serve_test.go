@@ -22,7 +22,7 @@ import (
 	"github.com/proposer/proposer/internal/testutil/certs"
 )
 
-// text writes a new file and gives its name.
+// text writes a new file and returns its name.
 func text(t testing.TB, name, text string) string {
 	t.Helper()
 	name = filepath.Join(t.TempDir(), name)
@@ -172,9 +172,12 @@ func TestServeReportsAllErrors(t *testing.T) {
 		"--config=none.yaml":                 `--config "none.yaml": want a readable settings file: open none.yaml: no such file`,
 		"--max-bytes=2GiB":                   `--max-bytes "2GiB": want a number of bytes from 1 to 2147483647`,
 	} {
-		if _, msg, code := call(t, nil, append([]string{"serve"}, strings.Fields(flags)...)...); code != exitUsage || !strings.Contains(msg, want) {
-			t.Errorf("%s: exit code %d, %q; want %q", flags, code, msg, want)
-		}
+		t.Run(flags, func(t *testing.T) {
+			_, msg, code := call(t, nil, append([]string{"serve"}, strings.Fields(flags)...)...)
+			if code != exitUsage || !strings.Contains(msg, want) {
+				t.Errorf("got exit code %d, %q; want %q", code, msg, want)
+			}
+		})
 	}
 }
 
@@ -286,7 +289,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// certificate writes a certificate and its key.
+// certificate writes a certificate and its key and returns the names of the files.
 func certificate(t testing.TB) (cert, key string) {
 	t.Helper()
 	folder := t.TempDir()
@@ -295,17 +298,13 @@ func certificate(t testing.TB) (cert, key string) {
 	return cert, key
 }
 
-// hangUp sends the signal and waits for so many lines with the words.
-func hangUp(t *testing.T, log *syncBuffer, words string, times int) {
+// hangUp sends SIGHUP to this process and waits until the log contains the words a number of times.
+func hangUp(t *testing.T, log *logBuffer, words string, times int) {
 	t.Helper()
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); strings.Count(log.String(), words) < times; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%q is not logged %d times:\n%s", words, times, log)
-		}
-	}
+	log.waitFor(t, words, func(log string) bool { return strings.Count(log, words) >= times })
 }
 
 func TestHangupReloads(t *testing.T) {
@@ -346,18 +345,18 @@ func TestReloadKeepsValidFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log syncBuffer
-	s.cfg.Logger = s.logger(streams{err: &log})
+	log := newLogBuffer()
+	s.cfg.Logger = s.logger(streams{err: log})
 	before := s.certificate.Expires()
 
 	write(t, tokens, []byte("bob fedcba9876543210"))
 	write(t, cert, []byte("no certificate"))
 	s.reload(func(error) {})
 	if name, ok := s.cfg.Authenticator.Authenticate("fedcba9876543210"); !ok || name != "bob" {
-		t.Errorf("the new token is %q's", name)
+		t.Errorf("the new token belongs to %q", name)
 	}
 	if !s.certificate.Expires().Equal(before) {
-		t.Error("a bad certificate is taken")
+		t.Error("an invalid certificate replaces the old one")
 	}
 	if got := log.String(); !strings.Contains(got, `"msg":"reloaded","what":"tokens"`) ||
 		!strings.Contains(got, `"level":"ERROR","msg":"not reloaded, the old one stays","what":"certificate"`) {
@@ -367,10 +366,10 @@ func TestReloadKeepsValidFiles(t *testing.T) {
 
 func TestLogLevels(t *testing.T) {
 	for level, want := range map[string]int{"debug": 4, "info": 3, "warn": 2, "error": 1} {
-		var log syncBuffer
+		log := newLogBuffer()
 		var s serveCmd
 		s.LogFormat, s.LogLevel = "auto", level
-		l := s.logger(streams{err: &log})
+		l := s.logger(streams{err: log})
 		l.Debug("x")
 		l.Info("x")
 		l.Warn("x")

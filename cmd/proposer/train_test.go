@@ -38,7 +38,7 @@ func TestTrain(t *testing.T) {
 	if table, msg, code := call(t, nil, "train", "--data", dir, "--judge", dir, "--out", out, "--trees=5", "--epochs=1"); code != exitOK || !strings.Contains(table, filepath.Base(dir)) {
 		t.Fatalf("exit code %d, %q, %q", code, table, msg)
 	}
-	file := picture(t, 11)
+	file := writeScene(t, 11)
 	data, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestTrainUsage(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "bad.json")
 	write(t, bad, []byte("{}"))
 	for _, file := range []string{bad, bad + ".not"} {
-		if _, msg, code := call(t, nil, "propose", "--ranker", file, picture(t, 11)); code != exitUsage || !strings.Contains(msg, "--ranker") {
+		if _, msg, code := call(t, nil, "propose", "--ranker", file, writeScene(t, 11)); code != exitUsage || !strings.Contains(msg, "--ranker") {
 			t.Errorf("%s: exit code %d, %q", file, code, msg)
 		}
 	}
