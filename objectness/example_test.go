@@ -22,7 +22,7 @@ func Example() {
 	for _, p := range result.Proposals[:20] {
 		best = max(best, p.Box.IoU(picture.Boxes[0]))
 	}
-	fmt.Printf("one of the first 20 boxes overlaps the %s by more than half: %v\n", picture.Names[0], best > .5)
+	fmt.Printf("one of the first 20 boxes overlaps the %s by more than half: %v\n", picture.Classes[0], best > .5)
 	// Output: one of the first 20 boxes overlaps the star by more than half: true
 }
 

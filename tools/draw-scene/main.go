@@ -61,7 +61,7 @@ func draw(s *scene.Scene, mode, format, out string) error {
 		fmt.Println(len(found.Proposals), "proposals")
 	}
 	for i, b := range s.Boxes {
-		fmt.Print(s.Names[i], " ", b)
+		fmt.Print(s.Classes[i], " ", b)
 		if fits != nil {
 			fmt.Printf(" best proposal %v, IoU %.2f", fits[i], fits[i].IoU(b))
 		}

@@ -94,15 +94,15 @@ func draw(folder string, part, n int, s settings) error {
 		}
 		all.Images = append(all.Images, p)
 		seen := make([]int64, len(still.Boxes)+1)
-		for _, owner := range still.Owners {
-			seen[owner]++
+		for _, label := range still.Labels {
+			seen[label]++
 		}
 		for i, b := range still.Boxes {
 			if seen[i+1] < minArea {
 				continue
 			}
 			all.Annotations = append(all.Annotations, annotation{
-				ID: len(all.Annotations) + 1, Image: id, Category: 1 + slices.Index(scene.Kinds(), still.Names[i]),
+				ID: len(all.Annotations) + 1, Image: id, Category: 1 + slices.Index(scene.Classes(), still.Classes[i]),
 				Box: [4]int32{b.X0, b.Y0, b.X1 - b.X0, b.Y1 - b.Y0}, Area: seen[i+1],
 			})
 		}
@@ -116,7 +116,7 @@ func draw(folder string, part, n int, s settings) error {
 
 func categories() []category {
 	var all []category
-	for i, name := range scene.Kinds() {
+	for i, name := range scene.Classes() {
 		all = append(all, category{i + 1, name})
 	}
 	return all

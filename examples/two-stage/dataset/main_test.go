@@ -51,7 +51,7 @@ func TestDraw(t *testing.T) {
 		}
 		objects += len(img.Objects)
 		for _, o := range img.Objects {
-			if !slices.Contains(scene.Kinds(), o.Class) || o.X0 < 0 || o.Y0 < 0 || o.X1 > 96 || o.Y1 > 64 || (o.X1-o.X0)*(o.Y1-o.Y0) < minArea {
+			if !slices.Contains(scene.Classes(), o.Class) || o.X0 < 0 || o.Y0 < 0 || o.X1 > 96 || o.Y1 > 64 || (o.X1-o.X0)*(o.Y1-o.Y0) < minArea {
 				t.Errorf("%s: %+v", img.File, o)
 			}
 		}

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// A backdrop is what is behind and below the objects: a wall or a sky down to the edge,
-// and below it a ground in perspective.
+// A backdrop is the background: a wall or the sky above the edge, and the ground in perspective
+// below it.
 type backdrop struct {
 	w, h, edge, horizon float64
 	pal                 *palette
@@ -23,7 +23,7 @@ func newBackdrop(r *rand.Rand, pal *palette, w, h float64) *backdrop {
 	case 1:
 		b.lower, b.upper = planks(hex(0x8c8377), hex(0x544c43), seed), wallpaper(pal, seed)
 	case 2:
-		b.lower, b.upper = gingham(pal.pale, pal.things[r.IntN(len(pal.things))], seed), plaster(pal, seed)
+		b.lower, b.upper = gingham(pal.pale, pal.colors[r.IntN(len(pal.colors))], seed), plaster(pal, seed)
 	default:
 		b.outdoors = true
 		b.horizon = b.edge - float64(0.22*h)
@@ -39,7 +39,7 @@ func (b *backdrop) color(x, y float64) rgb {
 		if b.outdoors {
 			return c
 		}
-		// Light falls in from the upper left; the wall darkens towards the table.
+		// The light comes from the upper left; the wall is darker near the table.
 		light := 1.15 - float64(0.5*hypot(u+0.45, y/b.h-0.12))
 		return c.scale(light * (0.72 + float64(0.28*smooth(0, 0.16, (b.edge-y)/b.h))))
 	}
@@ -97,7 +97,7 @@ func plaster(pal *palette, seed uint32) func(u, v, pixel float64) rgb {
 func wallpaper(pal *palette, seed uint32) func(u, v, pixel float64) rgb {
 	return func(u, v, pixel float64) rgb {
 		c := mix(pal.wall, pal.wall2, band(u*6, 0.5, pixel*6))
-		// A diamond in the middle of each stripe.
+		// A diamond in the center of each stripe.
 		d := math.Abs(frac(u*12)-0.5) + math.Abs(frac(float64(v*9)+float64(0.5*math.Floor(u*12)))-0.5)
 		c = mix(pal.pale, c, 0.45+float64(0.55*smooth(0.16, 0.16+float64(24*pixel), d)))
 		return c.scale(0.92 + float64(0.16*noise(u*90, v*90, seed+12)))

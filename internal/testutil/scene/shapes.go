@@ -5,27 +5,27 @@ import (
 	"math/rand/v2"
 )
 
-// elevation is how far the camera looks down: a circle on the ground is this flat.
+// elevation is the ratio of the axes of a horizontal circle as the camera sees it from above.
 const elevation = 0.3
 
-// A surface is an object's silhouette and its shading, in its own units: the origin
-// is where it stands, one unit is its size, y points up.
+// A surface is the silhouette and the shading of an object, in units of its size. The origin is the
+// point where the object stands on the ground; y points up.
 type surface struct {
 	name                  string
-	left, right, down, up float64 // what the silhouette spans
-	foot                  float64 // half the width of its stand, for the shadow
-	// dist is the signed distance to the outline, negative inside, near enough at the edge.
+	left, right, down, up float64 // extent of the silhouette
+	foot                  float64 // half the width of the base, for the shadow
+	// dist approximates the signed distance to the outline, negative inside.
 	dist func(x, y float64) float64
-	// color is the lit colour; w is the size of a pixel.
+	// color returns the shaded color; w is the size of a pixel.
 	color func(x, y, w float64) rgb
 }
 
-// lit shades a colour by the normal of its surface; gloss adds a highlight.
-func lit(c rgb, nx, ny, nz, gloss float64) rgb {
-	// The light comes from the upper left and from the front; the sky lights from above.
+// shade returns a color shaded by the normal of the surface, with a highlight of strength gloss.
+func shade(c rgb, nx, ny, nz, gloss float64) rgb {
+	// Directional light from the upper left and the front, and ambient light from above.
 	d := float64(nx*-0.52) + float64(ny*0.60) + float64(nz*0.61)
 	c = c.scale(0.26 + float64(0.10*ny) + float64(0.86*math.Max(0, d)))
-	// Blinn's halfway vector between the light and a viewer straight ahead.
+	// Blinn highlight: the halfway vector between the light and a viewer straight ahead.
 	s := math.Max(0, float64(nx*-0.29)+float64(ny*0.334)+float64(nz*0.897))
 	for range 5 {
 		s *= s
@@ -49,22 +49,22 @@ func capsule(x, y, x0, y0, x1, y1, r float64) float64 {
 	return hypot(x-x0-float64(t*dx), y-y0-float64(t*dy)) - r
 }
 
-// turn is the cosine and the sine of about t eighths of a circle, -1..1.
-func turn(t float64) (c, s float64) {
+// rotation returns the cosine and the sine of an angle of about t eighths of a circle, t in -1..1.
+func rotation(t float64) (c, s float64) {
 	t = float64(t * (math.Sqrt2 - 1))
 	q := float64(t * t)
 	return (1 - q) / (1 + q), 2 * t / (1 + q)
 }
 
-// tilt is a random turn by up to limit to either side.
-func tilt(r *rand.Rand, limit float64) (c, s float64) {
-	return turn(limit * (float64(2*float64(r.Float64())) - 1))
+// randomRotation returns a rotation by up to limit eighths of a circle in either direction.
+func randomRotation(r *rand.Rand, limit float64) (c, s float64) {
+	return rotation(limit * (float64(2*float64(r.Float64())) - 1))
 }
 
-// ball is a sphere that carries a texture, turned at random.
-func ball(r *rand.Rand, name string, radius, flat, gloss float64, tex texture) surface {
-	c, s := tilt(r, 1)
-	c2, s2 := tilt(r, 1)
+// sphere is a textured ellipsoid in a random orientation.
+func sphere(r *rand.Rand, name string, radius, flat, gloss float64, tex texture) surface {
+	c, s := randomRotation(r, 1)
+	c2, s2 := randomRotation(r, 1)
 	rx, ry := radius, float64(radius*flat)
 	return surface{
 		name: name, left: -rx, right: rx, up: 2 * ry, foot: 0.75 * rx,
@@ -72,19 +72,20 @@ func ball(r *rand.Rand, name string, radius, flat, gloss float64, tex texture) s
 		color: func(x, y, w float64) rgb {
 			nx, ny := x/rx, (y-ry)/ry
 			nz := math.Sqrt(math.Max(0, 1-float64(nx*nx)-float64(ny*ny)))
-			// Turn about the line of sight, then about the horizontal, to see a pole.
+			// Rotate about the line of sight, then about the horizontal axis, so that a pole is
+			// visible.
 			px, py := float64(c*nx)-float64(s*ny), float64(s*nx)+float64(c*ny)
 			py, pz := float64(c2*py)-float64(s2*nz), float64(s2*py)+float64(c2*nz)
 			u := arcsin(px / math.Max(1e-6, hypot(px, pz)))
 			if pz < 0 {
 				u = math.Pi - u
 			}
-			return lit(tex(u/math.Pi, arcsin(py)/math.Pi+0.5, w), nx, ny, nz, gloss)
+			return shade(tex(u/math.Pi, arcsin(py)/math.Pi+0.5, w), nx, ny, nz, gloss)
 		},
 	}
 }
 
-// apple is a ball with a dimple, a stalk and a leaf.
+// apple is a sphere with a dimple, a stalk and a leaf.
 func apple(skin texture, leaf rgb) surface {
 	const r = 0.3
 	stalk := func(x, y float64) float64 { return capsule(x, y, 0.01, 0.5, 0.05, 0.66, 0.014) }
@@ -104,14 +105,14 @@ func apple(skin texture, leaf rgb) surface {
 			}
 			nx, ny := x/0.33, (y-0.28)/0.3
 			nz := math.Sqrt(math.Max(0.02, 1-float64(nx*nx)-float64(ny*ny)))
-			c := lit(skin(float64(nx*0.6)/math.Max(0.3, nz), float64(ny*0.15), w), nx, ny, nz, 0.5)
+			c := shade(skin(float64(nx*0.6)/math.Max(0.3, nz), float64(ny*0.15), w), nx, ny, nz, 0.5)
 			return c.scale(0.6 + float64(0.4*smooth(0, 0.13, hypot(x-0.01, (y-0.53)*1.6))))
 		},
 	}
 }
 
-// turned is a body of revolution, a pot: radii from the bottom to the top, evenly spaced.
-func turned(name string, height float64, radii []float64, gloss float64, tex texture, inside rgb) surface {
+// revolution is a hollow solid of revolution, with evenly spaced radii from the bottom to the top.
+func revolution(name string, height float64, radii []float64, gloss float64, tex texture, inside rgb) surface {
 	last := float64(len(radii) - 1)
 	radius := func(y float64) float64 {
 		t := float64(clamp01(y/height) * last)
@@ -140,8 +141,8 @@ func turned(name string, height float64, radii []float64, gloss float64, tex tex
 		},
 		color: func(x, y, w float64) rgb {
 			if m := mouth(x, y); m < 0 && top > 0.06 {
-				shade := mix(inside.scale(0.14), inside.scale(0.7), clamp01(0.5+float64(x/top/2)))
-				return mix(shade, lit(tex(x, 0.98, w), -0.1, 0.8, 0.5, gloss), smooth(-0.022-w, -0.022, m))
+				interior := mix(inside.scale(0.14), inside.scale(0.7), clamp01(0.5+float64(x/top/2)))
+				return mix(interior, shade(tex(x, 0.98, w), -0.1, 0.8, 0.5, gloss), smooth(-0.022-w, -0.022, m))
 			}
 			r := radius(y)
 			nx := math.Max(-0.99, math.Min(0.99, x/r))
@@ -150,16 +151,16 @@ func turned(name string, height float64, radii []float64, gloss float64, tex tex
 			n := 1 / math.Sqrt(1+float64(slope*slope))
 			v := (y + float64(elevation*r*nz)) / height
 			c := tex(arcsin(nx)/math.Pi, v*height, w)
-			c = lit(c, nx*n, -slope*n, nz*n, gloss)
+			c = shade(c, nx*n, -slope*n, nz*n, gloss)
 			return c.scale(0.55 + float64(0.45*smooth(-0.05, 0.18, y+float64(elevation*bottom*nz))))
 		},
 	}
 }
 
-// crate is a cuboid on a corner: half its ground's sides are a and b, it is h high.
-func crate(r *rand.Rand, name string, a, b, h float64, side, top texture) surface {
-	c, s := turn(0.35 + float64(0.5*r.Float64()))
-	// The ground's nearest corner and its rightmost; the other two are opposite.
+// cuboid is a box of height h seen at a corner. The half sides of its base are a and b.
+func cuboid(r *rand.Rand, name string, a, b, h float64, side, top texture) surface {
+	c, s := rotation(0.35 + float64(0.5*r.Float64()))
+	// The nearest and the rightmost corner of the base; the other two are opposite.
 	nearX, nearY := float64(b*s)-float64(a*c), -float64(a*s)-float64(b*c)
 	rightX, rightY := float64(a*c)+float64(b*s), float64(a*s)-float64(b*c)
 	outline := [][2]float64{
@@ -185,22 +186,22 @@ func crate(r *rand.Rand, name string, a, b, h float64, side, top texture) surfac
 			gy := (y - h) / elevation
 			if u, v := float64(x*c)+float64(gy*s), float64(gy*c)-float64(x*s); math.Abs(u) <= a && math.Abs(v) <= b {
 				k := top(u+a, v+b, w*2)
-				return lit(k, -0.05, 0.95, 0.3, 0).scale(0.97 + float64(0.06*(a-u)))
+				return shade(k, -0.05, 0.95, 0.3, 0).scale(0.97 + float64(0.06*(a-u)))
 			}
-			// A side: how far along its lower edge, and how high.
+			// A side: the position along its lower edge, and the height.
 			if x < nearX {
 				f := (nearX - x) / (nearX + rightX)
 				z := y - float64(elevation*lerp(nearY, -rightY, f))
-				return lit(side(f*2*b, z, w), -0.72, 0.05, 0.62, 0).scale(0.7 + float64(0.3*smooth(-0.02, 0.15, z)))
+				return shade(side(f*2*b, z, w), -0.72, 0.05, 0.62, 0).scale(0.7 + float64(0.3*smooth(-0.02, 0.15, z)))
 			}
 			f := (x - nearX) / (rightX - nearX)
 			z := y - float64(elevation*lerp(nearY, rightY, f))
-			return lit(side(f*2*a, z, w), 0.62, 0.05, 0.55, 0).scale(0.7 + float64(0.3*smooth(-0.02, 0.15, z)))
+			return shade(side(f*2*a, z, w), 0.62, 0.05, 0.55, 0).scale(0.7 + float64(0.3*smooth(-0.02, 0.15, z)))
 		},
 	}
 }
 
-// ribboned ties a ribbon across a face of the given width.
+// ribboned is paper with a ribbon at u = middle and, if cross is set, also at v = middle.
 func ribboned(paper texture, ribbon rgb, middle float64, cross bool) texture {
 	return func(u, v, w float64) rgb {
 		d := math.Abs(u - middle)
@@ -211,7 +212,7 @@ func ribboned(paper texture, ribbon rgb, middle float64, cross bool) texture {
 	}
 }
 
-// slatted is a face of boards with gaps between them.
+// slatted is boards with gaps between them.
 func slatted(wood texture, n float64) texture {
 	return func(u, v, w float64) rgb {
 		board := math.Floor(v * n)
@@ -220,7 +221,7 @@ func slatted(wood texture, n float64) texture {
 	}
 }
 
-// The five-pointed star and the hexagon, of radius 1.
+// The vertices of a five-pointed star and of a hexagon of radius 1.
 var (
 	starPoints = [][2]float64{
 		{0, 1},
@@ -237,9 +238,9 @@ var (
 	hexagonPoints = [][2]float64{{0, 1}, {-0.8660, 0.5}, {-0.8660, -0.5}, {0, -1}, {0.8660, -0.5}, {0.8660, 0.5}}
 )
 
-// plaque is a thick polygon that stands on the ground, bevelled towards its outline.
-func plaque(r *rand.Rand, name string, points [][2]float64, size, round float64, tex texture) surface {
-	c, s := tilt(r, 0.5)
+// prism is an upright plate with a polygonal outline and beveled edges.
+func prism(r *rand.Rand, name string, points [][2]float64, size, round float64, tex texture) surface {
+	c, s := randomRotation(r, 0.5)
 	p := make([][2]float64, len(points))
 	out := surface{name: name, left: math.Inf(1), right: math.Inf(-1), up: math.Inf(-1), foot: 0.45 * size}
 	low := math.Inf(1)
@@ -272,14 +273,14 @@ func plaque(r *rand.Rand, name string, points [][2]float64, size, round float64,
 		gx, gy := (dist(x+h, y)-dist(x-h, y))/(2*h), (dist(x, y+h)-dist(x, y-h))/(2*h)
 		t := 0.75 * (1 - smooth(0, bevel, -dist(x, y)))
 		u, v := float64(c*x)+float64(s*y), float64(c*y)-float64(s*x)
-		return lit(tex(u, v, w), gx*t, float64(gy*t)+0.1, math.Sqrt(1-float64(t*t)), 0.1)
+		return shade(tex(u, v, w), gx*t, float64(gy*t)+0.1, math.Sqrt(1-float64(t*t)), 0.1)
 	}
 	return out
 }
 
-// cushion is a rounded square, puffed up.
+// cushion is a rounded, padded square.
 func cushion(r *rand.Rand, tex texture) surface {
-	c, s := tilt(r, 0.45)
+	c, s := randomRotation(r, 0.45)
 	const half, round = 0.25, 0.1
 	reach := float64(half*(c+math.Abs(s))) + round
 	untilt := func(x, y float64) (float64, float64) {
@@ -290,7 +291,7 @@ func cushion(r *rand.Rand, tex texture) surface {
 		name: "cushion", left: -reach, right: reach, up: 2 * reach, foot: 0.26,
 		dist: func(x, y float64) float64 {
 			u, v := untilt(x, y)
-			// The sides curve inwards between the corners.
+			// The sides curve inward between the corners.
 			u, v = u*(1.06-math.Min(0.15, 0.9*v*v)), v*(1.06-math.Min(0.15, 0.9*u*u))
 			p, q := math.Abs(u)-half, math.Abs(v)-half
 			return hypot(math.Max(p, 0), math.Max(q, 0)) + math.Min(math.Max(p, q), 0) - round
@@ -301,24 +302,24 @@ func cushion(r *rand.Rand, tex texture) surface {
 			nu, nv := a*a*a*0.8, b*b*b*0.8
 			nx, ny := float64(c*nu)-float64(s*nv), float64(s*nu)+float64(c*nv)
 			nz := math.Sqrt(math.Max(0.05, 1-float64(nx*nx)-float64(ny*ny)))
-			return lit(tex(u, v, w), nx, ny, nz, 0)
+			return shade(tex(u, v, w), nx, ny, nz, 0)
 		},
 	}
 }
 
-// kinds is how many sorts of things thing knows.
-const kinds = 12
+// numClasses is the number of classes of objects.
+const numClasses = 12
 
-// Kinds are the names that a scene's objects have, in order.
-func Kinds() []string {
+// Classes returns the classes of objects, sorted.
+func Classes() []string {
 	return []string{"apple", "ball", "book", "bottle", "bowl", "crate", "cushion", "gift", "orange", "star", "tile", "vase"}
 }
 
-// thing makes an object of the given sort in two of the palette's colours.
-func thing(r *rand.Rand, kind int, pal *palette, first int) surface {
+// newObject returns an object of a class in two colors of the palette.
+func newObject(r *rand.Rand, class int, pal *palette, first int) surface {
 	seed := r.Uint32()
-	n := len(pal.things)
-	a, b := pal.things[first%n], pal.things[(first+1+r.IntN(n-1))%n]
+	n := len(pal.colors)
+	a, b := pal.colors[first%n], pal.colors[(first+1+r.IntN(n-1))%n]
 	if r.IntN(2) == 0 {
 		b = pal.pale
 	}
@@ -339,9 +340,9 @@ func thing(r *rand.Rand, kind int, pal *palette, first int) surface {
 	}
 	vary := func(x float64) float64 { return x * (0.88 + float64(0.24*r.Float64())) }
 	wood := grained(hex(0xb98650), hex(0x6f4526), seed)
-	switch kind {
+	switch class {
 	case 0:
-		return turned("vase", vary(1.15), []float64{vary(0.17), vary(0.3), 0.34, vary(0.22), 0.12, vary(0.17)}, 0.35, pattern(6), a)
+		return revolution("vase", vary(1.15), []float64{vary(0.17), vary(0.3), 0.34, vary(0.22), 0.12, vary(0.17)}, 0.35, pattern(6), a)
 	case 1:
 		red := speckled(hex(0xb3261e), hex(0xe2a03c), seed)
 		if r.IntN(2) == 0 {
@@ -349,26 +350,26 @@ func thing(r *rand.Rand, kind int, pal *palette, first int) surface {
 		}
 		return apple(red, hex(0x4f7f35))
 	case 2:
-		return ball(r, "ball", vary(0.33), 1, 0.5, segmented(a, b, 4, seed))
+		return sphere(r, "ball", vary(0.33), 1, 0.5, segmented(a, b, 4, seed))
 	case 3:
 		d := vary(0.34)
 		paper := dotted(a, b, 7, seed)
-		return crate(r, "gift", d, d, vary(0.5), ribboned(paper, pal.pale, d, false), ribboned(paper, pal.pale, d, true))
+		return cuboid(r, "gift", d, d, vary(0.5), ribboned(paper, pal.pale, d, false), ribboned(paper, pal.pale, d, true))
 	case 4:
-		return plaque(r, "star", starPoints, vary(0.42), 0.03, mottled(hex(0xe0a93a), seed))
+		return prism(r, "star", starPoints, vary(0.42), 0.03, mottled(hex(0xe0a93a), seed))
 	case 5:
-		return turned("bowl", vary(0.42), []float64{0.18, vary(0.36), 0.46, vary(0.5)}, 0.3, pattern(7), a)
+		return revolution("bowl", vary(0.42), []float64{0.18, vary(0.36), 0.46, vary(0.5)}, 0.3, pattern(7), a)
 	case 6:
 		return cushion(r, checked(a, b, 5, seed))
 	case 7:
-		return crate(r, "crate", vary(0.42), vary(0.34), vary(0.45), slatted(wood, 6), slatted(wood, 5))
+		return cuboid(r, "crate", vary(0.42), vary(0.34), vary(0.45), slatted(wood, 6), slatted(wood, 5))
 	case 8:
-		return turned("bottle", vary(1.25), []float64{0.17, 0.19, 0.19, vary(0.18), 0.075, 0.06, 0.07}, 0.8, mottled(mix(a, pal.dark, 0.45), seed), a)
+		return revolution("bottle", vary(1.25), []float64{0.17, 0.19, 0.19, vary(0.18), 0.075, 0.06, 0.07}, 0.8, mottled(mix(a, pal.dark, 0.45), seed), a)
 	case 9:
-		return ball(r, "orange", vary(0.26), 0.96, 0.22, speckled(hex(0xe9862a), hex(0xcf6a1c), seed))
+		return sphere(r, "orange", vary(0.26), 0.96, 0.22, speckled(hex(0xe9862a), hex(0xcf6a1c), seed))
 	case 10:
-		return crate(r, "book", vary(0.48), vary(0.34), vary(0.14), striped(a, pal.pale, 9, seed), mottled(a, seed))
+		return cuboid(r, "book", vary(0.48), vary(0.34), vary(0.14), striped(a, pal.pale, 9, seed), mottled(a, seed))
 	default:
-		return plaque(r, "tile", hexagonPoints, vary(0.36), 0.02, pattern(5))
+		return prism(r, "tile", hexagonPoints, vary(0.36), 0.02, pattern(5))
 	}
 }

@@ -2,11 +2,12 @@ package scene
 
 import "math"
 
-// Everything here and in the other files rounds each product before it is added to something (the
-// explicit float64 conversions, also of what inlined functions are given): otherwise processors with a fused multiply-add would give other
-// bytes. For the same reason nothing but Sqrt, Floor, Abs, Min and Max is taken from package math.
+// The code of this package converts each product to float64 before it adds it to another value,
+// including arguments of functions that may be inlined: otherwise the result would differ on
+// processors with a fused multiply-add. For the same reason it uses only Sqrt, Floor, Abs, Min and
+// Max of package math.
 
-// rgb is a colour in linear light, 0..1. Pictures store its square root: a gamma of two.
+// rgb is a color in linear light, 0..1. Images store its square root, a gamma of 2.
 type rgb [3]float64
 
 func hex(c uint32) rgb {
@@ -36,7 +37,7 @@ func lerp(a, b, t float64) float64 {
 
 func clamp01(x float64) float64 { return math.Min(1, math.Max(0, x)) }
 
-// smooth rises from 0 at a to 1 at b, with level ends.
+// smooth is the smoothstep function: it rises from 0 at a to 1 at b.
 func smooth(a, b, x float64) float64 {
 	t := clamp01((x - a) / (b - a))
 	return float64(t * t * (3 - float64(2*t)))
@@ -49,7 +50,7 @@ func frac(x float64) float64 {
 	return x - math.Floor(x)
 }
 
-// arcsin is within 1e-4 of the inverse sine (Abramowitz & Stegun 4.4.45).
+// arcsin approximates the inverse sine within 1e-4 (Abramowitz & Stegun 4.4.45).
 func arcsin(x float64) float64 {
 	a := math.Min(1, math.Abs(x))
 	p := 0.0742610 - float64(0.0187293*a)
@@ -62,7 +63,7 @@ func arcsin(x float64) float64 {
 	return r
 }
 
-// hash is a uniform number in [0,1) for a lattice point.
+// hash returns a uniformly distributed number in [0,1) for a lattice point.
 func hash(x, y int32, seed uint32) float64 {
 	h := uint32(x)*0x9e3779b1 ^ uint32(y)*0x85ebca77 ^ seed*0xc2b2ae3d
 	h ^= h >> 15
@@ -73,7 +74,7 @@ func hash(x, y int32, seed uint32) float64 {
 	return float64(float64(h>>8) / (1 << 24))
 }
 
-// noise is value noise in [0,1], smooth, with features of about one unit.
+// noise returns smooth value noise in [0,1] with features of about one unit.
 func noise(x, y float64, seed uint32) float64 {
 	fx, fy := math.Floor(x), math.Floor(y)
 	ix, iy := int32(int64(fx)), int32(int64(fy))
@@ -85,7 +86,8 @@ func noise(x, y float64, seed uint32) float64 {
 		lerp(hash(ix, iy+1, seed), hash(ix+1, iy+1, seed), tx), ty)
 }
 
-// clouds is the sum of octaves of noise, each twice as fine and half as strong, in [0,1].
+// clouds returns fractal noise in [0,1]: octaves of noise, each with twice the frequency and half
+// the amplitude.
 func clouds(x, y float64, octaves int, seed uint32) float64 {
 	sum, weight, total := 0.0, 1.0, 0.0
 	for i := range octaves {
@@ -97,18 +99,18 @@ func clouds(x, y float64, octaves int, seed uint32) float64 {
 	return sum / total
 }
 
-// A texture is the colour of a surface at (u,v); w is the size of a picture's pixel in
-// the units of u and v, over which edges are softened.
+// A texture returns the color of a surface at (u,v). Edges are smoothed over w, the size of a pixel
+// in units of u and v.
 type texture func(u, v, w float64) rgb
 
-// band is 1 in the first part of every unit of x and 0 in the rest, softened over w.
+// band is 1 in the first part of each unit of x and 0 in the rest, smoothed over w.
 func band(x, part, w float64) float64 {
 	w = math.Min(w, 0.2) + 0.01
 	f := frac(x)
 	return float64(smooth(0, w, f) * (1 - smooth(part, part+w, f)))
 }
 
-// triangle goes from 0 to 1 and back in every unit of x.
+// triangle is a triangle wave: it goes from 1 to 0 and back in each unit of x.
 func triangle(x float64) float64 { return math.Abs(float64(2*frac(x)) - 1) }
 
 func mottled(a rgb, seed uint32) texture {
@@ -164,20 +166,20 @@ func zigzag(a, b rgb, n float64, seed uint32) texture {
 	}
 }
 
-// grained is wood: fibres along u, rings that bend them.
+// grained is wood with fibers along u, bent by rings.
 func grained(a, b rgb, seed uint32) texture {
 	return func(u, v, _ float64) rgb {
 		bend := float64(noise(u*0.9, v*2, seed) * 1.6)
 		ring := triangle(float64(v*4) + bend)
-		fibre := clouds(u*3, v*38, 3, seed+5)
-		return mix(a, b, clamp01(float64(0.45*ring)+float64(0.9*fibre)-0.2))
+		fiber := clouds(u*3, v*38, 3, seed+5)
+		return mix(a, b, clamp01(float64(0.45*ring)+float64(0.9*fiber)-0.2))
 	}
 }
 
-// A palette is a set of colours that go together.
+// A palette is a set of matching colors.
 type palette struct {
 	wall, wall2 rgb
-	things      []rgb
+	colors      []rgb
 	pale, dark  rgb
 }
 
