@@ -135,7 +135,8 @@ func TestConvertMatchesReference(t *testing.T) {
 
 func TestConvertMatchesReferenceOnRandomImages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := New(rapid.SampledFrom([]Space{RGB, Gray}).Draw(t, "space"), rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 40).Draw(t, "height"))
+		space := rapid.SampledFrom([]Space{RGB, Gray}).Draw(t, "space")
+		m := New(space, rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 40).Draw(t, "height"))
 		copy(m.Pix, rapid.SliceOfN(rapid.Uint8(), len(m.Pix), len(m.Pix)).Draw(t, "pix"))
 		checkColors(t, m)
 	})

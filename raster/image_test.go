@@ -34,7 +34,8 @@ func randomImages(rng *rand.Rand, bounds image.Rectangle) map[string]image.Image
 	draw.Draw(rgba64, bounds, nrgba64, bounds.Min, draw.Src)
 	cmyk := image.NewCMYK(bounds)
 	fill(cmyk.Pix)
-	paletted := image.NewPaletted(bounds, append(color.Palette{color.NRGBA{R: 200, G: 7, B: 90, A: 77}, color.Transparent}, palette.WebSafe...))
+	transparent := color.Palette{color.NRGBA{R: 200, G: 7, B: 90, A: 77}, color.Transparent}
+	paletted := image.NewPaletted(bounds, append(transparent, palette.WebSafe...))
 	for i := range paletted.Pix {
 		paletted.Pix[i] = uint8(rng.IntN(len(paletted.Palette)))
 	}

@@ -91,7 +91,9 @@ func (w *edgeWeights) clearRow(y int) {
 }
 
 // compute computes the weights of the edges that begin in the rows top to bottom−1.
-func (w *edgeWeights) compute(ctx context.Context, r *smoothedRows, img *raster.Image, sigma float64, top, bottom int) error {
+func (w *edgeWeights) compute(
+	ctx context.Context, r *smoothedRows, img *raster.Image, sigma float64, top, bottom int,
+) error {
 	r.smoother.Reset(img, sigma)
 	r.readBelow(img, top)
 	n := img.Width

@@ -22,7 +22,8 @@ type Options struct {
 	// SingleScale says that the graph will be segmented only once. The components that all
 	// scales share are then not computed.
 	SingleScale bool
-	// Runner runs the independent parts of the work; nil is sequential.
+	// Runner runs the independent parts of the work. It calls f(0) to f(n−1), in any order
+	// and possibly concurrently, and returns their error, if any. Nil is sequential.
 	Runner parallel.Runner
 }
 

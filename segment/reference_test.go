@@ -12,7 +12,9 @@ import (
 // is the best place to begin reading.
 //
 // weight returns the weight of an edge whose ends differ by d, in steps of 1/unit gray level.
-func referenceSegment(img *raster.Planes, c Connectivity, k float64, minSize int, weight func(d [3]float32) float64, unit float64) []int32 {
+func referenceSegment(
+	img *raster.Planes, c Connectivity, k float64, minSize int, weight func(d [3]float32) float64, unit float64,
+) []int32 {
 	type edge struct {
 		from, to int
 		weight   float64

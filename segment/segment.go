@@ -47,7 +47,8 @@
 // first counts: when it is rejected, one of the two components has stopped growing (the
 // paper's lemma 1), so the others are rejected as well.
 //
-// The tests hold the package to a literal implementation of the paper's loop.
+// The reference implementation that the tests compare with, in reference_test.go, is the
+// paper's loop without these steps, and the best place to begin reading.
 package segment
 
 import (

@@ -94,8 +94,9 @@ func (l *textureList) appendRow(gx, gy []float32) {
 	}
 }
 
-// Build bins an image of any color space. It reuses the memory of b. The work is split
-// among the goroutines of run; nil is sequential.
+// Build bins an image of any color space. It reuses the memory of b. Its tasks are
+// passed to run, which calls f(0) to f(n−1), in any order and possibly concurrently, and
+// returns their error, if any; nil is sequential.
 //
 // Memory is 2 bytes per pixel and 4 for each sample whose texture is not entirely in the
 // lowest bins, about one in ten in photographs. The only errors are those of the context.
@@ -156,7 +157,9 @@ func (b binning) binColors(start, end int) {
 
 // forEach calls work(t, ctx, i) for i from 0 to n−1. Unlike run.Run with a closure it does
 // not allocate when run is nil.
-func forEach[T any](ctx context.Context, run parallel.Runner, n int, t T, work func(t T, ctx context.Context, i int) error) error {
+func forEach[T any](
+	ctx context.Context, run parallel.Runner, n int, t T, work func(t T, ctx context.Context, i int) error,
+) error {
 	if run == nil {
 		for i := range n {
 			if err := work(t, ctx, i); err != nil {

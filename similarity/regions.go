@@ -49,7 +49,7 @@ type Regions struct {
 // image. Set dst[i] becomes that of labels[i]: region r comes into slot r, and all
 // measures have weight 1. A region without pixels has similarity 0 in color and texture to
 // any other. Describe reuses the memory of the sets; their copies must no longer be used.
-// The work is split among the goroutines of run; nil is sequential.
+// The tasks are passed to run as in [BinnedImage.Build].
 //
 // The results are the same as those of separate calls, but several segmentations in one
 // call take less time, as each pixel is counted once for all of them unless the
@@ -113,7 +113,7 @@ func (r *Regions) countTable(task int) countTable {
 func (r *Regions) reset(img *BinnedImage, l *raster.LabelImage) {
 	n := l.Regions()
 	if l.Width != img.width || l.Height != img.height || len(l.Pix) != img.width*img.height || n != len(l.Boxes) {
-		panic(fmt.Sprintf("similarity: Describe: label image of %d×%d with %d labels, %d sizes and %d boxes for an image of %d×%d",
+		panic(fmt.Sprintf("similarity: Describe: %d×%d label image of %d labels, %d sizes, %d boxes: want the image's %d×%d",
 			l.Width, l.Height, len(l.Pix), n, len(l.Boxes), img.width, img.height))
 	}
 	r.weights = Weights{1, 1, 1, 1}

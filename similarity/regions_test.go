@@ -100,7 +100,8 @@ func TestMeasures(t *testing.T) {
 		weights := Weights{rng.Float64(), rng.Float64(), rng.Float64(), rng.Float64()}
 		got := make([]float32, 2)
 		r.WithWeights(nil, weights).Similarities(got, 0, []int32{1, 1})
-		want := weights.Color*r.Color(1, 0) + weights.Texture*r.Texture(1, 0) + weights.Size*r.Size(1, 0) + weights.Fill*r.Fill(1, 0)
+		want := weights.Color*r.Color(1, 0) + weights.Texture*r.Texture(1, 0) +
+			weights.Size*r.Size(1, 0) + weights.Fill*r.Fill(1, 0)
 		if math.Abs(float64(got[0])-want) > 1e-6 || got[0] != got[1] {
 			t.Fatalf("weighted sum: got %v, want %v twice", got, want)
 		}

@@ -42,7 +42,11 @@ func Read(t testing.TB, path string) *raster.Image {
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
-	return raster.FromImage(src)
+	img, err := raster.Convert(t.Context(), nil, raster.FromImage(src), raster.RGB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
 }
 
 // Crops returns n random crops of at most width × height pixels. Equal arguments give equal crops.
