@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,8 +35,8 @@ type jobFlags struct {
 	Include     []string `placeholder:"GLOB" help:"Search only files of a folder, tar or bucket that match one of these patterns, such as '**/*.jpg', instead of those with an image extension."`
 	Exclude     []string `placeholder:"GLOB" help:"Leave out files that match one of these patterns."`
 	Shard       string   `placeholder:"I/N" help:"Process only every Nth shard, beginning with shard I (0 to N-1); proposer merge completes the output. Default: taken from a Kubernetes Indexed Job (JOB_COMPLETION_INDEX and PROPOSER_SHARDS) or a Slurm array (SLURM_ARRAY_TASK_ID)."`
-	ShardSize   int      `default:"${shard_size}" help:"Images per shard; at most this many are processed again after a crash."`
-	WorkPixels  string   `default:"auto" placeholder:"N" help:"Maximum pixels processed concurrently, about 80 bytes each. Each possible initial region counts as 80 pixels. A larger image is processed alone. auto: half of the memory."`
+	ShardSize   int      `default:"${shard_size}" min:"1" max:"1048576" help:"Images per shard; at most this many are processed again after a crash."`
+	WorkPixels  int64    `default:"auto" auto:"0" min:"1" placeholder:"N" help:"Maximum pixels processed concurrently, about 80 bytes each. Each possible initial region counts as 80 pixels. A larger image is processed alone. auto: half of the memory."`
 	Retry       bool     `help:"Repeat shards in which images failed."`
 	Strict      bool     `help:"Exit with code 1 if any image failed, not only if all did."`
 	MetricsAddr string   `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics during the run."`
@@ -99,9 +100,6 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	if job.Index, job.Count, err = shardRange(f.Shard, os.Getenv); err != nil {
 		return usageError{err}
 	}
-	if f.ShardSize < 1 || f.ShardSize > batch.MaxShardSize {
-		return usageError{fmt.Errorf("--shard-size %d: want 1 to %d", f.ShardSize, batch.MaxShardSize)}
-	}
 	if threads > 0 {
 		// GOMAXPROCS bounds the garbage collector's threads as well.
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
@@ -109,9 +107,7 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	job.Workers = runtime.GOMAXPROCS(0)
 	// Collect garbage earlier when memory gets short. The error is of a machine that does not report its memory.
 	_, _ = memlimit.SetGoMemLimitWithOpts(memlimit.WithProvider(availableMemory))
-	if job.Pixels, err = workPixels(f.WorkPixels); err != nil {
-		return usageError{err}
-	}
+	job.Pixels = cmp.Or(f.WorkPixels, autoWorkPixels())
 	if job.Store, err = blobstore.Open(ctx, f.Out); err != nil {
 		return err
 	}
@@ -243,20 +239,14 @@ func shardRange(text string, env func(string) string) (index, count int, err err
 // workBytesPerPixel is the memory of a pixel in progress.
 const workBytesPerPixel = 80
 
-// workPixels parses --work-pixels; 0 means the default of the job.
-func workPixels(text string) (int64, error) {
-	if text != "auto" {
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 1 {
-			return 0, fmt.Errorf("--work-pixels %s: want auto, or an integer of at least 1", text)
-		}
-		return n, nil
-	}
+// autoWorkPixels returns the number of pixels for which half of the memory suffices. It returns 0, the
+// job's default, if the amount of memory is unknown.
+func autoWorkPixels() int64 {
 	bytes, err := availableMemory()
 	if err != nil {
-		return 0, nil
+		return 0
 	}
-	return max(int64(bytes/2/workBytesPerPixel), 1), nil
+	return max(int64(bytes/2/workBytesPerPixel), 1)
 }
 
 // serveMetrics serves metrics until stop is called.

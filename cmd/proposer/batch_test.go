@@ -387,8 +387,9 @@ func TestShardRange(t *testing.T) {
 func TestBatchUsage(t *testing.T) {
 	src := folder(t, 1)
 	for want, args := range map[string][]string{
-		"--shard-size 0: want 1":            {"--shard-size", "0"},
-		"--work-pixels x: want auto":        {"--work-pixels", "x"},
+		`--shard-size "0": want a whole number from 1`:                                           {"--shard-size", "0"},
+		fmt.Sprintf("--shard-size \"0x\": want a whole number from 1 to %d", batch.MaxShardSize): {"--shard-size", "0x"},
+		`--work-pixels "x": want auto, or a whole number`:                                        {"--work-pixels", "x"},
 		"--shard 1/1":                       {"--shard", "1/1"},
 		`--mode "x": want one of`:           {"--mode", "x"},
 		`--format "xml": want one of jsonl`: {"--format", "xml"},

@@ -26,7 +26,7 @@ type evalCmd struct {
 
 	Budgets       []int  `placeholder:"10,100,300,1000,2000" help:"Numbers of best boxes per image to evaluate, in addition to all boxes."`
 	Difficult     bool   `help:"Also count objects that are marked as difficult or as a crowd."`
-	Pictures      int    `placeholder:"0" help:"Evaluate only the first N images of the data set; 0 means all."`
+	Pictures      int    `placeholder:"0" min:"0" help:"Evaluate only the first N images of the data set; 0 means all."`
 	Repeatability bool   `help:"Also search seven slightly changed versions of each image and report how many of the 1000 best boxes are found again."`
 	Classes       bool   `help:"Also print the results of each class (table only; json always contains them)."`
 	Format        string `enum:"table,json,csv" default:"table" help:"Output format: table, json or csv (one line per number of boxes; 0 means all)."`
@@ -92,8 +92,6 @@ func (c *evalCmd) check() (propose.Options, error) {
 		err = errors.New("--repeatability: cannot be used with --proposals, which replaces the search")
 	case stdin > 1:
 		err = errors.New("--proposals -: standard input can be read only once")
-	case c.Pictures < 0:
-		err = fmt.Errorf("--pictures %d: want 0 or more", c.Pictures)
 	case c.Plot != "" && plot.Format(c.Plot) == "":
 		err = fmt.Errorf("--plot %s: want a file name that ends in .png, .svg or .pdf", c.Plot)
 	case c.Format == "csv" && (c.Classes || c.Repeatability):

@@ -197,7 +197,7 @@ func TestEvalUsage(t *testing.T) {
 		{"--data=x --budgets=10,all", "--budgets"},
 		{"--data=x --mode=medium", `--mode "medium": want one of`},
 		{"--data=x --max-bytes=0", `--max-bytes "0": want a number of bytes of at least 1`},
-		{"--data=x --pictures=-1", "--pictures -1: want 0 or more"},
+		{"--data=x --pictures=-1", `--pictures "-1": want a whole number of at least 0`},
 		{"--data=x --plot=p.gif", "--plot p.gif: want a file name that ends in .png"},
 		{"--data=x --format=csv --classes", "--format csv: does not include"},
 		{"--data=x --proposals=p --mode=fast", "--mode: cannot be used with --proposals"},
