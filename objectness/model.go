@@ -8,24 +8,23 @@ import (
 
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/objectness/internal/feature"
 )
 
-// Depth is the depth of a tree.
+// Depth is the depth of a tree: the number of its splits.
 const Depth = 6
 
-const leaves = 1 << Depth
-
-// Tree is an oblivious tree: the same questions are asked whatever the answers, so that
-// a box needs no jump. Answer i, whether the level of feature Features[i] is at least Thresholds[i],
-// is bit i of the leaf's number.
+// A Tree is an oblivious tree: all nodes of a level have the same split, so that it is
+// evaluated without branches. Split i is whether the quantized value of feature Features[i] is
+// at least Thresholds[i]; the outcome is bit i of the index of the leaf.
 type Tree struct {
-	Features   [Depth]int32  `json:"features"`
-	Thresholds [Depth]int8   `json:"thresholds"`
-	Leaves     [leaves]int16 `json:"leaves"`
+	Features   [Depth]int32      `json:"features"`
+	Thresholds [Depth]int8       `json:"thresholds"`
+	Leaves     [1 << Depth]int16 `json:"leaves"`
 }
 
-// Forest is a sum of trees, whose leaves are log-odds in units, after a bias.
-type Forest struct {
+// An Ensemble is a sum of trees: the log-odds are Bias plus Unit times the sum of the leaves.
+type Ensemble struct {
 	Bias  float32 `json:"bias"`
 	Unit  float32 `json:"unit"`
 	Trees []Tree  `json:"trees"`
@@ -33,24 +32,27 @@ type Forest struct {
 	kernel *kernels.Forest
 }
 
-// Model gives the log-odds that a box holds an object: those of trees, of a network, or the
-// mean of both. It is safe for concurrent use.
+// A Model computes the log-odds that a candidate contains an object: those of an ensemble of
+// trees, of a network, or the mean of both.
 type Model struct {
-	// Means and Scales, by feature, bring features to one scale: their values less the mean, times
-	// the scale, and no farther from 0 than 4, in levels: 127 above 0, and 127 below.
+	// Means and Scales, by feature, standardize features: the quantized value is the value less
+	// the mean, times the scale, clipped to ±FeatureRange and rounded to one of 255 levels.
 	Means   []float32 `json:"means"`
 	Scales  []float32 `json:"scales"`
-	Trees   *Forest   `json:"trees,omitempty"`
+	Trees   *Ensemble `json:"trees,omitempty"`
 	Network *Network  `json:"network,omitempty"`
 }
 
-// farthest bounds what a scaled feature is: an outlier says no more than that it is one.
-const farthest = 4
+// FeatureRange is the absolute value to which standardized features are clipped: how far
+// an outlier lies outside has no effect.
+const FeatureRange = 4
 
-// The bounds of what is read.
+// Bounds of a model.
 const (
-	maxTrees = 10_000
-	maxUnits = 256
+	MaxTrees = 10_000
+	MaxUnits = 256
+
+	maxWeight = 1e12 // keeps sums of products finite
 )
 
 // validate reports what would make scoring fail or give no numbers.
@@ -58,10 +60,10 @@ func (m *Model) validate(features int) error {
 	if m.Trees == nil && m.Network == nil {
 		return errors.New("neither trees nor a network")
 	}
-	if err := long(features, "means", m.Means); err != nil {
+	if err := validateVector(features, "means", m.Means); err != nil {
 		return err
 	}
-	if err := long(features, "scales", m.Scales); err != nil {
+	if err := validateVector(features, "scales", m.Scales); err != nil {
 		return err
 	}
 	if m.Trees != nil {
@@ -75,82 +77,80 @@ func (m *Model) validate(features int) error {
 	return nil
 }
 
-func (m *Forest) validate(features int) error {
-	if len(m.Trees) == 0 || len(m.Trees) > maxTrees {
-		return fmt.Errorf("%d trees: want 1 to %d", len(m.Trees), maxTrees)
+func (e *Ensemble) validate(features int) error {
+	if len(e.Trees) == 0 || len(e.Trees) > MaxTrees {
+		return fmt.Errorf("%d trees: want 1 to %d", len(e.Trees), MaxTrees)
 	}
-	if err := finite("bias or unit", m.Bias, m.Unit); err != nil {
+	if err := validateNumbers("bias or unit", e.Bias, e.Unit); err != nil {
 		return err
 	}
-	most := 0
-	for i := range m.Trees {
-		t := &m.Trees[i]
+	largestSum := 0
+	for i := range e.Trees {
+		t := &e.Trees[i]
 		for _, f := range t.Features {
 			if f < 0 || int(f) >= features {
-				return fmt.Errorf("tree %d asks for feature %d: want 0 to %d", i, f, features-1)
+				return fmt.Errorf("tree %d splits by feature %d: want 0 to %d", i, f, features-1)
 			}
 		}
-		most += max(-int(slices.Min(t.Leaves[:])), int(slices.Max(t.Leaves[:])))
+		largestSum += max(-int(slices.Min(t.Leaves[:])), int(slices.Max(t.Leaves[:])))
 	}
-	if most > math.MaxInt16 {
-		return fmt.Errorf("leaves that add up to %d: want at most %d", most, math.MaxInt16)
+	if largestSum > math.MaxInt16 {
+		return fmt.Errorf("leaves that sum to %d: want at most %d", largestSum, math.MaxInt16)
 	}
 	return nil
 }
 
-// long reports numbers that are not one for each feature.
-func long(features int, what string, v []float32) error {
+// validateVector reports numbers that are not one finite number for each feature.
+func validateVector(features int, name string, v []float32) error {
 	if len(v) != features {
-		return fmt.Errorf("%d %s: want %d", len(v), what, features)
+		return fmt.Errorf("%d %s: want %d", len(v), name, features)
 	}
-	return finite(what, v...)
+	return validateNumbers(name, v...)
 }
 
-// finite reports a number that is none.
-func finite(what string, values ...float32) error {
+// validateNumbers reports a number that is NaN or too large.
+func validateNumbers(name string, values ...float32) error {
 	for _, v := range values {
-		if math.IsNaN(float64(v)) || math.Abs(float64(v)) > mostWeight {
-			return fmt.Errorf("%s %v: want a number within ±%g", what, v, float64(mostWeight))
+		if math.IsNaN(float64(v)) || math.Abs(float64(v)) > maxWeight {
+			return fmt.Errorf("%s %v: want a number within ±%g", name, v, float64(maxWeight))
 		}
 	}
 	return nil
 }
 
-// mostWeight keeps sums of products finite.
-const mostWeight = 1e12
+// blockSize is the number of candidates that are scored together: their quantized features
+// fit the L1 cache.
+const blockSize = feature.BlockSize
 
-// block is the number of boxes that are scored at once: their levels fit the nearest cache.
-const block = 64
-
-// scratch is where a block is scored.
-type scratch struct {
-	levels [][block]int8
-	leaves [block]int16
-	pairs  [][block][2]int16
-	sums   [2][block]int32
-	parts  [2][block]float32
+// modelWorkspace is the memory to score a block.
+type modelWorkspace struct {
+	levels [][blockSize]int8 // quantized features
+	leaves [blockSize]int16
+	pairs  [][blockSize][2]int16
+	sums   [2][blockSize]int32
+	parts  [2][blockSize]float32
 }
 
-// score writes the log-odds of a block of boxes: columns has a feature's values after
-// another's. Sums are made in one order, so they are the same everywhere.
-func (m *Model) score(dst *[block]float32, columns [][block]float32, s *scratch) {
-	s.levels = freelist.Resize(s.levels, len(columns))
-	kernels.QuantizeColumns(s.levels, columns, m.Means, m.Scales, farthest)
+// score writes the log-odds of a block of candidates. Sums have one order, so they are equal
+// on all machines.
+func (m *Model) score(dst *[blockSize]float32, columns feature.Columns, w *modelWorkspace) {
+	w.levels = freelist.Resize(w.levels, len(columns))
+	kernels.QuantizeColumns(w.levels, columns, m.Means, m.Scales, FeatureRange)
 	switch {
 	case m.Network == nil:
-		m.Trees.score(dst, s)
+		m.Trees.score(dst, w)
 	case m.Trees == nil:
-		m.Network.score(dst, s)
+		m.Network.score(dst, w)
 	default:
-		m.Trees.score(&s.parts[0], s)
-		m.Network.score(&s.parts[1], s)
+		m.Trees.score(&w.parts[0], w)
+		m.Network.score(&w.parts[1], w)
 		for i := range dst {
-			dst[i] = (s.parts[0][i] + s.parts[1][i]) / 2
+			dst[i] = (w.parts[0][i] + w.parts[1][i]) / 2
 		}
 	}
 }
 
-// prepare makes what score needs.
+// prepare computes what score needs.
 func (m *Model) prepare() {
 	if m.Trees != nil {
 		m.Trees.prepare()
@@ -160,18 +160,17 @@ func (m *Model) prepare() {
 	}
 }
 
-func (m *Forest) prepare() {
-	m.kernel = new(kernels.Forest)
-	for i := range m.Trees {
-		t := &m.Trees[i]
-		m.kernel.Add(&t.Features, &t.Thresholds, &t.Leaves)
+func (e *Ensemble) prepare() {
+	e.kernel = new(kernels.Forest)
+	for i := range e.Trees {
+		t := &e.Trees[i]
+		e.kernel.Add(&t.Features, &t.Thresholds, &t.Leaves)
 	}
 }
 
-// score adds up the trees.
-func (m *Forest) score(dst *[block]float32, s *scratch) {
-	m.kernel.Sum(&s.leaves, s.levels)
-	for i, v := range s.leaves {
-		dst[i] = m.Bias + float32(m.Unit*float32(v))
+func (e *Ensemble) score(dst *[blockSize]float32, w *modelWorkspace) {
+	e.kernel.Sum(&w.leaves, w.levels)
+	for i, v := range w.leaves {
+		dst[i] = e.Bias + float32(e.Unit*float32(v))
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/internal/safefs"
 	"github.com/proposer/proposer/objectness"
+	"github.com/proposer/proposer/objectness/train"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -77,16 +78,18 @@ type limitFlags struct {
 // flagDefaults returns the defaults of flags that other packages define.
 func flagDefaults() kong.Vars {
 	l := imageio.DefaultLimits()
-	r := objectness.DefaultTrainOptions()
+	o := train.DefaultOptions()
 	return kong.Vars{
 		"max_bytes":  config.ByteSize(l.MaxBytes).String(),
 		"max_pixels": fmt.Sprint(l.MaxPixels),
 		"formats":    strings.Join(formats(func(codec.Format) bool { return true }), ","),
 		"shard_size": fmt.Sprint(batch.DefaultShardSize),
-		"trees":      fmt.Sprint(r.Trees.Trees),
-		"rate":       fmt.Sprint(r.Trees.Rate),
-		"epochs":     fmt.Sprint(r.Network.Epochs),
-		"units":      fmt.Sprint(r.Network.Units),
+		"trees":      fmt.Sprint(o.Trees.Trees),
+		"rate":       fmt.Sprint(o.Trees.Rate),
+		"epochs":     fmt.Sprint(o.Network.Epochs),
+		"units":      fmt.Sprint(o.Network.Units),
+
+		"feature_groups": strings.Join(train.FeatureGroups(), ", "),
 	}
 }
 

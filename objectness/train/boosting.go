@@ -1,0 +1,399 @@
+package train
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/proposer/proposer/objectness"
+)
+
+// Boosting configures gradient boosting with Newton steps (Friedman, 2001; Chen and Guestrin,
+// "XGBoost", KDD 2016) of oblivious trees (Prokhorenkova et al., "CatBoost", NeurIPS 2018).
+type Boosting struct {
+	// Trees is the number of trees.
+	Trees int
+	// Rate is the learning rate, in (0,1].
+	Rate float64
+	// L2 is the L2 regularization of the leaves, which is added to the sum of their hessians.
+	L2 float64
+	// Subsample is the fraction, in (0,1], of the samples, mirrored or not, that a tree is grown
+	// on. ColSample is that of the features.
+	Subsample, ColSample float64
+}
+
+const (
+	depth     = objectness.Depth
+	numLeaves = 1 << depth
+)
+
+// binnedSamples are the samples, followed by the mirrored samples, with the levels of each
+// feature grouped into at most maxBins bins of about as many samples each.
+type binnedSamples struct {
+	bins [][]uint8 // by feature and sample
+	cuts [][]int8  // by feature: bin i has the levels below cuts[i]
+}
+
+const maxBins = 64
+
+// binSampling is the number of samples, about, that the bins are chosen by.
+const binSampling = 50_000
+
+func newBinnedSamples(ctx context.Context, o *Options, s *samples) (*binnedSamples, error) {
+	n, f := len(s.targets), len(s.means)
+	b := &binnedSamples{make([][]uint8, f), make([][]int8, f)}
+	stride := max(1, n/binSampling)
+	binOf := make([][numLevels]uint8, f) // by feature and level
+	err := o.parallel(ctx, f, func(k int) {
+		var counts [numLevels]int
+		for i := 0; i < n; i += stride {
+			row := s.row(i)
+			counts[levelIndex(row[k])]++
+			counts[levelIndex(row[s.mirror[k]])]++
+		}
+		b.cuts[k] = quantileCuts(&counts)
+		b.bins[k] = make([]uint8, 2*n)
+		for l := range binOf[k] {
+			for _, c := range b.cuts[k] {
+				if l >= levelIndex(c) {
+					binOf[k][l]++
+				}
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b, o.parallel(ctx, (n+chunkSize-1)/chunkSize, func(c int) {
+		for k := range f {
+			bins, mirror := b.bins[k], s.mirror[k]
+			for i := c * chunkSize; i < min((c+1)*chunkSize, n); i++ {
+				row := s.row(i)
+				bins[i] = binOf[k][levelIndex(row[k])]
+				bins[n+i] = binOf[k][levelIndex(row[mirror])]
+			}
+		}
+	})
+}
+
+// quantileCuts returns the levels that begin a bin, given the number of samples at each level.
+func quantileCuts(counts *[numLevels]int) (cuts []int8) {
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	below, next := 0, 1
+	for l, n := range counts {
+		if below > 0 && next*total/maxBins < below+n {
+			cuts = append(cuts, int8(l-numLevels/2))
+		}
+		below += n
+		for next*total/maxBins < below {
+			next++
+		}
+	}
+	return cuts
+}
+
+// minHessian keeps a step finite where the focal loss is concave.
+const minHessian = 1e-3
+
+// gradHess is the first and second derivative of the loss of a sample with respect to its
+// log-odds, times the weight of the sample.
+type gradHess struct{ gradient, hessian float32 }
+
+// gradHessSum is a sum of derivatives.
+type gradHessSum struct{ gradient, hessian float64 }
+
+func (s *gradHessSum) add(g gradHess) {
+	s.gradient += float64(g.gradient)
+	s.hessian += float64(g.hessian)
+}
+
+// boosting is the state of a training.
+type boosting struct {
+	Boosting
+	opts    *Options
+	samples *samples
+	binned  *binnedSamples
+	logits  []float32 // by sample and mirrored sample
+}
+
+// train grows the trees one after another. The only errors are the context's.
+func (b Boosting) train(ctx context.Context, o *Options, s *samples) (*objectness.Ensemble, error) {
+	binned, err := newBinnedSamples(ctx, o, s)
+	if err != nil {
+		return nil, err
+	}
+	t := &boosting{b, o, s, binned, make([]float32, 2*len(s.targets))}
+	e := &objectness.Ensemble{Bias: prior(s)}
+	for i := range t.logits {
+		t.logits[i] = e.Bias
+	}
+	rng := rand.New(rand.NewPCG(o.Seed, 0x0b1ec7))
+	values := make([][numLeaves]float32, 0, b.Trees)
+	for k := range b.Trees {
+		rows := t.drawRows(rng)
+		gradients, loss, err := t.gradients(ctx, rows)
+		if err != nil {
+			return nil, err
+		}
+		tree, err := t.grow(ctx, rows, t.drawFeatures(rng), gradients)
+		if err != nil {
+			return nil, err
+		}
+		if tree != nil {
+			e.Trees = append(e.Trees, tree.Tree)
+			values = append(values, tree.values)
+			if err := t.update(ctx, tree); err != nil {
+				return nil, err
+			}
+		}
+		o.progress("trees", k, b.Trees, loss)
+	}
+	quantizeLeaves(e, values)
+	return e, nil
+}
+
+// drawRows draws the samples of a tree.
+func (t *boosting) drawRows(rng *rand.Rand) []int32 {
+	n := len(t.logits)
+	rows := make([]int32, 0, int(float64(n)*t.Subsample)+1)
+	for i := range n {
+		if rng.Float64() < t.Subsample {
+			rows = append(rows, int32(i))
+		}
+	}
+	return rows
+}
+
+// drawFeatures draws the features of a tree from those that vary.
+func (t *boosting) drawFeatures(rng *rand.Rand) (features []int) {
+	for f := range t.binned.bins {
+		if len(t.binned.cuts[f]) > 0 && rng.Float64() < t.ColSample {
+			features = append(features, f)
+		}
+	}
+	return features
+}
+
+// gradients returns the derivatives of the loss of each row, and the mean loss.
+func (t *boosting) gradients(ctx context.Context, rows []int32) (all []gradHess, loss float64, err error) {
+	all = make([]gradHess, len(rows))
+	chunks := make([]struct{ loss, weight float64 }, (len(rows)+chunkSize-1)/chunkSize)
+	err = t.opts.parallel(ctx, len(chunks), func(c int) {
+		for j := c * chunkSize; j < min((c+1)*chunkSize, len(rows)); j++ {
+			i := rows[j]
+			sample := int(i) % len(t.samples.targets)
+			v, g, h := t.opts.Loss.At(float64(t.logits[i]), float64(t.samples.targets[sample]))
+			w := float64(t.samples.weights[sample])
+			chunks[c].loss += v * w
+			chunks[c].weight += w
+			all[j] = gradHess{float32(g * w), float32(max(h, minHessian) * w)}
+		}
+	})
+	sum, weight := 0.0, 0.0
+	for _, c := range chunks {
+		sum += c.loss
+		weight += c.weight
+	}
+	return all, sum / weight, err
+}
+
+// update adds a tree to the log-odds of all samples.
+func (t *boosting) update(ctx context.Context, tree *trainedTree) error {
+	n := len(t.logits)
+	return t.opts.parallel(ctx, (n+chunkSize-1)/chunkSize, func(c int) {
+		for i := c * chunkSize; i < min((c+1)*chunkSize, n); i++ {
+			leaf := 0
+			for d, f := range tree.Features {
+				if t.binned.bins[f][i] > tree.bins[d] {
+					leaf |= 1 << d
+				}
+			}
+			t.logits[i] += tree.values[leaf]
+		}
+	})
+}
+
+// quantizeLeaves sets the leaves to values, in the smallest unit for which their sum does not
+// overflow.
+func quantizeLeaves(e *objectness.Ensemble, values [][numLeaves]float32) {
+	largestSum := 0.0
+	for i := range values {
+		largestSum += float64(max(-slices.Min(values[i][:]), slices.Max(values[i][:])))
+	}
+	e.Unit = 1
+	if largestSum > 0 {
+		e.Unit = float32(largestSum / float64(math.MaxInt16-len(values))) // each may be rounded up
+	}
+	for i := range values {
+		for l, v := range values[i] {
+			e.Trees[i].Leaves[l] = int16(math.RoundToEven(float64(v / e.Unit)))
+		}
+	}
+}
+
+// trainedTree is a tree with its thresholds as bins, of which the higher ones are right, and
+// the values of its leaves.
+type trainedTree struct {
+	objectness.Tree
+	bins   [depth]uint8
+	values [numLeaves]float32
+}
+
+// split is the best split by a feature: at bins above bin.
+type split struct {
+	gain float64
+	bin  int
+}
+
+// treeGrower is the state of growing one tree.
+type treeGrower struct {
+	*boosting
+	rows      []int32 // samples
+	features  []int
+	gradients []gradHess // by row
+
+	leaf       []uint8      // by row
+	histograms [][]gradHess // by feature: of the leaves of the last level, maxBins entries each
+	best       []split      // by feature
+
+	// The histograms of the smaller child of each leaf are summed up over its rows. Those of the
+	// larger child follow by subtraction from the parent's.
+	counted    []int32         // rows in smaller children, as indices into rows
+	subtracted [numLeaves]bool // larger children
+}
+
+// grow grows a tree, level by level, or returns nil if there is nothing to split. The only
+// error is the context's.
+func (t *boosting) grow(ctx context.Context, rows []int32, features []int, gradients []gradHess) (*trainedTree, error) {
+	if len(rows) == 0 || len(features) == 0 {
+		return nil, nil
+	}
+	g := &treeGrower{
+		boosting: t, rows: rows, features: features, gradients: gradients,
+		leaf:       make([]uint8, len(rows)),
+		histograms: make([][]gradHess, len(features)),
+		best:       make([]split, len(features)),
+		counted:    make([]int32, len(rows)),
+	}
+	for k := range g.counted {
+		g.counted[k] = int32(k)
+	}
+	tree := new(trainedTree)
+	for level := range depth {
+		leaves := 1 << level
+		err := t.opts.parallel(ctx, len(features), func(c int) {
+			h := g.histogram(c, leaves)
+			g.subtract(h, g.histograms[c], leaves)
+			g.histograms[c] = h
+			g.best[c] = g.bestSplit(h, leaves, len(t.binned.cuts[features[c]]))
+		})
+		if err != nil {
+			return nil, err
+		}
+		top := 0
+		for c := range g.best {
+			if g.best[c].gain > g.best[top].gain {
+				top = c
+			}
+		}
+		f, bin := features[top], g.best[top].bin
+		tree.Features[level] = int32(f)
+		tree.Thresholds[level] = t.binned.cuts[f][bin]
+		tree.bins[level] = uint8(bin)
+		g.partition(level, t.binned.bins[f], uint8(bin))
+	}
+	tree.values = g.leafValues()
+	return tree, nil
+}
+
+// histogram sums up the derivatives of the counted rows by leaf and bin of a feature.
+func (g *treeGrower) histogram(c, leaves int) []gradHess {
+	h := make([]gradHess, leaves*maxBins) // fits the L1 cache
+	bins := g.binned.bins[g.features[c]]
+	for _, k := range g.counted {
+		entry, gradient := &h[int(g.leaf[k])*maxBins+int(bins[g.rows[k]])], &g.gradients[k]
+		entry.gradient += gradient.gradient
+		entry.hessian += gradient.hessian
+	}
+	return h
+}
+
+// subtract sets the histograms of the larger children to those of the parents minus those of
+// the smaller children.
+func (g *treeGrower) subtract(h, parents []gradHess, leaves int) {
+	for l := range leaves / 2 {
+		smaller, larger, parent := l, l+leaves/2, parents[l*maxBins:]
+		if g.subtracted[smaller] {
+			smaller, larger = larger, smaller
+		}
+		for i, e := range h[smaller*maxBins:][:maxBins] {
+			h[larger*maxBins+i] = gradHess{parent[i].gradient - e.gradient, parent[i].hessian - e.hessian}
+		}
+	}
+}
+
+// bestSplit returns the split with the largest gain over all leaves.
+func (g *treeGrower) bestSplit(h []gradHess, leaves, cuts int) split {
+	gains := make([]float64, cuts)
+	for l := range leaves {
+		row := h[l*maxBins : (l+1)*maxBins]
+		var total, left gradHessSum
+		for _, e := range row {
+			total.add(e)
+		}
+		unsplit := g.score(total)
+		for i := range gains {
+			left.add(row[i])
+			right := gradHessSum{total.gradient - left.gradient, total.hessian - left.hessian}
+			gains[i] += g.score(left) + g.score(right) - unsplit
+		}
+	}
+	best := split{gain: -1}
+	for i, gain := range gains {
+		if gain > best.gain {
+			best = split{gain, i}
+		}
+	}
+	return best
+}
+
+// score is twice the decrease of the loss by the best value of a leaf.
+func (b Boosting) score(s gradHessSum) float64 { return s.gradient * s.gradient / (s.hessian + b.L2) }
+
+// partition splits all leaves of a level at bins above bin.
+func (g *treeGrower) partition(level int, bins []uint8, bin uint8) {
+	var counts [numLeaves]int
+	for k, i := range g.rows {
+		if bins[i] > bin {
+			g.leaf[k] |= 1 << level
+		}
+		counts[g.leaf[k]]++
+	}
+	leaves := 1 << level
+	for l := range leaves {
+		g.subtracted[l] = counts[l] > counts[l+leaves]
+		g.subtracted[l+leaves] = !g.subtracted[l]
+	}
+	g.counted = g.counted[:0]
+	for k, l := range g.leaf {
+		if !g.subtracted[l] {
+			g.counted = append(g.counted, int32(k))
+		}
+	}
+}
+
+// leafValues returns a Newton step of each leaf, times the learning rate.
+func (g *treeGrower) leafValues() (values [numLeaves]float32) {
+	var sums [numLeaves]gradHessSum
+	for k, l := range g.leaf {
+		sums[l].add(g.gradients[k])
+	}
+	for l, s := range sums {
+		values[l] = float32(-g.Rate * s.gradient / (s.hessian + g.L2))
+	}
+	return values
+}
