@@ -31,7 +31,8 @@ import (
 type Object struct {
 	X0, Y0, X1, Y1 float64
 	Class          string
-	// Difficult is difficult of PASCAL VOC, or iscrowd of COCO: a box around a group of objects.
+	// Difficult marks an object that is hard to recognize (difficult in PASCAL VOC) or a group of
+	// objects with one box (iscrowd in COCO).
 	Difficult bool
 }
 
@@ -73,7 +74,7 @@ func (o *Object) intersection(b *box.Box) (inter, area float64) {
 type Image struct {
 	// File is the path of the image relative to the folder of the images.
 	File string
-	// ID is the image's id of COCO in decimal, or the name of its annotation of PASCAL VOC without
+	// ID is the id in COCO, in decimal, or the name of the annotation file in PASCAL VOC, without
 	// .xml.
 	ID string
 	// Width and Height are the size according to the annotations, 0 if they do not give it.

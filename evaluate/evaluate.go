@@ -286,7 +286,7 @@ type Scores struct {
 	AR   float64 `json:"ar"`
 	COCO float64 `json:"ar_coco"`
 	// Recall[i] is the fraction of the objects whose best IoU is at least i/100.
-	Recall [steps + 1]float64 `json:"recall"`
+	Recall [101]float64 `json:"recall"`
 }
 
 // ClassResult is the average best overlap of the objects of a class.

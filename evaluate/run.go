@@ -30,9 +30,9 @@ type Result struct {
 	Errors []error
 }
 
-// Run searches images on a number of goroutines and evaluates the proposals. Search returns the
-// proposals for images[i]; it is called from several goroutines. If it returns an error, Run
-// records the error and evaluates what search returned with it.
+// Run searches images on a number of goroutines and evaluates the proposals. The function search
+// returns the proposals for images[i]; it is called from several goroutines. If it returns an
+// error, Run records the error and evaluates the proposals returned with it, usually none.
 //
 // The report does not depend on the number of workers. Run returns an error if opts are invalid or
 // the context is canceled.
