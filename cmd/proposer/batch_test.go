@@ -217,7 +217,7 @@ func TestBatchExitCode(t *testing.T) {
 	}
 }
 
-// kills is the number of runs that TestBatchKilled kills. PROPOSER_KILLS overrides it, and
+// kills is the number of runs that TestBatchResumesAfterKill kills. PROPOSER_KILLS overrides it, and
 // PROPOSER_PICTURES names a folder of images to use instead of rendered ones.
 const kills = 5
 

@@ -7,12 +7,13 @@ import (
 	"github.com/proposer/proposer/internal/npy"
 )
 
-// AppendNPY appends a picture's proposals as a file of NumPy: a matrix of float32,
-// little-endian, a row a box,
+// AppendNPY appends the proposals of a row as a .npy file: a little-endian float32 array of shape
+// (n, 5), one box per row,
 //
 //	x0 y0 x1 y1 score
 //
-// byte for byte as numpy.save does. Coordinates are exact to 2^24. It refuses what [Writer] does.
+// byte for byte as numpy.save does. Coordinates are exact up to 2^24. Rows are validated as by
+// [Writer].
 func AppendNPY(dst []byte, r *Row) ([]byte, error) {
 	if err := r.validate(); err != nil {
 		return dst, err
@@ -20,12 +21,12 @@ func AppendNPY(dst []byte, r *Row) ([]byte, error) {
 	return appendRows(npy.AppendHeader(dst, "<f4", len(r.Boxes), 5), r), nil
 }
 
-// AppendBinary appends a picture's proposals in the plainest form, little-endian: its width,
-// its height and the number of boxes as uint32, then of each box
+// AppendBinary appends the proposals of a row in a simple little-endian format: width, height and
+// number of boxes as uint32, then for each box
 //
 //	x0 y0 x1 y1 score
 //
-// as float32, 12 + 20·n bytes in all. It refuses what [Writer] does.
+// as float32, 12 + 20·n bytes in total. Rows are validated as by [Writer].
 func AppendBinary(dst []byte, r *Row) ([]byte, error) {
 	if err := r.validate(); err != nil {
 		return dst, err

@@ -9,7 +9,7 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-func TestArrays(t *testing.T) {
+func TestAppendNPYAndBinary(t *testing.T) {
 	row := &Row{Width: 640, Height: 480, Boxes: []box.Box{{X0: 1, Y0: 2, X1: 640, Y1: 480}, {X0: 3, Y0: 4, X1: 16777215, Y1: 6}}, Scores: []float32{.75, .5}}
 	floats := []float32{1, 2, 640, 480, .75, 3, 4, 16777215, 6, .5}
 	want, err := binary.Append(nil, binary.LittleEndian, floats)

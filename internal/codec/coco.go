@@ -5,28 +5,28 @@ import (
 	"strconv"
 )
 
-// cocoWriter writes COCO's results, a list with an object a box, each on a line of its own:
+// cocoWriter writes COCO results, a list with one object per box, each on its own line:
 //
 //	{"image_id":139,"category_id":1,"bbox":[x,y,w,h],"score":0.5}
 //
-// with the row's mask, if it has masks, as COCO's compressed
+// If the row has masks, COCO's compressed mask precedes the closing brace:
 //
 //	,"segmentation":{"size":[height,width],"counts":"..."}
 //
-// before the closing brace. All are of category 1, for proposals have none: evaluate them with
-// useCats=0. The image_id is [Row.ImageID], a number where it is one, as COCO's own are. The
-// form has no place for pictures without boxes or for reasons. Of two pictures with the same
-// identity, which [Format.Key] tells, the boxes could not be told apart; it does not look for such.
+// The category is always 1, because proposals have none: evaluate with useCats=0. The image_id is
+// [Row.ImageID], a number if it is one, as in COCO. Images without boxes and errors are not
+// represented. Images with equal image_ids, see [Format.Key], cannot be distinguished; the writer
+// does not detect them.
 //
-// A file of no boxes is an empty list, which pycocotools' loadRes fails on (it looks at the
-// first object); all others it takes, if it knows the image_ids.
+// A file without boxes is an empty list, which the loadRes of pycocotools rejects because it inspects
+// the first object.
 type cocoWriter struct {
 	w       io.Writer
 	buf     []byte
 	started bool
 }
 
-// Write writes the objects of a picture.
+// Write writes the objects of a row.
 func (c *cocoWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (c *cocoWriter) Write(r *Row) error {
 	return err
 }
 
-// Close ends the list.
+// Close completes the list.
 func (c *cocoWriter) Close() error {
 	c.buf = c.buf[:0]
 	if !c.started {
@@ -65,7 +65,7 @@ func (c *cocoWriter) Close() error {
 	return err
 }
 
-// appendSeparator begins the list, or parts it from the object before.
+// appendSeparator appends the beginning of the list or the separator of two objects.
 func (c *cocoWriter) appendSeparator() {
 	if c.started {
 		c.buf = append(c.buf, ",\n"...)

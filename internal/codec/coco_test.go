@@ -86,7 +86,7 @@ func TestCOCOText(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	if got := fileOf(t, "coco"); len(results(t, got)) != 0 {
-		t.Errorf("no pictures are %s", got)
+		t.Errorf("file without images: got %s", got)
 	}
 	if got := fileOf(t, "coco", Row{File: "none.png"}); len(results(t, got)) != 0 {
 		t.Errorf("no boxes are %s", got)

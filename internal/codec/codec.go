@@ -1,12 +1,12 @@
-// Package codec writes ranked proposals in the forms that consumers read ([Formats]),
-// among them one JSON object a picture, which it reads back ([ReadJSONL]).
+// Package codec writes ranked proposals in the file formats that consumers read ([Formats]), and reads
+// JSON Lines back ([ReadJSONL]).
 //
-// The writers stream: a picture is written when it comes. None is safe for concurrent use.
+// The writers stream: each image is written when it is added, except where a format's documentation
+// says otherwise. They are not safe for concurrent use.
 //
-// Numbers are exact: a score is the shortest decimal that reads back as the
-// same float32, a coordinate is a whole number. Times are rounded to the
-// microsecond. File names are written as UTF-8; a byte that is not valid UTF-8
-// becomes U+FFFD, because hardly a form can carry it.
+// Numbers are exact: a score is the shortest decimal that parses to the same float32, a coordinate is
+// an integer. Times are rounded to microseconds. File names are written as UTF-8; an invalid byte
+// becomes U+FFFD, because most formats cannot represent it.
 package codec
 
 import (
@@ -30,37 +30,37 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// Row is one picture and its proposals.
+// Row is an image and its proposals.
 type Row struct {
-	// File is the name the picture is known by: its base name, or its path in a data set.
+	// File is the name of the image: its base name, or its path in a data set.
 	File string
-	// Folder is where File is below, a path or its last name; formats whose names of pictures hold
-	// the folder's take it for a File without one. It may be empty.
+	// Folder is the path or base name of the folder of File. Formats that identify images by folder
+	// and name use it for a File without a folder. It may be empty.
 	Folder string
-	// ID is what a data set calls the picture, empty if it does not.
+	// ID is the id of the image in its data set; empty if there is none.
 	ID string
-	// Width and Height are the upright picture's, in pixels; 0 if they are not known.
+	// Width and Height are the size of the upright image, in pixels; 0 if unknown.
 	Width, Height int
-	// Orientation is the EXIF orientation of the file; 0 and 1 are none.
+	// Orientation is the EXIF orientation of the file; 0 and 1 mean upright.
 	Orientation int
-	// Search and Decode are the wall times, 0 if they are not to be told.
+	// SearchTime and DecodeTime are wall times; 0 omits them.
 	SearchTime, DecodeTime time.Duration
-	// Boxes are in the picture's pixels, best first; Scores go with them.
+	// Boxes are in pixels of the image, best first; Scores has the score of each.
 	Boxes  []box.Box
 	Scores []float32
-	// Error is why the picture has no proposals; empty if it has, perhaps none.
+	// Error is the reason why the image failed; empty if it was searched.
 	Error string
 
-	// The rest is written by JSONL, masks by all formats that have a place for them, and only
-	// what is not nil.
+	// The fields below are written only by jsonl, except for Masks (Format.Masks), and only if they
+	// are not nil.
 
-	// Strategies are those of the search; Origins and Tree have their indices.
+	// Strategies are those of the search; Origins and Tree refer to them by index.
 	Strategies []selective.Strategy
-	// Masks are the pixels of the regions that the boxes are of: by box, of the picture.
+	// Masks has, for each box, the mask of its region in the image.
 	Masks []mask.RLE
-	// Origins are the tree nodes that the boxes are of: by box, at least one.
+	// Origins has, for each box, the tree nodes whose box it is: one or more.
 	Origins [][]candidate.Origin
-	// Tree is that of one strategy.
+	// Tree is the merge tree of one strategy.
 	Tree *propose.Tree
 }
 
@@ -73,8 +73,8 @@ func NewRow(file string, r *propose.Result) *Row {
 	}
 }
 
-// ImageID is the picture's ID or, without one, its file's base name without the
-// extension; a decimal number, as COCO's names are, without leading zeros.
+// ImageID returns ID or, if it is empty, the base name of File without its extension. Leading zeros
+// of a decimal number, as in the file names of COCO, are removed.
 func (r *Row) ImageID() string {
 	id := r.ID
 	if id == "" {
@@ -87,33 +87,33 @@ func (r *Row) ImageID() string {
 	return id
 }
 
-// Writer writes pictures one after the other.
+// Writer writes rows to a file.
 type Writer interface {
-	// Write writes a picture, or keeps it for later. It refuses a row with as many boxes as it
-	// has not scores, or masks or origins if it has any, a score that is not finite, sides
-	// that are not from 0 to 2³¹−1, or both boxes and an error, and what the format has no
-	// place for, and writes nothing of it.
+	// Write writes a row, or keeps it until Close. An invalid row is an error and is not written:
+	// numbers of boxes and scores (or masks or origins, if present) that differ, a score that is
+	// not finite, a width or height outside 0 to 2³¹−1, both boxes and an error, or values that
+	// the format cannot represent.
 	Write(r *Row) error
-	// Close writes what ends the file. A file of no pictures is one, too.
+	// Close completes the file. A file of no images is valid.
 	Close() error
 }
 
-// Format is a form of file.
+// Format is a file format.
 type Format struct {
 	Name      string
-	Extension string // with its dot
-	// Whole says that the form is one file of all pictures; others may be cut in parts.
+	Extension string // with the dot
+	// SingleFile reports whether all images have to be in one file; other formats may be divided.
 	SingleFile bool
-	// Masks says that the form has a place for the masks of a row.
+	// Masks reports whether the format contains the masks of a row.
 	Masks bool
-	// Key is what the form knows a picture by, which no two pictures of a file may share; nil if
-	// that is their place.
+	// Key returns the name by which the format identifies an image, which has to be unique in a
+	// file; nil if images are identified by position.
 	Key func(r *Row) string
 
 	writer func(w io.Writer) Writer
 }
 
-// Formats are those that [NewWriter] knows.
+// Formats returns all formats.
 func Formats() []Format { return slices.Clone(formats) }
 
 var formats = []Format{
@@ -129,7 +129,7 @@ var formats = []Format{
 	{Name: "mat", Extension: ".mat", SingleFile: true, writer: newMAT},
 }
 
-// ParseFormat finds a format by its name.
+// ParseFormat returns the format with a name.
 func ParseFormat(name string) (Format, error) {
 	var names []string
 	for _, f := range formats {
@@ -138,10 +138,10 @@ func ParseFormat(name string) (Format, error) {
 		}
 		names = append(names, f.Name)
 	}
-	return Format{}, fmt.Errorf("export: format %q: want one of %s", name, strings.Join(names, ", "))
+	return Format{}, fmt.Errorf("codec: format %q: want one of %s", name, strings.Join(names, ", "))
 }
 
-// NewWriter returns the writer of a format by its name.
+// NewWriter returns a writer of the format with a name.
 func NewWriter(w io.Writer, format string) (Writer, error) {
 	f, err := ParseFormat(format)
 	if err != nil {
@@ -150,50 +150,49 @@ func NewWriter(w io.Writer, format string) (Writer, error) {
 	return f.NewWriter(w), nil
 }
 
-// NewWriter returns the writer of a format that is one of [Formats].
+// NewWriter returns a writer of a format from [Formats].
 func (f Format) NewWriter(w io.Writer) Writer { return f.writer(w) }
 
 func (r *Row) validate() error {
 	if r.Error != "" && len(r.Boxes) > 0 {
-		return fmt.Errorf("export: %q has %d boxes and an error: want one of them", r.File, len(r.Boxes))
+		return fmt.Errorf("codec: %q has %d boxes and an error: want one of them", r.File, len(r.Boxes))
 	}
 	if r.Width < 0 || r.Height < 0 || r.Width > math.MaxInt32 || r.Height > math.MaxInt32 {
-		return fmt.Errorf("export: %q is %d × %d: want sides from 0 to %d", r.File, r.Width, r.Height, math.MaxInt32)
+		return fmt.Errorf("codec: %q is %d × %d: want sides from 0 to %d", r.File, r.Width, r.Height, math.MaxInt32)
 	}
 	if len(r.Boxes) != len(r.Scores) {
-		return fmt.Errorf("export: %q has %d boxes and %d scores: want as many", r.File, len(r.Boxes), len(r.Scores))
+		return fmt.Errorf("codec: %q has %d boxes and %d scores: want equal numbers", r.File, len(r.Boxes), len(r.Scores))
 	}
 	for i, s := range r.Scores {
 		if f := float64(s); math.IsNaN(f) || math.IsInf(f, 0) {
-			return fmt.Errorf("export: %q: score %d is %v: want a finite number", r.File, i, s)
+			return fmt.Errorf("codec: %q: score %d is %v: want a finite number", r.File, i, s)
 		}
 	}
 	return r.validateEvidence()
 }
 
-// jsonlWriter writes JSON Lines: one object a picture, in the order of the calls,
+// jsonlWriter writes JSON Lines: one object per image, in the order of the calls,
 //
 //	{"file":"a.jpg","width":640,"height":480,"seconds":0.2,"decode_seconds":0.01,"boxes":[[x0,y0,x1,y1],...],"scores":[...]}
 //
-// with the data set's "id" after the file if it has one, a number where that can be; with the
-// file's EXIF "orientation" before the seconds if it has one that is not 1; without seconds that
-// are not known; and {"file":"b.jpg","error":"..."} for a picture without proposals. Lists are
-// never null. After the scores come, of a row that has them,
+// with the "id" of the data set after the file, as a number if possible; with the EXIF "orientation"
+// before the seconds if it is not 1; without seconds that are 0; and {"file":"b.jpg","error":"..."}
+// for an image that failed. Lists are never null. If the row has them, these follow the scores:
 //
 //	"strategies":[{"color":"HSV","k":50,"measures":"CTSF","min_size":50},...]
 //	"masks":[{"size":[height,width],"counts":"..."},...]
 //	"evidence":[{"strategies":9,"strategy":0,"position":12,"size":4123,"birth":1.5,"death":0.25},...]
 //	"tree":{"strategy":0,"width":640,"height":480,"leaves":R,"parents":[...],"similarities":[...],"sizes":[...],"boxes":[...],"labels":[...]}
 //
-// where masks are COCO's, evidence tells the number of a box's origins and of the first one
-// all that candidate.Origin does, and the tree's lists are by node, as [Tree] has them; a
-// first region's birth and similarity are null.
+// Masks are those of COCO. Evidence has the number of origins of a box ("strategies") and the fields
+// of the first one. The lists of the tree have one value per node, see [propose.Tree]. The birth and
+// the similarity of an initial region are null.
 type jsonlWriter struct {
 	w   io.Writer
 	buf []byte
 }
 
-// Write writes one line.
+// Write writes a line.
 func (j *jsonlWriter) Write(r *Row) error {
 	line, err := AppendJSON(j.buf[:0], r)
 	if err != nil {
@@ -204,11 +203,11 @@ func (j *jsonlWriter) Write(r *Row) error {
 	return err
 }
 
-// Close has nothing to write.
+// Close has no effect.
 func (j *jsonlWriter) Close() error { return nil }
 
-// AppendJSON appends the object that [jsonlWriter] writes for a picture, without the
-// line's end. On an error dst comes back as it was.
+// AppendJSON appends a row as the JSON object of format jsonl, without a newline. On an error it
+// returns dst unchanged.
 func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 	if err := r.validate(); err != nil {
 		return dst, err
@@ -245,24 +244,22 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// csvHeader names the columns of CSV.
+// csvHeader is the first line of a CSV file.
 const csvHeader = "file,width,height,rank,x0,y0,x1,y1,score\n"
 
-// csvWriter writes RFC 4180 with a header, lines ending in LF, one line a box:
+// csvWriter writes RFC 4180 with a header and LF line ends, one line per box:
 //
 //	file,width,height,rank,x0,y0,x1,y1,score
 //
-// Rank is 1 for a picture's best box. A picture without proposals has no line:
-// every column but the file stays a number, whatever failed, so that readers
-// infer the right types; who needs the reasons in the data takes JSONL.
-// Times are left out, so equal proposals are equal files.
+// Rank is 1 for the best box of an image. An image without proposals has no line, so that all columns
+// but the file are numeric. Times are omitted, so equal proposals are equal files.
 type csvWriter struct {
 	w             io.Writer
 	buf           []byte
 	headerWritten bool
 }
 
-// Write writes the picture's lines.
+// Write writes the lines of a row.
 func (c *csvWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err
@@ -289,7 +286,7 @@ func (c *csvWriter) Write(r *Row) error {
 	return c.flush()
 }
 
-// Close writes the header, if there was no picture.
+// Close writes the header if there was no row.
 func (c *csvWriter) Close() error {
 	c.reset()
 	return c.flush()
@@ -311,7 +308,7 @@ func (c *csvWriter) flush() error {
 	return err
 }
 
-// appendCSVField quotes what RFC 4180 wants quoted, and a leading space, which
+// appendCSVField appends a field, quoted if RFC 4180 requires it or if it has a leading space, which
 // some readers trim.
 func appendCSVField(dst []byte, s string) []byte {
 	s = validUTF8(s)
@@ -323,7 +320,7 @@ func appendCSVField(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// validUTF8 is s with U+FFFD for each byte that is not UTF-8, as JSON has it.
+// validUTF8 returns s with U+FFFD for each invalid byte, as in JSON.
 func validUTF8(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -331,7 +328,7 @@ func validUTF8(s string) string {
 	return string([]rune(s))
 }
 
-// appendBoxArray writes a list.
+// appendBoxArray appends [x0,y0,x1,y1].
 func appendBoxArray(dst []byte, b box.Box) []byte {
 	dst = append(dst, '[')
 	dst = appendCoordinates(dst, b)
@@ -348,7 +345,7 @@ func appendCoordinates(dst []byte, b box.Box) []byte {
 	return strconv.AppendInt(dst, int64(b.Y1), 10)
 }
 
-// appendScore writes a number as encoding/json does.
+// appendScore appends a number as encoding/json does.
 func appendScore(dst []byte, s float32) []byte {
 	a := float32(math.Abs(float64(s)))
 	if a == 0 || a >= 1e-6 && a < 1e21 {
@@ -362,11 +359,11 @@ func appendScore(dst []byte, s float32) []byte {
 }
 
 func appendSeconds(dst []byte, d time.Duration) []byte {
-	// Not Duration.Seconds: its sum of seconds and a fraction may be off in the last place.
+	// Duration.Seconds adds seconds and a fraction, which may be off in the last digit.
 	return strconv.AppendFloat(dst, float64(d.Round(time.Microsecond).Microseconds())/1e6, 'f', -1, 64)
 }
 
-// appendID writes a number where it is one as JSON has them, else a string.
+// appendID appends a JSON number if id is one in canonical form, else a string.
 func appendID(dst []byte, id string) []byte {
 	if n, err := strconv.ParseUint(id, 10, 63); err == nil && strconv.FormatUint(n, 10) == id {
 		return append(dst, id...)
@@ -374,14 +371,13 @@ func appendID(dst []byte, id string) []byte {
 	return appendString(dst, id)
 }
 
-// appendString writes a JSON string, with &, < and > as they are. Once a
-// picture, so encoding/json may do it.
+// appendString appends a JSON string without escaping &, < and >.
 func appendString(dst []byte, s string) []byte {
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(s); err != nil {
-		panic(errors.Join(errors.New("export: a string that encoding/json refuses"), err))
+		panic(errors.Join(errors.New("codec: a string that encoding/json refuses"), err))
 	}
 	return append(dst, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
 }

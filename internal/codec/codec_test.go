@@ -78,7 +78,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func TestCSVHeaderComesOnceAndWithoutPictures(t *testing.T) {
+func TestCSVHeader(t *testing.T) {
 	var got bytes.Buffer
 	w := &csvWriter{w: &got}
 	for range 2 {
@@ -94,7 +94,7 @@ func TestCSVHeaderComesOnceAndWithoutPictures(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestInvalidRowsAreRejected(t *testing.T) {
 	one := []box.Box{{X1: 1, Y1: 1}}
 	for name, r := range map[string]Row{
 		"more boxes":  {Boxes: one},
@@ -117,7 +117,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestWriteErrorsReachTheCaller(t *testing.T) {
+func TestWriteErrors(t *testing.T) {
 	r := samples()[0]
 	for _, format := range Formats() {
 		w := format.NewWriter(failing{})
@@ -225,7 +225,7 @@ func TestCSVRoundTrip(t *testing.T) {
 }
 
 // Names, ids and reasons go through every format, whatever they are.
-func FuzzTexts(f *testing.F) {
+func FuzzStrings(f *testing.F) {
 	for _, s := range []string{
 		"", "a.jpg", "\"", "\xff\xfe", "a\r\nb,c", " lead", "=cmd()", "\x00", "end\x00", "\ufeffx", "𝄞/0007.jpg",
 		"9223372036854775807.jpg", "9223372036854775808", "\\", "\u2028", "\xed\xa0\x80", "..", "/",
@@ -272,7 +272,7 @@ func FuzzTexts(f *testing.F) {
 	})
 }
 
-// many is a file of pictures with so many boxes each.
+// many returns rows with a number of boxes each.
 func many(images, boxes int) []Row {
 	rows := make([]Row, images)
 	for p := range rows {
@@ -311,7 +311,7 @@ func TestNoAllocationPerBox(t *testing.T) {
 	}
 }
 
-// BenchmarkWrite writes a file of 20 pictures with 2000 boxes each.
+// BenchmarkWrite writes a file of 20 images with 2000 boxes each.
 func BenchmarkWrite(b *testing.B) {
 	rows := many(20, 2000)
 	for _, format := range Formats() {
@@ -324,7 +324,7 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-func TestIdentity(t *testing.T) {
+func TestImageID(t *testing.T) {
 	for _, c := range []struct{ file, id, want string }{
 		{"val2017/000000000139.jpg", "", "139"},
 		{"000.png", "", "0"},

@@ -103,7 +103,7 @@ func TestCOCOConsumer(t *testing.T) {
 			}
 		}
 	}
-	// What it says to pictures that it does not know, and to none.
+	// Its results for unknown images and for none.
 	for want, rows := range map[string][]Row{
 		"AssertionError: Results do not correspond to current coco set": {{ID: "8", Boxes: []box.Box{{}}, Scores: []float32{0}}},
 		"IndexError: list index out of range":                           {{ID: "139"}},

@@ -12,7 +12,7 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// consumed is a picture as a consumer of proposals knows it.
+// consumed is an image as read by a consumer of proposals.
 type consumed struct {
 	Path   string `json:"path"`
 	ID     any    `json:"id"`
@@ -21,7 +21,7 @@ type consumed struct {
 }
 
 // Detectron2, MMDetection and Fast R-CNN find in the files what was written in them.
-func TestDetectors(t *testing.T) {
+func TestDetectorsLoadProposals(t *testing.T) {
 	large := many(1, 3000)[0]
 	large.Folder, large.File, large.ID = "/data/coco/val2017", "000000000139.jpg", "139"
 	one := Row{
@@ -82,7 +82,7 @@ func TestDetectors(t *testing.T) {
 	}
 	for i, j := range jobs {
 		if len(answers[i]) != len(rows[i]) {
-			t.Fatalf("%s of %s: %d answers of %d pictures", j.Format, j.File, len(answers[i]), len(rows[i]))
+			t.Fatalf("%s of %s: %d answers of %d images", j.Format, j.File, len(answers[i]), len(rows[i]))
 		}
 		for n, r := range rows[i] {
 			got := answers[i][n]

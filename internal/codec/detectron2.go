@@ -2,18 +2,18 @@ package codec
 
 import "io"
 
-// detectron2Writer writes what Detectron2 loads as precomputed proposals: a pickle of
+// detectron2Writer writes the precomputed proposals that Detectron2 loads: a pickle of
 //
 //	{"ids": [...], "boxes": [array...], "objectness_logits": [array...], "bbox_mode": 0}
 //
-// with an entry a picture in each list: its id, its boxes x0 y0 x1 y1 as float32 of the shape (n, 4), and
-// its scores as float32 of the shape (n,). The mode is XYXY_ABS. A picture with an error has no boxes.
+// where the lists have one entry per image: its id, its boxes x0 y0 x1 y1 as float32 of shape (n, 4),
+// and its scores as float32 of shape (n,). The mode is XYXY_ABS. An image with an error has no boxes.
 //
-// The id is the row's ID as it is, an int where it is written as one, else the row's Identity. Detectron2
-// compares ids as texts, so COCO's 139 and VOC's "000005" are both found, and no two pictures may have
-// the same. Scores have to decrease strictly: Detectron2's sorting then keeps the order.
+// The id is Row.ID unchanged, as an int if it is one, or else Row.ImageID. Detectron2 compares ids as
+// strings, so both COCO's 139 and VOC's "000005" are found; they have to be unique. Scores have to
+// decrease strictly, so that Detectron2's sorting keeps the order.
 //
-// It holds one picture at a time, and some 40 bytes of each that is written. Coordinates are exact to 2^24.
+// It keeps one image, and about 40 bytes per image written, in memory. Coordinates are exact up to 2^24.
 type detectron2Writer struct{ pickleWriter }
 
 func newDetectron2(w io.Writer) Writer {
@@ -21,7 +21,7 @@ func newDetectron2(w io.Writer) Writer {
 		"\x8c\x03ids]q\x03s" + "\x8c\x05boxes]q\x04s" + "\x8c\x11objectness_logits]q\x05s" + "\x8c\x09bbox_modeK\x00s"}}
 }
 
-// detectron2Key is str(image_id).
+// detectron2Key returns str(image_id).
 func detectron2Key(r *Row) string {
 	if r.ID != "" {
 		return validUTF8(r.ID)
@@ -29,7 +29,7 @@ func detectron2Key(r *Row) string {
 	return validUTF8(r.ImageID())
 }
 
-// Write writes a picture.
+// Write writes a row.
 func (d *detectron2Writer) Write(r *Row) error {
 	return d.write(r, func(dst []byte, id string) []byte {
 		dst = appendPickledID(append(dst, "h\x03"...), id)

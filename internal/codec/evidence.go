@@ -12,45 +12,45 @@ import (
 	"github.com/proposer/proposer/selective"
 )
 
-// validateEvidence is check of what is optional.
+// validateEvidence validates the optional fields.
 func (r *Row) validateEvidence() error {
 	if r.Masks != nil && len(r.Masks) != len(r.Boxes) {
-		return fmt.Errorf("export: %q has %d boxes and %d masks: want as many", r.File, len(r.Boxes), len(r.Masks))
+		return fmt.Errorf("codec: %q has %d boxes and %d masks: want equal numbers", r.File, len(r.Boxes), len(r.Masks))
 	}
 	for i, m := range r.Masks {
 		if m.Width != r.Width || m.Height != r.Height {
-			return fmt.Errorf("export: %q: mask %d is of a picture of %d×%d: want %d×%d", r.File, i, m.Width, m.Height, r.Width, r.Height)
+			return fmt.Errorf("codec: %q: mask %d is of an image of %d×%d: want %d×%d", r.File, i, m.Width, m.Height, r.Width, r.Height)
 		}
 	}
 	if r.Origins != nil && len(r.Origins) != len(r.Boxes) {
-		return fmt.Errorf("export: %q has %d boxes and the origins of %d: want as many", r.File, len(r.Boxes), len(r.Origins))
+		return fmt.Errorf("codec: %q has %d boxes and origins of %d: want equal numbers", r.File, len(r.Boxes), len(r.Origins))
 	}
 	for i, o := range r.Origins {
 		if len(o) == 0 {
-			return fmt.Errorf("export: %q: box %d has no origin: want one or more", r.File, i)
+			return fmt.Errorf("codec: %q: box %d has no origin: want one or more", r.File, i)
 		}
 		if !isSimilarity(o[0].Birth) || !isSimilarity(o[0].Death) {
-			return fmt.Errorf("export: %q: box %d has similarities %v and %v: want numbers", r.File, i, o[0].Birth, o[0].Death)
+			return fmt.Errorf("codec: %q: box %d has similarities %v and %v: want numbers", r.File, i, o[0].Birth, o[0].Death)
 		}
 	}
 	if t := r.Tree; t != nil {
 		if len(t.Nodes)%2 == 0 || len(t.Labels)%2 != 0 {
-			return fmt.Errorf("export: %q has a tree of %d nodes and %d labels: want 2R−1 of the former and an even number of the latter",
+			return fmt.Errorf("codec: %q has a tree of %d nodes and %d labels: want 2R−1 nodes and an even number of labels",
 				r.File, len(t.Nodes), len(t.Labels))
 		}
 		for i := range t.Nodes {
 			if !isSimilarity(t.Nodes[i].Similarity) {
-				return fmt.Errorf("export: %q: node %d has similarity %v: want a number", r.File, i, t.Nodes[i].Similarity)
+				return fmt.Errorf("codec: %q: node %d has similarity %v: want a number", r.File, i, t.Nodes[i].Similarity)
 			}
 		}
 	}
 	return nil
 }
 
-// isSimilarity tells whether s can be a similarity; that of what was not merged is +Inf.
+// isSimilarity reports whether s can be a similarity; that of an initial region is +Inf.
 func isSimilarity(s float32) bool { return !math.IsNaN(float64(s)) && !math.IsInf(float64(s), -1) }
 
-// appendEvidence appends what is optional, each with a comma before it.
+// appendEvidence appends the optional fields, each after a comma.
 func appendEvidence(dst []byte, r *Row) []byte {
 	if r.Strategies != nil {
 		dst = append(dst, `,"strategies":`...)
@@ -92,7 +92,7 @@ func appendMask(dst []byte, m mask.RLE) []byte {
 	dst = appendField(dst, `,`, m.Width)
 	dst = append(dst, `],"counts":"`...)
 	for _, c := range []byte(m.String()) {
-		if c == '\\' { // the only one of its characters that JSON minds
+		if c == '\\' { // the only character of a mask that JSON escapes
 			dst = append(dst, c)
 		}
 		dst = append(dst, c)
@@ -100,7 +100,7 @@ func appendMask(dst []byte, m mask.RLE) []byte {
 	return append(dst, `"}`...)
 }
 
-// appendOrigins tells how many there are, and of the first.
+// appendOrigins appends the number of origins and the first one.
 func appendOrigins(dst []byte, all []candidate.Origin) []byte {
 	o := &all[0]
 	dst = appendField(dst, `{"strategies":`, len(all))
@@ -132,7 +132,7 @@ func appendTree(dst []byte, t *propose.Tree) []byte {
 	return append(dst, '}')
 }
 
-// appendSimilarity writes null for what was not merged.
+// appendSimilarity appends a similarity; that of an initial region is null.
 func appendSimilarity(dst []byte, s float32) []byte {
 	if math.IsInf(float64(s), 1) {
 		return append(dst, "null"...)

@@ -232,12 +232,12 @@ func TestEvidenceText(t *testing.T) {
 	}
 }
 
-func TestEvidenceRefused(t *testing.T) {
+func TestInvalidEvidenceIsRejected(t *testing.T) {
 	nan := float32(math.NaN())
 	for want, spoil := range map[string]func(*Row){
 		"2 boxes and 1 masks":          func(r *Row) { r.Masks = r.Masks[:1] },
-		"mask 0 is of a picture of":    func(r *Row) { r.Width = 4 },
-		"the origins of 1":             func(r *Row) { r.Origins = r.Origins[:1] },
+		"mask 0 is of an image of":     func(r *Row) { r.Width = 4 },
+		"and origins of 1":             func(r *Row) { r.Origins = r.Origins[:1] },
 		"box 1 has no origin":          func(r *Row) { r.Origins[1] = nil },
 		"similarities NaN and 2":       func(r *Row) { r.Origins[1][0].Birth = nan },
 		"similarities +Inf and -Inf":   func(r *Row) { r.Origins[1][0].Death = -inf },

@@ -21,5 +21,5 @@ func ExampleReadJSONL() {
 	// Output:
 	// a.jpg [[0 0 640 480] [12 7 201 333]] ""
 	// b.jpg [] "not a picture"
-	// export: line 3: "c.jpg": box 0: want [x0,y0,x1,y1]
+	// codec: line 3: "c.jpg": box 0: want [x0,y0,x1,y1]
 }

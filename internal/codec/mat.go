@@ -13,20 +13,20 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// matWriter writes what Fast R-CNN loads as the proposals of selective search: a MAT-file of level 5 with
+// matWriter writes the selective search proposals that Fast R-CNN loads: a MAT-file of level 5 with
 //
-//	boxes    a 1×P cell array, by picture a matrix of doubles, a row a box: y1 x1 y2 x2
-//	images   a P×1 cell array, by picture its file's base name without the extension
+//	boxes    a 1×P cell array: for each image a matrix of doubles, one box per row: y1 x1 y2 x2
+//	images   a P×1 cell array: for each image the base name of its file without the extension
 //
-// Boxes are as MATLAB counts: a pixel is 1 or more, and y2 and x2 are the last that are in the box. Best
-// boxes come first. Pictures are known by their places, which have to be those of the data set. A picture
-// with an error has no boxes.
+// Boxes are in MATLAB's convention: the first pixel is 1, and y2 and x2 are inclusive. The best boxes
+// come first. Images are identified by their positions, which have to be those of the data set. An
+// image with an error has no boxes.
 //
-// As MATLAB does, it stores doubles that are whole in fewer bytes, 16 a box: SciPy has them as int32.
+// Like MATLAB, it stores doubles with integer values in fewer bytes, 16 per box: SciPy reads int32.
 //
-// The file's head tells sizes that are known at the end, so until [MAT.Close] what is written waits in
-// the folder of temporary files ([os.TempDir]). A variable has less than 4 GiB, some 130,000 pictures of
-// 2000 boxes; the picture that would break that is refused. It holds one picture at a time.
+// The header contains sizes that are known only at the end, so the contents are kept in the folder of
+// temporary files ([os.TempDir]) until Close. A variable is limited to 4 GiB, about 130,000 images of
+// 2000 boxes; the image that would exceed this is rejected. One image is kept in memory.
 type matWriter struct {
 	w             io.Writer
 	buf           []byte
@@ -35,27 +35,27 @@ type matWriter struct {
 
 func newMAT(w io.Writer) Writer { return &matWriter{w: w} }
 
-// Types of data and classes of arrays.
+// Data types and array classes.
 const (
 	miINT8, miINT32, miUINT32, miMATRIX, miUTF8 = 1, 5, 6, 14, 16
 
 	mxCELL, mxCHAR, mxDOUBLE = 1, 4, 6
 )
 
-// matHead begins the file: a text, no data of subsystems, the version, and the bytes' order.
+// matHead is the file header: a text, no subsystem data, the version and the byte order.
 var matHead = fmt.Sprintf("%-116s%8s\x00\x01IM", "MATLAB 5.0 MAT-file, proposals of selective search", "")
 
-// cellsHeadBytes is the length in bytes of what comes before the cells, without the tag.
+// cellsHeadBytes is the length of the header before the cells, without the tag.
 const cellsHeadBytes = 16 + 16 + 16
 
-// Write writes a picture.
+// Write keeps a row.
 func (m *matWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err
 	}
 	for i, b := range r.Boxes {
 		if max(b.X0, b.Y0) == math.MaxInt32 {
-			return fmt.Errorf("export: %q: box %d begins at %d, %d: want less than %d, for one more has to be told", r.File, i, b.X0, b.Y0, math.MaxInt32)
+			return fmt.Errorf("codec: %q: box %d begins at %d, %d: want less than %d, because coordinates are 1-based", r.File, i, b.X0, b.Y0, math.MaxInt32)
 		}
 	}
 	name := path.Base(r.File)
@@ -66,7 +66,7 @@ func (m *matWriter) Write(r *Row) error {
 	m.buf = appendNameCell(m.buf, name)
 	boxes, images := m.buf[:n], m.buf[n:]
 	if !m.boxes.fits(boxes) || !m.images.fits(images) {
-		return fmt.Errorf("export: %q: with its %d boxes those of %d pictures pass the 4 GiB that a MAT-file holds: want fewer boxes of each picture, or the pictures in several files",
+		return fmt.Errorf("codec: %q: with its %d boxes, %d images exceed the 4 GiB of a MAT-file: want fewer boxes per image, or images in several files",
 			r.File, len(r.Boxes), m.boxes.count+1)
 	}
 	if err := m.boxes.add(boxes); err != nil {
@@ -75,7 +75,7 @@ func (m *matWriter) Write(r *Row) error {
 	return m.images.add(images)
 }
 
-// Close writes the file, and removes what was waiting.
+// Close writes the file, and removes the temporary files.
 func (m *matWriter) Close() error {
 	defer m.boxes.remove()
 	defer m.images.remove()
@@ -88,7 +88,7 @@ func (m *matWriter) Close() error {
 	return m.images.writeTo(m.w, "images", m.images.count, 1)
 }
 
-// cellArray are those of a cell array whose length is not known yet.
+// cellArray is a cell array of unknown length, kept in a temporary file.
 type cellArray struct {
 	count int
 	size  int64
@@ -105,7 +105,7 @@ func (c *cellArray) add(cell []byte) error {
 		if err != nil {
 			return spoolError(err)
 		}
-		// Where the system lets it go at once, not even a process that is killed leaves it behind.
+		// Where the system allows it, removing the file now leaves nothing behind if the process is killed.
 		_ = os.Remove(f.Name())
 		c.file = f
 	}
@@ -118,7 +118,7 @@ func (c *cellArray) add(cell []byte) error {
 }
 
 func spoolError(err error) error {
-	return fmt.Errorf("export: a MAT-file waits in the folder of temporary files until its sizes are known: %w: want room there, or another folder in TMPDIR", err)
+	return fmt.Errorf("codec: temporary file of a MAT-file: %w: free some space, or set TMPDIR to another folder", err)
 }
 
 // writeTo writes the array.
@@ -133,7 +133,7 @@ func (c *cellArray) writeTo(w io.Writer, name string, rows, columns int) error {
 	}
 	n, err := io.Copy(w, c.file)
 	if err == nil && n != c.size {
-		err = spoolError(fmt.Errorf("%d bytes of %d came back", n, c.size))
+		err = spoolError(fmt.Errorf("read %d bytes of %d", n, c.size))
 	}
 	return err
 }
@@ -149,7 +149,7 @@ func appendBoxesCell(dst []byte, boxes []box.Box) []byte {
 	dst = appendTag(dst, miMATRIX, 16+16+8+8+16*len(boxes))
 	dst = appendArrayHead(dst, mxDOUBLE, len(boxes), 4, "")
 	dst = appendTag(dst, miINT32, 16*len(boxes))
-	// Column by column.
+	// Matrices are stored by column.
 	for _, b := range boxes {
 		dst = appendInt32(dst, b.Y0+1)
 	}
@@ -174,7 +174,7 @@ func appendNameCell(dst []byte, name string) []byte {
 	return dst
 }
 
-// appendArrayHead appends an array's class, sides and name.
+// appendArrayHead appends the class, the dimensions and the name of an array.
 func appendArrayHead(dst []byte, class uint32, rows, columns int, name string) []byte {
 	dst = appendTag(dst, miUINT32, 8)
 	dst = binary.LittleEndian.AppendUint32(dst, class)
@@ -185,7 +185,7 @@ func appendArrayHead(dst []byte, class uint32, rows, columns int, name string) [
 	return appendText(dst, miINT8, name)
 }
 
-// appendText appends an element of bytes, padded to a multiple of eight; up to four are put in the tag.
+// appendText appends bytes, padded to a multiple of eight. Up to four are stored in the tag.
 func appendText(dst []byte, kind uint32, s string) []byte {
 	if n := len(s); n > 0 && n <= 4 {
 		dst = binary.LittleEndian.AppendUint32(dst, kind|uint32(n)<<16)

@@ -124,7 +124,7 @@ func readMAT(data []byte) (boxes, images matArray, err error) {
 	return boxes, images, nil
 }
 
-func TestMAT(t *testing.T) {
+func TestMATRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := drawRanked(t)
 		for i := range rows {
@@ -134,7 +134,7 @@ func TestMAT(t *testing.T) {
 		}
 		boxes, images, err := readMAT(fileOf(t, "mat", rows...))
 		if err != nil || len(boxes.cells) != len(rows) {
-			t.Fatalf("%d cells of %d pictures: %v", len(boxes.cells), len(rows), err)
+			t.Fatalf("%d cells of %d images: %v", len(boxes.cells), len(rows), err)
 		}
 		for i, r := range rows {
 			m := boxes.cells[i]
@@ -156,7 +156,7 @@ func TestMAT(t *testing.T) {
 }
 
 // Nothing but the file is left, however it ends.
-func TestMATLeavesNothing(t *testing.T) {
+func TestMATRemovesTemporaryFiles(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	t.Setenv("TMP", dir)
@@ -177,7 +177,7 @@ func TestMATLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestMATWithoutRoomToWait(t *testing.T) {
+func TestMATWithoutTemporaryFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
 	t.Setenv("TMPDIR", dir)
 	t.Setenv("TMP", dir)
@@ -187,7 +187,7 @@ func TestMATWithoutRoomToWait(t *testing.T) {
 	}
 }
 
-func TestMATRefuses(t *testing.T) {
+func TestMATLimits(t *testing.T) {
 	m := &matWriter{w: io.Discard}
 	for _, b := range []box.Box{{X0: math.MaxInt32}, {Y0: math.MaxInt32}} {
 		if err := m.Write(&Row{File: "a", Boxes: []box.Box{b}, Scores: []float32{1}}); err == nil || !strings.Contains(err.Error(), `"a": box 0 begins at`) {
@@ -206,7 +206,7 @@ func TestMATRefuses(t *testing.T) {
 		m.boxes.size, m.images.size = c.boxes, c.images
 		count := m.boxes.count
 		err := m.Write(r)
-		if (err == nil) != c.fits || err != nil && !strings.Contains(err.Error(), "4 GiB that a MAT-file holds: want fewer boxes of each picture, or the pictures in several files") {
+		if (err == nil) != c.fits || err != nil && !strings.Contains(err.Error(), "4 GiB of a MAT-file: want fewer boxes per image, or images in several files") {
 			t.Errorf("after %d and %d bytes: %v", c.boxes, c.images, err)
 		}
 		if c.fits != (m.boxes.count == count+1) || m.boxes.count != m.images.count {

@@ -5,26 +5,26 @@ import (
 	"strings"
 )
 
-// mmdetWriter writes what MMDetection 3.x loads as a proposal file: a pickle of
+// mmdetWriter writes the proposal file that MMDetection 3.x loads: a pickle of
 //
 //	{"val2017/000000000139.jpg": {"bboxes": array, "scores": array}, ...}
 //
-// with an entry a picture: its boxes x0 y0 x1 y1 as float32 of the shape (n, 4), and its scores as float32
-// of the shape (n,), which have to decrease strictly: MMDetection takes the first ones as the best. A picture
-// with an error has no boxes.
+// with one entry per image: its boxes x0 y0 x1 y1 as float32 of shape (n, 4), and its scores as float32
+// of shape (n,), which have to decrease strictly, because MMDetection uses the first ones. An image with
+// an error has no boxes.
 //
-// The key is what MMDetection makes of the picture's path: the name of the folder that the picture is in, and
-// its own. A File without a folder is in the row's Folder; without that, too, the key is the File alone.
-// No two pictures may have the same key.
+// The key is the one that MMDetection derives from the path of the image: the name of its folder and
+// its own. For a File without a folder, Row.Folder is used; without that the key is File. Keys have to
+// be unique.
 //
-// It holds one picture at a time, and some 40 bytes of each that is written. Coordinates are exact to 2^24.
+// It keeps one image, and about 40 bytes per image written, in memory. Coordinates are exact up to 2^24.
 type mmdetWriter struct{ pickleWriter }
 
 func newMMDet(w io.Writer) Writer {
 	return &mmdetWriter{pickleWriter{w: w, key: mmdetKey, head: pickleHead + "\x8c\x06bboxesq\x030" + "\x8c\x06scoresq\x040" + "}"}}
 }
 
-// mmdetKey is the last two names of a picture's path.
+// mmdetKey returns the last two elements of the path of an image.
 func mmdetKey(r *Row) string {
 	file := r.File
 	if r.Folder != "" && !strings.HasPrefix(file, "/") {
@@ -39,7 +39,7 @@ func mmdetKey(r *Row) string {
 	return validUTF8(folder + "/" + file[i+1:])
 }
 
-// Write writes a picture.
+// Write writes a row.
 func (m *mmdetWriter) Write(r *Row) error {
 	return m.write(r, func(dst []byte, key string) []byte {
 		dst = append(appendPickledString(dst, key), '}')

@@ -2,20 +2,20 @@ package codec
 
 import "io"
 
-// mmdet2Writer writes what MMDetection 2.x loads as a proposal file: a pickle of
+// mmdet2Writer writes the proposal file that MMDetection 2.x loads: a pickle of
 //
 //	[array, ...]
 //
-// an array a picture, of float32, of the shape (n, 5): x0 y0 x1 y1 score, the scores strictly decreasing.
-// Pictures are known by their places, which have to be those of the data set. A picture with an
+// with one float32 array of shape (n, 5) per image: x0 y0 x1 y1 score, the scores strictly decreasing.
+// Images are identified by their positions, which have to be those of the data set. An image with an
 // error has no boxes.
 //
-// It holds one picture at a time. Coordinates are exact to 2^24.
+// It keeps one image in memory. Coordinates are exact up to 2^24.
 type mmdet2Writer struct{ pickleWriter }
 
 func newMMDet2(w io.Writer) Writer { return &mmdet2Writer{pickleWriter{w: w, head: pickleHead + "]"}} }
 
-// Write writes a picture.
+// Write writes a row.
 func (m *mmdet2Writer) Write(r *Row) error {
 	return m.write(r, func(dst []byte, _ string) []byte {
 		dst = appendPickledArray(dst, len(r.Boxes), 5)

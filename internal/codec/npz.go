@@ -9,19 +9,19 @@ import (
 	"github.com/proposer/proposer/internal/npy"
 )
 
-// npzWriter writes an archive of arrays for numpy.load, of P pictures with N boxes together:
+// npzWriter writes an archive of arrays for numpy.load, of P images with N boxes in total:
 //
-//	files    (P,)    str      the rows' File
-//	ids      (P,)    str      Row.Identity
-//	sizes    (P, 2)  int32    width and height, 0 if they are not known
-//	offsets  (P+1,)  int64    picture i has boxes[offsets[i]:offsets[i+1]]
+//	files    (P,)    str      Row.File
+//	ids      (P,)    str      Row.ImageID
+//	sizes    (P, 2)  int32    width and height, 0 if unknown
+//	offsets  (P+1,)  int64    image i has boxes[offsets[i]:offsets[i+1]]
 //	boxes    (N, 4)  int32    x0 y0 x1 y1
 //	scores   (N,)    float32
 //	errors   (P,)    str      '' if there is none
 //
-// It needs no pickles. NumPy gives all texts of an array the room of the longest, and takes NULs
-// at the end of a text away; so that one text cannot blow a file up, texts of more than 4096
-// characters are cut there. It keeps all rows in memory until Close.
+// It does not need allow_pickle. NumPy stores all strings of an array with the length of the longest,
+// and drops trailing NULs; so that one string cannot inflate the file, strings are truncated to 4096
+// characters. All rows are kept in memory until Close.
 type npzWriter struct {
 	w                  io.Writer
 	files, ids, errors []string
@@ -30,12 +30,12 @@ type npzWriter struct {
 	scores             []float32
 }
 
-// maxText is how many characters of a text NPZ writes; file systems have no longer paths.
+// maxText is the maximum number of characters of a string; file systems have no longer paths.
 const maxText = 4096
 
 func newNPZ(w io.Writer) *npzWriter { return &npzWriter{w: w, offsets: []int64{0}} }
 
-// Write keeps a picture.
+// Write keeps a row.
 func (z *npzWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (z *npzWriter) Write(r *Row) error {
 	return nil
 }
 
-// truncate is s, or the characters it begins with.
+// truncate returns at most the first maxText characters of s.
 func truncate(s string) string {
 	n := 0
 	for i := range s {
@@ -85,13 +85,13 @@ func (z *npzWriter) Close() error {
 	return nil
 }
 
-// npyWriter writes one array of NumPy with a row a box, packed, 28 bytes each:
+// npyWriter writes one structured NumPy array with a packed row of 28 bytes per box:
 //
 //	picture int64, x0 y0 x1 y1 int32, score float32
 //
-// for numpy.load(file, mmap_mode='r'), which reads of it what is asked for. The picture is the
-// place among those of the file, from 0, pictures without boxes counted; what it is called and
-// why it has none stands in no array of numbers. It keeps all rows in memory until Close.
+// for numpy.load(file, mmap_mode='r'), which reads only the rows that are used. The picture is the
+// position of the image in the file, from 0, including images without boxes; names and errors are not
+// represented. All rows are kept in memory until Close.
 type npyWriter struct {
 	w      io.Writer
 	rows   []byte
@@ -103,7 +103,7 @@ const (
 	npyRowBytes = 28 // bytes
 )
 
-// Write keeps a picture.
+// Write keeps a row.
 func (y *npyWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err

@@ -157,7 +157,7 @@ func TestArraysRoundTrip(t *testing.T) {
 	})
 }
 
-func TestNPZCutsTexts(t *testing.T) {
+func TestNPZTruncatesStrings(t *testing.T) {
 	for length, want := range map[int]int{maxText - 1: maxText - 1, maxText: maxText, maxText + 1: maxText, 1 << 20: maxText} {
 		name := strings.Repeat("é", length)
 		if got := readNPZ(t, fileOf(t, "npz", Row{File: name, ID: name, Error: name})); len([]rune(got[0].File)) != want ||

@@ -6,31 +6,30 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// parquetWriter writes Apache Parquet, a row a picture:
+// parquetWriter writes Apache Parquet, one row per image:
 //
 //	id      string
 //	file    string
-//	width   int32   0 if it is not known
+//	width   int32   0 if unknown
 //	height  int32
 //	boxes   list<int32>, x0 y0 x1 y1 of the first box, then of the second ...
-//	scores  list<float>, one a box
+//	scores  list<float>, one per box
 //	error   string, null if there is none
 //
-// where id is [Row.ImageID], and nothing but an error is ever null: pictures without boxes have
-// empty lists. In pandas boxes[i].reshape(-1, 4) are the boxes of a picture; a list of structs,
-// just as long, would be as many objects there. In SQL, where lists begin at 1, the first of box
-// i, from 0, is boxes[4*i+1].
+// The id is [Row.ImageID]. Only error can be null: images without boxes have empty lists. In pandas,
+// boxes[i].reshape(-1, 4) are the boxes of an image; a list of structs would be one object per box
+// there. In SQL, where lists begin at 1, the x0 of box i, counted from 0, is boxes[4*i+1].
 //
-// Numbers are kept in dictionaries, which makes of 20 bytes a box 9, and the pages are not
-// compressed: that would gain less than a fiftieth. It asks of its readers no more than any
-// has. It is written in row groups of some 16 MiB of values, and keeps one in memory.
+// Numbers are dictionary-encoded, which reduces 20 bytes per box to 9. Pages are not compressed, which
+// would gain less than 2 %. Only features that all readers support are used. Row groups have about
+// 16 MiB of values; one is kept in memory.
 type parquetWriter struct {
 	w     *parquet.GenericWriter[parquetRow]
 	row   [1]parquetRow
 	bytes int // of values, in the row group
 }
 
-// parquetRow is a row; the tags are the schema.
+// parquetRow is a row. Its tags define the schema.
 type parquetRow struct {
 	ID     string    `parquet:"id,plain"`
 	File   string    `parquet:"file,plain"`
@@ -41,13 +40,13 @@ type parquetRow struct {
 	Error  *string   `parquet:"error,plain"`
 }
 
-// rowGroupBytes is from how many bytes of values on a row group is ended.
+// rowGroupBytes is the number of bytes of values after which a row group ends.
 const rowGroupBytes = 16 << 20
 
 func newParquet(w io.Writer) *parquetWriter {
 	return &parquetWriter{w: parquet.NewGenericWriter[parquetRow](w,
 		parquet.NewSchema("picture", parquet.SchemaOf(parquetRow{})),
-		// Neither the program's version nor the module's: equal rows are equal bytes.
+		// Fixed, so that equal rows are equal bytes.
 		parquet.CreatedBy("proposer", "1", "0"),
 		parquet.DataPageVersion(1), // which more readers know
 	)}
@@ -82,5 +81,5 @@ func (p *parquetWriter) Write(r *Row) error {
 	return p.w.Flush()
 }
 
-// Close writes the last row group and what ends the file.
+// Close writes the last row group and the footer.
 func (p *parquetWriter) Close() error { return p.w.Close() }

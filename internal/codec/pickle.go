@@ -11,9 +11,8 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// pickleHead begins a pickle of protocol 4, which Python 3.4 and later read, and puts in the memo what
-// all its arrays are made of: numpy writes them so, too, and NumPy 1 and 2 both know that name.
-// Nothing stays on the stack.
+// pickleHead begins a pickle of protocol 4 (Python 3.4), and stores the constituents of all arrays in
+// the memo, under names that both NumPy 1 and 2 know. It leaves the stack empty.
 const pickleHead = "\x80\x04" +
 	// 0 is the function, 1 its arguments: (numpy.ndarray, (0,), b"b")
 	"cnumpy.core.multiarray\n_reconstruct\n" + "q\x000" +
@@ -22,25 +21,25 @@ const pickleHead = "\x80\x04" +
 	"cnumpy\ndtype\n" + "\x8c\x02f4\x89\x88\x87R" +
 	"(K\x03\x8c\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb" + "q\x020"
 
-// pickleWriter writes a pickle in which each picture has an entry.
+// pickleWriter writes a pickle with one entry per image.
 type pickleWriter struct {
 	w    io.Writer
-	head string // what comes before the first picture; empty when it is written
+	head string // precedes the first image; empty once it is written
 	buf  []byte
 
-	key     func(r *Row) string // nil if pictures are known by their places
-	written map[[16]byte]int    // by the keys' hashes, which are shorter than most keys
+	key     func(r *Row) string // nil if images are identified by position
+	written map[[16]byte]int    // position by hash of the key
 	count   int
 }
 
-// write writes a picture's opcodes, which entry appends.
+// write writes the opcodes of a row, which entry appends.
 func (p *pickleWriter) write(r *Row, entry func(dst []byte, key string) []byte) error {
 	if err := r.validate(); err != nil {
 		return err
 	}
 	for i := 1; i < len(r.Scores); i++ {
 		if !(r.Scores[i-1] > r.Scores[i]) {
-			return fmt.Errorf("export: %q: score %d is %v after %v: want each lower than the one before, for who reads pickles sorts by them",
+			return fmt.Errorf("codec: %q: score %d is %v after %v: want strictly decreasing scores, because readers sort by them",
 				r.File, i, r.Scores[i], r.Scores[i-1])
 		}
 	}
@@ -51,7 +50,7 @@ func (p *pickleWriter) write(r *Row, entry func(dst []byte, key string) []byte) 
 		sum := sha256.Sum256([]byte(key))
 		hash = [16]byte(sum[:])
 		if place, taken := p.written[hash]; taken {
-			return fmt.Errorf("export: %q is %q in the file, and so is picture %d: want another name for each", r.File, key, place+1)
+			return fmt.Errorf("codec: %q has the name %q in the file, like image %d: want distinct names", r.File, key, place+1)
 		}
 	}
 	p.buf = entry(append(p.buf[:0], p.head...), key)
@@ -68,7 +67,7 @@ func (p *pickleWriter) write(r *Row, entry func(dst []byte, key string) []byte) 
 	return nil
 }
 
-// Close ends the pickle.
+// Close completes the pickle.
 func (p *pickleWriter) Close() error {
 	p.buf = append(append(p.buf[:0], p.head...), '.')
 	return p.flush()
@@ -80,7 +79,7 @@ func (p *pickleWriter) flush() error {
 	return err
 }
 
-// appendPickledInt appends an int that is not negative.
+// appendPickledInt appends a nonnegative int.
 func appendPickledInt(dst []byte, n int64) []byte {
 	switch {
 	case n <= math.MaxUint8:
@@ -102,7 +101,7 @@ func appendPickledString(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// appendPickledID appends an int where id is one as str writes them, else a str.
+// appendPickledID appends an int if id is one in canonical form, else a str.
 func appendPickledID(dst []byte, id string) []byte {
 	if n, err := strconv.ParseInt(id, 10, 64); err == nil && n >= 0 && strconv.FormatInt(n, 10) == id {
 		return appendPickledInt(dst, n)
@@ -110,8 +109,8 @@ func appendPickledID(dst []byte, id string) []byte {
 	return appendPickledString(dst, id)
 }
 
-// appendPickledArray appends an array of float32 of the shape (n,) or, if there are columns,
-// (n, columns), but for its n·max(columns, 1) numbers and pickledArrayEnd, which have to follow.
+// appendPickledArray appends the beginning of a float32 array of shape (n,) or, if columns > 0,
+// (n, columns). Its n·max(columns, 1) numbers and pickledArrayEnd have to follow.
 func appendPickledArray(dst []byte, n, columns int) []byte {
 	dst = append(dst, "h\x00h\x01R"+"(K\x01"...)
 	dst = appendPickledInt(dst, int64(n))
@@ -120,7 +119,7 @@ func appendPickledArray(dst []byte, n, columns int) []byte {
 	} else {
 		dst = append(dst, '\x85')
 	}
-	// Bytes with a length of 64 bits, the shortest arrays' too: one form is enough.
+	// Always bytes with a 64-bit length, for simplicity.
 	dst = append(dst, "h\x02\x89\x8e"...)
 	return binary.LittleEndian.AppendUint64(dst, uint64(n)*uint64(max(columns, 1))*4)
 }

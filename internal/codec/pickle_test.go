@@ -218,7 +218,7 @@ func equal(got, want []float32) error {
 	return nil
 }
 
-// drawRanked draws pictures whose keys differ and whose scores decrease.
+// drawRanked draws rows whose keys differ and whose scores decrease.
 func drawRanked(t *rapid.T) []Row {
 	name := rapid.OneOf(
 		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
@@ -271,7 +271,7 @@ func TestDetectron2(t *testing.T) {
 		}
 		ids, boxes, scores := d.values["ids"].(*pyList).items, d.values["boxes"].(*pyList).items, d.values["objectness_logits"].(*pyList).items
 		if len(ids) != len(rows) || len(boxes) != len(rows) || len(scores) != len(rows) {
-			t.Fatalf("%d ids, %d arrays of boxes and %d of scores of %d pictures", len(ids), len(boxes), len(scores), len(rows))
+			t.Fatalf("%d ids, %d arrays of boxes and %d of scores of %d images", len(ids), len(boxes), len(scores), len(rows))
 		}
 		for i := range rows {
 			if err := errors.Join(holds(boxes[i], &rows[i], 4), holdsScores(scores[i], &rows[i])); err != nil {
@@ -317,7 +317,7 @@ func TestMMDet(t *testing.T) {
 		rows := drawRanked(t)
 		d := unpickled(t, "mmdet", rows...).(*pyDict)
 		if len(d.keys) != len(rows) || len(d.values) != len(rows) {
-			t.Fatalf("%d keys and %d values of %d pictures", len(d.keys), len(d.values), len(rows))
+			t.Fatalf("%d keys and %d values of %d images", len(d.keys), len(d.values), len(rows))
 		}
 		for i := range rows {
 			if d.keys[i] != mmdetKey(&rows[i]) {
@@ -360,7 +360,7 @@ func TestMMDet2(t *testing.T) {
 		rows := drawRanked(t)
 		items := unpickled(t, "mmdet2", rows...).(*pyList).items
 		if len(items) != len(rows) {
-			t.Fatalf("%d arrays of %d pictures", len(items), len(rows))
+			t.Fatalf("%d arrays of %d images", len(items), len(rows))
 		}
 		for i := range rows {
 			if err := holds(items[i], &rows[i], 5); err != nil {
@@ -371,7 +371,7 @@ func TestMMDet2(t *testing.T) {
 }
 
 // A picture that is refused leaves the file as it was.
-func TestPicklesRefuse(t *testing.T) {
+func TestPicklesRejectInvalidRows(t *testing.T) {
 	two := []box.Box{{X1: 1, Y1: 1}, {X1: 2, Y1: 2}}
 	first := Row{File: "v/a.jpg", ID: "7", Boxes: two, Scores: []float32{1, 0}}
 	for _, c := range []struct {
@@ -379,11 +379,11 @@ func TestPicklesRefuse(t *testing.T) {
 		row    Row
 		want   string
 	}{
-		{"detectron2", Row{File: "w/a.jpg", ID: "7"}, `"w/a.jpg" is "7" in the file, and so is picture 1: want another name`},
-		{"detectron2", Row{File: "w/0007.jpg"}, `"w/0007.jpg" is "7"`},
-		{"mmdet", Row{File: "x/v/a.jpg"}, `"x/v/a.jpg" is "v/a.jpg" in the file, and so is picture 1`},
-		{"mmdet", Row{File: "a.jpg", Folder: "v"}, `"a.jpg" is "v/a.jpg"`},
-		{"detectron2", Row{File: "b", Boxes: two, Scores: []float32{.5, .5}}, `"b": score 1 is 0.5 after 0.5: want each lower`},
+		{"detectron2", Row{File: "w/a.jpg", ID: "7"}, `"w/a.jpg" has the name "7" in the file, like image 1: want distinct names`},
+		{"detectron2", Row{File: "w/0007.jpg"}, `"w/0007.jpg" has the name "7"`},
+		{"mmdet", Row{File: "x/v/a.jpg"}, `"x/v/a.jpg" has the name "v/a.jpg" in the file, like image 1`},
+		{"mmdet", Row{File: "a.jpg", Folder: "v"}, `"a.jpg" has the name "v/a.jpg"`},
+		{"detectron2", Row{File: "b", Boxes: two, Scores: []float32{.5, .5}}, `"b": score 1 is 0.5 after 0.5: want strictly decreasing scores`},
 		{"mmdet", Row{File: "b", Boxes: two, Scores: []float32{.5, .6}}, `score 1 is 0.6 after 0.5`},
 		{"mmdet2", Row{File: "b", Boxes: two, Scores: []float32{0, float32(math.Copysign(0, -1))}}, `score 1 is -0 after 0`},
 	} {
@@ -407,8 +407,8 @@ func TestPicklesRefuse(t *testing.T) {
 	}
 }
 
-// Formats tell what a picture is called before it is written.
-func TestKeysOfFormats(t *testing.T) {
+// Format.Key returns the name that is written.
+func TestFormatKeys(t *testing.T) {
 	r := &Row{File: "a/007.jpg"}
 	for name, want := range map[string]string{"coco": "7", "detectron2": "7", "mmdet": "a/007.jpg"} {
 		f, err := ParseFormat(name)
@@ -419,7 +419,7 @@ func TestKeysOfFormats(t *testing.T) {
 }
 
 // An array may be longer than 4 GiB.
-func TestPickledLengths(t *testing.T) {
+func TestPickledStringLengths(t *testing.T) {
 	head := appendPickledArray(nil, 1<<29, 4)
 	if n := binary.LittleEndian.Uint64(head[len(head)-8:]); n != 1<<33 {
 		t.Errorf("%d bytes, want %d", n, uint64(1<<33))

@@ -17,35 +17,34 @@ import (
 	"github.com/proposer/proposer/mask"
 )
 
-// maxLineBytes is the longest line that is read, in bytes: of some seven million boxes.
+// maxLineBytes is the longest line that is read: about seven million boxes.
 const maxLineBytes = 256 << 20
 
-// maxSeconds is the longest time of a picture that is believed, some eleven days.
+// maxSeconds is the longest valid time: about eleven days.
 const maxSeconds = 1e6
 
-// Line is a line of JSON Lines: a picture and its proposals, or why it has none.
+// Line is a line of JSON Lines.
 type Line struct {
 	Number int // counted from 1
 	Row    Row
 }
 
-// A LineError says which line is wrong, and how.
+// LineError reports an invalid line.
 type LineError struct {
 	Number int
 	Err    error
 }
 
-func (e *LineError) Error() string { return fmt.Sprintf("export: line %d: %v", e.Number, e.Err) }
+func (e *LineError) Error() string { return fmt.Sprintf("codec: line %d: %v", e.Number, e.Err) }
 
 func (e *LineError) Unwrap() error { return e.Err }
 
-// ReadJSONL yields the lines that [jsonlWriter] writes, in their order, of each all but its
-// strategies, evidence and tree. Those of others may
-// leave out all but the file, and boxes or error, and have keys of their own; scores and masks,
-// if there are any, are as many as the boxes, and masks of the picture's size. Empty lines are
-// passed over. It ends with the first error, r's own or a *[LineError].
+// ReadJSONL yields the lines of format jsonl, in order, without strategies, evidence and tree. Lines of
+// other programs may omit everything but the file and either boxes or an error, and may have other
+// keys. Scores and masks, if present, have one value per box, and masks have the size of the image.
+// Empty lines are skipped. The first error ends the iteration: that of r, or a *[LineError].
 //
-// It holds one line at a time, of at most 256 MiB; the rows are the caller's own.
+// It buffers one line, of at most 256 MiB. Rows are not reused.
 func ReadJSONL(r io.Reader) iter.Seq2[*Line, error] { return readJSONL(r, maxLineBytes) }
 
 func readJSONL(r io.Reader, maxBytes int) iter.Seq2[*Line, error] {
@@ -67,7 +66,7 @@ func readJSONL(r io.Reader, maxBytes int) iter.Seq2[*Line, error] {
 			}
 		}
 		if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
-			yield(nil, &LineError{number, fmt.Errorf("more than %d bytes: want no longer line", maxBytes)})
+			yield(nil, &LineError{number, fmt.Errorf("too long: want lines of at most %d bytes", maxBytes)})
 		} else if err != nil {
 			yield(nil, err)
 		}
@@ -94,11 +93,11 @@ func (l *Line) parse(text []byte) error {
 	}
 	switch {
 	case o.File == nil:
-		return errors.New("no file: want the picture's name")
+		return errors.New("no file: want the name of the image")
 	case o.Error == nil && o.Boxes == nil:
-		return fmt.Errorf("%q has neither boxes nor an error: want one of them", *o.File)
+		return fmt.Errorf("%q has neither boxes nor an error: want either", *o.File)
 	case o.Error != nil && (o.Boxes != nil || o.Scores != nil || o.Masks != nil):
-		return fmt.Errorf("%q has an error, and boxes, scores or masks: want one of them", *o.File)
+		return fmt.Errorf("%q has both an error and boxes, scores or masks: want either", *o.File)
 	case o.Width < 0 || o.Height < 0 || o.Width > math.MaxInt32 || o.Height > math.MaxInt32:
 		return fmt.Errorf("%q is %d × %d: want sides from 0 to %d", *o.File, o.Width, o.Height, math.MaxInt32)
 	case o.Orientation < 0 || o.Orientation > 8:
@@ -117,7 +116,7 @@ func (l *Line) parse(text []byte) error {
 	if o.Error != nil {
 		l.Row.Error = *o.Error
 		if l.Row.Error == "" {
-			l.Row.Error = "no reason told"
+			l.Row.Error = "unknown error"
 		}
 		return nil
 	}
@@ -129,7 +128,7 @@ func (l *Line) parse(text []byte) error {
 			return fmt.Errorf("%q: %w", *o.File, err)
 		}
 		if n, m := len(l.Row.Boxes), len(l.Row.Scores); n != m {
-			return fmt.Errorf("%q has %d boxes and %d scores: want as many, or no scores", *o.File, n, m)
+			return fmt.Errorf("%q has %d boxes and %d scores: want equal numbers, or no scores", *o.File, n, m)
 		}
 	}
 	if o.Masks != nil {
@@ -140,8 +139,8 @@ func (l *Line) parse(text []byte) error {
 	return nil
 }
 
-// parseMasks reads a mask for each of the row's boxes. It ends at the first that is wrong, so
-// that a line of a million empty objects takes no memory.
+// parseMasks parses one mask per box of the row. It stops at the first error, so that a line of a
+// million empty objects needs no memory.
 func parseMasks(text []byte, r *Row) ([]mask.RLE, error) {
 	const want = "want {size:[height,width],counts:text}"
 	if text[0] != '[' {
@@ -154,7 +153,7 @@ func parseMasks(text []byte, r *Row) ([]mask.RLE, error) {
 	masks := []mask.RLE{}
 	for in.More() {
 		if len(masks) == len(r.Boxes) {
-			return nil, fmt.Errorf("%d boxes and more masks: want as many, or no masks", len(r.Boxes))
+			return nil, fmt.Errorf("%d boxes and more masks: want equal numbers, or no masks", len(r.Boxes))
 		}
 		var m struct {
 			Size   json.RawMessage `json:"size"`
@@ -179,7 +178,7 @@ func parseMasks(text []byte, r *Row) ([]mask.RLE, error) {
 			return nil, fmt.Errorf("mask %d: %s", len(masks), want)
 		}
 		if int(size[0]) != r.Height || int(size[1]) != r.Width {
-			return nil, fmt.Errorf("mask %d is of a picture of %d×%d: want %d×%d", len(masks), size[1], size[0], r.Width, r.Height)
+			return nil, fmt.Errorf("mask %d is of an image of %d×%d: want %d×%d", len(masks), size[1], size[0], r.Width, r.Height)
 		}
 		parsed, err := mask.Parse(*m.Counts, r.Width, r.Height)
 		if err != nil {
@@ -188,12 +187,12 @@ func parseMasks(text []byte, r *Row) ([]mask.RLE, error) {
 		masks = append(masks, parsed)
 	}
 	if n, m := len(r.Boxes), len(masks); n != m {
-		return nil, fmt.Errorf("%d boxes and %d masks: want as many, or no masks", n, m)
+		return nil, fmt.Errorf("%d boxes and %d masks: want equal numbers, or no masks", n, m)
 	}
 	return masks, nil
 }
 
-// parseID reads a string or a number, which stays as it is written.
+// parseID parses a string, or a number, whose text it keeps.
 func parseID(text json.RawMessage) (id string, err error) {
 	if len(text) == 0 || string(text) == "null" {
 		return "", nil
@@ -208,13 +207,13 @@ func parseID(text json.RawMessage) (id string, err error) {
 	return id, err
 }
 
-// seconds is rounded as it is written.
+// seconds returns a duration, rounded to the precision of the format.
 func seconds(s float64) time.Duration {
 	return time.Duration(math.Round(s*1e6)) * time.Microsecond
 }
 
-// Lists of numbers are most of a line, and encoding/json is slow at them and takes null
-// for 0. It has seen already that the text is JSON.
+// The lists of numbers, most of a line, are scanned without encoding/json, which is slow and accepts
+// null as 0. The text has been checked to be valid JSON.
 
 func parseBoxes(text []byte) ([]box.Box, error) {
 	c := cursor{text}
@@ -226,7 +225,7 @@ func parseBoxes(text []byte) ([]box.Box, error) {
 			token := c.number()
 			i, err := parseInteger(token)
 			if err != nil {
-				return fmt.Errorf("box %d: %.40q: want whole pixels", len(boxes), token)
+				return fmt.Errorf("box %d: %.40q: want integers", len(boxes), token)
 			}
 			if n < 4 {
 				v[n] = i
@@ -267,7 +266,7 @@ func parseScores(text []byte) ([]float32, error) {
 	return scores, err
 }
 
-// parseInteger reads a whole number, which others may write as 12.0.
+// parseInteger parses an integer, also if it is written as 12.0.
 func parseInteger(token []byte) (int32, error) {
 	i, err := strconv.ParseInt(string(token), 10, 32)
 	if err == nil {

@@ -1,5 +1,5 @@
-// Package npy writes NumPy's files: the header of a .npy file, and .npz archives of arrays in
-// one pass. All numbers are little-endian, all arrays in C's order.
+// Package npy writes NumPy files: the header of a .npy file, and .npz archives of arrays in one pass. All
+// numbers are little-endian, all arrays in C order.
 package npy
 
 import (
@@ -16,24 +16,24 @@ import (
 
 const (
 	magic = "\x93NUMPY"
-	// align is what the array's first byte is aligned to in the file.
+	// align is the alignment of the array in the file.
 	align = 64
-	// growthDigits are the digits that numpy.save leaves room for, so that the first side of an
-	// array can be written anew when rows have been appended.
+	// growthDigits is the room that numpy.save leaves for the first dimension, so that it can be
+	// updated when rows are appended.
 	growthDigits = 21
 )
 
-// AppendHeader appends the header of a .npy file, byte for byte as numpy.save (1.24 and newer)
-// writes it: version 1.0 of the format, or 2.0 if it is longer than 65535 bytes. What follows is
-// the array itself, and begins at a multiple of 64 bytes if the header began at one. The array's
-// type is as numpy.dtype tells it: '<f4', '|b1', '<U12', or of rows with names
+// AppendHeader appends the header of a .npy file, byte for byte as written by numpy.save (1.24 and
+// newer): format version 1.0, or 2.0 if it is longer than 65535 bytes. The array has to follow; it
+// begins at a multiple of 64 bytes if the header does. descr is the type in NumPy's notation: '<f4',
+// '|b1', '<U12', or a structured type such as
 //
 //	[('x', '<i4'), ('score', '<f4')]
 //
-// It panics if the type is empty or not ASCII, or a side of the shape is below 0.
+// It panics if the type is empty or not ASCII, or if a dimension is negative.
 func AppendHeader(dst []byte, descr string, shape ...int) []byte {
 	if descr == "" || strings.ContainsFunc(descr, func(r rune) bool { return r < ' ' || r > '~' }) {
-		panic(fmt.Sprintf("npz: type %q: want one of NumPy's, in ASCII", descr))
+		panic(fmt.Sprintf("npy: type %q: want a NumPy type in ASCII", descr))
 	}
 	if descr[0] != '[' {
 		descr = "'" + descr + "'"
@@ -41,7 +41,7 @@ func AppendHeader(dst []byte, descr string, shape ...int) []byte {
 	var sides strings.Builder
 	for i, n := range shape {
 		if n < 0 {
-			panic(fmt.Sprintf("npz: shape %v: want no side below 0", shape))
+			panic(fmt.Sprintf("npy: shape %v: want no negative dimension", shape))
 		}
 		if i > 0 {
 			sides.WriteString(", ")
@@ -56,7 +56,7 @@ func AppendHeader(dst []byte, descr string, shape ...int) []byte {
 		header += strings.Repeat(" ", growthDigits-len(strconv.Itoa(shape[0])))
 	}
 
-	length := func(prefix int) int { // of the header, its padding and its line's end
+	length := func(prefix int) int { // of the header with its padding and newline
 		n := prefix + len(header) + 1
 		return n + align - n%align - prefix
 	}
@@ -77,21 +77,20 @@ func AppendHeader(dst []byte, descr string, shape ...int) []byte {
 	return append(dst, '\n')
 }
 
-// Writer writes an archive of arrays, numpy.load's .npz. Arrays are stored as they are, not
-// deflated, and without times, so equal arrays are equal bytes; their lengths stand before them,
-// so that who reads from the front may. It keeps the arrays' names, but none of the arrays.
+// Writer writes an .npz archive for numpy.load. Arrays are stored uncompressed and without times, so
+// equal arrays are equal bytes. Their lengths precede them, so that the archive can be read as a
+// stream. Arrays are not kept in memory.
 //
-// The methods for arrays write one under a name that no other has. The shape, if it is not nil,
-// is how the values are laid out; nil is that of a list. They take time in the values, and
-// panic if these are not as many as the shape asks for, or the name is empty or written already.
-// Errors are the writer's.
+// Each method for a type writes one array under a unique name. A nil shape means one dimension. The
+// methods panic if the number of values does not match the shape, or if the name is empty or not
+// unique. Errors are those of the underlying writer.
 type Writer struct {
 	zip   *zip.Writer
 	names map[string]bool
 	buf   []byte
 }
 
-// NewWriter returns a writer of an archive to w.
+// NewWriter returns a Writer of an archive to w.
 func NewWriter(w io.Writer) *Writer {
 	return &Writer{zip: zip.NewWriter(w), names: map[string]bool{}}
 }
@@ -128,9 +127,9 @@ func (z *Writer) Bools(name string, shape []int, v []bool) error {
 	})
 }
 
-// Strings writes a list of texts. NumPy has them all in the length of the longest, 4 bytes a
-// code point, and takes NULs at the end of one for what fills it up: "a\x00" is read as "a".
-// A byte that is not valid UTF-8 becomes U+FFFD.
+// Strings writes an array of strings. NumPy stores all of them with the length of the longest, 4 bytes
+// per code point, and reads trailing NULs as padding: "a\x00" becomes "a". An invalid UTF-8 byte
+// becomes U+FFFD.
 func (z *Writer) Strings(name string, v []string) error {
 	longest := 1
 	for _, s := range v {
@@ -146,10 +145,10 @@ func (z *Writer) Strings(name string, v []string) error {
 	})
 }
 
-// Close ends the archive. It does not close the writer below.
+// Close completes the archive. It does not close the underlying writer.
 func (z *Writer) Close() error { return z.zip.Close() }
 
-// chunkBytes is how many bytes are written at once.
+// chunkBytes is the number of bytes per write.
 const chunkBytes = 1 << 16
 
 func writeArray[T any](z *Writer, name, descr string, shape []int, v []T, appendTo func([]byte, T) []byte) error {
@@ -161,10 +160,10 @@ func writeArray[T any](z *Writer, name, descr string, shape []int, v []T, append
 		n *= side
 	}
 	if n != len(v) {
-		panic(fmt.Sprintf("npz: array %q: %d values for the shape %v: want %d", name, len(v), shape, n))
+		panic(fmt.Sprintf("npy: array %q: %d values for the shape %v: want %d", name, len(v), shape, n))
 	}
 	if name == "" || z.names[name] {
-		panic(fmt.Sprintf("npz: array %q: want a name, and each once", name))
+		panic(fmt.Sprintf("npy: array %q: want a unique name", name))
 	}
 	z.names[name] = true
 
@@ -191,8 +190,8 @@ func writeArray[T any](z *Writer, name, descr string, shape []int, v []T, append
 		CRC32: m.sum, CompressedSize64: m.length, UncompressedSize64: m.length,
 		CreatorVersion: 20, ReaderVersion: 20,
 	}
-	//lint:ignore SA1019 CreateRaw knows no other; without it the month and the day were 0
-	entry.ModifiedDate = 1<<5 | 1 // 1980-01-01, the first there is
+	//lint:ignore SA1019 CreateRaw uses only this field; otherwise month and day would be 0
+	entry.ModifiedDate = 1<<5 | 1 // 1980-01-01, the earliest date
 	w, err := z.zip.CreateRaw(entry)
 	if err != nil {
 		return err
@@ -200,7 +199,7 @@ func writeArray[T any](z *Writer, name, descr string, shape []int, v []T, append
 	return write(w)
 }
 
-// checksumWriter is a writer that only counts and sums up.
+// checksumWriter computes the length and the checksum of its input.
 type checksumWriter struct {
 	sum    uint32
 	length uint64

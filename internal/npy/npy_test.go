@@ -236,7 +236,7 @@ func numpy(t *testing.T, program string, in []byte) []byte {
 }
 
 // The headers are NumPy's own.
-func TestHeadersOfNumPy(t *testing.T) {
+func TestHeadersEqualNumPys(t *testing.T) {
 	type header struct {
 		Descr string `json:"descr"`
 		Shape []int  `json:"shape"`
@@ -372,7 +372,7 @@ json.dump(found, sys.stdout)
 }
 
 // A structured array is a header with rows behind it, and may be mapped into memory.
-func TestNumPyLoadsRows(t *testing.T) {
+func TestNumPyLoadsStructuredArray(t *testing.T) {
 	data := AppendHeader(nil, "[('picture', '<i8'), ('x0', '<i4'), ('score', '<f4')]", 2)
 	var err error
 	for i := range 2 {
@@ -440,7 +440,7 @@ func (f *full) Write(p []byte) (int, error) {
 }
 
 // Wherever the writer below fails, somebody is told.
-func TestWriterFails(t *testing.T) {
+func TestWriterReturnsWriteErrors(t *testing.T) {
 	arrays := []array{{"a", "", nil, make([]int32, 100000)}, {"b", "", nil, []string{"x"}}}
 	whole := len(archive(t, arrays))
 	for room := 0; room < whole; room += 997 {
