@@ -20,15 +20,12 @@ type NMS struct {
 	Floor float64
 }
 
-// AdaptiveFloor is the Floor of [Adaptive], which is reached after 1,470 kept boxes. It is not in
-// the paper: without a lower bound, long lists would end up with disjoint boxes only.
-const AdaptiveFloor = 0.5
-
 // Adaptive returns the suppression of Hosang et al., "What makes for effective detection
 // proposals?" (PAMI 2016, §5.5): β starts at 0.9, so that many boxes on the best objects are kept,
-// and is multiplied by 0.9996 after each kept box until it reaches AdaptiveFloor.
+// and is multiplied by 0.9996 after each kept box. The lower bound of 0.5, which is reached after 1,470
+// kept boxes, is not in the paper: without it, long lists would end up with disjoint boxes only.
 func Adaptive() NMS {
-	return NMS{Threshold: 0.9, Decay: 0.9996, Floor: AdaptiveFloor}
+	return NMS{Threshold: 0.9, Decay: 0.9996, Floor: 0.5}
 }
 
 // ParseNMS parses "off", "adaptive" or a threshold in (0,1].
