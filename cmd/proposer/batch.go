@@ -140,9 +140,9 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 
 // withResumeHint adds advice to errors after which a run can be resumed.
 func withResumeHint(err error) error {
-	_, dest := errors.AsType[*batch.StorageError](err)
-	_, gone := errors.AsType[*source.UnavailableError](err)
-	if dest || gone {
+	_, storage := errors.AsType[*batch.StorageError](err)
+	_, unavailable := errors.AsType[*source.UnavailableError](err)
+	if storage || unavailable {
 		return fmt.Errorf("%w; finished shards are kept: run the same command to resume", err)
 	}
 	return err

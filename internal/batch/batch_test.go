@@ -188,7 +188,7 @@ func testRun(t *testing.T, merged bool) {
 		s.Boxes != 9+2*12 || s.Seconds <= 0 || s.DecodeSeconds != 21e-9 || s.SearchSeconds != 42e-9 || s.Workers != 3 {
 		t.Errorf("got %+v", s)
 	}
-	if c := counts.String(); c != "25 of 0, 3 of 0 shards; 25 pictures, 4 failed, 3 shards" {
+	if c := counts.String(); c != "25 of 0, 3 of 0 shards; 25 images, 4 failed, 3 shards" {
 		t.Errorf("observer: got %s", c)
 	}
 	files := tree(t, dir)
@@ -241,19 +241,19 @@ func testRun(t *testing.T, merged bool) {
 
 // counts is an Observer that counts its calls.
 type counts struct {
-	mu                                                      sync.Mutex
-	pictures, done                                          int64
-	shards, shardsDone, seenPictures, seenFailed, seenShard int
+	mu                                                    sync.Mutex
+	images, done                                          int64
+	shards, shardsDone, seenImages, seenFailed, seenShard int
 }
 
 func (c *counts) Begin(images, done int64, shards, shardsDone int) {
-	c.pictures, c.done, c.shards, c.shardsDone = images, done, shards, shardsDone
+	c.images, c.done, c.shards, c.shardsDone = images, done, shards, shardsDone
 }
 
 func (c *counts) ImageDone(_ source.Image, _ Stats, failure string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seenPictures++
+	c.seenImages++
 	if failure != "" {
 		c.seenFailed++
 	}
@@ -262,8 +262,8 @@ func (c *counts) ImageDone(_ source.Image, _ Stats, failure string) {
 func (c *counts) ShardDone() { c.seenShard++ }
 
 func (c *counts) String() string {
-	return fmt.Sprintf("%d of %d, %d of %d shards; %d pictures, %d failed, %d shards",
-		c.pictures, c.done, c.shards, c.shardsDone, c.seenPictures, c.seenFailed, c.seenShard)
+	return fmt.Sprintf("%d of %d, %d of %d shards; %d images, %d failed, %d shards",
+		c.images, c.done, c.shards, c.shardsDone, c.seenImages, c.seenFailed, c.seenShard)
 }
 
 var errBroken = errors.New("broken")
@@ -343,7 +343,7 @@ func TestResumeAfterFailureAnywhere(t *testing.T) {
 	base := Job{Source: &numbered{n: 41}, ShardSize: 6, Version: "v1"}
 	want := map[bool]map[string]string{false: undisturbed(t, base, task(false)), true: undisturbed(t, base, task(true))}
 	rapid.Check(t, func(rt *rapid.T) {
-		merged := rapid.Bool().Draw(rt, "whole")
+		merged := rapid.Bool().Draw(rt, "merged")
 		dir, err := os.MkdirTemp("", "batch")
 		if err != nil {
 			rt.Fatal(err)
@@ -363,7 +363,7 @@ func TestResumeAfterFailureAnywhere(t *testing.T) {
 				wants := func(error) bool { return false }
 				at := rapid.IntRange(0, 50).Draw(rt, "at")
 				if attempt < 4 {
-					switch rapid.SampledFrom([]string{"none", "storage", "cancel", "vanish"}).Draw(rt, "how") {
+					switch rapid.SampledFrom([]string{"none", "storage", "cancel", "unavailable"}).Draw(rt, "how") {
 					case "storage":
 						left.Store(int64(at))
 						wants = func(err error) bool {
@@ -378,7 +378,7 @@ func TestResumeAfterFailureAnywhere(t *testing.T) {
 							return nil
 						}}
 						wants = func(err error) bool { return errors.Is(err, context.Canceled) }
-					case "vanish":
+					case "unavailable":
 						job.Source = &numbered{41, func(i int) error {
 							if i == at {
 								return &source.UnavailableError{Location: "test images", Err: io.EOF}

@@ -56,7 +56,7 @@ func fileOf(t require, format string, rows ...Row) []byte {
 	return out.Bytes()
 }
 
-// imageID is what a row's picture is called in COCO's files.
+// imageID returns the id of an image in COCO's files.
 func imageID(r *Row) any {
 	if _, err := strconv.ParseUint(r.ImageID(), 10, 63); err == nil {
 		return json.Number(r.ImageID())
@@ -120,7 +120,7 @@ func TestCOCORoundTrip(t *testing.T) {
 	})
 }
 
-// A file of masks can be made of JSON Lines: it is as if it had been made at once.
+// Masks survive the conversion from JSON Lines to COCO.
 func TestCOCOOfJSONLines(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawRich(t)

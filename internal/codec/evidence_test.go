@@ -138,7 +138,7 @@ func drawRich(t *rapid.T) Row {
 	return r
 }
 
-// same tells whether a number that was read is s, null being +Inf.
+// same reports whether a number that was read is s; null is +Inf.
 func same(got *float32, s float32) bool {
 	if got == nil {
 		return s == inf
@@ -223,7 +223,7 @@ func TestEvidenceText(t *testing.T) {
 	if err != nil || !strings.HasSuffix(string(line), want) {
 		t.Errorf("%v\n%s\nwant an end of\n%s", err, line, want)
 	}
-	// A backslash is one in JSON's text, too.
+	// A backslash is escaped in JSON.
 	e := mask.NewEncoder(100, 100)
 	e.Run(44, 45) // 44 is "\1"
 	r.Masks[0], r.Width, r.Height, r.Masks, r.Boxes, r.Scores, r.Origins = e.RLE(), 100, 100, r.Masks[:1], r.Boxes[:1], r.Scores[:1], nil

@@ -49,8 +49,8 @@ func (p *pickleWriter) write(r *Row, entry func(dst []byte, key string) []byte) 
 		key = p.key(r)
 		sum := sha256.Sum256([]byte(key))
 		hash = [16]byte(sum[:])
-		if place, taken := p.written[hash]; taken {
-			return fmt.Errorf("codec: %q has the name %q in the file, like image %d: want distinct names", r.File, key, place+1)
+		if position, taken := p.written[hash]; taken {
+			return fmt.Errorf("codec: %q has the name %q in the file, like image %d: want distinct names", r.File, key, position+1)
 		}
 	}
 	p.buf = entry(append(p.buf[:0], p.head...), key)

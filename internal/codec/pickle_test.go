@@ -185,7 +185,7 @@ func array(v any, shape ...int64) ([]float32, error) {
 	return numbers, err
 }
 
-// holds tells whether an array has the boxes and, if it has five columns, the scores.
+// holds reports whether an array has the boxes and, if it has five columns, the scores.
 func holds(v any, r *Row, columns int64) error {
 	got, err := array(v, int64(len(r.Boxes)), columns)
 	if err != nil {
@@ -370,7 +370,7 @@ func TestMMDet2(t *testing.T) {
 	})
 }
 
-// A picture that is refused leaves the file as it was.
+// A rejected row does not change the file.
 func TestPicklesRejectInvalidRows(t *testing.T) {
 	two := []box.Box{{X1: 1, Y1: 1}, {X1: 2, Y1: 2}}
 	first := Row{File: "v/a.jpg", ID: "7", Boxes: two, Scores: []float32{1, 0}}

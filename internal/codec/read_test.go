@@ -102,7 +102,7 @@ func masked(masks string) string {
 	return `{"file":"a","width":3,"height":4,"boxes":[[0,0,3,4],[1,2,3,4]],"masks":[` + masks + `]}`
 }
 
-// Masks are read without scores, too, and empty runs, which others write, taken out.
+// Masks can be read without scores, and empty runs, as written by other programs, are removed.
 func TestReadMasksOfOtherPrograms(t *testing.T) {
 	got, err := read(strings.NewReader(masked(`{"counts":"0<","size":[ 4.0 , 3 ],"x":1}, {"size":[4,3],"counts":"102203"}`)))
 	if err != nil || len(got) != 1 || len(got[0].Row.Masks) != 2 || got[0].Row.Masks[0] != rich().Masks[0] ||

@@ -439,7 +439,7 @@ func (f *full) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Wherever the writer below fails, somebody is told.
+// A failure of the underlying writer at any position is returned.
 func TestWriterReturnsWriteErrors(t *testing.T) {
 	arrays := []array{{"a", "", nil, make([]int32, 100000)}, {"b", "", nil, []string{"x"}}}
 	whole := len(archive(t, arrays))

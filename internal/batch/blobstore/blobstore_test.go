@@ -373,7 +373,7 @@ func TestStoreBehavesLikeMap(t *testing.T) {
 	})
 }
 
-// clashes tells whether a name would be both a file and a folder.
+// conflicts reports whether a name would be both a file and a folder.
 func conflicts(names map[string]string, name string) bool {
 	for other := range names {
 		if strings.HasPrefix(other, name+"/") || strings.HasPrefix(name, other+"/") {

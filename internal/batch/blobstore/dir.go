@@ -114,7 +114,7 @@ func syncFile(f *os.File, err error) error {
 }
 
 // wrapError returns an error of the file system as an *[Error], or as an *[UnavailableError] if the
-// folder is gone.
+// folder was removed or replaced.
 func (d *dirStore) wrapError(name string, err error) error {
 	if err == nil {
 		return nil

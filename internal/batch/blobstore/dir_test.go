@@ -71,15 +71,14 @@ func wantUnavailable(t *testing.T, location string, err error) {
 	}
 }
 
-// A folder that was there and is not, or is another, is not taken for one without files, nor
-// made anew.
+// A removed or replaced folder is neither an empty store nor recreated.
 func TestFolderRemovedOrReplaced(t *testing.T) {
 	for name, replace := range map[string]func(dir string) error{
 		"removed":  os.RemoveAll,
 		"moved":    func(dir string) error { return os.Rename(dir, dir+"2") },
 		"replaced": func(dir string) error { return errors.Join(os.Rename(dir, dir+"2"), os.Mkdir(dir, 0o777)) },
 		// The new one may get the number of the old one.
-		"made anew": func(dir string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o777)) },
+		"recreated": func(dir string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o777)) },
 		"file":      func(dir string) error { return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o666)) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +165,7 @@ func TestIrregularFilesAreNotOpened(t *testing.T) {
 	}
 }
 
-// A disk that is full is told of, leaves nothing behind, and is used again when there is room.
+// A full disk is an error, leaves no temporary file, and works again when space is freed.
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
 	faultfs.MountTmpfs(t, dir, "256k")
@@ -238,7 +237,7 @@ func TestMissingPermission(t *testing.T) {
 	})
 }
 
-// A service that answers with errors is told apart from an object that is missing.
+// Errors of the service are distinguished from missing objects.
 func TestBucketErrors(t *testing.T) {
 	location := fakeS3(t)
 	for _, c := range []struct{ place, id, want string }{

@@ -61,7 +61,7 @@ func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // whoever wrote gave up
+		return // the writer gave up
 	}
 	if strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
 		if body, err = unchunk(body); err != nil {

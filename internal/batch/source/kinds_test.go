@@ -73,7 +73,7 @@ func makeBucket(t testing.TB, names ...string) string {
 }
 
 func TestTarImages(t *testing.T) {
-	long := strings.Repeat("long/", 60) + "é.jpg" // is told in a header of its own
+	long := strings.Repeat("long/", 60) + "é.jpg" // needs an extended header
 	s := open(t, makeTar(t, "b.jpg", "sub/a.PNG", "notes.txt", "._b.jpg", ".x/y.jpg", long), Options{})
 	wantFiles(t, s, "b.jpg", "sub/a.PNG", long)
 	if s.Kind() != "tar" {

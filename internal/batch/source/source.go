@@ -234,7 +234,7 @@ func (s *Source) wrapError(file string, err error) error {
 	return &Error{Location: s.location, File: file, Err: err}
 }
 
-// Images yields the images, and lists them anew at each call. An error ends the iteration: an
+// Images yields the images, and lists them again at each call. An error ends the iteration: an
 // *[Error], an *[UnavailableError], or the context's.
 func (s *Source) Images(ctx context.Context) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
@@ -296,7 +296,7 @@ func (s *Source) unavailable(ctx context.Context) error {
 	return &UnavailableError{Location: s.location, Err: err}
 }
 
-// match tells whether a picture is meant.
+// match reports whether an image is selected.
 func (s *Source) match(file string) bool {
 	if s.excluded(file) {
 		return false
@@ -307,7 +307,7 @@ func (s *Source) match(file string) bool {
 	return s.anyExtension || slices.Contains(Extensions(), strings.ToLower(path.Ext(file)))
 }
 
-// excluded tells whether a picture, or a folder, which has a slash behind it, is left out.
+// excluded reports whether an image, or a folder, whose name ends in a slash, is excluded.
 func (s *Source) excluded(name string) bool {
 	if len(s.options.Exclude) == 0 {
 		return false

@@ -127,7 +127,7 @@ func TestSymbolicLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	location := filepath.Join(t.TempDir(), "source") // is a link, too
+	location := filepath.Join(t.TempDir(), "source") // is a link itself
 	if err := os.Symlink(dir, location); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestSymbolicLinks(t *testing.T) {
 	}
 }
 
-// wantError checks that an error is one of a picture alone.
+// wantError checks that an error concerns one image only.
 func wantError(t testing.TB, err error, file string, want error) {
 	t.Helper()
 	if e, ok := errors.AsType[*Error](err); !ok || e.File != file || !errors.Is(err, want) {
@@ -172,7 +172,7 @@ func wantUnavailable(t testing.TB, s *Source, err error) {
 	}
 }
 
-// What cannot be read fails at once, alone, and takes no memory.
+// Unreadable images fail without retries, individually and without allocating memory.
 func TestUnreadableImages(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "good.jpg", "closed.jpg", "folder.d/x")
@@ -258,7 +258,7 @@ func TestSourceRemovedOrReplaced(t *testing.T) {
 		"removed":  os.RemoveAll,
 		"replaced": func(dir string) error { return errors.Join(os.Rename(dir, dir+"2"), os.Mkdir(dir, 0o777)) },
 		// The new one may get the number of the old one.
-		"made anew": func(dir string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o777)) },
+		"recreated": func(dir string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o777)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "x")
@@ -373,7 +373,7 @@ func TestListingMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		for j := range each {
-			if err := os.WriteFile(filepath.Join(sub, fmt.Sprintf("a picture with a name that is not short %03d.jpg", j)), nil, 0o666); err != nil {
+			if err := os.WriteFile(filepath.Join(sub, fmt.Sprintf("an image with a name that is not short %03d.jpg", j)), nil, 0o666); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -435,7 +435,7 @@ func TestConcurrentReads(t *testing.T) {
 	}
 }
 
-// stub is a source that fails as often as told.
+// stub is a source that fails a number of times.
 type stub struct {
 	backend
 	fails int

@@ -52,7 +52,7 @@ func files(t testing.TB, dir string) map[string]string {
 	return contents
 }
 
-// inMemory is a source of pictures by their bytes.
+// inMemory is a source of images in memory.
 type inMemory [][]byte
 
 func (s inMemory) Images(context.Context) iter.Seq2[source.Image, error] {
@@ -69,7 +69,7 @@ func (s inMemory) Read(_ context.Context, p source.Image, _ int64) ([]byte, erro
 	return s[p.Offset], nil
 }
 
-func (s inMemory) String() string { return "pictures in memory" }
+func (s inMemory) String() string { return "images in memory" }
 
 func scenes(n, width, height int) inMemory {
 	var all inMemory
@@ -100,7 +100,7 @@ func format(t testing.TB, name string) codec.Format {
 // The files do not depend on the machine.
 func TestProposalsAreTheSameBytes(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
-	src := append(scenes(9, 96, 64), []byte("no picture"), nil)
+	src := append(scenes(9, 96, 64), []byte("not an image"), nil)
 	var want map[string]string
 	for _, procs := range []int{1, 2, 5} {
 		runtime.GOMAXPROCS(procs)
@@ -182,14 +182,13 @@ func TestMasksAreWritten(t *testing.T) {
 	}
 }
 
-// Whole is what a batch does beside searching: raw is the same pictures searched by as many
-// goroutines, and nothing written.
+// BenchmarkBatch compares a batch with the same searches by as many goroutines without it ("raw").
 func BenchmarkBatch(b *testing.B) {
 	src := scenes(64, 640, 480)
 	s := search(b, map[string]string{"threads": "1"})
 	workers := runtime.GOMAXPROCS(0)
 	report := func(b *testing.B) {
-		b.ReportMetric(float64(len(src)*b.N)/b.Elapsed().Seconds(), "pictures/s")
+		b.ReportMetric(float64(len(src)*b.N)/b.Elapsed().Seconds(), "images/s")
 	}
 	b.Run("raw", func(b *testing.B) {
 		for b.Loop() {
