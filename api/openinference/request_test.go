@@ -20,9 +20,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-var picture = []byte("\x89PNG\xff?/")
+var imageBytes = []byte("\x89PNG\xff?/")
 
-const picture64 = "iVBOR/8/Lw=="
+const imageBase64 = "iVBOR/8/Lw=="
 
 // frame is a binary element.
 func frame(element []byte) []byte {
@@ -64,7 +64,7 @@ func TestParse(t *testing.T) {
 		return `{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":` + data + `}]}`
 	}
 	asking := func(outputs string) string {
-		return `{"outputs":` + outputs + `,"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":["` + picture64 + `"]}],"parameters":{"binary_data_output":true}}`
+		return `{"outputs":` + outputs + `,"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":["` + imageBase64 + `"]}],"parameters":{"binary_data_output":true}}`
 	}
 	for name, c := range map[string]struct {
 		body   string
@@ -87,15 +87,15 @@ func TestParse(t *testing.T) {
           "name" : "boxes"
         }
       ]
-    }`, nil, Request{ID: "42", Image: picture, Outputs: []Output{{Boxes, false}}},
+    }`, nil, Request{ID: "42", Image: imageBytes, Outputs: []Output{{Boxes, false}}},
 		},
-		"binary":       {head + string(frame(picture)), length(head), Request{Image: picture, Outputs: []Output{{Scores, true}}}},
-		"raw":          {string(picture), []string{"0"}, Request{Image: picture, Outputs: bothBinary}},
+		"binary":       {head + string(frame(imageBytes)), length(head), Request{Image: imageBytes, Outputs: []Output{{Scores, true}}}},
+		"raw":          {string(imageBytes), []string{"0"}, Request{Image: imageBytes, Outputs: bothBinary}},
 		"raw of JSON":  {"{}", []string{"00"}, Request{Image: []byte("{}"), Outputs: bothBinary}},
-		"client":       {client + string(frame(picture)), length(client), Request{ID: "7", Image: picture, Options: map[string]string{"mode": "fast"}, Outputs: bothBinary}},
+		"client":       {client + string(frame(imageBytes)), length(client), Request{ID: "7", Image: imageBytes, Options: map[string]string{"mode": "fast"}, Outputs: bothBinary}},
 		"header, JSON": {plain(`["AA=="]`), length(plain(`["AA=="]`)), Request{Image: []byte{0}, Outputs: both}},
-		"escapes":      {plain(`["iVBOR\/8\u002fLw=\u003d"]`), nil, Request{Image: picture, Outputs: both}},
-		"lines":        {plain(`["iVBOR/8\n/Lw==\r\n"]`), nil, Request{Image: picture, Outputs: both}},
+		"escapes":      {plain(`["iVBOR\/8\u002fLw=\u003d"]`), nil, Request{Image: imageBytes, Outputs: both}},
+		"lines":        {plain(`["iVBOR/8\n/Lw==\r\n"]`), nil, Request{Image: imageBytes, Outputs: both}},
 		"batch": {
 			`{"inputs":[{"data":[["AA=="]],"datatype":"BYTES","shape":[1,1],"name":"image"}]}`, nil,
 			Request{Image: []byte{0}, Outputs: both},
@@ -110,8 +110,8 @@ func TestParse(t *testing.T) {
 			Request{Image: []byte{0}, Outputs: []Output{{Scores, false}}},
 		},
 		"escaped names":      {`{"\u0069d":"\u00e9\ud83d\ude00\"","inputs":[{"n\u0061me":"im\u0061ge","shape":[1],"datatype":"BYTES","data":["AA=="]}]}`, nil, Request{ID: `é😀"`, Image: []byte{0}, Outputs: both}},
-		"no outputs are all": {asking(`[]`), nil, Request{Image: picture, Outputs: bothBinary}},
-		"outputs override":   {asking(`[{"name":"scores","parameters":{"binary_data":false}},{"name":"boxes","parameters":{}}]`), nil, Request{Image: picture, Outputs: []Output{{Scores, false}, {Boxes, true}}}},
+		"no outputs are all": {asking(`[]`), nil, Request{Image: imageBytes, Outputs: bothBinary}},
+		"outputs override":   {asking(`[{"name":"scores","parameters":{"binary_data":false}},{"name":"boxes","parameters":{}}]`), nil, Request{Image: imageBytes, Outputs: []Output{{Scores, false}, {Boxes, true}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse([]byte(c.body), c.header)
@@ -134,7 +134,7 @@ func TestImageIsPartOfTheBody(t *testing.T) {
 	for _, c := range []struct {
 		body   []byte
 		header string
-	}{{bytes.Clone(picture), "0"}, {append([]byte(head), frame(picture)...), strconv.Itoa(len(head))}} {
+	}{{bytes.Clone(imageBytes), "0"}, {append([]byte(head), frame(imageBytes)...), strconv.Itoa(len(head))}} {
 		r, err := Parse(c.body, []string{c.header})
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +168,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	const image = `{"name":"image","shape":[1],"datatype":"BYTES","data":["AA=="]}`
 	const binary8 = `{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":8}}]}`
 	tensor := func(members string) string { return `{"inputs":[{` + members + `}]}` }
@@ -316,29 +316,31 @@ func TestParseRefuses(t *testing.T) {
 		if c.header == nil && c.tail != "" {
 			c.header = length(c.json)
 		}
-		r, err := Parse([]byte(c.json+c.tail), c.header)
-		e, ok := errors.AsType[*Error](err)
-		if !ok || r != nil || e.Status != http.StatusBadRequest || !strings.HasPrefix(err.Error(), "openinference: ") ||
-			!strings.Contains(e.Message, c.want) || len(e.Message) > 300 {
-			t.Errorf("%.200s, header %q: %v\nwant %s", name, c.header, err, c.want)
-		}
+		t.Run(fmt.Sprintf("%.60s", name), func(t *testing.T) {
+			r, err := Parse([]byte(c.json+c.tail), c.header)
+			e, ok := errors.AsType[*Error](err)
+			if !ok || r != nil || e.Status != http.StatusBadRequest || !strings.HasPrefix(err.Error(), "openinference: ") ||
+				!strings.Contains(e.Message, c.want) || len(e.Message) > 300 {
+				t.Errorf("%.200s, header %q: got %v\nwant %s", name, c.header, err, c.want)
+			}
+		})
 	}
 }
 
 // frames is a binary element of n bytes.
 func frames(n int) string { return string(frame(bytes.Repeat([]byte("a"), n))) }
 
-// message is a request as a client thinks of it.
+// message is the content of a request.
 type message struct {
 	form    string // json, binary or raw
 	id      string
 	image   []byte
 	options map[string]any
-	outputs []any // as in the JSON; nil: not said
+	outputs []any // as in the JSON; nil leaves the member out
 	binary  *bool // binary_data_output
 }
 
-// encode is a client of its own, on encoding/json's objects.
+// encode encodes a request as a client does, with encoding/json.
 func (m *message) encode(indent string) (body []byte, header []string) {
 	if m.form == "raw" {
 		return m.image, []string{"0"}
@@ -372,8 +374,8 @@ func (m *message) encode(indent string) (body []byte, header []string) {
 	return append(head, tail...), []string{strconv.Itoa(len(head))}
 }
 
-// What a client means is what is parsed.
-func TestParseWhatClientsWrite(t *testing.T) {
+// Parse returns what a client encoded.
+func TestParseRoundTrip(t *testing.T) {
 	text := rapid.String().Filter(func(s string) bool { return len(s) < 100 })
 	rapid.Check(t, func(t *rapid.T) {
 		m := message{
@@ -432,31 +434,31 @@ func TestParseWhatClientsWrite(t *testing.T) {
 			t.Fatalf("%q, %v: %v\ngot  %+v\nwant %+v", body, header, err, got, want)
 		}
 		if !bytes.Equal(body, before) {
-			t.Fatal("the body has changed")
+			t.Fatal("Parse modified the body")
 		}
 	})
 }
 
-// allocated is the memory that was taken while use ran, in bytes.
-func allocated(use func()) uint64 {
+// allocated returns the memory that f allocates, in bytes.
+func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	use()
+	f()
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// most is the memory that Parse may take for a body.
-func most(body []byte, header []string) uint64 {
+// maxAllocated returns the maximum memory that Parse may allocate for a body, in bytes.
+func maxAllocated(body []byte, header []string) uint64 {
 	if len(header) == 1 && strings.Trim(header[0], "0") == "" && header[0] != "" {
 		return 64 << 10
 	}
-	const deepest = 10_000 // that encoding/json allows; it keeps an int for each level
+	const deepest = 10_000 // nesting that encoding/json allows, with an int for each level
 	return 64<<10 + 5*uint64(len(body)) + 24*uint64(min(len(body), deepest))
 }
 
-// Bodies that would like to be more than they are.
-func TestParseTakesLittleMemory(t *testing.T) {
+// Bodies that announce or contain much more than an image do not make Parse allocate more.
+func TestParseMemory(t *testing.T) {
 	const n = 1 << 20
 	tensor := func(members string) string {
 		return `{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES",` + members + `}]}`
@@ -483,19 +485,21 @@ func TestParseTakesLittleMemory(t *testing.T) {
 		"huge size":     {tensor(`"parameters":{"binary_data_size":9223372036854775807}`), length(tensor(`"parameters":{"binary_data_size":9223372036854775807}`)), false},
 		"huge element":  {tensor(`"parameters":{"binary_data_size":8}`) + "\xff\xff\xff\xffabcd", length(tensor(`"parameters":{"binary_data_size":8}`)), false},
 	} {
-		body := []byte(c.body)
-		var err error
-		got := allocated(func() { _, err = Parse(body, c.header) })
-		if (err == nil) != c.ok || got > most(body, c.header) {
-			t.Errorf("%s: %d bytes of memory for %d: want at most %d; %v", name, got, len(body), most(body, c.header), err)
-		}
+		t.Run(name, func(t *testing.T) {
+			body := []byte(c.body)
+			var err error
+			got := allocated(func() { _, err = Parse(body, c.header) })
+			if want := maxAllocated(body, c.header); (err == nil) != c.ok || got > want {
+				t.Errorf("got %d bytes allocated for a body of %d, error %v; want at most %d, valid: %t", got, len(body), err, want, c.ok)
+			}
+		})
 	}
 }
 
 func FuzzParse(f *testing.F) {
 	for _, form := range []string{"json", "binary", "raw"} {
 		binary := true
-		m := message{form: form, id: "1", image: picture, options: map[string]any{"max": 100, "sigma": 0.8}, binary: &binary, outputs: []any{map[string]any{"name": "scores"}}}
+		m := message{form: form, id: "1", image: imageBytes, options: map[string]any{"max": 100, "sigma": 0.8}, binary: &binary, outputs: []any{map[string]any{"name": "scores"}}}
 		body, header := m.encode("")
 		f.Add(body, strings.Join(header, ","))
 	}
@@ -509,11 +513,11 @@ func FuzzParse(f *testing.F) {
 		before := bytes.Clone(body)
 		var r *Request
 		var err error
-		if got := allocated(func() { r, err = Parse(body, header) }); got > most(body, header) {
+		if got := allocated(func() { r, err = Parse(body, header) }); got > maxAllocated(body, header) {
 			t.Fatalf("%d bytes of memory for %d", got, len(body))
 		}
 		if !bytes.Equal(body, before) {
-			t.Fatal("the body has changed")
+			t.Fatal("Parse modified the body")
 		}
 		if err != nil {
 			if e, ok := errors.AsType[*Error](err); !ok || r != nil || e.Status != http.StatusBadRequest || e.Message == "" {
@@ -534,7 +538,7 @@ func FuzzParse(f *testing.F) {
 		}
 		checkResponse(t, r, sampleBoxes, []float32{1, -0.1, math.MaxFloat32, 1e-45})
 
-		// Written anew it means the same.
+		// Encoding and parsing it again gives the same request.
 		m := message{form: "binary", id: r.ID, image: r.Image, options: map[string]any{}, outputs: []any{}}
 		for name, value := range r.Options {
 			m.options[name] = value

@@ -19,7 +19,7 @@ import (
 
 var sampleBoxes = []box.Box{{X0: 0, Y0: 0, X1: 640, Y1: 480}, {X0: 12, Y0: 7, X1: 201, Y1: 333}, {X0: -1, Y0: -maxCoordinate, X1: maxCoordinate, Y1: 3}, {}}
 
-// response is one as a client has it.
+// response is a response as a client decodes it.
 type response struct {
 	Model   string `json:"model_name"`
 	Version string `json:"model_version"`
@@ -34,9 +34,9 @@ type response struct {
 	}
 }
 
-// read is a client's reading of a response, in either form: the values of each output, and
-// all that the protocol says of them.
-func read(t interface{ Fatalf(string, ...any) }, body []byte, headerLength int) (r response, data [][]float32) {
+// read decodes a response as a client does, in either form, and checks it against the protocol. It
+// returns the values of each output.
+func read(t rapid.TB, body []byte, headerLength int) (r response, data [][]float32) {
 	head, tail := body, []byte(nil)
 	if headerLength >= 0 {
 		head, tail = body[:headerLength], body[headerLength:]
@@ -44,7 +44,7 @@ func read(t interface{ Fatalf(string, ...any) }, body []byte, headerLength int) 
 	dec := json.NewDecoder(bytes.NewReader(head))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&r); err != nil {
-		t.Fatalf("%v of %s", err, head)
+		t.Fatalf("%v in %s", err, head)
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		t.Fatalf("more than an object: %s", head)
@@ -80,8 +80,8 @@ func read(t interface{ Fatalf(string, ...any) }, body []byte, headerLength int) 
 	return r, data
 }
 
-// checkResponse writes a response and reads it.
-func checkResponse(t interface{ Fatalf(string, ...any) }, req *Request, boxes []box.Box, scores []float32) {
+// checkResponse encodes a response, decodes it and compares the content.
+func checkResponse(t rapid.TB, req *Request, boxes []box.Box, scores []float32) {
 	const before = "HTTP/1.1 200 OK\r\n\r\n"
 	body, headerLength, err := AppendResponse([]byte(before), req, boxes, scores, ModelName, ModelVersion)
 	if err != nil {
@@ -89,7 +89,7 @@ func checkResponse(t interface{ Fatalf(string, ...any) }, req *Request, boxes []
 	}
 	body, ok := bytes.CutPrefix(body, []byte(before))
 	if !ok {
-		t.Fatalf("what was there is not there any more: %s", body)
+		t.Fatalf("got %s, want dst as the prefix", body)
 	}
 	r, data := read(t, body, headerLength)
 	if r.Model != "selective_search" || r.Version != "1" || len(r.Outputs) != len(req.Outputs) ||
@@ -160,7 +160,7 @@ func TestAppendResponse(t *testing.T) {
 				`{"name":"boxes","datatype":"FP32","shape":[2,4],"parameters":{"binary_data_size":32}},` +
 				`{"name":"scores","datatype":"FP32","shape":[2],"parameters":{"binary_data_size":8}}]}`, boxBytes + scoreBytes, true,
 		},
-		"in the order that is asked": {
+		"in the requested order": {
 			"",
 			[]Output{{Scores, true}, {Boxes, true}},
 			boxes, scores, "",
@@ -206,7 +206,7 @@ func TestAppendResponse(t *testing.T) {
 	}
 }
 
-func TestResponsesAreReadBack(t *testing.T) {
+func TestResponseRoundTrip(t *testing.T) {
 	outputs := rapid.SampledFrom([][]string{{Boxes}, {Scores}, {Boxes, Scores}, {Scores, Boxes}})
 	rapid.Check(t, func(t *rapid.T) {
 		req := &Request{ID: rapid.String().Draw(t, "id")}
@@ -225,7 +225,7 @@ func TestResponsesAreReadBack(t *testing.T) {
 	})
 }
 
-func TestAppendResponseRefuses(t *testing.T) {
+func TestAppendResponseRejects(t *testing.T) {
 	req := &Request{Outputs: []Output{{Boxes, true}, {Scores, true}}}
 	for _, c := range []struct {
 		boxes  []box.Box
@@ -238,10 +238,12 @@ func TestAppendResponseRefuses(t *testing.T) {
 		{[]box.Box{{}, {X1: 1<<24 + 1}}, make([]float32, 2), "openinference: box 1 is [0 0 16777217 0]: want coordinates from -16777216 to 16777216"},
 		{[]box.Box{{Y0: math.MinInt32}}, make([]float32, 1), "openinference: box 0 is [0 -2147483648 0 0]: want coordinates"},
 	} {
-		body, _, err := AppendResponse([]byte("x"), req, c.boxes, c.scores, ModelName, ModelVersion)
-		if err == nil || !strings.HasPrefix(err.Error(), c.want) || string(body) != "x" {
-			t.Errorf("%v, %q, want %s", err, body, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			body, _, err := AppendResponse([]byte("x"), req, c.boxes, c.scores, ModelName, ModelVersion)
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) || string(body) != "x" {
+				t.Errorf("got %v and body %q, want %s and dst", err, body, c.want)
+			}
+		})
 	}
 }
 
@@ -269,11 +271,13 @@ func TestCheckModel(t *testing.T) {
 		{"Selective_Search", "1", `model "Selective_Search" is unknown: want "selective_search"`},
 		{"", "", `model "" is unknown`},
 	} {
-		err := CheckModel(c.name, c.version)
-		e, ok := errors.AsType[*Error](err)
-		if c.want == "" && err != nil || c.want != "" && (!ok || e.Status != http.StatusNotFound || !strings.Contains(e.Message, c.want)) {
-			t.Errorf("%s/%s: %v, want %s", c.name, c.version, err, c.want)
-		}
+		t.Run(c.name+"/"+c.version, func(t *testing.T) {
+			err := CheckModel(c.name, c.version)
+			e, ok := errors.AsType[*Error](err)
+			if c.want == "" && err != nil || c.want != "" && (!ok || e.Status != http.StatusNotFound || !strings.Contains(e.Message, c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
 	}
 }
 

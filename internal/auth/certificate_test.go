@@ -13,8 +13,8 @@ import (
 	"github.com/proposer/proposer/internal/testutil/certs"
 )
 
-// shake greets a server that has the certificate, and tells what it learned.
-func shake(t *testing.T, c *Certificate, client *tls.Config) (tls.ConnectionState, error) {
+// handshake connects to a server that uses the certificate.
+func handshake(t *testing.T, c *Certificate, client *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", c.TLSConfig())
 	if err != nil {
@@ -58,22 +58,22 @@ func TestCertificate(t *testing.T) {
 	trusts := func(pool *x509.CertPool) *tls.Config {
 		return &tls.Config{RootCAs: pool, ServerName: "localhost", NextProtos: []string{"h2"}}
 	}
-	state, err := shake(t, c, trusts(first))
+	state, err := handshake(t, c, trusts(first))
 	if err != nil || state.NegotiatedProtocol != "h2" || state.PeerCertificates[0].Subject.CommonName != "first" {
 		t.Fatalf("%v, protocol %q", err, state.NegotiatedProtocol)
 	}
 	old := trusts(first)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	if _, err := shake(t, c, old); err == nil {
+	if _, err := handshake(t, c, old); err == nil {
 		t.Error("the server speaks TLS 1.1")
 	}
 
-	// One of the two is new: a moment of every exchange of both.
+	// Only one of the files is new, as happens briefly whenever both are replaced.
 	certs.WriteSelfSigned(t, certFile, filepath.Join(dir, "other.key"), "second", day)
 	if err := c.Reload(); err == nil || !strings.Contains(err.Error(), "want a certificate and its key") {
-		t.Errorf("another's key: %v", err)
+		t.Errorf("a key that does not match: got %v", err)
 	}
-	if _, err := shake(t, c, trusts(first)); err != nil {
+	if _, err := handshake(t, c, trusts(first)); err != nil {
 		t.Errorf("after a reload that failed: %v", err)
 	}
 
@@ -84,11 +84,11 @@ func TestCertificate(t *testing.T) {
 	if got := c.Expires(); !got.Equal(day.Add(time.Hour)) {
 		t.Errorf("expires %v", got)
 	}
-	if state, err := shake(t, c, trusts(second)); err != nil || state.PeerCertificates[0].Subject.CommonName != "second" {
+	if state, err := handshake(t, c, trusts(second)); err != nil || state.PeerCertificates[0].Subject.CommonName != "second" {
 		t.Errorf("the new certificate: %v", err)
 	}
-	if _, err := shake(t, c, trusts(first)); err == nil {
-		t.Error("the old certificate is still shown")
+	if _, err := handshake(t, c, trusts(first)); err == nil {
+		t.Error("the server still uses the old certificate")
 	} else if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
 		t.Error(err)
 	}

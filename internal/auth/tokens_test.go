@@ -27,7 +27,7 @@ const (
 
 func TestTokens(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
-	write(t, file, "# who may enter\n\nalice "+alice+"\r\n  ci.build_1-x \t "+bob)
+	write(t, file, "# clients\n\nalice "+alice+"\r\n  ci.build_1-x \t "+bob)
 	tokens, err := LoadTokens(file)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestTokens(t *testing.T) {
 		"": "", "alice": "", alice[1:]: "", alice + " ": "", strings.ToUpper(alice): "",
 	} {
 		if name, ok := tokens.Authenticate(token); name != want || ok != (want != "") {
-			t.Errorf("%q is %q, %v; want %q", token, name, ok, want)
+			t.Errorf("%q: got %q, %v; want %q", token, name, ok, want)
 		}
 	}
 }
@@ -57,7 +57,7 @@ func TestTokensReload(t *testing.T) {
 		t.Errorf("a bad file: %v", err)
 	}
 	if name, _ := tokens.Authenticate(alice); name != "alice" {
-		t.Error("a bad file took the token away")
+		t.Error("a failed reload removed the token")
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
@@ -66,21 +66,21 @@ func TestTokensReload(t *testing.T) {
 		t.Error("no file, and no error")
 	}
 	if name, _ := tokens.Authenticate(alice); name != "alice" {
-		t.Error("no file took the token away")
+		t.Error("a reload without a file removed the token")
 	}
 	write(t, file, "bob "+bob)
 	if err := tokens.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := tokens.Authenticate(alice); ok {
-		t.Error("a token that is no longer there lets in")
+		t.Error("a removed token still authenticates")
 	}
 	if name, _ := tokens.Authenticate(bob); name != "bob" {
-		t.Error("a new token does not let in")
+		t.Error("a new token does not authenticate")
 	}
 }
 
-func TestTokensLoose(t *testing.T) {
+func TestTokensWorldReadable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
 	write(t, file, "alice "+alice)
 	for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
@@ -93,7 +93,7 @@ func TestTokensLoose(t *testing.T) {
 	}
 }
 
-// Everything that is wrong is told of at once, with its line, and without what stands there.
+// Errors name every invalid line, without its content.
 func TestTokensErrors(t *testing.T) {
 	tooMany := &strings.Builder{}
 	for i := range maxTokens + 1 {
@@ -131,7 +131,7 @@ func TestTokensErrors(t *testing.T) {
 		}
 		for _, secret := range []string{alice, bob, "tooshort", "alone", "b@b"} {
 			if strings.Contains(err.Error(), secret) {
-				t.Errorf("%.50q: %q tells %q", c.text, err, secret)
+				t.Errorf("%.50q: the error %q contains %q", c.text, err, secret)
 			}
 		}
 	}
@@ -145,8 +145,8 @@ func TestTokensErrors(t *testing.T) {
 	}
 }
 
-// Tokens let in their owners and nobody else, whatever they are.
-func TestTokensProperty(t *testing.T) {
+// Every token authenticates its owner and nobody else.
+func TestTokensAuthenticateOwnersOnly(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(rapid.StringMatching(`[A-Za-z0-9._-]{1,64}`), 1, 20, rapid.ID).Draw(t, "names")
@@ -168,7 +168,7 @@ func TestTokensProperty(t *testing.T) {
 			}
 		}
 		if got, ok := tokens.Authenticate(secrets[len(names)]); ok {
-			t.Errorf("a stranger is %q", got)
+			t.Errorf("an unknown token authenticates as %q", got)
 		}
 	})
 }
@@ -201,7 +201,7 @@ func TestTokensConcurrently(t *testing.T) {
 }
 
 func FuzzTokens(f *testing.F) {
-	f.Add([]byte("# who may enter\nalice " + alice + "\nbob\t" + bob + "\r\n"))
+	f.Add([]byte("# clients\nalice " + alice + "\nbob\t" + bob + "\r\n"))
 	f.Add([]byte("alice\nalice " + alice + " x\n\xff " + bob + "\na " + alice))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		entries, err := parseTokens("f", data)
