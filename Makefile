@@ -45,7 +45,7 @@ build: deps ## build bin/proposer with OpenCV
 RACE_GO    := ./api ./cmd/proposer ./evaluate ./internal/auth ./internal/batch/... ./internal/freelist ./internal/imageio \
 	./internal/overlap ./internal/parallel ./internal/propose ./objectness/... ./selective
 IMAGES_GO  := ./api ./internal/batch ./cmd/proposer ./internal/imageio ./internal/propose
-KERNELS_GO := ./box ./hierarchy ./internal/kernels ./internal/overlap ./objectness ./raster ./segment ./selective ./similarity
+KERNELS_GO := ./box ./hierarchy ./internal/kernels ./internal/overlap ./objectness/... ./raster ./segment ./selective ./similarity
 
 # Four builds: with OpenCV, with OpenCV's matrices counted (leaks), with Go's image decoders, without
 # the vector kernels. The last two need no cgo but keep it on, so that they share the build cache.
