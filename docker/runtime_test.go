@@ -96,8 +96,8 @@ func TestRuntime(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, "bin/sh")); err == nil {
 		t.Error("there is a shell")
 	}
-	licences, err := filepath.Glob(filepath.Join(root, "usr/share/doc/*/copyright"))
-	if err != nil || len(licences) < 10 {
-		t.Errorf("%d licences: %v", len(licences), err)
+	licenses, err := filepath.Glob(filepath.Join(root, "usr/share/doc/*/copyright"))
+	if err != nil || len(licenses) < 10 {
+		t.Errorf("%d licenses: %v", len(licenses), err)
 	}
 }

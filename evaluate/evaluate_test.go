@@ -110,10 +110,11 @@ func referenceReport(opts Options, inputs []input) *Report {
 		l.ABO = average(best[0])
 		l.All, l.Small, l.Medium, l.Large = scores(best[0]), scores(best[1]), scores(best[2]), scores(best[3])
 		r.Objects = len(best[0])
-		for i, name := range []string{"a", "b", "c"} {
+		for _, name := range []string{"a", "b", "c"} {
 			if len(classes[name]) > 0 {
 				l.MABO += average(classes[name]) / float64(len(classes))
-				if i = slices.IndexFunc(r.Classes, func(c ClassResult) bool { return c.Name == name }); i < 0 {
+				i := slices.IndexFunc(r.Classes, func(c ClassResult) bool { return c.Name == name })
+				if i < 0 {
 					i = len(r.Classes)
 					r.Classes = append(r.Classes, ClassResult{Name: name, Objects: len(classes[name])})
 				}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func TestRunErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantErrors := []error{nil, io.ErrUnexpectedEOF, io.ErrNoProgress, nil}
-	if !reflect.DeepEqual(got.Errors, wantErrors) {
+	if !slices.Equal(got.Errors, wantErrors) {
 		t.Errorf("got errors %v, want %v", got.Errors, wantErrors)
 	}
 	if want := []float64{1, 1.5}; !reflect.DeepEqual(got.Repeatability, want) {

@@ -38,12 +38,12 @@ func (r *ranking) rankByPosition(ctx context.Context, set *candidate.Set, opts *
 	if err := r.priorities(ctx, set, opts); err != nil {
 		return nil, err
 	}
-	comparisons, cancelled := 0, false
+	comparisons, canceled := 0, false
 	slices.SortFunc(r.order, func(a, b rankedCandidate) int {
 		comparisons++
-		cancelled = cancelled || poll(ctx, comparisons) != nil
+		canceled = canceled || poll(ctx, comparisons) != nil
 		switch {
-		case cancelled: // let the sort end soon
+		case canceled: // let the sort end soon
 			return 0
 		case a.value < b.value:
 			return -1

@@ -90,7 +90,7 @@ func TestMasksEqualLiteral(t *testing.T) {
 	})
 }
 
-// TestPixels: the pixels are those that the search labelled.
+// TestPixels: the pixels are those that the search labeled.
 func TestPixels(t *testing.T) {
 	img := scene.Render(4, 130, 90, 5).Image
 	opts := paper(t, "single")

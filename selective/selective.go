@@ -93,7 +93,7 @@ func (s *Searcher) init(opts Options) error {
 //
 // At most Options.Threads goroutines work at a time, and all have ended when Search returns.
 // Errors are about an invalid image, a [*TooManyRegionsError], those of the ranker, and the
-// context's: a search that is cancelled ends within milliseconds.
+// context's: a search that is canceled ends within milliseconds.
 //
 // A search takes about 60 bytes a pixel for each color space that is worked on, of which
 // there are at most Threads, and one if they would exceed a gigabyte; 4 bytes a pixel for each

@@ -377,24 +377,24 @@ func TestCancel(t *testing.T) {
 	worst := time.Duration(0)
 	for _, after := range []time.Duration{0, 20, 80, 200, 400, 700, 1000, 1500, 2200, 3000} {
 		ctx, cancel := context.WithCancel(t.Context())
-		var cancelled time.Time
+		var canceled time.Time
 		timer := time.AfterFunc(after*time.Millisecond, func() {
-			cancelled = time.Now()
+			canceled = time.Now()
 			cancel()
 		})
 		_, err := Search(ctx, img, opts)
-		late := time.Since(cancelled)
+		late := time.Since(canceled)
 		if timer.Stop() {
 			break // it was done before
 		}
 		if !errors.Is(err, context.Canceled) {
-			t.Fatalf("cancelled after %v ms: %v", int64(after), err)
+			t.Fatalf("canceled after %v ms: %v", int64(after), err)
 		}
-		t.Logf("cancelled after %4d ms: stopped %v later", int64(after), late.Round(100*time.Microsecond))
+		t.Logf("canceled after %4d ms: stopped %v later", int64(after), late.Round(100*time.Microsecond))
 		worst = max(worst, late)
 	}
 	if worst > 500*time.Millisecond {
-		t.Errorf("a cancelled search went on for %v", worst)
+		t.Errorf("a canceled search went on for %v", worst)
 	}
 }
 
@@ -484,7 +484,7 @@ func TestSearchReusesMemory(t *testing.T) {
 }
 
 // Ranking checks the context.
-func TestRankingIsCancelled(t *testing.T) {
+func TestRankingIsCanceled(t *testing.T) {
 	img := scene.Render(1, 80, 60, 3).Image
 	opts := paper(t, "single")
 	set := candidate.Set{Trees: buildTrees(t, img, opts)}

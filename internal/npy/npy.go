@@ -190,8 +190,8 @@ func writeArray[T any](z *Writer, name, descr string, shape []int, v []T, append
 		CRC32: m.sum, CompressedSize64: m.length, UncompressedSize64: m.length,
 		CreatorVersion: 20, ReaderVersion: 20,
 	}
-	//lint:ignore SA1019 CreateRaw uses only this field; otherwise month and day would be 0
-	entry.ModifiedDate = 1<<5 | 1 // 1980-01-01, the earliest date
+	// 1980-01-01, the earliest date. CreateRaw uses only this field.
+	entry.ModifiedDate = 1<<5 | 1 //nolint:staticcheck // Modified would leave month and day at 0
 	w, err := z.zip.CreateRaw(entry)
 	if err != nil {
 		return err

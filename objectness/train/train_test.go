@@ -305,7 +305,7 @@ func TestModelDoesNotDependOnOtherSamples(t *testing.T) {
 	}
 }
 
-func TestTrainingIsCancelled(t *testing.T) {
+func TestTrainingIsCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for part, omitOther := range map[string]func(*Options){

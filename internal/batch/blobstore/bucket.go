@@ -92,7 +92,7 @@ func (b *bucketStore) Check(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return &UnavailableError{b.location, err.(*Error).Err} // made by wrapError
+	return &UnavailableError{b.location, err.(*Error).Err} //nolint:errorlint // made by wrapError
 }
 
 // credentialHelp describes where the credentials of a service are found.

@@ -407,7 +407,7 @@ func (f *dirFile) rename() error {
 	err := f.root.Link(f.tempName, name)
 	switch {
 	case err == nil:
-		f.root.Remove(f.tempName) // on failure Sweep removes it
+		_ = f.root.Remove(f.tempName) // on failure Sweep removes it
 		return nil
 	case errors.Is(err, fs.ErrExist):
 		return err
@@ -422,7 +422,7 @@ func (f *dirFile) rename() error {
 func (f *dirFile) Abort() {
 	if f.file != nil {
 		f.file.Close()
-		f.root.Remove(f.tempName) // on failure Sweep removes it
+		_ = f.root.Remove(f.tempName) // on failure Sweep removes it
 		f.file = nil
 	}
 }
