@@ -133,7 +133,7 @@ func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 		_ = hs.Close() // closes what is still open
 	}
 	for range left {
-		_ = <-ended
+		<-ended //nolint:errcheck // the first error is returned
 	}
 	return err
 }
