@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/proposer/proposer/internal/jsonscan"
 )
 
 // maxParameterLen is the maximum length of a parameter's name or value, in bytes of JSON. Lists of
@@ -38,7 +40,7 @@ func Parse(body []byte, headerLength []string) (*Request, error) {
 	if err := validateJSON(header); err != nil {
 		return nil, err
 	}
-	r := requestParser{json: scanner{header}, options: map[string]string{}}
+	r := requestParser{json: scanner{jsonscan.New(header)}, options: map[string]string{}}
 	if err := r.request(); err != nil {
 		return nil, err
 	}
@@ -92,7 +94,7 @@ func (r *requestParser) request() error {
 		case "outputs":
 			err = r.json.array("outputs", r.output)
 		default:
-			r.json.value()
+			r.json.Value()
 		}
 		return err
 	})
@@ -121,7 +123,7 @@ func (r *requestParser) parameter(name string, value []byte) (err error) {
 func optionText(name string, value []byte) (string, error) {
 	switch text := string(value); {
 	case value[0] == '"':
-		return unquote(value), nil
+		return jsonscan.Unquote(value), nil
 	case value[0] == 't' || value[0] == 'f' || !strings.ContainsAny(text, ".eE"):
 		return text, nil // integers may exceed the precision of a float64
 	default:
@@ -146,9 +148,9 @@ func (r *requestParser) input() error {
 		case "datatype":
 			r.image.datatype, err = r.json.str("input: datatype")
 		case "shape":
-			r.image.shape = r.json.value()
+			r.image.shape = r.json.Value()
 		case "data":
-			r.image.data = r.json.value()
+			r.image.data = r.json.Value()
 		case "parameters":
 			err = r.json.parameters("input: parameters", func(name string, value []byte) error {
 				if name == "binary_data_size" {
@@ -157,7 +159,7 @@ func (r *requestParser) input() error {
 				return checkTensorParameter("input", name)
 			})
 		default:
-			r.json.value()
+			r.json.Value()
 		}
 		return err
 	})
@@ -180,7 +182,7 @@ func (r *requestParser) output() error {
 				return checkTensorParameter("output", name)
 			})
 		default:
-			r.json.value()
+			r.json.Value()
 		}
 		return err
 	})
@@ -281,7 +283,7 @@ func (in *input) decodeText(dims int) ([]byte, error) {
 	}
 	code := text[1 : len(text)-1]
 	if bytes.IndexByte(code, '\\') >= 0 { // some encoders escape slashes
-		code = []byte(unquote(text))
+		code = []byte(jsonscan.Unquote(text))
 	}
 	image, err := base64.StdEncoding.AppendDecode(nil, code)
 	if err != nil {
@@ -297,16 +299,16 @@ var errEmptyImage = invalid("input %q is empty: want an image", Image)
 
 // unitDims returns the number of dimensions of a shape if all of them are 1, and 0 otherwise.
 func unitDims(shape []byte) int {
-	c := scanner{shape}
+	c := scanner{jsonscan.New(shape)}
 	n := 0
-	if !c.consume('[') {
+	if !c.Consume('[') {
 		return 0
 	}
-	for ; !c.consume(']'); n++ {
-		if string(c.value()) != "1" {
+	for ; !c.Consume(']'); n++ {
+		if string(c.Value()) != "1" {
 			return 0
 		}
-		c.consume(',')
+		c.Consume(',')
 	}
 	return n
 }

@@ -1,9 +1,10 @@
 package openinference
 
 import (
-	"bytes"
-	"encoding/json"
+	"errors"
 	"slices"
+
+	"github.com/proposer/proposer/internal/jsonscan"
 )
 
 // maxMembers is the maximum number of members of an object.
@@ -11,81 +12,16 @@ const maxMembers = 64
 
 // scanner reads valid JSON in place. encoding/json would copy the image, match names regardless of
 // case, although the protocol's names are case-sensitive, and accept duplicate names.
-type scanner struct{ rest []byte }
-
-// peek skips white space and returns the next character, or 0 at the end.
-func (s *scanner) peek() byte {
-	for len(s.rest) > 0 {
-		switch b := s.rest[0]; b {
-		case ' ', '\t', '\r', '\n':
-			s.rest = s.rest[1:]
-		default:
-			return b
-		}
-	}
-	return 0
-}
-
-// consume skips the character b and reports whether it was next.
-func (s *scanner) consume(b byte) bool {
-	if s.peek() != b {
-		return false
-	}
-	s.rest = s.rest[1:]
-	return true
-}
-
-// value consumes and returns the next value. It does not recurse, so nesting may be deep.
-func (s *scanner) value() []byte {
-	s.peek()
-	n, depth := 0, 0
-	for {
-		switch s.rest[n] {
-		case '"':
-			for n++; s.rest[n] != '"'; n++ {
-				if s.rest[n] == '\\' {
-					n++
-				}
-			}
-			n++
-		case '{', '[':
-			depth++
-			n++
-		case '}', ']':
-			depth--
-			n++
-		case ',', ':', ' ', '\t', '\r', '\n': // between the parts of a value
-			n++
-		default:
-			for n < len(s.rest) && !isDelimiter(s.rest[n]) {
-				n++
-			}
-		}
-		if depth == 0 {
-			v := s.rest[:n]
-			s.rest = s.rest[n:]
-			return v
-		}
-	}
-}
-
-// isDelimiter reports whether b ends a number or a literal.
-func isDelimiter(b byte) bool {
-	switch b {
-	case ',', ':', '}', ']', ' ', '\t', '\r', '\n':
-		return true
-	}
-	return false
-}
+type scanner struct{ jsonscan.Scanner }
 
 // object calls f with each name of an object. f must consume the value.
 func (s *scanner) object(what string, f func(name string) error) error {
-	if !s.consume('{') {
+	if !s.Consume('{') {
 		return invalid("%s: want an object", what)
 	}
 	var seen []string
-	for !s.consume('}') {
-		name := unquote(s.value())
+	for !s.Consume('}') {
+		name := jsonscan.Unquote(s.Value())
 		if slices.Contains(seen, name) {
 			return invalid("%s: duplicate member %.40q: want it once", what, name)
 		}
@@ -93,33 +29,28 @@ func (s *scanner) object(what string, f func(name string) error) error {
 			return invalid("%s: more than %d members: want fewer", what, maxMembers)
 		}
 		seen = append(seen, name)
-		s.consume(':')
+		s.Consume(':')
 		if err := f(name); err != nil {
 			return err
 		}
-		s.consume(',')
+		s.Consume(',')
 	}
 	return nil
 }
 
 // array calls f before each element of a list. f must consume the element.
 func (s *scanner) array(what string, f func() error) error {
-	if !s.consume('[') {
+	err := s.Array(f)
+	if errors.Is(err, jsonscan.ErrNotArray) {
 		return invalid("%s: want a list", what)
 	}
-	for !s.consume(']') {
-		if err := f(); err != nil {
-			return err
-		}
-		s.consume(',')
-	}
-	return nil
+	return err
 }
 
 // parameters calls f with each name and the JSON of its value.
 func (s *scanner) parameters(what string, f func(name string, value []byte) error) error {
 	return s.object(what, func(name string) error {
-		value := s.value()
+		value := s.Value()
 		switch value[0] {
 		case '{', '[', 'n':
 			return invalid("%s: %.40q: want a string, a number, true or false", what, name)
@@ -130,10 +61,10 @@ func (s *scanner) parameters(what string, f func(name string, value []byte) erro
 
 // str consumes a string and returns its text.
 func (s *scanner) str(what string) (string, error) {
-	if s.peek() != '"' {
+	if s.Peek() != '"' {
 		return "", invalid("%s: want a string", what)
 	}
-	return unquote(s.value()), nil
+	return jsonscan.Unquote(s.Value()), nil
 }
 
 // parseBool parses true or false.
@@ -149,22 +80,10 @@ func parseBool(what string, value []byte) (bool, error) {
 
 // singleItem returns the element of a list that has exactly one.
 func singleItem(array []byte) ([]byte, bool) {
-	s := scanner{array}
-	if !s.consume('[') || s.peek() == ']' {
+	s := scanner{jsonscan.New(array)}
+	if !s.Consume('[') || s.Peek() == ']' {
 		return nil, false
 	}
-	item := s.value()
-	return item, s.peek() == ']'
-}
-
-// unquote returns the text of a JSON string.
-func unquote(token []byte) string {
-	if bytes.IndexByte(token, '\\') < 0 {
-		return string(token[1 : len(token)-1])
-	}
-	var s string
-	if err := json.Unmarshal(token, &s); err != nil {
-		panic(err) // the JSON was valid
-	}
-	return s
+	item := s.Value()
+	return item, s.Peek() == ']'
 }

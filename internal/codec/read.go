@@ -10,10 +10,10 @@ import (
 	"iter"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/jsonscan"
 	"github.com/proposer/proposer/mask"
 )
 
@@ -164,11 +164,11 @@ func parseMasks(text []byte, r *Row) ([]mask.RLE, error) {
 		}
 		var size [2]int32
 		n := 0
-		c := cursor{m.Size}
-		err := c.list(func() error {
-			v, err := parseInteger(c.number())
+		c := jsonscan.New(m.Size)
+		err := c.Array(func() error {
+			v, err := parseInteger(c.Number())
 			if err != nil || n == len(size) {
-				return errNotList
+				return jsonscan.ErrNotArray
 			}
 			size[n] = v
 			n++
@@ -216,13 +216,13 @@ func seconds(s float64) time.Duration {
 // null as 0. The text has been checked to be valid JSON.
 
 func parseBoxes(text []byte) ([]box.Box, error) {
-	c := cursor{text}
+	c := jsonscan.New(text)
 	var boxes []box.Box
-	err := c.list(func() error {
+	err := c.Array(func() error {
 		var v [4]int32
 		n := 0
-		err := c.list(func() error {
-			token := c.number()
+		err := c.Array(func() error {
+			token := c.Number()
 			i, err := parseInteger(token)
 			if err != nil {
 				return fmt.Errorf("box %d: %.40q: want integers", len(boxes), token)
@@ -236,23 +236,23 @@ func parseBoxes(text []byte) ([]box.Box, error) {
 		if err == nil && n != 4 {
 			err = errNotBox
 		}
-		if errors.Is(err, errNotList) || errors.Is(err, errNotBox) {
+		if errors.Is(err, jsonscan.ErrNotArray) || errors.Is(err, errNotBox) {
 			err = fmt.Errorf("box %d: want [x0,y0,x1,y1]", len(boxes))
 		}
 		boxes = append(boxes, box.Box{X0: v[0], Y0: v[1], X1: v[2], Y1: v[3]})
 		return err
 	})
-	if errors.Is(err, errNotList) {
+	if errors.Is(err, jsonscan.ErrNotArray) {
 		err = errors.New("boxes: want a list of [x0,y0,x1,y1]")
 	}
 	return boxes, err
 }
 
 func parseScores(text []byte) ([]float32, error) {
-	c := cursor{text}
+	c := jsonscan.New(text)
 	var scores []float32
-	err := c.list(func() error {
-		token := c.number()
+	err := c.Array(func() error {
+		token := c.Number()
 		s, err := strconv.ParseFloat(string(token), 32)
 		if err != nil {
 			return fmt.Errorf("score %d: %.40q: want a number", len(scores), token)
@@ -260,7 +260,7 @@ func parseScores(text []byte) ([]float32, error) {
 		scores = append(scores, float32(s))
 		return nil
 	})
-	if errors.Is(err, errNotList) {
+	if errors.Is(err, jsonscan.ErrNotArray) {
 		err = errors.New("scores: want a list of numbers")
 	}
 	return scores, err
@@ -279,53 +279,4 @@ func parseInteger(token []byte) (int32, error) {
 	return int32(f), nil
 }
 
-var (
-	errNotList = errors.New("not a list")
-	errNotBox  = errors.New("not four numbers")
-)
-
-// cursor goes through a text that is valid JSON.
-type cursor struct{ rest []byte }
-
-// list calls each at the beginning of every item; it goes to the item's end.
-func (c *cursor) list(each func() error) error {
-	if c.next() != '[' {
-		return errNotList
-	}
-	c.rest = c.rest[1:]
-	for c.next() != ']' {
-		if err := each(); err != nil {
-			return err
-		}
-		if c.next() == ',' {
-			c.rest = c.rest[1:]
-		}
-	}
-	c.rest = c.rest[1:]
-	return nil
-}
-
-// next is the first character that is not white, 0 at the end.
-func (c *cursor) next() byte {
-	for len(c.rest) > 0 {
-		switch b := c.rest[0]; b {
-		case ' ', '\t', '\r', '\n':
-			c.rest = c.rest[1:]
-		default:
-			return b
-		}
-	}
-	return 0
-}
-
-// number takes what is a number, or nothing of anything else.
-func (c *cursor) number() []byte {
-	c.next()
-	n := 0
-	for n < len(c.rest) && (c.rest[n] >= '0' && c.rest[n] <= '9' || strings.IndexByte("-+.eE", c.rest[n]) >= 0) {
-		n++
-	}
-	token := c.rest[:n]
-	c.rest = c.rest[n:]
-	return token
-}
+var errNotBox = errors.New("not four numbers")
