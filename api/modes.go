@@ -61,11 +61,11 @@ func (s *Server) marshalCapabilities() ([]byte, error) {
 		Ranker:  cmp.Or(s.cfg.RankerName, "built in"),
 	}
 	for _, name := range selective.Modes() {
-		preset, err := selective.Mode(name)
+		opts, err := selective.Mode(name)
 		if err != nil {
 			return nil, err
 		}
-		c.Modes = append(c.Modes, modeInfo{name, codec.AppendStrategies(nil, preset.Strategies)})
+		c.Modes = append(c.Modes, modeInfo{name, codec.AppendStrategies(nil, opts.Strategies)})
 	}
 	defaults := propose.DefaultOptions().Values()
 	defaults["max"] = strconv.Itoa(DefaultMax)

@@ -16,7 +16,7 @@ func BenchmarkSearch(b *testing.B) {
 	}
 }
 
-// BenchmarkSearch12MP tells whether a pixel of a large picture takes as long as one of a small one.
+// BenchmarkSearch12MP shows whether the time per pixel of a large image is that of a small one.
 func BenchmarkSearch12MP(b *testing.B) {
 	benchmarkSearch(b, "fast", scene.Render(1, 4000, 3000, 12).Image)
 }

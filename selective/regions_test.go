@@ -36,8 +36,8 @@ func maskOf(t testing.TB, r *Regions, strategy, node int) mask.RLE {
 	return m
 }
 
-// literalMask goes down the tree to a node's leaves, and asks every pixel whether it is in one.
-func literalMask(r *Regions, pix []int32, strategy, node int) mask.RLE {
+// referenceMask collects the leaves of a node and tests for each pixel whether it is in one of them.
+func referenceMask(r *Regions, pix []int32, strategy, node int) mask.RLE {
 	nodes := r.Trees[strategy].Nodes
 	leaves := map[int32]bool{}
 	var down func(n int32)
@@ -61,8 +61,8 @@ func literalMask(r *Regions, pix []int32, strategy, node int) mask.RLE {
 	return e.RLE()
 }
 
-// The first regions are those of the segmentation, and a node is all that its leaves are.
-func TestMasksEqualLiteral(t *testing.T) {
+// The initial regions are those of the segmentation, and the mask of a node is the union of its leaves'.
+func TestMasksEqualReference(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w, h := rapid.IntRange(1, 40).Draw(rt, "width"), rapid.IntRange(1, 40).Draw(rt, "height")
 		img := raster.New(raster.RGB, w, h)
@@ -82,7 +82,7 @@ func TestMasksEqualLiteral(t *testing.T) {
 				rt.Fatal(err)
 			}
 			for n := range tree.Nodes {
-				if got, want := maskOf(t, r, s, n), literalMask(r, pix, s, n); got != want {
+				if got, want := maskOf(t, r, s, n), referenceMask(r, pix, s, n); got != want {
 					rt.Fatalf("strategy %d, node %d: %v, want %v", s, n, got.Counts(), want.Counts())
 				}
 			}

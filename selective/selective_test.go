@@ -160,18 +160,18 @@ func TestDeterministic(t *testing.T) {
 	}
 }
 
-// TestPoolEqualsLiteral builds pool and orders from the trees in the plainest way.
-func TestPoolEqualsLiteral(t *testing.T) {
+// TestPoolEqualsReference builds pool and orders from the trees in the plainest way.
+func TestPoolEqualsReference(t *testing.T) {
 	img := scene.Render(3, 140, 100, 5).Image
 	for _, order := range []Order{OrderPaper, OrderHierarchy} {
 		opts := paper(t, "fast")
 		opts.Order = order
 		trees := buildTrees(t, img, opts)
-		type literal struct {
+		type reference struct {
 			best    float64
 			origins []candidate.Origin
 		}
-		want := map[box.Box]*literal{}
+		want := map[box.Box]*reference{}
 		nodes := 0
 		for s, tree := range trees {
 			rng := newRandom(opts.Seed, s)
@@ -184,7 +184,7 @@ func TestPoolEqualsLiteral(t *testing.T) {
 				}
 				w := want[node.Box]
 				if w == nil {
-					w = &literal{best: math.Inf(1)}
+					w = &reference{best: math.Inf(1)}
 					want[node.Box] = w
 				}
 				death := float32(0)
@@ -337,7 +337,7 @@ func TestMaxRegions(t *testing.T) {
 	if !errors.As(err, &tooMany) || tooMany.Max != DefaultMaxRegions || tooMany.Regions <= tooMany.Max || tooMany.Strategy != opts.Strategies[0] {
 		t.Fatalf("%v, want a TooManyRegionsError", err)
 	}
-	// Of several, the first strategy's is told, whoever comes first.
+	// The error is that of the first strategy that fails, in any order of execution.
 	many := paper(t, "fast")
 	many.MaxRegions = 3
 	for range 10 {

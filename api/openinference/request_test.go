@@ -128,7 +128,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Where the picture is not in base64 it is not copied.
+// An image that is not in base64 is not copied.
 func TestImageIsPartOfTheBody(t *testing.T) {
 	head := `{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":11}}]}`
 	for _, c := range []struct {
@@ -140,7 +140,7 @@ func TestImageIsPartOfTheBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c.body[len(c.body)-1] = 'x'; r.Image[len(r.Image)-1] != 'x' {
-			t.Errorf("header %s: the picture is a copy", c.header)
+			t.Errorf("header %s: the image is a copy", c.header)
 		}
 	}
 }

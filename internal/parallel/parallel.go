@@ -90,7 +90,7 @@ func (p *Pool) RunTimed(n int, elapsed *atomic.Int64, f func(i int) error) error
 	work()
 
 	if joined.Load() {
-		// Waiting is not work: give the slot to others meanwhile. Whoever holds a slot is
+		// Waiting is not work: give the slot to others meanwhile. A goroutine that holds a slot is
 		// running, so the Acquire below cannot block for good.
 		p.slots.Release(1)
 		others.Wait()
