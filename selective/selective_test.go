@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,8 +161,8 @@ func TestDeterministic(t *testing.T) {
 	}
 }
 
-// TestPoolEqualsReference builds pool and orders from the trees in the plainest way.
-func TestPoolEqualsReference(t *testing.T) {
+// The candidates and the orders equal those of a direct implementation.
+func TestCandidatesEqualReference(t *testing.T) {
 	img := scene.Render(3, 140, 100, 5).Image
 	for _, order := range []Order{OrderPaper, OrderHierarchy} {
 		opts := paper(t, "fast")
@@ -365,36 +366,59 @@ func TestParseOrder(t *testing.T) {
 	}
 }
 
-// TestCancel stops a search of twelve megapixels at many moments of its life. The
-// bound has room for a busy machine: the stop itself takes a few milliseconds.
+// pollingContext counts the calls of Err, and is canceled by the call with number limit.
+type pollingContext struct {
+	context.Context
+	cancel context.CancelFunc
+	polls  atomic.Int64
+	limit  int64
+}
+
+func newPollingContext(parent context.Context, limit int64) *pollingContext {
+	ctx, cancel := context.WithCancel(parent)
+	return &pollingContext{Context: ctx, cancel: cancel, limit: limit}
+}
+
+func (c *pollingContext) Err() error {
+	if c.polls.Add(1) == c.limit {
+		c.cancel()
+	}
+	return c.Context.Err()
+}
+
+// A search polls its context often, and a canceled one does no work that
+// would poll it again.
 func TestCancel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	img := scene.Render(1, 4000, 3000, 60).Image
+	img := scene.Render(1, 1600, 1200, 30).Image
 	opts := paper(t, "fast")
-	worst := time.Duration(0)
-	for _, after := range []time.Duration{0, 20, 80, 200, 400, 700, 1000, 1500, 2200, 3000} {
-		ctx, cancel := context.WithCancel(t.Context())
-		var canceled time.Time
-		timer := time.AfterFunc(after*time.Millisecond, func() {
-			canceled = time.Now()
-			cancel()
-		})
-		_, err := Search(ctx, img, opts)
-		late := time.Since(canceled)
-		if timer.Stop() {
-			break // it was done before
-		}
-		if !errors.Is(err, context.Canceled) {
-			t.Fatalf("canceled after %v ms: %v", int64(after), err)
-		}
-		t.Logf("canceled after %4d ms: stopped %v later", int64(after), late.Round(100*time.Microsecond))
-		worst = max(worst, late)
+	opts.Threads = 2
+
+	whole := newPollingContext(t.Context(), 0)
+	defer whole.cancel()
+	if _, err := Search(whole, img, opts); err != nil {
+		t.Fatal(err)
 	}
-	if worst > 500*time.Millisecond {
-		t.Errorf("a canceled search went on for %v", worst)
+	polls := whole.polls.Load()
+	t.Logf("%d polls", polls)
+	if polls < 2000 {
+		t.Errorf("a search polled its context %d times, want at least 2000", polls)
+	}
+	for _, percent := range []int64{0, 10, 25, 50, 75, 90} {
+		t.Run(fmt.Sprintf("at %d%%", percent), func(t *testing.T) {
+			ctx := newPollingContext(t.Context(), 1+polls*percent/100)
+			defer ctx.cancel()
+			if _, err := Search(ctx, img, opts); !errors.Is(err, context.Canceled) {
+				t.Fatalf("got error %v, want %v", err, context.Canceled)
+			}
+			// Each of the two goroutines, and the calls that it is in, may notice once.
+			if after := ctx.polls.Load() - ctx.limit; after > 50 {
+				t.Errorf("polled its context %d times after it was canceled, want at most 50", after)
+			}
+		})
 	}
 }
 
