@@ -5,17 +5,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,17 +30,17 @@ import (
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
-// process is a program that a test has started.
+// process is a running program.
 type process struct {
 	cmd  *exec.Cmd
 	mu   sync.Mutex
 	log  strings.Builder
-	done chan struct{} // closed once its output has ended
+	done chan struct{} // closed at the end of its standard error
 }
 
-// launch starts a program that ends with the test. Its output is shown where the test fails;
-// lines takes each line of it.
-func launch(t *testing.T, lines func(string), attr *syscall.SysProcAttr, name string, args ...string) *process {
+// startProcess starts a program and terminates it at the end of the test. It calls onLine for each
+// line of the program's standard error, which it logs if the test fails.
+func startProcess(t *testing.T, onLine func(string), attr *syscall.SysProcAttr, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
 	p.cmd.SysProcAttr = attr
@@ -59,13 +61,11 @@ func launch(t *testing.T, lines func(string), attr *syscall.SysProcAttr, name st
 			p.mu.Lock()
 			fmt.Fprintln(&p.log, s.Text())
 			p.mu.Unlock()
-			lines(s.Text())
+			onLine(s.Text())
 		}
 	}()
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-		timer := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
-		defer timer.Stop()
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails if the program has exited already
 		<-p.done
 		if err := p.cmd.Wait(); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -77,47 +77,83 @@ func launch(t *testing.T, lines func(string), attr *syscall.SysProcAttr, name st
 	return p
 }
 
+// tail returns the last n bytes of s.
 func tail(s string, n int) string { return s[max(len(s)-n, 0):] }
 
-// serve starts the service, and tells where it listens.
-func serve(t *testing.T, attr *syscall.SysProcAttr, program string, args ...string) (p *process, addr, admin string) {
-	t.Helper()
-	service, operators := make(chan string, 1), make(chan string, 1)
-	p = launch(t, func(line string) {
-		var record struct{ Msg, Addr string }
-		if json.Unmarshal([]byte(line), &record) == nil {
-			switch record.Msg {
-			case "listening":
-				service <- record.Addr
-			case "admin listening":
-				operators <- record.Addr
-			}
-		}
-	}, attr, program, append([]string{"serve", "--addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--log-format=json"}, args...)...)
-	for _, c := range []struct {
-		from chan string
-		to   *string
-	}{{service, &addr}, {operators, &admin}} {
-		select {
-		case *c.to = <-c.from:
-		case <-p.done:
-			t.Fatal("the service has ended")
-		case <-time.After(20 * time.Second):
-			t.Fatal("the service does not listen")
-		}
+// untilDeadline returns a context that expires shortly before the deadline of the test binary, so
+// that a wait that fails is reported with its cause.
+func untilDeadline(t *testing.T) context.Context {
+	deadline, ok := t.Deadline()
+	if !ok {
+		return t.Context()
 	}
-	return p, addr, admin
+	ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(-10*time.Second))
+	t.Cleanup(cancel)
+	return ctx
 }
 
-// watch starts a Prometheus with the configuration of compose, but for where the service is and
-// how often it is asked.
-func watch(t *testing.T, program, admin string, args ...string) (base string) {
+// startService starts the service and returns its public and its admin address.
+func startService(t *testing.T, attr *syscall.SysProcAttr, program string, args ...string) (p *process, addr, admin string) {
 	t.Helper()
+	public, private := make(chan string, 1), make(chan string, 1)
+	onLine := func(line string) {
+		var record struct{ Msg, Addr string }
+		if json.Unmarshal([]byte(line), &record) != nil {
+			return
+		}
+		switch record.Msg {
+		case "listening":
+			public <- record.Addr
+		case "admin listening":
+			private <- record.Addr
+		}
+	}
+	flags := []string{"serve", "--addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--log-format=json"}
+	p = startProcess(t, onLine, attr, program, append(flags, args...)...)
+
+	receive := func(from <-chan string) string {
+		t.Helper()
+		select {
+		case a := <-from:
+			return a
+		case <-p.done:
+			t.Fatal("the service exited before it listened")
+			return ""
+		}
+	}
+	return p, receive(public), receive(private)
+}
+
+// prometheusServer is a running Prometheus.
+type prometheusServer struct {
+	*process
+
+	url     string
+	scraped chan struct{} // receives after a scrape of the service
+}
+
+// startPrometheus starts a Prometheus with the configuration that compose uses, except for the
+// target and the intervals. It scrapes the service through a proxy that reports each scrape.
+func startPrometheus(t *testing.T, program, admin string, args ...string) *prometheusServer {
+	t.Helper()
+	s := &prometheusServer{scraped: make(chan struct{}, 1)}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: admin})
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy.ServeHTTP(w, r)
+		select {
+		case s.scraped <- struct{}{}:
+		default:
+		}
+	}))
+	t.Cleanup(target.Close)
+
 	cfg := decode[map[string]any](t, "prometheus.yml")
-	at := tree{t, "prometheus.yml", cfg}
-	global := at.at("global").value.(map[string]any)
-	global["scrape_interval"], global["evaluation_interval"] = "1s", "1s"
-	at.at("scrape_configs", 0, "static_configs", 0).value.(map[string]any)["targets"] = []string{admin}
+	root := tree{t, "prometheus.yml", cfg}
+	global := root.at("global").value.(map[string]any)
+	global["scrape_interval"] = "1s"
+	global["evaluation_interval"] = "1s"
+	static := root.at("scrape_configs", 0, "static_configs", 0).value.(map[string]any)
+	static["targets"] = []string{target.Listener.Addr().String()}
 	rules, err := filepath.Abs("alerts.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -132,21 +168,40 @@ func watch(t *testing.T, program, admin string, args ...string) (base string) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
+	// Prometheus does not report the port that it chose, so it gets one that was free just now.
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := ln.Addr().String()
-	ln.Close() // Prometheus cannot say which port it found
-	launch(t, func(string) {}, nil, program, append([]string{
+	ln.Close()
+	s.url = "http://" + addr
+	s.process = startProcess(t, func(string) {}, nil, program, append([]string{
 		"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + addr,
 	}, args...)...)
-	return "http://" + addr
+	return s
 }
 
-// ask decodes the data of an answer of Prometheus.
-func ask(ctx context.Context, address string, to any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+// waitForScrape waits for a scrape that ends after the call.
+func (s *prometheusServer) waitForScrape(ctx context.Context) error {
+	select {
+	case <-s.scraped: // an earlier scrape
+	default:
+	}
+	select {
+	case <-s.scraped:
+		return nil
+	case <-s.done:
+		return errors.New("prometheus exited")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// get requests a path of the HTTP API and decodes the data of the response.
+func (s *prometheusServer) get(ctx context.Context, path string, data any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	if err != nil {
 		return err
 	}
@@ -155,28 +210,28 @@ func ask(ctx context.Context, address string, to any) error {
 		return err
 	}
 	defer res.Body.Close()
-	var answer struct {
+	var response struct {
 		Status, Error string
 		Data          json.RawMessage
 	}
-	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+	if err := json.NewDecoder(res.Body).Decode(&response); err != nil {
 		return fmt.Errorf("%s: %w", res.Status, err)
 	}
-	if answer.Status != "success" {
-		return fmt.Errorf("%s: %s", res.Status, answer.Error)
+	if response.Status != "success" {
+		return fmt.Errorf("%s: %s", res.Status, response.Error)
 	}
-	return json.Unmarshal(answer.Data, to)
+	return json.Unmarshal(response.Data, data)
 }
 
-// value asks a query. It is an error if not one of the values is a number.
-func value(ctx context.Context, base, query string) error {
+// checkQuery returns an error unless at least one value of the query's result is a number.
+func (s *prometheusServer) checkQuery(ctx context.Context, query string) error {
 	var data struct {
 		Result []struct {
 			Metric map[string]string
 			Value  [2]any
 		}
 	}
-	if err := ask(ctx, base+"/api/v1/query?query="+url.QueryEscape(query), &data); err != nil {
+	if err := s.get(ctx, "/api/v1/query?query="+url.QueryEscape(query), &data); err != nil {
 		return err
 	}
 	for _, r := range data.Result {
@@ -184,18 +239,41 @@ func value(ctx context.Context, base, query string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("no numbers: %v", data.Result)
+	return fmt.Errorf("got no numbers: %v", data.Result)
 }
 
-// client sends a service requests of every kind.
+// rule is the state of an alerting rule.
+type rule struct{ Name, State, Health, LastError string }
+
+// rules returns the alerting rules, or an error if some of them have not been evaluated.
+func (s *prometheusServer) rules(ctx context.Context) (all []rule, err error) {
+	var data struct {
+		Groups []struct{ Rules []rule }
+	}
+	if err := s.get(ctx, "/api/v1/rules", &data); err != nil {
+		return nil, err
+	}
+	for _, g := range data.Groups {
+		all = append(all, g.Rules...)
+	}
+	for _, r := range all {
+		if r.Health == "unknown" {
+			return all, fmt.Errorf("%s has not been evaluated", r.Name)
+		}
+	}
+	return all, nil
+}
+
+// client sends requests to a service and counts the statuses of the responses.
 type client struct {
-	t    *testing.T
-	addr string
-	n    int
-	seen map[int]int // statuses
-	mu   sync.Mutex
+	t        *testing.T
+	addr     string
+	round    int
+	mu       sync.Mutex
+	statuses map[int]int
 }
 
+// send returns the status and the ETag of the response.
 func (c *client) send(method, path, token, etag string, body []byte) (status int, tag string) {
 	req, err := http.NewRequestWithContext(c.t.Context(), method, "http://"+c.addr+path, bytes.NewReader(body))
 	if err != nil {
@@ -214,42 +292,45 @@ func (c *client) send(method, path, token, etag string, body []byte) (status int
 		return 0, ""
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, res.Body) // the status is what counts
+	_, _ = io.Copy(io.Discard, res.Body) // only the status matters
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seen[res.StatusCode]++
+	c.statuses[res.StatusCode]++
 	return res.StatusCode, res.Header.Get("ETag")
 }
 
-// round sends one of each kind, and pictures at once until one of them finds no place.
-func (c *client) round(small, large []byte) {
-	c.n++
-	path := fmt.Sprintf("/v1/proposals?mode=single&max=%d", c.n)
+// sendAll sends one request of each kind, then enough concurrent ones to fill the queue.
+func (c *client) sendAll(small, large []byte) {
+	c.round++
+	path := fmt.Sprintf("/v1/proposals?mode=single&max=%d", c.round)
 	_, tag := c.send(http.MethodPost, path, token, "", small)
 	c.send(http.MethodPost, path, token, "", small)
 	c.send(http.MethodPost, path, token, tag, small)
-	c.send(http.MethodPost, path, token, "", []byte("no picture"))
+	c.send(http.MethodPost, path, token, "", []byte("not an image"))
 	c.send(http.MethodPost, path+"&nms=2", token, "", small)
 	c.send(http.MethodPost, path, "", "", small)
 	c.send(http.MethodGet, "/v1/modes", token, "", nil)
 	c.send(http.MethodGet, "/nowhere", token, "", nil)
 	c.send(http.MethodGet, "/readyz", "", "", nil)
+
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
-			c.send(http.MethodPost, fmt.Sprintf("/v1/proposals?mode=fast&max=%d", 1000*c.n+i), token, "", large)
+			c.send(http.MethodPost, fmt.Sprintf("/v1/proposals?mode=fast&max=%d", 1000*c.round+i), token, "", large)
 		})
 	}
 	wg.Wait()
 }
 
-// Every query of the dashboard, the alerts and the adapter finds something in a Prometheus that
-// watches a service at work, with native histograms and without.
+// TestPrometheus checks that each query of the dashboard and of the adapter has a result, and that
+// each alerting rule can be evaluated and does not fire, for a service under load that is scraped
+// with native and with classic histograms.
 func TestPrometheus(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a service and two Prometheus run for half a minute")
+		t.Skip("runs the service and two Prometheus servers")
 	}
 	prometheus := e2e.Program(t, "prometheus")
+	ctx := untilDeadline(t)
 	dir := t.TempDir()
 	program := filepath.Join(dir, "proposer")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/proposer")
@@ -261,89 +342,103 @@ func TestPrometheus(t *testing.T) {
 	if err := os.WriteFile(tokens, []byte("alice "+token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	service, addr, admin := serve(t, nil, program, "--tokens="+tokens, "--workers=1", "--queue=1")
-	bases := map[string]string{
-		"native":  watch(t, prometheus, admin, "--enable-feature=native-histograms"),
-		"classic": watch(t, prometheus, admin),
-	}
+	service, addr, admin := startService(t, nil, program, "--tokens="+tokens, "--workers=1", "--queue=1")
 	defer http.DefaultClient.CloseIdleConnections()
 
-	queries := map[string]string{}
-	for title, exprs := range panels(t) {
-		for i, e := range exprs {
-			queries[fmt.Sprintf("%s (%d)", title, i)] = e
-		}
+	queries := prometheusQueries(t)
+	servers := []struct {
+		name    string
+		server  *prometheusServer
+		queries map[string]string
+	}{
+		{"native", startPrometheus(t, prometheus, admin, "--enable-feature=native-histograms"), maps.Clone(queries)},
+		{"classic", startPrometheus(t, prometheus, admin), maps.Clone(queries)},
 	}
-	for where, e := range expressions(t) {
-		if strings.HasPrefix(where, "adapter: ") {
-			queries[where] = e
-		}
-	}
-	for where, e := range queries {
-		queries[where] = strings.NewReplacer("$__rate_interval", "15s", "$job", "proposer", "$instance", ".*").Replace(e)
-	}
-	missing := map[string]error{}
-	look := func() {
-		clear(missing)
-		for kind, base := range bases {
-			all := maps.Clone(queries)
-			// That the one has native histograms alone, and the other classic ones.
-			all["histograms"] = map[string]string{
-				"native":  "histogram_count(proposer_boxes) unless on () proposer_boxes_count",
-				"classic": "proposer_boxes_count unless on () proposer_boxes",
-			}[kind]
-			for where, q := range all {
-				if err := value(t.Context(), base, q); err != nil {
-					missing[kind+": "+where] = fmt.Errorf("%s: %w", q, err)
+	// Each server stores one kind of histogram only.
+	servers[0].queries["histograms"] = "histogram_count(proposer_boxes) unless on () proposer_boxes_count"
+	servers[1].queries["histograms"] = "proposer_boxes_count unless on () proposer_boxes"
+
+	c := &client{t: t, addr: addr, statuses: map[int]int{}}
+	small, large := scene.Render(1, 64, 48, 2).PNG(), scene.Render(2, 640, 480, 5).PNG()
+	// pending returns what is still missing, by server and query.
+	pending := func() map[string]error {
+		missing := map[string]error{}
+		for _, s := range servers {
+			for name, q := range s.queries {
+				if err := s.server.checkQuery(ctx, q); err != nil {
+					missing[s.name+"/"+name] = fmt.Errorf("%s: %w", q, err)
 				}
 			}
+			if _, err := s.server.rules(ctx); err != nil {
+				missing[s.name+"/rules"] = err
+			}
 		}
+		for _, status := range []int{200, 304, 400, 401, 404, 415, 429} {
+			if c.statuses[status] == 0 {
+				missing[fmt.Sprint("status ", status)] = fmt.Errorf("got no such response: %v", c.statuses)
+			}
+		}
+		return missing
 	}
 
-	c := &client{t: t, addr: addr, seen: map[int]int{}}
-	small, large := scene.Render(1, 64, 48, 2).PNG(), scene.Render(2, 640, 480, 5).PNG()
-	for start := time.Now(); ; {
-		c.round(small, large)
+	var missing map[string]error
+	for missing == nil || len(missing) > 0 {
+		c.sendAll(small, large)
 		if err := service.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(500 * time.Millisecond)
-		if time.Since(start) < 6*time.Second {
-			continue // two scrapes at least, and some more for rates
+		for _, s := range servers {
+			if err := s.server.waitForScrape(ctx); err != nil {
+				for _, name := range slices.Sorted(maps.Keys(missing)) {
+					t.Errorf("%s: %v", name, missing[name])
+				}
+				t.Fatalf("%s: no scrape: %v", s.name, err)
+			}
 		}
-		if look(); len(missing) == 0 || time.Since(start) > time.Minute || t.Failed() {
-			break
+		if t.Failed() {
+			return // a request failed
 		}
-	}
-	for _, where := range slices.Sorted(maps.Keys(missing)) {
-		t.Errorf("%s: %v", where, missing[where])
-	}
-	for _, status := range []int{200, 304, 400, 401, 404, 415, 429} {
-		if c.seen[status] == 0 {
-			t.Errorf("nothing was answered with %s: %v", strconv.Itoa(status), c.seen)
+		if found := pending(); ctx.Err() == nil {
+			missing = found
 		}
 	}
 
-	for kind, base := range bases {
-		var data struct {
-			Groups []struct {
-				Rules []struct{ Name, State, Health, LastError string }
+	want := len(load(t, "alerts.yml").at("groups", 0, "rules").list())
+	for _, s := range servers {
+		t.Run(s.name, func(t *testing.T) {
+			rules, err := s.server.rules(t.Context())
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		if err := ask(t.Context(), base+"/api/v1/rules", &data); err != nil {
-			t.Error(err)
-		}
-		n := 0
-		for _, g := range data.Groups {
-			for _, r := range g.Rules {
-				n++
-				if r.Health != "ok" || r.State == "firing" {
-					t.Errorf("%s: %s is %s (%s) and %s", kind, r.Name, r.Health, r.LastError, r.State)
-				}
+			if len(rules) != want {
+				t.Errorf("got %d rules, want %d", len(rules), want)
 			}
-		}
-		if want := len(load(t, "alerts.yml").at("groups", 0, "rules").list()); n != want {
-			t.Errorf("%s: %d rules, want %d", kind, n, want)
+			for _, r := range rules {
+				t.Run(r.Name, func(t *testing.T) {
+					if r.Health != "ok" || r.State == "firing" {
+						t.Errorf("got health %s (%s) and state %s, want ok and not firing", r.Health, r.LastError, r.State)
+					}
+				})
+			}
+		})
+	}
+}
+
+// prometheusQueries returns the queries of the dashboard and of the adapter, with values for the
+// variables of the dashboard.
+func prometheusQueries(t *testing.T) map[string]string {
+	t.Helper()
+	variables := strings.NewReplacer("$__rate_interval", "15s", "$job", "proposer", "$instance", ".*")
+	queries := map[string]string{}
+	for title, exprs := range panels(t) {
+		for i, e := range exprs {
+			queries[fmt.Sprintf("%s (%d)", title, i)] = variables.Replace(e)
 		}
 	}
+	for name, e := range expressions(t) {
+		if strings.HasPrefix(name, "adapter: ") {
+			queries[name] = variables.Replace(e)
+		}
+	}
+	return queries
 }

@@ -18,21 +18,21 @@ import (
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
-// The image's root file system, as runtime.sh lays it out, has all that the program needs to
-// decode each format and to serve, as the image's user, who may write nowhere.
+// TestRuntime checks that the root file system that runtime.sh creates contains all that the program
+// needs to decode each format and to serve, run as the unprivileged user of the image.
 func TestRuntime(t *testing.T) {
 	if testing.Short() {
-		t.Skip("250 MB are copied")
+		t.Skip("copies 250 MB")
 	}
 	const program = "../bin/proposer"
 	if os.Geteuid() != 0 {
-		e2e.Missing(t, "only root may change the root file system")
+		e2e.Missing(t, "chroot requires root")
 	}
 	e2e.Program(t, "dpkg")
 	e2e.Program(t, "ldd")
 	version, err := exec.CommandContext(t.Context(), program, "version").CombinedOutput()
 	if err != nil || !strings.Contains(string(version), "opencv") {
-		e2e.Missing(t, "there is no bin/proposer with OpenCV: make build makes it")
+		e2e.Missing(t, "bin/proposer with OpenCV is not built: run make build")
 	}
 	root := filepath.Join(t.TempDir(), "root")
 	if out, err := exec.CommandContext(t.Context(), "sh", "runtime.sh", program, root).CombinedOutput(); err != nil {
@@ -43,9 +43,9 @@ func TestRuntime(t *testing.T) {
 	}
 
 	s := scene.Render(1, 96, 64, 3)
-	encoded := func(encode func(*bytes.Buffer, image.Image) error) []byte {
+	encode := func(f func(*bytes.Buffer, image.Image) error) []byte {
 		var b bytes.Buffer
-		if err := encode(&b, s.Image.ToImage()); err != nil {
+		if err := f(&b, s.Image.ToImage()); err != nil {
 			t.Fatal(err)
 		}
 		return b.Bytes()
@@ -57,21 +57,23 @@ func TestRuntime(t *testing.T) {
 	var names []string
 	for name, data := range map[string][]byte{
 		"a.png": s.PNG(), "a.jpg": s.JPEG(90), "a.webp": webp,
-		"a.bmp":  encoded(func(b *bytes.Buffer, im image.Image) error { return bmp.Encode(b, im) }),
-		"a.tiff": encoded(func(b *bytes.Buffer, im image.Image) error { return tiff.Encode(b, im, nil) }),
+		"a.bmp":  encode(func(b *bytes.Buffer, img image.Image) error { return bmp.Encode(b, img) }),
+		"a.tiff": encode(func(b *bytes.Buffer, img image.Image) error { return tiff.Encode(b, img, nil) }),
 	} {
 		if err := os.WriteFile(filepath.Join(root, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		names = append(names, "/"+name)
 	}
-	jail := &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
-	inside := func(args ...string) ([]byte, error) {
+	chroot := &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
+	runInRoot := func(args ...string) ([]byte, error) {
 		cmd := exec.CommandContext(t.Context(), "/usr/local/bin/proposer", args...)
-		cmd.Env, cmd.Dir, cmd.SysProcAttr = []string{"PATH=/usr/local/bin"}, "/", jail
+		cmd.Env = []string{"PATH=/usr/local/bin"}
+		cmd.Dir = "/"
+		cmd.SysProcAttr = chroot
 		return cmd.CombinedOutput()
 	}
-	out, err := inside(append([]string{"propose", "--max=3"}, names...)...)
+	out, err := runInRoot(append([]string{"propose", "--max=3"}, names...)...)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -82,22 +84,22 @@ func TestRuntime(t *testing.T) {
 			Boxes [][4]int
 		}
 		if err := json.Unmarshal([]byte(line), &row); err != nil || len(row.Boxes) == 0 {
-			t.Errorf("%s: %v", line, err)
+			t.Errorf("got line %s (error %v), want JSON with boxes", line, err)
 		}
 		lines++
 	}
 	if lines != len(names) {
-		t.Errorf("%d of %d pictures:\n%s", lines, len(names), out)
+		t.Errorf("got lines for %d images, want %d:\n%s", lines, len(names), out)
 	}
-	_, _, admin := serve(t, jail, "/usr/local/bin/proposer")
-	if out, err := inside("health", "--ready", "--admin-addr="+admin); err != nil {
+	_, _, admin := startService(t, chroot, "/usr/local/bin/proposer")
+	if out, err := runInRoot("health", "--ready", "--admin-addr="+admin); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if _, err := os.Stat(filepath.Join(root, "bin/sh")); err == nil {
-		t.Error("there is a shell")
+		t.Error("the root file system has a shell, want none")
 	}
 	licenses, err := filepath.Glob(filepath.Join(root, "usr/share/doc/*/copyright"))
 	if err != nil || len(licenses) < 10 {
-		t.Errorf("%d licenses: %v", len(licenses), err)
+		t.Errorf("got %d license files (error %v), want at least 10", len(licenses), err)
 	}
 }

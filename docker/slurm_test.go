@@ -20,11 +20,11 @@ import (
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
-// pictures are a folder of scenes.
-func pictures(t *testing.T, n, width, height int) string {
+// writeImages writes n images of scenes to a new folder and returns its path.
+func writeImages(t *testing.T, n, width, height int) string {
 	t.Helper()
 	dir := t.TempDir()
-	var scenes [10][]byte // to draw takes longer than to search
+	var scenes [10][]byte // repeated, because rendering takes longer than the search
 	for i := range scenes {
 		scenes[i] = scene.Render(uint64(i), width, height, 6).JPEG(90)
 	}
@@ -40,35 +40,36 @@ func pictures(t *testing.T, n, width, height int) string {
 	return dir
 }
 
-// batcher is a bin/proposer that has batch.
-func batcher(t *testing.T) string {
+// batchProgram returns the path of a bin/proposer that has the command batch.
+func batchProgram(t *testing.T) string {
 	t.Helper()
 	program, err := filepath.Abs("../bin/proposer")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), program, "batch", "--help").CombinedOutput(); err != nil {
-		e2e.Missing(t, fmt.Sprintf("there is no bin/proposer with batch: make build makes it: %v %s", err, out))
+		e2e.Missing(t, fmt.Sprintf("bin/proposer with the command batch is not built: run make build: %v %s", err, out))
 	}
 	return program
 }
 
-// run is what a program prints.
+// run runs a program with additional environment variables and returns its standard output.
 func run(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Env = append(os.Environ(), env...)
-	var problems bytes.Buffer
-	cmd.Stderr = &problems
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, &problems)
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, &stderr)
 	}
 	return strings.TrimSpace(string(out))
 }
 
-// results are a batch's files, but for what tells of times.
-func results(t *testing.T, dir string) map[string]string {
+// resultFiles returns the contents of a batch's files by path, without the summaries, which contain
+// times.
+func resultFiles(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	if err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
@@ -82,32 +83,36 @@ func results(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-func same(t *testing.T, got, want map[string]string) {
+// checkSameFiles checks that a batch wrote the same files as a complete single run.
+func checkSameFiles(t *testing.T, got, want map[string]string) {
 	t.Helper()
+	if want["/manifest.json"] == "" {
+		t.Error("the single run wrote no manifest.json")
+	}
 	for name := range want {
-		if text, ok := got[name]; !ok || text != want[name] {
-			t.Errorf("%s: there: %v; %d bytes, want %d\n%.200q\n%.200q", name, ok, len(text), len(want[name]), text, want[name])
+		text, ok := got[name]
+		if !ok {
+			t.Errorf("%s is missing", name)
+		} else if text != want[name] {
+			t.Errorf("%s: got %d bytes %.200q, want %d bytes %.200q", name, len(text), text, len(want[name]), want[name])
 		}
 	}
 	for name := range got {
 		if _, ok := want[name]; !ok {
-			t.Errorf("%s is there, and not after a single run", name)
+			t.Errorf("got the file %s, which the single run did not write", name)
 		}
 	}
-	if want["/manifest.json"] == "" {
-		t.Error("the single run is not complete")
-	}
 }
 
-// slurm is a cluster of this machine.
-type slurm struct {
+// slurmCluster is a Slurm cluster whose only node is this machine.
+type slurmCluster struct {
 	t    *testing.T
-	dir  string   // where all its files are
-	jobs string   // where the jobs' logs go
-	env  []string // of who asks it
+	dir  string   // all files of the cluster
+	jobs string   // logs of the jobs
+	env  []string // environment of the client commands
 }
 
-// freePorts are two that nobody listens on.
+// freePorts returns two unused TCP ports.
 func freePorts(t *testing.T) (ports [2]string) {
 	t.Helper()
 	for i := range ports {
@@ -115,18 +120,18 @@ func freePorts(t *testing.T) (ports [2]string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer ln.Close() // once both are known, so that they differ
+		defer ln.Close() // after both are chosen, so that they differ
 		_, ports[i], _ = net.SplitHostPort(ln.Addr().String())
 	}
 	return ports
 }
 
-// cluster starts one, which ends with the test.
-func cluster(t *testing.T, program string) *slurm {
+// startSlurm starts a cluster and stops it at the end of the test.
+func startSlurm(t *testing.T, program string) *slurmCluster {
 	t.Helper()
 	e2e.Only(t, "starts a Slurm cluster")
 	if os.Geteuid() != 0 {
-		e2e.Missing(t, "slurmd has to be root")
+		e2e.Missing(t, "slurmd requires root")
 	}
 	for _, p := range []string{"slurmctld", "slurmd", "munged"} {
 		if _, err := os.Stat("/usr/sbin/" + p); err != nil {
@@ -134,12 +139,12 @@ func cluster(t *testing.T, program string) *slurm {
 		}
 	}
 	e2e.Program(t, "sbatch")
-	dir, err := os.MkdirTemp("", "slurm") // t.TempDir's is too long for a socket's name
+	dir, err := os.MkdirTemp("", "slurm") // the paths of t.TempDir are too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { // as munged wants it
+	if err := os.Chmod(dir, 0o755); err != nil { // munged requires it
 		t.Fatal(err)
 	}
 	ports := freePorts(t)
@@ -151,11 +156,11 @@ func cluster(t *testing.T, program string) *slurm {
 	if err := os.Symlink(program, filepath.Join(dir, "bin/proposer")); err != nil {
 		t.Fatal(err)
 	}
-	s := &slurm{t, dir, filepath.Join(dir, "jobs"), []string{
+	s := &slurmCluster{t, dir, filepath.Join(dir, "jobs"), []string{
 		"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"),
 		"SLURM_CONF=" + filepath.Join(dir, "slurm.conf"),
 	}}
-	// It ends when its standard input does: also if this test is killed.
+	// The cluster stops at the end of its standard input, even if this test is killed.
 	cmd := exec.Command("sh", "slurm/one-node.sh", dir, "sh", "-c", "echo up; cat >/dev/null")
 	cmd.Env = append(os.Environ(), "SLURMCTLD_PORT="+ports[0], "SLURMD_PORT="+ports[1])
 	in, err := cmd.StdinPipe()
@@ -166,33 +171,34 @@ func cluster(t *testing.T, program string) *slurm {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var problems bytes.Buffer
-	cmd.Stderr = &problems
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			s.tell()
+			s.logOutput()
 		}
 		in.Close()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("one-node.sh: %v\n%s", err, &problems)
+			t.Errorf("one-node.sh: %v\n%s", err, &stderr)
 		}
 	})
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "up\n" {
-		t.Fatalf("one-node.sh: %q, %v", line, err)
+		t.Fatalf("one-node.sh: got %q (error %v), want \"up\"", line, err)
 	}
 	return s
 }
 
-func (s *slurm) run(name string, args ...string) string {
+// run runs a client command of the cluster and returns its standard output.
+func (s *slurmCluster) run(name string, args ...string) string {
 	s.t.Helper()
 	return run(s.t, s.env, name, args...)
 }
 
-// tell shows what jobs and daemons wrote.
-func (s *slurm) tell() {
+// logOutput logs the output of the jobs and of the daemons.
+func (s *slurmCluster) logOutput() {
 	for _, pattern := range []string{"jobs/*.log", "*.out"} {
 		names, _ := filepath.Glob(filepath.Join(s.dir, pattern))
 		for _, name := range names {
@@ -203,68 +209,103 @@ func (s *slurm) tell() {
 	}
 }
 
-// submit submits the array, and the merge after it.
-func (s *slurm) submit(tasks int, src, dest string, args ...string) (array, merge string) {
+// submit submits an array job and the merge job that depends on it, and returns their identifiers.
+func (s *slurmCluster) submit(tasks int, src, dest string, args ...string) (array, merge string) {
 	s.t.Helper()
-	// The sizes are this machine's, and not those of a cluster.
-	own := func(script string, more ...string) []string {
+	// sbatch submits a script with resource requests that fit this machine.
+	sbatch := func(options []string, script string, args ...string) string {
+		s.t.Helper()
 		path, err := filepath.Abs("slurm/" + script)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		return append([]string{"--parsable", "--chdir=" + s.jobs, "--mem=1G"}, append(more, path)...)
+		options = append(options, "--parsable", "--chdir="+s.jobs, "--mem=1G", path)
+		return s.run("sbatch", append(options, args...)...)
 	}
-	array = s.run("sbatch", append(own("proposer.sbatch", fmt.Sprintf("--array=0-%d", tasks-1), "--cpus-per-task=1"), append([]string{src, "--out", dest}, args...)...)...)
-	merge = s.run("sbatch", append(own("merge.sbatch", "--dependency=afterok:"+array), dest)...)
+	array = sbatch([]string{fmt.Sprintf("--array=0-%d", tasks-1), "--cpus-per-task=1"},
+		"proposer.sbatch", append([]string{src, "--out", dest}, args...)...)
+	merge = sbatch([]string{"--dependency=afterok:" + array}, "merge.sbatch", dest)
 	return array, merge
 }
 
-// tells is a field of a job.
-func (s *slurm) tells(job, field string) string {
+// jobField returns a field of a job as scontrol prints it.
+func (s *slurmCluster) jobField(job, field string) string {
 	s.t.Helper()
-	about := s.run("scontrol", "show", "job", job)
-	m := regexp.MustCompile(`\b` + field + `=(\w+)`).FindStringSubmatch(about)
+	out := s.run("scontrol", "show", "job", job)
+	m := regexp.MustCompile(`\b` + field + `=(\w+)`).FindStringSubmatch(out)
 	if m == nil {
-		s.t.Fatalf("job %s has no %s:\n%s", job, field, about)
+		s.t.Fatalf("job %s has no field %s:\n%s", job, field, out)
 	}
 	return m[1]
 }
 
-// until waits for something.
-func (s *slurm) until(what string, is func() bool) {
+// waitFor waits until done returns true. It polls, because neither Slurm's client commands nor the
+// files of a batch announce a change.
+func (s *slurmCluster) waitFor(what string, done func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(3 * time.Minute); !is(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("%s: it has not come; there is\n%s", what, s.run("squeue"))
+	ctx := untilDeadline(s.t)
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for !done() {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			s.t.Fatalf("waiting for %s: %v; squeue:\n%s", what, ctx.Err(), s.run("squeue"))
 		}
 	}
 }
 
-func (s *slurm) ends(job, want string) {
+// waitForEnd waits for the end of a job and checks its final state.
+func (s *slurmCluster) waitForEnd(job, want string) {
 	s.t.Helper()
 	var state string
-	s.until("the end of "+job, func() bool {
-		state = s.tells(job, "JobState")
+	s.waitFor("the end of job "+job, func() bool {
+		state = s.jobField(job, "JobState")
 		return state != "PENDING" && state != "RUNNING" && state != "COMPLETING"
 	})
 	if state != want {
-		s.t.Fatalf("%s is %s, want %s", job, state, want)
+		s.t.Fatalf("job %s: got state %s, want %s", job, state, want)
 	}
 }
 
-// processes are those of a job's steps, a line each.
-var processes = regexp.MustCompile(`(?m)^(\d+) +\d+ +0 `)
+// listedProcess matches a line of `scontrol listpids` for a process of a job's step.
+var listedProcess = regexp.MustCompile(`(?m)^(\d+) +\d+ +0 `)
 
-// An array whose tasks are killed in the ways there are makes what a single run does.
+// killProgram kills the program that runs in a job, without the job's other processes.
+func (s *slurmCluster) killProgram(job, program string) {
+	s.t.Helper()
+	killed := 0
+	for _, m := range listedProcess.FindAllStringSubmatch(s.run("scontrol", "listpids", s.jobField(job, "JobId")), -1) {
+		pid, err := strconv.Atoi(m[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil || exe != program {
+			continue // a process of srun
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			s.t.Fatal(err)
+		}
+		killed++
+	}
+	if killed != 1 {
+		s.t.Fatalf("job %s: killed %d processes, want 1", job, killed)
+	}
+}
+
+// TestSlurm checks that an array job whose tasks are killed, canceled, requeued and terminated
+// writes the same files as a single run.
 func TestSlurm(t *testing.T) {
-	program, dir := batcher(t), t.TempDir() // before the cluster, so that it is removed after its end
-	s := cluster(t, program)
+	program := batchProgram(t)
+	dir := t.TempDir() // before the cluster starts, so that it is removed after the cluster has stopped
+	s := startSlurm(t, program)
 	const tasks, count, shardSize = 3, 90, 2
-	src := pictures(t, count, 640, 480)
+	src := writeImages(t, count, 640, 480)
 	options := []string{"--format=detectron2", "--mode=fast", "--max=100", "--shard-size=" + strconv.Itoa(shardSize)}
 	dest, single := filepath.Join(dir, "boxes"), filepath.Join(dir, "single")
-	// done are a task's shards that are.
-	done := func(task int) (n int) {
+
+	// completed returns the number of shards that a task has written.
+	completed := func(task int) (n int) {
 		for shard := task; shard < count/shardSize; shard += tasks {
 			if _, err := os.Stat(filepath.Join(dest, fmt.Sprintf("shards/%06d.json", shard))); err == nil {
 				n++
@@ -272,70 +313,66 @@ func TestSlurm(t *testing.T) {
 		}
 		return n
 	}
-	progress := func(task, from int) {
+	// waitForShard waits until a task has written more than the given number of shards, but not all.
+	waitForShard := func(task, before int) {
 		t.Helper()
-		s.until(fmt.Sprint("a shard of task ", task), func() bool {
-			n := done(task)
+		s.waitFor(fmt.Sprint("a shard of task ", task), func() bool {
+			n := completed(task)
 			if n == count/shardSize/tasks {
-				t.Fatalf("task %d is done before anything could happen to it: the test wants more pictures", task)
+				t.Fatalf("task %d completed before it could be interrupted: the test needs more images", task)
 			}
-			return n > from
+			return n > before
 		})
 	}
 
-	// A program that is killed, as for its memory, is a task that failed, and the merge is dropped.
+	// A program that is killed, as by the kernel when memory runs out, fails its task.
 	array, merge := s.submit(tasks, src, dest, options...)
-	progress(1, 0) // it goes on twice below
-	progress(0, 0)
-	killed := 0
-	for _, m := range processes.FindAllStringSubmatch(s.run("scontrol", "listpids", s.tells(array+"_0", "JobId")), -1) {
-		pid, err := strconv.Atoi(m[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil || exe != program {
-			continue // srun's
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		killed++
-	}
-	if killed != 1 {
-		t.Fatalf("%d programs were killed", killed)
-	}
-	s.ends(array+"_0", "FAILED")
-	// Who cancels the rest means it, though the program ends as it does when its time is over.
+	waitForShard(1, 0) // task 1 resumes from here below
+	waitForShard(0, 0)
+	s.killProgram(array+"_0", program)
+	s.waitForEnd(array+"_0", "FAILED")
+
+	// Canceled tasks are not requeued, although the program exits as it does at the time limit. The
+	// merge is canceled because the array did not succeed.
 	s.run("scancel", array)
-	s.ends(array+"_1", "CANCELLED")
-	s.ends(array+"_2", "CANCELLED")
-	s.ends(merge, "CANCELLED")
-	s.until("an empty queue", func() bool { return s.run("squeue", "--noheader") == "" })
+	s.waitForEnd(array+"_1", "CANCELLED")
+	s.waitForEnd(array+"_2", "CANCELLED")
+	s.waitForEnd(merge, "CANCELLED")
+	s.waitFor("an empty queue", func() bool { return s.run("squeue", "--noheader") == "" })
 	if _, err := os.Stat(filepath.Join(dest, "manifest.json")); err == nil {
-		t.Error("it is said to be complete")
+		t.Error("got manifest.json after a canceled run, want none")
 	}
 
-	// The same again goes on. One is requeued by whoever operates the cluster, another is told that
-	// its time is over.
-	before := [2]int{done(0), done(1)}
+	// The same submission resumes. An operator requeues task 0, and task 1 gets the signal of the
+	// time limit.
+	before := [2]int{completed(0), completed(1)}
 	array, merge = s.submit(tasks, src, dest, options...)
-	progress(0, before[0])
+	waitForShard(0, before[0])
 	s.run("scontrol", "requeue", array+"_0")
-	progress(1, before[1])
+	waitForShard(1, before[1])
 	s.run("scancel", "--signal=TERM", array+"_1")
-	s.ends(merge, "COMPLETED")
-	for task := range tasks {
-		s.ends(fmt.Sprint(array, "_", task), "COMPLETED")
-		if restarts := s.tells(fmt.Sprint(array, "_", task), "Restarts"); (restarts == "1") != (task < 2) {
-			t.Errorf("task %d was restarted %s times", task, restarts)
-		}
-	}
-	for task := range 2 {
-		if log := read(t, filepath.Join(s.jobs, fmt.Sprintf("proposer-%s_%d.log", array, task))); strings.Count(log, "images are done already") != 2 {
-			t.Errorf("task %d did not go on twice from where it was:\n%s", task, log)
-		}
+	s.waitForEnd(merge, "COMPLETED")
+	for task, want := range []struct {
+		restarts string
+		resumed  int
+	}{{"1", 2}, {"1", 2}, {"0", 0}} {
+		job := fmt.Sprint(array, "_", task)
+		s.waitForEnd(job, "COMPLETED")
+		restarts := s.jobField(job, "Restarts")
+		t.Run(fmt.Sprint("task ", task), func(t *testing.T) {
+			if restarts != want.restarts {
+				t.Errorf("got %s restarts, want %s", restarts, want.restarts)
+			}
+			if want.resumed == 0 {
+				return
+			}
+			log := read(t, filepath.Join(s.jobs, fmt.Sprintf("proposer-%s_%d.log", array, task)))
+			if n := strings.Count(log, "images are done already"); n != want.resumed {
+				t.Errorf("resumed %d times, want %d:\n%s", n, want.resumed, log)
+			}
+		})
 	}
 
 	run(t, nil, program, append([]string{"batch", src, "--out", single}, options...)...)
-	same(t, results(t, dest), results(t, single))
+	checkSameFiles(t, resultFiles(t, dest), resultFiles(t, single))
 }
