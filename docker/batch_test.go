@@ -25,27 +25,27 @@ func TestBatchJobs(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			listed := load(t, batchFolder+"kustomization.yaml")
-			isName := func(n tree) bool { return n.text() == name }
+			isName := func(n node) bool { return n.text() == name }
 			if !slices.ContainsFunc(listed.at("resources").list(), isName) {
 				t.Error("kustomization.yaml does not list the file")
 			}
 			checkBatchJob(t, name)
 		})
 	}
-	load(t, batchFolder+"kustomization.yaml").at("images").is(load(t, "kubernetes/kustomization.yaml").at("images").text())
+	load(t, batchFolder+"kustomization.yaml").at("images").checkText(load(t, "kubernetes/kustomization.yaml").at("images").text())
 
 	spec := load(t, batchFolder+"job.yaml").at("spec")
 	pod := spec.at("template", "spec", "containers", 0)
-	spec.at("completionMode").is("Indexed")
-	pod.at("env").named("PROPOSER_SHARDS").at("value").is(spec.at("completions").text())
+	spec.at("completionMode").checkText("Indexed")
+	pod.at("env").named("PROPOSER_SHARDS").at("value").checkText(spec.at("completions").text())
 	if number(spec.at("parallelism")) > number(spec.at("completions")) || number(spec.at("backoffLimitPerIndex")) < 1 {
 		t.Error("got more parallel pods than shards, or shards that are not retried")
 	}
 	rule := spec.at("podFailurePolicy", "rules", 0)
-	rule.at("action").is("FailJob")
-	rule.at("onExitCodes", "containerName").is(pod.at("name").text())
-	rule.at("onExitCodes", "values").is("[2]")
-	load(t, batchFolder+"merge.yaml").at("spec", "suspend").is(true)
+	rule.at("action").checkText("FailJob")
+	rule.at("onExitCodes", "containerName").checkText(pod.at("name").text())
+	rule.at("onExitCodes", "values").checkText("[2]")
+	load(t, batchFolder+"merge.yaml").at("spec", "suspend").checkText(true)
 	comment, _, _ := strings.Cut(read(t, batchFolder+"kustomization.yaml"), "\napiVersion")
 	jobName := load(t, batchFolder+"job.yaml").at("metadata", "name").text()
 	mergeName := load(t, batchFolder+"merge.yaml").at("metadata", "name").text()
@@ -71,9 +71,9 @@ func checkBatchJob(t *testing.T, name string) {
 		t.Error("got a selector, want the default of a job")
 	}
 	for label, value := range selector {
-		template.at("metadata", "labels", label).is(value.(string) + "-batch")
+		template.at("metadata", "labels", label).checkText(value.(string) + "-batch")
 	}
-	spec.at("restartPolicy").is("Never")
+	spec.at("restartPolicy").checkText("Never")
 	for _, path := range [][]any{
 		{"securityContext"},
 		{"automountServiceAccountToken"},
@@ -82,16 +82,16 @@ func checkBatchJob(t *testing.T, name string) {
 		{"containers", 0, "image"},
 	} {
 		if got, want := spec.at(path...), service.at(path...); !reflect.DeepEqual(got.value, want.value) {
-			t.Errorf("%s: got %v, want %v as for the service", got.place, got.value, want.value)
+			t.Errorf("%s: got %v, want %v as for the service", got.path, got.value, want.value)
 		}
 	}
 
 	memory := number(pod.at("resources", "limits", "memory"))
-	pod.at("resources", "requests", "memory").is(pod.at("resources", "limits", "memory").text())
-	pod.at("env").named("GOMEMLIMIT").at("value").is(fmt.Sprintf("%dMiB", memory*1024*7/8))
+	pod.at("resources", "requests", "memory").checkText(pod.at("resources", "limits", "memory").text())
+	pod.at("env").named("GOMEMLIMIT").at("value").checkText(fmt.Sprintf("%dMiB", memory*1024*7/8))
 	for _, m := range pod.at("volumeMounts").list() {
 		claim := spec.at("volumes").named(m.at("name").text()).at("persistentVolumeClaim", "claimName").text()
-		m.at("mountPath").is("/" + claim)
+		m.at("mountPath").checkText("/" + claim)
 	}
 }
 

@@ -1,4 +1,5 @@
-// Package docker is tests alone: that what operators are given here fits the service.
+// Package docker contains only tests, which check the deployment files of this folder against the
+// service.
 package docker
 
 import (
@@ -35,6 +36,7 @@ import (
 
 const token = "0123456789abcdef"
 
+// read returns the contents of a file.
 func read(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(name)
@@ -44,7 +46,7 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// decode reads a file of YAML, or JSON, strictly.
+// decode returns the value of a YAML or JSON file.
 func decode[T any](t *testing.T, name string) (to T) {
 	t.Helper()
 	if err := yaml.Unmarshal([]byte(read(t, name)), &to); err != nil {
@@ -53,18 +55,20 @@ func decode[T any](t *testing.T, name string) (to T) {
 	return to
 }
 
-// tree is a value of YAML, to be walked by names and numbers.
-type tree struct {
+// node is a value in a YAML or JSON file.
+type node struct {
 	t     *testing.T
-	place string
+	path  string
 	value any
 }
 
-func load(t *testing.T, name string) tree { return tree{t, name, decode[any](t, name)} }
+// load returns the root of a YAML or JSON file.
+func load(t *testing.T, name string) node { return node{t, name, decode[any](t, name)} }
 
-func (n tree) at(path ...any) tree {
+// at returns the value at a path of keys and indices. A path that does not exist ends the test.
+func (n node) at(steps ...any) node {
 	n.t.Helper()
-	for _, step := range path {
+	for _, step := range steps {
 		var ok bool
 		switch step := step.(type) {
 		case string:
@@ -80,18 +84,20 @@ func (n tree) at(path ...any) tree {
 				ok = false
 			}
 		}
-		n.place = fmt.Sprintf("%s/%v", n.place, step)
+		n.path = fmt.Sprintf("%s/%v", n.path, step)
 		if !ok {
-			n.t.Fatalf("there is no %s", n.place)
+			n.t.Fatalf("%s does not exist", n.path)
 		}
 	}
 	return n
 }
 
-func (n tree) list() (all []tree) {
+// list returns the items of a list.
+func (n node) list() (all []node) {
+	n.t.Helper()
 	l, ok := n.value.([]any)
 	if !ok {
-		n.t.Fatalf("%s is no list", n.place)
+		n.t.Fatalf("%s: got %v, want a list", n.path, n.value)
 	}
 	for i := range l {
 		all = append(all, n.at(i))
@@ -99,28 +105,31 @@ func (n tree) list() (all []tree) {
 	return all
 }
 
-func (n tree) text() string { return fmt.Sprint(n.value) }
+// text returns the value as text.
+func (n node) text() string { return fmt.Sprint(n.value) }
 
-func (n tree) is(want any) {
+// checkText checks that the value has the same text as want.
+func (n node) checkText(want any) {
 	n.t.Helper()
 	if n.text() != fmt.Sprint(want) {
-		n.t.Errorf("%s is %v, want %v", n.place, n.value, want)
+		n.t.Errorf("%s: got %v, want %v", n.path, n.value, want)
 	}
 }
 
-// named is the item of a list with this name.
-func (n tree) named(name string) tree {
+// named returns the item of a list that has the given name.
+func (n node) named(name string) node {
 	n.t.Helper()
 	for _, item := range n.list() {
 		if m, ok := item.value.(map[string]any); ok && m["name"] == name {
 			return item
 		}
 	}
-	n.t.Fatalf("%s has no %q", n.place, name)
-	return tree{}
+	n.t.Fatalf("%s has no item named %q", n.path, name)
+	return node{}
 }
 
-// files are all that lie here but the tests.
+// files returns the names of the deployment files: all files of this folder except Go files, and the
+// Dockerfile.
 func files(t *testing.T) (names []string) {
 	t.Helper()
 	if err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
@@ -134,75 +143,96 @@ func files(t *testing.T) (names []string) {
 	return append(names, "../Dockerfile")
 }
 
-func TestFilesCanBeRead(t *testing.T) {
-	seen := map[string]int{}
+// TestFilesAreValid checks the syntax of the YAML and JSON files.
+func TestFilesAreValid(t *testing.T) {
+	count := map[string]int{}
 	for _, name := range files(t) {
-		kind := filepath.Ext(name)
-		seen[kind]++
-		switch kind {
-		case ".yml", ".yaml":
-			for d := yaml.NewDecoder(strings.NewReader(read(t, name))); ; {
-				var document map[string]any
-				if err := d.Decode(&document); errors.Is(err, io.EOF) {
-					break
-				} else if err != nil || len(document) == 0 {
-					t.Errorf("%s: %v, %v", name, document, err)
-					break
+		ext := filepath.Ext(name)
+		count[ext]++
+		t.Run(name, func(t *testing.T) {
+			switch ext {
+			case ".yml", ".yaml":
+				checkYAML(t, name)
+			case ".json":
+				if !json.Valid([]byte(read(t, name))) {
+					t.Error("got invalid JSON")
 				}
+			case ".sh", ".sbatch", "":
+			default:
+				t.Errorf("got the unknown extension %s", ext)
 			}
-		case ".json":
-			if !json.Valid([]byte(read(t, name))) {
-				t.Errorf("%s is not JSON", name)
-			}
-		case ".sh", ".sbatch", "":
-		default:
-			t.Errorf("%s: what is it?", name)
-		}
+		})
 	}
-	if seen[".yml"] < 5 || seen[".yaml"] < 11 || seen[".json"] == 0 {
-		t.Errorf("there are only %v", seen)
+	if count[".yml"] < 5 || count[".yaml"] < 11 || count[".json"] == 0 {
+		t.Errorf("got %v files, want at least 5 .yml, 11 .yaml and 1 .json", count)
 	}
 }
 
-// settings are the service's, by their variables, as its documentation lists them.
+// checkYAML checks that a file consists of valid YAML documents that are not empty.
+func checkYAML(t *testing.T, name string) {
+	t.Helper()
+	for d := yaml.NewDecoder(strings.NewReader(read(t, name))); ; {
+		var document map[string]any
+		err := d.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil || len(document) == 0 {
+			t.Fatalf("got the document %v (error %v), want a mapping", document, err)
+		}
+	}
+}
+
+// settings returns the flag of each environment variable that docs/configuration.md lists.
 func settings(t *testing.T) map[string]string {
 	t.Helper()
-	all := map[string]string{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| `(PROPOSER_[A-Z_]+)` \\|").FindAllStringSubmatch(read(t, "../docs/configuration.md"), -1) {
-		all[m[2]] = m[1]
+	row := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| `(PROPOSER_[A-Z_]+)` \\|")
+	flags := map[string]string{}
+	for _, m := range row.FindAllStringSubmatch(read(t, "../docs/configuration.md"), -1) {
+		flags[m[2]] = m[1]
 	}
-	if len(all) < 20 {
-		t.Fatalf("docs/configuration.md lists %d settings", len(all))
+	if len(flags) < 20 {
+		t.Fatalf("docs/configuration.md: got %d settings, want at least 20", len(flags))
 	}
-	return all
+	return flags
 }
 
+// TestSettingsExist checks that the environment variables and flags in the deployment files and in
+// docs/operations.md are settings of the service.
 func TestSettingsExist(t *testing.T) {
 	known := settings(t)
-	ours := map[string]bool{
-		"PROPOSER_PORT":   true, // of Kubernetes, named to say that it is not one
-		"PROPOSER_SHARDS": true, // of batch
+	exempt := map[string]bool{
+		"PROPOSER_PORT":   true, // set by Kubernetes; a comment warns of it
+		"PROPOSER_SHARDS": true, // read by the command batch
 	}
+	variable := regexp.MustCompile(`\bPROPOSER_[A-Z_]+`)
 	for _, name := range append(files(t), "../docs/operations.md") {
-		for _, variable := range regexp.MustCompile(`\bPROPOSER_[A-Z_]+`).FindAllString(read(t, name), -1) {
-			if _, ok := known[variable]; !ok && !ours[variable] {
-				t.Errorf("%s: %s is not a setting", name, variable)
+		t.Run("variables/"+name, func(t *testing.T) {
+			for _, v := range variable.FindAllString(read(t, name), -1) {
+				if _, ok := known[v]; !ok && !exempt[v] {
+					t.Errorf("%s is not a setting", v)
+				}
 			}
-		}
+		})
 	}
-	others := []string{"enable-feature", "from-file", "build", "signal", "read-only", "print-config"} // of other programs and commands
+
+	// Flags of other programs and commands.
+	others := []string{"enable-feature", "from-file", "build", "signal", "read-only", "print-config"}
+	flag := regexp.MustCompile(`(?:^|[\s(\x60])--([a-z-]+)`)
 	for _, name := range []string{"alerts.yml", "grafana/dashboard.json", "../docs/operations.md"} {
-		for _, m := range regexp.MustCompile(`(?:^|[\s(\x60])--([a-z-]+)`).FindAllStringSubmatch(read(t, name), -1) {
-			flag := m[1]
-			if _, ok := known["PROPOSER_"+strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))]; !ok && !slices.Contains(others, flag) {
-				t.Errorf("%s: --%s is not a setting", name, flag)
+		t.Run("flags/"+name, func(t *testing.T) {
+			for _, m := range flag.FindAllStringSubmatch(read(t, name), -1) {
+				v := "PROPOSER_" + strings.ToUpper(strings.ReplaceAll(m[1], "-", "_"))
+				if _, ok := known[v]; !ok && !slices.Contains(others, m[1]) {
+					t.Errorf("--%s is not a setting", m[1])
+				}
 			}
-		}
+		})
 	}
 }
 
-// gathered are the service's metrics after requests that have every one of them show.
-func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamily) {
+// gatherMetrics returns a service and its metrics by name, after requests that give each metric a value.
+func gatherMetrics(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamily) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tokens")
 	if err := os.WriteFile(file, []byte("alice "+token), 0o600); err != nil {
@@ -230,13 +260,16 @@ func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamil
 	for _, r := range []struct {
 		body []byte
 		want int
-	}{{scene.Render(1, 64, 48, 2).PNG(), http.StatusOK}, {[]byte("no picture"), http.StatusUnsupportedMediaType}} {
+	}{
+		{scene.Render(1, 64, 48, 2).PNG(), http.StatusOK},
+		{[]byte("not an image"), http.StatusUnsupportedMediaType},
+	} {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/proposals?mode=single", bytes.NewReader(r.body))
 		req.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		server.ServeHTTP(w, req)
 		if w.Code != r.want {
-			t.Fatalf("%d %s, want %d", w.Code, w.Body, r.want)
+			t.Fatalf("got status %d %s, want %d", w.Code, w.Body, r.want)
 		}
 	}
 	families, err := cfg.Registry.Gather()
@@ -250,13 +283,15 @@ func gathered(t *testing.T) (server *api.Server, all map[string]*dto.MetricFamil
 	return server, all
 }
 
-// series are the names that Prometheus has of the metrics.
+// series returns the names of the time series that Prometheus stores for the metrics.
 func series(all map[string]*dto.MetricFamily) map[string]bool {
 	names := map[string]bool{"up": true}
 	for name, f := range all {
 		names[name] = true
 		if k := f.GetType(); k == dto.MetricType_HISTOGRAM || k == dto.MetricType_SUMMARY {
-			names[name+"_sum"], names[name+"_count"], names[name+"_bucket"] = true, true, k == dto.MetricType_HISTOGRAM
+			names[name+"_sum"] = true
+			names[name+"_count"] = true
+			names[name+"_bucket"] = k == dto.MetricType_HISTOGRAM
 		}
 	}
 	return names
@@ -264,7 +299,8 @@ func series(all map[string]*dto.MetricFamily) map[string]bool {
 
 var metricName = regexp.MustCompile(`\b(?:proposer|go|process)_[a-z0-9_]+|\bup\b`)
 
-// expressions are those of a text's PromQL, by where they are.
+// expressions returns the PromQL expressions of the alerts, the dashboard and the adapter by their
+// location.
 func expressions(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -278,13 +314,13 @@ func expressions(t *testing.T) map[string]string {
 	}
 	rule := load(t, "kubernetes/prometheus-adapter.yaml").at("rules", 0)
 	for _, name := range podMetrics(t) {
-		all["adapter: "+name] = strings.NewReplacer("<<.Series>>", name, "<<.LabelMatchers>>", `job="proposer"`, "<<.GroupBy>>", "instance").
-			Replace(rule.at("metricsQuery").text())
+		template := strings.NewReplacer("<<.Series>>", name, "<<.LabelMatchers>>", `job="proposer"`, "<<.GroupBy>>", "instance")
+		all["adapter: "+name] = template.Replace(rule.at("metricsQuery").text())
 	}
 	return all
 }
 
-// panels are the dashboard's queries by the panels' titles.
+// panels returns the queries of the dashboard by the title of the panel.
 func panels(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
@@ -294,19 +330,19 @@ func panels(t *testing.T) map[string][]string {
 		}
 		title := p.at("title").text()
 		if all[title] != nil {
-			t.Errorf("two panels are called %q", title)
+			t.Errorf("got two panels with the title %q", title)
 		}
 		for _, target := range p.at("targets").list() {
 			all[title] = append(all[title], target.at("expr").text())
 		}
 		if all[title] == nil {
-			t.Errorf("%q asks nothing", title)
+			t.Errorf("panel %q has no query", title)
 		}
 	}
 	return all
 }
 
-// podMetrics are what the HorizontalPodAutoscaler asks the adapter for.
+// podMetrics returns the names of the pod metrics that the HorizontalPodAutoscaler uses.
 func podMetrics(t *testing.T) (names []string) {
 	t.Helper()
 	for _, m := range load(t, "kubernetes/hpa.yaml").at("spec", "metrics").list() {
@@ -317,49 +353,58 @@ func podMetrics(t *testing.T) (names []string) {
 	return names
 }
 
+// TestMetricsExist checks that each expression uses metrics of the service, and that each metric of
+// the service is used.
 func TestMetricsExist(t *testing.T) {
-	_, all := gathered(t)
+	_, all := gatherMetrics(t)
 	known := series(all)
-	shown := map[string]bool{}
-	for where, expr := range expressions(t) {
-		names := metricName.FindAllString(expr, -1)
-		if len(names) == 0 {
-			t.Errorf("%s asks for no metric: %s", where, expr)
-		}
-		for _, name := range names {
-			if !known[name] {
-				t.Errorf("%s: there is no metric %s", where, name)
+	used := map[string]bool{}
+	for location, expr := range expressions(t) {
+		t.Run(location, func(t *testing.T) {
+			names := metricName.FindAllString(expr, -1)
+			if len(names) == 0 {
+				t.Errorf("%s uses no metric", expr)
 			}
-			shown[name] = true
-		}
+			for _, name := range names {
+				if !known[name] {
+					t.Errorf("the metric %s does not exist", name)
+				}
+				used[name] = true
+			}
+		})
 	}
 	for name := range all {
-		if strings.HasPrefix(name, "proposer_") && !shown[name] {
-			t.Errorf("neither the dashboard nor an alert has %s", name)
+		if strings.HasPrefix(name, "proposer_") && !used[name] {
+			t.Errorf("%s is used by neither the dashboard nor an alert", name)
 		}
 	}
 }
 
-// The labels that are asked for and summed over are those that there are.
+// TestLabelsExist checks that the expressions match and group by labels that some metric has.
 func TestLabelsExist(t *testing.T) {
-	_, all := gathered(t)
+	_, all := gatherMetrics(t)
 	known := map[string]bool{"job": true, "instance": true, "le": true}
 	for _, f := range all {
 		for _, l := range f.GetMetric()[0].GetLabel() {
 			known[l.GetName()] = true
 		}
 	}
-	for where, expr := range expressions(t) {
-		for _, m := range regexp.MustCompile(`by \(([^)]*)\)|([a-z_]+)(?:=~|!~|!=|=)"`).FindAllStringSubmatch(expr, -1) {
-			for name := range strings.SplitSeq(m[1]+m[2], ",") {
-				if name = strings.TrimSpace(name); !known[name] {
-					t.Errorf("%s: no metric has a label %q", where, name)
+	label := regexp.MustCompile(`by \(([^)]*)\)|([a-z_]+)(?:=~|!~|!=|=)"`)
+	for location, expr := range expressions(t) {
+		t.Run(location, func(t *testing.T) {
+			for _, m := range label.FindAllStringSubmatch(expr, -1) {
+				for name := range strings.SplitSeq(m[1]+m[2], ",") {
+					if name = strings.TrimSpace(name); !known[name] {
+						t.Errorf("no metric has a label %q", name)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 
+// TestAlerts checks that each alert has a severity, a description, a section in the runbook, and
+// unit tests in which it fires and does not fire.
 func TestAlerts(t *testing.T) {
 	runbook := read(t, "../docs/operations.md")
 	fires, quiet := map[string]bool{}, map[string]bool{}
@@ -376,83 +421,108 @@ func TestAlerts(t *testing.T) {
 	rules := load(t, "alerts.yml").at("groups", 0, "rules").list()
 	for _, rule := range rules {
 		name := rule.at("alert").text()
-		if s := rule.at("labels", "severity").text(); !slices.Contains([]string{"critical", "warning", "info"}, s) {
-			t.Errorf("%s has the severity %s", name, s)
-		}
-		rule.at("annotations", "summary")
-		if d := rule.at("annotations", "description").text(); len(d) < 80 {
-			t.Errorf("%s does not say what to do: %s", name, d)
-		}
-		rule.at("annotations", "runbook").is("docs/operations.md#" + strings.ToLower(name))
-		if !strings.Contains(runbook, "\n### "+name+"\n") {
-			t.Errorf("docs/operations.md has no section for %s", name)
-		}
-		if !fires[name] || !quiet[name] {
-			t.Errorf("alerts_test.yml: that %s fires is tested: %v; that it does not: %v", name, fires[name], quiet[name])
-		}
+		t.Run(name, func(t *testing.T) {
+			rule.t = t
+			if s := rule.at("labels", "severity").text(); !slices.Contains([]string{"critical", "warning", "info"}, s) {
+				t.Errorf("got severity %s, want critical, warning or info", s)
+			}
+			rule.at("annotations", "summary")
+			if d := rule.at("annotations", "description").text(); len(d) < 80 {
+				t.Errorf("got the description %q, want at least 80 bytes that say what to do", d)
+			}
+			rule.at("annotations", "runbook").checkText("docs/operations.md#" + strings.ToLower(name))
+			if !strings.Contains(runbook, "\n### "+name+"\n") {
+				t.Error("docs/operations.md has no section for the alert")
+			}
+			if !fires[name] {
+				t.Error("alerts_test.yml has no test in which the alert fires")
+			}
+			if !quiet[name] {
+				t.Error("alerts_test.yml has no test in which the alert does not fire")
+			}
+		})
 	}
 	if n := strings.Count(runbook, "\n### Proposer"); n != len(rules) {
-		t.Errorf("docs/operations.md has sections for %d alerts, and there are %d", n, len(rules))
+		t.Errorf("docs/operations.md: got sections for %d alerts, want %d", n, len(rules))
 	}
 }
 
+// TestDashboard checks the identifiers, the layout and the variables of the Grafana dashboard.
 func TestDashboard(t *testing.T) {
 	d := load(t, "grafana/dashboard.json")
-	if d.at("uid").text() == "" || len(d.at("links").list()) > 0 || strings.Contains(read(t, "grafana/dashboard.json"), "://") {
-		t.Error("want a uid, and no links")
+	if d.at("uid").text() == "" {
+		t.Error("got no uid")
+	}
+	if len(d.at("links").list()) > 0 || strings.Contains(read(t, "grafana/dashboard.json"), "://") {
+		t.Error("got links, want none")
 	}
 	var variables []string
 	for _, v := range d.at("templating", "list").list() {
 		variables = append(variables, v.at("name").text())
 	}
 	ids := map[string]bool{}
-	taken := map[[2]int]string{}
+	occupied := map[[2]int]string{} // grid cell to title
 	for _, p := range d.at("panels").list() {
 		title := p.at("title").text()
-		if id := p.at("id").text(); ids[id] {
-			t.Errorf("%s: the id %s is there twice", title, id)
-		} else {
+		t.Run(title, func(t *testing.T) {
+			p.t = t
+			id := p.at("id").text()
+			if ids[id] {
+				t.Errorf("got the id %s of another panel", id)
+			}
 			ids[id] = true
-		}
-		var g struct{ X, Y, W, H int }
-		place, _ := json.Marshal(p.at("gridPos").value) // it was JSON
-		if err := json.Unmarshal(place, &g); err != nil || g.W < 1 || g.H < 1 || g.X+g.W > 24 {
-			t.Errorf("%s is at %s: %v", title, place, err)
-		}
-		for y := range g.H {
-			for x := range g.W {
-				at := [2]int{g.X + x, g.Y + y}
-				if other := taken[at]; other != "" {
-					t.Fatalf("%s lies over %s", title, other)
-				}
-				taken[at] = title
+			checkPosition(t, p, title, occupied)
+			if p.at("type").text() != "row" {
+				checkPanel(t, p, variables)
 			}
-		}
-		if p.at("type").text() == "row" {
-			continue
-		}
-		p.at("description")
-		p.at("datasource", "uid").is("${datasource}")
-		refs := map[string]bool{}
-		for _, target := range p.at("targets").list() {
-			target.at("datasource", "uid").is("${datasource}")
-			if ref := target.at("refId").text(); refs[ref] {
-				t.Errorf("%s asks %s twice", title, ref)
-			} else {
-				refs[ref] = true
+		})
+	}
+}
+
+// checkPosition checks that a panel is inside the grid and does not overlap the panels before it.
+func checkPosition(t *testing.T, p node, title string, occupied map[[2]int]string) {
+	t.Helper()
+	var g struct{ X, Y, W, H int }
+	position, _ := json.Marshal(p.at("gridPos").value) // cannot fail: the value was decoded from JSON
+	if err := json.Unmarshal(position, &g); err != nil || g.W < 1 || g.H < 1 || g.X+g.W > 24 {
+		t.Errorf("got position %s (error %v), want one inside the 24 columns", position, err)
+	}
+	for y := range g.H {
+		for x := range g.W {
+			cell := [2]int{g.X + x, g.Y + y}
+			if other := occupied[cell]; other != "" {
+				t.Fatalf("the panel overlaps %q", other)
 			}
-			for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(target.at("expr").text(), -1) {
-				if !strings.HasPrefix(m[1], "__") && !slices.Contains(variables, m[1]) {
-					t.Errorf("%s: $%s is not a variable of the dashboard", title, m[1])
-				}
+			occupied[cell] = title
+		}
+	}
+}
+
+// checkPanel checks a panel's description, data sources and queries.
+func checkPanel(t *testing.T, p node, variables []string) {
+	t.Helper()
+	p.at("description")
+	p.at("datasource", "uid").checkText("${datasource}")
+	refs := map[string]bool{}
+	for _, target := range p.at("targets").list() {
+		target.at("datasource", "uid").checkText("${datasource}")
+		ref := target.at("refId").text()
+		if refs[ref] {
+			t.Errorf("got two queries with the refId %s", ref)
+		}
+		refs[ref] = true
+		for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(target.at("expr").text(), -1) {
+			if !strings.HasPrefix(m[1], "__") && !slices.Contains(variables, m[1]) {
+				t.Errorf("$%s is not a variable of the dashboard", m[1])
 			}
 		}
 	}
 }
 
-// The metrics table of the documentation is what the service says of itself.
+// TestMetricsAreDocumented checks that the table of metrics in docs/operations.md matches the metrics
+// of the service.
 func TestMetricsAreDocumented(t *testing.T) {
-	_, all := gathered(t)
+	_, all := gatherMetrics(t)
 	table := "| metric | type | labels | |\n|---|---|---|---|\n"
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		f := all[name]
@@ -466,177 +536,222 @@ func TestMetricsAreDocumented(t *testing.T) {
 		table += fmt.Sprintf("| `%s` | %s | %s | %s |\n", name, strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
 	}
 	if !strings.Contains(read(t, "../docs/operations.md"), "\n"+table+"\n") {
-		t.Errorf("docs/operations.md does not hold\n%s", table)
+		t.Errorf("docs/operations.md does not contain\n%s", table)
 	}
 }
 
-// What the Dockerfile, compose and Kubernetes say of the same things is the same.
-func TestTheyAgree(t *testing.T) {
-	dockerfile := read(t, "../Dockerfile")
-	_, last, _ := strings.Cut(dockerfile, "\nFROM scratch\n")
-	user := regexp.MustCompile(`(?m)^USER (\d+):(\d+)$`).FindStringSubmatch(last)
+// imageUser returns the part of the Dockerfile that describes the final image, and the user and group
+// of that image.
+func imageUser(t *testing.T) (stage, uid, gid string) {
+	t.Helper()
+	_, stage, _ = strings.Cut(read(t, "../Dockerfile"), "\nFROM scratch\n")
+	user := regexp.MustCompile(`(?m)^USER (\d+):(\d+)$`).FindStringSubmatch(stage)
 	if user == nil || user[1] == "0" {
-		t.Fatalf("the image has no user with a number that is not root: %q", user)
+		t.Fatalf("Dockerfile: got USER %q, want the number of a user other than root", user)
 	}
-	for _, want := range []string{"EXPOSE 8080 9090", `CMD ["proposer", "health"]`, "STOPSIGNAL SIGTERM", `ENTRYPOINT ["proposer"]`, `CMD ["serve"]`} {
-		if !strings.Contains(last, want+"\n") {
-			t.Errorf("the image has no %s", want)
-		}
-	}
-	if strings.Contains(last, "RUN ") {
-		t.Error("there is no shell in the image that could run anything")
-	}
-	if script := read(t, "runtime.sh"); !strings.Contains(script, user[1]+":"+user[2]) {
-		t.Errorf("runtime.sh does not know the user %s", user[1:])
-	}
+	return stage, user[1], user[2]
+}
 
-	spec := load(t, "kubernetes/deployment.yaml").at("spec", "template", "spec")
-	spec.at("securityContext", "runAsUser").is(user[1])
-	spec.at("securityContext", "runAsGroup").is(user[2])
-	spec.at("securityContext", "fsGroup").is(user[2])
-	spec.at("securityContext", "runAsNonRoot").is(true)
-	spec.at("securityContext", "seccompProfile", "type").is("RuntimeDefault")
-	spec.at("automountServiceAccountToken").is(false)
-	spec.at("enableServiceLinks").is(false)
-	pod := spec.at("containers", 0)
-	pod.at("securityContext", "readOnlyRootFilesystem").is(true)
-	pod.at("securityContext", "allowPrivilegeEscalation").is(false)
-	pod.at("securityContext", "capabilities", "drop").is("[ALL]")
-	pod.at("ports").named("http").at("containerPort").is(8080)
-	pod.at("ports").named("admin").at("containerPort").is(9090)
-	for _, probe := range []string{"startupProbe", "livenessProbe", "readinessProbe"} {
-		pod.at(probe, "httpGet", "port").is("http")
+// TestDockerfile checks the final image of the Dockerfile.
+func TestDockerfile(t *testing.T) {
+	stage, uid, gid := imageUser(t)
+	for _, want := range []string{
+		"EXPOSE 8080 9090",
+		`CMD ["proposer", "health"]`,
+		"STOPSIGNAL SIGTERM",
+		`ENTRYPOINT ["proposer"]`,
+		`CMD ["serve"]`,
+	} {
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(stage, want+"\n") {
+				t.Errorf("the final image has no %s", want)
+			}
+		})
 	}
-	spec.at("volumes").named("tokens").at("secret", "defaultMode").is(0o440)
-	pod.at("env").named("PROPOSER_TOKENS").at("value").is(pod.at("volumeMounts").named("tokens").at("mountPath").text() + "/tokens")
+	if strings.Contains(stage, "RUN ") {
+		t.Error("the final image has RUN instructions, but no shell to run them")
+	}
+	if !strings.Contains(read(t, "runtime.sh"), uid+":"+gid) {
+		t.Errorf("runtime.sh does not contain the user %s:%s of the Dockerfile", uid, gid)
+	}
+}
+
+// TestDeployment checks the pod of the Kubernetes deployment: its security settings, its agreement
+// with the Dockerfile, and its limits.
+func TestDeployment(t *testing.T) {
+	_, uid, gid := imageUser(t)
+	spec := load(t, "kubernetes/deployment.yaml").at("spec", "template", "spec")
+	spec.at("securityContext", "runAsUser").checkText(uid)
+	spec.at("securityContext", "runAsGroup").checkText(gid)
+	spec.at("securityContext", "fsGroup").checkText(gid)
+	spec.at("securityContext", "runAsNonRoot").checkText(true)
+	spec.at("securityContext", "seccompProfile", "type").checkText("RuntimeDefault")
+	spec.at("automountServiceAccountToken").checkText(false)
+	spec.at("enableServiceLinks").checkText(false)
+
+	pod := spec.at("containers", 0)
+	pod.at("securityContext", "readOnlyRootFilesystem").checkText(true)
+	pod.at("securityContext", "allowPrivilegeEscalation").checkText(false)
+	pod.at("securityContext", "capabilities", "drop").checkText("[ALL]")
+	pod.at("ports").named("http").at("containerPort").checkText(8080)
+	pod.at("ports").named("admin").at("containerPort").checkText(9090)
+	for _, probe := range []string{"startupProbe", "livenessProbe", "readinessProbe"} {
+		pod.at(probe, "httpGet", "port").checkText("http")
+	}
+	spec.at("volumes").named("tokens").at("secret", "defaultMode").checkText(0o440)
+	mount := pod.at("volumeMounts").named("tokens").at("mountPath").text()
+	pod.at("env").named("PROPOSER_TOKENS").at("value").checkText(mount + "/tokens")
 
 	grace, err := time.ParseDuration(pod.at("env").named("PROPOSER_GRACE").at("value").text())
 	if err != nil {
 		t.Fatal(err)
 	}
-	sleep, end := number(pod.at("lifecycle", "preStop", "sleep", "seconds")), number(spec.at("terminationGracePeriodSeconds"))
-	if end < sleep+int(grace.Seconds())+5 {
-		t.Errorf("a pod is killed after %d s, and takes %d s and then %v", end, sleep, grace)
+	sleep := number(pod.at("lifecycle", "preStop", "sleep", "seconds"))
+	termination := number(spec.at("terminationGracePeriodSeconds"))
+	if want := sleep + int(grace.Seconds()) + 5; termination < want {
+		t.Errorf("got terminationGracePeriodSeconds %d, want at least %d", termination, want)
 	}
+
 	memory := number(pod.at("resources", "limits", "memory"))
-	pod.at("resources", "requests", "memory").is(pod.at("resources", "limits", "memory").text())
-	pod.at("env").named("GOMEMLIMIT").at("value").is(fmt.Sprintf("%dMiB", memory*1024*7/8))
+	pod.at("resources", "requests", "memory").checkText(pod.at("resources", "limits", "memory").text())
+	pod.at("env").named("GOMEMLIMIT").at("value").checkText(fmt.Sprintf("%dMiB", memory*1024*7/8))
 	pixels := number(pod.at("env").named("PROPOSER_MAX_PIXELS").at("value"))
 	for _, m := range load(t, "kubernetes/hpa.yaml").at("spec", "metrics").list() {
 		if m.at("type").text() == "Pods" && m.at("pods", "metric", "name").text() == "proposer_work_pixels" {
-			m.at("pods", "target", "averageValue").is(pixels / 2)
+			m.at("pods", "target", "averageValue").checkText(pixels / 2)
 		}
+	}
+}
+
+// TestCompose checks the services of compose and the configuration of Prometheus and Grafana.
+func TestCompose(t *testing.T) {
+	compose := load(t, "compose.yml")
+	exactVersion := regexp.MustCompile(`:-[a-z/]+:v?\d+\.\d+\.\d+\}$`)
+	for name, value := range compose.at("services").value.(map[string]any) {
+		t.Run(name, func(t *testing.T) {
+			s := node{t, name, value}
+			s.at("cap_drop").checkText("[ALL]")
+			s.at("security_opt").checkText("[no-new-privileges:true]")
+			if name != "proposer" && !exactVersion.MatchString(s.at("image").text()) {
+				t.Errorf("got image %s, want an exact version", s.at("image").text())
+			}
+		})
 	}
 
-	compose := load(t, "compose.yml")
-	for name, s := range compose.at("services").value.(map[string]any) {
-		s := tree{t, name, s}
-		s.at("cap_drop").is("[ALL]")
-		s.at("security_opt").is("[no-new-privileges:true]")
-		if name != "proposer" && !regexp.MustCompile(`:-[a-z/]+:v?\d+\.\d+\.\d+\}$`).MatchString(s.at("image").text()) {
-			t.Errorf("%s has no exact version: %s", name, s.at("image").text())
-		}
-	}
 	service := compose.at("services", "proposer")
-	service.at("ports").is("[8080:8080]")
-	service.at("read_only").is(true)
-	service.at("healthcheck", "test").is("[CMD proposer health]")
+	service.at("ports").checkText("[8080:8080]")
+	service.at("read_only").checkText(true)
+	service.at("healthcheck", "test").checkText("[CMD proposer health]")
 	scrape := load(t, "prometheus.yml").at("scrape_configs", 0, "static_configs", 0, "targets", 0)
-	scrape.is("proposer" + service.at("environment", "PROPOSER_ADMIN_ADDR").text())
+	scrape.checkText("proposer" + service.at("environment", "PROPOSER_ADMIN_ADDR").text())
 	stop, err := time.ParseDuration(service.at("stop_grace_period").text())
-	if err != nil || stop < api.DefaultConfig().ShutdownTimeout+5*time.Second {
-		t.Errorf("%v after %v: %v", stop, api.DefaultConfig().ShutdownTimeout, err)
+	if want := api.DefaultConfig().ShutdownTimeout + 5*time.Second; err != nil || stop < want {
+		t.Errorf("got stop_grace_period %v (error %v), want at least %v", stop, err, want)
 	}
+
 	for _, name := range []string{"prometheus", "grafana"} {
 		for _, v := range compose.at("services", name, "volumes").list() {
 			if source, _, _ := strings.Cut(v.text(), ":"); strings.HasPrefix(source, ".") {
 				if _, err := os.Stat(source); err != nil {
-					t.Error(err)
+					t.Errorf("volume of %s: %v", name, err)
 				}
 			}
 		}
 	}
 	source := load(t, "grafana/provisioning/datasources/prometheus.yml").at("datasources", 0)
-	source.at("url").is("http://prometheus:9090")
-	source.at("jsonData", "timeInterval").is(load(t, "prometheus.yml").at("global", "scrape_interval").text())
+	source.at("url").checkText("http://prometheus:9090")
+	source.at("jsonData", "timeInterval").checkText(load(t, "prometheus.yml").at("global", "scrape_interval").text())
 }
 
-func number(n tree) int {
+// number returns the value as an integer, without a unit Gi.
+func number(n node) int {
 	n.t.Helper()
 	v, err := strconv.Atoi(strings.TrimSuffix(n.text(), "Gi"))
 	if err != nil {
-		n.t.Fatalf("%s: %v", n.place, err)
+		n.t.Fatalf("%s: got %v, want an integer: %v", n.path, n.value, err)
 	}
 	return v
 }
 
+// TestKubernetes checks that the Kubernetes manifests refer to each other correctly.
 func TestKubernetes(t *testing.T) {
 	const label = "app.kubernetes.io/name"
 	labels := map[string]any{label: "proposer"}
-	load(t, "kubernetes/deployment.yaml").at("spec", "selector", "matchLabels").is(labels)
-	load(t, "kubernetes/deployment.yaml").at("spec", "template", "metadata", "labels").is(labels)
-	load(t, "kubernetes/service.yaml").at("spec", "selector").is(labels)
-	load(t, "kubernetes/pdb.yaml").at("spec", "selector", "matchLabels").is(labels)
-	load(t, "kubernetes/networkpolicy.yaml").at("spec", "podSelector", "matchLabels").is(labels)
-	load(t, "kubernetes/podmonitor.yaml").at("spec", "selector", "matchLabels").is(labels)
-	load(t, "kubernetes/podmonitor.yaml").at("spec", "jobLabel").is(label)
-	load(t, "kubernetes/podmonitor.yaml").at("spec", "podMetricsEndpoints", 0, "port").is("admin")
-	load(t, "kubernetes/service.yaml").at("spec", "ports", 0, "targetPort").is("http")
+	load(t, "kubernetes/deployment.yaml").at("spec", "selector", "matchLabels").checkText(labels)
+	load(t, "kubernetes/deployment.yaml").at("spec", "template", "metadata", "labels").checkText(labels)
+	load(t, "kubernetes/service.yaml").at("spec", "selector").checkText(labels)
+	load(t, "kubernetes/pdb.yaml").at("spec", "selector", "matchLabels").checkText(labels)
+	load(t, "kubernetes/networkpolicy.yaml").at("spec", "podSelector", "matchLabels").checkText(labels)
+	load(t, "kubernetes/podmonitor.yaml").at("spec", "selector", "matchLabels").checkText(labels)
+	load(t, "kubernetes/podmonitor.yaml").at("spec", "jobLabel").checkText(label)
+	load(t, "kubernetes/podmonitor.yaml").at("spec", "podMetricsEndpoints", 0, "port").checkText("admin")
+	load(t, "kubernetes/service.yaml").at("spec", "ports", 0, "targetPort").checkText("http")
 	target := load(t, "kubernetes/hpa.yaml").at("spec", "scaleTargetRef")
-	target.at("name").is(load(t, "kubernetes/deployment.yaml").at("metadata", "name").text())
+	target.at("name").checkText(load(t, "kubernetes/deployment.yaml").at("metadata", "name").text())
 
-	// All is applied, but for what is not Kubernetes' own.
+	// The kustomization lists all manifests, except the adapter's, which is a configuration file.
 	listed := read(t, "kubernetes/kustomization.yaml")
 	all, err := filepath.Glob("kubernetes/*.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range all {
-		if name = filepath.Base(name); name != "kustomization.yaml" && name != "prometheus-adapter.yaml" && !strings.Contains(listed, "- "+name) {
-			t.Errorf("the kustomization does not name %s", name)
+		name = filepath.Base(name)
+		if name == "kustomization.yaml" || name == "prometheus-adapter.yaml" {
+			continue
+		}
+		if !strings.Contains(listed, "- "+name) {
+			t.Errorf("kustomization.yaml does not list %s", name)
 		}
 	}
 	for _, r := range load(t, "kubernetes/kustomization.yaml").at("resources").list() {
 		if !slices.Contains(all, "kubernetes/"+r.text()) {
-			t.Errorf("there is no %s", r.text())
+			t.Errorf("kustomization.yaml lists %s, which does not exist", r.text())
 		}
 	}
 
-	// What the autoscaler asks for is what the adapter makes.
+	// The adapter provides the metrics that the autoscaler uses.
 	query := load(t, "kubernetes/prometheus-adapter.yaml").at("rules", 0, "seriesQuery").text()
 	m := regexp.MustCompile(`__name__=~"([^"]+)"`).FindStringSubmatch(query)
 	if m == nil {
-		t.Fatal(query)
+		t.Fatalf("got the seriesQuery %s, want a pattern of __name__", query)
 	}
 	names := podMetrics(t)
 	if len(names) == 0 {
-		t.Error("the autoscaler asks the service nothing")
+		t.Error("the autoscaler uses no pod metrics")
 	}
 	for _, name := range names {
 		if !regexp.MustCompile(m[1]).MatchString(name) {
-			t.Errorf("the adapter has no %s", name)
+			t.Errorf("the adapter does not provide %s", name)
 		}
 	}
 }
 
+// TestPromtool checks the configuration, the rules and the metrics with promtool, and runs the unit
+// tests of the rules.
 func TestPromtool(t *testing.T) {
 	promtool := e2e.Program(t, "promtool")
-	run := func(in io.Reader, args ...string) {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), promtool, args...)
-		cmd.Stdin = in
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
+	server, _ := gatherMetrics(t)
+	metrics := httptest.NewRecorder()
+	server.Admin().ServeHTTP(metrics, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	if metrics.Code != http.StatusOK || !strings.Contains(metrics.Body.String(), "proposer_pictures_total{") {
+		t.Fatalf("got status %d %s, want %d with proposer_pictures_total", metrics.Code, metrics.Body, http.StatusOK)
 	}
-	run(nil, "check", "config", "prometheus.yml")
-	run(nil, "check", "rules", "alerts.yml")
-	run(nil, "test", "rules", "alerts_test.yml")
-	server, _ := gathered(t)
-	w := httptest.NewRecorder()
-	server.Admin().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
-	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "proposer_pictures_total{") {
-		t.Fatalf("%d %s", w.Code, w.Body)
+	for _, c := range []struct {
+		args  string
+		stdin io.Reader
+	}{
+		{"check config prometheus.yml", nil},
+		{"check rules alerts.yml", nil},
+		{"test rules alerts_test.yml", nil},
+		{"check metrics", metrics.Body},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), promtool, strings.Fields(c.args)...)
+			cmd.Stdin = c.stdin
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
 	}
-	run(w.Body, "check", "metrics")
 }

@@ -148,7 +148,7 @@ func startPrometheus(t *testing.T, program, admin string, args ...string) *prome
 	t.Cleanup(target.Close)
 
 	cfg := decode[map[string]any](t, "prometheus.yml")
-	root := tree{t, "prometheus.yml", cfg}
+	root := node{t, "prometheus.yml", cfg}
 	global := root.at("global").value.(map[string]any)
 	global["scrape_interval"] = "1s"
 	global["evaluation_interval"] = "1s"
