@@ -86,18 +86,6 @@ func Quality() Options { return mustMode("quality") }
 // little and find more objects, and is not the paper's.
 func Best() Options { return mustMode("best") }
 
-// OpenCVSingle returns the options of mode opencv-single: 1 tree, as OpenCV's
-// switchToSingleStrategy builds it.
-func OpenCVSingle() Options { return mustMode("opencv-single") }
-
-// OpenCVFast returns the options of mode opencv-fast: 12 trees, as OpenCV's
-// switchToSelectiveSearchFast builds them.
-func OpenCVFast() Options { return mustMode("opencv-fast") }
-
-// OpenCVQuality returns the options of mode opencv-quality: 100 trees, as OpenCV's
-// switchToSelectiveSearchQuality builds them.
-func OpenCVQuality() Options { return mustMode("opencv-quality") }
-
 // Modes returns the names of the modes.
 func Modes() []string {
 	names := make([]string, len(modes))

@@ -65,9 +65,9 @@ const maxBackgroundIoU = 0.4
 // small ones a few, and each object is to be found once.
 const objectWeight = 20
 
-// Target returns the training target of a candidate whose largest IoU with an object is iou:
+// targetOf returns the training target of a candidate whose largest IoU with an object is iou:
 // 0 up to .5, 1 at 1, and linear in between, as average recall counts it.
-func Target(iou float64) float64 { return 2 * min(max(iou-.5, 0), .5) }
+func targetOf(iou float64) float64 { return 2 * min(max(iou-.5, 0), .5) }
 
 // Add samples the candidates of an image, given the match of each. The image is an index of
 // the caller's, by which [Trainer.Train] selects images. The only errors are the context's;
@@ -103,14 +103,14 @@ func (t *Trainer) Add(ctx context.Context, image int, set *candidate.Set, matche
 func (t *Trainer) sample(image int, matches []Match) (sampled []int) {
 	sums := map[int]float64{} // by object: of the targets of its candidates
 	for _, m := range matches {
-		sums[m.Object] += Target(m.IoU)
+		sums[m.Object] += targetOf(m.IoU)
 	}
 	rng := rand.New(rand.NewPCG(t.seed, uint64(image)))
 	t.imageCount++
 	t.boxCount += len(matches)
 	fraction := min(maxBackgroundFraction, maxBackground/float64(len(matches)))
 	for i, m := range matches {
-		target, weight := Target(m.IoU), float32(1)
+		target, weight := targetOf(m.IoU), float32(1)
 		switch {
 		case target > 0:
 			weight = float32(math.Sqrt(objectWeight / sums[m.Object]))
