@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/proposer/proposer/internal/testutil/e2e"
+	"github.com/proposer/proposer/internal/testutil/filetree"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
@@ -67,41 +67,15 @@ func run(t *testing.T, env []string, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// resultFiles returns the contents of a batch's files by path, without the summaries, which contain
-// times.
-func resultFiles(t *testing.T, dir string) map[string]string {
+// checkSameResults checks that a batch wrote the same files as a complete single run, except the
+// summaries, which contain times.
+func checkSameResults(t *testing.T, dir, single string) {
 	t.Helper()
-	all := map[string]string{}
-	if err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && !strings.HasPrefix(d.Name(), "summary") {
-			all[strings.TrimPrefix(name, dir)] = read(t, name)
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-// checkSameFiles checks that a batch wrote the same files as a complete single run.
-func checkSameFiles(t *testing.T, got, want map[string]string) {
-	t.Helper()
-	if want["/manifest.json"] == "" {
+	want := filetree.Read(t, single, "summary")
+	if want["manifest.json"] == "" {
 		t.Error("the single run wrote no manifest.json")
 	}
-	for name := range want {
-		text, ok := got[name]
-		if !ok {
-			t.Errorf("%s is missing", name)
-		} else if text != want[name] {
-			t.Errorf("%s: got %d bytes %.200q, want %d bytes %.200q", name, len(text), text, len(want[name]), want[name])
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			t.Errorf("got the file %s, which the single run did not write", name)
-		}
-	}
+	filetree.Equal(t, "batch", filetree.Read(t, dir, "summary"), want)
 }
 
 // slurmCluster is a Slurm cluster whose only node is this machine.
@@ -374,5 +348,5 @@ func TestSlurm(t *testing.T) {
 	}
 
 	run(t, nil, program, append([]string{"batch", src, "--out", single}, options...)...)
-	checkSameFiles(t, resultFiles(t, dest), resultFiles(t, single))
+	checkSameResults(t, dest, single)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -25,6 +24,7 @@ import (
 	"github.com/proposer/proposer/internal/batch"
 	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/testutil/faultfs"
+	"github.com/proposer/proposer/internal/testutil/filetree"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
@@ -76,37 +76,10 @@ func folder(t testing.TB, n int) string {
 // broken is the number of unreadable images in a folder.
 const broken = 3
 
-// files returns the contents of all files of an output location except the summary, which has times.
+// files returns the contents of the files of an output location except the summary, which has times.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()
-	all := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "summary") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		name, _ := filepath.Rel(dir, path)
-		all[name] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-func sameFiles(t testing.TB, what string, got, want map[string]string) {
-	t.Helper()
-	for name, text := range want {
-		if other, ok := got[name]; !ok || other != text {
-			t.Errorf("%s: %s exists: %t; its content differs from an undisturbed run", what, name, ok)
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			t.Errorf("%s: unexpected file %s", what, name)
-		}
-	}
+	return filetree.Read(t, dir, "summary")
 }
 
 func TestBatch(t *testing.T) {
@@ -158,7 +131,7 @@ func TestBatch(t *testing.T) {
 	if code != exitFailed || !strings.Contains(stderr, `different settings (max was "7" and is "8"): use the same settings or another output location`) {
 		t.Errorf("got exit code %d: %s", code, stderr)
 	}
-	sameFiles(t, "second run", files(t, out), all)
+	filetree.Equal(t, "second run", files(t, out), all)
 
 	// A run that was killed before its summary gets one from the next run.
 	if err := os.Remove(filepath.Join(out, "summary.json")); err != nil {
@@ -271,7 +244,7 @@ func TestBatchResumesAfterKill(t *testing.T) {
 			killed++
 		}
 		what := fmt.Sprintf("round %d, %s", round, format)
-		sameFiles(t, what, files(t, out), want[format])
+		filetree.Equal(t, what, files(t, out), want[format])
 		if !exists(filepath.Join(out, "summary.json")) {
 			t.Errorf("%s: no summary", what)
 		}
@@ -330,12 +303,12 @@ func TestBatchShardsAndMerge(t *testing.T) {
 			t.Errorf("%d: %d, %s", i, code, stderr)
 		}
 	}
-	sameFiles(t, "shards in one location", files(t, together), files(t, alone))
+	filetree.Equal(t, "shards in one location", files(t, together), files(t, alone))
 	merged := filepath.Join(t.TempDir(), "merged")
 	if _, stderr, code := call(t, nil, append([]string{"merge", merged}, apart...)...); code != 0 {
 		t.Fatal(stderr)
 	}
-	sameFiles(t, "shards from several locations", files(t, merged), files(t, alone))
+	filetree.Equal(t, "shards from several locations", files(t, merged), files(t, alone))
 	if _, stderr, code := call(t, nil, "merge", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "want the output location of proposer batch") {
 		t.Errorf("got exit code %d: %s", code, stderr)
 	}
@@ -438,7 +411,7 @@ func TestBatchStopsOnStorageFailure(t *testing.T) {
 		if _, stderr, code := call(t, nil, append(args, "--out", out)...); code != 0 {
 			t.Errorf("got exit code %d: %s", code, stderr)
 		}
-		sameFiles(t, "after the disk was enlarged", files(t, out), files(t, want))
+		filetree.Equal(t, "after the disk was enlarged", files(t, out), files(t, want))
 	})
 
 	during := func(t *testing.T, out string, fail func()) (stderr string, code int) {
@@ -581,7 +554,7 @@ func TestRoisShardsAndMerge(t *testing.T) {
 	if _, stderr, code := call(t, nil, "merge", together); code != 0 {
 		t.Fatal(stderr)
 	}
-	sameFiles(t, "two shards", files(t, together), files(t, alone))
+	filetree.Equal(t, "two shards", files(t, together), files(t, alone))
 	for i := range 3 {
 		if info, err := os.Stat(filepath.Join(alone, fmt.Sprintf("rois-%06d.npz", i))); err != nil || info.Size() < 1000 {
 			t.Error(err)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/proposer/proposer/internal/batch/blobstore"
 	"github.com/proposer/proposer/internal/batch/source"
+	"github.com/proposer/proposer/internal/testutil/filetree"
 )
 
 // numbered is a source of n images whose bytes are their numbers. Every seventh cannot be read.
@@ -127,42 +128,6 @@ func open(t testing.TB, dir string) blobstore.Store {
 	return s
 }
 
-// tree returns the contents of all files below a folder.
-func tree(t rapid.TB, dir string) map[string]string {
-	t.Helper()
-	all := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		name, _ := filepath.Rel(dir, path)
-		all[filepath.ToSlash(name)] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-// same compares the contents of all files.
-func same(t rapid.TB, what string, got, want map[string]string) {
-	t.Helper()
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if text, ok := got[name]; !ok {
-			t.Errorf("%s: %s is missing", what, name)
-		} else if text != want[name] {
-			t.Errorf("%s: %s is\n%.300q\nwant\n%.300q", what, name, text, want[name])
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(got)) {
-		if _, ok := want[name]; !ok {
-			t.Errorf("%s: unexpected file %s", what, name)
-		}
-	}
-}
-
 func undisturbed(t testing.TB, job Job, task Task[string]) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -170,7 +135,7 @@ func undisturbed(t testing.TB, job Job, task Task[string]) map[string]string {
 	if _, err := Run(t.Context(), job, task); err != nil {
 		t.Fatal(err)
 	}
-	return tree(t, dir)
+	return filetree.Read(t, dir)
 }
 
 func TestRunWritesShards(t *testing.T) { testRun(t, false) }
@@ -191,7 +156,7 @@ func testRun(t *testing.T, merged bool) {
 	if c := counts.String(); c != "25 of 0, 3 of 0 shards; 25 images, 4 failed, 3 shards" {
 		t.Errorf("observer: got %s", c)
 	}
-	files := tree(t, dir)
+	files := filetree.Read(t, dir)
 	var want strings.Builder
 	for i := range 25 {
 		if i%7 == 3 {
@@ -236,7 +201,7 @@ func testRun(t *testing.T, merged bool) {
 	if err != nil || s.Done != 0 || s.Skipped != 25 || s.AllFailed != 4 || !s.Finished {
 		t.Errorf("second run: got %+v (%v), want nothing done", s, err)
 	}
-	same(t, "second run", tree(t, dir), files)
+	filetree.Equal(t, "second run", filetree.Read(t, dir), files)
 }
 
 // counts is an Observer that counts its calls.
@@ -406,7 +371,7 @@ func TestResumeAfterFailureAnywhere(t *testing.T) {
 				rt.Fatal(err)
 			}
 		}
-		same(rt, fmt.Sprint(parts, " parts"), tree(rt, dir), want[merged])
+		filetree.Equal(rt, fmt.Sprint(parts, " parts"), filetree.Read(rt, dir), want[merged])
 	})
 }
 
@@ -428,7 +393,7 @@ func TestConcurrentRunsShareOneList(t *testing.T) {
 	if _, err := Finalize(t.Context(), open(t, dir), task(true).Output); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "four concurrent runs", tree(t, dir), want)
+	filetree.Equal(t, "four concurrent runs", filetree.Read(t, dir), want)
 }
 
 var buckets atomic.Int64
@@ -466,7 +431,7 @@ func TestRunToBucket(t *testing.T) {
 		}
 		got[e.Name] = string(text)
 	}
-	same(t, "in a bucket", got, want)
+	filetree.Equal(t, "in a bucket", got, want)
 }
 
 func TestImportFromOtherStores(t *testing.T) {
@@ -495,7 +460,7 @@ func TestImportFromOtherStores(t *testing.T) {
 		if _, err := Finalize(t.Context(), store, task(true).Output); err != nil {
 			t.Fatal(err)
 		}
-		same(t, "imported", tree(t, dir), want)
+		filetree.Equal(t, "imported", filetree.Read(t, dir), want)
 	}
 
 	other := base
@@ -514,7 +479,7 @@ func TestRunRejectsOtherSettings(t *testing.T) {
 	if _, err := Run(t.Context(), job, task(false)); err != nil {
 		t.Fatal(err)
 	}
-	files := tree(t, dir)
+	files := filetree.Read(t, dir)
 	for want, change := range map[string]func(j *Job, t *Task[string]){
 		`version was "v1" and is "v2"`:              func(j *Job, _ *Task[string]) { j.Version = "v2" },
 		`shard-size was "4" and is "5"`:             func(j *Job, _ *Task[string]) { j.ShardSize = 5 },
@@ -529,7 +494,7 @@ func TestRunRejectsOtherSettings(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	same(t, "after rejected runs", tree(t, dir), files)
+	filetree.Equal(t, "after rejected runs", filetree.Read(t, dir), files)
 }
 
 // Truncated or missing files are written again; intact shards are kept.
@@ -553,14 +518,14 @@ func TestRunRepairsDamage(t *testing.T) {
 			if _, err := Run(t.Context(), job, task(true)); err != nil {
 				t.Fatal(err)
 			}
-			want := tree(t, dir)
+			want := filetree.Read(t, dir)
 			if err := damage(dir); err != nil {
 				t.Fatal(err)
 			}
 			if s, err := Run(t.Context(), job, task(true)); err != nil || s.Done > 20 {
 				t.Errorf("got %+v (%v), want at most 20 images done", s, err)
 			}
-			same(t, name, tree(t, dir), want)
+			filetree.Equal(t, name, filetree.Read(t, dir), want)
 		})
 	}
 }
@@ -616,7 +581,7 @@ func TestRetryRepeatsFailedShards(t *testing.T) {
 		t.Errorf("%v, %+v", err, s)
 	}
 	job.Retry = false
-	same(t, "after retry", tree(t, dir), undisturbed(t, job, task(false)))
+	filetree.Equal(t, "after retry", filetree.Read(t, dir), undisturbed(t, job, task(false)))
 }
 
 func TestPanicFailsOneImage(t *testing.T) {
@@ -630,7 +595,7 @@ func TestPanicFailsOneImage(t *testing.T) {
 		return do(ctx, p, data)
 	}
 	s, err := Run(t.Context(), Job{Source: &numbered{n: 9}, Store: open(t, dir)}, k)
-	if err != nil || s.Failed != 2 || !strings.Contains(tree(t, dir)["failures.jsonl"], "panic: at the image") {
+	if err != nil || s.Failed != 2 || !strings.Contains(filetree.Read(t, dir)["failures.jsonl"], "panic: at the image") {
 		t.Errorf("%v, %+v", err, s)
 	}
 }
@@ -638,8 +603,8 @@ func TestPanicFailsOneImage(t *testing.T) {
 func TestRunWithoutImages(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Run(t.Context(), Job{Source: &numbered{}, Store: open(t, dir)}, task(false))
-	if !errors.Is(err, ErrNoImages) || len(tree(t, dir)) > 0 {
-		t.Errorf("%v, %q", err, tree(t, dir))
+	if !errors.Is(err, ErrNoImages) || len(filetree.Read(t, dir)) > 0 {
+		t.Errorf("%v, %q", err, filetree.Read(t, dir))
 	}
 	if _, err := Finalize(t.Context(), open(t, dir), task(false).Output); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
@@ -769,7 +734,7 @@ func FuzzDamagedDocuments(f *testing.F) {
 	if _, err := Run(context.Background(), Job{Source: &numbered{n: 5}, Store: open(f, dir), ShardSize: 3}, task(true)); err != nil {
 		f.Fatal(err)
 	}
-	want := tree(f, dir)
+	want := filetree.Read(f, dir)
 	for _, name := range []string{"job.json", "pictures.jsonl", "shards/000000.json", "manifest.json"} {
 		f.Add(name, []byte(want[name]))
 	}

@@ -3,11 +3,8 @@ package tasks
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"iter"
 	"maps"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,6 +18,7 @@ import (
 	"github.com/proposer/proposer/internal/batch/source"
 	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/testutil/filetree"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
@@ -32,24 +30,6 @@ func open(t testing.TB, dir string) blobstore.Store {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
-}
-
-// files returns the contents of all files below a folder.
-func files(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	contents := map[string]string{}
-	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		contents[name] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return contents
 }
 
 // inMemory is a source of images in memory.
@@ -111,7 +91,7 @@ func TestProposalsAreTheSameBytes(t *testing.T) {
 			if err != nil || s.Failed != 2 || s.Boxes < 9*20 {
 				t.Fatalf("%v, %+v", err, s)
 			}
-			got := files(t, dir)
+			got := filetree.Read(t, dir)
 			if want == nil {
 				want = got
 			}
@@ -177,7 +157,7 @@ func TestSettingsContainAllOptionsThatAffectBoxes(t *testing.T) {
 func TestMasksAreWritten(t *testing.T) {
 	dir := t.TempDir()
 	_, err := batch.Run(t.Context(), batch.Job{Source: scenes(1, 64, 48), Store: open(t, dir)}, Proposals(search(t, map[string]string{"max": "3"}), format(t, "jsonl"), "photos", true))
-	if text := files(t, dir)["proposals-000000.jsonl"]; err != nil || !strings.Contains(text, `"masks":[{"size":[48,64],"counts":"`) {
+	if text := filetree.Read(t, dir)["proposals-000000.jsonl"]; err != nil || !strings.Contains(text, `"masks":[{"size":[48,64],"counts":"`) {
 		t.Errorf("%v, %s", err, text)
 	}
 }
