@@ -9,10 +9,10 @@ package candidate
 import (
 	"context"
 	"math/bits"
-	"slices"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/overlap"
 	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/raster"
@@ -66,6 +66,9 @@ type Set struct {
 	nodes  []int32 // by node of all trees: its candidate, or −1
 }
 
+// pollEvery is the number of nodes between two checks of the context.
+const pollEvery = 1 << 14
+
 // Collect sets Candidates to the distinct boxes of all nodes of Trees whose sides are at
 // least minSide pixels. The Origins are newly allocated, all else is reused by the next call.
 // The only error is the context's. Time and memory are linear in the number of nodes.
@@ -86,7 +89,7 @@ func (s *Set) Collect(ctx context.Context, minSide int) error {
 	nodes := s.nodes
 	for strategy, t := range s.Trees {
 		for i := len(t.Nodes) - 1; i >= 0; i-- {
-			if err := poll(ctx, i); err != nil {
+			if err := parallel.Poll(ctx, i, pollEvery); err != nil {
 				return err
 			}
 			index := nodes[0]
@@ -114,14 +117,14 @@ func (s *Set) Collect(ctx context.Context, minSide int) error {
 // deduplicate numbers the distinct boxes of all nodes, total in number.
 func (s *Set) deduplicate(ctx context.Context, total, minSide int) error {
 	size := 1 << bits.Len(uint(2*total)) // at most half full
-	s.table = slices.Grow(s.table[:0], size)[:size]
+	s.table = freelist.Resize(s.table, size)
 	clear(s.table)
 	s.boxes = s.boxes[:0]
 	s.counts = s.counts[:0]
 	s.nodes = s.nodes[:0]
 	for _, t := range s.Trees {
 		for i := len(t.Nodes) - 1; i >= 0; i-- {
-			if err := poll(ctx, i); err != nil {
+			if err := parallel.Poll(ctx, i, pollEvery); err != nil {
 				return err
 			}
 			b := t.Nodes[i].Box
@@ -186,11 +189,3 @@ func (s *Set) CoverageOrder(ctx context.Context, scores []float32, limit int, in
 
 // OverlapMemory returns the number of bytes that are kept for overlaps.
 func (s *Set) OverlapMemory() int { return s.graph.EdgeBytes() }
-
-// poll checks the context every 2¹⁴ iterations.
-func poll(ctx context.Context, i int) error {
-	if i%(1<<14) == 0 {
-		return ctx.Err()
-	}
-	return nil
-}

@@ -10,6 +10,7 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/hierarchy"
+	"github.com/proposer/proposer/internal/parallel"
 )
 
 // A Ranker estimates how likely candidates hold an object. It must be safe for concurrent use
@@ -41,7 +42,7 @@ func (r *ranking) rankByPosition(ctx context.Context, set *candidate.Set, opts *
 	comparisons, canceled := 0, false
 	slices.SortFunc(r.order, func(a, b rankedCandidate) int {
 		comparisons++
-		canceled = canceled || poll(ctx, comparisons) != nil
+		canceled = canceled || parallel.Poll(ctx, comparisons, pollCandidates) != nil
 		switch {
 		case canceled: // let the sort end soon
 			return 0
@@ -78,7 +79,7 @@ func (r *ranking) priorities(ctx context.Context, set *candidate.Set, opts *Opti
 	}
 	r.order = r.order[:0]
 	for i := range set.Candidates {
-		if err := poll(ctx, i); err != nil {
+		if err := parallel.Poll(ctx, i, pollCandidates); err != nil {
 			return err
 		}
 		lowest := math.Inf(1)
@@ -119,6 +120,9 @@ func newRandom(seed uint64, strategy int) func() float64 {
 	rng := rand.NewPCG(seed, uint64(strategy))
 	return func() float64 { return float64(rng.Uint64()>>11+1) / (1 << 53) }
 }
+
+// pollCandidates is the number of candidates between two checks of the context.
+const pollCandidates = 1 << 14
 
 // maxCoverage is how many candidates are ordered by what they add to all before them. The
 // rest, beyond the number of proposals that any detector takes, is ordered by what each adds
@@ -163,7 +167,7 @@ const minScore = 1e-30
 func assignScores(ctx context.Context, kept []int32, at func(k int32) (*candidate.Candidate, float32)) ([]Proposal, error) {
 	ranked := make([]Proposal, len(kept))
 	for i, k := range kept {
-		if err := poll(ctx, i); err != nil {
+		if err := parallel.Poll(ctx, i, pollCandidates); err != nil {
 			return nil, err
 		}
 		c, score := at(k)
@@ -176,12 +180,4 @@ func assignScores(ctx context.Context, kept []int32, at func(k int32) (*candidat
 		ranked[i] = Proposal{Box: c.Box, Score: score, Origins: c.Origins}
 	}
 	return ranked, nil
-}
-
-// poll checks the context every 2¹⁴ iterations.
-func poll(ctx context.Context, i int) error {
-	if i%(1<<14) == 0 {
-		return ctx.Err()
-	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/proposer/proposer/internal/kernels"
+	"github.com/proposer/proposer/internal/parallel"
 )
 
 // CoverageOrder returns an order of the boxes of g in which every prefix is useful by itself: each
@@ -48,7 +49,7 @@ func CoverageOrder(
 	}
 
 	for evaluated := 0; len(order) < k; evaluated++ {
-		if err := poll(ctx, evaluated); err != nil {
+		if err := parallel.Poll(ctx, evaluated, pollEvery); err != nil {
 			return nil, nil, err
 		}
 		id := q[0].id()
@@ -71,7 +72,7 @@ func CoverageOrder(
 	}
 
 	for i, item := range q {
-		if err := poll(ctx, i); err != nil {
+		if err := parallel.Poll(ctx, i, pollEvery); err != nil {
 			return nil, nil, err
 		}
 		q[i] = newLazyItem(c.gain(g.positions[item.id()]), item.id())
@@ -113,7 +114,7 @@ func newCoverage(g *Graph, scores []float32) *coverage {
 func (c *coverage) queue(ctx context.Context) (lazyQueue, error) {
 	q := make(lazyQueue, len(c.graph.ids))
 	for pos, id := range c.graph.ids {
-		if err := poll(ctx, pos); err != nil {
+		if err := parallel.Poll(ctx, pos, pollEvery); err != nil {
 			return nil, err
 		}
 		q[pos] = newLazyItem(c.gain(int32(pos)), id)

@@ -63,6 +63,9 @@ func edgeCoverage(e uint32) uint32 { return e & maxCoverage }
 // blockSize is the number of boxes in a unit of parallel work.
 const blockSize = 256
 
+// pollEvery is the number of boxes between two checks of the context.
+const pollEvery = 64
+
 // forwardEdges are the edges that were found from the boxes of a block. With stride 1 those are
 // the edges to the box itself and to boxes at higher positions.
 type forwardEdges struct {
@@ -201,7 +204,7 @@ func (g *Graph) joinRows(ctx context.Context) error {
 	g.starts = freelist.Resize(g.starts, len(g.boxes)+1)
 	clear(g.starts)
 	for pos := range g.boxes {
-		if err := poll(ctx, pos); err != nil {
+		if err := parallel.Poll(ctx, pos, pollEvery); err != nil {
 			return err
 		}
 		row := g.forward(pos)
@@ -217,7 +220,7 @@ func (g *Graph) joinRows(ctx context.Context) error {
 	g.edges = freelist.Resize(g.edges, g.starts[len(g.boxes)])
 	g.ends = append(g.ends[:0], g.starts...)
 	for pos := range g.boxes {
-		if err := poll(ctx, pos); err != nil {
+		if err := parallel.Poll(ctx, pos, pollEvery); err != nil {
 			return err
 		}
 		row := g.forward(pos)
@@ -300,11 +303,3 @@ func (g *Graph) EdgeBytes() int {
 
 // row returns the edges of the box at a position.
 func (g *Graph) row(pos int) []uint32 { return g.edges[g.starts[pos]:g.starts[pos+1]] }
-
-// poll checks the context every 64 iterations.
-func poll(ctx context.Context, i int) error {
-	if i%64 == 0 {
-		return ctx.Err()
-	}
-	return nil
-}

@@ -32,6 +32,15 @@ func (r Runner) Run(n int, f func(i int) error) error {
 	return nil
 }
 
+// Poll returns the error of a context in iterations that are multiples of every, and nil in the
+// others, for loops whose iterations are too short to check the context in each.
+func Poll(ctx context.Context, i, every int) error {
+	if i%every == 0 {
+		return ctx.Err()
+	}
+	return nil
+}
+
 // A Pool bounds the number of goroutines that work at once, the caller's included. It is
 // safe for concurrent use by the tasks that run on it.
 type Pool struct {
