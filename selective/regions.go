@@ -72,7 +72,7 @@ func (r *Regions) Pixels(ctx context.Context, strategy int) ([]int32, error) {
 	c := r.columns[strategy]
 	pix := make([]int32, r.Width*r.Height)
 	for x := range r.Width {
-		if err := poll(ctx, x*r.Height); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		at := x
