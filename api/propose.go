@@ -282,7 +282,7 @@ func (s *Server) enqueueAndSearch(r *http.Request, data []byte, opts propose.Opt
 }
 
 // search waits for a worker, searches an image and encodes the response. The worker is held
-// until the response is encoded, which may take memory and time, too.
+// until the response is encoded, which also takes memory and time.
 func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, opts propose.Options, encode encoder) ([]byte, *problem) {
 	header, err := imageio.Inspect(data, s.cfg.limits())
 	rec.attrs = append(rec.attrs,

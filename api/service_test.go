@@ -81,7 +81,7 @@ func testConfig(t testing.TB) Config {
 	return cfg
 }
 
-// runSearch is propose.Run, except that it takes some time by the clock of a synctest bubble, too.
+// runSearch is propose.Run, but its times are positive even by the clock of a synctest bubble.
 func runSearch(ctx context.Context, data []byte, o propose.Options) (*propose.Result, error) {
 	result, err := propose.Run(ctx, data, o)
 	if result != nil {
@@ -179,14 +179,20 @@ func (s *service) send(t testing.TB, req *http.Request) response {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := readAll(t, res)
+	checkDescribed(t, req, r)
+	return r
+}
+
+// readAll reads and closes the body of a response.
+func readAll(t testing.TB, res *http.Response) response {
+	t.Helper()
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := response{res.StatusCode, res.Header, body}
-	checkDescribed(t, req, r)
-	return r
+	return response{res.StatusCode, res.Header, body}
 }
 
 func (s *service) post(t testing.TB, query string, body []byte) response {
@@ -265,12 +271,7 @@ func readResponse(t testing.TB, conn net.Conn) response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response{res.StatusCode, res.Header, body}
+	return readAll(t, res)
 }
 
 // problem checks that the response is a problem of a kind and returns it.

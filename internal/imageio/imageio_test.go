@@ -114,7 +114,7 @@ func samples(t testing.TB) []sample {
 			return opaque(x, y)
 		}},
 	}
-	// Few bits: samples count up along the row. Grey level 1 is transparent.
+	// Few bits: samples count up along the row. Gray level 1 is transparent.
 	for _, depth := range []int{1, 2, 4} {
 		top := 1<<depth - 1
 		row := make([]byte, 2*depth) // 16 pixels

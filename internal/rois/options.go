@@ -125,7 +125,7 @@ func ParseOptions(values map[string]string) (Options, error) {
 	return ReadOptions(optparse.New(values, optionNames))
 }
 
-// ReadOptions is [ParseOptions] for a parser that may have other options, too. The error includes
+// ReadOptions is [ParseOptions] for a parser that can have other options as well. The error includes
 // those that the parser already has.
 func ReadOptions(r *optparse.Parser) (Options, error) {
 	sampler := FastRCNN
