@@ -29,6 +29,7 @@ type (
 		Category *int64     `json:"category_id"`
 		Box      []*float64 `json:"bbox"` // x, y, width, height
 		Crowd    int        `json:"iscrowd"`
+		Area     *float64   `json:"area"`
 	}
 )
 
@@ -233,6 +234,10 @@ func (c *cocoReader) annotation() error {
 	a := annotation{*e.Image, *e.Category, Object{X0: x, Y0: y, X1: x + width, Y1: y + height, Difficult: e.Crowd != 0}}
 	if err := a.object.checkBox(); err != nil {
 		return err
+	}
+	a.object.Area = a.object.BoxArea()
+	if e.Area != nil && *e.Area >= 0 {
+		a.object.Area = *e.Area
 	}
 	c.annotations = append(c.annotations, a)
 	return nil

@@ -34,10 +34,13 @@ type Object struct {
 	// Difficult marks an object that is hard to recognize (difficult in PASCAL VOC) or a group of
 	// objects with one box (iscrowd in COCO).
 	Difficult bool
+	// Area is the area in pixels by which the object is small, medium or large: that of the outline
+	// in COCO, if the annotation gives it, otherwise that of the box.
+	Area float64
 }
 
-// Area returns the area of the box in pixels.
-func (o *Object) Area() float64 { return (o.X1 - o.X0) * (o.Y1 - o.Y0) }
+// BoxArea returns the area of the box in pixels.
+func (o *Object) BoxArea() float64 { return (o.X1 - o.X0) * (o.Y1 - o.Y0) }
 
 // IoU returns the intersection over union of the object's box and b, or 0 if either is empty. The
 // result is the same on all architectures.
@@ -88,6 +91,28 @@ type Dataset struct {
 	Images []Image
 	// Folder is the folder of the images, or empty if [Open] did not find it.
 	Folder string
+	// Skipped lists what is invalid and was left out, by reason.
+	Skipped []Skipped
+	// Warnings lists what is read but may not be meant so, by reason.
+	Warnings []Warning
+}
+
+// Skipped counts the annotations that were left out for one reason.
+type Skipped struct {
+	Reason string // such as "annotations with a negative side"
+	Count  int
+	First  string // the first of them, such as "annotation 7"
+}
+
+func (s Skipped) String() string {
+	return fmt.Sprintf("skipped %s: %d, the first is %s", s.Reason, s.Count, s.First)
+}
+
+// Warning counts the annotations that may be wrong for one reason.
+type Warning Skipped
+
+func (w Warning) String() string {
+	return fmt.Sprintf("%s: %d, the first is %s", w.Reason, w.Count, w.First)
 }
 
 // Path returns the path of an image of the data set.
@@ -138,6 +163,22 @@ func (e *Error) Unwrap() error { return e.Err }
 var ErrNoAnnotations = errors.New("no annotations: want a COCO instances file (.json), a folder with instances.json " +
 	"or annotations/instances*.json, or PASCAL VOC's Annotations/*.xml or ImageSets/Main/*.txt")
 
+// Options configures [Open]. The zero value is the default.
+type Options struct {
+	// Images is the folder of the images. If it is empty, Open looks for it below the folder of the
+	// annotations and beside it.
+	Images string
+	// ImagesOnly leaves out the objects. A file then needs images alone: objects and classes may be
+	// missing or invalid.
+	ImagesOnly bool
+	// Strict makes an invalid annotation an error. By default it is skipped and counted.
+	Strict bool
+	// AbsolutePaths accepts absolute names of images.
+	AbsolutePaths bool
+	// FollowLinks accepts images that are links to files outside the folder of the images.
+	FollowLinks bool
+}
+
 // Open reads the data set at path, which is one of:
 //
 //   - a COCO instances file (.json);
@@ -148,7 +189,7 @@ var ErrNoAnnotations = errors.New("no annotations: want a COCO instances file (.
 // Open looks for the folder of the images below and beside the annotations: images, JPEGImages, a
 // folder named as the set is (val2017 for instances_val2017.json), and the folder of the
 // annotations itself. Errors are of type *[Error].
-func Open(path string) (*Dataset, error) {
+func Open(path string, opts Options) (*Dataset, error) {
 	d, err := open(path)
 	if err != nil {
 		e, ok := errors.AsType[*Error](err)
@@ -162,6 +203,9 @@ func Open(path string) (*Dataset, error) {
 			e.File, e.Err = p.Path, p.Err // the message would contain the path twice
 		}
 		return nil, e
+	}
+	if opts.Images != "" {
+		d.Folder = opts.Images
 	}
 	return d, nil
 }

@@ -32,9 +32,9 @@ const (
 func TestReadCOCO(t *testing.T) {
 	got, err := ReadCOCO(iotest.OneByteReader(strings.NewReader(smallCOCO)))
 	want := &Dataset{Images: []Image{
-		{File: "sub/b.jpg", ID: "5", Width: 640, Height: 480, Objects: []Object{{0, 0, 0, 100, "dog", true}}},
+		{File: "sub/b.jpg", ID: "5", Width: 640, Height: 480, Objects: []Object{{0, 0, 0, 100, "dog", true, 3}}},
 		{File: "c.jpg", ID: "6"},
-		{File: "a.jpg", ID: "7", Objects: []Object{{1, 2, 4.5, 6, "cat", false}}},
+		{File: "a.jpg", ID: "7", Objects: []Object{{1, 2, 4.5, 6, "cat", false, 14}}},
 	}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
@@ -43,7 +43,7 @@ func TestReadCOCO(t *testing.T) {
 
 func TestReadVOC(t *testing.T) {
 	got, err := ReadVOC(strings.NewReader(smallVOC))
-	want := &Image{"a.jpg", "", 640, 480, []Object{{0, 0, 2, 3, "cat", false}, {1.25, 2.5, 9, 3.5, "dog", true}}}
+	want := &Image{"a.jpg", "", 640, 480, []Object{{0, 0, 2, 3, "cat", false, 6}, {1.25, 2.5, 9, 3.5, "dog", true, 7.75}}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
@@ -199,7 +199,7 @@ func TestOpen(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := writeFiles(t, c.files)
-			d, err := Open(filepath.Join(dir, c.path))
+			d, err := Open(filepath.Join(dir, c.path), Options{})
 			if err != nil || len(d.Images) != c.images {
 				t.Fatalf("got %+v, %v; want %d images", d, err, c.images)
 			}
@@ -231,7 +231,7 @@ func TestOpenErrors(t *testing.T) {
 		{"", "b.xml: annotates \"a.jpg\", as ", map[string]string{"a.xml": smallVOC, "b.xml": smallVOC}},
 	} {
 		t.Run(c.want, func(t *testing.T) {
-			d, err := Open(filepath.Join(writeFiles(t, c.files), c.path))
+			d, err := Open(filepath.Join(writeFiles(t, c.files), c.path), Options{})
 			e, ok := errors.AsType[*Error](err)
 			if !ok || d != nil || !strings.Contains(err.Error(), c.want) || strings.Count(err.Error(), e.File+": ") != 1 {
 				t.Errorf("got %v, %v; want nil and %q", d, err, c.want)
@@ -262,11 +262,11 @@ func TestIoA(t *testing.T) {
 
 // TestCOCOAndVOCAgree reads the development set in both formats.
 func TestCOCOAndVOCAgree(t *testing.T) {
-	coco, err := Open(e2e.Data(t, "coco-dev"))
+	coco, err := Open(e2e.Data(t, "coco-dev"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	voc, err := Open(e2e.Data(t, "coco-dev", "voc"))
+	voc, err := Open(e2e.Data(t, "coco-dev", "voc"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func checkDataset(t *testing.T, images []Image) {
 			t.Fatalf("negative size in %+v", img)
 		}
 		for _, o := range img.Objects {
-			if !(o.Area() >= 0) || math.IsInf(o.Area(), 0) || o.X1 < o.X0 {
+			if !(o.BoxArea() >= 0) || math.IsInf(o.BoxArea(), 0) || o.X1 < o.X0 {
 				t.Fatalf("invalid box in %+v", o)
 			}
 		}

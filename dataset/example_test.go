@@ -24,7 +24,7 @@ func ExampleOpen() {
 		log.Fatal(err)
 	}
 
-	data, err := dataset.Open(dir)
+	data, err := dataset.Open(dir, dataset.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -51,5 +51,5 @@ func ExampleReadVOC() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%+v\n", img.Objects)
-	// Output: [{X0:262 Y0:210 X1:324 Y1:339 Class:chair Difficult:false}]
+	// Output: [{X0:262 Y0:210 X1:324 Y1:339 Class:chair Difficult:false Area:7998}]
 }

@@ -91,6 +91,7 @@ func ReadVOC(r io.Reader) (*Image, error) {
 		if err := object.checkBox(); err != nil {
 			return nil, invalid(entry, err)
 		}
+		object.Area = object.BoxArea()
 		img.Objects = append(img.Objects, object)
 	}
 	return img, nil

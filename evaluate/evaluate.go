@@ -64,7 +64,7 @@ const (
 )
 
 func sizeOf(o *dataset.Object) int {
-	switch a := o.Area(); {
+	switch a := o.BoxArea(); {
 	case a < 32*32:
 		return small
 	case a < 96*96:

@@ -386,7 +386,7 @@ func drawMany(t *rapid.T) []input {
 		for _, p := range drawInputs(t) {
 			p.img.File = fmt.Sprint(len(all), ".jpg")
 			p.took += time.Millisecond
-			p.img.Objects = slices.DeleteFunc(p.img.Objects, func(o dataset.Object) bool { return o.Area() == 0 })
+			p.img.Objects = slices.DeleteFunc(p.img.Objects, func(o dataset.Object) bool { return o.BoxArea() == 0 })
 			for i := range int32(2500) {
 				k := i * 7919 % 10007
 				p.boxes = append(p.boxes, box.Box{X0: k % 40, Y0: k % 37, X1: k%40 + 1 + k%61, Y1: k%37 + 1 + k%59})

@@ -47,7 +47,7 @@ func (c *evalCmd) Run(ctx context.Context, std streams) error {
 	if n := opts.Search.Threads; n > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
 	}
-	data, err := dataset.Open(c.Data)
+	data, err := dataset.Open(c.Data, dataset.Options{})
 	if err != nil {
 		return err
 	}

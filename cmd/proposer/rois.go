@@ -42,7 +42,7 @@ func (c *roisCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return optionErrors(err)
 	}
-	data, err := dataset.Open(c.Data)
+	data, err := dataset.Open(c.Data, dataset.Options{})
 	if err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ type training struct {
 
 // open opens a data set with its images.
 func (t *training) open(path string) (*evaluation, error) {
-	data, err := dataset.Open(path)
+	data, err := dataset.Open(path, dataset.Options{})
 	if err != nil {
 		return nil, err
 	}

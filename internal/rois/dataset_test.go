@@ -56,11 +56,11 @@ func TestGroundTruthOf(t *testing.T) {
 func TestGroundTruthOfWrongSize(t *testing.T) {
 	rotated := &dataset.Image{File: "a.jpg", Width: 640, Height: 480}
 	_, err := GroundTruthOf(rotated, 480, 640, nil)
-	want := SizeError{"a.jpg", 480, 640, 640, 480}
-	if e, ok := errors.AsType[*SizeError](err); !ok || *e != want {
+	want := dataset.SizeError{File: "a.jpg", Width: 480, Height: 640, AnnotatedWidth: 640, AnnotatedHeight: 480}
+	if e, ok := errors.AsType[*dataset.SizeError](err); !ok || *e != want {
 		t.Errorf("got %#v, want %#v", err, want)
 	}
-	const text = `rois: "a.jpg" has 480 × 640 pixels, its annotations are for 640 × 480: want the size of the upright image`
+	const text = `dataset: "a.jpg" has 480 × 640 pixels, its annotations are for 640 × 480: want the size of the upright image`
 	if err.Error() != text {
 		t.Errorf("got %q, want %q", err, text)
 	}

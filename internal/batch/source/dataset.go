@@ -63,7 +63,7 @@ func containsFile(folder, prefix, suffix string) (bool, error) {
 }
 
 func (s *Source) openDataset(path string) error {
-	d, err := dataset.Open(path)
+	d, err := dataset.Open(path, dataset.Options{})
 	if err != nil {
 		return err
 	}
