@@ -37,6 +37,7 @@ type searchFlags struct {
 	Sigma       *string `placeholder:"0.8" help:"Gaussian smoothing before the segmentation, in pixels."`
 	MinSize     *string `placeholder:"0" help:"Minimum size of an initial region, in pixels. 0: the mode's, which is k, or 100 in OpenCV's modes."`
 	Orientation *string `placeholder:"exif" help:"exif: apply the image's EXIF orientation. ignore: use the pixels as they are stored."`
+	Depth       *string `placeholder:"16" help:"Significant bits of the samples of 16-bit images: 8 to 16, such as 12 for a 12-bit camera, or auto: as many as the image's samples have."`
 	Threads     *string `placeholder:"0" help:"Maximum number of processors. 0: all."`
 }
 
@@ -46,7 +47,7 @@ func (f *searchFlags) values() map[string]string {
 		"mode": f.Mode, "max": f.Max, "order": f.Order, "seed": f.Seed, "nms": f.NMS,
 		"min-side": f.MinSide, "max-side": f.MaxSide, "colors": f.Colors, "k": f.K,
 		"measures": f.Measures, "sigma": f.Sigma, "min-size": f.MinSize, "threads": f.Threads,
-		"orientation": f.Orientation,
+		"orientation": f.Orientation, "depth": f.Depth,
 	})
 }
 

@@ -116,6 +116,7 @@ type Options struct {
 	Limits            Limits
 	IgnoreOrientation bool // keep the pixels as they are stored
 	LongestSide       int  // shrink a larger image to this longest side, in pixels; 0: never
+	Depth             Depth
 }
 
 // Decoded is a decoded image file.

@@ -29,7 +29,7 @@ const (
 // optionNames are the names of the options, in the order in which errors about them are reported.
 var optionNames = []string{
 	"mode", "max", "order", "seed", "nms", "min-side", "max-side",
-	"colors", "k", "measures", "sigma", "min-size", "orientation", "threads",
+	"colors", "k", "measures", "sigma", "min-size", "orientation", "depth", "threads",
 }
 
 // OptionNames returns the names of the options of [ParseOptions].
@@ -77,6 +77,8 @@ func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 //	          paper's modes and 100 in OpenCV's; 0
 //	orientation  exif: apply the image's orientation; ignore: use the pixels, and return boxes,
 //	          as they are stored; exif
+//	depth     significant bits of the samples of 16-bit files, 8 to 16, or auto: the fewest that
+//	          hold the image's samples; 16
 //	threads   maximum number of goroutines; 0: GOMAXPROCS; 0
 //
 // Each color space is combined with each k and each combination of measures. One of the three
@@ -109,6 +111,7 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 	r.Int("max-side", 0, maxInt, &o.Decode.LongestSide)
 	r.Int("threads", 0, maxThreads, &search.Threads)
 	optparse.Value(r, "orientation", "exif or ignore", parseOrientation, &o.Decode.IgnoreOrientation)
+	optparse.Value(r, "depth", imageio.DepthSyntax, imageio.ParseDepth, &o.Decode.Depth)
 	optparse.Value(r, "sigma", fmt.Sprintf("a number from 0 to %g", selective.MaxSigma), func(s string) (float64, error) {
 		return optparse.ParseFloat(s, func(v float64) bool { return v >= 0 && v <= selective.MaxSigma })
 	}, &search.Sigma)
@@ -160,6 +163,7 @@ func (o Options) Values() map[string]string {
 		"threads":  strconv.Itoa(s.Threads),
 
 		"orientation": orientation,
+		"depth":       o.Decode.Depth.String(),
 	}
 }
 

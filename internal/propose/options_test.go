@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/selective"
@@ -41,7 +42,7 @@ func TestDefaultOptions(t *testing.T) {
 	}
 	// The documented defaults.
 	got, err := ParseOptions(queryValues(t, "mode=fast&max=0&order=objectness&seed=1&nms=off&min-side=0&max-side=0"+
-		"&sigma=0.8&min-size=0&orientation=exif&threads=0"))
+		"&sigma=0.8&min-size=0&orientation=exif&depth=16&threads=0"))
 	if err != nil || !reflect.DeepEqual(got, DefaultOptions()) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -71,6 +72,8 @@ func TestParseOptions(t *testing.T) {
 		"nms=adaptive":             func(o Options) bool { return o.Search.NMS.Threshold == .9 && o.Search.NMS.Decay == .9996 },
 		"min-side=20&max-side=500": func(o Options) bool { return o.Search.MinSide == 20 && o.Decode.LongestSide == 500 },
 		"orientation=ignore":       func(o Options) bool { return o.Decode.IgnoreOrientation },
+		"depth=12":                 func(o Options) bool { return o.Decode.Depth == 12 },
+		"depth=auto":               func(o Options) bool { return o.Decode.Depth == imageio.AutoDepth },
 		"sigma=0":                  func(o Options) bool { return o.Search.Sigma == 0 },
 		"mode=single&colors=Lab,rgI": func(o Options) bool {
 			return slices.Equal(o.Search.Strategies, []selective.Strategy{
@@ -120,6 +123,8 @@ func TestInvalidOptions(t *testing.T) {
 		"nms=NaN":                      `nms "NaN"`,
 		"min-side=x":                   `min-side "x"`,
 		"orientation=6":                `orientation "6": want exif or ignore`,
+		"depth=7":                      `depth "7": want a whole number from 8 to 16, or auto`,
+		"depth=-1":                     `depth "-1"`,
 		"max-side=2147483648":          `max-side "2147483648"`,
 		"colors=HSV,":                  `colors "": want one of RGB, I`,
 		"colors=HSV,CMYK":              `colors "CMYK"`,
@@ -154,7 +159,7 @@ func TestInvalidOptions(t *testing.T) {
 
 func TestAllErrorsAreReported(t *testing.T) {
 	_, err := ParseOptions(queryValues(t, "mode=x&max=x&order=x&seed=x&nms=x&min-side=x&max-side=x&colors=x,y&k=x"+
-		"&measures=x&sigma=x&min-size=x&orientation=x&threads=x&x=x"))
+		"&measures=x&sigma=x&min-size=x&orientation=x&depth=x&threads=x&x=x"))
 	var got []string
 	for _, e := range OptionErrors(err) {
 		got = append(got, e.Name)
@@ -169,7 +174,7 @@ func TestAllErrorsAreReported(t *testing.T) {
 
 func FuzzParseOptions(f *testing.F) {
 	for _, s := range []string{
-		"orientation=ignore&max=1", "", "mode=quality&max=10&order=hierarchy&seed=7&nms=0.8&min-side=3&max-side=640&sigma=0&min-size=9&threads=2",
+		"orientation=ignore&max=1", "depth=10", "depth=auto&max=1", "", "mode=quality&max=10&order=hierarchy&seed=7&nms=0.8&min-side=3&max-side=640&sigma=0&min-size=9&threads=2",
 		"colors=HSV,Lab&k=50,1e-300&measures=CTSF,C0.5TS0.25", "k=0x1p-2&nms=adaptive&mode=opencv-fast", "k=1_0&a=%00",
 	} {
 		f.Add(s)

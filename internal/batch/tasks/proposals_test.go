@@ -130,6 +130,7 @@ func TestSettingsContainAllOptionsThatAffectBoxes(t *testing.T) {
 		"mode": {"mode": "quality"}, "max": {"max": "5"}, "order": {"order": "paper"}, "seed": {"seed": "7"}, "nms": {"nms": "0.5"},
 		"min-side": {"min-side": "3"}, "max-side": {"max-side": "100"}, "colors": {"colors": "Lab"}, "k": {"k": "70"},
 		"measures": {"measures": "S"}, "sigma": {"sigma": "1"}, "min-size": {"min-size": "9"}, "orientation": {"orientation": "ignore"},
+		"depth": {"depth": "12"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := changed(plain, Proposals(search(t, values), format(t, "jsonl"), "photos", false).Settings); !slices.Contains(got, name) {
