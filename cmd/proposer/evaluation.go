@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,8 +14,8 @@ import (
 	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/evaluate/plot"
-	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/proposalfile"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/internal/safefs"
 	"github.com/proposer/proposer/raster"
@@ -24,7 +25,8 @@ import (
 // evaluation evaluates proposals on a data set. The eval and train commands share it.
 type evaluation struct {
 	data   *dataset.Dataset
-	index  map[string]int // images by file name, including those beyond --pictures
+	index  *proposalfile.Index // all images, including those beyond --pictures
+	total  int                 // number of all images
 	opts   evaluate.Options
 	ranker func(i int) selective.Ranker // ranker of data.Images[i]; nil means that of the search options
 	std    streams
@@ -32,7 +34,7 @@ type evaluation struct {
 }
 
 func newEvaluation(data *dataset.Dataset, std streams, opts evaluate.Options) *evaluation {
-	return &evaluation{data: data, index: data.Index(), std: std, opts: opts}
+	return &evaluation{data: data, index: proposalfile.NewIndex(data.Images), total: len(data.Images), std: std, opts: opts}
 }
 
 func errNoImages(data string) error {
@@ -124,37 +126,57 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 		return nil, err
 	}
 
-	seen := make([]bool, len(e.data.Images))
-	var unknown, missing firstOf
-	for line, err := range codec.ReadJSONL(in) {
+	seen := make([]bool, e.total)
+	var unknown, missing, sizes firstOf
+	positions := 0
+	for img, err := range proposalfile.Read(ctx, in) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		row := &line.Row
-		i, ok := e.index[row.File]
+		i := img.Position
+		if img.File == "" && img.ID == "" {
+			positions = i + 1
+		} else if i, err = e.index.Find(img); err != nil {
+			return nil, fmt.Errorf("%s: %s%w", name, placeOf(img), err)
+		}
 		switch {
-		case !ok:
-			unknown.add(row.File)
-			continue
-		case i >= len(seen):
+		case i < 0 || i >= e.total:
+			unknown.add(img.Name())
 			continue
 		case seen[i]:
-			return nil, fmt.Errorf("%s: line %d: duplicate image %q", name, line.Number, row.File)
+			return nil, fmt.Errorf("%s: %sduplicate image %q", name, placeOf(img), img.Name())
 		}
 		seen[i] = true
-		if row.Error != "" {
-			e.warn("%s: line %d: %s: %s", name, line.Number, printable(row.File), printable(row.Error))
+		if i >= len(e.data.Images) {
+			continue
 		}
-		evaluator.Add(&e.data.Images[i], row.Boxes, row.SearchTime)
+		if img.Error != "" {
+			e.warn("%s: %s%s: %s", name, placeOf(img), printable(img.Name()), printable(img.Error))
+		}
+		truth, err := orient(&e.data.Images[i], img)
+		if err != nil {
+			sizes.add(err.Error())
+		}
+		boxes, err := wholeBoxes(img)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s%w", name, placeOf(img), err)
+		}
+		evaluator.Add(truth, boxes, img.SearchTime)
 	}
+	known := 0
 	for i, ok := range seen {
-		if !ok {
+		if ok {
+			known++
+		} else if i < len(e.data.Images) {
 			missing.add(e.data.Images[i].File)
 			evaluator.Add(&e.data.Images[i], nil, 0)
 		}
+	}
+	if err := e.checkImages(positions, known, unknown); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 
 	if unknown.n > 0 {
@@ -163,7 +185,58 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 	if missing.n > 0 {
 		e.warn("%s: no proposals for %d images of the data set, which count as without boxes; the first is %q", name, missing.n, missing.first)
 	}
+	if sizes.n > 0 {
+		e.warn("%s: %d images have another size than their annotations; the first: %s", name, sizes.n, sizes.first)
+	}
 	return evaluator.Report(), nil
+}
+
+// checkImages returns an error if the images of a file are not those of the data set.
+func (e *evaluation) checkImages(positions, known int, unknown firstOf) error {
+	if positions > 0 && positions != e.total {
+		return fmt.Errorf("%d images without names: want the %d of the data set, in its order", positions, e.total)
+	}
+	if unknown.n == 0 || known > 0 || e.total == 0 {
+		return nil
+	}
+	first := &e.data.Images[0]
+	return fmt.Errorf("none of its %d images is in the data set: the first is %q, that of the data set is %q with the id %q: want these names or ids",
+		unknown.n, unknown.first, first.File, first.ID)
+}
+
+// placeOf returns where in its file an image is, for a message.
+func placeOf(img *proposalfile.Image) string {
+	if img.Place == "" {
+		return ""
+	}
+	return img.Place + ": "
+}
+
+// wholeBoxes returns boxes of whole pixels.
+func wholeBoxes(img *proposalfile.Image) ([]box.Box, error) {
+	boxes := make([]box.Box, len(img.Boxes))
+	for i, b := range img.Boxes {
+		boxes[i] = box.Box{X0: int32(b.X0), Y0: int32(b.Y0), X1: int32(b.X1), Y1: int32(b.Y1)}
+		if w := boxes[i]; float64(w.X0) != b.X0 || float64(w.Y0) != b.Y0 || float64(w.X1) != b.X1 || float64(w.Y1) != b.Y1 {
+			return nil, fmt.Errorf("box %d: %v: want whole pixels", i, b)
+		}
+	}
+	return boxes, nil
+}
+
+// orient returns the ground truth of an image in the pixels of its proposals. If the sizes differ, it
+// returns the ground truth as it is, with an error.
+func orient(truth *dataset.Image, img *proposalfile.Image) (*dataset.Image, error) {
+	if img.Width == 0 || img.Height == 0 {
+		return truth, nil
+	}
+	objects, turned, err := truth.Orient(img.Width, img.Height, img.Orientation)
+	if err != nil || !turned {
+		return truth, err
+	}
+	oriented := *truth
+	oriented.Objects = objects
+	return &oriented, nil
 }
 
 // firstOf counts names and keeps the first.
@@ -183,9 +256,22 @@ func (f *firstOf) add(name string) {
 func openProposals(ctx context.Context, stdin io.Reader, path string) (in io.Reader, stop func(), err error) {
 	f := io.NopCloser(stdin)
 	if path != "-" {
-		if f, err = os.Open(path); err != nil {
+		file, err := os.Open(path)
+		if err != nil {
 			return nil, nil, err
 		}
+		info, err := file.Stat()
+		if err == nil && info.IsDir() {
+			err = errors.New("a folder: want a file")
+		}
+		if err != nil {
+			file.Close()
+			return nil, nil, err
+		}
+		if info.Mode().IsRegular() {
+			return io.NewSectionReader(file, 0, info.Size()), func() { file.Close() }, nil
+		}
+		f = file
 	}
 	r, w := io.Pipe()
 	stopWatching := context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
@@ -205,14 +291,19 @@ func proposalsPath(arg string) string {
 	return arg
 }
 
-// proposalsName returns NAME of [NAME=]FILE. The default is the base name of the file without
-// .jsonl.
+// proposalsName returns NAME of [NAME=]FILE. The default is the base name of the file without the
+// extension.
 func proposalsName(arg string) string {
 	path := proposalsPath(arg)
 	if path != arg {
 		return printable(strings.TrimSuffix(arg, "="+path))
 	}
-	return printable(strings.TrimSuffix(baseName(path), ".jsonl"))
+	name := baseName(path)
+	switch ext := filepath.Ext(name); strings.ToLower(ext) {
+	case ".jsonl", ".json", ".csv", ".npz", ".npy", ".mat", ".pkl", ".pickle", ".parquet":
+		name = strings.TrimSuffix(name, ext)
+	}
+	return printable(name)
 }
 
 // searchName returns the mode followed by the other search options that were given.

@@ -1,0 +1,312 @@
+// Package proposalfile reads files of box proposals, those that package codec writes and those of other
+// programs, for their evaluation:
+//
+//   - JSON Lines, and JSON lists of such objects
+//   - COCO results and COCO annotations, {"name": [[x,y,w,h]]}, {"bbox": [[[x,y,w,h]]]}
+//   - CSV with a header
+//   - NumPy's .npz and .npy
+//   - MAT-files of level 5, as MATLAB, Octave and SciPy write them
+//   - pickles of Detectron, Detectron2, MMDetection 2 and 3
+//   - Apache Parquet
+//
+// [Read] recognizes the format by the content. [Index] finds the images in a data set.
+//
+// Input is not trusted: nothing is executed, and memory is bounded by the size of the file.
+package proposalfile
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/proposer/proposer/internal/boundedio"
+)
+
+// Box is the half-open rectangle [X0, X1) × [Y0, Y1), in pixels of the upright image, which may have
+// fractions.
+type Box struct{ X0, Y0, X1, Y1 float64 }
+
+// Image is the proposals of an image.
+type Image struct {
+	// File and ID identify the image, as the file has them. Either may be empty. If both are, the
+	// image is identified by its position.
+	File, ID string
+	// Position counts the images of the file from 0.
+	Position int
+	// Place says where in the file the image is, for messages, such as "line 3".
+	Place string
+	// Width and Height are the size of the upright image, 0 if unknown; Orientation is its EXIF
+	// orientation, 0 if unknown.
+	Width, Height, Orientation int
+	// Boxes holds the proposals, best first: in descending order of their scores or, without
+	// scores, in the order of the file.
+	Boxes []Box
+	// SearchTime is the time of the search, or 0 if it is unknown.
+	SearchTime time.Duration
+	// Error is the reason why the program that wrote the file failed on the image, or empty.
+	Error string
+
+	scores []float64 // one per box, or nil
+}
+
+// Name returns the name of the image in messages.
+func (img *Image) Name() string {
+	switch {
+	case img.File != "":
+		return img.File
+	case img.ID != "":
+		return img.ID
+	}
+	return fmt.Sprintf("number %d", img.Position)
+}
+
+// Limits on what is read.
+const (
+	// maxBoxes is the number of boxes of an image.
+	maxBoxes = 1 << 23
+	// maxBuffer is the number of bytes of an input without random access that is kept in memory
+	// for a format that needs random access.
+	maxBuffer = 1 << 30
+	// maxText is the number of bytes of one line, or of one value of a JSON list.
+	maxText = 256 << 20
+	// maxCoordinate is the largest coordinate, in pixels.
+	maxCoordinate = math.MaxInt32
+	// maxSeconds is the longest time of a search.
+	maxSeconds = 1e6
+)
+
+// randomAccess is an input that need not be read in order: *io.SectionReader, *bytes.Reader.
+type randomAccess interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// input is an input of any format.
+type input struct {
+	*bufio.Reader
+	whole randomAccess // nil if it can only be read in order
+}
+
+// peekBytes is how much of an input is inspected to recognize its format.
+const peekBytes = 1 << 16
+
+// randomAccess returns the whole input, which it reads into memory if necessary.
+func (in *input) randomAccess() (randomAccess, error) {
+	if in.whole != nil {
+		return in.whole, nil
+	}
+	data, err := boundedio.ReadAll(in.Reader, 0, maxBuffer)
+	if _, ok := errors.AsType[*boundedio.LimitError](err); ok {
+		return nil, fmt.Errorf("%w from a pipe: want a regular file", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return bytes.NewReader(data), nil
+}
+
+// format is a file format. Its reader yields images in order. Boxes that are yielded need not be valid
+// or sorted.
+type format struct {
+	name string
+	read func(ctx context.Context, in *input, yield func(*Image) error) error
+}
+
+// Read yields the images of a proposals file in the order of the file. The first error ends the
+// iteration. Images and their boxes are not reused.
+//
+// Some formats need random access. If r lacks the methods ReadAt and Size, Read keeps the contents of
+// such a format in memory, up to 1 GiB.
+func Read(ctx context.Context, r io.Reader) iter.Seq2[*Image, error] {
+	return func(yield func(*Image, error) bool) {
+		in := &input{Reader: bufio.NewReaderSize(r, peekBytes)}
+		in.whole, _ = r.(randomAccess)
+		f, err := recognize(in)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		position := 0
+		err = f.read(ctx, in, func(img *Image) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			img.Position = position
+			position++
+			if err := img.finish(); err != nil {
+				return err
+			}
+			if !yield(img, nil) {
+				return errStopped
+			}
+			return nil
+		})
+		switch {
+		case err == nil || errors.Is(err, errStopped):
+		case ctx.Err() != nil:
+			yield(nil, ctx.Err())
+		default:
+			yield(nil, fmt.Errorf("%s: %w", f.name, err))
+		}
+	}
+}
+
+// errStopped ends a reader whose caller wants no more images.
+var errStopped = errors.New("stopped")
+
+// want lists the formats in messages.
+const want = "want JSON Lines, COCO results, CSV with a header, .npz, .npy, a MAT-file of version 5 to 7, " +
+	"a pickle of Detectron, Detectron2 or MMDetection, or Parquet"
+
+// recognize returns the format of an input by its content.
+func recognize(in *input) (format, error) {
+	head, err := in.Peek(peekBytes)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return format{}, err
+	}
+	if bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
+		head = head[3:]
+		in.whole = nil // it includes the byte order mark
+		if _, err := in.Discard(3); err != nil {
+			return format{}, err
+		}
+	}
+	text := bytes.TrimLeft(head, " \t\r\n")
+	switch {
+	case len(text) == 0:
+		return format{"JSON Lines", readLines}, nil // of no images
+	case text[0] == '[':
+		return format{"JSON", readList}, nil
+	case text[0] == '{':
+		return recognizeObject(text), nil
+	}
+	if header, ok := csvHeaderOf(head); ok {
+		return format{"CSV", header.read}, nil
+	}
+	return format{}, fmt.Errorf("%s: %s", describe(head), want)
+}
+
+// describe says what a file is that cannot be read.
+func describe(head []byte) string {
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
+		return "text in UTF-16"
+	}
+	kind, _, _ := strings.Cut(http.DetectContentType(head), ";")
+	switch kind {
+	case "text/plain":
+		return "text of an unknown form"
+	case "application/octet-stream":
+		return "unknown format"
+	}
+	return kind
+}
+
+// finish checks the boxes and sorts them by score.
+func (img *Image) finish() error {
+	fail := func(form string, args ...any) error {
+		err := fmt.Errorf(form, args...)
+		if img.Place != "" {
+			return fmt.Errorf("%s: image %q: %w", img.Place, img.Name(), err)
+		}
+		return fmt.Errorf("image %q: %w", img.Name(), err)
+	}
+	if img.Width < 0 || img.Height < 0 || img.Width > maxCoordinate || img.Height > maxCoordinate {
+		return fail("%d × %d pixels: want sides from 0 to %d", img.Width, img.Height, maxCoordinate)
+	}
+	if img.Orientation < 0 || img.Orientation > 8 {
+		return fail("orientation %d: want 0 to 8", img.Orientation)
+	}
+	if len(img.Boxes) > maxBoxes {
+		return fail("%d boxes: want at most %d", len(img.Boxes), maxBoxes)
+	}
+	for i, b := range img.Boxes {
+		for _, v := range []float64{b.X0, b.Y0, b.X1, b.Y1} {
+			if !(math.Abs(v) <= maxCoordinate) {
+				return fail("box %d: coordinate %g: want a number of pixels, at most %d", i, v, maxCoordinate)
+			}
+		}
+		if b.X1 < b.X0 || b.Y1 < b.Y0 {
+			return fail("box %d: corners (%g, %g) and (%g, %g): want the upper left corner first", i, b.X0, b.Y0, b.X1, b.Y1)
+		}
+	}
+	if img.scores == nil {
+		return nil
+	}
+	if len(img.scores) != len(img.Boxes) {
+		return fail("%d boxes and %d scores: want equal numbers, or no scores", len(img.Boxes), len(img.scores))
+	}
+	for i, s := range img.scores {
+		if math.IsNaN(s) {
+			return fail("box %d: score NaN: want a number", i)
+		}
+	}
+	img.sort()
+	return nil
+}
+
+// sort sorts the boxes by score, the best first. Boxes of equal scores keep their order.
+func (img *Image) sort() {
+	if slices.IsSortedFunc(img.scores, func(a, b float64) int { return cmp.Compare(b, a) }) {
+		return
+	}
+	order := make([]int32, len(img.Boxes))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortStableFunc(order, func(i, j int32) int { return cmp.Compare(img.scores[j], img.scores[i]) })
+	boxes, scores := make([]Box, len(order)), make([]float64, len(order))
+	for k, i := range order {
+		boxes[k], scores[k] = img.Boxes[i], img.scores[i]
+	}
+	img.Boxes, img.scores = boxes, scores
+}
+
+// duration returns a time of a search in seconds.
+func duration(s float64) (time.Duration, error) {
+	if !(s >= 0 && s <= maxSeconds) {
+		return 0, fmt.Errorf("search of %v seconds: want 0 to %.0f", s, maxSeconds)
+	}
+	return time.Duration(math.Round(s*1e6)) * time.Microsecond, nil
+}
+
+// groups collects the boxes of images whose boxes may be anywhere in the file.
+type groups struct {
+	images []*Image
+	index  map[[2]string]*Image // by file and id
+}
+
+// image returns the image with a file name and an id, either of which may be empty. It copies them if
+// they are new.
+func (g *groups) image(file, id string) *Image {
+	if img := g.index[[2]string{file, id}]; img != nil {
+		return img
+	}
+	if g.index == nil {
+		g.index = map[[2]string]*Image{}
+	}
+	img := &Image{File: strings.Clone(file), ID: strings.Clone(id)}
+	g.index[[2]string{img.File, img.ID}] = img
+	g.images = append(g.images, img)
+	return img
+}
+
+// yieldAll yields the images in the order of their first boxes.
+func (g *groups) yieldAll(yield func(*Image) error) error {
+	for i, img := range g.images {
+		g.images[i] = nil
+		if err := yield(img); err != nil {
+			return err
+		}
+	}
+	return nil
+}
