@@ -188,6 +188,9 @@ func writeSummary(ctx context.Context, std streams, f *jobFlags, job *batch.Job,
 	return file.Commit()
 }
 
+// slurmHint is how to divide a batch among tasks whose numbers do not say it.
+const slurmHint = "set PROPOSER_SHARDS to the number of tasks N of the whole array, numbered 0 to N-1, or use --shard I/N"
+
 // shardRange parses I/N or, if it is empty, the environment of a Slurm array or a Kubernetes Indexed Job.
 func shardRange(text string, env func(string) string) (index, count int, err error) {
 	number := func(name string, fallback int) int {
@@ -211,14 +214,25 @@ func shardRange(text string, env func(string) string) (index, count int, err err
 		if indexErr != nil || countErr != nil {
 			return 0, 0, fmt.Errorf("--shard %s: want I/N, as in 0/8", text)
 		}
+	case env("SLURM_ARRAY_TASK_ID") != "" && env("PROPOSER_SHARDS") != "":
+		// Some tasks of a larger array are run again.
+		origin = "PROPOSER_SHARDS and SLURM_ARRAY_TASK_ID"
+		index = number("SLURM_ARRAY_TASK_ID", 0)
+		count = number("PROPOSER_SHARDS", 0)
 	case env("SLURM_ARRAY_TASK_ID") != "":
 		origin = "the Slurm array"
+		for _, name := range []string{"SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX", "SLURM_ARRAY_TASK_COUNT"} {
+			if env(name) == "" {
+				return 0, 0, fmt.Errorf("SLURM_ARRAY_TASK_ID is set, but not %s: %s", name, slurmHint)
+			}
+		}
+		first, last := number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_MAX", 0)
 		step := max(number("SLURM_ARRAY_TASK_STEP", 1), 1)
-		index = (number("SLURM_ARRAY_TASK_ID", 0) - number("SLURM_ARRAY_TASK_MIN", 0)) / step
+		index = (number("SLURM_ARRAY_TASK_ID", 0) - first) / step
 		count = number("SLURM_ARRAY_TASK_COUNT", 0)
-		if shards := number("PROPOSER_SHARDS", 0); shards > 0 {
-			count = shards // some tasks of a larger array are run again
-			index = number("SLURM_ARRAY_TASK_ID", 0)
+		if err == nil && (last-first)/step+1 != count {
+			err = fmt.Errorf("the Slurm array has %d tasks from %d to %d in steps of %d, so some are missing: %s",
+				count, first, last, step, slurmHint)
 		}
 	case env("JOB_COMPLETION_INDEX") != "":
 		origin = "JOB_COMPLETION_INDEX"

@@ -298,7 +298,7 @@ func proposalsName(arg string) string {
 	if path != arg {
 		return printable(strings.TrimSuffix(arg, "="+path))
 	}
-	name := baseName(path)
+	name := filepath.Base(path)
 	switch ext := filepath.Ext(name); strings.ToLower(ext) {
 	case ".jsonl", ".json", ".csv", ".npz", ".npy", ".mat", ".pkl", ".pickle", ".parquet":
 		name = strings.TrimSuffix(name, ext)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/proposer/proposer/internal/boundedio"
@@ -49,14 +48,6 @@ func readInput(ctx context.Context, stdin io.Reader, limit int64) ([]byte, error
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// baseName returns the name of an image in the output.
-func baseName(name string) string {
-	if name == "-" {
-		return name
-	}
-	return filepath.Base(name)
 }
 
 // printable quotes a file name that contains control characters, which could manipulate a terminal.

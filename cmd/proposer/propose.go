@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -29,7 +30,7 @@ type proposeCmd struct {
 }
 
 func (*proposeCmd) Help() string {
-	return `An image that cannot be read is reported on standard error and, in jsonl, as an object {"file","error"}. The other images are processed, and the exit code is 1.`
+	return `Each image is named as it is given, with its folders. An image that cannot be read is reported on standard error and, in jsonl, as an object {"file","error"}. The other images are processed, and the exit code is 1.`
 }
 
 // Run implements the command.
@@ -62,7 +63,7 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) error {
 		if err != nil {
 			failed = true
 			fmt.Fprintf(std.err, "proposer: %s: %v\n", printable(name), err)
-			if err := out.Write(&codec.Row{File: baseName(name), Error: err.Error()}); err != nil {
+			if err := out.Write(&codec.Row{File: filepath.ToSlash(name), Error: err.Error()}); err != nil {
 				return err
 			}
 		}
@@ -106,7 +107,7 @@ func (c *proposeCmd) proposeFile(ctx context.Context, std streams, out codec.Wri
 	if err != nil {
 		return err
 	}
-	row := codec.NewRow(baseName(name), result)
+	row := codec.NewRow(filepath.ToSlash(name), result)
 	if c.Masks {
 		row.Strategies = result.Strategies
 		if row.Masks, err = result.Masks(ctx, math.MaxInt64); err != nil {

@@ -200,7 +200,7 @@ func (t *training) sampleImage(ctx context.Context, data *dataset.Dataset, i int
 // metadata returns the metadata of the model file.
 func (t *training) metadata() objectness.Metadata {
 	_, loss := t.loss()
-	return objectness.Metadata{Data: baseName(filepath.Clean(t.Data)), Mode: t.search.Mode, Model: t.Model, Loss: loss}
+	return objectness.Metadata{Data: filepath.Base(t.Data), Mode: t.search.Mode, Model: t.Model, Loss: loss}
 }
 
 // train trains a model on all images, evaluates it on another data set unless that is nil, and
@@ -225,7 +225,7 @@ func (t *training) train(ctx context.Context, other *evaluation) error {
 	}
 
 	if other != nil {
-		name := baseName(filepath.Clean(t.Judge))
+		name := filepath.Base(t.Judge)
 		other.ranker = func(int) selective.Ranker { return ranker }
 		report, err := t.evaluate(ctx, other, name)
 		if err != nil {

@@ -32,7 +32,7 @@ import (
 
 // Row is an image and its proposals.
 type Row struct {
-	// File is the name of the image: its base name, or its path in a data set.
+	// File is the name of the image: its path as it was given, or in a data set.
 	File string
 	// Folder is the path or base name of the folder of File. Formats that identify images by folder
 	// and name use it for a File without a folder. It may be empty.
