@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,18 +39,45 @@ func makeTree(t *testing.T, names ...string) *os.Root {
 }
 
 func TestWalkOrderAndLinks(t *testing.T) {
-	root := makeTree(t, "a/1", "a/2", "a.b", "b/skipped/3", "b/4", "c -> a", "b/up -> ..", "a/twice -> ../b", "out -> /", "file -> a.b")
-	var got []string
-	skip := func(name string) bool { return name == "b/skipped/" }
-	for name, err := range Walk(t.Context(), root, skip) {
-		if err != nil {
+	outside := makeTree(t, "f", "sub/g", "sub/again -> ..", "other -> OTHER/deep").Name()
+	other := makeTree(t, "deep/h", "deep/back -> OUTSIDE/sub").Name()
+	for link, target := range map[string]string{filepath.Join(outside, "other"): filepath.Join(other, "deep"), filepath.Join(other, "deep/back"): outside} {
+		if err := errors.Join(os.Remove(link), os.Symlink(target, link)); err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, name)
 	}
-	want := []string{"a.b", "a/1", "a/2", "a/twice/4", "a/twice/skipped/3", "b/4", "c/1", "c/2", "file"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+	root := makeTree(t, "a/1", "a/2", "a.b", "b/skipped/3", "b/4", "c -> a", "b/up -> ..", "a/twice -> ../b", "file -> a.b", "none -> /does/not/exist",
+		"top -> ..", "out -> "+outside, "out2 -> "+outside+"/sub", "out.f -> "+outside+"/f", "z/nested -> "+outside+"/sub/g", "zz -> z")
+	inside := []string{"a.b", "a/1", "a/2", "a/twice/4", "a/twice/skipped/3", "b/4", "c/1", "c/2", "file", "none"}
+	for _, c := range []struct {
+		name          string
+		follow        bool
+		want, leftOut []string
+	}{
+		{"inside", false, inside, []string{"out.f", "out/", "out2/", "z/nested", "zz/nested"}},
+		{"everywhere", true, slices.Concat(inside, []string{
+			"out.f", "out/f", "out/other/h", "out/sub/g", "out2/g",
+			"z/nested", "zz/nested",
+		}), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got, leftOut []string
+			opts := WalkOptions{
+				Skip:        func(name string) bool { return name == "b/skipped/" },
+				FollowLinks: c.follow,
+				LeftOut:     func(name string) { leftOut = append(leftOut, name) },
+			}
+			for name, err := range Walk(t.Context(), root, opts) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, name)
+			}
+			slices.Sort(leftOut)
+			if !slices.Equal(got, c.want) || !slices.Equal(leftOut, c.leftOut) {
+				t.Errorf("got %q, want %q\nleft out %q, want %q", got, c.want, leftOut, c.leftOut)
+			}
+		})
 	}
 }
 
@@ -109,5 +137,33 @@ func TestSameFolderAfterReplacement(t *testing.T) {
 	}
 	if err := SameFolder(path, before); err == nil {
 		t.Error("replaced folder: got no error")
+	}
+}
+
+// Folders of which each has two links to the next are not listed once for each path to them.
+func TestWalkOfManyLinksIsBounded(t *testing.T) {
+	outside := t.TempDir()
+	const folders = 40
+	for i := range folders {
+		dir := filepath.Join(outside, strconv.Itoa(i))
+		next := filepath.Join(outside, strconv.Itoa(i+1))
+		err := errors.Join(os.Mkdir(dir, 0o777), os.WriteFile(filepath.Join(dir, "x"), nil, 0o600),
+			os.Symlink(next, filepath.Join(dir, "a")), os.Symlink(next, filepath.Join(dir, "b")))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := makeTree(t, "in -> "+filepath.Join(outside, "0"))
+	files := 0
+	for name, err := range Walk(t.Context(), root, WalkOptions{FollowLinks: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "x") {
+			files++
+		}
+	}
+	if files != folders {
+		t.Errorf("got %d files, want each of %d once", files, folders)
 	}
 }

@@ -241,7 +241,7 @@ func (d *dirStore) List(ctx context.Context, prefix string) iter.Seq2[Entry, err
 			isFolder := strings.HasSuffix(name, "/")
 			return !strings.HasPrefix(name, prefix) && !(isFolder && strings.HasPrefix(prefix, name)) || isTemporary(name)
 		}
-		for name, err := range safefs.Walk(ctx, root, skip) {
+		for name, err := range safefs.Walk(ctx, root, safefs.WalkOptions{Skip: skip}) {
 			if err == nil {
 				var info fs.FileInfo
 				if info, err = safefs.StatIn(root, name); notAFile(err) {
@@ -298,7 +298,8 @@ func (d *dirStore) Sweep(ctx context.Context, age time.Duration) error {
 	if err != nil {
 		return d.wrapError("", err)
 	}
-	for name, err := range safefs.Walk(ctx, root, func(name string) bool { return !strings.HasSuffix(name, "/") && !isTemporary(name) }) {
+	skip := func(name string) bool { return !strings.HasSuffix(name, "/") && !isTemporary(name) }
+	for name, err := range safefs.Walk(ctx, root, safefs.WalkOptions{Skip: skip}) {
 		var info fs.FileInfo
 		if err == nil {
 			info, err = root.Lstat(filepath.FromSlash(name))
