@@ -16,7 +16,7 @@ import (
 // bucketImages are the objects of a bucket.
 type bucketImages struct{ blobstore.Store }
 
-func (o *bucketImages) list(ctx context.Context, _ func(string) bool) iter.Seq2[Image, error] {
+func (o *bucketImages) list(ctx context.Context, _ selection) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
 		for e, err := range o.List(ctx, "") {
 			if err == nil && anyHidden(e.Name) {

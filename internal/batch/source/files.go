@@ -12,15 +12,18 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/boundedio"
 	"github.com/proposer/proposer/internal/safefs"
 )
 
 // dirFiles reads files below a folder, which stays open so that a replacement is detected.
 type dirFiles struct {
-	path string
-	root *os.Root
-	info fs.FileInfo
+	path          string
+	root          *os.Root
+	info          fs.FileInfo
+	followLinks   bool // out of the folder
+	absolutePaths bool // read absolute names
 
 	mu sync.RWMutex
 	// devices maps each device number to a folder on it from which an image was read, to detect
@@ -28,12 +31,12 @@ type dirFiles struct {
 	devices map[uint64]string
 }
 
-func openFiles(folder string) (*dirFiles, error) {
+func openFiles(folder string, o dataset.Options) (*dirFiles, error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return nil, err
 	}
-	f := &dirFiles{path: folder, root: root, devices: map[uint64]string{}}
+	f := &dirFiles{path: folder, root: root, followLinks: o.FollowLinks, absolutePaths: o.AbsolutePaths, devices: map[uint64]string{}}
 	if f.info, err = root.Stat("."); err != nil {
 		root.Close()
 		return nil, err
@@ -42,8 +45,20 @@ func openFiles(folder string) (*dirFiles, error) {
 }
 
 func (f *dirFiles) read(ctx context.Context, img Image, limit int64) ([]byte, error) {
-	file, info, err := safefs.OpenIn(f.root, img.File)
-	return f.readOpened(ctx, filepath.Join(f.path, filepath.FromSlash(img.File)), file, info, limit, err)
+	name := filepath.FromSlash(img.File)
+	path := filepath.Join(f.path, name)
+	if filepath.IsAbs(name) {
+		path = name
+	}
+	var file *os.File
+	var info fs.FileInfo
+	var err error
+	if filepath.IsAbs(name) && f.absolutePaths || filepath.IsLocal(name) && f.followLinks {
+		file, info, err = safefs.Open(path)
+	} else {
+		file, info, err = safefs.OpenIn(f.root, img.File)
+	}
+	return f.readOpened(ctx, path, file, info, limit, err)
 }
 
 // readOpened reads and closes a file that was opened with an error err.
@@ -144,31 +159,15 @@ func (f *dirFiles) close() error { return f.root.Close() }
 // folderImages are all images below a folder.
 type folderImages struct{ *dirFiles }
 
-func openFolder(folder string) (backend, error) {
-	f, err := openFiles(folder)
-	return folderImages{f}, err
-}
-
-func (t folderImages) list(ctx context.Context, excluded func(string) bool) iter.Seq2[Image, error] {
+func (t folderImages) list(ctx context.Context, sel selection) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
-		for name, err := range safefs.Walk(ctx, t.root, func(name string) bool { return hidden(name) || excluded(name) }) {
-			if !yield(Image{File: name}, err) || err != nil {
-				return
-			}
+		opts := safefs.WalkOptions{
+			Skip:        func(name string) bool { return hidden(name) || sel.excluded(name) },
+			FollowLinks: t.followLinks,
+			LeftOut:     sel.leftOut,
 		}
-	}
-}
-
-// datasetImages are the images of a data set.
-type datasetImages struct {
-	*dirFiles
-	images []Image
-}
-
-func (n datasetImages) list(context.Context, func(string) bool) iter.Seq2[Image, error] {
-	return func(yield func(Image, error) bool) {
-		for _, img := range n.images {
-			if !yield(img, nil) {
+		for name, err := range safefs.Walk(ctx, t.root, opts) {
+			if !yield(Image{File: name}, err) || err != nil {
 				return
 			}
 		}

@@ -11,16 +11,14 @@ import (
 	"iter"
 	"path/filepath"
 
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/safefs"
 )
 
 func (s *Source) openList(path string) error {
-	if ok, err := s.openImageSet(path); ok || err != nil {
-		return s.wrapError("", err)
-	}
-	f, err := openFiles(filepath.Dir(path))
+	f, err := openFiles(filepath.Dir(path), dataset.Options{})
 	if err != nil {
-		return s.wrapError("", err)
+		return err
 	}
 	s.kind, s.anyExtension, s.backend = "list", true, pathList{f, path}
 	return nil
@@ -32,7 +30,7 @@ type pathList struct {
 	path string
 }
 
-func (l pathList) list(ctx context.Context, _ func(string) bool) iter.Seq2[Image, error] {
+func (l pathList) list(ctx context.Context, _ selection) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
 		seen := nameSet{}
 		for line, err := range fileLines(l.path) {

@@ -10,25 +10,27 @@
 // # Locations
 //
 //   - A folder: the files in it and in its subfolders, ordered by the bytes of their paths. Names
-//     that begin with a dot are skipped. Symbolic links are followed if the target is inside the
-//     folder. A link to a file outside is listed but cannot be read; a link to a folder is skipped
-//     if the target is outside, contains the link, or the link was itself reached through a link.
-//     A folder that cannot be read is an error, unless it is excluded.
+//     that begin with a dot are skipped. A folder that cannot be read is an error, unless it is
+//     excluded.
 //   - A list, .txt, .lst or .list: one path per line, in the list's order. Relative paths are
 //     relative to the list's folder; any path is allowed. If the list contains a zero byte, paths
 //     are separated by zero bytes, as written by find -print0. Empty lines are skipped, and carriage
 //     returns at line ends and a byte order mark are removed. Nothing else is special: a line that
 //     begins with # is a path. A repeated path is an error.
-//   - COCO instances, .json, or a folder with instances.json or annotations/instances*.json: the
-//     images in the file's order, with their ids; see [dataset.Open].
-//   - PASCAL VOC: a folder with Annotations/*.xml, ordered by name, or an image set,
-//     ImageSets/Main/val.txt: one image per line, whose first word is the image's id and the name of
-//     a file in JPEGImages.
+//   - A data set: COCO instances, .json, a PASCAL VOC image set, ImageSets/Main/val.txt, or a folder
+//     with instances.json, annotations or Annotations that [dataset.Open] accepts: its images, with
+//     their ids. Annotations are not needed. A folder with annotations of PASCAL VOC beside its
+//     images is read as a folder.
 //   - A tar archive, .tar: its regular files in the archive's order, except hidden ones as in a
 //     folder. It must not be compressed, because images are read by offset. A name that leads out of
 //     the archive, or is repeated, is an error; links are skipped.
 //   - A bucket, a URL as in [blobstore.Open]: the objects below its prefix, ordered by the bytes of
 //     their keys, except hidden ones as in a folder.
+//
+// Symbolic links in a folder, or in the folder of the images of a data set, are followed if the
+// target is inside that folder, or anywhere with Options.Data.FollowLinks; see [safefs.Walk] for
+// links to folders. Others are left out of a folder's listing; in a data set Read returns
+// [safefs.ErrOutside]. The paths in a list may lead anywhere.
 //
 // Every file that is named like an image is listed. If it cannot be read, Read returns the reason;
 // pipes and devices are never opened.
@@ -55,8 +57,10 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/batch/blobstore"
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/safefs"
 )
 
 // Image identifies an image of a source. It stays valid when the source is opened again.
@@ -70,9 +74,11 @@ type Image struct {
 	Offset, Size int64
 }
 
-// Options selects images by patterns of File, such as "2024/**/*.jpg": * and ? match within a path
-// element, ** matches any folders, [a-z] and {jpg,png} match alternatives. A pattern without a slash
-// is matched against the last path element. Matching is case-sensitive.
+// Options selects images, and says where those of data sets are.
+//
+// Patterns are those of File, such as "2024/**/*.jpg": * and ? match within a path element, **
+// matches any folders, [a-z] and {jpg,png} match alternatives. A pattern without a slash is matched
+// against the last path element. Matching is case-sensitive.
 type Options struct {
 	// Include are patterns of which an image has to match one. If there are none, images of a
 	// folder, an archive or a bucket need one of [Extensions], and all images of a list or a data
@@ -81,6 +87,18 @@ type Options struct {
 	// Exclude are patterns that neither an image nor a folder above it may match. Excluded
 	// folders are not read.
 	Exclude []string
+	// Data are the options of data sets. FollowLinks also applies to folders. Open implies
+	// ImagesOnly.
+	Data dataset.Options
+	// LeftOut is called at the end of a listing if links were left out because they lead out of the
+	// folder, with their number and the first in the order of the listing. It may be nil.
+	LeftOut func(links int, first string)
+}
+
+// selection tells a backend what to list.
+type selection struct {
+	excluded func(name string) bool
+	leftOut  func(name string) // called with the names of links; those of folders end in a slash
 }
 
 // Extensions returns the file extensions of the formats that package imageio reads, in lower case.
@@ -98,7 +116,7 @@ type Source struct {
 
 // backend implements the kinds of sources.
 type backend interface {
-	list(ctx context.Context, excluded func(string) bool) iter.Seq2[Image, error]
+	list(ctx context.Context, sel selection) iter.Seq2[Image, error]
 	read(ctx context.Context, p Image, limit int64) ([]byte, error)
 	check(ctx context.Context) error // non-nil if the source is unavailable
 	retryable(err error) bool        // may it be read if it is tried again?
@@ -130,19 +148,25 @@ type UnavailableError = blobstore.UnavailableError
 var errKind = errors.New("want a folder, a list of paths (.txt, .lst, .list), COCO instances (.json), a tar archive (.tar), " +
 	"or the URL of a bucket (s3://, gs://, azblob://)")
 
-// Open opens the source at a path or URL. Errors are *[Error], or those of package dataset and of
-// package blobstore.
+// DatasetOptionError reports an option of data sets for a source that is none.
+type DatasetOptionError struct {
+	Location, Option string
+}
+
+func (e *DatasetOptionError) Error() string {
+	return fmt.Sprintf("%s is not a data set: want %s only with COCO or PASCAL VOC", e.Location, e.Option)
+}
+
+// Open opens the source at a path or URL. Errors are *[Error], *[DatasetOptionError], or those of
+// package dataset and of package blobstore.
 func Open(ctx context.Context, location string, o Options) (*Source, error) {
-	for _, pattern := range slices.Concat(o.Include, o.Exclude) {
-		if pattern == "" || !doublestar.ValidatePattern(pattern) {
-			return nil, &Error{Location: location, Err: fmt.Errorf("pattern %q: want one as in **/*.jpg, {a,b}/** or [0-9]*.png", pattern)}
-		}
+	s, err := newSource(location, o)
+	if err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s := &Source{location: location, options: Options{slices.Clone(o.Include), slices.Clone(o.Exclude)}}
-	var err error
 	if blobstore.IsBucket(location) {
 		err = s.openBucket(ctx)
 	} else {
@@ -151,7 +175,22 @@ func Open(ctx context.Context, location string, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.kind != "dataset" && o.Data.Images != "" {
+		s.Close()
+		return nil, &DatasetOptionError{location, "a folder of the images"}
+	}
 	return s, nil
+}
+
+// newSource validates options.
+func newSource(location string, o Options) (*Source, error) {
+	for _, pattern := range slices.Concat(o.Include, o.Exclude) {
+		if pattern == "" || !doublestar.ValidatePattern(pattern) {
+			return nil, &Error{Location: location, Err: fmt.Errorf("pattern %q: want one as in **/*.jpg, {a,b}/** or [0-9]*.png", pattern)}
+		}
+	}
+	o.Include, o.Exclude = slices.Clone(o.Include), slices.Clone(o.Exclude)
+	return &Source{location: location, options: o}, nil
 }
 
 func (s *Source) openBucket(ctx context.Context) error {
@@ -195,23 +234,27 @@ func (s *Source) open() error {
 	}
 	s.location = filepath.Clean(name)
 	ext := strings.ToLower(filepath.Ext(name))
+	isList := ext == ".txt" || ext == ".lst" || ext == ".list"
 	switch {
+	case info.IsDir() && hasDataset(name), ext == ".json" && info.Mode().IsRegular(), isList && isImageSet(name):
+		var data *dataset.Dataset
+		o := s.options.Data
+		o.ImagesOnly = true
+		data, err = dataset.Open(name, o)
+		if info.IsDir() && errors.Is(err, dataset.ErrNoAnnotations) {
+			err = s.openFolder()
+			break
+		}
+		if err != nil {
+			return err // names the file
+		}
+		err = s.openDataset(data)
 	case info.IsDir():
-		if s.kind, err = detectDataset(name); err != nil {
-			return s.wrapError("", err)
-		}
-		if s.kind != "" {
-			return s.openDataset(name)
-		}
-		s.kind = "folder"
-		s.backend, err = openFolder(name)
+		err = s.openFolder()
 	case !info.Mode().IsRegular():
 		err = errKind
-	case ext == ".json":
-		s.kind = "coco"
-		return s.openDataset(name)
-	case ext == ".txt", ext == ".lst", ext == ".list":
-		return s.openList(name)
+	case isList:
+		err = s.openList(name)
 	case ext == ".tar":
 		s.kind = "tar"
 		s.backend, err = openTar(name)
@@ -223,6 +266,12 @@ func (s *Source) open() error {
 	return s.wrapError("", err)
 }
 
+func (s *Source) openFolder() error {
+	f, err := openFiles(s.location, s.options.Data)
+	s.kind, s.backend = "folder", folderImages{f}
+	return err
+}
+
 // wrapError returns err as an *[Error] of the source, or of a file in it.
 func (s *Source) wrapError(file string, err error) error {
 	if err == nil {
@@ -230,6 +279,9 @@ func (s *Source) wrapError(file string, err error) error {
 	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = p.Err // Error names the path
+	}
+	if errors.Is(err, safefs.ErrOutside) {
+		err = fmt.Errorf("%w: use --follow-links to read it", err)
 	}
 	return &Error{Location: s.location, File: file, Err: err}
 }
@@ -243,7 +295,17 @@ func (s *Source) Images(ctx context.Context) iter.Seq2[Image, error] {
 			yield(Image{}, unavailable)
 			return
 		}
-		for p, err := range s.backend.list(ctx, s.excluded) {
+		leftOut, first := 0, ""
+		sel := selection{s.excluded, func(name string) {
+			isFolder := strings.HasSuffix(name, "/")
+			if !isFolder && !s.match(name) {
+				return
+			}
+			if leftOut++; leftOut == 1 || name < first {
+				first = name
+			}
+		}}
+		for p, err := range s.backend.list(ctx, sel) {
 			if err == nil {
 				err = ctx.Err()
 			}
@@ -254,6 +316,9 @@ func (s *Source) Images(ctx context.Context) iter.Seq2[Image, error] {
 			if s.match(p.File) && !yield(p, nil) {
 				return
 			}
+		}
+		if leftOut > 0 && s.options.LeftOut != nil {
+			s.options.LeftOut(leftOut, first)
 		}
 	}
 }
@@ -388,7 +453,7 @@ func (s *Source) Read(ctx context.Context, img Image, limit int64) ([]byte, erro
 	}
 }
 
-// Kind returns "folder", "list", "coco", "voc", "tar" or "bucket".
+// Kind returns "folder", "list", "dataset", "tar" or "bucket".
 func (s *Source) Kind() string { return s.kind }
 
 // Folder returns the base name of the folder of the images, the name of the archive without its

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -131,29 +132,59 @@ func TestSymbolicLinks(t *testing.T) {
 	if err := os.Symlink(dir, location); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, location, Options{})
-	got, err := all(t, s)
-	want := map[string]any{
+	inside := map[string]any{
 		"a/to-b/c/z.jpg": "b/c/z.jpg", "a/to-b/y.jpg": "b/y.jpg", "a/x.jpg": "a/x.jpg",
 		"absolute.jpg": "b/y.jpg", "b/c/z.jpg": "b/c/z.jpg", "b/to-a/x.jpg": "a/x.jpg", "b/y.jpg": "b/y.jpg",
 		"dangling.jpg": fs.ErrNotExist, "file.jpg": "a/x.jpg", "folder-like.jpg/c/z.jpg": "b/c/z.jpg", "folder-like.jpg/y.jpg": "b/y.jpg",
-		"loop.jpg": syscall.ELOOP, "out-and-in.jpg": "a/x.jpg", "out.jpg": safefs.ErrOutside,
+		"loop.jpg": syscall.ELOOP, "out-and-in.jpg": "a/x.jpg",
 	}
-	if err != nil || len(got) != len(want) {
-		t.Errorf("%q, %v", fileNames(got), err)
-	}
-	for _, p := range got {
-		data, err := s.Read(t.Context(), p, 100)
-		switch want := want[p.File].(type) {
-		case string:
-			if string(data) != want || err != nil {
-				t.Errorf("%s: %q, %v; want %q", p.File, data, err, want)
+	everywhere := maps.Clone(inside)
+	maps.Copy(everywhere, map[string]any{"out.jpg": "far.jpg", "out/far.jpg": "far.jpg", "out/sub/far.jpg": "sub/far.jpg"})
+	for _, c := range []struct {
+		name    string
+		o       Options
+		want    map[string]any
+		leftOut string
+	}{
+		{"inside", Options{}, inside, "2, out.jpg"},
+		{"excluded", Options{Exclude: []string{"out", "none"}}, inside, "1, out.jpg"},
+		{"everywhere", Options{Data: dataset.Options{FollowLinks: true}}, everywhere, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			leftOut := ""
+			c.o.LeftOut = func(links int, first string) { leftOut += fmt.Sprintf("%d, %s", links, first) }
+			s := open(t, location, c.o)
+			got, err := all(t, s)
+			if err != nil || len(got) != len(c.want) || leftOut != c.leftOut {
+				t.Errorf("%q, %v, left out %s, want %s", fileNames(got), err, leftOut, c.leftOut)
 			}
-		case error:
-			wantError(t, err, p.File, want)
-		default:
-			t.Errorf("%s is listed", p.File)
-		}
+			for _, p := range got {
+				data, err := s.Read(t.Context(), p, 100)
+				switch want := c.want[p.File].(type) {
+				case string:
+					if string(data) != want || err != nil {
+						t.Errorf("%s: %q, %v; want %q", p.File, data, err, want)
+					}
+				case error:
+					wantError(t, err, p.File, want)
+				default:
+					t.Errorf("%s is listed", p.File)
+				}
+			}
+			for _, file := range []string{"../x", "/etc/passwd", "a/../../x"} {
+				if _, err := s.Read(t.Context(), Image{File: file}, 1<<20); err == nil {
+					t.Errorf("%s was read", file)
+				}
+			}
+			if c.o.Data.FollowLinks {
+				return
+			}
+			_, err = s.Read(t.Context(), Image{File: "out.jpg"}, 100)
+			wantError(t, err, "out.jpg", safefs.ErrOutside)
+			if !strings.Contains(err.Error(), "use --follow-links") {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -451,7 +482,7 @@ func (s *stub) read(context.Context, Image, int64) ([]byte, error) {
 	return []byte("x"), nil
 }
 
-func (s *stub) list(context.Context, func(string) bool) iter.Seq2[Image, error] {
+func (s *stub) list(context.Context, selection) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) { yield(Image{}, s.err) }
 }
 
@@ -518,7 +549,7 @@ func TestIncludeAndExclude(t *testing.T) {
 		{[]string{"x/y/*"}, []string{"x"}, nil},
 		{[]string{"*"}, []string{"*.jpg"}, []string{"b.JPG", "c.dat", "x/y/d.png"}},
 	} {
-		o := Options{c.include, c.exclude}
+		o := Options{Include: c.include, Exclude: c.exclude}
 		wantFiles(t, open(t, dir, o), c.want...)
 		bucket := makeBucket(t, "a.jpg", "b.JPG", "c.dat", "x/a.jpg", "x/y/d.png", "thumbs/a.jpg", "x/thumbs/b.jpg")
 		wantFiles(t, open(t, bucket, o), c.want...)

@@ -50,7 +50,7 @@ func openTar(name string) (backend, error) {
 	return &tarArchive{name, f, info}, nil
 }
 
-func (a *tarArchive) list(ctx context.Context, _ func(string) bool) iter.Seq2[Image, error] {
+func (a *tarArchive) list(ctx context.Context, _ selection) iter.Seq2[Image, error] {
 	return func(yield func(Image, error) bool) {
 		seen := nameSet{}
 		// The section can seek, so the contents of files are not read.
