@@ -38,17 +38,17 @@ type jobFlags struct {
 	ShardSize   int      `default:"${shard_size}" min:"1" max:"1048576" help:"Images per shard; at most this many are processed again after a crash."`
 	WorkPixels  int64    `default:"auto" auto:"0" min:"1" placeholder:"N" help:"Maximum pixels processed concurrently, about 80 bytes each. Each possible initial region counts as 80 pixels. A larger image is processed alone. auto: half of the memory."`
 	Retry       bool     `help:"Repeat shards in which images failed."`
-	Strict      bool     `help:"Exit with code 1 if any image failed, not only if all did."`
 	MetricsAddr string   `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics during the run."`
 	JSON        bool     `name:"json" help:"Also print the summary as JSON on standard output."`
 }
 
 type batchCmd struct {
-	Source string `arg:"" help:"Images: a folder, a list (.txt, one path per line), a COCO instances file, a PASCAL VOC folder or image set, a .tar, or a bucket."`
+	Source string `arg:"" help:"Images: a folder, a list (.txt, one path per line), a COCO file, a PASCAL VOC folder or image set, a .tar, or a bucket."`
 
 	searchFlags `embed:""`
 	rankerFlag  `embed:""`
 	limitFlags  `embed:""`
+	dataFlags   `embed:""`
 	jobFlags    `embed:""`
 
 	Format string `default:"jsonl" enum:"${formats}" help:"Output format: ${formats}."`
@@ -74,13 +74,13 @@ func (c *batchCmd) Run(ctx context.Context, std streams) error {
 	}
 	threads := opts.Search.Threads
 	opts.Search.Threads = 1
-	src, err := source.Open(ctx, c.Source, source.Options{Include: c.Include, Exclude: c.Exclude})
+	src, err := source.Open(ctx, c.Source, c.sourceOptions(std, &c.jobFlags))
 	if err != nil {
-		return err
+		return c.sourceError(err)
 	}
 	defer src.Close()
 	task := tasks.Proposals(tasks.Search{Options: opts, Ranker: c.identity}, format, src.Folder(), c.Masks)
-	return runBatch(ctx, std, &c.jobFlags, threads, src, task)
+	return runBatch(ctx, std, &c.jobFlags, &c.dataFlags, threads, src, task)
 }
 
 // formats returns the names of the formats that match.
@@ -95,7 +95,12 @@ func formats(match func(codec.Format) bool) []string {
 }
 
 // runBatch runs a job, reports its progress and writes its summary.
-func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int, src batch.Source, task batch.Task[T]) (err error) {
+func runBatch[T any](
+	ctx context.Context, std streams, f *jobFlags, d *dataFlags, threads int, src batch.Source, task batch.Task[T],
+) (err error) {
+	if d.Images != "" {
+		task.Settings["images"] = d.Images // other images have other boxes
+	}
 	job := batch.Job{Source: src, Version: readBuildInfo().Version, ShardSize: f.ShardSize, Retry: f.Retry}
 	if job.Index, job.Count, err = shardRange(f.Shard, os.Getenv); err != nil {
 		return usageError{err}
@@ -131,8 +136,8 @@ func runBatch[T any](ctx context.Context, std streams, f *jobFlags, threads int,
 	if err := writeSummary(ctx, std, f, &job, summary); err != nil {
 		return err
 	}
-	if summary.AllFailed > 0 && (f.Strict || summary.AllFailed == summary.Images) ||
-		!summary.Finished && summary.Failed > 0 && (f.Strict || summary.Failed == summary.Images) {
+	if summary.AllFailed > 0 && (d.Strict || summary.AllFailed == summary.Images) ||
+		!summary.Finished && summary.Failed > 0 && (d.Strict || summary.Failed == summary.Images) {
 		return errImagesFailed
 	}
 	return nil

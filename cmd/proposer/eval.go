@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 
-	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/evaluate/plot"
 	"github.com/proposer/proposer/internal/propose"
@@ -23,6 +22,7 @@ type evalCmd struct {
 	searchFlags `embed:""`
 	rankerFlag  `embed:""`
 	limitFlags  `embed:""`
+	dataFlags   `embed:""`
 
 	Budgets       []int  `placeholder:"10,100,300,1000,2000" help:"Numbers of best boxes per image to evaluate, in addition to all boxes."`
 	Difficult     bool   `help:"Also count objects that are marked as difficult or as a crowd."`
@@ -47,13 +47,13 @@ func (c *evalCmd) Run(ctx context.Context, std streams) error {
 	if n := opts.Search.Threads; n > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
 	}
-	data, err := dataset.Open(c.Data, dataset.Options{})
+	e, err := newEvaluation(std, c.Data, &c.dataFlags, len(c.Proposals) == 0, evaluate.Options{Budgets: c.Budgets, Difficult: c.Difficult})
 	if err != nil {
 		return err
 	}
-	e := newEvaluation(data, std, evaluate.Options{Budgets: c.Budgets, Difficult: c.Difficult})
+	defer e.close()
 	if c.Pictures > 0 {
-		data.Images = data.Images[:min(c.Pictures, len(data.Images))]
+		e.data.Images = e.data.Images[:min(c.Pictures, len(e.data.Images))]
 	}
 
 	results, err := c.evaluate(ctx, e, opts)
@@ -116,9 +116,6 @@ func (c *evalCmd) evaluate(ctx context.Context, e *evaluation, opts propose.Opti
 		return results, nil
 	}
 
-	if e.data.Folder == "" && len(e.data.Images) > 0 {
-		return nil, errNoImages(c.Data)
-	}
 	result, err := e.search(ctx, opts, c.Repeatability)
 	if err != nil {
 		return nil, err

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/evaluate/plot"
+	"github.com/proposer/proposer/internal/batch/source"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/proposalfile"
 	"github.com/proposer/proposer/internal/propose"
@@ -25,6 +28,7 @@ import (
 // evaluation evaluates proposals on a data set. The eval and train commands share it.
 type evaluation struct {
 	data   *dataset.Dataset
+	src    *source.Source // of the images; nil if they were not found
 	index  *proposalfile.Index // all images, including those beyond --pictures
 	total  int                 // number of all images
 	opts   evaluate.Options
@@ -33,12 +37,41 @@ type evaluation struct {
 	failed bool // an image failed
 }
 
-func newEvaluation(data *dataset.Dataset, std streams, opts evaluate.Options) *evaluation {
-	return &evaluation{data: data, index: proposalfile.NewIndex(data.Images), total: len(data.Images), std: std, opts: opts}
+// newEvaluation opens a data set. It needs the images only if they are searched.
+func newEvaluation(std streams, path string, flags *dataFlags, searched bool, opts evaluate.Options) (*evaluation, error) {
+	data, err := flags.open(std, path)
+	if err != nil {
+		return nil, err
+	}
+	e := &evaluation{data: data, index: proposalfile.NewIndex(data.Images), total: len(data.Images), std: std, opts: opts}
+	if data.Folder == "" && !searched {
+		return e, nil
+	}
+	if e.src, err = source.FromDataset(path, data, source.Options{Data: flags.options()}); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
-func errNoImages(data string) error {
-	return fmt.Errorf("--data %s: images not found: want them in images or JPEGImages beside the annotations", data)
+// close releases the images.
+func (e *evaluation) close() {
+	if e.src != nil {
+		e.src.Close()
+	}
+}
+
+// image returns data.Images[i] as an image of e.src.
+func (e *evaluation) image(i int) source.Image {
+	return source.Image{File: filepath.ToSlash(e.data.Images[i].File), ID: e.data.Images[i].ID}
+}
+
+// readImage reads the file of data.Images[i]. Errors do not contain its name.
+func (e *evaluation) readImage(ctx context.Context, i int, limit int64) ([]byte, error) {
+	data, err := e.src.Read(ctx, e.image(i), limit)
+	if e, ok := errors.AsType[*source.Error](err); ok {
+		err = e.Err
+	}
+	return data, err
 }
 
 // warn prints a message about images that failed.
@@ -50,7 +83,8 @@ func (e *evaluation) warn(format string, args ...any) {
 // search proposes boxes for all images and evaluates them. Each image is searched by one thread, so
 // that no thread waits for another.
 func (e *evaluation) search(ctx context.Context, opts propose.Options, repeatability bool) (*evalResult, error) {
-	images := e.data.Images
+	images := slices.Clone(e.data.Images) // objects may be turned
+	checked := &sides{decode: opts.Decode}
 	workers := min(runtime.GOMAXPROCS(0), max(1, len(images)))
 	opts.Search.Threads = max(1, runtime.GOMAXPROCS(0)/workers)
 
@@ -61,7 +95,16 @@ func (e *evaluation) search(ctx context.Context, opts propose.Options, repeatabi
 		if e.ranker != nil {
 			opts.Search.Ranker = e.ranker(i)
 		}
-		return searchFile(ctx, e.data.Path(&images[i]), opts, repeatability)
+		data, err := e.readImage(ctx, i, opts.Decode.Limits.MaxBytes)
+		if err != nil {
+			return evaluate.Proposals{}, err
+		}
+		upright, err := checked.orientFile(&images[i], data)
+		if err != nil {
+			return evaluate.Proposals{}, err
+		}
+		images[i] = *upright
+		return searchImage(ctx, data, opts, repeatability)
 	})
 	bar.Exit()
 	if err != nil {
@@ -73,18 +116,15 @@ func (e *evaluation) search(ctx context.Context, opts propose.Options, repeatabi
 			e.warn("%s: %v", printable(images[i].File), err)
 		}
 	}
+	checked.print(e.std, "")
 	if repeatability && result.Repeatability == nil {
 		result.Repeatability = make([]float64, len(evaluate.Perturbations()))
 	}
 	return &evalResult{plot.Result{Report: result.Report}, result.Repeatability}, nil
 }
 
-// searchFile proposes boxes for an image file.
-func searchFile(ctx context.Context, path string, opts propose.Options, repeatability bool) (evaluate.Proposals, error) {
-	data, err := readFile(path, opts.Decode.Limits.MaxBytes)
-	if err != nil {
-		return evaluate.Proposals{}, err
-	}
+// searchImage proposes boxes for an image file.
+func searchImage(ctx context.Context, data []byte, opts propose.Options, repeatability bool) (evaluate.Proposals, error) {
 	result, err := propose.Run(ctx, data, opts)
 	if err != nil {
 		return evaluate.Proposals{}, err
@@ -127,8 +167,9 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 	}
 
 	seen := make([]bool, e.total)
-	var unknown, missing, sizes firstOf
+	var unknown, missing firstOf
 	positions := 0
+	checked := &sides{}
 	for img, err := range proposalfile.Read(ctx, in) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -153,12 +194,13 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 		if i >= len(e.data.Images) {
 			continue
 		}
+		truth := &e.data.Images[i]
 		if img.Error != "" {
 			e.warn("%s: %s%s: %s", name, placeOf(img), printable(img.Name()), printable(img.Error))
-		}
-		truth, err := orient(&e.data.Images[i], img)
-		if err != nil {
-			sizes.add(err.Error())
+		} else if truth, err = e.annotated(ctx, checked, i, img.Width, img.Height, img.Orientation); err != nil {
+			e.warn("%s: %s%s: %v", name, placeOf(img), printable(img.Name()), err)
+			evaluator.Add(&e.data.Images[i], nil, 0)
+			continue
 		}
 		boxes, err := wholeBoxes(img)
 		if err != nil {
@@ -179,14 +221,12 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 
+	checked.print(e.std, name)
 	if unknown.n > 0 {
 		fmt.Fprintf(e.std.err, "proposer: %s: ignored %d images that are not in the data set, the first is %q\n", name, unknown.n, unknown.first)
 	}
 	if missing.n > 0 {
 		e.warn("%s: no proposals for %d images of the data set, which count as without boxes; the first is %q", name, missing.n, missing.first)
-	}
-	if sizes.n > 0 {
-		e.warn("%s: %d images have another size than their annotations; the first: %s", name, sizes.n, sizes.first)
 	}
 	return evaluator.Report(), nil
 }
@@ -224,19 +264,51 @@ func wholeBoxes(img *proposalfile.Image) ([]box.Box, error) {
 	return boxes, nil
 }
 
-// orient returns the ground truth of an image in the pixels of its proposals. If the sizes differ, it
-// returns the ground truth as it is, with an error.
-func orient(truth *dataset.Image, img *proposalfile.Image) (*dataset.Image, error) {
-	if img.Width == 0 || img.Height == 0 {
-		return truth, nil
+// annotated returns data.Images[i] with its objects in pixels of the image that was searched, given
+// the size of that image and the orientation of its file, as far as the proposals tell them. If they
+// do not, or if they differ from the annotations, it looks into the file, which is needed to tell
+// whether the orientation was applied; without the file, it trusts the proposals.
+func (e *evaluation) annotated(ctx context.Context, s *sides, i, width, height, orientation int) (*dataset.Image, error) {
+	img := &e.data.Images[i]
+	known := width > 0 && height > 0
+	if img.Width == 0 && img.Height == 0 || known && img.Width == width && img.Height == height {
+		return img, nil
 	}
-	objects, turned, err := truth.Orient(img.Width, img.Height, img.Orientation)
-	if err != nil || !turned {
-		return truth, err
+	if h, err := e.header(ctx, i); err == nil {
+		w1, h1 := h.Upright()
+		if !known {
+			width, height = w1, h1
+		}
+		switch {
+		case width == w1 && height == h1:
+			orientation = h.Orientation
+		case width == h.Width && height == h.Height:
+			orientation = 1 // was not applied
+		}
+	} else if !known {
+		return img, nil
 	}
-	oriented := *truth
-	oriented.Objects = objects
-	return &oriented, nil
+	return s.orient(img, width, height, orientation)
+}
+
+// header returns the header of the file of data.Images[i].
+func (e *evaluation) header(ctx context.Context, i int) (imageio.Header, error) {
+	if e.src == nil {
+		return imageio.Header{}, fs.ErrNotExist
+	}
+	limits := imageio.MaxLimits()
+	// Most headers are at the start of the file.
+	data, err := e.src.ReadStart(e.image(i), 64<<10)
+	if err != nil {
+		return imageio.Header{}, err
+	}
+	if h, err := imageio.Inspect(data, limits); err == nil {
+		return h, nil
+	}
+	if data, err = e.readImage(ctx, i, limits.MaxBytes); err != nil {
+		return imageio.Header{}, err
+	}
+	return imageio.Inspect(data, limits)
 }
 
 // firstOf counts names and keeps the first.

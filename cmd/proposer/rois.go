@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 
-	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/internal/batch/source"
 	"github.com/proposer/proposer/internal/batch/tasks"
 	"github.com/proposer/proposer/internal/rois"
@@ -15,6 +14,7 @@ type roisCmd struct {
 	searchFlags `embed:""`
 	rankerFlag  `embed:""`
 	limitFlags  `embed:""`
+	dataFlags   `embed:""`
 	jobFlags    `embed:""`
 
 	Sampler      *string `placeholder:"fast-rcnn" help:"How RoIs are labeled and sampled: fast-rcnn, detectron2 or iou-balanced."`
@@ -42,16 +42,19 @@ func (c *roisCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return optionErrors(err)
 	}
-	data, err := dataset.Open(c.Data, dataset.Options{})
+	data, err := c.open(std, c.Data)
 	if err != nil {
 		return err
 	}
-	src, err := source.Open(ctx, c.Data, source.Options{Include: c.Include, Exclude: c.Exclude})
+	src, err := source.FromDataset(c.Data, data, c.sourceOptions(std, &c.jobFlags))
 	if err != nil {
 		return err
 	}
 	defer src.Close()
 	threads := opts.Search.Threads
 	opts.Search.Threads = 1
-	return runBatch(ctx, std, &c.jobFlags, threads, src, tasks.RoIs(tasks.Search{Options: opts, Ranker: c.identity}, sampling, data))
+	checked := &sides{decode: opts.Decode}
+	defer checked.print(std, "")
+	task := tasks.RoIs(tasks.Search{Options: opts, Ranker: c.identity}, sampling, data, checked.orient)
+	return runBatch(ctx, std, &c.jobFlags, &c.dataFlags, threads, src, task)
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/imbalance"
 	"github.com/proposer/proposer/internal/imageio"
@@ -27,6 +26,7 @@ type trainCmd struct {
 
 	searchFlags `embed:""`
 	limitFlags  `embed:""`
+	dataFlags   `embed:""`
 
 	Loss    string  `enum:"ce,alpha,focal" default:"ce" help:"Loss function: ce (cross entropy), alpha (class-balanced cross entropy) or focal (Lin et al. 2017)."`
 	Gamma   float64 `default:"2" help:"Focusing parameter of the focal loss, 0 to 100."`
@@ -110,15 +110,19 @@ func (c *trainCmd) Run(ctx context.Context, std streams) error {
 		return usageError{errors.New("--judge or --curve without --out: want --out, as they apply to the model that it writes")}
 	}
 	t := training{trainCmd: c, search: search, opts: opts, trainer: train.NewTrainer(1), std: std}
-	data, err := t.open(c.Data)
+	data, err := newEvaluation(std, c.Data, &c.dataFlags, true, evaluate.Options{})
 	if err != nil {
 		return err
 	}
+	defer data.close()
 	var other *evaluation
 	if c.Judge != "" {
-		if other, err = t.open(c.Judge); err != nil {
+		flags := c.dataFlags
+		flags.Images = "" // of the training data
+		if other, err = newEvaluation(std, c.Judge, &flags, true, evaluate.Options{}); err != nil {
 			return err
 		}
+		defer other.close()
 	}
 
 	if err := t.sample(ctx, data); err != nil {
@@ -149,25 +153,14 @@ type training struct {
 	std     streams
 }
 
-// open opens a data set with its images.
-func (t *training) open(path string) (*evaluation, error) {
-	data, err := dataset.Open(path, dataset.Options{})
-	if err != nil {
-		return nil, err
-	}
-	if data.Folder == "" && len(data.Images) > 0 {
-		return nil, errNoImages(path)
-	}
-	return newEvaluation(data, t.std, evaluate.Options{}), nil
-}
-
 // sample collects the training samples of all images.
 func (t *training) sample(ctx context.Context, e *evaluation) error {
 	bar := progress(t.std, len(e.data.Images), "searching")
-	defer bar.Exit()
+	checked := &sides{decode: t.search.Decode}
 	for i := range e.data.Images {
-		err := t.sampleImage(ctx, e.data, i)
+		err := t.sampleImage(ctx, e, checked, i)
 		if ctx.Err() != nil {
+			bar.Exit()
 			return ctx.Err()
 		}
 		if err != nil {
@@ -175,13 +168,19 @@ func (t *training) sample(ctx context.Context, e *evaluation) error {
 		}
 		bar.Add(1) // fails only if the terminal does
 	}
+	bar.Exit()
+	checked.print(t.std, "")
 	return nil
 }
 
 // sampleImage searches an image and collects its training samples.
-func (t *training) sampleImage(ctx context.Context, data *dataset.Dataset, i int) error {
-	img, opts := &data.Images[i], t.search
-	file, err := readFile(data.Path(img), opts.Decode.Limits.MaxBytes)
+func (t *training) sampleImage(ctx context.Context, e *evaluation, checked *sides, i int) error {
+	opts := t.search
+	file, err := e.readImage(ctx, i, opts.Decode.Limits.MaxBytes)
+	if err != nil {
+		return err
+	}
+	img, err := checked.orientFile(&e.data.Images[i], file)
 	if err != nil {
 		return err
 	}

@@ -21,19 +21,13 @@ func Classes(d *dataset.Dataset) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// GroundTruthOf returns the ground truth of an image of a data set, given the size of the upright
-// image. The map classes gives the number of each class by name, see [Classes]. Objects that are
+// GroundTruthOf returns the ground truth of the objects of an image, in pixels of the image, whose
+// size is given; see [dataset.Image.Orient]. The map classes gives the number of each class by name, see [Classes]. Objects that are
 // difficult (VOC) or iscrowd (COCO) are crowds. Corners are rounded to the nearest pixel. Unlike
 // [ParseGroundTruth], GroundTruthOf accepts boxes that extend beyond the image, which data sets
 // contain: it clips them, and omits those that become empty. No slice of the result is nil.
-//
-// The only error is a [*dataset.SizeError]. GroundTruthOf panics if classes lacks a class of the image.
-func GroundTruthOf(img *dataset.Image, width, height int, classes map[string]int) (GroundTruth, error) {
-	objects, _, err := img.Orient(width, height, 1)
-	if err != nil {
-		return GroundTruth{}, err
-	}
-
+// GroundTruthOf panics if classes lacks the class of an object.
+func GroundTruthOf(objects []dataset.Object, width, height int, classes map[string]int) GroundTruth {
 	t := GroundTruth{Boxes: []box.Box{}, Classes: []int{}, Crowd: []bool{}}
 	for i := range objects {
 		o := &objects[i]
@@ -49,5 +43,5 @@ func GroundTruthOf(img *dataset.Image, width, height int, classes map[string]int
 		t.Classes = append(t.Classes, class)
 		t.Crowd = append(t.Crowd, o.Difficult)
 	}
-	return t, nil
+	return t
 }

@@ -2,7 +2,6 @@ package rois
 
 import (
 	"encoding/json"
-	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -44,25 +43,12 @@ func TestGroundTruthOf(t *testing.T) {
 		Classes: []int{1, 0, 0},
 		Crowd:   []bool{false, false, true},
 	}
-	if got, err := GroundTruthOf(img, 640, 480, classes); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	if got := GroundTruthOf(img.Objects, 640, 480, classes); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	none := GroundTruth{[]box.Box{}, []int{}, []bool{}}
-	if got, err := GroundTruthOf(&dataset.Image{}, 1, 1, nil); err != nil || !reflect.DeepEqual(got, none) {
-		t.Errorf("got %+v, %v; want slices that are not nil", got, err)
-	}
-}
-
-func TestGroundTruthOfWrongSize(t *testing.T) {
-	rotated := &dataset.Image{File: "a.jpg", Width: 640, Height: 480}
-	_, err := GroundTruthOf(rotated, 480, 640, nil)
-	want := dataset.SizeError{File: "a.jpg", Width: 480, Height: 640, AnnotatedWidth: 640, AnnotatedHeight: 480}
-	if e, ok := errors.AsType[*dataset.SizeError](err); !ok || *e != want {
-		t.Errorf("got %#v, want %#v", err, want)
-	}
-	const text = `dataset: "a.jpg" has 480 × 640 pixels, its annotations are for 640 × 480: want the size of the upright image`
-	if err.Error() != text {
-		t.Errorf("got %q, want %q", err, text)
+	if got := GroundTruthOf(nil, 1, 1, nil); !reflect.DeepEqual(got, none) {
+		t.Errorf("got %+v, want slices that are not nil", got)
 	}
 }
 
@@ -73,7 +59,7 @@ func TestGroundTruthOfUnknownClassPanics(t *testing.T) {
 		}
 	}()
 	img := &dataset.Image{Objects: []dataset.Object{{Class: "cow"}}}
-	_, _ = GroundTruthOf(img, 9, 9, map[string]int{"ant": 0, "bee": 1})
+	GroundTruthOf(img.Objects, 9, 9, map[string]int{"ant": 0, "bee": 1})
 }
 
 // TestGroundTruthOfMatchesParse checks that a ground truth that ParseGroundTruth accepts equals that of
@@ -82,11 +68,7 @@ func TestGroundTruthOfMatchesParse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		number := rapid.OneOf(rapid.Float64Range(-2, side+2), rapid.Float64Range(-1e10, 1e10), rapid.SampledFrom([]float64{-0.5, 0, 0.5, side - 0.5, side, side + 0.5}))
 		o := dataset.Object{X0: number.Draw(t, "x0"), Y0: number.Draw(t, "y0"), X1: number.Draw(t, "x1"), Y1: number.Draw(t, "y1")}
-		img := &dataset.Image{Objects: []dataset.Object{o}}
-		got, err := GroundTruthOf(img, side, side, map[string]int{"": 0})
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := GroundTruthOf([]dataset.Object{o}, side, side, map[string]int{"": 0})
 		text, err := json.Marshal(map[string]any{"boxes": [][]float64{{o.X0, o.Y0, o.X1, o.Y1}}})
 		if err != nil {
 			t.Fatal(err)

@@ -70,10 +70,7 @@ func ExampleNPZ() {
 	z := rois.NewNPZ(&file, names)
 	for i := range data.Images {
 		img := &data.Images[i]
-		groundTruth, err := rois.GroundTruthOf(img, 100, 80, classes)
-		if err != nil {
-			log.Fatal(err)
-		}
+		groundTruth := rois.GroundTruthOf(img.Objects, 100, 80, classes)
 		fmt.Println(groundTruth)
 		proposals := []box.Box{{X0: 10, Y0: 10, X1: 30, Y1: 20}, {X0: 10, Y0: 10, X1: 20, Y1: 20}}
 		m, err := rois.Sample(context.Background(), proposals, groundTruth, rois.DefaultOptions().ForImage(img.File))

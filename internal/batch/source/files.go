@@ -45,20 +45,33 @@ func openFiles(folder string, o dataset.Options) (*dirFiles, error) {
 }
 
 func (f *dirFiles) read(ctx context.Context, img Image, limit int64) ([]byte, error) {
+	path, file, info, err := f.open(img)
+	return f.readOpened(ctx, path, file, info, limit, err)
+}
+
+// readStart implements [Source.ReadStart].
+func (f *dirFiles) readStart(img Image, n int64) ([]byte, error) {
+	_, file, _, err := f.open(img)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, n))
+}
+
+// open opens an image and returns its path.
+func (f *dirFiles) open(img Image) (path string, file *os.File, info fs.FileInfo, err error) {
 	name := filepath.FromSlash(img.File)
-	path := filepath.Join(f.path, name)
+	path = filepath.Join(f.path, name)
 	if filepath.IsAbs(name) {
 		path = name
 	}
-	var file *os.File
-	var info fs.FileInfo
-	var err error
 	if filepath.IsAbs(name) && f.absolutePaths || filepath.IsLocal(name) && f.followLinks {
 		file, info, err = safefs.Open(path)
 	} else {
 		file, info, err = safefs.OpenIn(f.root, img.File)
 	}
-	return f.readOpened(ctx, path, file, info, limit, err)
+	return path, file, info, err
 }
 
 // readOpened reads and closes a file that was opened with an error err.

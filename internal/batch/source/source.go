@@ -453,6 +453,16 @@ func (s *Source) Read(ctx context.Context, img Image, limit int64) ([]byte, erro
 	}
 }
 
+// ReadStart reads an image of a data set up to n bytes, for its header. Errors are those of Read.
+func (s *Source) ReadStart(img Image, n int64) ([]byte, error) {
+	files, ok := s.backend.(datasetImages)
+	if !ok {
+		return nil, s.wrapError(img.File, errors.ErrUnsupported)
+	}
+	data, err := files.readStart(img, n)
+	return data, s.wrapError(img.File, err)
+}
+
 // Kind returns "folder", "list", "dataset", "tar" or "bucket".
 func (s *Source) Kind() string { return s.kind }
 

@@ -16,7 +16,13 @@ const roisName = "rois"
 
 // RoIs returns the task of sampling, for each image of a data set, the RoIs that the second stage of
 // a detector trains on. Each image has its own random seed, see rois.Options.ForImage.
-func RoIs(s Search, o rois.Options, data *dataset.Dataset) batch.Task[rois.Item] {
+//
+// The function orient returns an image of the data set with its objects in pixels of the image that
+// was searched, given the size of that image and the EXIF orientation that was applied to it.
+func RoIs(
+	s Search, o rois.Options, data *dataset.Dataset,
+	orient func(img *dataset.Image, width, height, orientation int) (*dataset.Image, error),
+) batch.Task[rois.Item] {
 	settings := s.settings()
 	maps.Copy(settings, o.Values())
 	names := rois.Classes(data)
@@ -38,9 +44,15 @@ func RoIs(s Search, o rois.Options, data *dataset.Dataset) batch.Task[rois.Item]
 				return rois.Item{}, batch.Stats{}, err
 			}
 			item := rois.Item{File: img.File, ID: img.ID, Width: result.Width, Height: result.Height}
-			if item.GroundTruth, err = rois.GroundTruthOf(&data.Images[i], result.Width, result.Height, classes); err != nil {
+			orientation := result.Orientation
+			if s.Options.Decode.IgnoreOrientation {
+				orientation = 1
+			}
+			upright, err := orient(&data.Images[i], result.Width, result.Height, orientation)
+			if err != nil {
 				return rois.Item{}, batch.Stats{}, err
 			}
+			item.GroundTruth = rois.GroundTruthOf(upright.Objects, result.Width, result.Height, classes)
 			if item.Minibatch, err = rois.Sample(ctx, result.Boxes, item.GroundTruth, o.ForImage(img.File)); err != nil {
 				return rois.Item{}, batch.Stats{}, err
 			}

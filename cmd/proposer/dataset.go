@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/proposer/proposer/dataset"
+	"github.com/proposer/proposer/internal/batch/source"
+	"github.com/proposer/proposer/internal/imageio"
+)
+
+// dataFlags say how a data set is read.
+type dataFlags struct {
+	Images        string `placeholder:"DIR" help:"Folder of the images of a COCO or PASCAL VOC data set. By default it is looked for beside the annotations and below them."`
+	Strict        bool   `help:"Refuse a data set with invalid annotations, which are otherwise left out and counted (batch reads none). batch, rois: exit with code 1 if any image failed, not only if all did."`
+	FollowLinks   bool   `help:"Follow symbolic links that lead out of the folder of the images."`
+	AbsolutePaths bool   `help:"Accept absolute file names in a data set."`
+}
+
+func (f *dataFlags) options() dataset.Options {
+	return dataset.Options{Images: f.Images, Strict: f.Strict, FollowLinks: f.FollowLinks, AbsolutePaths: f.AbsolutePaths}
+}
+
+// open opens a data set and prints what is wrong with it.
+func (f *dataFlags) open(std streams, path string) (*dataset.Dataset, error) {
+	data, err := dataset.Open(path, f.options())
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range data.Skipped {
+		fmt.Fprintf(std.err, "proposer: %s: %s\n", printable(path), printable(s.String()))
+	}
+	for _, w := range data.Warnings {
+		fmt.Fprintf(std.err, "proposer: %s: %s\n", printable(path), printable(w.String()))
+	}
+	return data, nil
+}
+
+// sourceOptions returns the options of the images' source.
+func (f *dataFlags) sourceOptions(std streams, job *jobFlags) source.Options {
+	return source.Options{Include: job.Include, Exclude: job.Exclude, Data: f.options(), LeftOut: func(links int, first string) {
+		fmt.Fprintf(std.err, "proposer: left out %s that lead out of the folder, the first is %s: use --follow-links to include them\n",
+			plural(links, "link"), printable(first))
+	}}
+}
+
+// sourceError returns an error in the use of --images as an error in the command line.
+func (f *dataFlags) sourceError(err error) error {
+	if e, ok := errors.AsType[*source.DatasetOptionError](err); ok {
+		return usageError{fmt.Errorf("--images %s: %w", f.Images, e)}
+	}
+	return err
+}
+
+// plural returns a count with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// sides compares the sizes of images with those that their annotations are for, and counts the
+// differences. Its methods are safe for concurrent use.
+type sides struct {
+	decode imageio.Options // of the images
+
+	mu            sync.Mutex
+	turned, wrong firstOf
+}
+
+// orient returns an image with its objects in pixels of the upright image, given its size and the
+// EXIF orientation that was applied. An error reports another size.
+func (s *sides) orient(img *dataset.Image, width, height, orientation int) (*dataset.Image, error) {
+	objects, turned, err := img.Orient(width, height, orientation)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := errors.AsType[*dataset.SizeError](err); ok {
+		s.wrong.add(img.File)
+		return nil, fmt.Errorf("the image has %d × %d pixels, its annotations are for %d × %d", e.Width, e.Height, e.AnnotatedWidth, e.AnnotatedHeight)
+	}
+	if err != nil || !turned {
+		return img, err
+	}
+	s.turned.add(img.File)
+	upright := *img
+	upright.Width, upright.Height, upright.Objects = width, height, objects
+	return &upright, nil
+}
+
+// orientFile is orient for the bytes of an image file.
+func (s *sides) orientFile(img *dataset.Image, data []byte) (*dataset.Image, error) {
+	h, err := imageio.Inspect(data, s.decode.Limits)
+	if err != nil {
+		return nil, err
+	}
+	width, height, orientation := h.Width, h.Height, 1
+	if !s.decode.IgnoreOrientation {
+		width, height = h.Upright()
+		orientation = h.Orientation
+	}
+	return s.orient(img, width, height, orientation)
+}
+
+// print prints the counts; name tells several results apart and may be empty.
+func (s *sides) print(std streams, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name != "" {
+		name += ": "
+	}
+	if s.turned.n > 0 {
+		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are for the stored orientation, their boxes were turned; the first is %s\n",
+			name, plural(s.turned.n, "image"), printable(s.turned.first))
+	}
+	if s.wrong.n > 0 {
+		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are for another size; the first is %s\n",
+			name, plural(s.wrong.n, "image"), printable(s.wrong.first))
+	}
+}
