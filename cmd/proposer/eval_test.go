@@ -174,7 +174,7 @@ func TestEvalMissingFiles(t *testing.T) {
 	dir := writeAnnotations(t, `[{"id": 1, "file_name": "a.jpg"}]`, "[]")
 	for _, c := range []struct{ name, data, proposals, want string }{
 		{"data set", filepath.Join(dir, "none"), "", "no such file or directory"},
-		{"images", dir, "", "images not found"},
+		{"images", dir, "", "images were not found"},
 		{"proposals", dir, filepath.Join(dir, "none.jsonl"), "none.jsonl: no such file or directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,7 +28,7 @@ import (
 // evaluation evaluates proposals on a data set. The eval and train commands share it.
 type evaluation struct {
 	data   *dataset.Dataset
-	src    *source.Source // of the images; nil if they were not found
+	src    *source.Source      // of the images; nil if they were not found
 	index  *proposalfile.Index // all images, including those beyond --pictures
 	total  int                 // number of all images
 	opts   evaluate.Options
