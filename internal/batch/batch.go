@@ -15,12 +15,13 @@
 //	pictures.jsonl            the list of images in order; pictures.index, the offset of each shard in it
 //	proposals-000000.jsonl …  the shards; in shards/ if they are merged into one file
 //	shards/000000.json …      the records of the shards
+//	proposals/a.npy …         the images' files, if each has one; the shards list them, in shards/
 //	failures.jsonl            the images that failed, with the reasons
 //	manifest.json             all records; written last
 //
 // Memory is bounded by the images in progress (Job.Pixels), a window of finished images that wait
 // for an earlier one, and the needs of the shard's format. It does not grow with the number of
-// images, except for about 300 bytes per shard.
+// images, except for about 300 bytes per shard, and 200 per image if each has a file.
 package batch
 
 import (
@@ -97,6 +98,17 @@ type Output[T any] struct {
 	// Merged defines the single file that all shards are merged into; nil if the shards are the
 	// result.
 	Merged *Merged[T]
+	// Files defines a file for each image; nil if there are only shards of items. The other fields
+	// are not used if it is set.
+	Files *ImageFiles[T]
+}
+
+// shardName returns the file name of a shard.
+func (o *Output[T]) shardName(p *Plan, shard int) string {
+	if o.Files != nil {
+		return p.shardName(shard, listExtension, true)
+	}
+	return p.shardName(shard, o.Extension, o.Merged != nil)
 }
 
 // Merged defines a single file of all items.

@@ -118,6 +118,28 @@ func task(merged bool) Task[string] {
 	return t
 }
 
+// outputs are the kinds of outputs.
+var outputs = map[string]func() Task[string]{
+	"shards":      func() Task[string] { return task(false) },
+	"merged":      func() Task[string] { return task(true) },
+	"image files": fileTask,
+}
+
+// fileTask writes a file for each image, but for images 10, 17, 24 …, which fail.
+func fileTask() Task[string] {
+	t := task(false)
+	t.Output = Output[string]{Files: &ImageFiles[string]{
+		Name: func(img source.Image) string { return fmt.Sprintf("%c/../%s/%s.txt", img.ID[0], img.ID[:1], img.File) },
+		Encode: func(item string) ([]byte, error) {
+			if strings.HasPrefix(item, "no ") && !strings.HasPrefix(item, "no 3:") {
+				return nil, nil
+			}
+			return []byte(item), nil
+		},
+	}}
+	return t
+}
+
 func open(t testing.TB, dir string) blobstore.Store {
 	t.Helper()
 	s, err := blobstore.Open(t.Context(), dir)
@@ -306,9 +328,13 @@ func (f breakingFile) Commit() error {
 // an undisturbed run.
 func TestResumeAfterFailureAnywhere(t *testing.T) {
 	base := Job{Source: &numbered{n: 41}, ShardSize: 6, Version: "v1"}
-	want := map[bool]map[string]string{false: undisturbed(t, base, task(false)), true: undisturbed(t, base, task(true))}
+	want := map[string]map[string]string{}
+	for output, task := range outputs {
+		want[output] = undisturbed(t, base, task())
+	}
 	rapid.Check(t, func(rt *rapid.T) {
-		merged := rapid.Bool().Draw(rt, "merged")
+		output := rapid.SampledFrom(slices.Sorted(maps.Keys(outputs))).Draw(rt, "output")
+		task := outputs[output]
 		dir, err := os.MkdirTemp("", "batch")
 		if err != nil {
 			rt.Fatal(err)
@@ -356,7 +382,7 @@ func TestResumeAfterFailureAnywhere(t *testing.T) {
 						}
 					}
 				}
-				_, err := Run(ctx, job, task(merged))
+				_, err := Run(ctx, job, task())
 				cancel()
 				if err == nil {
 					break
@@ -367,11 +393,11 @@ func TestResumeAfterFailureAnywhere(t *testing.T) {
 			}
 		}
 		if parts > 1 {
-			if _, err := Finalize(t.Context(), store, task(merged).Output); err != nil {
+			if _, err := Finalize(t.Context(), store, task().Output); err != nil {
 				rt.Fatal(err)
 			}
 		}
-		filetree.Equal(rt, fmt.Sprint(parts, " parts"), filetree.Read(rt, dir), want[merged])
+		filetree.Equal(rt, fmt.Sprint(parts, " parts"), filetree.Read(rt, dir), want[output])
 	})
 }
 

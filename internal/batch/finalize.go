@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/proposer/proposer/internal/batch/blobstore"
 )
 
@@ -44,7 +46,7 @@ func Finalize[T any](ctx context.Context, store blobstore.Store, output Output[T
 		return m, removeTemporary(ctx, store)
 	}
 	m, err := collectRecords(ctx, store, plan, sizes, func(shard int) string {
-		return plan.shardName(shard, output.Extension, output.Merged != nil)
+		return output.shardName(plan, shard)
 	})
 	if err != nil {
 		return nil, err
@@ -91,7 +93,7 @@ func collectRecords(
 	if len(missing) > 0 {
 		return nil, &UnfinishedError{store.String(), plan.Shards(), missing}
 	}
-	records, errs, err := readRecords(ctx, store, recorded, file, sizes)
+	records, errs, err := readRecords(ctx, store, plan, recorded, file, sizes)
 	if err != nil {
 		return nil, err
 	}
@@ -129,10 +131,19 @@ func readManifest(ctx context.Context, store blobstore.Store, plan *Plan, sizes 
 		}
 		return m // the shards are no longer needed
 	}
+	var group errgroup.Group
+	group.SetLimit(recordReaders)
 	for i := range m.Shards {
-		if !exists(m.Shards[i].File, m.Shards[i].Bytes) {
+		r := &m.Shards[i]
+		if !exists(r.File, r.Bytes) {
 			return nil
 		}
+		if r.Files > 0 {
+			group.Go(func() error { return checkImageFiles(ctx, store, plan, r, sizes) })
+		}
+	}
+	if group.Wait() != nil {
+		return nil
 	}
 	return m
 }
@@ -221,6 +232,11 @@ func Import(ctx context.Context, store, from blobstore.Store) error {
 			continue
 		} else if err != nil {
 			return storageError(ctx, from, err)
+		}
+		if r.Files > 0 {
+			if err := copyImageFiles(ctx, store, from, theirs, &r); err != nil {
+				return err
+			}
 		}
 		for _, name := range []string{r.File, name} {
 			if err := copyFile(ctx, store, from, name); err != nil {

@@ -89,10 +89,10 @@ func ReadPlan(ctx context.Context, store blobstore.Store) (*Plan, error) {
 
 // openPlan reads the plan, or lists the images and creates it. If several runs start at the same
 // time, the first list and the first plan are used by all.
-func openPlan(ctx context.Context, j *Job, want Plan, key func(source.Image) string) (*Plan, error) {
+func openPlan(ctx context.Context, j *Job, want Plan, check func(source.Image) error) (*Plan, error) {
 	plan, err := ReadPlan(ctx, j.Store)
 	if errors.Is(err, fs.ErrNotExist) {
-		plan, err = createPlan(ctx, j, want, key)
+		plan, err = createPlan(ctx, j, want, check)
 	}
 	if err != nil {
 		return nil, err
@@ -103,8 +103,8 @@ func openPlan(ctx context.Context, j *Job, want Plan, key func(source.Image) str
 	return plan, nil
 }
 
-func createPlan(ctx context.Context, j *Job, plan Plan, key func(source.Image) string) (*Plan, error) {
-	if err := writeList(ctx, j, key); err != nil && !errors.Is(err, fs.ErrExist) {
+func createPlan(ctx context.Context, j *Job, plan Plan, check func(source.Image) error) (*Plan, error) {
+	if err := writeList(ctx, j, check); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	var err error
@@ -136,21 +136,17 @@ func (e *listEntry) image() source.Image {
 	return img
 }
 
-// writeList writes the list of images. If there is one already the error wraps fs.ErrExist.
-func writeList(ctx context.Context, j *Job, key func(source.Image) string) error {
+// writeList writes the list of images, unless check returns an error for one. If there is a list
+// already the error wraps fs.ErrExist.
+func writeList(ctx context.Context, j *Job, check func(source.Image) error) error {
 	return writeNewFile(ctx, j.Store, listName, func(w *fileWriter) error {
 		n := 0
-		keys := map[string]string{}
 		for img, err := range j.Source.Images(ctx) {
 			if err != nil {
 				return err
 			}
-			if key != nil {
-				k := key(img)
-				if other, ok := keys[k]; ok {
-					return &DuplicateKeyError{Key: k, Files: [2]string{other, img.File}}
-				}
-				keys[k] = img.File
+			if err := check(img); err != nil {
+				return err
 			}
 			e := listEntry{File: img.File, ID: img.ID, Offset: img.Offset, Size: img.Size}
 			if !utf8.ValidString(img.File) {

@@ -20,6 +20,8 @@ type Record struct {
 	Boxes  int64  `json:"boxes"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
+	// Files is the number of images' files that File lists.
+	Files int `json:"files,omitempty"`
 	// Failures is empty in the manifest: failures.jsonl lists them.
 	Failures []Failure `json:"failures,omitempty"`
 }
@@ -56,8 +58,11 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// readRecord reads the record of a shard and checks the size of the shard's file.
-func readRecord(ctx context.Context, store blobstore.Store, shard int, file string, sizes map[string]int64) (*Record, error) {
+// readRecord reads the record of a shard and checks the sizes of the shard's file, and of those that
+// it lists.
+func readRecord(
+	ctx context.Context, store blobstore.Store, plan *Plan, shard int, file string, sizes map[string]int64,
+) (*Record, error) {
 	r := new(Record)
 	name := recordName(shard)
 	damaged := func(file string, err error) (*Record, error) {
@@ -72,14 +77,27 @@ func readRecord(ctx context.Context, store blobstore.Store, shard int, file stri
 	if r.Shard != shard || r.File != file || r.Failed != len(r.Failures) {
 		return damaged(name, errors.New("its content is inconsistent"))
 	}
-	size, ok := sizes[file]
-	if !ok {
-		return damaged(file, errors.New("is missing"))
+	if err := checkSize(store, file, r.Bytes, sizes); err != nil {
+		return nil, err
 	}
-	if size != r.Bytes {
-		return damaged(file, fmt.Errorf("has %d bytes: want %d", size, r.Bytes))
+	if r.Files > 0 {
+		if err := checkImageFiles(ctx, store, plan, r, sizes); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
+}
+
+// checkSize returns a *[DamagedError] unless a file has the given number of bytes.
+func checkSize(store blobstore.Store, file string, bytes int64, sizes map[string]int64) error {
+	size, ok := sizes[path.Clean(file)]
+	switch {
+	case !ok:
+		return &DamagedError{store.String(), file, errors.New("is missing")}
+	case size != bytes:
+		return &DamagedError{store.String(), file, fmt.Errorf("has %d bytes: want %d", size, bytes)}
+	}
+	return nil
 }
 
 // recordReaders is the number of records that are read concurrently, because buckets have a high
@@ -89,7 +107,7 @@ const recordReaders = 16
 // readRecords reads the records of shards as readRecord does, and returns a record or an error for
 // each. The last result is the context's error.
 func readRecords(
-	ctx context.Context, store blobstore.Store, shards []int, file func(shard int) string, sizes map[string]int64,
+	ctx context.Context, store blobstore.Store, plan *Plan, shards []int, file func(shard int) string, sizes map[string]int64,
 ) ([]*Record, []error, error) {
 	records := make([]*Record, len(shards))
 	errs := make([]error, len(shards))
@@ -100,7 +118,7 @@ func readRecords(
 			break
 		}
 		group.Go(func() error {
-			records[i], errs[i] = readRecord(ctx, store, shard, file(shard), sizes)
+			records[i], errs[i] = readRecord(ctx, store, plan, shard, file(shard), sizes)
 			return nil
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/proposer/proposer/internal/batch/blobstore"
 	"github.com/proposer/proposer/internal/batch/source"
 )
 
@@ -59,11 +60,14 @@ func Run[T any](ctx context.Context, job Job, task Task[T]) (*Summary, error) {
 	plan, err := openPlan(ctx, &job, Plan{
 		Version: job.Version, Task: task.Name, Format: task.Format, Source: job.Source.String(),
 		ShardSize: job.ShardSize, Settings: task.Settings,
-	}, task.Key)
+	}, task.checkNames(blobstore.IsBucket(job.Store.String())))
 	if err != nil {
 		return nil, err
 	}
-	r := &run[T]{Job: &job, task: &task, plan: plan, pixels: semaphore.NewWeighted(job.Pixels)}
+	r := &run[T]{
+		Job: &job, task: &task, plan: plan,
+		pixels: semaphore.NewWeighted(job.Pixels), storing: semaphore.NewWeighted(storeBytes),
+	}
 	if r.list, err = openList(ctx, job.Store, plan); err != nil {
 		return nil, err
 	}
@@ -95,7 +99,9 @@ type run[T any] struct {
 	plan   *Plan
 	list   *imageList
 	pixels *semaphore.Weighted
-	sum    Summary
+	// storing limits the images' files that are being stored, see storeWeight.
+	storing *semaphore.Weighted
+	sum     Summary
 
 	decode, search atomic.Int64 // nanoseconds, summed over the workers
 }
@@ -119,7 +125,7 @@ func (r *run[T]) unfinished(ctx context.Context) ([]int, error) {
 			todo = append(todo, shard)
 		}
 	}
-	records, errs, err := readRecords(ctx, r.Store, recorded, r.shardFile, sizes)
+	records, errs, err := readRecords(ctx, r.Store, r.plan, recorded, r.shardFile, sizes)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +152,7 @@ func (r *run[T]) unfinished(ctx context.Context) ([]int, error) {
 }
 
 func (r *run[T]) shardFile(shard int) string {
-	return r.plan.shardName(shard, r.task.Extension, r.task.Merged != nil)
+	return r.task.shardName(r.plan, shard)
 }
 
 // pending is an image on its way from the lister through a worker to the writer.
@@ -155,10 +161,14 @@ type pending[T any] struct {
 	last  bool // of its shard
 	image source.Image
 
-	done    chan struct{} // closed by the worker when the fields below are set
+	done    chan struct{} // closed when the fields below are set
 	item    T
 	stats   Stats
 	failure string
+
+	// content and entry are those of the image's file, if the output has files.
+	content []byte
+	entry   fileEntry
 }
 
 // processShards processes shards with one lister, the workers and one writer. The lister sends each
@@ -169,7 +179,7 @@ func (r *run[T]) processShards(ctx context.Context, shards []int) error {
 	work := make(chan *pending[T])
 	group.Go(func() error { return r.listImages(ctx, shards, ordered, work) })
 	for range r.Workers {
-		group.Go(func() error { return r.processImages(ctx, work) })
+		group.Go(func() error { return r.processImages(ctx, group, work) })
 	}
 	group.Go(func() error { return r.writeShards(ctx, ordered) })
 	err := group.Wait()
@@ -201,15 +211,31 @@ func (r *run[T]) listImages(ctx context.Context, shards []int, ordered, work cha
 	return nil
 }
 
-// processImages processes images until work is closed.
-func (r *run[T]) processImages(ctx context.Context, work <-chan *pending[T]) error {
+// processImages processes images until work is closed. Their files are stored by goroutines of the
+// group.
+func (r *run[T]) processImages(ctx context.Context, group *errgroup.Group, work <-chan *pending[T]) error {
 	for p := range work {
 		if err := r.process(ctx, p); err != nil {
 			return err
 		}
 		r.decode.Add(int64(p.stats.Decode))
 		r.search.Add(int64(p.stats.Search))
-		close(p.done)
+		if r.task.Files == nil {
+			close(p.done)
+			continue
+		}
+		weight := storeWeight(p.content)
+		if err := r.storing.Acquire(ctx, weight); err != nil {
+			return err
+		}
+		group.Go(func() error {
+			defer r.storing.Release(weight)
+			if err := r.storeFile(ctx, p); err != nil {
+				return err
+			}
+			close(p.done)
+			return nil
+		})
 	}
 	return nil
 }
@@ -266,6 +292,9 @@ func (r *run[T]) process(ctx context.Context, p *pending[T]) error {
 		p.failure = strings.ToValidUTF8(err.Error(), "\uFFFD")
 		p.stats = Stats{}
 		p.item = r.task.Failed(p.image, p.failure)
+		if err := r.encode(p); err != nil {
+			return fmt.Errorf("%q: %w", p.image.File, err)
+		}
 	}
 	r.Observer.ImageDone(p.image, p.stats, p.failure)
 	return nil
@@ -299,6 +328,19 @@ func (r *run[T]) attempt(ctx context.Context, p *pending[T]) (err error) {
 		return err
 	}
 	defer r.pixels.Release(weight)
-	p.item, p.stats, err = r.task.Process(ctx, p.image, data)
+	if p.item, p.stats, err = r.task.Process(ctx, p.image, data); err != nil {
+		return err
+	}
+	return r.encode(p)
+}
+
+// encode sets the content of the image's file, if the output has files.
+func (r *run[T]) encode(p *pending[T]) (err error) {
+	if r.task.Files == nil {
+		return nil
+	}
+	p.content, err = r.task.Files.Encode(p.item)
+	var none T
+	p.item = none // its memory is not needed while the file is stored
 	return err
 }

@@ -13,7 +13,7 @@ type shardWriter[T any] struct {
 	record Record
 	file   blobstore.File
 	out    *fileWriter
-	items  Writer[T]
+	items  Writer[T] // nil if the shard lists the images' files
 }
 
 func (r *run[T]) createShard(ctx context.Context, shard int) (*shardWriter[T], error) {
@@ -23,7 +23,9 @@ func (r *run[T]) createShard(ctx context.Context, shard int) (*shardWriter[T], e
 		return nil, storageError(ctx, r.Store, err)
 	}
 	w.out = newFileWriter(w.file)
-	w.items = r.task.Writer(w.out)
+	if r.task.Files == nil {
+		w.items = r.task.Writer(w.out)
+	}
 	return w, nil
 }
 
@@ -34,6 +36,12 @@ func (w *shardWriter[T]) write(ctx context.Context, p *pending[T]) error {
 		w.record.Failed++
 		w.record.Failures = append(w.record.Failures, Failure{p.image.File, p.image.ID, p.failure})
 	}
+	if w.items == nil {
+		if p.entry.Output != "" {
+			w.record.Files++
+		}
+		return w.out.cause(ctx, w.run.Store, writeJSON(w.out, &p.entry))
+	}
 	if err := w.items.Write(p.item); err != nil {
 		return w.out.cause(ctx, w.run.Store, fmt.Errorf("%q: %w", p.image.File, err))
 	}
@@ -42,7 +50,10 @@ func (w *shardWriter[T]) write(ctx context.Context, p *pending[T]) error {
 
 // commit publishes the shard, and then its record.
 func (w *shardWriter[T]) commit(ctx context.Context) error {
-	err := w.items.Close()
+	var err error
+	if w.items != nil {
+		err = w.items.Close()
+	}
 	if err == nil {
 		err = w.out.Flush()
 	}
