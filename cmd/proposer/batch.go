@@ -65,9 +65,12 @@ func (c *batchCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	format, err := codec.ParseFormat(c.Format)
-	if err != nil {
-		return usageError{err}
+	imageFormat, perImage := codec.FindImageFormat(c.Format)
+	var format codec.Format
+	if !perImage {
+		if format, err = codec.ParseFormat(c.Format); err != nil {
+			return usageError{err}
+		}
 	}
 	if c.Masks && !format.Masks {
 		return usageError{fmt.Errorf("--masks --format %s: want a format that has masks: %s", c.Format, strings.Join(formats(func(f codec.Format) bool { return f.Masks }), ", "))}
@@ -79,8 +82,21 @@ func (c *batchCmd) Run(ctx context.Context, std streams) error {
 		return c.sourceError(err)
 	}
 	defer src.Close()
-	task := tasks.Proposals(tasks.Search{Options: opts, Ranker: c.identity}, format, src.Folder(), c.Masks)
+	search := tasks.Search{Options: opts, Ranker: c.identity}
+	task := tasks.Proposals(search, format, src.Folder(), c.Masks)
+	if perImage {
+		task = tasks.ImageFiles(search, imageFormat)
+	}
 	return runBatch(ctx, std, &c.jobFlags, &c.dataFlags, threads, src, task)
+}
+
+// batchFormats returns the names of all formats.
+func batchFormats() []string {
+	names := formats(func(codec.Format) bool { return true })
+	for _, f := range codec.ImageFormats() {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // formats returns the names of the formats that match.

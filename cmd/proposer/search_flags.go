@@ -11,7 +11,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/proposer/proposer/internal/batch"
-	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/config"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/propose"
@@ -83,7 +82,7 @@ func flagDefaults() kong.Vars {
 	return kong.Vars{
 		"max_bytes":  config.ByteSize(l.MaxBytes).String(),
 		"max_pixels": fmt.Sprint(l.MaxPixels),
-		"formats":    strings.Join(formats(func(codec.Format) bool { return true }), ","),
+		"formats":    strings.Join(batchFormats(), ","),
 		"shard_size": fmt.Sprint(batch.DefaultShardSize),
 		"trees":      fmt.Sprint(o.Trees.Trees),
 		"rate":       fmt.Sprint(o.Trees.Rate),

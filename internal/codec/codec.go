@@ -1,5 +1,5 @@
-// Package codec writes ranked proposals in the file formats that consumers read ([Formats]), and reads
-// JSON Lines back ([ReadJSONL]).
+// Package codec writes ranked proposals in the file formats that consumers read ([Formats] and, of one
+// file per image, [ImageFormats]), and reads JSON Lines back ([ReadJSONL]).
 //
 // The writers stream: each image is written when it is added, except where a format's documentation
 // says otherwise. They are not safe for concurrent use.
@@ -51,8 +51,8 @@ type Row struct {
 	// Error is the reason why the image failed; empty if it was searched.
 	Error string
 
-	// The fields below are written only by jsonl, except for Masks (Format.Masks), and only if they
-	// are not nil.
+	// The fields below, up to Tree, are written only by jsonl, except for Masks (Format.Masks), and
+	// only if they are not nil.
 
 	// Strategies are those of the search; Origins and Tree refer to them by index.
 	Strategies []selective.Strategy
@@ -62,6 +62,9 @@ type Row struct {
 	Origins [][]candidate.Origin
 	// Tree is the merge tree of one strategy.
 	Tree *propose.Tree
+
+	// Labels is the initial region of each pixel, in raster order, for an [ImageFormat] of labels.
+	Labels []int32
 }
 
 // NewRow returns the row of a result, without masks, origins and tree.

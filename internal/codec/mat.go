@@ -37,7 +37,7 @@ func newMAT(w io.Writer) Writer { return &matWriter{w: w} }
 
 // Data types and array classes.
 const (
-	miINT8, miINT32, miUINT32, miMATRIX, miUTF8 = 1, 5, 6, 14, 16
+	miINT8, miINT32, miUINT32, miDOUBLE, miMATRIX, miUTF8 = 1, 5, 6, 9, 14, 16
 
 	mxCELL, mxCHAR, mxDOUBLE = 1, 4, 6
 )
@@ -53,10 +53,8 @@ func (m *matWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err
 	}
-	for i, b := range r.Boxes {
-		if max(b.X0, b.Y0) == math.MaxInt32 {
-			return fmt.Errorf("codec: %q: box %d begins at %d, %d: want less than %d, because coordinates are 1-based", r.File, i, b.X0, b.Y0, math.MaxInt32)
-		}
+	if err := checkOneBased(r); err != nil {
+		return err
 	}
 	name := path.Base(r.File)
 	name = validUTF8(strings.TrimSuffix(name, path.Ext(name)))
@@ -73,6 +71,16 @@ func (m *matWriter) Write(r *Row) error {
 		return err
 	}
 	return m.images.add(images)
+}
+
+// checkOneBased returns an error if a box cannot be counted from 1.
+func checkOneBased(r *Row) error {
+	for i, b := range r.Boxes {
+		if max(b.X0, b.Y0) == math.MaxInt32 {
+			return fmt.Errorf("codec: %q: box %d begins at %d, %d: want less than %d, because coordinates are 1-based", r.File, i, b.X0, b.Y0, math.MaxInt32)
+		}
+	}
+	return nil
 }
 
 // Close writes the file, and removes the temporary files.

@@ -49,15 +49,16 @@ func Proposals(s Search, format codec.Format, folder string, masks bool) batch.T
 			}
 			return row, stats, nil
 		},
-		Failed: func(img source.Image, reason string) *codec.Row {
-			return &codec.Row{File: img.File, ID: img.ID, Error: reason}
-		},
+		Failed: failedRow,
 		Output: proposalsOutput(format, folder),
 	}
 }
 
-// proposalsOutputOf returns the output of a plan of [Proposals].
+// proposalsOutputOf returns the output of a plan of [Proposals] or [ImageFiles].
 func proposalsOutputOf(p *batch.Plan) (batch.Output[*codec.Row], error) {
+	if format, ok := codec.FindImageFormat(p.Format); ok {
+		return imageFilesOutput(format), nil
+	}
 	format, err := codec.ParseFormat(p.Format)
 	if err != nil {
 		return batch.Output[*codec.Row]{}, err

@@ -1,5 +1,5 @@
-// Package tasks defines the tasks of package batch: proposals for all images of a source, and the
-// RoIs of a data set.
+// Package tasks defines the tasks of package batch: proposals for all images of a source, files
+// of each image, and the RoIs of a data set.
 package tasks
 
 import (
