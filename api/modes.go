@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/proposer/proposer/internal/codec"
@@ -31,7 +32,12 @@ type capabilities struct {
 type modeInfo struct {
 	Name       string          `json:"name"`
 	Strategies json.RawMessage `json:"strategies"`
+	// Options are the other options for which the mode has its own defaults.
+	Options map[string]string `json:"options,omitempty"`
 }
+
+// strategyOptions are the options that a mode's strategies show.
+var strategyOptions = []string{"mode", "colors", "k", "measures", "min-size"}
 
 type optionInfo struct {
 	Name    string `json:"name"`
@@ -60,14 +66,20 @@ func (s *Server) marshalCapabilities() ([]byte, error) {
 		Formats: []string{"jpeg", "png", "webp", "bmp", "tiff"},
 		Ranker:  cmp.Or(s.cfg.RankerName, "built in"),
 	}
-	for _, name := range selective.Modes() {
-		opts, err := selective.Mode(name)
+	defaults := propose.DefaultOptions().Values()
+	for _, name := range propose.Modes() {
+		opts, err := propose.ParseOptions(map[string]string{"mode": name})
 		if err != nil {
 			return nil, err
 		}
-		c.Modes = append(c.Modes, modeInfo{name, codec.AppendStrategies(nil, opts.Strategies)})
+		mode := modeInfo{name, codec.AppendStrategies(nil, opts.Search.Strategies), map[string]string{}}
+		for option, value := range opts.Values() {
+			if !slices.Contains(strategyOptions, option) && value != defaults[option] {
+				mode.Options[option] = value
+			}
+		}
+		c.Modes = append(c.Modes, mode)
 	}
-	defaults := propose.DefaultOptions().Values()
 	defaults["max"] = strconv.Itoa(DefaultMax)
 	for _, name := range searchOptions {
 		c.Options = append(c.Options, optionInfo{name, defaults[name]})

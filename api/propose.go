@@ -292,9 +292,14 @@ func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, op
 		return nil, s.searchProblem(ctx, err)
 	}
 
+	pixels, err := opts.WorkPixels(header)
+	if err != nil {
+		return nil, s.searchProblem(ctx, err)
+	}
+
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	release, err := s.admission.acquire(ctx, opts.WorkPixels(header))
+	release, err := s.admission.acquire(ctx, pixels)
 	if err != nil {
 		return nil, s.searchProblem(ctx, err)
 	}
@@ -309,8 +314,7 @@ func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, op
 	if err != nil {
 		return nil, s.searchProblem(ctx, err)
 	}
-	pixels := int64(header.Width) * int64(header.Height)
-	s.metrics.observeSearch(result, opts.Mode, pixels, time.Since(start))
+	s.metrics.observeSearch(result, opts.Mode, int64(header.Width)*int64(header.Height), time.Since(start))
 	rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)),
 		slog.Float64("decode_seconds", result.DecodeTime.Seconds()),
 		slog.Float64("search_seconds", result.SearchTime.Seconds()))

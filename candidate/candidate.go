@@ -70,14 +70,15 @@ type Set struct {
 const pollEvery = 1 << 14
 
 // Collect sets Candidates to the distinct boxes of all nodes of Trees whose sides are at
-// least minSide pixels. The Origins are newly allocated, all else is reused by the next call.
-// The only error is the context's. Time and memory are linear in the number of nodes.
-func (s *Set) Collect(ctx context.Context, minSide int) error {
+// least minSide pixels and for which keep, unless it is nil, returns true. The Origins are
+// newly allocated, all else is reused by the next call. The only error is the context's. Time
+// and memory are linear in the number of nodes.
+func (s *Set) Collect(ctx context.Context, minSide int, keep func(box.Box) bool) error {
 	total := 0
 	for _, t := range s.Trees {
 		total += len(t.Nodes)
 	}
-	if err := s.deduplicate(ctx, total, minSide); err != nil {
+	if err := s.deduplicate(ctx, total, minSide, keep); err != nil {
 		return err
 	}
 	s.Candidates = s.Candidates[:0]
@@ -115,7 +116,7 @@ func (s *Set) Collect(ctx context.Context, minSide int) error {
 }
 
 // deduplicate numbers the distinct boxes of all nodes, total in number.
-func (s *Set) deduplicate(ctx context.Context, total, minSide int) error {
+func (s *Set) deduplicate(ctx context.Context, total, minSide int, keep func(box.Box) bool) error {
 	size := 1 << bits.Len(uint(2*total)) // at most half full
 	s.table = freelist.Resize(s.table, size)
 	clear(s.table)
@@ -128,7 +129,7 @@ func (s *Set) deduplicate(ctx context.Context, total, minSide int) error {
 				return err
 			}
 			b := t.Nodes[i].Box
-			if int(b.Width()) < minSide || int(b.Height()) < minSide {
+			if int(b.Width()) < minSide || int(b.Height()) < minSide || keep != nil && !keep(b) {
 				s.nodes = append(s.nodes, -1)
 				continue
 			}

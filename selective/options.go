@@ -96,6 +96,9 @@ type Options struct {
 	// MinSide drops boxes whose width or height is smaller, in pixels. All boxes of an image that
 	// is smaller itself are dropped.
 	MinSide int
+	// Keep drops boxes for which it returns false, unless it is nil. Like MinSide it applies
+	// before the boxes are ranked, so that Max of the others are returned. See [box.Filter].
+	Keep func(b box.Box) bool
 	// Max is the maximum number of proposals, the best ones; 0 means all.
 	Max int
 	// Threads is the maximum number of goroutines that work at a time; 0 means GOMAXPROCS.

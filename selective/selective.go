@@ -150,7 +150,7 @@ func (s *Searcher) search(ctx context.Context, w *workspace, img *raster.Image) 
 	for _, strategy := range s.opts.Strategies {
 		set.Spaces = append(set.Spaces, strategy.Space)
 	}
-	if err := set.Collect(ctx, s.opts.MinSide); err != nil {
+	if err := set.Collect(ctx, s.opts.MinSide, s.opts.Keep); err != nil {
 		return nil, err
 	}
 	var proposals []Proposal

@@ -512,7 +512,7 @@ func TestRankingIsCanceled(t *testing.T) {
 	img := scene.Render(1, 80, 60, 3).Image
 	opts := paper(t, "single")
 	set := candidate.Set{Trees: buildTrees(t, img, opts)}
-	if err := set.Collect(t.Context(), 0); err != nil {
+	if err := set.Collect(t.Context(), 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

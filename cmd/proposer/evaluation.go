@@ -138,9 +138,10 @@ func searchImage(ctx context.Context, data []byte, opts propose.Options, repeata
 	if err != nil {
 		return proposals, err
 	}
+	search := opts.SearchOptions(decoded)
 	proposals.Repeatability, err = evaluate.Repeatability(ctx, decoded.Image,
 		func(ctx context.Context, img *raster.Image) ([]box.Box, error) {
-			found, err := selective.Search(ctx, img, opts.Search)
+			found, err := selective.Search(ctx, img, search)
 			if err != nil {
 				return nil, err
 			}

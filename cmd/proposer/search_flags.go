@@ -23,28 +23,35 @@ import (
 // searchFlags are the options that package propose parses: the flags are texts, nil if they are not
 // given. A test holds their names to [propose.OptionNames].
 type searchFlags struct {
-	Mode        *string `placeholder:"fast" help:"Strategies to run: single, fast, quality (the paper's), best (tuned), opencv-single, opencv-fast or opencv-quality (OpenCV's)."`
-	Max         *string `placeholder:"0" help:"Maximum number of boxes per image. 0: all."`
-	Order       *string `placeholder:"objectness" help:"Ranking: objectness (learned), paper (position in the merge tree times a seeded random number) or hierarchy (position alone)."`
-	Seed        *string `placeholder:"1" help:"Seed of order paper, 0 to 2^64-1."`
-	NMS         *string `name:"nms" placeholder:"off" help:"Non-maximum suppression: off, an IoU threshold such as 0.8, or adaptive."`
-	MinSide     *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the image."`
-	MaxSide     *string `aliases:"resize" placeholder:"0" help:"Shrink larger images to this longest side before the search. Boxes stay in pixels of the original. 0: never."`
-	Colors      *string `placeholder:"LIST" help:"Color spaces instead of the mode's, such as HSV,Lab: RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I."`
-	K           *string `name:"k" placeholder:"LIST" help:"Scales of the segmentation instead of the mode's, such as 50,100. Larger values give larger initial regions."`
-	Measures    *string `placeholder:"LIST" help:"Combinations of similarity measures instead of the mode's, such as CTSF,TSF: C color, T texture, S size, F fill, each with an optional weight, such as C0.5TS."`
-	Sigma       *string `placeholder:"0.8" help:"Gaussian smoothing before the segmentation, in pixels."`
-	MinSize     *string `placeholder:"0" help:"Minimum size of an initial region, in pixels. 0: the mode's, which is k, or 100 in OpenCV's modes."`
-	Orientation *string `placeholder:"exif" help:"exif: apply the image's EXIF orientation. ignore: use the pixels as they are stored."`
-	Depth       *string `placeholder:"16" help:"Significant bits of the samples of 16-bit images: 8 to 16, such as 12 for a 12-bit camera, or auto: as many as the image's samples have."`
-	Threads     *string `placeholder:"0" help:"Maximum number of processors. 0: all."`
+	Mode           *string `placeholder:"fast" help:"Strategies to run: single, fast, quality (the paper's), best (tuned), opencv-single, opencv-fast, opencv-quality (OpenCV's) or rcnn (fast with --resize-width 500 --min-resized-side 20, as R-CNN)."`
+	Max            *string `placeholder:"0" help:"Maximum number of boxes per image. 0: all."`
+	Order          *string `placeholder:"objectness" help:"Ranking: objectness (learned), paper (position in the merge tree times a seeded random number) or hierarchy (position alone)."`
+	Seed           *string `placeholder:"1" help:"Seed of order paper, 0 to 2^64-1."`
+	NMS            *string `name:"nms" placeholder:"off" help:"Non-maximum suppression: off, an IoU threshold such as 0.8, or adaptive."`
+	MinSide        *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the image."`
+	MaxAspect      *string `placeholder:"0" help:"Drop boxes whose longer side is more than this many times the shorter one. 0: none."`
+	MinArea        *string `placeholder:"0" help:"Drop boxes with a smaller area, as a fraction of the image's, such as 0.001."`
+	MaxArea        *string `placeholder:"0" help:"Drop boxes with a larger area, as a fraction of the image's, such as 0.9. 0: none."`
+	MaxSide        *string `aliases:"resize" placeholder:"0" help:"Shrink larger images to this longest side before the search. Boxes stay in pixels of the original. 0: never."`
+	ResizeWidth    *string `placeholder:"0" help:"Shrink or enlarge images to this width before the search. Boxes stay in pixels of the original. 0: never."`
+	MinResizedSide *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the image as --resize-width or --max-side leaves it."`
+	Colors         *string `placeholder:"LIST" help:"Color spaces instead of the mode's, such as HSV,Lab: RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I."`
+	K              *string `name:"k" placeholder:"LIST" help:"Scales of the segmentation instead of the mode's, such as 50,100. Larger values give larger initial regions."`
+	Measures       *string `placeholder:"LIST" help:"Combinations of similarity measures instead of the mode's, such as CTSF,TSF: C color, T texture, S size, F fill, each with an optional weight, such as C0.5TS."`
+	Sigma          *string `placeholder:"0.8" help:"Gaussian smoothing before the segmentation, in pixels."`
+	MinSize        *string `placeholder:"0" help:"Minimum size of an initial region, in pixels. 0: the mode's, which is k, or 100 in OpenCV's modes."`
+	Orientation    *string `placeholder:"exif" help:"exif: apply the image's EXIF orientation. ignore: use the pixels as they are stored."`
+	Depth          *string `placeholder:"16" help:"Significant bits of the samples of 16-bit images: 8 to 16, such as 12 for a 12-bit camera, or auto: as many as the image's samples have."`
+	Threads        *string `placeholder:"0" help:"Maximum number of processors. 0: all."`
 }
 
 // values returns the flags that are given.
 func (f *searchFlags) values() map[string]string {
 	return nonNil(map[string]*string{
 		"mode": f.Mode, "max": f.Max, "order": f.Order, "seed": f.Seed, "nms": f.NMS,
-		"min-side": f.MinSide, "max-side": f.MaxSide, "colors": f.Colors, "k": f.K,
+		"min-side": f.MinSide, "max-aspect": f.MaxAspect, "min-area": f.MinArea, "max-area": f.MaxArea,
+		"max-side": f.MaxSide, "resize-width": f.ResizeWidth, "min-resized-side": f.MinResizedSide,
+		"colors": f.Colors, "k": f.K,
 		"measures": f.Measures, "sigma": f.Sigma, "min-size": f.MinSize, "threads": f.Threads,
 		"orientation": f.Orientation, "depth": f.Depth,
 	})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/proposer/proposer/dataset"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/imbalance"
 	"github.com/proposer/proposer/internal/imageio"
@@ -184,16 +185,31 @@ func (t *training) sampleImage(ctx context.Context, e *evaluation, checked *side
 	if err != nil {
 		return err
 	}
-	opts.Decode.LongestSide = 0 // objects are in pixels of the original
 	decoded, err := imageio.Decode(ctx, file, opts.Decode)
 	if err != nil {
 		return err
 	}
-	opts.Search.Order = selective.OrderObjectness
-	opts.Search.Max = 1 // proposals are not used
-	opts.Search.Ranker = t.trainer.Hook(i, img.Objects)
-	_, err = selective.Search(ctx, decoded.Image, opts.Search)
+	search := opts.SearchOptions(decoded)
+	search.Order = selective.OrderObjectness
+	search.Max = 1 // proposals are not used
+	search.Ranker = t.trainer.Hook(i, searchedObjects(img.Objects, decoded))
+	_, err = selective.Search(ctx, decoded.Image, search)
 	return err
+}
+
+// searchedObjects returns objects of an image in pixels of the searched image.
+func searchedObjects(objects []dataset.Object, decoded *imageio.Decoded) []dataset.Object {
+	if decoded.Image.Width == decoded.Width && decoded.Image.Height == decoded.Height {
+		return objects
+	}
+	x := float64(decoded.Image.Width) / float64(decoded.Width)
+	y := float64(decoded.Image.Height) / float64(decoded.Height)
+	scaled := slices.Clone(objects)
+	for i := range scaled {
+		o := &scaled[i]
+		o.X0, o.Y0, o.X1, o.Y1 = x*o.X0, y*o.Y0, x*o.X1, y*o.Y1
+	}
+	return scaled
 }
 
 // metadata returns the metadata of the model file.

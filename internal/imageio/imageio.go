@@ -117,24 +117,69 @@ type Options struct {
 	IgnoreOrientation bool // keep the pixels as they are stored
 	LongestSide       int  // shrink a larger image to this longest side, in pixels; 0: never
 	Depth             Depth
+	// Width is the width in pixels to which the upright image is shrunk or enlarged, with the
+	// height in proportion; 0: its own. LongestSide is ignored unless it is 0.
+	Width int
+}
+
+// Size returns the size of the image that [Decode] returns for a file with header h. The error is a
+// *[LimitError] if enlarging it exceeds the limits.
+func (o Options) Size(h Header) (width, height int, err error) {
+	width, height = h.Width, h.Height
+	if !o.IgnoreOrientation {
+		width, height = h.Upright()
+	}
+	longest := max(width, height)
+	switch {
+	case o.Width > 0 && o.Width != width:
+		scaled := max(1, (2*int64(height)*int64(o.Width)+int64(width))/(2*int64(width)))
+		if o.Width > width {
+			if err := o.Limits.withDefaults().checkEnlarged(int64(o.Width), scaled); err != nil {
+				return 0, 0, err
+			}
+		}
+		return o.Width, int(scaled), nil
+	case o.Width == 0 && o.LongestSide > 0 && o.LongestSide < longest:
+		width = max(1, int(box.Rescale(int32(width), longest, o.LongestSide)))
+		height = max(1, int(box.Rescale(int32(height), longest, o.LongestSide)))
+	}
+	return width, height, nil
+}
+
+func (l Limits) checkEnlarged(width, height int64) error {
+	switch {
+	case width > int64(l.MaxSide):
+		return &LimitError{What: "pixels wide when resized", Got: width, Max: int64(l.MaxSide)}
+	case height > int64(l.MaxSide):
+		return &LimitError{What: "pixels high when resized", Got: height, Max: int64(l.MaxSide)}
+	case width*height > l.MaxPixels:
+		return &LimitError{What: "pixels when resized", Got: width * height, Max: l.MaxPixels}
+	}
+	return nil
 }
 
 // Decoded is a decoded image file.
 type Decoded struct {
-	Image         *raster.Image // RGB or Gray, upright, possibly shrunk
+	Image         *raster.Image // RGB or Gray, upright, possibly resized
 	Width, Height int           // of the upright original, in pixels
 	Format        string        // as in [Header]
 	Orientation   int           // EXIF 1..8 as in the file; 1 if there is none
 }
 
 // ToOriginal maps a box of d.Image to the original. Edges are scaled and rounded half up: their
-// order is kept, a box that is not empty stays so, and the whole image maps to the whole original.
+// order is kept, and the whole image maps to the whole original. A box that is not empty stays so
+// unless the image is enlarged.
 func (d *Decoded) ToOriginal(b box.Box) box.Box {
 	return b.Rescale(d.Image.Width, d.Image.Height, d.Width, d.Height)
 }
 
+// Enlarged reports whether d.Image is larger than the original.
+func (d *Decoded) Enlarged() bool {
+	return d.Image.Width > d.Width || d.Image.Height > d.Height
+}
+
 // Decode decodes an image file. Memory peaks at 6 bytes per pixel, 9 for a progressive JPEG, 11 for
-// 16 bits with alpha.
+// 16 bits with alpha, and 3 more for each pixel of an enlarged image.
 //
 // Errors wrap [ErrUnsupported], *[LimitError], *[FormatError] or the context's error. Decoders
 // cannot be interrupted: the context is checked between the steps, so that a canceled Decode can
@@ -152,6 +197,10 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 			return nil, err
 		}
 	}
+	width, height, err := opts.Size(h)
+	if err != nil {
+		return nil, err
+	}
 	img, err := decodePixels(data, h)
 	if err != nil {
 		return nil, err
@@ -160,20 +209,30 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 		return nil, fmt.Errorf("imageio: %w", err)
 	}
 
-	// Shrinking before turning leaves fewer pixels to turn. The filter is symmetric, so that the
-	// order does not change the result.
-	if longest := max(img.Width, img.Height); opts.LongestSide > 0 && opts.LongestSide < longest {
-		width := box.Rescale(int32(img.Width), longest, opts.LongestSide)
-		height := box.Rescale(int32(img.Height), longest, opts.LongestSide)
-		img = shrink(img, max(1, int(width)), max(1, int(height)))
+	d := &Decoded{Width: h.Width, Height: h.Height, Format: h.Format, Orientation: h.Orientation}
+	orientation := 1
+	if !opts.IgnoreOrientation {
+		orientation = h.Orientation
+		d.Width, d.Height = h.Upright()
+	}
+	// Turning the smaller image leaves fewer pixels to turn. The filter that shrinks is symmetric, so
+	// that the order does not change the result.
+	if width < d.Width || height < d.Height {
+		if orientation >= 5 {
+			img = shrink(img, height, width)
+		} else {
+			img = shrink(img, width, height)
+		}
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("imageio: %w", err)
 		}
 	}
-	d := &Decoded{Width: h.Width, Height: h.Height, Format: h.Format, Orientation: h.Orientation}
-	if !opts.IgnoreOrientation {
-		img = applyOrientation(img, h.Orientation)
-		d.Width, d.Height = h.Upright()
+	img = applyOrientation(img, orientation)
+	if width > d.Width {
+		img = enlarge(img, width, height)
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("imageio: %w", err)
+		}
 	}
 	d.Image = img
 	return d, nil

@@ -106,3 +106,92 @@ func shrinkRow(dst []uint32, src []uint8) {
 		dst[i] = v
 	}
 }
+
+// enlarge resamples an image with the cubic filter of Keys (a = -1/2), which Matlab's imresize uses
+// as well. The image continues beyond its edges as its mirror image. All is in integers, so that
+// the result is the same on every machine.
+func enlarge(src *raster.Image, dw, dh int) *raster.Image {
+	dst := raster.New(src.Space, dw, dh)
+	columns, rows := cubicTaps(src.Width, dw), cubicTaps(src.Height, dh)
+	var (
+		wide  [4][]int32 // rows of the source in the target's width, each at its number modulo 4
+		which [4]int     // their numbers
+	)
+	for i := range wide {
+		wide[i] = make([]int32, dw)
+	}
+	for c := range src.Space.Planes() {
+		s, d := src.Plane(c), dst.Plane(c)
+		which = [4]int{-1, -1, -1, -1}
+		for y, tap := range rows {
+			var in [4][]int32
+			for i, row := range tap.at {
+				slot := row % 4 // the rows of a tap are four consecutive ones, or mirror them
+				if which[slot] != row {
+					which[slot] = row
+					enlargeRow(wide[slot], s[row*src.Width:(row+1)*src.Width], columns)
+				}
+				in[i] = wide[slot]
+			}
+			out := d[y*dw : (y+1)*dw]
+			for x := range out {
+				v := int64(1) << (2*cubicBits - 1) // one half
+				for i := range in {
+					v += int64(in[i][x]) * int64(tap.weight[i])
+				}
+				out[x] = uint8(min(max(v>>(2*cubicBits), 0), 255))
+			}
+		}
+	}
+	return dst
+}
+
+func enlargeRow(dst []int32, src []uint8, taps []cubicTap) {
+	for x := range dst {
+		t := &taps[x]
+		var v int32
+		for i := range t.at {
+			v += int32(src[t.at[i]]) * t.weight[i]
+		}
+		dst[x] = v
+	}
+}
+
+// cubicBits are the fractional bits of the weights of a [cubicTap].
+const cubicBits = 14
+
+// A cubicTap is the four samples that a target sample is the weighted mean of.
+type cubicTap struct {
+	at     [4]int
+	weight [4]int32 // the sum is 1<<cubicBits
+}
+
+// cubicTaps returns the taps of n target samples for size source samples.
+func cubicTaps(size, n int) []cubicTap {
+	const bits = 16 // of the position between two samples
+	taps := make([]cubicTap, n)
+	for i := range taps {
+		// Pixel centers are at halves: the target's lies at twice/(2n) - 1/2 in the source.
+		twice := (2*int64(i)+1)*int64(size) + int64(n) // 2n more, to be positive
+		base := int(twice/(2*int64(n))) - 1
+		t := (twice % (2 * int64(n))) << bits / (2 * int64(n))
+		t2, t3 := t*t, t*t*t
+		weight := func(cubic, square, linear int64) int32 {
+			const shift = 3*bits + 1 - cubicBits // the weights are halved
+			return int32((cubic*t3 + square*t2<<bits + linear*t<<(2*bits) + 1<<(shift-1)) >> shift)
+		}
+		tap := &taps[i]
+		tap.weight = [4]int32{weight(-1, 2, -1), 0, weight(-3, 4, 1), weight(1, -1, 0)}
+		tap.weight[1] = 1<<cubicBits - tap.weight[0] - tap.weight[2] - tap.weight[3]
+		for j := range tap.at {
+			tap.at[j] = mirror(base-1+j, size)
+		}
+	}
+	return taps
+}
+
+// mirror returns the sample of size at which position i, outside by at most 2, is mirrored.
+func mirror(i, size int) int {
+	i = (i + 2*size) % (2 * size)
+	return min(i, 2*size-1-i)
+}

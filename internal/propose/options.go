@@ -28,7 +28,8 @@ const (
 
 // optionNames are the names of the options, in the order in which errors about them are reported.
 var optionNames = []string{
-	"mode", "max", "order", "seed", "nms", "min-side", "max-side",
+	"mode", "max", "order", "seed", "nms", "min-side", "max-aspect", "min-area", "max-area",
+	"max-side", "resize-width", "min-resized-side",
 	"colors", "k", "measures", "sigma", "min-size", "orientation", "depth", "threads",
 }
 
@@ -39,10 +40,29 @@ func OptionNames() []string { return slices.Clone(optionNames) }
 type Options struct {
 	// Mode is the mode that the other options modify.
 	Mode string
-	// Decode has the limits, and max-side as LongestSide.
+	// Decode has the limits, and max-side and resize-width as LongestSide and Width.
 	Decode imageio.Options
-	// Search is in pixels of the original: [Run] scales MinSide for a shrunken image.
+	// Search is in pixels of the searched image: its MinSide is min-resized-side.
 	Search selective.Options
+	// Filter is in pixels of the original.
+	Filter box.Filter
+}
+
+// Modes returns the names of the modes: those of package selective and rcnn.
+func Modes() []string { return append(selective.Modes(), "rcnn") }
+
+// optionsOf returns the options of a mode.
+func optionsOf(mode string) (Options, error) {
+	o := Options{Mode: mode}
+	if mode == "rcnn" {
+		o.Search = selective.Fast()
+		o.Search.MinSide = 20
+		o.Decode.Width = 500
+		return o, nil
+	}
+	var err error
+	o.Search, err = selective.Mode(mode)
+	return o, err
 }
 
 // DefaultOptions returns the options that [ParseOptions] returns for no values.
@@ -62,13 +82,19 @@ func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 
 // ParseOptions parses options. Command line flags and query parameters have these names:
 //
-//	mode      a mode of package selective; fast
+//	mode      one of [Modes]; fast
 //	max       maximum number of boxes; 0: all; 0
 //	order     objectness, paper or hierarchy; objectness
 //	seed      seed of order paper, a uint64; 1
 //	nms       off, an IoU in (0,1], or adaptive; off
 //	min-side  drop boxes with a shorter side, in pixels of the original; 0
+//	max-aspect  drop boxes whose longer side is more than this many times the shorter one, at
+//	          least 1; 0: none; 0
+//	min-area, max-area  drop boxes with a smaller or a larger area, as a fraction of that of the
+//	          image; a max-area of 0: none; 0
 //	max-side  shrink larger images to this longest side before the search; 0: never; 0
+//	resize-width  shrink or enlarge images to this width before the search; 0: never; 0
+//	min-resized-side  drop boxes with a shorter side, in pixels of the searched image; 0
 //	colors    color spaces, separated by commas; the mode's
 //	k         scales of the segmentation in (0,1e6], separated by commas; the mode's
 //	measures  combinations of measures such as CTSF,TSF or C0.5TS, separated by commas; the mode's
@@ -80,6 +106,13 @@ func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 //	depth     significant bits of the samples of 16-bit files, 8 to 16, or auto: the fewest that
 //	          hold the image's samples; 16
 //	threads   maximum number of goroutines; 0: GOMAXPROCS; 0
+//
+// Mode rcnn is mode fast with a resize-width of 500 and a min-resized-side of 20: the search of R-CNN
+// (Girshick et al. 2014) and Fast R-CNN, in this package's order. Options that are given replace
+// those of the mode.
+//
+// Boxes that are dropped do not count for max, nor in the ranking of the others. Bounds are
+// inclusive. See [box.Filter].
 //
 // Each color space is combined with each k and each combination of measures. One of the three
 // options alone modifies the mode, all three together replace it. Duplicate items of a list and
@@ -93,22 +126,28 @@ func ParseOptions(values map[string]string) (Options, error) {
 // ReadOptions is [ParseOptions] for a parser that can have other options as well. The error includes
 // the parser's earlier ones.
 func ReadOptions(r *optparse.Parser) (Options, error) {
-	o := Options{Mode: DefaultMode}
-	if mode, ok := r.Lookup("mode"); ok {
-		o.Mode = mode
+	mode := DefaultMode
+	if given, ok := r.Lookup("mode"); ok {
+		mode = given
 	}
-	search, err := selective.Mode(o.Mode)
+	o, err := optionsOf(mode)
 	if err != nil {
-		r.Fail("mode", o.Mode, "one of "+strings.Join(selective.Modes(), ", "))
-		search, _ = selective.Mode(DefaultMode) // to check the other options
+		r.Fail("mode", mode, "one of "+strings.Join(Modes(), ", "))
+		o, _ = optionsOf(DefaultMode) // to check the other options
 	}
+	search := o.Search
 
 	r.Int("max", 0, maxInt, &search.Max)
 	optparse.Value(r, "order", "objectness, paper or hierarchy", selective.ParseOrder, &search.Order)
 	r.Uint64("seed", &search.Seed)
 	optparse.Value(r, "nms", "off, adaptive or a number in (0,1]", box.ParseNMS, &search.NMS)
-	r.Int("min-side", 0, maxInt, &search.MinSide)
+	readFilter(r, &o.Filter)
 	r.Int("max-side", 0, maxInt, &o.Decode.LongestSide)
+	r.Int("resize-width", 0, imageio.MaxLimits().MaxSide, &o.Decode.Width)
+	r.Int("min-resized-side", 0, maxInt, &search.MinSide)
+	if o.Decode.Width > 0 && o.Decode.LongestSide > 0 {
+		r.Fail("max-side", strconv.Itoa(o.Decode.LongestSide), fmt.Sprintf("0, as images are resized to a width of %d", o.Decode.Width))
+	}
 	r.Int("threads", 0, maxThreads, &search.Threads)
 	optparse.Value(r, "orientation", "exif or ignore", parseOrientation, &o.Decode.IgnoreOrientation)
 	optparse.Value(r, "depth", imageio.DepthSyntax, imageio.ParseDepth, &o.Decode.Depth)
@@ -140,6 +179,21 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 	return o, nil
 }
 
+// readFilter parses the options of a filter.
+func readFilter(r *optparse.Parser, f *box.Filter) {
+	number := func(name, want string, into *float64, ok func(v float64) bool) {
+		optparse.Value(r, name, want, func(s string) (float64, error) { return optparse.ParseFloat(s, ok) }, into)
+	}
+	fraction := func(v float64) bool { return v >= 0 && v <= 1 }
+	r.Int("min-side", 0, maxInt, &f.MinSide)
+	number("max-aspect", "0, or a number from 1", &f.MaxAspect, func(v float64) bool { return v == 0 || v >= 1 && v <= math.MaxFloat64 })
+	number("min-area", "a number from 0 to 1", &f.MinArea, fraction)
+	number("max-area", "a number from 0 to 1", &f.MaxArea, fraction)
+	if f.MaxArea > 0 && f.MinArea > f.MaxArea {
+		r.Fail("min-area", fmt.Sprint(f.MinArea), fmt.Sprintf("at most max-area, %v", f.MaxArea))
+	}
+}
+
 // Values returns all options in canonical form. [ParseOptions] parses them to equal options.
 func (o Options) Values() map[string]string {
 	s := o.Search
@@ -153,7 +207,7 @@ func (o Options) Values() map[string]string {
 		"order":    s.Order.String(),
 		"seed":     strconv.FormatUint(s.Seed, 10),
 		"nms":      s.NMS.String(),
-		"min-side": strconv.Itoa(s.MinSide),
+		"min-side": strconv.Itoa(o.Filter.MinSide),
 		"max-side": strconv.Itoa(o.Decode.LongestSide),
 		"colors":   joinValues(distinct(s.Strategies, func(s selective.Strategy) raster.Space { return s.Space })),
 		"k":        joinValues(distinct(s.Strategies, func(s selective.Strategy) float64 { return s.K })),
@@ -162,8 +216,13 @@ func (o Options) Values() map[string]string {
 		"min-size": strconv.Itoa(s.Strategies[0].MinSize),
 		"threads":  strconv.Itoa(s.Threads),
 
-		"orientation": orientation,
-		"depth":       o.Decode.Depth.String(),
+		"max-aspect":       fmt.Sprint(o.Filter.MaxAspect),
+		"min-area":         fmt.Sprint(o.Filter.MinArea),
+		"max-area":         fmt.Sprint(o.Filter.MaxArea),
+		"resize-width":     strconv.Itoa(o.Decode.Width),
+		"min-resized-side": strconv.Itoa(s.MinSide),
+		"orientation":      orientation,
+		"depth":            o.Decode.Depth.String(),
 	}
 }
 

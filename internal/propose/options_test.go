@@ -1,6 +1,7 @@
 package propose
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -42,6 +43,7 @@ func TestDefaultOptions(t *testing.T) {
 	}
 	// The documented defaults.
 	got, err := ParseOptions(queryValues(t, "mode=fast&max=0&order=objectness&seed=1&nms=off&min-side=0&max-side=0"+
+		"&max-aspect=0&min-area=0&max-area=0&resize-width=0&min-resized-side=0"+
 		"&sigma=0.8&min-size=0&orientation=exif&depth=16&threads=0"))
 	if err != nil || !reflect.DeepEqual(got, DefaultOptions()) {
 		t.Errorf("got %+v, %v", got, err)
@@ -52,9 +54,12 @@ func TestModes(t *testing.T) {
 	for _, mode := range selective.Modes() {
 		want, _ := selective.Mode(mode)
 		got, err := ParseOptions(map[string]string{"mode": mode})
-		if err != nil || !reflect.DeepEqual(got.Search, want) {
+		if err != nil || !reflect.DeepEqual(got, Options{Mode: mode, Search: want}) {
 			t.Errorf("%s: %v, %+v, want %+v", mode, err, got.Search, want)
 		}
+	}
+	if got, want := Modes(), append(selective.Modes(), "rcnn"); !slices.Equal(got, want) {
+		t.Errorf("got modes %q, want %q", got, want)
 	}
 }
 
@@ -70,11 +75,25 @@ func TestParseOptions(t *testing.T) {
 		},
 		"nms=0.75":                 func(o Options) bool { return o.Search.NMS == box.NMS{Threshold: .75} },
 		"nms=adaptive":             func(o Options) bool { return o.Search.NMS.Threshold == .9 && o.Search.NMS.Decay == .9996 },
-		"min-side=20&max-side=500": func(o Options) bool { return o.Search.MinSide == 20 && o.Decode.LongestSide == 500 },
-		"orientation=ignore":       func(o Options) bool { return o.Decode.IgnoreOrientation },
-		"depth=12":                 func(o Options) bool { return o.Decode.Depth == 12 },
-		"depth=auto":               func(o Options) bool { return o.Decode.Depth == imageio.AutoDepth },
-		"sigma=0":                  func(o Options) bool { return o.Search.Sigma == 0 },
+		"min-side=20&max-side=500": func(o Options) bool { return o.Filter.MinSide == 20 && o.Decode.LongestSide == 500 },
+		"max-aspect=3.5&min-area=1e-3&max-area=1": func(o Options) bool {
+			return o.Filter == box.Filter{MaxAspect: 3.5, MinArea: .001, MaxArea: 1}
+		},
+		"min-area=0.25&max-area=.25": func(o Options) bool { return o.Filter == box.Filter{MinArea: .25, MaxArea: .25} },
+		"min-area=1&max-area=0":      func(o Options) bool { return o.Filter == box.Filter{MinArea: 1} },
+		"resize-width=300&min-resized-side=9": func(o Options) bool {
+			return o.Decode.Width == 300 && o.Search.MinSide == 9 && o.Filter == box.Filter{}
+		},
+		"mode=rcnn": func(o Options) bool {
+			return o.Decode.Width == 500 && o.Search.MinSide == 20 && reflect.DeepEqual(o.Search.Strategies, selective.Fast().Strategies)
+		},
+		"mode=rcnn&resize-width=0&max-side=300&min-resized-side=5&min-side=7&colors=Lab": func(o Options) bool {
+			return o.Decode.Width == 0 && o.Decode.LongestSide == 300 && o.Search.MinSide == 5 && o.Filter.MinSide == 7 && len(o.Search.Strategies) == 4
+		},
+		"orientation=ignore": func(o Options) bool { return o.Decode.IgnoreOrientation },
+		"depth=12":           func(o Options) bool { return o.Decode.Depth == 12 },
+		"depth=auto":         func(o Options) bool { return o.Decode.Depth == imageio.AutoDepth },
+		"sigma=0":            func(o Options) bool { return o.Search.Sigma == 0 },
 		"mode=single&colors=Lab,rgI": func(o Options) bool {
 			return slices.Equal(o.Search.Strategies, []selective.Strategy{
 				{Space: raster.Lab, K: 100, Weights: ctsf}, {Space: raster.RgI, K: 100, Weights: ctsf},
@@ -126,6 +145,24 @@ func TestInvalidOptions(t *testing.T) {
 		"depth=7":                      `depth "7": want a whole number from 8 to 16, or auto`,
 		"depth=-1":                     `depth "-1"`,
 		"max-side=2147483648":          `max-side "2147483648"`,
+		"max-side=9&resize-width=8":    `max-side "9": want 0, as images are resized to a width of 8`,
+		"max-side=9&mode=rcnn":         `max-side "9": want 0, as images are resized to a width of 500`,
+		"resize-width=-500":            `resize-width "-500": want a whole number from 0 to 1048576`,
+		"resize-width=1048577":         `resize-width "1048577"`,
+		"resize-width=1e2":             `resize-width "1e2"`,
+		"min-resized-side=-1":          `min-resized-side "-1": want a whole number from 0`,
+		"max-aspect=0.5":               `max-aspect "0.5": want 0, or a number from 1`,
+		"max-aspect=-2":                `max-aspect "-2"`,
+		"max-aspect=NaN":               `max-aspect "NaN"`,
+		"max-aspect=+Inf":              `max-aspect "`,
+		"max-aspect=1e999":             `max-aspect "1e999"`,
+		"max-aspect=2:1":               `max-aspect "2:1"`,
+		"min-area=-0.1":                `min-area "-0.1": want a number from 0 to 1`,
+		"min-area=1.01":                `min-area "1.01"`,
+		"min-area=NaN":                 `min-area "NaN"`,
+		"max-area=Inf":                 `max-area "Inf": want a number from 0 to 1`,
+		"max-area=50%25":               `max-area "50%"`,
+		"min-area=0.3&max-area=0.2":    `min-area "0.3": want at most max-area, 0.2`,
 		"colors=HSV,":                  `colors "": want one of RGB, I`,
 		"colors=HSV,CMYK":              `colors "CMYK"`,
 		"colors=HSV,hsv":               `colors "hsv": want each item once`,
@@ -159,6 +196,7 @@ func TestInvalidOptions(t *testing.T) {
 
 func TestAllErrorsAreReported(t *testing.T) {
 	_, err := ParseOptions(queryValues(t, "mode=x&max=x&order=x&seed=x&nms=x&min-side=x&max-side=x&colors=x,y&k=x"+
+		"&max-aspect=x&min-area=x&max-area=x&resize-width=x&min-resized-side=x"+
 		"&measures=x&sigma=x&min-size=x&orientation=x&depth=x&threads=x&x=x"))
 	var got []string
 	for _, e := range OptionErrors(err) {
@@ -174,7 +212,8 @@ func TestAllErrorsAreReported(t *testing.T) {
 
 func FuzzParseOptions(f *testing.F) {
 	for _, s := range []string{
-		"orientation=ignore&max=1", "depth=10", "depth=auto&max=1", "", "mode=quality&max=10&order=hierarchy&seed=7&nms=0.8&min-side=3&max-side=640&sigma=0&min-size=9&threads=2",
+		"orientation=ignore&max=1", "depth=10", "depth=auto&max=1", "", "max-aspect=1.5&min-area=1e-9&max-area=0.5&resize-width=7&min-resized-side=3", "mode=rcnn&resize-width=0&max-side=9",
+		"mode=quality&max=10&order=hierarchy&seed=7&nms=0.8&min-side=3&max-side=640&sigma=0&min-size=9&threads=2",
 		"colors=HSV,Lab&k=50,1e-300&measures=CTSF,C0.5TS0.25", "k=0x1p-2&nms=adaptive&mode=opencv-fast", "k=1_0&a=%00",
 	} {
 		f.Add(s)
@@ -195,8 +234,11 @@ func FuzzParseOptions(f *testing.F) {
 			}
 			return
 		}
-		if err := o.Search.Validate(); err != nil {
+		if err := errors.Join(o.Search.Validate(), o.Filter.Validate()); err != nil {
 			t.Fatalf("%q: parsed but invalid: %v", values, err)
+		}
+		if o.Decode.Width > 0 && o.Decode.LongestSide > 0 {
+			t.Fatalf("%q: two sizes", values)
 		}
 		canonical := o.Values()
 		again, err := ParseOptions(canonical)

@@ -28,14 +28,11 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	}
 	decodeTime := time.Since(start)
 
-	search := opts.Search
-	// Boxes of a shrunken image can gain or lose a pixel where their edges are rounded. If there is
-	// a minimum side, search with one that no box of the result is below, and filter afterwards.
-	shrunk := decoded.Image.Width != decoded.Width || decoded.Image.Height != decoded.Height
-	filter := shrunk && search.MinSide > 0
-	if filter {
-		search.MinSide = min(minShrunkSide(search.MinSide, decoded.Image.Width, decoded.Width),
-			minShrunkSide(search.MinSide, decoded.Image.Height, decoded.Height))
+	search := opts.SearchOptions(decoded)
+	// Different boxes of an enlarged image can be equal in the original. The best one is kept.
+	var seen map[box.Box]bool
+	if decoded.Enlarged() {
+		seen = map[box.Box]bool{}
 		search.Max = 0
 	}
 	start = time.Now()
@@ -58,8 +55,11 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	}
 	for _, p := range found.Proposals {
 		b := decoded.ToOriginal(p.Box)
-		if filter && min(int(b.Width()), int(b.Height())) < opts.Search.MinSide {
-			continue
+		if seen != nil {
+			if seen[b] {
+				continue
+			}
+			seen[b] = true
 		}
 		if opts.Search.Max > 0 && len(r.Boxes) == opts.Search.Max {
 			break
@@ -73,10 +73,18 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 	return r, nil
 }
 
-// minShrunkSide returns the shortest side in the shrunken image that can map to side pixels of the
-// original: rounding adds less than one.
-func minShrunkSide(side, shrunk, original int) int {
-	return int(int64(side-1)*int64(shrunk)/int64(original)) + 1
+// SearchOptions returns the options to search a decoded image with. They drop the boxes that Filter
+// drops in the original, and those that are less than half a pixel there.
+func (o *Options) SearchOptions(decoded *imageio.Decoded) selective.Options {
+	search, filter := o.Search, o.Filter
+	if filter == (box.Filter{}) && !decoded.Enlarged() {
+		return search
+	}
+	search.Keep = func(b box.Box) bool {
+		b = decoded.ToOriginal(b)
+		return !b.Empty() && filter.Keep(b, decoded.Width, decoded.Height)
+	}
+	return search
 }
 
 // pixelsPerRegion is the number of pixels that take as much memory as an initial region and its
@@ -84,28 +92,28 @@ func minShrunkSide(side, shrunk, original int) int {
 const pixelsPerRegion = 80
 
 // WorkPixels returns a bound of the memory that [Run] uses for an image, in pixels of about 80
-// bytes: the image's pixels, and 80 for each initial region that it can have. With a small min-size
-// there can be as many regions as pixels.
-func (o *Options) WorkPixels(h imageio.Header) int64 {
-	pixels := int64(h.Width) * int64(h.Height)
-	searched := pixels
-	longest := max(h.Width, h.Height)
-	if limit := o.Decode.LongestSide; limit > 0 && limit < longest {
-		scale := float64(limit) / float64(longest)
-		searched = int64(float64(pixels) * scale * scale)
+// bytes: the pixels of the image, as it is or resized, and 80 for each initial region that it can
+// have. With a small min-size there can be as many regions as pixels. The error is a
+// *imageio.LimitError if the image would become too large.
+func (o *Options) WorkPixels(h imageio.Header) (int64, error) {
+	width, height, err := o.Decode.Size(h)
+	if err != nil {
+		return 0, err
 	}
+	searched := int64(width) * int64(height)
+	pixels := max(int64(h.Width)*int64(h.Height), searched)
 	minSize := math.MaxInt
 	for _, s := range o.Search.Strategies {
 		minSize = min(minSize, max(s.EffectiveMinSize(), 1))
 	}
 	maxRegions := int64(cmp.Or(o.Search.MaxRegions, selective.DefaultMaxRegions))
-	return pixels + pixelsPerRegion*min(searched/int64(minSize), maxRegions)
+	return pixels + pixelsPerRegion*min(searched/int64(minSize), maxRegions), nil
 }
 
 // Overlay writes the image, upright and in its original size, with boxes drawn on it, the first on
 // top. The format is png or jpeg. Errors are those of imageio and of w.
 func Overlay(ctx context.Context, w io.Writer, data []byte, opts Options, boxes []box.Box, format string) error {
-	opts.Decode.LongestSide = 0
+	opts.Decode.LongestSide, opts.Decode.Width = 0, 0
 	decoded, err := imageio.Decode(ctx, data, opts.Decode)
 	if err != nil {
 		return err

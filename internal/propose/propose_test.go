@@ -160,7 +160,7 @@ func TestShrunkenImages(t *testing.T) {
 			rt.Fatal(err)
 		}
 		check(rt, all)
-		o.Search.MinSide, o.Search.Max = minSide, limit
+		o.Filter.MinSide, o.Search.Max = minSide, limit
 		got, err := Run(t.Context(), data, o)
 		if err != nil {
 			rt.Fatal(err)
@@ -380,11 +380,13 @@ func TestWorkPixels(t *testing.T) {
 		"max-side=500":           1e6 + 80*250_000/50,
 		"max-side=500&k=.01":     1e6 + 80*250_000,
 		"max-side=5000&k=100,50": 1e6 + 80*1e6/50,
+		"mode=rcnn":              1e6 + 80*250_000/50,
+		"resize-width=2000":      4e6 + 80*4e6/50,
 	} {
 		t.Run(query, func(t *testing.T) {
 			o := parse(t, query)
-			if got := o.WorkPixels(imageio.Header{Width: 1000, Height: 1000}); got != want {
-				t.Errorf("got %d, want %d", got, want)
+			if got, err := o.WorkPixels(imageio.Header{Width: 1000, Height: 1000}); got != want || err != nil {
+				t.Errorf("got %d, %v, want %d", got, err, want)
 			}
 		})
 	}

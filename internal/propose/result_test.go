@@ -134,7 +134,7 @@ func TestMasksOfShrunkenImages(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		o := parse(t, "mode=single&order=hierarchy")
 		o.Decode.LongestSide = rapid.IntRange(1, 110).Draw(rt, "max-side")
-		o.Search.MinSide = rapid.IntRange(0, 40).Draw(rt, "min-side")
+		o.Filter.MinSide = rapid.IntRange(0, 40).Draw(rt, "min-side")
 		o.Search.Max = rapid.IntRange(0, 40).Draw(rt, "max")
 		r := runKept(rt, data, o)
 		if r.Width != 73 || r.Height != 101 {

@@ -37,7 +37,7 @@ func (s *Search) weight(data []byte) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.Options.WorkPixels(h), nil
+	return s.Options.WorkPixels(h)
 }
 
 func (s *Search) run(ctx context.Context, data []byte) (*propose.Result, batch.Stats, error) {

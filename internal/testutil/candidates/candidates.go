@@ -57,7 +57,7 @@ func Collect(tb testing.TB, img *raster.Image) *candidate.Set {
 			}
 		}
 	}
-	if err := set.Collect(ctx, 0); err != nil {
+	if err := set.Collect(ctx, 0, nil); err != nil {
 		tb.Fatal(err)
 	}
 	if err := set.FindOverlaps(ctx); err != nil {
