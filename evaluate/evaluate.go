@@ -5,15 +5,19 @@
 //
 // The measures, for the N best boxes of each image (a budget) and for all boxes, are:
 //
-//   - Recall at an IoU threshold: the fraction of the objects that some box overlaps by at least
-//     that IoU.
-//   - AR, the average recall of Hosang et al. ("What makes for effective detection proposals?", TPAMI
-//     2016, §5.2): twice the area under recall over IoU from 0.5 to 1, which equals the mean over the
-//     objects of 2·max(IoU−0.5, 0).
-//   - COCO's AR: the mean of recall at the IoUs 0.50, 0.55, … 0.95. Unlike COCO's own program, one
-//     box may match several objects.
-//   - ABO, the mean over the objects of the best IoU, and MABO, the mean over the classes of the ABO of
-//     their objects (Uijlings et al., IJCV 2013, §5).
+//   - Recall at an IoU threshold: the fraction of the objects that are matched with a box by at least
+//     that IoU. Objects and boxes are matched one to one, as in the program of Hosang et al. ("What
+//     makes for effective detection proposals?", TPAMI 2016): the pair of the highest IoU first, then
+//     the highest of the pairs that remain, and so on.
+//   - AR, the average recall of Hosang et al. (§5.2): twice the area under that recall over IoU from
+//     0.5 to 1, which equals the mean over the objects of 2·max(IoU−0.5, 0).
+//   - COCO's AR, as COCOeval of pycocotools computes it with useCats=0: the mean of recall at the IoUs
+//     0.50, 0.55, … 0.95, where at each IoU the boxes in order take the best object that is left.
+//   - ABO, the mean over the objects of the IoU with the best box, and MABO, the mean over the classes of
+//     the ABO of their objects (Uijlings et al., IJCV 2013, §5). One box may be the best of several
+//     objects.
+//
+// Recall and AR are also those of small, medium and large objects by [dataset.Object.Area].
 //
 // [Repeatability] measures how stable the proposals are when an image changes slightly.
 package evaluate
@@ -54,25 +58,6 @@ var curveBudgets = func() []int {
 	return slices.Compact(ns)
 }()
 
-// The size classes of objects are COCO's: areas below 32², below 96², and larger. COCO uses the
-// area of the outline, which PASCAL VOC does not have; here it is the area of the box.
-const (
-	small = iota
-	medium
-	large
-	sizes // the number of size classes
-)
-
-func sizeOf(o *dataset.Object) int {
-	switch a := o.BoxArea(); {
-	case a < 32*32:
-		return small
-	case a < 96*96:
-		return medium
-	}
-	return large
-}
-
 // steps is the number of IoU thresholds above 0 for which recall is counted: 1/steps, 2/steps, … 1.
 const steps = 100
 
@@ -80,14 +65,14 @@ const steps = 100
 // they hold 2³¹ objects.
 const unit = 1 << 32
 
-// sums accumulates the best IoUs of objects under one budget.
+// sums accumulates the matches of a group of objects under one budget.
 type sums struct {
-	iou       uint64            // sum of the IoUs
-	excess    uint64            // sum of max(IoU−0.5, 0)
-	histogram [steps + 1]uint64 // number of IoUs in [i, i+1)/steps
+	excess    uint64                      // sum of max(IoU−0.5, 0)
+	histogram [steps + 1]uint64           // number of IoUs in [i, i+1)/steps
+	coco      [len(cocoThresholds)]uint64 // number of objects that COCOeval matches
 }
 
-// classSums accumulates the best IoUs of the objects of one class.
+// classSums accumulates the IoUs of the objects of one class with their best boxes.
 type classSums struct {
 	objects int
 	iou     []uint64 // by cutoff
@@ -98,15 +83,15 @@ type classSums struct {
 type Evaluator struct {
 	opts     Options
 	cutoffs  []int // numbers of boxes, ascending; the last is all
-	sums     [][sizes]sums
-	objects  [sizes]int
+	sums     [][groups]sums
+	objects  [groups]int
 	classes  map[string]*classSums
 	images   int
 	timed    int // images whose time is known
 	boxes    int64
 	maxBoxes int // of one image
 	micros   int64
-	best     []float64 // best IoU of the current object, by cutoff
+	matcher  matcher
 }
 
 // New returns an empty Evaluator. It returns an error if a budget is below 1 or if there are more
@@ -130,8 +115,7 @@ func New(opts Options) (*Evaluator, error) {
 	e.cutoffs = slices.Concat(opts.Budgets, curveBudgets, []int{all})
 	slices.Sort(e.cutoffs)
 	e.cutoffs = slices.Compact(e.cutoffs)
-	e.sums = make([][sizes]sums, len(e.cutoffs))
-	e.best = make([]float64, len(e.cutoffs))
+	e.sums = make([][groups]sums, len(e.cutoffs))
 	return e, nil
 }
 
@@ -140,7 +124,7 @@ const all = math.MaxInt
 
 // Add adds an image with its ground truth and its proposals, best first. Took is the time of the
 // search, or 0 if it is unknown. An image without proposals counts: its objects are missed. Add
-// takes O(objects × boxes) time.
+// takes O(objects × boxes) time, unless most boxes match better than all before them.
 func (e *Evaluator) Add(img *dataset.Image, boxes []box.Box, took time.Duration) {
 	e.images++
 	e.boxes += int64(len(boxes))
@@ -150,27 +134,53 @@ func (e *Evaluator) Add(img *dataset.Image, boxes []box.Box, took time.Duration)
 		e.micros += took.Microseconds()
 	}
 
-	for i := range img.Objects {
-		o := &img.Objects[i]
-		if o.Difficult && !e.opts.Difficult {
-			continue
+	m := &e.matcher
+	m.reset(img.Objects, e.opts.Difficult)
+	for i := range m.objects {
+		o := &m.objects[i]
+		e.class(o.Class).objects++
+		for group, in := range o.groups {
+			if in {
+				e.objects[group]++
+			}
 		}
-		size := sizeOf(o)
-		class := e.class(o.Class)
-		e.objects[size]++
-		class.objects++
+	}
+	cutoff := 0
+	for i := range boxes {
+		for i >= e.cutoffs[cutoff] {
+			e.count(cutoff)
+			cutoff++
+		}
+		m.match(boxes, i)
+	}
+	for ; cutoff < len(e.cutoffs); cutoff++ {
+		e.count(cutoff)
+	}
+}
 
-		e.bestIoUs(o, boxes)
-		for cutoff, best := range e.best {
-			iou := uint64(math.Round(best * unit))
-			class.iou[cutoff] += iou
-			s := &e.sums[cutoff][size]
-			s.iou += iou
-			s.excess += max(iou, unit/2) - unit/2
-			s.histogram[step(best)]++
+// count adds the matches with the boxes so far to the sums of a cutoff.
+func (e *Evaluator) count(cutoff int) {
+	sums := &e.sums[cutoff]
+	for i := range e.matcher.objects {
+		o := &e.matcher.objects[i]
+		e.class(o.Class).iou[cutoff] += fixed(o.best)
+		excess, at := max(fixed(o.iou), unit/2)-unit/2, step(o.iou)
+		for group, in := range o.groups {
+			if in {
+				sums[group].excess += excess
+				sums[group].histogram[at]++
+			}
+		}
+	}
+	for group := range sums {
+		for threshold, n := range e.matcher.found[group] {
+			sums[group].coco[threshold] += n
 		}
 	}
 }
+
+// fixed returns an IoU in fixed point.
+func fixed(iou float64) uint64 { return uint64(math.Round(iou * unit)) }
 
 // class returns the sums of the named class.
 func (e *Evaluator) class(name string) *classSums {
@@ -180,21 +190,6 @@ func (e *Evaluator) class(name string) *classSums {
 		e.classes[name] = c
 	}
 	return c
-}
-
-// bestIoUs sets e.best to the best IoU of an object with the first boxes, for each cutoff.
-func (e *Evaluator) bestIoUs(o *dataset.Object, boxes []box.Box) {
-	best, cutoff := 0.0, 0
-	for i := range boxes {
-		for i >= e.cutoffs[cutoff] {
-			e.best[cutoff] = best
-			cutoff++
-		}
-		best = max(best, o.IoU(&boxes[i]))
-	}
-	for ; cutoff < len(e.cutoffs); cutoff++ {
-		e.best[cutoff] = best
-	}
 }
 
 // step returns the largest i for which iou >= i/steps. The product iou*steps may round to either
@@ -221,12 +216,12 @@ func (e *Evaluator) Merge(other *Evaluator) error {
 	e.boxes += other.boxes
 	e.maxBoxes = max(e.maxBoxes, other.maxBoxes)
 	e.micros += other.micros
-	for size, n := range other.objects {
-		e.objects[size] += n
+	for group, n := range other.objects {
+		e.objects[group] += n
 	}
 	for cutoff := range other.sums {
-		for size := range sizes {
-			e.sums[cutoff][size].add(&other.sums[cutoff][size])
+		for group := range groups {
+			e.sums[cutoff][group].add(&other.sums[cutoff][group])
 		}
 	}
 	for name, from := range other.classes {
@@ -240,10 +235,12 @@ func (e *Evaluator) Merge(other *Evaluator) error {
 }
 
 func (s *sums) add(t *sums) {
-	s.iou += t.iou
 	s.excess += t.excess
 	for i, n := range t.histogram {
 		s.histogram[i] += n
+	}
+	for i, n := range t.coco {
+		s.coco[i] += n
 	}
 }
 
@@ -267,12 +264,12 @@ type Report struct {
 // BudgetResult is the result for the N best boxes of each image.
 type BudgetResult struct {
 	N int `json:"n"` // 0 means all boxes
-	// ABO is the mean over the objects of the best IoU, MABO the mean over the classes of their
-	// ABO.
+	// ABO is the mean over the objects of the IoU with the best box, MABO the mean over the classes
+	// of their ABO.
 	ABO  float64 `json:"abo"`
 	MABO float64 `json:"mabo"`
-	// All holds the scores of all objects. The others are of objects with an area below 32², below
-	// 96², and larger.
+	// All holds the scores of all objects. The others are of objects with an area of up to 32²
+	// pixels, from 32² to 96², and from 96². As in COCO's, an object on a bound is in both groups.
 	All    Scores `json:"all"`
 	Small  Scores `json:"small"`
 	Medium Scores `json:"medium"`
@@ -282,10 +279,11 @@ type BudgetResult struct {
 // Scores is the recall of some objects.
 type Scores struct {
 	Objects int `json:"objects"`
-	// AR is Hosang's average recall, COCO the mean of recall at 0.50, 0.55, … 0.95.
+	// AR is Hosang's average recall, COCO that of COCOeval.
 	AR   float64 `json:"ar"`
 	COCO float64 `json:"ar_coco"`
-	// Recall[i] is the fraction of the objects whose best IoU is at least i/100.
+	// Recall[i] is the fraction of the objects that are matched with an IoU of at least i/100, by
+	// Hosang's matching.
 	Recall [101]float64 `json:"recall"`
 }
 
@@ -306,18 +304,15 @@ type CurvePoint struct {
 func (e *Evaluator) Report() *Report {
 	r := &Report{
 		Images:  e.images,
+		Objects: e.objects[anySize],
 		Boxes:   mean(float64(e.boxes), e.images),
 		Seconds: mean(float64(e.micros)/1e6, e.timed),
 	}
-	for _, n := range e.objects {
-		r.Objects += n
-	}
-
 	var reported []int // indices of e.cutoffs
 	for cutoff, n := range e.cutoffs {
 		if _, ok := slices.BinarySearch(e.opts.Budgets, n); ok || n == all {
 			reported = append(reported, cutoff)
-			r.Budgets = append(r.Budgets, e.budgetResult(cutoff, r.Objects))
+			r.Budgets = append(r.Budgets, e.budgetResult(cutoff))
 		}
 	}
 
@@ -334,23 +329,23 @@ func (e *Evaluator) Report() *Report {
 	for i := range r.Budgets {
 		r.Budgets[i].MABO = mean(r.Budgets[i].MABO, len(r.Classes))
 	}
-	r.Curve = e.curve(r.Objects)
+	r.Curve = e.curve()
 	return r
 }
 
-func (e *Evaluator) budgetResult(cutoff, objects int) BudgetResult {
+func (e *Evaluator) budgetResult(cutoff int) BudgetResult {
 	b := BudgetResult{N: e.cutoffs[cutoff]}
 	if b.N == all {
 		b.N = 0
 	}
-	var total sums
-	for size, scores := range []*Scores{&b.Small, &b.Medium, &b.Large} {
-		s := &e.sums[cutoff][size]
-		total.add(s)
-		*scores = s.scores(e.objects[size])
+	for group, scores := range []*Scores{&b.All, &b.Small, &b.Medium, &b.Large} {
+		*scores = e.sums[cutoff][group].scores(e.objects[group])
 	}
-	b.All = total.scores(objects)
-	b.ABO = mean(float64(total.iou)/unit, objects)
+	var iou uint64
+	for _, c := range e.classes {
+		iou += c.iou[cutoff]
+	}
+	b.ABO = mean(float64(iou)/unit, e.objects[anySize])
 	return b
 }
 
@@ -361,26 +356,24 @@ func (s *sums) scores(objects int) Scores {
 		found += s.histogram[i]
 		scores.Recall[i] = mean(float64(found), objects)
 	}
-	for i := 50; i < 100; i += 5 {
-		scores.COCO += scores.Recall[i] / 10
+	found = 0
+	for _, n := range s.coco {
+		found += n
 	}
+	scores.COCO = mean(float64(found)/float64(len(s.coco)), objects)
 	return scores
 }
 
 func (s *sums) ar(objects int) float64 { return mean(2*float64(s.excess)/unit, objects) }
 
 // curve returns AR at the curve's budgets, up to the first at which no image has more boxes.
-func (e *Evaluator) curve(objects int) []CurvePoint {
+func (e *Evaluator) curve() []CurvePoint {
 	var points []CurvePoint
 	for cutoff, n := range e.cutoffs {
 		if _, ok := slices.BinarySearch(curveBudgets, n); !ok {
 			continue
 		}
-		var total sums
-		for size := range sizes {
-			total.add(&e.sums[cutoff][size])
-		}
-		points = append(points, CurvePoint{n, total.ar(objects)})
+		points = append(points, CurvePoint{n, e.sums[cutoff][anySize].ar(e.objects[anySize])})
 		if n >= e.maxBoxes {
 			break
 		}

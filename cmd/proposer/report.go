@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -84,15 +85,11 @@ var (
 
 func (c cells) number(v float64) string { return strconv.FormatFloat(v, 'f', c.decimals, 64) }
 
-// budgetColumns is the number of leading columns of budgetRows that differ between the budgets of a
-// result. The columns after them describe the whole result.
-const budgetColumns = 12
-
 // budgetRows returns a header and a row for each budget of each result.
 func budgetRows(results []evalResult, c cells) [][]string {
 	rows := [][]string{{
 		"proposals", "n", "MABO", "ABO", "AR", "AR_COCO", "R@0.5", "R@0.7", "R@0.8", "AR_small", "AR_medium", "AR_large",
-		"images", "objects", "boxes", "seconds",
+		"images", "objects", "boxes", "seconds", "AR_COCO_small", "AR_COCO_medium", "AR_COCO_large",
 	}}
 	for _, result := range results {
 		for _, b := range result.Budgets {
@@ -100,50 +97,54 @@ func budgetRows(results []evalResult, c cells) [][]string {
 			if b.N > 0 {
 				n = strconv.Itoa(b.N)
 			}
-			row := []string{result.Name, n}
-			for _, v := range []struct {
-				objects int
-				value   float64
-			}{
-				{b.All.Objects, b.MABO},
-				{b.All.Objects, b.ABO},
-				{b.All.Objects, b.All.AR},
-				{b.All.Objects, b.All.COCO},
-				{b.All.Objects, b.All.Recall[50]},
-				{b.All.Objects, b.All.Recall[70]},
-				{b.All.Objects, b.All.Recall[80]},
-				{b.Small.Objects, b.Small.AR},
-				{b.Medium.Objects, b.Medium.AR},
-				{b.Large.Objects, b.Large.AR},
-			} {
-				cell := c.none
-				if v.objects > 0 {
-					cell = c.number(v.value)
-				}
-				row = append(row, cell)
-			}
 			seconds := c.none
 			if result.Seconds > 0 {
 				seconds = c.number(result.Seconds)
 			}
-			rows = append(rows, append(row, strconv.Itoa(result.Images), strconv.Itoa(result.Objects),
-				strconv.FormatFloat(result.Boxes, 'f', 1, 64), seconds))
+			rows = append(rows, []string{
+				result.Name, n,
+				c.measure(&b.All, b.MABO), c.measure(&b.All, b.ABO), c.measure(&b.All, b.All.AR), c.measure(&b.All, b.All.COCO),
+				c.measure(&b.All, b.All.Recall[50]), c.measure(&b.All, b.All.Recall[70]), c.measure(&b.All, b.All.Recall[80]),
+				c.measure(&b.Small, b.Small.AR), c.measure(&b.Medium, b.Medium.AR), c.measure(&b.Large, b.Large.AR),
+				strconv.Itoa(result.Images), strconv.Itoa(result.Objects), strconv.FormatFloat(result.Boxes, 'f', 1, 64), seconds,
+				c.measure(&b.Small, b.Small.COCO), c.measure(&b.Medium, b.Medium.COCO), c.measure(&b.Large, b.Large.COCO),
+			})
 		}
 	}
 	return rows
 }
 
+// measure formats a measure of the objects of s, which is undefined if there are none.
+func (c cells) measure(s *evaluate.Scores, v float64) string {
+	if s.Objects == 0 {
+		return c.none
+	}
+	return c.number(v)
+}
+
 func (r reporter) writeTables(w *bytes.Buffer, results []evalResult) {
-	var budgets, totals [][]string
-	for i, row := range budgetRows(results, tableCells) {
-		budgets = append(budgets, row[:budgetColumns])
-		if i == 0 || row[1] == tableCells.allBoxes {
-			totals = append(totals, append([]string{row[0]}, row[budgetColumns:]...))
+	rows := budgetRows(results, tableCells)
+	columns := func(row []string, names ...string) []string {
+		var cells []string
+		for _, name := range names {
+			cells = append(cells, row[slices.Index(rows[0], name)])
 		}
+		return cells
+	}
+	var totals, budgets, recalls [][]string
+	for i, row := range rows {
+		if i == 0 || row[1] == tableCells.allBoxes {
+			totals = append(totals, columns(row, "proposals", "images", "objects", "boxes", "seconds"))
+		}
+		budgets = append(budgets, columns(row, "proposals", "n", "MABO", "ABO", "R@0.5", "R@0.7", "R@0.8"))
+		recalls = append(recalls, columns(row, "proposals", "n", "AR", "AR_small", "AR_medium", "AR_large",
+			"AR_COCO", "AR_COCO_small", "AR_COCO_medium", "AR_COCO_large"))
 	}
 	writeTable(w, totals)
 	w.WriteByte('\n')
 	writeTable(w, budgets)
+	w.WriteByte('\n')
+	writeTable(w, recalls)
 
 	if len(results) > 0 && results[0].repeatability != nil {
 		w.WriteByte('\n')
