@@ -82,9 +82,10 @@ type Task[T any] struct {
 	Process func(ctx context.Context, img source.Image, data []byte) (T, Stats, error)
 	// Failed returns the item of an image that failed.
 	Failed func(img source.Image, reason string) T
-	// Key returns the name by which the output identifies an image; nil if it needs none. Images
-	// with equal keys are rejected when the images are listed, not when all are processed.
-	Key func(img source.Image) string
+	// Key returns the name by which the output identifies an image, or an error if it has none; nil if
+	// it needs none. Errors and images with equal keys end the run when the images are listed, not
+	// when all are processed.
+	Key func(img source.Image) (string, error)
 	// Limit is the largest size of an image file, in bytes.
 	Limit int64
 	Output[T]

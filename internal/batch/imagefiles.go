@@ -108,7 +108,13 @@ func (t *Task[T]) checkNames(bucket bool) func(img source.Image) error {
 			return u.add(name, img.File)
 		}
 	case t.Key != nil:
-		return func(img source.Image) error { return u.add(t.Key(img), img.File) }
+		return func(img source.Image) error {
+			key, err := t.Key(img)
+			if err != nil {
+				return err
+			}
+			return u.add(key, img.File)
+		}
 	}
 	return func(source.Image) error { return nil }
 }

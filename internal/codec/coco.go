@@ -14,7 +14,7 @@ import (
 //	,"segmentation":{"size":[height,width],"counts":"..."}
 //
 // The category is always 1, because proposals have none: evaluate with useCats=0. The image_id is
-// [Row.ImageID], a number if it is one, as in COCO. Images without boxes and errors are not
+// [Row.ImageID], as a number without leading zeros if it is one, as in COCO. Images without boxes and errors are not
 // represented. Images with equal image_ids, see [Format.Key], cannot be distinguished; the writer
 // does not detect them.
 //
@@ -26,12 +26,15 @@ type cocoWriter struct {
 	started bool
 }
 
+// cocoID returns the text of an image_id.
+func cocoID(r *Row) string { return canonicalID(validUTF8(r.ImageID())) }
+
 // Write writes the objects of a row.
 func (c *cocoWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err
 	}
-	head := append(appendID([]byte(`{"image_id":`), validUTF8(r.ImageID())), `,"category_id":1,"bbox":[`...)
+	head := append(appendID([]byte(`{"image_id":`), cocoID(r)), `,"category_id":1,"bbox":[`...)
 	c.buf = c.buf[:0]
 	for i, b := range r.Boxes {
 		c.appendSeparator()

@@ -58,10 +58,10 @@ func fileOf(t require, format string, rows ...Row) []byte {
 
 // imageID returns the id of an image in COCO's files.
 func imageID(r *Row) any {
-	if _, err := strconv.ParseUint(r.ImageID(), 10, 63); err == nil {
-		return json.Number(r.ImageID())
+	if _, err := strconv.ParseUint(cocoID(r), 10, 63); err == nil {
+		return json.Number(cocoID(r))
 	}
-	return validUTF8(r.ImageID())
+	return cocoID(r)
 }
 
 // require is what tests, properties and fuzz targets have in common.

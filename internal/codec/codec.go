@@ -76,14 +76,18 @@ func NewRow(file string, r *propose.Result) *Row {
 	}
 }
 
-// ImageID returns ID or, if it is empty, the base name of File without its extension. Leading zeros
-// of a decimal number, as in the file names of COCO, are removed.
+// ImageID returns ID or, if it is empty, an id made from the base name of File without its extension:
+// if that is a decimal number, as in COCO, without its leading zeros.
 func (r *Row) ImageID() string {
-	id := r.ID
-	if id == "" {
-		id = path.Base(r.File)
-		id = strings.TrimSuffix(id, path.Ext(id))
+	if r.ID != "" {
+		return r.ID
 	}
+	name := path.Base(r.File)
+	return canonicalID(strings.TrimSuffix(name, path.Ext(name)))
+}
+
+// canonicalID returns a decimal number without leading zeros, and other ids as they are.
+func canonicalID(id string) string {
 	if n, err := strconv.ParseUint(id, 10, 63); err == nil {
 		return strconv.FormatUint(n, 10)
 	}
@@ -110,8 +114,9 @@ type Format struct {
 	// Masks reports whether the format contains the masks of a row.
 	Masks bool
 	// Key returns the name by which the format identifies an image, which has to be unique in a
-	// file; nil if images are identified by position.
-	Key func(r *Row) string
+	// file, or an error if the format cannot identify the image; nil if images are identified by
+	// position.
+	Key func(r *Row) (string, error)
 
 	writer func(w io.Writer) Writer
 }
@@ -125,11 +130,18 @@ var formats = []Format{
 	{Name: "parquet", Extension: ".parquet", writer: func(w io.Writer) Writer { return newParquet(w) }},
 	{Name: "npz", Extension: ".npz", writer: func(w io.Writer) Writer { return newNPZ(w) }},
 	{Name: "npy", Extension: ".npy", writer: func(w io.Writer) Writer { return &npyWriter{w: w} }},
-	{Name: "coco", Extension: ".json", SingleFile: true, Masks: true, Key: (*Row).ImageID, writer: func(w io.Writer) Writer { return &cocoWriter{w: w} }},
-	{Name: "detectron2", Extension: ".pkl", SingleFile: true, Key: detectron2Key, writer: newDetectron2},
-	{Name: "mmdet", Extension: ".pkl", SingleFile: true, Key: mmdetKey, writer: newMMDet},
+	{Name: "coco", Extension: ".json", SingleFile: true, Masks: true, Key: keyed(cocoID), writer: func(w io.Writer) Writer { return &cocoWriter{w: w} }},
+	{Name: "detectron", Extension: ".pkl", SingleFile: true, Key: detectronKey(wholeNumber), writer: newDetectron(wholeNumber)},
+	{Name: "detectron-no-year", Extension: ".pkl", SingleFile: true, Key: detectronKey(numberWithoutYear), writer: newDetectron(numberWithoutYear)},
+	{Name: "detectron2", Extension: ".pkl", SingleFile: true, Key: keyed(detectron2Key), writer: newDetectron2},
+	{Name: "mmdet", Extension: ".pkl", SingleFile: true, Key: keyed(mmdetKey), writer: newMMDet},
 	{Name: "mmdet2", Extension: ".pkl", SingleFile: true, writer: newMMDet2},
 	{Name: "mat", Extension: ".mat", SingleFile: true, writer: newMAT},
+}
+
+// keyed returns a Format.Key of a format that can identify any image.
+func keyed(key func(r *Row) string) func(r *Row) (string, error) {
+	return func(r *Row) (string, error) { return key(r), nil }
 }
 
 // ParseFormat returns the format with a name.

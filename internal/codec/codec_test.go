@@ -60,14 +60,15 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, r := range samples() {
+			rows := slices.Insert(samples(), 1, Row{File: "bad \"one\".jpg", ID: "x-7", Error: "no\npicture"})
+			for i, r := range rows {
+				if format.Key != nil {
+					if _, err := format.Key(&r); err != nil {
+						r.ID = strconv.Itoa(100 - i) // it has to be a number
+					}
+				}
 				if err := w.Write(&r); err != nil {
 					t.Fatal(err)
-				}
-				if i == 0 {
-					if err := w.Write(&Row{File: "bad \"one\".jpg", ID: "x-7", Error: "no\npicture"}); err != nil {
-						t.Fatal(err)
-					}
 				}
 			}
 			if err := w.Close(); err != nil {
@@ -240,8 +241,15 @@ func FuzzStrings(f *testing.F) {
 		}
 		files := map[string][]byte{}
 		for _, format := range Formats() {
-			if format.Key != nil && format.Key(&rows[0]) == format.Key(&rows[1]) {
-				t.Skip("equal keys")
+			if format.Key != nil {
+				first, err0 := format.Key(&rows[0])
+				second, err1 := format.Key(&rows[1])
+				if err0 != nil || err1 != nil {
+					continue
+				}
+				if first == second {
+					t.Skip("equal keys")
+				}
 			}
 			files[format.Name] = fileOf(t, format.Name, rows...)
 		}
@@ -332,7 +340,7 @@ func TestImageID(t *testing.T) {
 		{"a/b.c.jpg", "", "b.c"},
 		{"a/none", "", "none"},
 		{"a/7.jpg", "12", "12"},
-		{"a/7.jpg", "007", "7"},
+		{"a/7.jpg", "007", "007"},
 		{"a/7.jpg", "-1", "-1"},
 		{"99999999999999999999.jpg", "", "99999999999999999999"},
 		{"", "", ""},

@@ -9,7 +9,7 @@ import "io"
 // where the lists have one entry per image: its id, its boxes x0 y0 x1 y1 as float32 of shape (n, 4),
 // and its scores as float32 of shape (n,). The mode is XYXY_ABS. An image with an error has no boxes.
 //
-// The id is Row.ID unchanged, as an int if it is one, or else Row.ImageID. Detectron2 compares ids as
+// The id is [Row.ImageID], as an int if it is one without leading zeros. Detectron2 compares ids as
 // strings, so both COCO's 139 and VOC's "000005" are found; they have to be unique. Scores have to
 // decrease strictly, so that Detectron2's sorting keeps the order.
 //
@@ -22,12 +22,7 @@ func newDetectron2(w io.Writer) Writer {
 }
 
 // detectron2Key returns str(image_id).
-func detectron2Key(r *Row) string {
-	if r.ID != "" {
-		return validUTF8(r.ID)
-	}
-	return validUTF8(r.ImageID())
-}
+func detectron2Key(r *Row) string { return validUTF8(r.ImageID()) }
 
 // Write writes a row.
 func (d *detectron2Writer) Write(r *Row) error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path"
 	"strings"
 	"unicode/utf8"
@@ -96,11 +95,10 @@ func (m *matWriter) Close() error {
 	return m.images.writeTo(m.w, "images", m.images.count, 1)
 }
 
-// cellArray is a cell array of unknown length, kept in a temporary file.
+// cellArray is a cell array of unknown length.
 type cellArray struct {
+	spool
 	count int
-	size  int64
-	file  *os.File // nil before the first
 }
 
 func (c *cellArray) fits(cell []byte) bool {
@@ -108,49 +106,21 @@ func (c *cellArray) fits(cell []byte) bool {
 }
 
 func (c *cellArray) add(cell []byte) error {
-	if c.file == nil {
-		f, err := os.CreateTemp("", "proposer-*.mat.part")
-		if err != nil {
-			return spoolError(err)
-		}
-		// Where the system allows it, removing the file now leaves nothing behind if the process is killed.
-		_ = os.Remove(f.Name())
-		c.file = f
-	}
-	if _, err := c.file.Write(cell); err != nil {
-		return spoolError(err)
+	if err := c.spool.add(cell); err != nil {
+		return err
 	}
 	c.count++
-	c.size += int64(len(cell))
 	return nil
-}
-
-func spoolError(err error) error {
-	return fmt.Errorf("codec: temporary file of a MAT-file: %w: free some space, or set TMPDIR to another folder", err)
 }
 
 // writeTo writes the array.
 func (c *cellArray) writeTo(w io.Writer, name string, rows, columns int) error {
 	head := appendTag(nil, miMATRIX, int(cellsHeadBytes+c.size))
 	head = appendArrayHead(head, mxCELL, rows, columns, name)
-	if _, err := w.Write(head); err != nil || c.file == nil {
+	if _, err := w.Write(head); err != nil {
 		return err
 	}
-	if _, err := c.file.Seek(0, io.SeekStart); err != nil {
-		return spoolError(err)
-	}
-	n, err := io.Copy(w, c.file)
-	if err == nil && n != c.size {
-		err = spoolError(fmt.Errorf("read %d bytes of %d", n, c.size))
-	}
-	return err
-}
-
-func (c *cellArray) remove() {
-	if c.file != nil {
-		_ = c.file.Close()
-		_ = os.Remove(c.file.Name())
-	}
+	return c.copyTo(w)
 }
 
 func appendBoxesCell(dst []byte, boxes []box.Box) []byte {

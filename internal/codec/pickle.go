@@ -34,14 +34,8 @@ type pickleWriter struct {
 
 // write writes the opcodes of a row, which entry appends.
 func (p *pickleWriter) write(r *Row, entry func(dst []byte, key string) []byte) error {
-	if err := r.validate(); err != nil {
+	if err := r.validateRanked(); err != nil {
 		return err
-	}
-	for i := 1; i < len(r.Scores); i++ {
-		if !(r.Scores[i-1] > r.Scores[i]) {
-			return fmt.Errorf("codec: %q: score %d is %v after %v: want strictly decreasing scores, because readers sort by them",
-				r.File, i, r.Scores[i], r.Scores[i-1])
-		}
 	}
 	var key string
 	var hash [16]byte
@@ -64,6 +58,20 @@ func (p *pickleWriter) write(r *Row, entry func(dst []byte, key string) []byte) 
 		p.written[hash] = p.count
 	}
 	p.count++
+	return nil
+}
+
+// validateRanked is validate for formats whose readers sort by score.
+func (r *Row) validateRanked() error {
+	if err := r.validate(); err != nil {
+		return err
+	}
+	for i := 1; i < len(r.Scores); i++ {
+		if !(r.Scores[i-1] > r.Scores[i]) {
+			return fmt.Errorf("codec: %q: score %d is %v after %v: want strictly decreasing scores, because readers sort by them",
+				r.File, i, r.Scores[i], r.Scores[i-1])
+		}
+	}
 	return nil
 }
 
@@ -112,19 +120,23 @@ func appendPickledID(dst []byte, id string) []byte {
 // appendPickledArray appends the beginning of a float32 array of shape (n,) or, if columns > 0,
 // (n, columns). Its n·max(columns, 1) numbers and pickledArrayEnd have to follow.
 func appendPickledArray(dst []byte, n, columns int) []byte {
-	dst = append(dst, "h\x00h\x01R"+"(K\x01"...)
-	dst = appendPickledInt(dst, int64(n))
-	if columns > 0 {
-		dst = append(appendPickledInt(dst, int64(columns)), '\x86')
-	} else {
-		dst = append(dst, '\x85')
-	}
+	dst = appendPickledShape(dst, n, columns)
 	// Always bytes with a 64-bit length, for simplicity.
 	dst = append(dst, "h\x02\x89\x8e"...)
 	return binary.LittleEndian.AppendUint64(dst, uint64(n)*uint64(max(columns, 1))*4)
 }
 
 const pickledArrayEnd = "tb"
+
+// appendPickledShape appends an array, and the beginning of its state: version and shape.
+func appendPickledShape(dst []byte, n, columns int) []byte {
+	dst = append(dst, "h\x00h\x01R"+"(K\x01"...)
+	dst = appendPickledInt(dst, int64(n))
+	if columns > 0 {
+		return append(appendPickledInt(dst, int64(columns)), '\x86')
+	}
+	return append(dst, '\x85')
+}
 
 func appendPickledBoxes(dst []byte, boxes []box.Box) []byte {
 	dst = appendPickledArray(dst, len(boxes), 4)

@@ -68,11 +68,16 @@ func unpickle(data []byte) (value any, err error) {
 	}
 	push := func(v any) { stack = append(stack, v) }
 	memo := map[byte]any{}
-	if string(take(2)) != "\x80\x04" {
-		return nil, errors.New("not of protocol 4")
+	protocol := string(take(2))
+	if protocol != "\x80\x04" && protocol != "\x80\x02" {
+		return nil, errors.New("neither of protocol 2 nor 4")
 	}
 	for {
-		switch op := take(1)[0]; op {
+		op := take(1)[0]
+		if protocol == "\x80\x02" && strings.IndexByte("C\x8c\x8d\x8e", op) >= 0 {
+			return nil, fmt.Errorf("opcode %q is not of protocol 2", op)
+		}
+		switch op {
 		case '.':
 			if len(stack) != 1 || len(data) > 0 {
 				return nil, fmt.Errorf("%d values and %d bytes are left", len(stack), len(data))
@@ -104,11 +109,14 @@ func unpickle(data []byte) (value any, err error) {
 				return nil, fmt.Errorf("a number of %d bytes", n)
 			}
 			push(int64(binary.LittleEndian.Uint64(take(8))))
-		case 0x8c, 0x8d:
+		case 'X', 0x8c, 0x8d:
 			n := uint64(0)
-			if op == 0x8c {
+			switch op {
+			case 'X':
+				n = uint64(binary.LittleEndian.Uint32(take(4)))
+			case 0x8c:
 				n = uint64(take(1)[0])
-			} else {
+			default:
 				n = binary.LittleEndian.Uint64(take(8))
 			}
 			s := string(take(n))
@@ -134,7 +142,16 @@ func unpickle(data []byte) (value any, err error) {
 			push(popN(int(op) - 0x84))
 		case 'R':
 			args := pop().(pyTuple)
-			push(&pyObject{of: pop(), args: args})
+			of := pop()
+			if of == any(pyGlobal("_codecs.encode")) && args[1] == "latin1" {
+				bytes := []byte{}
+				for _, c := range args[0].(string) {
+					bytes = append(bytes, byte(c))
+				}
+				push(bytes)
+				break
+			}
+			push(&pyObject{of: of, args: args})
 		case 'b':
 			state := pop()
 			stack[len(stack)-1].(*pyObject).state = state
@@ -176,6 +193,9 @@ func array(v any, shape ...int64) ([]float32, error) {
 		pyGlobal("numpy.core.multiarray._reconstruct"),
 		pyTuple{pyGlobal("numpy.ndarray"), pyTuple{int64(0)}, []byte("b")},
 		pyTuple{int64(1), t, dtype, false, data},
+	}
+	if o.args[2] == any("b") { // in protocol 2
+		want.args[2] = "b"
 	}
 	if !reflect.DeepEqual(o, want) || int64(len(data)) != 4*size {
 		return nil, fmt.Errorf("array of %d bytes is\n%v %v %v, want\n%v %v %v", len(data), o.of, o.args, o.state, want.of, want.args, want.state)
@@ -410,10 +430,13 @@ func TestPicklesRejectInvalidRows(t *testing.T) {
 // Format.Key returns the name that is written.
 func TestFormatKeys(t *testing.T) {
 	r := &Row{File: "a/007.jpg"}
-	for name, want := range map[string]string{"coco": "7", "detectron2": "7", "mmdet": "a/007.jpg"} {
+	for name, want := range map[string]string{"coco": "7", "detectron": "7", "detectron2": "7", "mmdet": "a/007.jpg"} {
 		f, err := ParseFormat(name)
-		if err != nil || f.Key(r) != want || !f.SingleFile {
-			t.Errorf("%s: %v, %+v", name, err, f)
+		if err != nil || !f.SingleFile {
+			t.Fatalf("%s: %v, %+v", name, err, f)
+		}
+		if got, err := f.Key(r); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
 		}
 	}
 }

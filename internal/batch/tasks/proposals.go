@@ -22,9 +22,9 @@ func Proposals(s Search, format codec.Format, folder string, masks bool) batch.T
 	settings := s.settings()
 	settings["masks"] = strconv.FormatBool(masks)
 	settings[folderSetting] = folder
-	var key func(img source.Image) string
+	var key func(img source.Image) (string, error)
 	if format.Key != nil {
-		key = func(img source.Image) string {
+		key = func(img source.Image) (string, error) {
 			return format.Key(&codec.Row{File: img.File, ID: img.ID, Folder: folder})
 		}
 	}
