@@ -82,6 +82,7 @@ func (c *batchCmd) Run(ctx context.Context, std streams) error {
 		return c.sourceError(err)
 	}
 	defer src.Close()
+	c.report(std, c.Source, src.Report())
 	search := tasks.Search{Options: opts, Ranker: c.identity}
 	task := tasks.Proposals(search, format, src.Folder(), c.Masks)
 	if perImage {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/proposer/proposer/dataset"
@@ -28,13 +29,18 @@ func (f *dataFlags) open(std streams, path string) (*dataset.Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.report(std, path, data)
+	return data, nil
+}
+
+// report prints what was left out of a data set, and what may be wrong with it.
+func (*dataFlags) report(std streams, path string, data *dataset.Dataset) {
 	for _, s := range data.Skipped {
 		fmt.Fprintf(std.err, "proposer: %s: %s\n", printable(path), printable(s.String()))
 	}
 	for _, w := range data.Warnings {
 		fmt.Fprintf(std.err, "proposer: %s: %s\n", printable(path), printable(w.String()))
 	}
-	return data, nil
 }
 
 // sourceOptions returns the options of the images' source.
@@ -67,7 +73,7 @@ type sides struct {
 	decode imageio.Options // of the images
 
 	mu            sync.Mutex
-	turned, wrong firstOf
+	turned, wrong []string // files
 }
 
 // orient returns an image with its objects in pixels of the upright image, given its size and the
@@ -77,13 +83,13 @@ func (s *sides) orient(img *dataset.Image, width, height, orientation int) (*dat
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e, ok := errors.AsType[*dataset.SizeError](err); ok {
-		s.wrong.add(img.File)
+		s.wrong = append(s.wrong, img.File)
 		return nil, fmt.Errorf("the image has %d × %d pixels, its annotations are for %d × %d", e.Width, e.Height, e.AnnotatedWidth, e.AnnotatedHeight)
 	}
 	if err != nil || !turned {
 		return img, err
 	}
-	s.turned.add(img.File)
+	s.turned = append(s.turned, img.File)
 	upright := *img
 	upright.Width, upright.Height, upright.Objects = width, height, objects
 	return &upright, nil
@@ -110,12 +116,13 @@ func (s *sides) print(std streams, name string) {
 	if name != "" {
 		name += ": "
 	}
-	if s.turned.n > 0 {
+	// Images end in any order: the first by name is the same in each run.
+	if n := len(s.turned); n > 0 {
 		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are for the stored orientation, their boxes were turned; the first is %s\n",
-			name, plural(s.turned.n, "image"), printable(s.turned.first))
+			name, plural(n, "image"), printable(slices.Min(s.turned)))
 	}
-	if s.wrong.n > 0 {
+	if n := len(s.wrong); n > 0 {
 		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are for another size; the first is %s\n",
-			name, plural(s.wrong.n, "image"), printable(s.wrong.first))
+			name, plural(n, "image"), printable(slices.Min(s.wrong)))
 	}
 }

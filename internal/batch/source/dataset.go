@@ -44,6 +44,7 @@ func (s *Source) openDataset(d *dataset.Dataset) error {
 	if err != nil {
 		return err
 	}
+	s.report = dataset.Dataset{Folder: d.Folder, Skipped: d.Skipped, Warnings: d.Warnings}
 	s.kind, s.anyExtension, s.backend = "dataset", true, datasetImages{f, images}
 	return nil
 }

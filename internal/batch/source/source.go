@@ -111,6 +111,7 @@ type Source struct {
 	location, kind string
 	options        Options
 	anyExtension   bool // images do not need one of Extensions
+	report         dataset.Dataset
 	backend        backend
 }
 
@@ -462,6 +463,10 @@ func (s *Source) ReadStart(img Image, n int64) ([]byte, error) {
 	data, err := files.readStart(img, n)
 	return data, s.wrapError(img.File, err)
 }
+
+// Report returns what was left out of a data set, and what may be wrong with it; for any other source
+// nothing. It has no images.
+func (s *Source) Report() *dataset.Dataset { return &s.report }
 
 // Kind returns "folder", "list", "dataset", "tar" or "bucket".
 func (s *Source) Kind() string { return s.kind }
