@@ -3,6 +3,8 @@ package codec
 import (
 	"io"
 	"strconv"
+
+	"github.com/proposer/proposer/box"
 )
 
 // cocoWriter writes COCO results, a list with one object per box, each on its own line:
@@ -34,19 +36,13 @@ func (c *cocoWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err
 	}
-	head := append(appendID([]byte(`{"image_id":`), cocoID(r)), `,"category_id":1,"bbox":[`...)
+	head := append(appendID([]byte(`{"image_id":`), cocoID(r)), `,"category_id":1,"bbox":`...)
 	c.buf = c.buf[:0]
 	for i, b := range r.Boxes {
 		c.appendSeparator()
 		c.buf = append(c.buf, head...)
-		c.buf = strconv.AppendInt(c.buf, int64(b.X0), 10)
-		c.buf = append(c.buf, ',')
-		c.buf = strconv.AppendInt(c.buf, int64(b.Y0), 10)
-		c.buf = append(c.buf, ',')
-		c.buf = strconv.AppendInt(c.buf, int64(b.X1)-int64(b.X0), 10)
-		c.buf = append(c.buf, ',')
-		c.buf = strconv.AppendInt(c.buf, int64(b.Y1)-int64(b.Y0), 10)
-		c.buf = append(c.buf, `],"score":`...)
+		c.buf = appendSides(c.buf, b)
+		c.buf = append(c.buf, `,"score":`...)
 		c.buf = appendScore(c.buf, r.Scores[i])
 		if r.Masks != nil {
 			c.buf = append(c.buf, `,"segmentation":`...)
@@ -56,6 +52,19 @@ func (c *cocoWriter) Write(r *Row) error {
 	}
 	_, err := c.w.Write(c.buf)
 	return err
+}
+
+// appendSides appends [x,y,w,h].
+func appendSides(dst []byte, b box.Box) []byte {
+	dst = append(dst, '[')
+	dst = strconv.AppendInt(dst, int64(b.X0), 10)
+	dst = append(dst, ',')
+	dst = strconv.AppendInt(dst, int64(b.Y0), 10)
+	dst = append(dst, ',')
+	dst = strconv.AppendInt(dst, int64(b.X1)-int64(b.X0), 10)
+	dst = append(dst, ',')
+	dst = strconv.AppendInt(dst, int64(b.Y1)-int64(b.Y0), 10)
+	return append(dst, ']')
 }
 
 // Close completes the list.

@@ -131,12 +131,15 @@ var formats = []Format{
 	{Name: "npz", Extension: ".npz", writer: func(w io.Writer) Writer { return newNPZ(w) }},
 	{Name: "npy", Extension: ".npy", writer: func(w io.Writer) Writer { return &npyWriter{w: w} }},
 	{Name: "coco", Extension: ".json", SingleFile: true, Masks: true, Key: keyed(cocoID), writer: func(w io.Writer) Writer { return &cocoWriter{w: w} }},
+	{Name: "coco-annotations", Extension: ".json", SingleFile: true, Masks: true, Key: keyed(cocoID), writer: func(w io.Writer) Writer { return &annotationsWriter{w: w} }},
 	{Name: "detectron", Extension: ".pkl", SingleFile: true, Key: detectronKey(wholeNumber), writer: newDetectron(wholeNumber)},
 	{Name: "detectron-no-year", Extension: ".pkl", SingleFile: true, Key: detectronKey(numberWithoutYear), writer: newDetectron(numberWithoutYear)},
 	{Name: "detectron2", Extension: ".pkl", SingleFile: true, Key: keyed(detectron2Key), writer: newDetectron2},
 	{Name: "mmdet", Extension: ".pkl", SingleFile: true, Key: keyed(mmdetKey), writer: newMMDet},
 	{Name: "mmdet2", Extension: ".pkl", SingleFile: true, writer: newMMDet2},
 	{Name: "mat", Extension: ".mat", SingleFile: true, writer: newMAT},
+	{Name: "soco", Extension: ".json", SingleFile: true, Key: keyed(socoKey), writer: newSoCo},
+	{Name: "orl", Extension: ".json", SingleFile: true, writer: newORL},
 }
 
 // keyed returns a Format.Key of a format that can identify any image.

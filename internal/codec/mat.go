@@ -12,10 +12,12 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// matWriter writes the selective search proposals that Fast R-CNN loads: a MAT-file of level 5 with
+// matWriter writes the selective search proposals that Fast R-CNN, OICR and WSDDN load: a MAT-file of
+// level 5 with, for P images, the 1×P cell arrays
 //
-//	boxes    a 1×P cell array: for each image a matrix of doubles, one box per row: y1 x1 y2 x2
-//	images   a P×1 cell array: for each image the base name of its file without the extension
+//	boxes      matrices of doubles, one box per row: y1 x1 y2 x2
+//	images     the base names of the files without their extensions
+//	boxScores  columns of single-precision numbers: the score of each box
 //
 // Boxes are in MATLAB's convention: the first pixel is 1, and y2 and x2 are inclusive. The best boxes
 // come first. Images are identified by their positions, which have to be those of the data set. An
@@ -27,25 +29,25 @@ import (
 // temporary files ([os.TempDir]) until Close. A variable is limited to 4 GiB, about 130,000 images of
 // 2000 boxes; the image that would exceed this is rejected. One image is kept in memory.
 type matWriter struct {
-	w             io.Writer
-	buf           []byte
-	boxes, images cellArray
+	w                     io.Writer
+	buf                   []byte
+	boxes, images, scores cellArray
 }
 
 func newMAT(w io.Writer) Writer { return &matWriter{w: w} }
 
 // Data types and array classes.
 const (
-	miINT8, miINT32, miUINT32, miDOUBLE, miMATRIX, miUTF8 = 1, 5, 6, 9, 14, 16
+	miINT8, miINT32, miUINT32, miSINGLE, miDOUBLE, miMATRIX, miUTF8 = 1, 5, 6, 7, 9, 14, 16
 
-	mxCELL, mxCHAR, mxDOUBLE = 1, 4, 6
+	mxCELL, mxCHAR, mxDOUBLE, mxSINGLE = 1, 4, 6, 7
 )
 
 // matHead is the file header: a text, no subsystem data, the version and the byte order.
 var matHead = fmt.Sprintf("%-116s%8s\x00\x01IM", "MATLAB 5.0 MAT-file, proposals of selective search", "")
 
-// cellsHeadBytes is the length of the header before the cells, without the tag.
-const cellsHeadBytes = 16 + 16 + 16
+// cellsHeadBytes is the maximum length of the header before the cells, without the tag.
+const cellsHeadBytes = 16 + 16 + 24
 
 // Write keeps a row.
 func (m *matWriter) Write(r *Row) error {
@@ -61,15 +63,20 @@ func (m *matWriter) Write(r *Row) error {
 	m.buf = appendBoxesCell(m.buf[:0], r.Boxes)
 	n := len(m.buf)
 	m.buf = appendNameCell(m.buf, name)
-	boxes, images := m.buf[:n], m.buf[n:]
-	if !m.boxes.fits(boxes) || !m.images.fits(images) {
+	k := len(m.buf)
+	m.buf = appendScoresCell(m.buf, r.Scores)
+	boxes, images, scores := m.buf[:n], m.buf[n:k], m.buf[k:]
+	if !m.boxes.fits(boxes) || !m.images.fits(images) || !m.scores.fits(scores) {
 		return fmt.Errorf("codec: %q: with its %d boxes, %d images exceed the 4 GiB of a MAT-file: want fewer boxes per image, or images in several files",
 			r.File, len(r.Boxes), m.boxes.count+1)
 	}
 	if err := m.boxes.add(boxes); err != nil {
 		return err
 	}
-	return m.images.add(images)
+	if err := m.images.add(images); err != nil {
+		return err
+	}
+	return m.scores.add(scores)
 }
 
 // checkOneBased returns an error if a box cannot be counted from 1.
@@ -86,16 +93,20 @@ func checkOneBased(r *Row) error {
 func (m *matWriter) Close() error {
 	defer m.boxes.remove()
 	defer m.images.remove()
+	defer m.scores.remove()
 	if _, err := io.WriteString(m.w, matHead); err != nil {
 		return err
 	}
-	if err := m.boxes.writeTo(m.w, "boxes", 1, m.boxes.count); err != nil {
+	if err := m.boxes.writeTo(m.w, "boxes"); err != nil {
 		return err
 	}
-	return m.images.writeTo(m.w, "images", m.images.count, 1)
+	if err := m.images.writeTo(m.w, "images"); err != nil {
+		return err
+	}
+	return m.scores.writeTo(m.w, "boxScores")
 }
 
-// cellArray is a cell array of unknown length.
+// cellArray is a cell array with one row, of unknown length.
 type cellArray struct {
 	spool
 	count int
@@ -114,9 +125,9 @@ func (c *cellArray) add(cell []byte) error {
 }
 
 // writeTo writes the array.
-func (c *cellArray) writeTo(w io.Writer, name string, rows, columns int) error {
-	head := appendTag(nil, miMATRIX, int(cellsHeadBytes+c.size))
-	head = appendArrayHead(head, mxCELL, rows, columns, name)
+func (c *cellArray) writeTo(w io.Writer, name string) error {
+	head := appendArrayHead(nil, mxCELL, 1, c.count, name)
+	head = append(appendTag(nil, miMATRIX, len(head)+int(c.size)), head...)
 	if _, err := w.Write(head); err != nil {
 		return err
 	}
@@ -140,6 +151,19 @@ func appendBoxesCell(dst []byte, boxes []box.Box) []byte {
 	for _, b := range boxes {
 		dst = appendInt32(dst, b.X1)
 	}
+	return dst
+}
+
+func appendScoresCell(dst []byte, scores []float32) []byte {
+	start := len(dst)
+	dst = appendTag(dst, miMATRIX, 0)
+	dst = appendArrayHead(dst, mxSINGLE, len(scores), 1, "")
+	dst = appendTag(dst, miSINGLE, 4*len(scores))
+	for _, s := range scores {
+		dst = appendFloat(dst, s)
+	}
+	dst = append(dst, make([]byte, 4*(len(scores)%2))...) // padding
+	binary.LittleEndian.PutUint32(dst[start+4:], uint32(len(dst)-start-8))
 	return dst
 }
 

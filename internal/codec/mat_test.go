@@ -26,6 +26,7 @@ type matArray struct {
 	rows, columns int
 	cells         []matArray
 	numbers       []int32
+	singles       []float32
 	text          string
 }
 
@@ -93,6 +94,15 @@ func readMatrix(data []byte) (a matArray, rest []byte, err error) {
 		if _, err := binary.Decode(numbers[0], binary.LittleEndian, a.numbers); err != nil {
 			return a, nil, err
 		}
+	case mxSINGLE:
+		numbers, left, err := parts(body, miSINGLE)
+		if err != nil || len(left) > 0 || len(numbers[0]) != 4*a.rows*a.columns {
+			return a, nil, fmt.Errorf("%d bytes are left of %d×%d numbers: %w", len(left), a.rows, a.columns, err)
+		}
+		a.singles = make([]float32, a.rows*a.columns)
+		if _, err := binary.Decode(numbers[0], binary.LittleEndian, a.singles); err != nil {
+			return a, nil, err
+		}
 	case mxCHAR:
 		text, left, err := parts(body, miUTF8)
 		if err != nil || len(left) > 0 || utf8.RuneCount(text[0]) != a.columns || a.rows != 1 || !utf8.Valid(text[0]) {
@@ -105,23 +115,27 @@ func readMatrix(data []byte) (a matArray, rest []byte, err error) {
 	return a, rest, nil
 }
 
-// readMAT reads the two arrays of a file.
-func readMAT(data []byte) (boxes, images matArray, err error) {
+// readMAT reads the arrays of a file.
+func readMAT(data []byte) (boxes, images, scores matArray, err error) {
 	if len(data) < 128 || string(data[124:128]) != "\x00\x01IM" || strings.Trim(string(data[116:124]), " ") != "" || !strings.HasPrefix(string(data), "MATLAB 5.0 MAT-file") {
-		return boxes, images, fmt.Errorf("head %.128q", data)
+		return boxes, images, scores, fmt.Errorf("head %.128q", data)
 	}
-	boxes, rest, err := readMatrix(data[128:])
-	if err != nil {
-		return boxes, images, err
+	rest := data[128:]
+	for _, a := range []struct {
+		name string
+		*matArray
+	}{{"boxes", &boxes}, {"images", &images}, {"boxScores", &scores}} {
+		if *a.matArray, rest, err = readMatrix(rest); err != nil {
+			return boxes, images, scores, err
+		}
+		if a.matArray.name != a.name || a.rows != 1 || a.columns != boxes.columns {
+			return boxes, images, scores, fmt.Errorf("%q of %d×%d, want %q of 1×%d", a.matArray.name, a.rows, a.columns, a.name, boxes.columns)
+		}
 	}
-	images, rest, err = readMatrix(rest)
-	if err != nil || len(rest) > 0 {
-		return boxes, images, fmt.Errorf("%d bytes are left: %w", len(rest), err)
+	if len(rest) > 0 {
+		return boxes, images, scores, fmt.Errorf("%d bytes are left", len(rest))
 	}
-	if boxes.name != "boxes" || images.name != "images" || boxes.rows != 1 || images.columns != 1 || boxes.columns != images.rows {
-		return boxes, images, fmt.Errorf("%q of %d×%d and %q of %d×%d", boxes.name, boxes.rows, boxes.columns, images.name, images.rows, images.columns)
-	}
-	return boxes, images, nil
+	return boxes, images, scores, nil
 }
 
 func TestMATRoundTrip(t *testing.T) {
@@ -132,7 +146,7 @@ func TestMATRoundTrip(t *testing.T) {
 				rows[i].Boxes[j].X0, rows[i].Boxes[j].Y0 = min(b.X0, math.MaxInt32-1), min(b.Y0, math.MaxInt32-1)
 			}
 		}
-		boxes, images, err := readMAT(fileOf(t, "mat", rows...))
+		boxes, images, scores, err := readMAT(fileOf(t, "mat", rows...))
 		if err != nil || len(boxes.cells) != len(rows) {
 			t.Fatalf("%d cells of %d images: %v", len(boxes.cells), len(rows), err)
 		}
@@ -146,6 +160,9 @@ func TestMATRoundTrip(t *testing.T) {
 				if got := (box.Box{X0: m.numbers[n+j] - 1, Y0: m.numbers[j] - 1, X1: m.numbers[3*n+j], Y1: m.numbers[2*n+j]}); got != b {
 					t.Fatalf("%v became %v", b, got)
 				}
+			}
+			if s := scores.cells[i]; s.rows != len(r.Boxes) || s.columns != 1 || equal(s.singles, r.Scores) != nil {
+				t.Fatalf("the scores %v of %d×%d, want %v", s.singles, s.rows, s.columns, r.Scores)
 			}
 			name := path.Base(r.File)
 			if want := validUTF8(strings.TrimSuffix(name, path.Ext(name))); images.cells[i].text != want {
@@ -199,9 +216,9 @@ func TestMATLimits(t *testing.T) {
 		boxes, images int64
 		fits          bool
 	}{
-		{1<<32 - 1 - 48 - 1656, 0, true},
-		{1<<32 - 48 - 1656, 0, false},
-		{0, 1<<32 - 1 - 48, false},
+		{1<<32 - 1 - 56 - 1656, 0, true},
+		{1<<32 - 56 - 1656, 0, false},
+		{0, 1<<32 - 1 - 56, false},
 	} {
 		m.boxes.size, m.images.size = c.boxes, c.images
 		count := m.boxes.count
@@ -215,6 +232,7 @@ func TestMATLimits(t *testing.T) {
 	}
 	m.boxes.remove()
 	m.images.remove()
+	m.scores.remove()
 }
 
 func FuzzMATNames(f *testing.F) {
@@ -222,7 +240,7 @@ func FuzzMATNames(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, file string) {
-		_, images, err := readMAT(fileOf(t, "mat", Row{File: file, Error: "x"}))
+		_, images, _, err := readMAT(fileOf(t, "mat", Row{File: file, Error: "x"}))
 		if err != nil || !bytes.HasPrefix([]byte(validUTF8(path.Base(file))), []byte(images.cells[0].text)) {
 			t.Errorf("%q became %+v, %v", file, images, err)
 		}

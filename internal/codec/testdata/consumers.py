@@ -375,7 +375,7 @@ def fast_rcnn(file, pictures):
         yield boxes, None
     # The names are not read by it.
     images = scipy.io.loadmat(file)["images"]
-    assert images.shape == (len(pictures), 1)
+    assert images.shape == (1, len(pictures))
     for image, p in zip(images.ravel(), pictures):
         name = os.path.splitext(os.path.basename(p["path"]))[0]
         assert "".join(image) == name.rstrip(" "), (image, name)
