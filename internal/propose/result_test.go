@@ -83,6 +83,17 @@ func checkMasks(t rapid.TB, r *Result) {
 		trees = append(trees, loaded{tree, pix})
 	}
 	columns, rows := sourcePixels(trees[0].Width, r.Width), sourcePixels(trees[0].Height, r.Height)
+	for s, tree := range trees {
+		labels, err := r.Labels(context.Background(), s)
+		if err != nil || len(labels) != r.Width*r.Height {
+			t.Fatalf("strategy %d: %d labels of %d×%d, %v", s, len(labels), r.Width, r.Height, err)
+		}
+		for i, label := range labels {
+			if want := tree.pix[rows[i/r.Width]*tree.Width+columns[i%r.Width]]; label != want {
+				t.Fatalf("strategy %d: label %d at pixel %d, want %d", s, label, i, want)
+			}
+		}
+	}
 	for i, m := range masksOf(t, r) {
 		o := r.Origins[i][0]
 		tree := trees[o.Strategy]
@@ -165,13 +176,17 @@ func TestMasksLimit(t *testing.T) {
 	if _, err := r.Tree(canceled, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("Tree: %v, want context.Canceled", err)
 	}
+	if _, err := r.Labels(canceled, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("Labels: %v, want context.Canceled", err)
+	}
 }
 
 func TestPanicsWithoutRegions(t *testing.T) {
 	r := run(t, scene.Render(2, 40, 30, 2).PNG(), "mode=single")
 	for name, f := range map[string]func(){
-		"Masks": func() { _, _ = r.Masks(t.Context(), 1) },
-		"Tree":  func() { _, _ = r.Tree(t.Context(), 0) },
+		"Masks":  func() { _, _ = r.Masks(t.Context(), 1) },
+		"Tree":   func() { _, _ = r.Tree(t.Context(), 0) },
+		"Labels": func() { _, _ = r.Labels(t.Context(), 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
