@@ -194,8 +194,8 @@ func TestBatchExitCode(t *testing.T) {
 // PROPOSER_PICTURES names a folder of images to use instead of rendered ones.
 const kills = 5
 
-// killedFormats are a format of shards and one of a single file.
-var killedFormats = []string{"jsonl", "coco"}
+// killedFormats are a format of shards, one of a single file, and one of a file per image.
+var killedFormats = []string{"jsonl", "coco", "labels-png"}
 
 // A run that is killed at any moment can be resumed, and nothing is lost or duplicated.
 func TestBatchResumesAfterKill(t *testing.T) {
