@@ -1,5 +1,5 @@
-// Package npy writes NumPy files: the header of a .npy file, and .npz archives of arrays in one pass. All
-// numbers are little-endian, all arrays in C order.
+// Package npy writes and reads NumPy files: the header of a .npy file, and elements of arrays. It writes
+// .npz archives of arrays in one pass; all numbers are then little-endian, all arrays in C order.
 package npy
 
 import (

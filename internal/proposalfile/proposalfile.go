@@ -73,7 +73,7 @@ func (img *Image) Name() string {
 // Limits on what is read.
 const (
 	// maxBoxes is the number of boxes of an image.
-	maxBoxes = 1 << 23
+	maxBoxes = 1 << 20
 	// maxBuffer is the number of bytes of an input without random access that is kept in memory
 	// for a format that needs random access.
 	maxBuffer = 1 << 30
@@ -183,6 +183,12 @@ func recognize(in *input) (format, error) {
 	}
 	text := bytes.TrimLeft(head, " \t\r\n")
 	switch {
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
+		return format{"NumPy archive", readNPZ}, nil
+	case bytes.HasPrefix(head, []byte("\x89HDF\r\n\x1a\n")), bytes.HasPrefix(head, []byte("MATLAB 7.3 MAT-file")):
+		return format{}, errHDF5
+	case len(head) >= matHeadBytes && (string(head[126:128]) == "IM" || string(head[126:128]) == "MI") && head[0] >= ' ':
+		return format{"MAT-file", readMAT}, nil
 	case len(text) == 0:
 		return format{"JSON Lines", readLines}, nil // of no images
 	case text[0] == '[':
