@@ -189,6 +189,8 @@ func recognize(in *input) (format, error) {
 		return format{}, errHDF5
 	case len(head) >= matHeadBytes && (string(head[126:128]) == "IM" || string(head[126:128]) == "MI") && head[0] >= ' ':
 		return format{"MAT-file", readMAT}, nil
+	case isPickle(head):
+		return format{"pickle", readPickle}, nil
 	case len(text) == 0:
 		return format{"JSON Lines", readLines}, nil // of no images
 	case text[0] == '[':
