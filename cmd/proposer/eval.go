@@ -24,7 +24,7 @@ type evalCmd struct {
 	limitFlags  `embed:""`
 	dataFlags   `embed:""`
 
-	Budgets       []int  `placeholder:"10,100,300,1000,2000" help:"Numbers of best boxes per image to evaluate, in addition to all boxes."`
+	Budgets       []int  `placeholder:"10,100,300,1000,2000" min:"1" help:"Numbers of best boxes per image to evaluate, in addition to all boxes."`
 	Difficult     bool   `help:"Also count objects that are marked as difficult or as a crowd."`
 	Pictures      int    `placeholder:"0" min:"0" help:"Evaluate only the first N images of the data set; 0 means all."`
 	Repeatability bool   `help:"Also search seven slightly changed versions of each image and report how many of the 1000 best boxes are found again."`

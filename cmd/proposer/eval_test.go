@@ -199,7 +199,7 @@ func TestEvalMissingFiles(t *testing.T) {
 func TestEvalUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"", "--data"},
-		{"--data=x --budgets=0", "--budgets: evaluate: budget 0: want 1"},
+		{"--data=x --budgets=0", "--budgets \"0\": want a whole number of at least 1"},
 		{"--data=x --budgets=ten", "--budgets"},
 		{"--data=x --budgets=10,all", "--budgets"},
 		{"--data=x --mode=medium", `--mode "medium": want one of`},

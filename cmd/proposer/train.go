@@ -30,13 +30,13 @@ type trainCmd struct {
 	dataFlags   `embed:""`
 
 	Loss    string  `enum:"ce,alpha,focal" default:"ce" help:"Loss function: ce (cross entropy), alpha (class-balanced cross entropy) or focal (Lin et al. 2017)."`
-	Gamma   float64 `default:"2" help:"Focusing parameter of the focal loss, 0 to 100."`
-	Alpha   float64 `default:"0.25" help:"Weight of objects in the losses alpha and focal, 0 to 1. Background has weight 1 - alpha."`
+	Gamma   float64 `default:"2" min:"0" max:"100" help:"Focusing parameter of the focal loss, 0 to 100."`
+	Alpha   float64 `default:"0.25" min:"0" max:"1" help:"Weight of objects in the losses alpha and focal, 0 to 1. Background has weight 1 - alpha."`
 	Model   string  `enum:"both,trees,network,linear" default:"both" help:"Kind of model: trees (boosted trees), network (a small neural network), both (the mean of their log-odds) or linear."`
-	Trees   int     `default:"${trees}" help:"Number of boosted trees."`
+	Trees   int     `default:"${trees}" min:"0" help:"Number of boosted trees."`
 	Rate    float64 `default:"${rate}" help:"Learning rate of the boosted trees, in (0,1]."`
-	Epochs  int     `default:"${epochs}" help:"Number of epochs of the network."`
-	Units   int     `default:"${units}" help:"Number of hidden units of the network."`
+	Epochs  int     `default:"${epochs}" min:"0" help:"Number of epochs of the network."`
+	Units   int     `default:"${units}" min:"0" help:"Number of hidden units of the network."`
 	Without string  `placeholder:"LIST" help:"Feature groups to leave out, such as votes,grid: ${feature_groups}."`
 	Folds   int     `placeholder:"N" help:"Cross-validate with N folds and print the metrics on the images left out, as eval does."`
 	Judge   string  `placeholder:"PATH" help:"Data set to evaluate the model on after training. The metrics are printed and stored in the model file."`
@@ -80,6 +80,9 @@ func (c *trainCmd) options() (train.Options, error) {
 	case "linear":
 		o.Trees.Trees = 0
 		o.Network.Units = 0
+	}
+	if !(c.Rate > 0 && c.Rate <= 1) {
+		return o, fmt.Errorf("--rate %v: want a number above 0, at most 1", c.Rate)
 	}
 	if c.Without != "" {
 		o.Exclude = strings.Split(c.Without, ",")

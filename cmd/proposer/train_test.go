@@ -71,12 +71,14 @@ func TestTrainUsage(t *testing.T) {
 	dir, _ := writeDataset(t, 1)
 	out := "--out=" + filepath.Join(t.TempDir(), "model.json")
 	for _, c := range []struct{ name, flags, want string }{
-		{"negative trees", "--trees=-1 " + out, "-1 trees: want 0 to"},
+		{"negative trees", "--trees=-1 " + out, `--trees "-1": want a whole number of at least 0`},
 		{"empty model", "--trees=0 --epochs=0 " + out, "neither trees nor"},
 		{"one fold", "--folds=1 " + out, "--folds 1: want 2 to"},
 		{"unknown model", "--model=forest " + out, "--model"},
-		{"rate", "--rate=2 " + out, "want numbers in (0,1]"},
-		{"negative gamma", "--loss=focal --gamma=-1 " + out, "gamma"},
+		{"rate", "--rate=2 " + out, "--rate 2: want a number above 0, at most 1"},
+		{"negative gamma", "--loss=focal --gamma=-1 " + out, `--gamma "-1": want a number from 0 to 100`},
+		{"alpha", "--loss=alpha --alpha=1.5 " + out, `--alpha "1.5": want a number from 0 to 1`},
+		{"alpha NaN", "--loss=focal --alpha=NaN " + out, `--alpha "NaN": want a number from 0 to 1`},
 		{"unknown loss", "--loss=hinge " + out, "--loss"},
 		{"unknown feature group", "--without=votes,sides " + out, `unknown feature group "sides": want some of trees, place, votes, inside, around, grid`},
 		{"part of a feature group", "--without=vote " + out, `unknown feature group "vote"`},

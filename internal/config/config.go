@@ -140,7 +140,17 @@ type recorder struct {
 func (r *recorder) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	token := ctx.Scan.Peek()
 	if !token.IsValue() {
-		return r.Mapper.Decode(ctx, target)
+		// Kong takes everything that begins with a dash for a flag.
+		arg, _ := token.Value.(string)
+		switch {
+		case token.IsEOL():
+			return errors.New("want a value")
+		case !isNegative(arg):
+			return fmt.Errorf("want a value before %[2]s: if %[2]s is the value, write --%[1]s=%[2]s", r.flag.Name, arg)
+		}
+		ctx.Scan.Pop()
+		ctx.Scan.PushTyped(arg, kong.FlagValueToken)
+		token = ctx.Scan.Peek()
 	}
 	text := token.String()
 	origin := r.settings.origin(r.flag)
@@ -179,6 +189,12 @@ func (r *recorder) decode(ctx *kong.DecodeContext, target reflect.Value) (want s
 		return "one of " + strings.Join(r.flag.EnumSlice(), ", ")
 	}
 	return ""
+}
+
+// isNegative reports whether an argument begins as a negative number does. No flag does.
+func isNegative(arg string) bool {
+	number, ok := strings.CutPrefix(arg, "-")
+	return ok && number != "" && (strings.Contains("0123456789.", number[:1]) || strings.EqualFold(number, "inf"))
 }
 
 func scan(text string) *kong.Scanner { return kong.ScanAsType(kong.FlagValueToken, text) }

@@ -194,9 +194,23 @@ func TestUnknownFlag(t *testing.T) {
 }
 
 func TestMissingValue(t *testing.T) {
-	for _, args := range [][]string{{"--workers"}, {"--workers", "--verbose"}} {
-		if _, _, err := parse(t, args...); err == nil || !strings.Contains(err.Error(), "--workers: expected value") {
-			t.Errorf("%q: got %v", args, err)
+	for args, want := range map[string]string{
+		"--workers":           "--workers: want a value",
+		"--workers --verbose": "--workers: want a value before --verbose: if --verbose is the value, write --workers=--verbose",
+		"--workers -x":        "--workers: want a value before -x: if -x is the value, write --workers=-x",
+	} {
+		if _, _, err := parse(t, strings.Fields(args)...); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", args, err, want)
+		}
+	}
+}
+
+// An argument that begins as a negative number does is a value.
+func TestNegativeValues(t *testing.T) {
+	for _, value := range []string{"-1", "-0.5", "-.5", "-1e9", "-5s", "-Inf", "-99999999999999999999", "-1/3"} {
+		_, s, err := parse(t, "--workers", value)
+		if err := errors.Join(err, s.Err()); err == nil || !strings.Contains(err.Error(), `--workers "`+value+`": want `) {
+			t.Errorf("%s: got %v", value, err)
 		}
 	}
 }

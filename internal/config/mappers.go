@@ -19,7 +19,7 @@ func mappers() []kong.Option {
 	return []kong.Option{
 		kong.KindMapper(reflect.Int, whole),
 		kong.KindMapper(reflect.Int64, whole),
-		kong.KindMapper(reflect.Float64, kong.MapperFunc(decodeFloat)),
+		kong.KindMapper(reflect.Float64, float{}),
 		kong.TypeMapper(reflect.TypeFor[ByteSize](), integer{
 			"a number of bytes", ", such as 1000000, 500MB or 64MiB",
 			func(text string) (int64, error) { n, err := parseByteSize(text); return int64(n), err },
@@ -85,17 +85,39 @@ func (m integer) want(tag *kong.Tag) string {
 	return want
 }
 
-func decodeFloat(ctx *kong.DecodeContext, target reflect.Value) error {
+// float is a mapper to float64. It reads the tags min and max, of which a flag has both or none.
+type float struct{}
+
+// Decode implements kong.Mapper.
+func (m float) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("value", &text); err != nil {
 		return err
 	}
+	tag := ctx.Value.Tag
 	v, err := strconv.ParseFloat(text, 64)
+	if tag.Has("min") {
+		if !(v >= m.tagValue(tag, "min") && v <= m.tagValue(tag, "max")) {
+			err = strconv.ErrRange
+		}
+		if err != nil {
+			return errors.New("a number from " + tag.Get("min") + " to " + tag.Get("max"))
+		}
+	}
 	if err != nil {
 		return errors.New("a number")
 	}
 	target.SetFloat(v)
 	return nil
+}
+
+// tagValue panics if the tag is malformed, which any use of its flag shows.
+func (float) tagValue(tag *kong.Tag, key string) float64 {
+	v, err := strconv.ParseFloat(tag.Get(key), 64)
+	if err != nil {
+		panic(fmt.Sprintf("config: tag %s:%q: %v", key, tag.Get(key), err))
+	}
+	return v
 }
 
 // A ByteSize is a number of bytes. As a flag it is written 1000000, 500MB or 64MiB.
