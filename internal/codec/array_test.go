@@ -35,7 +35,7 @@ func TestAppendNPYAndBinary(t *testing.T) {
 			t.Fatalf("%d boxes: %v, a header of %d bytes", n, err, size)
 		}
 	}
-	for _, bad := range []*Row{{Boxes: make([]box.Box, 1)}, {Boxes: make([]box.Box, 1), Scores: []float32{float32(math.NaN())}}} {
+	for _, bad := range []*Row{{Boxes: make([]box.Box, 1)}, {Boxes: []box.Box{{X1: 1<<24 + 1}}, Scores: []float32{1}}, {Boxes: make([]box.Box, 1), Scores: []float32{float32(math.NaN())}}} {
 		if b, err := AppendNPY(nil, bad); err == nil || len(b) > 0 {
 			t.Errorf("%+v is taken", bad)
 		}

@@ -129,7 +129,6 @@ var formats = []Format{
 	{Name: "csv", Extension: ".csv", writer: func(w io.Writer) Writer { return &csvWriter{w: w} }},
 	{Name: "parquet", Extension: ".parquet", writer: func(w io.Writer) Writer { return newParquet(w) }},
 	{Name: "npz", Extension: ".npz", writer: func(w io.Writer) Writer { return newNPZ(w) }},
-	{Name: "npy", Extension: ".npy", writer: func(w io.Writer) Writer { return &npyWriter{w: w} }},
 	{Name: "coco", Extension: ".json", SingleFile: true, Masks: true, Key: keyed(cocoID), writer: func(w io.Writer) Writer { return &cocoWriter{w: w} }},
 	{Name: "coco-annotations", Extension: ".json", SingleFile: true, Masks: true, Key: keyed(cocoID), writer: func(w io.Writer) Writer { return &annotationsWriter{w: w} }},
 	{Name: "detectron", Extension: ".pkl", SingleFile: true, Key: detectronKey(wholeNumber), writer: newDetectron(wholeNumber)},

@@ -13,7 +13,7 @@ import "io"
 // strings, so both COCO's 139 and VOC's "000005" are found; they have to be unique. Scores have to
 // decrease strictly, so that Detectron2's sorting keeps the order.
 //
-// It keeps one image, and about 40 bytes per image written, in memory. Coordinates are exact up to 2^24.
+// It keeps one image, and about 40 bytes per image written, in memory.
 type detectron2Writer struct{ pickleWriter }
 
 func newDetectron2(w io.Writer) Writer {

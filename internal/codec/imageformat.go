@@ -27,11 +27,12 @@ type ImageFormat struct {
 // ImageFormats returns all formats of one file per image.
 func ImageFormats() []ImageFormat {
 	return []ImageFormat{
+		{Name: "npy", name: withExtension(".npy"), encode: func(r *Row) ([]byte, error) { return AppendNPY(nil, r) }},
 		{Name: "detreg", name: detregName, encode: encodeDETReg},
 		{Name: "siamese-detr", name: siameseName, encode: encodeSiamese},
 		{Name: "hosang", name: hosangName, encode: encodeHosang},
-		{Name: "labels-png", Labels: true, name: labelsName(".png"), encode: encodeLabelsPNG},
-		{Name: "labels-npy", Labels: true, name: labelsName(".npy"), encode: encodeLabelsNPY},
+		{Name: "labels-png", Labels: true, name: withExtension(".png"), encode: encodeLabelsPNG},
+		{Name: "labels-npy", Labels: true, name: withExtension(".npy"), encode: encodeLabelsNPY},
 		{Name: "wsod2", Labels: true, name: wsod2Name, encode: encodeWSOD2},
 	}
 }
@@ -82,9 +83,11 @@ func detregName(r *Row) string { return firstDot(path.Base(r.File)) + ".npy" }
 //
 //	x0 y0 x1 y1
 //
-// in the order of the boxes: the loader draws the first ones with a higher probability. Coordinates
-// are exact up to 2^24. The loader replaces an image with fewer than two boxes by another.
+// in the order of the boxes: the loader draws the first ones with a higher probability. The loader replaces an image with fewer than two boxes by another.
 func encodeDETReg(r *Row) ([]byte, error) {
+	if err := checkFloats(r); err != nil {
+		return nil, err
+	}
 	return appendCorners(npy.AppendHeader(nil, "<f4", len(r.Boxes), 4), r), nil
 }
 
@@ -109,6 +112,9 @@ func siameseName(r *Row) string { return firstDot(r.File) + ".npy" }
 //
 // The loader takes the first boxes, and replaces an image without boxes by another.
 func encodeSiamese(r *Row) ([]byte, error) {
+	if err := checkFloats(r); err != nil {
+		return nil, err
+	}
 	dst := npy.AppendHeader(nil, "|O")
 	dst = append(dst, pickleHead...)
 	// numpy.dtype("O8", False, True) in the state (3, "|", None, None, None, -1, -1, 63), and the state
@@ -175,8 +181,8 @@ func encodeHosang(r *Row) ([]byte, error) {
 	return dst, nil
 }
 
-// labelsName is the path with another extension.
-func labelsName(extension string) func(r *Row) string {
+// withExtension returns the path with another extension.
+func withExtension(extension string) func(r *Row) string {
 	return func(r *Row) string { return strings.TrimSuffix(r.File, path.Ext(r.File)) + extension }
 }
 

@@ -17,7 +17,7 @@ import (
 // its own. For a File without a folder, Row.Folder is used; without that the key is File. Keys have to
 // be unique.
 //
-// It keeps one image, and about 40 bytes per image written, in memory. Coordinates are exact up to 2^24.
+// It keeps one image, and about 40 bytes per image written, in memory.
 type mmdetWriter struct{ pickleWriter }
 
 func newMMDet(w io.Writer) Writer {

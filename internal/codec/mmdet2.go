@@ -10,7 +10,7 @@ import "io"
 // Images are identified by their positions, which have to be those of the data set. An image with an
 // error has no boxes.
 //
-// It keeps one image in memory. Coordinates are exact up to 2^24.
+// It keeps one image in memory.
 type mmdet2Writer struct{ pickleWriter }
 
 func newMMDet2(w io.Writer) Writer { return &mmdet2Writer{pickleWriter{w: w, head: pickleHead + "]"}} }

@@ -1,10 +1,7 @@
 package codec
 
 import (
-	"encoding/binary"
 	"io"
-	"math"
-	"slices"
 
 	"github.com/proposer/proposer/internal/npy"
 )
@@ -83,50 +80,4 @@ func (z *npzWriter) Close() error {
 		}
 	}
 	return nil
-}
-
-// npyWriter writes one structured NumPy array with a packed row of 28 bytes per box:
-//
-//	picture int64, x0 y0 x1 y1 int32, score float32
-//
-// for numpy.load(file, mmap_mode='r'), which reads only the rows that are used. The picture is the
-// position of the image in the file, from 0, including images without boxes; names and errors are not
-// represented. All rows are kept in memory until Close.
-type npyWriter struct {
-	w      io.Writer
-	rows   []byte
-	images int
-}
-
-const (
-	npyType     = "[('picture', '<i8'), ('x0', '<i4'), ('y0', '<i4'), ('x1', '<i4'), ('y1', '<i4'), ('score', '<f4')]"
-	npyRowBytes = 28 // bytes
-)
-
-// Write keeps a row.
-func (y *npyWriter) Write(r *Row) error {
-	if err := r.validate(); err != nil {
-		return err
-	}
-	rows, order := slices.Grow(y.rows, npyRowBytes*len(r.Boxes)), binary.LittleEndian
-	for i, b := range r.Boxes {
-		rows = order.AppendUint64(rows, uint64(y.images))
-		rows = order.AppendUint32(rows, uint32(b.X0))
-		rows = order.AppendUint32(rows, uint32(b.Y0))
-		rows = order.AppendUint32(rows, uint32(b.X1))
-		rows = order.AppendUint32(rows, uint32(b.Y1))
-		rows = order.AppendUint32(rows, math.Float32bits(r.Scores[i]))
-	}
-	y.rows = rows
-	y.images++
-	return nil
-}
-
-// Close writes the array.
-func (y *npyWriter) Close() error {
-	if _, err := y.w.Write(npy.AppendHeader(nil, npyType, len(y.rows)/npyRowBytes)); err != nil {
-		return err
-	}
-	_, err := y.w.Write(y.rows)
-	return err
 }

@@ -61,9 +61,9 @@ func (p *pickleWriter) write(r *Row, entry func(dst []byte, key string) []byte) 
 	return nil
 }
 
-// validateRanked is validate for formats whose readers sort by score.
+// validateRanked is validateFloats for formats whose readers sort by score.
 func (r *Row) validateRanked() error {
-	if err := r.validate(); err != nil {
+	if err := r.validateFloats(); err != nil {
 		return err
 	}
 	for i := 1; i < len(r.Scores); i++ {

@@ -238,7 +238,10 @@ func equal(got, want []float32) error {
 	return nil
 }
 
-// drawRanked draws rows whose keys differ and whose scores decrease.
+// exact returns the number next to v that a float32 represents, as all below it.
+func exact(v int32) int32 { return max(min(v, 1<<24), -1<<24) }
+
+// drawRanked draws rows whose keys differ, whose scores decrease, and whose coordinates are float32.
 func drawRanked(t *rapid.T) []Row {
 	name := rapid.OneOf(
 		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
@@ -259,6 +262,9 @@ func drawRanked(t *rapid.T) []Row {
 			r.File, r.ID = fmt.Sprint("other", i), ""
 		} else {
 			seen[ids], seen[names] = true, true
+		}
+		for j, b := range r.Boxes {
+			r.Boxes[j] = box.Box{X0: exact(b.X0), Y0: exact(b.Y0), X1: exact(b.X1), Y1: exact(b.Y1)}
 		}
 		s := float32(1)
 		for j := range r.Scores {

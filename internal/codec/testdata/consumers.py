@@ -3,7 +3,6 @@
 consumers.py coco TRUTH.json FILE
 consumers.py parquet FILE
 consumers.py npz FILE
-consumers.py npy FILE
 consumers.py detectors JOBS.json, a list of {"format", "file", "pictures": [{"path", "id", "width", "height"}]}
 """
 
@@ -255,14 +254,6 @@ def npz(file):
     return {"rows": rows}
 
 
-def npy(file):
-    import numpy as np
-
-    a = np.load(file, mmap_mode="r")
-    assert isinstance(a, np.memmap) and a.ndim == 1 and a.dtype.itemsize == 28
-    return {"rows": [[int(r["picture"]), [int(r[c]) for c in ("x0", "y0", "x1", "y1")], float(r["score"])] for r in a]}
-
-
 # The detectors, each as its loader goes on, step by step.
 
 TOP = 1 << 20  # the most proposals that are asked for
@@ -395,7 +386,7 @@ def detectors(jobs):
     ]
 
 
-consumers = {"coco": coco, "parquet": parquet, "npz": npz, "npy": npy, "detectors": detectors}
+consumers = {"coco": coco, "parquet": parquet, "npz": npz, "detectors": detectors}
 
 if __name__ == "__main__":
     json.dump(consumers[sys.argv[1]](*sys.argv[2:]), sys.stdout)
