@@ -2,6 +2,7 @@ package imageio
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"strconv"
 )
@@ -85,4 +86,78 @@ func (r *LowRange) bits() Depth {
 		return maxDepth
 	}
 	return r.Depth
+}
+
+// A sampleRange is the range of the color samples of an image that can be seen.
+type sampleRange struct {
+	low, high uint16
+	any       bool
+}
+
+func (r *sampleRange) add(row []uint16, l rowLayout) {
+	alpha, colors := l.alpha(), l.colors()
+	for ; len(row) >= l.channels; row = row[l.channels:] {
+		if alpha >= 0 && row[alpha] == 0 || l.channels == 1 && int(row[0]) == l.grayKey {
+			continue
+		}
+		for _, v := range row[:colors] {
+			if !r.any {
+				*r = sampleRange{v, v, true}
+			}
+			r.low, r.high = min(r.low, v), max(r.high, v)
+		}
+	}
+}
+
+// check returns an error if a sample is too large for the depth, and a [LowRange] if they use little
+// of its range. Of a uniform image there is nothing to lose.
+func (r *sampleRange) check(depth Depth) (*LowRange, error) {
+	if depth == AutoDepth {
+		return nil, nil
+	}
+	low := &LowRange{Low: r.low, High: r.high, Depth: depth}
+	if bits.Len16(r.high) > int(low.bits()) {
+		return nil, &DepthError{Depth: depth, Sample: r.high}
+	}
+	if r.low == r.high || int(r.high-r.low) >= 1<<low.bits()/16 {
+		return nil, nil
+	}
+	return low, nil
+}
+
+// levels returns the samples that become black and white, of files whose 0 is black.
+func (r *sampleRange) levels(depth Depth, l rowLayout) (black, white uint16) {
+	switch depth {
+	case 0:
+		return 0, math.MaxUint16
+	case AutoDepth:
+		white = 1<<max(bits.Len16(r.high), int(minDepth)) - 1
+		// Premultiplied samples cannot be shifted.
+		if r.low < r.high && !l.premultiplied && r.high-r.low < white/16 {
+			return r.low, r.high
+		}
+		return 0, white
+	}
+	return 0, 1<<depth - 1
+}
+
+// stretch maps the color samples from black to white to 0 to 65535. Without alpha the result is that
+// of rounding to 8 bits once. A transparent gray sample becomes white.
+func stretch(row []uint16, l rowLayout, black, white uint16) {
+	alpha, colors := l.alpha(), l.colors()
+	span := uint32(white - black)
+	for ; len(row) >= l.channels; row = row[l.channels:] {
+		if l.channels == 1 && int(row[0]) == l.grayKey {
+			row[0] = math.MaxUint16
+			continue
+		}
+		for c, v := range row[:colors] {
+			d := uint32(min(max(v, black), white) - black)
+			if alpha >= 0 {
+				row[c] = uint16((uint64(d)*math.MaxUint16 + uint64(span)/2) / uint64(span))
+			} else {
+				row[c] = uint16((d*math.MaxUint8+span/2)/span) * 257
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ package imageio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"image"
 	"image/color"
@@ -12,51 +13,79 @@ import (
 	"math"
 
 	"github.com/proposer/proposer/raster"
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
 )
 
 // Decoder returns the name of the decoder of pixels in this build: opencv and its version, or go.
 func Decoder() string { return "go" }
 
-func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
+func decodePixels(data []byte, h Header, depth Depth) (img *raster.Image, low *LowRange, err error) {
 	// The decoders of x/image have panicked on hostile files before; one image
 	// must not end the process.
 	defer func() {
 		if p := recover(); p != nil {
-			img, err = nil, h.broken("the decoder panics: %v", p)
+			img, low, err = nil, nil, h.broken("the decoder panics: %v", p)
 		}
 	}()
 	r := bytes.NewReader(data)
 	var m image.Image
 	switch h.Format {
+	case "bmp":
+		return h.decodeBMP(data), nil, nil
+	case "tiff":
+		return h.decodeTIFF(depth)
 	case "jpeg":
 		m, err = jpeg.Decode(r)
 	case "png":
 		m, err = png.Decode(r)
 	case "webp":
 		m, err = webp.Decode(r)
-	case "bmp":
-		m, err = bmp.Decode(r)
-	case "tiff":
-		m, err = tiff.Decode(r)
 	}
 	if err != nil {
-		return nil, h.goError(err)
+		return nil, nil, h.goError(err)
 	}
 	if err := h.checkSize(m.Bounds().Dx(), m.Bounds().Dy()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return h.toRaster(m), nil
+	if row, l := h.rows16(m); row != nil {
+		img := h.newImage()
+		low, err := writeRows16(img, row, l, depth)
+		return img, low, err
+	}
+	return h.toRaster(m), nil, nil
+}
+
+// rows16 returns the rows of an image of 16-bit samples, and nil for others. The result of a call is
+// valid until the next one.
+func (h *Header) rows16(m image.Image) (row func(y int) []uint16, l rowLayout) {
+	l = rowLayout{channels: 4, opaque: !h.Alpha, grayKey: -1}
+	var pix []uint8
+	var stride int
+	switch m := m.(type) {
+	case *image.Gray16:
+		pix, stride = m.Pix, m.Stride
+		l.channels = 1
+	case *image.NRGBA64:
+		pix, stride = m.Pix, m.Stride
+	case *image.RGBA64: // opaque, as PNG is not premultiplied
+		pix, stride = m.Pix, m.Stride
+	default:
+		return nil, l
+	}
+	samples := make([]uint16, h.Width*l.channels)
+	return func(y int) []uint16 {
+		for i := range samples {
+			samples[i] = binary.BigEndian.Uint16(pix[y*stride+2*i:])
+		}
+		return samples
+	}, l
 }
 
 // goError returns the error of this package for a decoder's error.
 func (h *Header) goError(err error) error {
 	var j jpeg.UnsupportedError
 	var p png.UnsupportedError
-	var t tiff.UnsupportedError
-	if errors.As(err, &j) || errors.As(err, &p) || errors.As(err, &t) || errors.Is(err, bmp.ErrUnsupported) {
+	if errors.As(err, &j) || errors.As(err, &p) {
 		return h.unsupported("%v", err)
 	}
 	return h.broken("%w", err)

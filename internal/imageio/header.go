@@ -22,6 +22,8 @@ type Header struct {
 	whiteIsZero   bool // TIFF
 	premultiplied bool // TIFF
 	orientationAt int  // TIFF: offset of the directory entry, 0 if none
+	bmp           *bmpFormat
+	tiff          *tiffFormat
 }
 
 // Upright returns the image's size after its orientation is applied.

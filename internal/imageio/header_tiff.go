@@ -18,12 +18,20 @@ const (
 	tagBitsPerSample   = 258
 	tagCompression     = 259
 	tagPhotometric     = 262
+	tagFillOrder       = 266
+	tagStripOffsets    = 273
 	tagOrientation     = 274
 	tagSamplesPerPixel = 277
 	tagRowsPerStrip    = 278
+	tagStripByteCounts = 279
 	tagPlanarConfig    = 284
+	tagT4Options       = 292
+	tagPredictor       = 317
+	tagColorMap        = 320
 	tagTileWidth       = 322
 	tagTileLength      = 323
+	tagTileOffsets     = 324
+	tagTileByteCounts  = 325
 	tagExtraSamples    = 338
 	tagSampleFormat    = 339
 )
@@ -39,17 +47,37 @@ const (
 	extraAlpha         = 2 // unassociated alpha
 
 	planarChunky   = 1
+	planarSeparate = 2
 	formatUnsigned = 1
+
+	fillOrderHighFirst = 1 // the first pixel is in the highest bit
+	fillOrderLowFirst  = 2
+
+	t4TwoDimensional = 1 // bit of tagT4Options
+
+	predictorNone       = 1
+	predictorHorizontal = 2
+
+	compressionNone       = 1
+	compressionG3         = 3
+	compressionG4         = 4
+	compressionLZW        = 5
+	compressionDeflate    = 8
+	compressionPackBits   = 32773
+	compressionOldDeflate = 32946
 )
 
-// Readable compressions: none, CCITT, LZW, Deflate, PackBits. Some writers use 0 for none.
-var tiffCompressions = []uint32{0, 1, 3, 4, 5, 8, 32773, 32946}
+// tiffCompressions are the readable compressions.
+var tiffCompressions = []uint32{
+	compressionNone, compressionG3, compressionG4, compressionLZW, compressionDeflate, compressionPackBits, compressionOldDeflate,
+}
 
 // requiredTags must have a value in the file if they are there: decoders would otherwise read
 // beyond its end, or take a default.
 var requiredTags = []uint16{
 	tagImageWidth, tagImageLength, tagBitsPerSample, tagCompression, tagPhotometric, tagSamplesPerPixel,
 	tagRowsPerStrip, tagPlanarConfig, tagTileWidth, tagTileLength, tagExtraSamples, tagSampleFormat,
+	tagFillOrder, tagT4Options, tagPredictor,
 }
 
 // A tiffDir is the first directory of a TIFF file: entries of 12 bytes, each with a tag, a type,
@@ -98,60 +126,109 @@ func openTIFF(b []byte) (d tiffDir, missing int, ok bool) {
 // tag returns the tag of the entry at an offset in d.entries.
 func (d tiffDir) tag(at int) uint16 { return d.order.Uint16(d.entries[at:]) }
 
-// values returns the first 8 values of a tag and the offset of its entry. There are none if the
-// tag is missing, is not of whole numbers, or points outside the file.
-func (d tiffDir) values(tag uint16) (values []uint32, entry int) {
+// find returns the first entry of a tag and its offset. Like libtiff it ignores the later ones, and
+// the order of the tags. ok is false if there is none.
+func (d tiffDir) find(tag uint16) (entry []byte, at int, ok bool) {
 	for i := 0; i+tiffEntrySize <= len(d.entries); i += tiffEntrySize {
 		if d.tag(i) == tag {
-			return d.entryValues(d.entries[i : i+tiffEntrySize]), d.at + i
+			return d.entries[i : i+tiffEntrySize], d.at + i, true
 		}
 	}
-	return nil, 0
+	return nil, 0, false
 }
 
-func (d tiffDir) entryValues(entry []byte) (values []uint32) {
+// list returns the values of a tag. It is empty if the tag is missing, is not of whole numbers, or
+// points outside the file.
+func (d tiffDir) list(tag uint16) tiffList {
+	entry, _, ok := d.find(tag)
+	if !ok {
+		return tiffList{}
+	}
 	size, ok := tiffTypeSizes[d.order.Uint16(entry[2:])]
 	if !ok {
-		return nil
+		return tiffList{}
 	}
-	count := int64(d.order.Uint32(entry[4:]))
+	n := int64(d.order.Uint32(entry[4:])) * int64(size)
 	raw := entry[8:]
-	if count*int64(size) > int64(len(raw)) {
+	if n > int64(len(raw)) {
 		at := int64(d.order.Uint32(raw))
-		if at+count*int64(size) > int64(len(d.data)) {
-			return nil
+		if at+n > int64(len(d.data)) {
+			return tiffList{}
 		}
 		raw = d.data[at:]
 	}
-	for range min(count, 8) {
-		switch size {
-		case 1:
-			values = append(values, uint32(raw[0]))
-		case 2:
-			values = append(values, uint32(d.order.Uint16(raw)))
-		case 4:
-			values = append(values, d.order.Uint32(raw))
-		}
-		raw = raw[size:]
+	return tiffList{raw[:n], size, d.order}
+}
+
+// A tiffList are the values of a tag in a file.
+type tiffList struct {
+	raw   []byte
+	size  int // bytes of a value
+	order binary.ByteOrder
+}
+
+func (l tiffList) len() int {
+	if l.size == 0 {
+		return 0
+	}
+	return len(l.raw) / l.size
+}
+
+func (l tiffList) at(i int) uint32 {
+	switch raw := l.raw[i*l.size:]; l.size {
+	case 1:
+		return uint32(raw[0])
+	case 2:
+		return uint32(l.order.Uint16(raw))
+	default:
+		return l.order.Uint32(raw)
+	}
+}
+
+// maxTIFFValues bounds what values returns: no more samples of a pixel are read.
+const maxTIFFValues = 8
+
+// values returns the first values of a tag.
+func (d tiffDir) values(tag uint16) (values []uint32) {
+	l := d.list(tag)
+	for i := range min(l.len(), maxTIFFValues) {
+		values = append(values, l.at(i))
 	}
 	return values
 }
 
 // value returns the first value of a tag, or missing.
 func (d tiffDir) value(tag uint16, missing uint32) uint32 {
-	if v, _ := d.values(tag); len(v) > 0 {
-		return v[0]
+	if l := d.list(tag); l.len() > 0 {
+		return l.at(0)
 	}
 	return missing
 }
 
 // orientation returns the orientation and the offset of its entry: 1, 0 if there is none.
 func (d tiffDir) orientation() (value, entry int) {
-	v, entry := d.values(tagOrientation)
-	if len(v) == 1 && v[0] >= 1 && v[0] <= 8 {
-		return int(v[0]), entry
+	_, entry, _ = d.find(tagOrientation)
+	if l := d.list(tagOrientation); l.len() == 1 && l.at(0) >= 1 && l.at(0) <= 8 {
+		return int(l.at(0)), entry
 	}
 	return 1, entry
+}
+
+// A tiffFormat describes how the samples of a TIFF are stored.
+type tiffFormat struct {
+	dir         tiffDir
+	compression uint32
+	samples     int // of a pixel
+	photometric uint32
+	separate    bool // a plane for each sample
+	lowFirst    bool // the first pixel is in the lowest bit
+	predictor   bool // samples are differences from those at their left
+	t4Options   uint32
+
+	// Tiles are stored row by row, those of separate planes plane by plane. A strip is a tile as wide
+	// as the image, of which the last one may be shorter.
+	tiled                 bool
+	tileWidth, tileHeight int
 }
 
 func (h *Header) parseTIFF(b []byte) error {
@@ -159,96 +236,144 @@ func (h *Header) parseTIFF(b []byte) error {
 	if !ok || missing > 0 {
 		return h.broken("no directory")
 	}
-	if err := h.checkTags(d); err != nil {
-		return err
+	for i := 0; i < len(d.entries); i += tiffEntrySize {
+		if tag := d.tag(i); slices.Contains(requiredTags, tag) && d.list(tag).len() == 0 {
+			return h.broken("tag %d has no value in the file", tag)
+		}
 	}
 	if err := h.setSize(int64(d.value(tagImageWidth, 0)), int64(d.value(tagImageLength, 0))); err != nil {
 		return err
 	}
-	if err := h.parseSamples(d); err != nil {
+	f := &tiffFormat{dir: d}
+	if err := h.parseSamples(f); err != nil {
 		return err
 	}
-	if c := d.value(tagCompression, 1); !slices.Contains(tiffCompressions, c) {
-		return h.unsupported("compression %d", c)
+	if err := h.parseCompression(f); err != nil {
+		return err
 	}
-	if err := h.checkTiles(d); err != nil {
+	if err := h.parseTiles(f); err != nil {
 		return err
 	}
 	h.Orientation, h.orientationAt = d.orientation()
-	return nil
-}
-
-// checkTags refuses duplicate tags, of which readers use different ones, and tags without values.
-func (h *Header) checkTags(d tiffDir) error {
-	for i := tiffEntrySize; i < len(d.entries); i += tiffEntrySize {
-		if d.tag(i) <= d.tag(i-tiffEntrySize) {
-			return h.broken("directory out of order")
-		}
-	}
-	for i := 0; i < len(d.entries); i += tiffEntrySize {
-		tag := d.tag(i)
-		if v, _ := d.values(tag); v == nil && slices.Contains(requiredTags, tag) {
-			return h.broken("tag %d has no value in the file", tag)
-		}
-	}
+	h.tiff = f
 	return nil
 }
 
 // parseSamples reads what the samples of a pixel are.
-func (h *Header) parseSamples(d tiffDir) error {
-	depths, _ := d.values(tagBitsPerSample)
-	if len(depths) == 0 {
+func (h *Header) parseSamples(f *tiffFormat) error {
+	d := f.dir
+	n := int(min(d.value(tagSamplesPerPixel, 1), maxTIFFValues+1))
+	depths := d.values(tagBitsPerSample)
+	switch {
+	case len(depths) == 0:
 		depths = []uint32{1}
+	case len(depths) > 1 && len(depths) < n: // one is that of all samples
+		return h.unsupported("%d samples a pixel, %d depths", n, len(depths))
 	}
 	depth := depths[0]
-	for _, v := range depths {
+	for _, v := range depths[:min(n, len(depths))] {
 		if v != depth {
 			return h.unsupported("samples of unequal depth")
 		}
 	}
 	h.Depth = int(min(depth, 64))
-	n := len(depths)
-	if samples := d.value(tagSamplesPerPixel, 1); samples != uint32(n) {
-		return h.unsupported("%d samples a pixel, %d depths", samples, n)
-	}
+	f.samples = n
 
 	photometric, extra := d.value(tagPhotometric, math.MaxUint32), d.value(tagExtraSamples, 0)
+	f.photometric = photometric
 	is8or16 := depth == 8 || depth == 16
+	alpha := extra == extraPremultiplied || extra == extraAlpha
 	switch {
-	case photometric <= photometricBlackIsZero && n == 1 && (depth == 1 || is8or16):
+	case photometric <= photometricBlackIsZero && (n == 1 && (depth == 1 || depth == 2 || depth == 4 || is8or16) || n == 2 && is8or16 && alpha):
 		h.Gray = true
+		h.Alpha = n == 2
 		h.whiteIsZero = photometric == photometricWhiteIsZero
 	case photometric == photometricRGB && n == 3 && is8or16:
-	case photometric == photometricRGB && n == 4 && is8or16 && (extra == extraPremultiplied || extra == extraAlpha):
+	case photometric == photometricRGB && n == 4 && is8or16 && alpha:
 		h.Alpha = true
-		h.premultiplied = extra == extraPremultiplied
-	case photometric == photometricPalette && n == 1 && (depth == 1 || depth == 8):
+	case photometric == photometricPalette && n == 1 && (depth == 1 || depth == 2 || depth == 4 || depth == 8):
+		if d.list(tagColorMap).len() < 3<<depth {
+			return h.broken("no color map of %d colors", 1<<depth)
+		}
 	default:
 		return h.unsupported("photometric interpretation %d with %d samples of %d bits", int32(photometric), n, depth)
 	}
+	h.premultiplied = h.Alpha && extra == extraPremultiplied
 
-	formats, _ := d.values(tagSampleFormat)
-	for _, format := range formats {
+	for _, format := range d.values(tagSampleFormat) {
 		if format != formatUnsigned {
 			return h.unsupported("samples that are not unsigned whole numbers")
 		}
 	}
-	if d.value(tagPlanarConfig, planarChunky) != planarChunky && n > 1 {
-		return h.unsupported("separate planes")
+	switch planar := d.value(tagPlanarConfig, planarChunky); {
+	case planar == planarSeparate:
+		f.separate = n > 1
+	case planar != planarChunky && n > 1:
+		return h.unsupported("planar configuration %d", planar)
 	}
 	return nil
 }
 
-// checkTiles bounds the size of a strip or tile: decoders allocate memory for a whole one.
-func (h *Header) checkTiles(d tiffDir) error {
+// parseCompression reads how the samples are coded.
+func (h *Header) parseCompression(f *tiffFormat) error {
+	d := f.dir
+	f.compression = d.value(tagCompression, compressionNone)
+	if f.compression == 0 { // of some writers
+		f.compression = compressionNone
+	}
+	if !slices.Contains(tiffCompressions, f.compression) {
+		return h.unsupported("compression %d", f.compression)
+	}
+	switch order := d.value(tagFillOrder, fillOrderHighFirst); order {
+	case fillOrderHighFirst:
+	case fillOrderLowFirst:
+		f.lowFirst = true
+	default:
+		return h.broken("fill order %d", order)
+	}
+	switch f.compression {
+	case compressionG3, compressionG4:
+		if h.Depth != 1 || f.samples != 1 {
+			return h.unsupported("compression %d with %d samples of %d bits", f.compression, f.samples, h.Depth)
+		}
+		f.t4Options = d.value(tagT4Options, 0)
+	case compressionLZW, compressionDeflate, compressionOldDeflate:
+		switch p := d.value(tagPredictor, predictorNone); {
+		case p == predictorHorizontal && h.Depth >= 8:
+			f.predictor = true
+		case p != predictorNone:
+			return h.unsupported("predictor %d with samples of %d bits", p, h.Depth)
+		}
+	}
+	return nil
+}
+
+// maxTiles bounds the time to decode a file: each tile has a cost.
+const maxTiles = 1 << 21
+
+// parseTiles bounds the size of a strip or tile, and the samples that are decoded in all: those of a
+// tile that is wider than the image are decoded and dropped.
+func (h *Header) parseTiles(f *tiffFormat) error {
+	d := f.dir
 	width := int64(h.Width)
 	height := min(int64(d.value(tagRowsPerStrip, math.MaxUint32)), int64(h.Height))
-	if v, _ := d.values(tagTileWidth); v != nil {
-		width = int64(v[0])
+	if _, _, ok := d.find(tagTileWidth); ok {
+		f.tiled = true
+		width = int64(d.value(tagTileWidth, 0))
 		height = int64(d.value(tagTileLength, 0))
+	}
+	if width <= 0 || height <= 0 {
+		return h.broken("tiles of %d×%d pixels", width, height)
 	}
 	if n := width * height; n > h.limits.MaxPixels {
 		return &LimitError{What: "pixels in a tile", Got: n, Max: h.limits.MaxPixels}
 	}
+	if n := (int64(h.Width) + width - 1) / width * ((int64(h.Height) + height - 1) / height) * int64(f.samples); n > maxTiles {
+		return h.unsupported("%d tiles", n)
+	}
+	if n := max(width, int64(h.Width)) * int64(h.Height); n > h.limits.MaxPixels {
+		return &LimitError{What: "pixels in tiles", Got: n, Max: h.limits.MaxPixels}
+	}
+	f.tileWidth, f.tileHeight = int(width), int(height)
 	return nil
 }

@@ -7,9 +7,10 @@
 //     YCCK.
 //   - PNG: everything; of an animation the still image.
 //   - WebP: lossy and lossless stills.
-//   - BMP: uncompressed.
-//   - TIFF: the first page; 1, 8 or 16 bits of unsigned gray, palette, RGB or RGB with alpha;
-//     uncompressed, PackBits, LZW, Deflate, CCITT.
+//   - BMP: uncompressed, with any masks.
+//   - TIFF: the first page; gray of 1, 2, 4, 8 or 16 bits, palettes of up to 8, RGB of 8 or 16, gray
+//     and RGB with alpha, unsigned; uncompressed, PackBits, LZW, Deflate, CCITT. Of repeated tags the
+//     first one counts, as in libtiff.
 //
 // The format is detected from the first bytes, not from a name. Everything else is
 // [ErrUnsupported], including formats that OpenCV can read (GIF, HDR, EXR, PNM, JPEG 2000, big and
@@ -18,15 +19,16 @@
 //
 // # Pixels
 //
-// Gray files give one plane, all others R, G and B. Samples of 16 bits are rounded to 8.
+// Gray files give one plane, all others R, G and B. Samples of 16 bits are rounded to 8, see
+// [Depth]. Samples of fewer bits are scaled to 0 to 255.
 // Transparent pixels are composited over white. Color profiles are ignored. The EXIF orientation
 // is applied. A truncated file is an error, even if a decoder would fill the rest with gray.
 //
 // # Builds
 //
-// With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels, else Go's own
-// decoders do; see [Decoder]. Headers, limits, orientation and shrinking are the same code in both
-// builds. Pixels of lossy formats differ by the decoders' rounding and chroma interpolation. Go's
+// With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels of JPEG, PNG, WebP and
+// TIFF with CCITT codes, else Go's own decoders do; see [Decoder]. BMP and other TIFF, headers,
+// limits, orientation and shrinking are the same code in both builds. Pixels of lossy formats differ by the decoders' rounding and chroma interpolation. Go's
 // decoders reject a few rare variants ([ErrUnsupported]) and more kinds of damage.
 //
 // OpenCV's codecs print a line on standard error for some damaged files, which cannot be turned
@@ -164,6 +166,7 @@ type Decoded struct {
 	Width, Height int           // of the upright original, in pixels
 	Format        string        // as in [Header]
 	Orientation   int           // EXIF 1..8 as in the file; 1 if there is none
+	LowRange      *LowRange     // not nil if a 16-bit image uses little of its range
 }
 
 // ToOriginal maps a box of d.Image to the original. Edges are scaled and rounded half up: their
@@ -181,7 +184,7 @@ func (d *Decoded) Enlarged() bool {
 // Decode decodes an image file. Memory peaks at 6 bytes per pixel, 9 for a progressive JPEG, 11 for
 // 16 bits with alpha, and 3 more for each pixel of an enlarged image.
 //
-// Errors wrap [ErrUnsupported], *[LimitError], *[FormatError] or the context's error. Decoders
+// Errors wrap [ErrUnsupported], *[LimitError], *[FormatError], *[DepthError] or the context's error. Decoders
 // cannot be interrupted: the context is checked between the steps, so that a canceled Decode can
 // take as long as the decoder.
 func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
@@ -201,7 +204,7 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := decodePixels(data, h)
+	img, low, err := decodePixels(data, h, opts.Depth)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +212,7 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 		return nil, fmt.Errorf("imageio: %w", err)
 	}
 
-	d := &Decoded{Width: h.Width, Height: h.Height, Format: h.Format, Orientation: h.Orientation}
+	d := &Decoded{Width: h.Width, Height: h.Height, Format: h.Format, Orientation: h.Orientation, LowRange: low}
 	orientation := 1
 	if !opts.IgnoreOrientation {
 		orientation = h.Orientation

@@ -648,13 +648,24 @@ func TestUnsupported(t *testing.T) {
 		"jpeg 101 scans":    bytes.Join([][]byte{flat[:len(flat)-2], bytes.Repeat(segment(0xda, 1, 1, 0, 0, 63, 0), 100), flat[len(flat)-2:]}, nil),
 		"webp animation":    webpFile(lossless, testW, testH, 2, nil),
 		"bmp rle":           bmpFile(40, 8, 8, 8, 1, nil, make([]byte, 1024), make([]byte, 64)),
-		"bmp core":          bmpFile(12, 8, 8, 24, 0, nil, nil, make([]byte, 192)),
+		"bmp rle 4":         bmpFile(40, 8, 8, 4, 2, nil, make([]byte, 64), make([]byte, 64)),
+		"bmp jpeg":          bmpFile(40, 8, 8, 0, 4, nil, nil, make([]byte, 64)),
+		"bmp gaps in masks": bmpFile(40, 8, 8, 16, 3, []uint32{0x5000, 0x3e0, 0x1f}, nil, make([]byte, 140)),
+		"bmp masks overlap": bmpFile(56, 8, 8, 16, 3, []uint32{0xf800, 0x7e0, 0x3f}, nil, make([]byte, 140)),
 		"tiff float":        tiffOf(short(258, 32), short(262, 1), short(339, 3)),
 		"tiff float 16":     tiffOf(short(258, 16), short(262, 1), short(339, 3)),
 		"tiff signed":       tiffOf(short(258, 8), short(262, 1), short(339, 2)),
 		"tiff cmyk":         tiffOf(short(258, 8, 8, 8, 8), short(262, 5), short(277, 4)),
 		"tiff jpeg":         tiffOf(short(258, 8), short(259, 7), short(262, 1)),
-		"tiff planes":       tiffOf(short(258, 8, 8, 8), short(262, 2), short(277, 3), short(284, 2)),
+		"tiff ycbcr":        tiffOf(short(258, 8, 8, 8), short(262, 6), short(277, 3)),
+		"tiff lab":          tiffOf(short(258, 8, 8, 8), short(262, 8), short(277, 3)),
+		"tiff 12 bits":      tiffOf(short(258, 12), short(262, 1)),
+		"tiff 5 bands":      tiffOf(short(258, 8, 8, 8, 8, 8), short(262, 2), short(277, 5)),
+		"tiff infrared":     tiffOf(short(258, 8, 8, 8, 8), short(262, 2), short(277, 4), short(338, 0)),
+		"tiff predictor 3":  tiffOf(short(258, 8), short(259, 5), short(262, 1), short(317, 3)),
+		"tiff lzw 4 bits":   tiffOf(short(258, 4), short(259, 5), short(262, 1), short(317, 2)),
+		"tiff fax of gray":  tiffOf(short(258, 8), short(259, 4), short(262, 1)),
+		"tiff many tiles":   tiffFile(binary.LittleEndian, 4096, 4096, []tiffTag{short(258, 8), short(262, 1), short(322, 1), short(323, 1)}, make([]byte, 64)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Decode(t.Context(), data, Options{})
@@ -675,7 +686,6 @@ func TestBrokenFiles(t *testing.T) {
 	sos := bytes.Index(j, []byte{0xff, 0xda})
 	sof := bytes.Index(j, []byte{0xff, 0xc0})
 	frame := j[sof : sof+19]
-	order := tiffFile(binary.LittleEndian, 8, 8, []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}, {262, 3, []uint32{1}}}, make([]byte, 64))
 	hidden := bytes.Clone(s["webp lossy"])
 	hidden[20] &^= 0x10
 	files := map[string][]byte{
@@ -693,7 +703,14 @@ func TestBrokenFiles(t *testing.T) {
 		"webp of a hidden frame": hidden,
 		"webp canvas and frame":  webpFile(s["webp lossless"], testW, testH+1, 0, nil),
 		"webp of no frame":       webpFile(make([]byte, 12), testW, testH, 0, nil),
-		"tiff out of order":      order,
+		"bmp without masks":      bmpFile(56, 8, 8, 16, 3, nil, nil, make([]byte, 140)),
+		"bmp of long masks":      bmpFile(56, 8, 8, 16, 3, []uint32{0x1f0000, 0x7e0, 0x1f}, nil, make([]byte, 140)),
+		"tiff no color map":      tiffFile(binary.LittleEndian, 8, 8, []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{3}}, {320, 3, make([]uint32, 3*255)}}, make([]byte, 64)),
+		"tiff fill order 3":      tiffFile(binary.LittleEndian, 8, 8, []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}, {266, 3, []uint32{3}}}, make([]byte, 64)),
+		"tiff of 0 rows a strip": tiffFile(binary.LittleEndian, 8, 8, []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}, {278, 3, []uint32{0}}, {278, 3, []uint32{0}}}, make([]byte, 64)),
+		"tiff of 0 wide tiles":   tiffFile(binary.LittleEndian, 8, 8, []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}, {322, 3, []uint32{0}}}, make([]byte, 64)),
+		"tiff without tiles":     tiffFile(binary.LittleEndian, 64, 64, []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}, {322, 3, []uint32{16}}, {323, 3, []uint32{16}}}, make([]byte, 64)),
+		"tiff without pixels":    tiffFile(binary.LittleEndian, 8, 8, []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}}, make([]byte, 63)),
 		"tiff without directory": []byte("II*\x00\xff\x00\x00\x00"),
 		"tiff without sides":     []byte("II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x01\x00\x00\x00"),
 	}
@@ -746,6 +763,18 @@ func TestCanceledBetweenSteps(t *testing.T) {
 		if n < 3 && !errors.Is(err, context.Canceled) || n == 3 && err != nil || (p == nil) != (err != nil) {
 			t.Errorf("canceled at poll %d: got %v", n, err)
 		}
+	}
+}
+
+// TestShortWebP reads a file that is shorter than OpenCV wants WebP to be: 8×8 black pixels.
+func TestShortWebP(t *testing.T) {
+	data := []byte("RIFF\x16\x00\x00\x00WEBPVP8L\x09\x00\x00\x00\x2f\x07\xc0\x01\x00\x88\x88\xfe\x07\x00")
+	if len(data) >= 32 {
+		t.Fatalf("got %d bytes", len(data))
+	}
+	p, err := Decode(t.Context(), data, Options{})
+	if err != nil || !bytes.Equal(p.Image.Pix, make([]byte, 8*8*3)) {
+		t.Fatalf("got %+v, %v", p, err)
 	}
 }
 

@@ -91,16 +91,23 @@ func jpegFile(width, height, channels int, levels []uint8, extra ...[]byte) []by
 	return append(b, 0xff, 0xd9)
 }
 
-// bmpFile returns a BMP with a header of info bytes. pixels are the rows as stored.
+// bmpFile returns a BMP with a header of info bytes. pixels are the rows as stored. Masks that the
+// header has no room for follow it.
 func bmpFile(info, width, height, depth, compression int, masks []uint32, palette, pixels []byte) []byte {
 	le := binary.LittleEndian
-	h := make([]byte, 14+info)
+	h := make([]byte, max(14+info, 54*min(len(masks), 1)+4*len(masks)))
 	copy(h, "BM")
 	le.PutUint32(h[2:], uint32(len(h)+len(palette)+len(pixels)))
 	le.PutUint32(h[10:], uint32(len(h)+len(palette)))
 	le.PutUint32(h[14:], uint32(info))
 	le.PutUint32(h[18:], uint32(width))
 	le.PutUint32(h[22:], uint32(height))
+	if info == 12 {
+		le.PutUint16(h[18:], uint16(width))
+		le.PutUint16(h[20:], uint16(height))
+		le.PutUint16(h[22:], 1)
+		le.PutUint16(h[24:], uint16(depth))
+	}
 	if info >= 40 {
 		le.PutUint16(h[26:], 1)
 		le.PutUint16(h[28:], uint16(depth))
@@ -121,10 +128,6 @@ type tiffTag struct {
 // tiffFile returns a TIFF with the pixels in one uncompressed strip. tags are sorted, without
 // those of the strip and the sides.
 func tiffFile(order binary.AppendByteOrder, width, height int, tags []tiffTag, pixels []byte) []byte {
-	b := []byte("II*\x00")
-	if order == binary.AppendByteOrder(binary.BigEndian) {
-		b = []byte("MM\x00*")
-	}
 	all := []tiffTag{{256, 4, []uint32{uint32(width)}}, {257, 4, []uint32{uint32(height)}}}
 	strip := []tiffTag{{273, 4, []uint32{8}}, {278, 4, []uint32{uint32(height)}}, {279, 4, []uint32{uint32(len(pixels))}}}
 	for _, t := range tags {
@@ -133,8 +136,16 @@ func tiffFile(order binary.AppendByteOrder, width, height int, tags []tiffTag, p
 		}
 		all = append(all, t)
 	}
-	all = append(all, strip...)
-	pixels = append(pixels, make([]byte, len(pixels)&1)...)
+	return rawTIFF(order, append(all, strip...), pixels)
+}
+
+// rawTIFF returns a TIFF with a directory of these tags, as they are, after the data at offset 8.
+func rawTIFF(order binary.AppendByteOrder, all []tiffTag, data []byte) []byte {
+	b := []byte("II*\x00")
+	if order == binary.AppendByteOrder(binary.BigEndian) {
+		b = []byte("MM\x00*")
+	}
+	pixels := append(data[:len(data):len(data)], make([]byte, len(data)&1)...)
 	at := uint32(8 + len(pixels))
 	b = append(order.AppendUint32(b, at), pixels...)
 	b = order.AppendUint16(b, uint16(len(all)))
