@@ -45,7 +45,12 @@ func (o *Object) BoxArea() float64 { return (o.X1 - o.X0) * (o.Y1 - o.Y0) }
 // IoU returns the intersection over union of the object's box and b, or 0 if either is empty. The
 // result is the same on all architectures.
 func (o *Object) IoU(b *box.Box) float64 {
-	inter, area := o.intersection(b)
+	return o.RectIoU(float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1))
+}
+
+// RectIoU is [Object.IoU] with the rectangle [x0,x1) × [y0,y1), whose corners may have fractions.
+func (o *Object) RectIoU(x0, y0, x1, y1 float64) float64 {
+	inter, area := o.intersection(x0, y0, x1, y1)
 	if inter == 0 {
 		return 0 // also if one of the boxes is empty
 	}
@@ -55,17 +60,16 @@ func (o *Object) IoU(b *box.Box) float64 {
 
 // IoA returns the fraction of b that lies in the object's box, or 0 if b is empty.
 func (o *Object) IoA(b *box.Box) float64 {
-	inter, area := o.intersection(b)
+	inter, area := o.intersection(float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1))
 	if inter == 0 {
 		return 0
 	}
 	return inter / area
 }
 
-// intersection returns the areas of the intersection and of b. The latter is positive if the former
-// is.
-func (o *Object) intersection(b *box.Box) (inter, area float64) {
-	x0, y0, x1, y1 := float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1)
+// intersection returns the areas of the intersection and of the rectangle. The latter is positive if
+// the former is.
+func (o *Object) intersection(x0, y0, x1, y1 float64) (inter, area float64) {
 	w, h := min(o.X1, x1)-max(o.X0, x0), min(o.Y1, y1)-max(o.Y0, y0)
 	if !(w > 0 && h > 0) {
 		return 0, 0

@@ -92,6 +92,8 @@ type Evaluator struct {
 	maxBoxes int // of one image
 	micros   int64
 	matcher  matcher
+
+	converted []Box // reused by Add
 }
 
 // New returns an empty Evaluator. It returns an error if a budget is below 1 or if there are more
@@ -122,10 +124,29 @@ func New(opts Options) (*Evaluator, error) {
 // all is the cutoff that takes in every box.
 const all = math.MaxInt
 
+// Box is the half-open rectangle [X0, X1) × [Y0, Y1) in pixels. Its corners may have fractions, as those
+// of other programs do.
+type Box struct{ X0, Y0, X1, Y1 float64 }
+
+func (b *Box) iou(o *dataset.Object) float64 { return o.RectIoU(b.X0, b.Y0, b.X1, b.Y1) }
+
 // Add adds an image with its ground truth and its proposals, best first. Took is the time of the
 // search, or 0 if it is unknown. An image without proposals counts: its objects are missed. Add
 // takes O(objects × boxes) time, unless most boxes match better than all before them.
 func (e *Evaluator) Add(img *dataset.Image, boxes []box.Box, took time.Duration) {
+	e.converted = appendBoxes(e.converted[:0], boxes)
+	e.AddBoxes(img, e.converted, took)
+}
+
+func appendBoxes(dst []Box, boxes []box.Box) []Box {
+	for _, b := range boxes {
+		dst = append(dst, Box{float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1)})
+	}
+	return dst
+}
+
+// AddBoxes is [Evaluator.Add] for boxes with fractions.
+func (e *Evaluator) AddBoxes(img *dataset.Image, boxes []Box, took time.Duration) {
 	e.images++
 	e.boxes += int64(len(boxes))
 	e.maxBoxes = max(e.maxBoxes, len(boxes))

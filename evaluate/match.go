@@ -3,7 +3,6 @@ package evaluate
 import (
 	"math/bits"
 
-	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/dataset"
 )
 
@@ -82,12 +81,12 @@ func (m *matcher) reset(objects []dataset.Object, difficult bool) {
 }
 
 // match adds boxes[index]. All boxes before it were added.
-func (m *matcher) match(boxes []box.Box, index int) {
+func (m *matcher) match(boxes []Box, index int) {
 	m.near = m.near[:0]
 	improves := false
 	for i := range m.objects {
 		o := &m.objects[i]
-		iou := o.IoU(&boxes[index])
+		iou := boxes[index].iou(o.Object)
 		if iou > o.iou {
 			improves = true
 			o.best = max(o.best, iou)
@@ -119,13 +118,13 @@ func reached(iou float64) (set uint16) {
 // The result is the stable matching in which boxes and objects prefer partners by IoU. It is unique,
 // so that it can be found one box after the other: a box takes the best object that prefers it to
 // its present box, which then looks for another object.
-func (m *matcher) assign(boxes []box.Box, index int) {
+func (m *matcher) assign(boxes []Box, index int) {
 	for {
 		var to *matchedObject
 		highest := 0.0
 		for i := range m.objects {
 			o := &m.objects[i]
-			iou := o.IoU(&boxes[index])
+			iou := boxes[index].iou(o.Object)
 			if iou > highest && (iou > o.iou || iou == o.iou && index < o.box) {
 				to, highest = o, iou
 			}

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -41,7 +42,7 @@ func matched(objects []dataset.Object, boxes []box.Box, difficult bool, f func(n
 	m.reset(objects, difficult)
 	f(0, &m)
 	for i := range boxes {
-		m.match(boxes, i)
+		m.match(appendBoxes(nil, boxes), i)
 		f(i+1, &m)
 	}
 }
@@ -138,4 +139,26 @@ func TestMatchDisplacedTie(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAddBoxes checks that boxes with fractions are matched as they are, and others as by Add.
+func TestAddBoxes(t *testing.T) {
+	img := &dataset.Image{Objects: []dataset.Object{{X0: 20.5, Y0: 15.25, X1: 80, Y1: 55, Class: "a", Area: 2000}}}
+	report := func(add func(e *Evaluator)) *Report {
+		e, err := New(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(e)
+		return e.Report()
+	}
+	if r := report(func(e *Evaluator) { e.AddBoxes(img, []Box{{20.5, 15.25, 80, 55}}, 0) }); r.Budgets[0].ABO != 1 {
+		t.Errorf("the IoU of the object's own box is %v, want 1", r.Budgets[0].ABO)
+	}
+	boxes := []box.Box{{X0: 1, Y0: 1, X1: 9, Y1: 9}, {X0: 20, Y0: 15, X1: 80, Y1: 55}}
+	want := report(func(e *Evaluator) { e.Add(img, boxes, 0) })
+	got := report(func(e *Evaluator) { e.AddBoxes(img, []Box{{1, 1, 9, 9}, {20, 15, 80, 55}}, 0) })
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
 }

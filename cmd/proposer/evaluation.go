@@ -203,11 +203,7 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 			evaluator.Add(&e.data.Images[i], nil, 0)
 			continue
 		}
-		boxes, err := wholeBoxes(img)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s%w", name, placeOf(img), err)
-		}
-		evaluator.Add(truth, boxes, img.SearchTime)
+		evaluator.AddBoxes(truth, img.Boxes, img.SearchTime)
 	}
 	known := 0
 	for i, ok := range seen {
@@ -251,18 +247,6 @@ func placeOf(img *proposalfile.Image) string {
 		return ""
 	}
 	return img.Place + ": "
-}
-
-// wholeBoxes returns boxes of whole pixels.
-func wholeBoxes(img *proposalfile.Image) ([]box.Box, error) {
-	boxes := make([]box.Box, len(img.Boxes))
-	for i, b := range img.Boxes {
-		boxes[i] = box.Box{X0: int32(b.X0), Y0: int32(b.Y0), X1: int32(b.X1), Y1: int32(b.Y1)}
-		if w := boxes[i]; float64(w.X0) != b.X0 || float64(w.Y0) != b.Y0 || float64(w.X1) != b.X1 || float64(w.Y1) != b.Y1 {
-			return nil, fmt.Errorf("box %d: %v: want whole pixels", i, b)
-		}
-	}
-	return boxes, nil
 }
 
 // annotated returns data.Images[i] with its objects in pixels of the image that was searched, given

@@ -171,7 +171,7 @@ func (h *csvHeader) add(g *groups, fields []string) error {
 	if empty > 0 {
 		return fmt.Errorf("image %q: %d of four coordinates: want all", img.Name(), len(v)-empty)
 	}
-	b := Box{v[0], v[1], v[2], v[3]}
+	b := newBox(v[0], v[1], v[2], v[3])
 	if h.size {
 		b = fromSize(b)
 	}

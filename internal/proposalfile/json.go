@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/internal/jsonscan"
 )
 
@@ -260,7 +261,7 @@ func (img *Image) addResult(r *record) error {
 }
 
 // fromSize returns the box whose width and height are in place of the lower right corner.
-func fromSize(b Box) Box { return Box{b.X0, b.Y0, b.X0 + b.X1, b.Y0 + b.Y1} }
+func fromSize(b evaluate.Box) evaluate.Box { return newBox(b.X0, b.Y0, b.X0+b.X1, b.Y0+b.Y1) }
 
 // parse reads the fields of an image.
 func (img *Image) parse(r *record) error {
@@ -319,9 +320,9 @@ func parseID(text []byte) (string, error) {
 }
 
 // parseBoxes reads a list of four numbers each.
-func parseBoxes(text []byte, form string) ([]Box, error) {
+func parseBoxes(text []byte, form string) ([]evaluate.Box, error) {
 	s := jsonscan.New(text)
-	boxes := []Box{}
+	boxes := []evaluate.Box{}
 	err := s.Array(func() error {
 		if len(boxes) >= maxBoxes {
 			return fmt.Errorf("more than %d boxes: want fewer", maxBoxes)
@@ -342,7 +343,7 @@ func parseBoxes(text []byte, form string) ([]Box, error) {
 var errNotBox = errors.New("not a list of four numbers")
 
 // readBox reads a list of four numbers.
-func readBox(s *jsonscan.Scanner) (Box, error) {
+func readBox(s *jsonscan.Scanner) (evaluate.Box, error) {
 	var v [4]float64
 	n := 0
 	err := s.Array(func() error {
@@ -357,7 +358,7 @@ func readBox(s *jsonscan.Scanner) (Box, error) {
 	if err == nil && n != len(v) {
 		err = errNotBox
 	}
-	return Box{v[0], v[1], v[2], v[3]}, err
+	return newBox(v[0], v[1], v[2], v[3]), err
 }
 
 func parseScores(text []byte) ([]float64, error) {

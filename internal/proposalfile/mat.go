@@ -15,6 +15,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/internal/npy"
 )
 
@@ -393,15 +394,15 @@ func (v *matVariable) readBoxes(ctx context.Context, i int, sized bool, img *Ima
 		}
 		if err == nil {
 			at := func(row, column int) float64 { return t.Float(data[(column*n+row)*t.Size:]) }
-			img.Boxes = make([]Box, n)
+			img.Boxes = make([]evaluate.Box, n)
 			for k := range img.Boxes {
 				if k%4096 == 0 && ctx.Err() != nil {
 					return ctx.Err()
 				}
 				// The first pixel is 1.
-				b := Box{at(k, 1) - 1, at(k, 0) - 1, at(k, 3), at(k, 2)}
+				b := newBox(at(k, 1)-1, at(k, 0)-1, at(k, 3), at(k, 2))
 				if sized {
-					b = fromSize(Box{at(k, 0) - 1, at(k, 1) - 1, at(k, 2), at(k, 3)})
+					b = fromSize(newBox(at(k, 0)-1, at(k, 1)-1, at(k, 2), at(k, 3)))
 				}
 				img.Boxes[k] = b
 				if width == 5 {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/internal/npy"
 )
 
@@ -119,11 +120,11 @@ func (a *arrayReader) read() error {
 func (a *arrayReader) number(column int) float64 { return a.Type.Float(a.row[column*a.Type.Size:]) }
 
 // boxes reads the next n rows as boxes, with their scores if there is a fifth column.
-func (a *arrayReader) boxes(ctx context.Context, n int) (boxes []Box, scores []float64, err error) {
+func (a *arrayReader) boxes(ctx context.Context, n int) (boxes []evaluate.Box, scores []float64, err error) {
 	if n > maxBoxes {
 		return nil, nil, fmt.Errorf("%s: %d boxes of an image: want at most %d", a.name, n, maxBoxes)
 	}
-	boxes = make([]Box, 0, min(n, 1<<12))
+	boxes = make([]evaluate.Box, 0, min(n, 1<<12))
 	for i := range n {
 		if i%4096 == 0 && ctx.Err() != nil {
 			return nil, nil, ctx.Err()
@@ -131,7 +132,7 @@ func (a *arrayReader) boxes(ctx context.Context, n int) (boxes []Box, scores []f
 		if err := a.read(); err != nil {
 			return nil, nil, err
 		}
-		boxes = append(boxes, Box{a.number(0), a.number(1), a.number(2), a.number(3)})
+		boxes = append(boxes, newBox(a.number(0), a.number(1), a.number(2), a.number(3)))
 		if a.columns == 5 {
 			scores = append(scores, a.number(4))
 		}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 
+	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/internal/pickle"
 )
 
@@ -248,7 +249,7 @@ func (img *Image) setBoxes(ctx context.Context, v any, maxWidth int) error {
 	}
 	invalid := errors.New("boxes that are no array of numbers: " + form)
 	add := func(width int, at func(k int) float64) {
-		img.Boxes = append(img.Boxes, Box{at(0), at(1), at(2), at(3)})
+		img.Boxes = append(img.Boxes, newBox(at(0), at(1), at(2), at(3)))
 		if width == 5 {
 			img.scores = append(img.scores, at(4))
 		}
@@ -272,7 +273,7 @@ func (img *Image) setBoxes(ctx context.Context, v any, maxWidth int) error {
 		if a.Fortran {
 			row, column = size, n*size
 		}
-		img.Boxes = make([]Box, 0, n)
+		img.Boxes = make([]evaluate.Box, 0, n)
 		for i := range n {
 			if i%4096 == 0 && ctx.Err() != nil {
 				return ctx.Err()

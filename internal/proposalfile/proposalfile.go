@@ -29,12 +29,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/internal/boundedio"
 )
 
-// Box is the half-open rectangle [X0, X1) × [Y0, Y1), in pixels of the upright image, which may have
-// fractions.
-type Box struct{ X0, Y0, X1, Y1 float64 }
+func newBox(x0, y0, x1, y1 float64) evaluate.Box { return evaluate.Box{X0: x0, Y0: y0, X1: x1, Y1: y1} }
 
 // Image is the proposals of an image.
 type Image struct {
@@ -48,9 +47,9 @@ type Image struct {
 	// Width and Height are the size of the upright image, 0 if unknown; Orientation is its EXIF
 	// orientation, 0 if unknown.
 	Width, Height, Orientation int
-	// Boxes holds the proposals, best first: in descending order of their scores or, without
+	// Boxes holds the proposals in pixels of the upright image, best first: in descending order of their scores or, without
 	// scores, in the order of the file.
-	Boxes []Box
+	Boxes []evaluate.Box
 	// SearchTime is the time of the search, or 0 if it is unknown.
 	SearchTime time.Duration
 	// Error is the reason why the program that wrote the file failed on the image, or empty.
@@ -272,7 +271,7 @@ func (img *Image) sort() {
 		order[i] = int32(i)
 	}
 	slices.SortStableFunc(order, func(i, j int32) int { return cmp.Compare(img.scores[j], img.scores[i]) })
-	boxes, scores := make([]Box, len(order)), make([]float64, len(order))
+	boxes, scores := make([]evaluate.Box, len(order)), make([]float64, len(order))
 	for k, i := range order {
 		boxes[k], scores[k] = img.Boxes[i], img.scores[i]
 	}
