@@ -32,7 +32,7 @@ class RoIs:
 
     file: str
     boxes: Tensor  # (N, 4)
-    classes: Tensor  # (N,), -1 for background
+    classes: Tensor  # (N,), the number of classes for background
     deltas: Tensor  # (N, 4), 0 for background
 
 
@@ -76,7 +76,7 @@ def read_rois(folder: Path) -> tuple[list[RoIs], list[str]]:
             z = {name: archive[name] for name in archive.files}
         names = z["class_names"].tolist()
         boxes = torch.from_numpy(z["rois"].astype(np.float32))
-        classes = torch.from_numpy(z["classes"].astype(np.int64))
+        classes = torch.from_numpy(z["classes"])
         deltas = torch.from_numpy(z["deltas"])
         check_deltas(shard, z, boxes, deltas)
         for i, file in enumerate(z["files"].tolist()):

@@ -34,12 +34,11 @@ class Loss:
         return classes + 1 if self.softmax else classes
 
     def __call__(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """Returns the sum over RoIs; the class of background is -1."""
+        """Returns the sum over RoIs; the class of background is the number of classes."""
         if self.softmax:
-            last = logits.shape[1] - 1
-            return F.cross_entropy(logits, torch.where(classes < 0, last, classes), reduction="sum")
+            return F.cross_entropy(logits, classes, reduction="sum")
         targets = torch.zeros_like(logits)
-        objects = classes >= 0
+        objects = classes < logits.shape[1]
         targets[objects, classes[objects]] = 1
         alpha = None if self.alpha is None else (self.alpha, 1 - self.alpha)
         return binary(logits, targets, self.gamma, alpha).sum()

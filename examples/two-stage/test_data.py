@@ -22,10 +22,10 @@ def archive(weights=1.0):
     return {
         "files": np.array(["broken.jpg", "b.jpg"]), "ids": np.array(["1", "2"]), "errors": np.array(["cut off", ""]),
         "sizes": np.array([[0, 0], [100, 80]], np.int32), "offsets": np.array([0, 0, 2]), "rois": rois,
-        "labels": np.array([1, 0], np.int8), "classes": np.array([1, -1], np.int32), "truth": np.array([1, -1], np.int32),
+        "labels": np.array([1, 0]), "classes": np.array([1, 2]), "truth": np.array([1, -1]),
         "ious": np.array([0.5, 0], np.float32), "deltas": deltas, "class_names": np.array(["apple", "vase"]),
         "truth_offsets": np.array([0, 0, 2]), "truth_boxes": truth,
-        "truth_classes": np.array([0, 1], np.int32), "truth_crowd": np.zeros(2, bool),
+        "truth_classes": np.array([0, 1]), "truth_crowd": np.zeros(2, bool),
     }
 
 
@@ -44,7 +44,7 @@ class Readers(unittest.TestCase):
         self.assertEqual(names, ["apple", "vase"])
         self.assertEqual([p.file for p in images], ["b.jpg", "b.jpg"])
         self.assertEqual(images[0].boxes.tolist(), [[10, 10, 30, 20], [60, 20, 90, 50]])
-        self.assertEqual(images[0].classes.tolist(), [1, -1])
+        self.assertEqual(images[0].classes.tolist(), [1, 2])
         self.assertEqual(images[0].deltas[1].tolist(), [0, 0, 0, 0])
 
     def test_other_weights(self):

@@ -54,7 +54,7 @@ class Losses(unittest.TestCase):
     def test_background(self):
         # Under softmax it is the last class; else every logit should be low.
         logits = torch.tensor([[-3.0, -4.0, 5.0]])
-        background, second = torch.tensor([-1]), torch.tensor([1])
+        background, second = torch.tensor([2]), torch.tensor([1])
         self.assertLess(Loss("", softmax=True)(logits, background), 0.01)
         self.assertGreater(Loss("", softmax=True)(logits, second), 8)
         self.assertAlmostEqual(Loss("")(logits[:, :2], background).item(), math.log1p(math.exp(-3)) + math.log1p(math.exp(-4)), 5)

@@ -43,7 +43,7 @@ def squares(n: int) -> tuple[list[torch.Tensor], list[RoIs]]:
         common = (torch.minimum(other[:, 2:], truth[:, 2:]) - torch.maximum(other[:, :2], truth[:, :2])).clamp(min=0).prod(1)
         other = other[common == 0]
         boxes = torch.cat([near, other])
-        classes = torch.tensor([c] * len(near) + [-1] * len(other))
+        classes = torch.tensor([c] * len(near) + [2] * len(other))
         deltas = torch.cat([encode(near, truth.expand(len(near), 4)), torch.zeros_like(other)])
         images.append(image)
         rois.append(RoIs(f"{i}.png", boxes, classes, deltas))

@@ -112,11 +112,6 @@ func (z *Writer) Int64s(name string, shape []int, v []int64) error {
 	return writeArray(z, name, "<i8", shape, v, func(dst []byte, x int64) []byte { return binary.LittleEndian.AppendUint64(dst, uint64(x)) })
 }
 
-// Int8s writes an array of int8.
-func (z *Writer) Int8s(name string, shape []int, v []int8) error {
-	return writeArray(z, name, "|i1", shape, v, func(dst []byte, x int8) []byte { return append(dst, byte(x)) })
-}
-
 // Bools writes an array of bool.
 func (z *Writer) Bools(name string, shape []int, v []bool) error {
 	return writeArray(z, name, "|b1", shape, v, func(dst []byte, x bool) []byte {

@@ -79,8 +79,6 @@ func (a array) write(z *Writer) error {
 		return z.Int32s(a.name, a.shape, v)
 	case []int64:
 		return z.Int64s(a.name, a.shape, v)
-	case []int8:
-		return z.Int8s(a.name, a.shape, v)
 	case []bool:
 		return z.Bools(a.name, a.shape, v)
 	default:
@@ -164,12 +162,6 @@ func anyArrays(t *rapid.T) []array {
 			}
 			a.descr, a.values = "<i8", v
 		case 3:
-			v := make([]int8, n)
-			for i := range v {
-				v[i] = int8(number(i))
-			}
-			a.descr, a.values = "|i1", v
-		case 4:
 			v := make([]bool, n)
 			for i := range v {
 				v[i] = number(i)>>63 == 1
@@ -300,7 +292,6 @@ func TestNumPyLoads(t *testing.T) {
 		{"floats", "<f4", []int{2, 2}, []float32{0, -1.5, math.MaxFloat32, math.SmallestNonzeroFloat32}},
 		{"ints", "<i4", nil, []int32{math.MinInt32, -1, 0, math.MaxInt32}},
 		{"longs", "<i8", []int{1, 3}, []int64{math.MinInt64, 0, math.MaxInt64}},
-		{"bytes", "|i1", nil, []int8{-128, -1, 0, 127}},
 		{"bools", "|b1", nil, []bool{true, false}},
 		{"texts", "<U9", nil, texts},
 		{"scalar", "<i4", []int{}, []int32{7}},

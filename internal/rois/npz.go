@@ -78,22 +78,25 @@ func (it *Item) check(classes int) error {
 //	sizes          (P, 2)  int32    width, height
 //	offsets        (P+1,)  int64    image i has the RoIs offsets[i]:offsets[i+1]
 //	rois           (N, 4)  int32    x0 y0 x1 y1, half-open; foreground, then background
-//	labels         (N,)    int8     1 foreground, 0 background
-//	classes        (N,)    int32    index of class_names; -1 for background
-//	truth          (N,)    int32    index of the image's ground-truth boxes; -1 for background
+//	labels         (N,)    int64    1 foreground, 0 background
+//	classes        (N,)    int64    index of class_names; C, their number, for background
+//	truth          (N,)    int64    index of the image's ground-truth boxes; -1 for background
 //	ious           (N,)    float32  highest IoU with a ground-truth box that is not a crowd
 //	deltas         (N, 4)  float32  dx dy dw dh to the ground-truth box; 0 for background
 //	class_names    (C,)    unicode  names of the classes
 //	truth_offsets  (P+1,)  int64    image i has the ground-truth boxes truth_offsets[i]:truth_offsets[i+1]
 //	truth_boxes    (T, 4)  int32    x0 y0 x1 y1, half-open
-//	truth_classes  (T,)    int32    index of class_names
+//	truth_classes  (T,)    int64    index of class_names
 //	truth_crowd    (T,)    bool     whether the box is a crowd
+//
+// Labels and classes are targets of a cross entropy, which has C+1 classes. As in Detectron2 and
+// MMDetection, the last of them is background. In torchvision it is the first: (classes + 1) % (C + 1).
 //
 // Equal items give equal bytes. As usual in NumPy, all texts of an array have the length of the
 // longest, and trailing NULs are lost; bytes that are not valid UTF-8 become U+FFFD. An IoU may be
 // rounded to the other side of a threshold; the label is that of the unrounded value.
 //
-// Close writes the file. Until then the NPZ keeps about 50 bytes per RoI in memory, so use several
+// Close writes the file. Until then the NPZ keeps about 60 bytes per RoI in memory, so use several
 // files for more than a few hundred images. An NPZ is not safe for concurrent use.
 type NPZ struct {
 	w          io.Writer
@@ -103,13 +106,13 @@ type NPZ struct {
 	sizes                 []int32
 	offsets, truthOffsets []int64
 
-	rois           []int32
-	labels         []int8
-	classes, truth []int32
-	ious, deltas   []float32
+	rois                   []int32
+	labels, classes, truth []int64
+	ious, deltas           []float32
 
-	truthBoxes, truthClasses []int32
-	truthCrowd               []bool
+	truthBoxes   []int32
+	truthClasses []int64
+	truthCrowd   []bool
 }
 
 // NewNPZ returns an NPZ that writes to w. Use the same class names for all files of a data set, see
@@ -134,7 +137,7 @@ func (z *NPZ) Write(item Item) error {
 	t := &item.GroundTruth
 	z.truthBoxes = appendCorners(z.truthBoxes, t.Boxes)
 	for i, c := range t.Classes {
-		z.truthClasses = append(z.truthClasses, int32(c))
+		z.truthClasses = append(z.truthClasses, int64(c))
 		z.truthCrowd = append(z.truthCrowd, t.Crowd != nil && t.Crowd[i])
 	}
 	z.truthOffsets = append(z.truthOffsets, int64(len(z.truthClasses)))
@@ -142,15 +145,15 @@ func (z *NPZ) Write(item Item) error {
 	if m := item.Minibatch; m != nil {
 		z.rois = appendCorners(z.rois, m.Boxes)
 		for k, i := range m.Matches {
-			class := -1
+			class := len(z.classNames)
 			var delta Delta
 			if i >= 0 {
 				class = t.Classes[i]
 				delta = *m.Deltas[k]
 			}
-			z.labels = append(z.labels, int8(m.Labels[k]))
-			z.classes = append(z.classes, int32(class))
-			z.truth = append(z.truth, int32(i))
+			z.labels = append(z.labels, int64(m.Labels[k]))
+			z.classes = append(z.classes, int64(class))
+			z.truth = append(z.truth, int64(i))
 			z.ious = append(z.ious, float32(m.IoUs[k]))
 			for _, v := range delta {
 				z.deltas = append(z.deltas, float32(v))
@@ -179,15 +182,15 @@ func (z *NPZ) Close() error {
 		func() error { return a.Int32s("sizes", []int{images, 2}, z.sizes) },
 		func() error { return a.Int64s("offsets", nil, z.offsets) },
 		func() error { return a.Int32s("rois", []int{n, 4}, z.rois) },
-		func() error { return a.Int8s("labels", nil, z.labels) },
-		func() error { return a.Int32s("classes", nil, z.classes) },
-		func() error { return a.Int32s("truth", nil, z.truth) },
+		func() error { return a.Int64s("labels", nil, z.labels) },
+		func() error { return a.Int64s("classes", nil, z.classes) },
+		func() error { return a.Int64s("truth", nil, z.truth) },
 		func() error { return a.Float32s("ious", nil, z.ious) },
 		func() error { return a.Float32s("deltas", []int{n, 4}, z.deltas) },
 		func() error { return a.Strings("class_names", z.classNames) },
 		func() error { return a.Int64s("truth_offsets", nil, z.truthOffsets) },
 		func() error { return a.Int32s("truth_boxes", []int{objects, 4}, z.truthBoxes) },
-		func() error { return a.Int32s("truth_classes", nil, z.truthClasses) },
+		func() error { return a.Int64s("truth_classes", nil, z.truthClasses) },
 		func() error { return a.Bools("truth_crowd", nil, z.truthCrowd) },
 		a.Close,
 	} {

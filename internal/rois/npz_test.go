@@ -166,8 +166,6 @@ func arrays(t rapid.TB, data []byte) map[string]array {
 
 func value(t rapid.TB, descr string, b []byte) any {
 	switch descr {
-	case "|i1":
-		return float64(int8(b[0]))
 	case "|b1":
 		return float64(b[0])
 	case "<i4":
@@ -191,9 +189,9 @@ func value(t rapid.TB, descr string, b []byte) any {
 func referenceArrays(items []Item) map[string]array {
 	w := map[string]array{}
 	for name, descr := range map[string]string{
-		"files": "U", "ids": "U", "errors": "U", "class_names": "U", "sizes": "<i4", "offsets": "<i8", "rois": "<i4", "labels": "|i1",
-		"classes": "<i4", "truth": "<i4", "ious": "<f4", "deltas": "<f4",
-		"truth_offsets": "<i8", "truth_boxes": "<i4", "truth_classes": "<i4", "truth_crowd": "|b1",
+		"files": "U", "ids": "U", "errors": "U", "class_names": "U", "sizes": "<i4", "offsets": "<i8", "rois": "<i4", "labels": "<i8",
+		"classes": "<i8", "truth": "<i8", "ious": "<f4", "deltas": "<f4",
+		"truth_offsets": "<i8", "truth_boxes": "<i4", "truth_classes": "<i8", "truth_crowd": "|b1",
 	} {
 		w[name] = array{Descr: descr}
 	}
@@ -232,7 +230,11 @@ func referenceArrays(items []Item) map[string]array {
 			for k, b := range m.Boxes {
 				corners("rois", b)
 				put("labels", float64(m.Labels[k]))
-				put("classes", float64(m.Classes[k]))
+				if m.Matches[k] < 0 {
+					put("classes", float64(len(classNames)))
+				} else {
+					put("classes", float64(m.Classes[k]))
+				}
 				put("truth", float64(m.Matches[k]))
 				put("ious", float64(float32(m.IoUs[k])))
 				for j := range 4 {
@@ -306,7 +308,7 @@ with np.load(io.BytesIO(sys.stdin.buffer.read())) as z:
         rois = slice(*z["offsets"][i:i + 2])
         truth = slice(*z["truth_offsets"][i:i + 2])
         held = z["truth"][rois] >= 0
-        assert (held == (z["labels"][rois] == 1)).all()
+        assert (held == (z["labels"][rois] == 1)).all() and (held == (z["classes"][rois] < len(z["class_names"]))).all()
         assert (z["truth_classes"][truth][z["truth"][rois][held]] == z["classes"][rois][held]).all()
         assert not z["truth_crowd"][truth][z["truth"][rois][held]].any()
 json.dump(found, sys.stdout)

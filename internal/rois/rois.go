@@ -36,8 +36,8 @@ type Minibatch struct {
 	// Labels are imbalance.Foreground or imbalance.Background.
 	Labels []imbalance.Label
 	// Classes are the classes of the matched ground-truth boxes, −1 for background; nil if the
-	// ground truth has no classes. (Detectron2 uses the number of classes for background, which is
-	// not known here.)
+	// ground truth has no classes. (NPZ has the number of classes for background, which is not known
+	// here.)
 	Classes []int
 	// Matches are the indices of the matched ground-truth boxes, −1 for background. The match is
 	// the box of the highest IoU, the first of equals.
