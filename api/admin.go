@@ -28,9 +28,10 @@ func (s *Server) Admin() http.Handler {
 	return mux
 }
 
-// adminServer has no write timeout: a profile may take minutes.
+// adminServer speaks HTTP/1, and has no write timeout: a profile may take minutes.
 func (s *Server) adminServer() *http.Server {
 	hs := s.cfg.httpServer(s.Admin())
+	hs.Protocols = nil
 	hs.WriteTimeout = 0
 	hs.IdleTimeout = time.Minute
 	return hs

@@ -105,6 +105,9 @@ type Config struct {
 	// TLSConfig makes Serve use TLS. It must provide a certificate, and it is not modified.
 	// Nil, the default, means plain HTTP.
 	TLSConfig *tls.Config
+	// UnencryptedHTTP2 makes Serve accept HTTP/2 without TLS as well, from clients with prior
+	// knowledge (RFC 9113, section 3.3). It cannot be combined with TLSConfig.
+	UnencryptedHTTP2 bool
 	// CertificateExpiry returns the expiry time of the current TLS certificate, which is
 	// exported as a metric. It may be called concurrently. Nil leaves the metric out.
 	CertificateExpiry func() time.Time
@@ -194,6 +197,7 @@ func (c Config) Validate() error {
 	check(c.BodyTimeout > 0, "body-timeout", c.BodyTimeout, "more than 0")
 	check(c.WriteTimeout > 0, "write-timeout", c.WriteTimeout, "more than 0")
 	check(c.ShutdownTimeout >= 0, "grace", c.ShutdownTimeout, "0 or more")
+	check(!c.UnencryptedHTTP2 || c.TLSConfig == nil, "h2c", c.UnencryptedHTTP2, "false with TLS")
 	check(c.Logger != nil, "logger", c.Logger, "a logger")
 	check(c.Registry != nil, "registry", c.Registry, "a registry")
 	if len(errs) > 0 {
@@ -207,9 +211,27 @@ func (c Config) limits() imageio.Limits {
 	return imageio.Limits{MaxBytes: c.MaxImageBytes, MaxPixels: c.MaxImagePixels, MaxSide: c.MaxImageSide}
 }
 
-// httpServer returns a server for h with the timeouts and the header limit.
+// Limits of an HTTP/2 connection. The buffers hold what has arrived of bodies before a handler reads
+// it, so they count beside Config.BodyMemory.
+const (
+	maxStreams    = 100
+	receiveBuffer = 256 << 10
+)
+
+// httpServer returns a server for h with the timeouts and the limits of a connection.
 func (c Config) httpServer(h http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(c.TLSConfig != nil)
+	protocols.SetUnencryptedHTTP2(c.UnencryptedHTTP2)
 	return &http.Server{
+		Protocols: &protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: receiveBuffer,
+			MaxReceiveBufferPerStream:     receiveBuffer,
+			WriteByteTimeout:              c.WriteTimeout,
+		},
 		Handler:           h,
 		ReadHeaderTimeout: c.HeaderTimeout,
 		ReadTimeout:       c.BodyTimeout,

@@ -113,7 +113,7 @@ func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
 	} else {
 		go func() { ended <- service.Serve(ln) }()
 	}
-	s.cfg.Logger.Info("listening", "addr", ln.Addr().String(), "tls", s.cfg.TLSConfig != nil)
+	s.cfg.Logger.Info("listening", "addr", ln.Addr().String(), "tls", s.cfg.TLSConfig != nil, "h2c", s.cfg.UnencryptedHTTP2)
 	if admin != nil {
 		operations := s.adminServer()
 		servers = append(servers, operations)

@@ -49,6 +49,7 @@ type serveSettings struct {
 	Tokens     string          `placeholder:"FILE" env:"PROPOSER_TOKENS" help:"Token file, one NAME TOKEN per line. If unset, authentication is off."`
 	TLSCert    string          `name:"tls-cert" placeholder:"FILE" env:"PROPOSER_TLS_CERT" help:"TLS certificate (PEM) with its intermediate certificates. If unset, the service speaks plain HTTP."`
 	TLSKey     string          `name:"tls-key" placeholder:"FILE" env:"PROPOSER_TLS_KEY" help:"Private key of the TLS certificate (PEM)."`
+	H2C        bool            `name:"h2c" default:"false" env:"PROPOSER_H2C" help:"Also accept HTTP/2 without TLS, from clients that know in advance that the service speaks it."`
 	CORSOrigin originList      `name:"cors-origin" placeholder:"LIST" env:"PROPOSER_CORS_ORIGIN" help:"Origins of web pages that can use the service, such as https://example.com,https://*.example.com. *: all."`
 
 	LogFormat string `default:"auto" enum:"auto,text,json" placeholder:"WORD" env:"PROPOSER_LOG_FORMAT" help:"Log format on standard error: text, json, or auto (text on a terminal, else json)."`
@@ -83,10 +84,14 @@ func (c *serveCmd) load(values *config.Settings) {
 	cfg.CacheBytes = int64(c.Cache)
 	cfg.RateLimit = c.RateLimit
 	cfg.CORSOrigins = c.CORSOrigin
+	cfg.UnencryptedHTTP2 = c.H2C
 	c.cfg = cfg
 
 	if c.BodyMemory < c.MaxBytes {
 		values.Add(values.Wrong("body-memory", "max-bytes or more: "+c.MaxBytes.String()))
+	}
+	if c.H2C && c.TLSCert != "" {
+		values.Add(values.Wrong("h2c", "false with tls-cert, as HTTP/2 then uses TLS"))
 	}
 	c.loadFiles(values)
 }

@@ -89,7 +89,7 @@ func TestServeSettings(t *testing.T) {
 		"workers": "8", "queue": "auto", "threads": "10", "work-pixels": "auto", "body-memory": "12MiB",
 		"max-connections": "13", "timeout": "14s", "header-timeout": "15s", "body-timeout": "16s",
 		"write-timeout": "17s", "grace": "18s", "cache": "19", "rate-limit": "20",
-		"tokens": tokens, "tls-cert": cert, "tls-key": key,
+		"tokens": tokens, "tls-cert": cert, "tls-key": key, "h2c": "false",
 		"cors-origin": "https://a.example,http://localhost:3000", "log-format": "text", "log-level": "debug",
 	}
 	var args []string
@@ -135,6 +135,35 @@ func TestServeSettings(t *testing.T) {
 	}
 }
 
+func TestServeH2C(t *testing.T) {
+	on, off := text(t, "on.yaml", "h2c: true"), text(t, "off.yaml", "h2c: no")
+	for _, c := range []struct {
+		env, args string
+		want      bool
+	}{
+		{"", "", false},
+		{"", "--h2c", true},
+		{"", "--h2c=true", true},
+		{"", "--h2c=false --config=" + on, false},
+		{"true", "", true},
+		{"1", "--config=" + off, true},
+		{"false", "--config=" + on, false},
+		{"", "--config=" + on, true},
+		{"", "--config=" + off, false},
+		{"", "--h2c --config=" + off, true},
+	} {
+		t.Run(c.env+" "+c.args, func(t *testing.T) {
+			if c.env != "" {
+				t.Setenv("PROPOSER_H2C", c.env)
+			}
+			cmd, err := parseServe(t, strings.Fields(c.args)...)
+			if err != nil || cmd.cfg.UnencryptedHTTP2 != c.want {
+				t.Errorf("got %t, %v, want %t", cmd.cfg.UnencryptedHTTP2, err, c.want)
+			}
+		})
+	}
+}
+
 func TestServeReportsAllErrors(t *testing.T) {
 	tokens := text(t, "tokens", "alice short\n0123456789abcdef\n")
 	file := text(t, "proposer.yaml", "workers: 0\nqeue: 3\ntls-cert: none.pem\nworkers: 2\nmax-bytes: 1GiB\nadmin-addr: ''\n")
@@ -170,6 +199,8 @@ func TestServeReportsAllErrors(t *testing.T) {
 		"--tls-key=k.pem --tls-cert=c.pem":   `--tls-cert "c.pem": want a certificate whose key is tls-key: open c.pem: no such file`,
 		"--max-bytes=2MiB --body-memory=1MB": `--body-memory "1MB": want max-bytes or more: 2MiB`,
 		"--config=none.yaml":                 `--config "none.yaml": want a readable settings file: open none.yaml: no such file`,
+		"--h2c --tls-key=k.pem --tls-cert=c": `--h2c "true": want false with tls-cert, as HTTP/2 then uses TLS`,
+		"--h2c=maybe":                        `--h2c "maybe": want true or false`,
 		"--max-bytes=2GiB":                   `--max-bytes "2GiB": want a number of bytes from 1 to 2147483647`,
 	} {
 		t.Run(flags, func(t *testing.T) {
@@ -189,7 +220,7 @@ func TestPrintConfig(t *testing.T) {
 	t.Setenv("PROPOSER_CACHE", "7MB")
 	t.Setenv("PROPOSER_LOGFORMAT", "json")
 	t.Setenv("PROPOSER_SERVICE_HOST", "10.0.0.1")
-	out, msg, code := call(t, nil, "serve", "--print-config", "--config", file, "--tokens", tokens, "--admin-addr=", "--cache=0")
+	out, msg, code := call(t, nil, "serve", "--print-config", "--config", file, "--tokens", tokens, "--admin-addr=", "--cache=0", "--h2c")
 	if code != exitOK || msg != "proposer: \"PROPOSER_LOGFORMAT\" is not a setting: did you mean PROPOSER_LOG_FORMAT?\n" {
 		t.Fatalf("exit code %d, %q", code, msg)
 	}
@@ -199,6 +230,7 @@ func TestPrintConfig(t *testing.T) {
 		`workers: 3  # ` + file + `:2`,
 		`queue: 8  # PROPOSER_QUEUE`,
 		`cache: 0  # --cache`,
+		`h2c: true  # --h2c`,
 		`work-pixels: auto  # default; 50000000 here`,
 		`tokens: ` + tokens + `  # --tokens`,
 		`cors-origin: "https://a.example,https://*.b.example"  # ` + file + `:4`,
@@ -229,7 +261,9 @@ func TestServeHelp(t *testing.T) {
 	out = strings.Join(strings.Fields(out), " ")
 	for _, flag := range serveFlags(t) {
 		want := fmt.Sprintf("--%s=%s %s (", flag.Name, flag.PlaceHolder, strings.TrimSuffix(flag.Help, "."))
-		if flag.HasDefault {
+		if flag.IsBool() {
+			want = fmt.Sprintf("--%s %s (", flag.Name, strings.TrimSuffix(flag.Help, "."))
+		} else if flag.HasDefault {
 			want += "default " + flag.Default + ", "
 		}
 		if want += flag.Envs[0] + ")."; !strings.Contains(out, want) {

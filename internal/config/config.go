@@ -119,9 +119,7 @@ func (s *Settings) Options() []kong.Option {
 
 func (s *Settings) wrapMappers(node *kong.Node) {
 	for _, flag := range node.Flags {
-		if !flag.IsBool() {
-			flag.Mapper = &recorder{flag.Mapper, flag, s}
-		}
+		flag.Mapper = &recorder{flag.Mapper, flag, s}
 	}
 	for _, child := range node.Children {
 		s.wrapMappers(child)
@@ -139,7 +137,12 @@ type recorder struct {
 // Decode implements kong.Mapper. The only errors are those about a missing value.
 func (r *recorder) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	token := ctx.Scan.Peek()
-	if !token.IsValue() {
+	switch {
+	case r.flag.IsBool() && token.Type != kong.FlagValueToken:
+		// What follows --flag, unlike --flag=false, is not its value.
+		ctx.Scan.PushTyped("true", kong.FlagValueToken)
+		token = ctx.Scan.Peek()
+	case !token.IsValue():
 		// Kong takes everything that begins with a dash for a flag.
 		arg, _ := token.Value.(string)
 		switch {

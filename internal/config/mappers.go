@@ -20,6 +20,7 @@ func mappers() []kong.Option {
 		kong.KindMapper(reflect.Int, whole),
 		kong.KindMapper(reflect.Int64, whole),
 		kong.KindMapper(reflect.Float64, float{}),
+		kong.KindMapper(reflect.Bool, kong.MapperFunc(decodeBool)),
 		kong.TypeMapper(reflect.TypeFor[ByteSize](), integer{
 			"a number of bytes", ", such as 1000000, 500MB or 64MiB",
 			func(text string) (int64, error) { n, err := parseByteSize(text); return int64(n), err },
@@ -83,6 +84,22 @@ func (m integer) want(tag *kong.Tag) string {
 		want = "auto, or " + want
 	}
 	return want
+}
+
+func decodeBool(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("value", &text); err != nil {
+		return err
+	}
+	switch strings.ToLower(text) {
+	case "true", "yes", "1":
+		target.SetBool(true)
+	case "false", "no", "0":
+		target.SetBool(false)
+	default:
+		return errors.New("true or false")
+	}
+	return nil
 }
 
 // float is a mapper to float64. It reads the tags min and max, of which a flag has both or none.
