@@ -3,6 +3,7 @@ proposals that `proposer batch --format detectron2` writes. Boxes are x0, y0, x1
 pixels of the upright image, float32."""
 
 import json
+import math
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,22 +44,67 @@ def read_image(file: Path) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
+def images_folder(folder: Path) -> Path:
+    """Returns the folder of the images of a folder with instances.json, found as proposer finds it:
+    the folder itself or images in it."""
+    names = [file_name(image) for image in read_json(folder)["images"][:20]]
+    for candidate in [folder, folder / "images", folder / "JPEGImages"]:
+        if any((candidate / name).is_file() for name in names):
+            return candidate
+    raise FileNotFoundError(f"{folder}: no image of instances.json: want them beside it or in images")
+
+
+def read_json(folder: Path) -> dict:
+    return json.loads((folder / "instances.json").read_text(encoding="utf-8-sig"))
+
+
+def file_name(image: dict) -> str:
+    return image["file_name"].replace("\\", "/")
+
+
+def is_valid(a: dict) -> bool:
+    """Whether an annotation has a box that proposer reads, too."""
+    box = a.get("bbox")
+    return isinstance(box, list) and len(box) == 4 and all(map(math.isfinite, box)) and min(box[2:]) >= 0
+
+
+def upright_boxes(file: Path, boxes: Tensor, annotated: tuple[int, int]) -> Tensor:
+    """Returns boxes in pixels of the upright image; annotated is the size that they are for. Those of
+    the image as it is stored are turned with it, as proposer does."""
+    if not file.is_file():
+        return boxes
+    with Image.open(file) as image:
+        orientation, (width, height) = image.getexif().get(0x0112, 1), image.size
+    if orientation not in (5, 6, 7, 8) or width == height or annotated != (width, height):
+        return boxes
+    width, height = height, width  # of the upright image
+    x0, y0, x1, y1 = boxes[:, [1, 0, 3, 2]].unbind(1)
+    if orientation in (6, 7):
+        x0, x1 = width - x1, width - x0
+    if orientation in (7, 8):
+        y0, y1 = height - y1, height - y0
+    return torch.stack([x0, y0, x1, y1], 1)
+
+
 def read_instances(folder: Path, class_names: list[str]) -> list[AnnotatedImage]:
     """Returns the images of a folder with instances.json; a class is an index into class_names."""
-    content = json.loads((folder / "instances.json").read_text())
+    content = read_json(folder)
+    files = images_folder(folder)
     # Categories that are not in class_names were not trained and are not tested.
     classes = {c["id"]: class_names.index(c["name"]) for c in content["categories"] if c["name"] in class_names}
     objects: dict[int, list[dict]] = {image["id"]: [] for image in content["images"]}
     for a in content["annotations"]:
-        if a["category_id"] in classes:
+        if a.get("category_id") in classes and a.get("image_id") in objects and is_valid(a):
             objects[a["image_id"]].append(a)
     images = []
     for image in content["images"]:
         annotations = objects[image["id"]]
         boxes = torch.tensor([a["bbox"] for a in annotations], dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
+        file = files / file_name(image)
+        boxes = upright_boxes(file, boxes, (image.get("width"), image.get("height")))
         images.append(AnnotatedImage(
-            folder / image["file_name"], image["id"], boxes,
+            file, image["id"], boxes,
             torch.tensor([classes[a["category_id"]] for a in annotations], dtype=torch.int64),
             torch.tensor([bool(a.get("iscrowd", 0)) for a in annotations], dtype=torch.bool),
         ))

@@ -71,13 +71,34 @@ class Readers(unittest.TestCase):
         (self.folder / "instances.json").write_text(json.dumps({
             "images": [{"id": 5, "file_name": "a.jpg"}, {"id": 4, "file_name": "b.jpg"}],
             "categories": [{"id": 1, "name": "vase"}, {"id": 9, "name": "unicorn"}],
-            "annotations": [box | {"category_id": 1, "iscrowd": 1}, box | {"category_id": 9}, box | {"category_id": 1}],
+            "annotations": [
+                box | {"category_id": 1, "iscrowd": 1}, box | {"category_id": 9}, box | {"category_id": 1},
+                # What proposer leaves out, too.
+                box | {"category_id": 1, "image_id": 6}, box | {"category_id": 2}, {"image_id": 5, "category_id": 1},
+                box | {"category_id": 1, "bbox": [1, 2, -3, 4]}, box | {"category_id": 1, "bbox": [1, float("nan"), 3, 4]},
+            ],
         }))
+        (self.folder / "images").mkdir()
+        Image.new("RGB", (3, 2)).save(self.folder / "images" / "b.jpg")
         first, second = read_instances(self.folder, ["apple", "vase"])
-        self.assertEqual((first.id, first.file, second.id), (5, self.folder / "a.jpg", 4))
+        self.assertEqual((first.id, first.file, second.id), (5, self.folder / "images" / "a.jpg", 4))
         self.assertEqual(first.boxes.tolist(), [[10, 20, 40, 60]] * 2)
         self.assertEqual((first.classes.tolist(), first.crowd.tolist()), ([1, 1], [True, False]))
         self.assertEqual(second.boxes.shape, (0, 4))
+
+    def test_stored_orientation(self):
+        """Boxes in pixels of the stored image are turned with it."""
+        for orientation, want in {1: [1, 2, 4, 4], 5: [2, 1, 4, 4], 6: [16, 1, 18, 4], 7: [16, 26, 18, 29], 8: [2, 26, 4, 29]}.items():
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            Image.new("RGB", (30, 20)).save(self.folder / "a.png", exif=exif)
+            (self.folder / "instances.json").write_text(json.dumps({
+                "images": [{"id": 5, "file_name": "a.png", "width": 30, "height": 20}],
+                "categories": [{"id": 1, "name": "vase"}],
+                "annotations": [{"image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 2]}],
+            }))
+            (image,) = read_instances(self.folder, ["vase"])
+            self.assertEqual(image.boxes.tolist(), [want], orientation)
 
     def test_image(self):
         image = Image.new("RGB", (3, 2), (10, 20, 30))

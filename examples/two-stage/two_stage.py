@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
-from data import AnnotatedImage, read_instances, read_image, read_proposals, read_rois
+from data import AnnotatedImage, images_folder, read_instances, read_image, read_proposals, read_rois
 from evaluate import Detections, GroundTruth, mean_average_precision
 from live import propose, service
 from losses import Loss
@@ -81,7 +81,8 @@ def run(task: Task) -> Result:
     torch.use_deterministic_algorithms(True)
     start = time.monotonic()
     rois, names = read_rois(task.out / f"rois-{task.sampling}")
-    images = [read_image(task.data / "train" / r.file) for r in rois]
+    folder = images_folder(task.data / "train")
+    images = [read_image(folder / r.file) for r in rois]
     model = train(images, rois, len(names), task.loss, task.epochs, task.seed,
                   lambda line: print(f"{task.name}: {line}", flush=True))
     torch.save(model.state_dict(), task.weights)
