@@ -45,7 +45,9 @@ func (*dataFlags) report(std streams, path string, data *dataset.Dataset) {
 
 // sourceOptions returns the options of the images' source.
 func (f *dataFlags) sourceOptions(std streams, job *jobFlags) source.Options {
-	return source.Options{Include: job.Include, Exclude: job.Exclude, Data: f.options(), LeftOut: func(links int, first string) {
+	data := f.options()
+	data.Strict = false // about images that failed, where annotations are not read
+	return source.Options{Include: job.Include, Exclude: job.Exclude, Data: data, LeftOut: func(links int, first string) {
 		fmt.Fprintf(std.err, "proposer: left out %s that lead out of the folder, the first is %s: use --follow-links to include them\n",
 			plural(links, "link"), printable(first))
 	}}
@@ -53,7 +55,7 @@ func (f *dataFlags) sourceOptions(std streams, job *jobFlags) source.Options {
 
 // sourceError returns an error in the use of --images as an error in the command line.
 func (f *dataFlags) sourceError(err error) error {
-	if e, ok := errors.AsType[*source.DatasetOptionError](err); ok {
+	if e, ok := errors.AsType[*source.NotDatasetError](err); ok {
 		return usageError{fmt.Errorf("--images %s: %w", f.Images, e)}
 	}
 	return err

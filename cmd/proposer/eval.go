@@ -35,7 +35,7 @@ type evalCmd struct {
 
 // Help returns the text below the flags.
 func (*evalCmd) Help() string {
-	return `An image that cannot be read, or that the proposals file lacks, is reported on standard error. Its objects count as missed and the exit code is 1.`
+	return `An image that cannot be read, that the proposals file lacks, or whose size is not the annotated one, is reported on standard error. Its objects count as missed and the exit code is 1.`
 }
 
 // Run executes the command.

@@ -49,7 +49,7 @@ const maxFolds = 100
 func (*trainCmd) Help() string {
 	return `Boxes of which half lies in a crowd, or in an object marked as difficult, are excluded from training unless they match another object.
 
-An image that cannot be read is reported on standard error; training continues with the others and the exit code is 1.`
+An image that cannot be read, or whose size is not the annotated one, is reported on standard error; training continues with the others and the exit code is 1.`
 }
 
 // loss returns the loss function and its name in the model file.

@@ -305,7 +305,7 @@ func TestImagesOfOtherSources(t *testing.T) {
 	write(t, dir, "a.jpg", "list.txt=a.jpg", "annotations/notes.txt")
 	for _, location := range []string{dir, filepath.Join(dir, "list.txt"), makeTar(t, "a.jpg"), makeBucket(t, "a.jpg")} {
 		_, err := Open(t.Context(), location, Options{Data: dataset.Options{Images: dir}})
-		if e, ok := errors.AsType[*DatasetOptionError](err); !ok || e.Location != location {
+		if e, ok := errors.AsType[*NotDatasetError](err); !ok || e.Location != location {
 			t.Errorf("%s: %v", location, err)
 		}
 	}

@@ -149,16 +149,14 @@ type UnavailableError = blobstore.UnavailableError
 var errKind = errors.New("want a folder, a list of paths (.txt, .lst, .list), COCO instances (.json), a tar archive (.tar), " +
 	"or the URL of a bucket (s3://, gs://, azblob://)")
 
-// DatasetOptionError reports an option of data sets for a source that is none.
-type DatasetOptionError struct {
-	Location, Option string
+// NotDatasetError reports a folder of the images for a source that is no data set.
+type NotDatasetError struct{ Location string }
+
+func (e *NotDatasetError) Error() string {
+	return e.Location + " is not a COCO or PASCAL VOC data set: want a folder of the images only with one"
 }
 
-func (e *DatasetOptionError) Error() string {
-	return fmt.Sprintf("%s is not a data set: want %s only with COCO or PASCAL VOC", e.Location, e.Option)
-}
-
-// Open opens the source at a path or URL. Errors are *[Error], *[DatasetOptionError], or those of
+// Open opens the source at a path or URL. Errors are *[Error], *[NotDatasetError], or those of
 // package dataset and of package blobstore.
 func Open(ctx context.Context, location string, o Options) (*Source, error) {
 	s, err := newSource(location, o)
@@ -178,7 +176,7 @@ func Open(ctx context.Context, location string, o Options) (*Source, error) {
 	}
 	if s.kind != "dataset" && o.Data.Images != "" {
 		s.Close()
-		return nil, &DatasetOptionError{location, "a folder of the images"}
+		return nil, &NotDatasetError{location}
 	}
 	return s, nil
 }
