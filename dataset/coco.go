@@ -1,268 +1,816 @@
 package dataset
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"math"
+	"path"
+	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/proposer/proposer/internal/jsonscan"
 )
 
 // maxEntry is the maximum length in bytes of an entry of an instances file. Most of an annotation
 // is its outline, which is skipped; the longest annotation of COCO has less than 1 MiB.
 const maxEntry = 16 << 20
 
-// The entries of an instances file. Required fields are pointers or slices, so that a missing field
-// is distinguishable from zero.
-type (
-	cocoImage struct {
-		ID            *int64  `json:"id"`
-		File          *string `json:"file_name"`
-		Width, Height int
-	}
-	cocoCategory struct {
-		ID   *int64  `json:"id"`
-		Name *string `json:"name"`
-	}
-	cocoAnnotation struct {
-		Image    *int64     `json:"image_id"`
-		Category *int64     `json:"category_id"`
-		Box      []*float64 `json:"bbox"` // x, y, width, height
-		Crowd    int        `json:"iscrowd"`
-		Area     *float64   `json:"area"`
-	}
-)
+// unnamedClass is the class of all objects of a file without categories.
+const unnamedClass = "object"
 
-// annotation is an object whose image and category may follow later in the file.
-type annotation struct {
-	image, category int64
-	object          Object
+// ReadCOCO reads an instances file of COCO (cocodataset.org/#format-data), or a file of the same
+// form: the boxes, not the outlines. It uses ImagesOnly, Strict and AbsolutePaths of the options. It
+// needs memory for the result, for the boxes, and for one entry, of at most 16 MiB. Errors are of
+// type *[Error], or those of r.
+func ReadCOCO(r io.Reader, opts Options) (*Dataset, error) {
+	d, _, err := readCOCO(r, opts)
+	return d, err
 }
 
-// ReadCOCO reads an instances file of COCO (cocodataset.org/#format-data): the boxes, not the
-// outlines. It needs memory for the result and for one entry, of at most 16 MiB. Errors are of type
-// *[Error], or those of r.
-func ReadCOCO(r io.Reader) (*Dataset, error) {
-	c := cocoReader{categories: map[int64]string{}, indices: map[int64]int{}}
-	in := &boundedReader{r: r}
-	c.dec = json.NewDecoder(in)
-	in.dec = c.dec
-	if err := c.read(); err != nil {
-		if in.err != nil {
-			return nil, in.err // the decoder may report it as invalid JSON
-		}
-		return nil, err
+// readCOCO returns the data set and, for each image whose name is the end of a URL, the folder in
+// the URL. No folders are nil.
+func readCOCO(r io.Reader, opts Options) (*Dataset, []string, error) {
+	c := cocoReader{
+		s: jsonscan.NewStream(r, maxEntry), opts: opts, report: report{strict: opts.Strict},
+		texts: map[string]int64{}, categories: map[int64]*cocoCategory{}, names: map[string]string{},
 	}
-	return c.dataset()
+	if err := c.read(); err != nil {
+		return nil, nil, err
+	}
+	d, err := c.dataset()
+	return d, c.folders, err
 }
 
 type cocoReader struct {
-	dec         *json.Decoder
+	s    *jsonscan.Stream
+	opts Options
+	report
+	entry int // number of the entry that is read, from 1
+
 	images      []Image
-	indices     map[int64]int // in images, by id
-	categories  map[int64]string
-	annotations []annotation
+	ids         []int64  // by image, see id; noID if there is none
+	folders     []string // by image, see readCOCO
+	categories  map[int64]*cocoCategory
+	annotations blocks[cocoAnnotation]
+	texts       map[string]int64  // ids that are texts
+	names       map[string]string // one copy of each folder
+	sorted      []*cocoAnnotation // workspace
 }
 
-// boundedReader fails if an entry that the decoder reads exceeds maxEntry.
-type boundedReader struct {
-	r    io.Reader
-	dec  *json.Decoder
-	read int64
-	err  error
+type cocoCategory struct {
+	name      string
+	ambiguous bool // several categories have the id
 }
 
-func (r *boundedReader) Read(p []byte) (int, error) {
-	if at := r.dec.InputOffset(); r.read-at > maxEntry {
-		r.err = &Error{Err: fmt.Errorf("entry at byte %d is longer than %d bytes", at, maxEntry)}
-		return 0, r.err
-	}
-	n, err := r.r.Read(p)
-	r.read += int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.err = err
-	}
-	return n, err
+// cocoAnnotation is an annotation whose image and category may follow later in the file.
+type cocoAnnotation struct {
+	image, category, id int64
+	x0, y0, x1, y1      float64
+	area                float64
+	entry               int32
+	crowd               bool
 }
 
-var errNotCOCO = errors.New("want an object with images, annotations and categories (COCO instances)")
+var (
+	errNotCOCO       = errors.New("want an object with images (COCO instances)")
+	errNoAnnotations = errors.New("want an object with images and annotations (COCO instances)")
+	errNotArray      = errors.New("want an array")
+	errNotObject     = errors.New("want an object")
+)
 
+// read reads the file. The lists may have any order.
 func (c *cocoReader) read() error {
-	if t, err := c.dec.Token(); err != nil {
-		return invalid("", err)
-	} else if t != json.Delim('{') {
+	if b, err := c.s.Peek(); err != nil {
+		return c.failed("", err)
+	} else if b != '{' {
 		return invalid("", errNotCOCO)
 	}
+	lists := map[string]struct {
+		entry string
+		add   func(entry []byte) error
+	}{"images": {"image", c.image}}
+	if !c.opts.ImagesOnly {
+		lists["annotations"] = struct {
+			entry string
+			add   func(entry []byte) error
+		}{"annotation", c.annotation}
+		lists["categories"] = struct {
+			entry string
+			add   func(entry []byte) error
+		}{"category", c.category}
+	}
 	seen := map[string]bool{}
-	for c.dec.More() {
-		t, err := c.dec.Token()
-		if err != nil {
-			return invalid("", err)
-		}
-		key := t.(string) // the decoder returns only strings as keys
-		var entry string
-		var add func() error
-		switch key {
-		case "images":
-			entry, add = "image", c.image
-		case "annotations":
-			entry, add = "annotation", c.annotation
-		case "categories":
-			entry, add = "category", c.category
-		default:
-			if err := c.skip(); err != nil {
-				return invalid(key, err)
-			}
-			continue
+	err := c.s.Object(func(key string) error {
+		list, ok := lists[key]
+		if !ok {
+			return c.failed(printableKey(key), c.s.Skip())
 		}
 		if seen[key] {
 			return invalid(key, errors.New("duplicate key"))
 		}
 		seen[key] = true
-		if err := c.readList(key, entry, add); err != nil {
-			return err
+		if b, err := c.s.Peek(); err == nil && b != '[' {
+			return invalid(key, errNotArray)
 		}
+		c.entry = 0
+		return c.failed(key, c.s.Array(func() error {
+			c.entry++
+			value, err := c.s.Value()
+			if err != nil {
+				return c.failed(fmt.Sprintf("%s %d", list.entry, c.entry), err)
+			}
+			return list.add(value)
+		}))
+	})
+	if err == nil {
+		err = c.s.End()
 	}
-	if _, err := c.dec.Token(); err != nil { // the closing brace
-		return invalid("", err)
-	}
-	if _, err := c.dec.Token(); !errors.Is(err, io.EOF) {
-		return invalid("", errors.New("data after the end of the object"))
-	}
-	if len(seen) != 3 {
+	switch {
+	case err != nil:
+		return c.failed("", err)
+	case !seen["images"]:
 		return invalid("", errNotCOCO)
+	case !seen["annotations"] && !c.opts.ImagesOnly:
+		return invalid("", errNoAnnotations)
 	}
 	return nil
 }
 
-// readList reads a list, calling add for each entry.
-func (c *cocoReader) readList(key, entry string, add func() error) error {
-	if t, err := c.dec.Token(); err != nil {
-		return invalid(key, err)
-	} else if t != json.Delim('[') {
-		return invalid(key, errors.New("want an array"))
-	}
-	for n := 1; c.dec.More(); n++ {
-		if err := add(); err != nil {
-			return invalid(fmt.Sprintf("%s %d", entry, n), err)
+// failed returns an error of the stream as an *Error of an entry.
+func (c *cocoReader) failed(entry string, err error) error {
+	if e, ok := errors.AsType[*jsonscan.SyntaxError](err); ok {
+		if _, ok := errors.AsType[*Error](err); !ok {
+			return invalid(entry, e)
 		}
 	}
-	if _, err := c.dec.Token(); err != nil {
-		return invalid(key, err)
-	}
-	return nil
+	return err
 }
 
-// skip skips a value of any length, token by token.
-func (c *cocoReader) skip() error {
-	for depth := 0; ; {
-		t, err := c.dec.Token()
-		if err != nil {
-			return err
-		}
-		switch t {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-		if depth == 0 {
-			return nil
-		}
+// printableKey returns a name of the file for messages.
+func printableKey(key string) string {
+	if len(key) > 40 {
+		key = key[:40] + "…"
 	}
+	return strings.Trim(strconv.Quote(key), `"`)
 }
 
 // invalid returns an *Error for an entry.
-func invalid(entry string, err error) error {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
+func invalid(entry string, err error) error { return &Error{Entry: entry, Err: err} }
+
+// members calls f for each member of an object. Names are in quotes.
+func members(object []byte, f func(name, value []byte)) bool {
+	s := jsonscan.New(object)
+	if !s.Consume('{') {
+		return false
 	}
-	return &Error{Entry: entry, Err: err}
+	for !s.Consume('}') {
+		name := s.Value()
+		s.Consume(':')
+		value := s.Value()
+		s.Consume(',')
+		if slices.Contains(name, '\\') {
+			name = []byte(`"` + jsonscan.Unquote(name) + `"`)
+		}
+		f(name, value)
+	}
+	return true
 }
 
-func (c *cocoReader) image() error {
-	var e cocoImage
-	if err := c.dec.Decode(&e); err != nil {
-		return err
+// noID is the id of an entry that has none.
+const noID = math.MinInt64
+
+// maxIntegerID bounds the integers that are their own ids.
+const maxIntegerID = 1 << 62
+
+// id returns an id as an integer that is equal for equal ids, and its text. Ids are equal if they are
+// the same whole number, however it is written, or the same text. It returns noID for a value that is
+// neither a number nor a text.
+func (c *cocoReader) id(token []byte) (id int64, text string) {
+	if n, ok := wholeNumber(token); ok {
+		return n, ""
 	}
-	if e.ID == nil || e.File == nil {
-		return errors.New("want an id and a file_name")
+	switch {
+	case len(token) == 0:
+		return noID, ""
+	case token[0] == '"':
+		if text = jsonscan.Unquote(token); text == "" {
+			return noID, ""
+		}
+		if n, ok := wholeNumber([]byte(text)); ok && strconv.FormatInt(n, 10) == text {
+			return n, ""
+		}
+	case isInteger(token):
+		text = string(token)
+	default:
+		v, err := strconv.ParseFloat(string(token), 64)
+		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+			return noID, ""
+		}
+		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+			return int64(v), ""
+		}
+		text = strconv.FormatFloat(v, 'g', -1, 64)
 	}
-	if _, ok := c.indices[*e.ID]; ok {
-		return fmt.Errorf("duplicate id %d", *e.ID)
+	id, ok := c.texts[text]
+	if !ok {
+		id = noID + 1 + int64(len(c.texts))
+		c.texts[text] = id
 	}
-	if err := errors.Join(checkFile(*e.File), checkSize(e.Width, e.Height)); err != nil {
-		return err
-	}
-	c.indices[*e.ID] = len(c.images)
-	c.images = append(c.images, Image{File: *e.File, ID: strconv.FormatInt(*e.ID, 10), Width: e.Width, Height: e.Height})
-	return nil
+	return id, text
 }
 
-func (c *cocoReader) category() error {
-	var e cocoCategory
-	if err := c.dec.Decode(&e); err != nil {
-		return err
+// isInteger reports whether a number has neither a fraction nor an exponent.
+func isInteger(token []byte) bool {
+	if len(token) > 1 && token[0] == '-' {
+		token = token[1:]
 	}
-	if e.ID == nil || e.Name == nil {
-		return errors.New("want an id and a name")
-	}
-	if _, ok := c.categories[*e.ID]; ok {
-		return fmt.Errorf("duplicate id %d", *e.ID)
-	}
-	c.categories[*e.ID] = *e.Name
-	return nil
-}
-
-func (c *cocoReader) annotation() error {
-	var e cocoAnnotation
-	if err := c.dec.Decode(&e); err != nil {
-		return err
-	}
-	if e.Image == nil || e.Category == nil {
-		return errors.New("want an image_id and a category_id")
-	}
-	if len(e.Box) != 4 {
-		return fmt.Errorf("bbox of %d numbers: want x, y, width, height", len(e.Box))
-	}
-	for _, v := range e.Box {
-		if v == nil {
-			return errors.New("null in bbox: want x, y, width, height")
+	for _, b := range token {
+		if b < '0' || b > '9' {
+			return false
 		}
 	}
-	x, y, width, height := *e.Box[0], *e.Box[1], *e.Box[2], *e.Box[3]
-	a := annotation{*e.Image, *e.Category, Object{X0: x, Y0: y, X1: x + width, Y1: y + height, Difficult: e.Crowd != 0}}
-	if err := a.object.checkBox(); err != nil {
-		return err
+	return len(token) > 0
+}
+
+// wholeNumber parses an integer of which the amount is less than maxIntegerID.
+func wholeNumber(token []byte) (n int64, ok bool) {
+	if len(token) > 19 || !isInteger(token) {
+		return 0, false
 	}
-	a.object.Area = a.object.BoxArea()
-	if e.Area != nil && *e.Area >= 0 {
-		a.object.Area = *e.Area
+	n, err := strconv.ParseInt(string(token), 10, 64)
+	return n, err == nil && n > -maxIntegerID && n < maxIntegerID
+}
+
+// number parses a number, which may be in quotes. It reports false for other values. It returns NaN
+// and infinities for those of Python, and for numbers that are out of range.
+func number(token []byte) (v float64, ok bool) {
+	if len(token) > 1 && token[0] == '"' {
+		token = token[1 : len(token)-1]
 	}
-	c.annotations = append(c.annotations, a)
+	if n, ok := wholeNumber(token); ok && len(token) < 16 {
+		return float64(n), true
+	}
+	switch string(token) {
+	case "NaN":
+		return math.NaN(), true
+	case "Infinity":
+		return math.Inf(1), true
+	case "-Infinity":
+		return math.Inf(-1), true
+	}
+	for _, b := range token {
+		if (b < '0' || b > '9') && b != '-' && b != '+' && b != '.' && b != 'e' && b != 'E' {
+			return 0, false
+		}
+	}
+	v, err := strconv.ParseFloat(string(token), 64)
+	return v, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// clip returns a JSON value for messages.
+func clip(token []byte) string {
+	if len(token) == 0 {
+		return "nothing"
+	}
+	if len(token) > 60 {
+		return strings.ToValidUTF8(string(token[:60]), "?") + "…"
+	}
+	return strings.ToValidUTF8(string(token), "?")
+}
+
+func isNull(token []byte) bool { return len(token) == 0 || string(token) == "null" }
+
+// image reads an entry of images.
+func (c *cocoReader) image(token []byte) error {
+	var id, file, url, flickr, width, height []byte
+	ok := members(token, func(name, value []byte) {
+		switch string(name) {
+		case `"id"`:
+			id = value
+		case `"file_name"`:
+			file = value
+		case `"coco_url"`:
+			url = value
+		case `"flickr_url"`:
+			flickr = value
+		case `"width"`:
+			width = value
+		case `"height"`:
+			height = value
+		}
+	})
+	entry := func() string { return fmt.Sprintf("image %d", c.entry) }
+	if !ok {
+		return c.skip("images that are not objects", entry(), fmt.Errorf("%s: %w", clip(token), errNotObject))
+	}
+	var img Image
+	var folder string
+	img.File, folder = imageName(file, url, flickr)
+	if img.File == "" {
+		return c.skip("images without a file_name", entry(), errors.New("want a file_name, or a coco_url"))
+	}
+	if err := checkFile(img.File, c.opts.AbsolutePaths); err != nil {
+		return invalid(entry(), err)
+	}
+	key, text := c.id(id)
+	if key == noID {
+		if err := c.warn("images without an id, which no annotation refers to", entry(), fmt.Errorf("id %s: want a number or a text", clip(id))); err != nil {
+			return err
+		}
+	} else if img.ID = text; text == "" {
+		img.ID = strconv.FormatInt(key, 10)
+	}
+	var okWidth, okHeight bool
+	img.Width, okWidth = side(width)
+	img.Height, okHeight = side(height)
+	if !okWidth || !okHeight {
+		err := fmt.Errorf("image of %s × %s pixels: want sides from 0 (unknown) to %d", clip(width), clip(height), maxCoordinate)
+		if err := c.warn("images of an invalid width or height, which counts as unknown", entry(), err); err != nil {
+			return err
+		}
+	}
+	if folder != "" || c.folders != nil {
+		if c.folders == nil {
+			c.folders = make([]string, len(c.images))
+		}
+		if _, ok := c.names[folder]; !ok {
+			c.names[folder] = folder
+		}
+		c.folders = append(c.folders, c.names[folder])
+	}
+	c.ids = append(c.ids, key)
+	c.images = append(c.images, img)
 	return nil
 }
+
+// imageName returns the path of an image and, if that is the end of a URL, the last folder in the
+// URL.
+func imageName(file, url, flickr []byte) (name, folder string) {
+	for i, token := range [][]byte{file, url, flickr} {
+		if len(token) == 0 || token[0] != '"' {
+			continue
+		}
+		name := jsonscan.Unquote(token)
+		scheme, rest, isURL := strings.Cut(name, "://")
+		if isURL = isURL && (scheme == "http" || scheme == "https"); !isURL {
+			if name = strings.ReplaceAll(name, `\`, "/"); name == "" || i > 0 {
+				continue
+			}
+			return name, ""
+		}
+		rest, _, _ = strings.Cut(rest, "?")
+		_, rest, _ = strings.Cut(rest, "/") // without the host
+		folder, name := path.Split(rest)
+		if name == "" {
+			continue
+		}
+		if i == 2 {
+			return name, "" // Flickr's folders are not those of the data set
+		}
+		return name, path.Base(path.Clean("/" + folder)[1:])
+	}
+	return "", ""
+}
+
+// side returns a side of an image. Null, 0 and -1 are unknown sides, as is one that is missing. It
+// reports false for a value that is not a side.
+func side(token []byte) (int, bool) {
+	if isNull(token) {
+		return 0, true
+	}
+	v, ok := number(token)
+	if !ok || v != math.Trunc(v) || v < -1 || v > maxCoordinate {
+		return 0, false
+	}
+	return max(0, int(v)), true
+}
+
+// category reads an entry of categories.
+func (c *cocoReader) category(token []byte) error {
+	var id, name []byte
+	ok := members(token, func(key, value []byte) {
+		switch string(key) {
+		case `"id"`:
+			id = value
+		case `"name"`:
+			name = value
+		}
+	})
+	entry := fmt.Sprintf("category %d", c.entry)
+	if !ok {
+		return c.skip("categories that are not objects", entry, fmt.Errorf("%s: %w", clip(token), errNotObject))
+	}
+	key, text := c.id(id)
+	if key == noID {
+		return c.skip("categories without an id", entry, fmt.Errorf("id %s: want a number or a text", clip(id)))
+	}
+	if text == "" {
+		text = strconv.FormatInt(key, 10)
+	}
+	class := text
+	if len(name) > 0 && name[0] == '"' {
+		class = jsonscan.Unquote(name)
+	} else if err := c.warn("categories without a name, named by their id", entry, fmt.Errorf("name %s: want a text", clip(name))); err != nil {
+		return err
+	}
+	other, ok := c.categories[key]
+	if !ok {
+		c.categories[key] = &cocoCategory{name: class}
+		return nil
+	}
+	if other.name == class {
+		return nil
+	}
+	other.ambiguous = true
+	return c.warn("categories of an id that another category has", entry, fmt.Errorf("%q has the id %s of %q", class, text, other.name))
+}
+
+// annotation reads an entry of annotations.
+func (c *cocoReader) annotation(token []byte) error {
+	var id, image, category, bbox, crowd, area []byte
+	ok := members(token, func(name, value []byte) {
+		switch string(name) {
+		case `"id"`:
+			id = value
+		case `"image_id"`:
+			image = value
+		case `"category_id"`:
+			category = value
+		case `"bbox"`:
+			bbox = value
+		case `"iscrowd"`:
+			crowd = value
+		case `"area"`:
+			area = value
+		}
+	})
+	skip := func(reason string, err error) error {
+		return c.skip(reason, fmt.Sprintf("annotation %d", c.entry), err)
+	}
+	if !ok {
+		return skip("annotations that are not objects", fmt.Errorf("%s: %w", clip(token), errNotObject))
+	}
+	a := cocoAnnotation{entry: int32(min(c.entry, math.MaxInt32))}
+	if a.image, _ = c.id(image); a.image == noID {
+		return skip("annotations without an image_id", fmt.Errorf("image_id %s: want the id of an image", clip(image)))
+	}
+	if a.category, _ = c.id(category); a.category == noID && !isNull(category) {
+		return skip("annotations without a category_id", fmt.Errorf("category_id %s: want the id of a category", clip(category)))
+	}
+	a.id, _ = c.id(id)
+	if a.crowd, ok = truth(crowd); !ok {
+		return skip("annotations whose iscrowd is invalid", fmt.Errorf("iscrowd %s: want 0 or 1", clip(crowd)))
+	}
+	if reason, err := a.setBox(bbox); err != nil {
+		return skip(reason, err)
+	}
+	a.area = (a.x1 - a.x0) * (a.y1 - a.y0)
+	if !isNull(area) {
+		v, ok := number(area)
+		if ok && v >= 0 && v <= math.MaxFloat64 {
+			a.area = v
+		} else if err := c.warn("annotations of an invalid area, for which that of the box is taken",
+			fmt.Sprintf("annotation %d", c.entry), fmt.Errorf("area %s: want a number of pixels", clip(area))); err != nil {
+			return err
+		}
+	}
+	c.annotations.add(a)
+	return nil
+}
+
+// truth reads a number or a boolean that says whether something is so. Without a value it is not.
+func truth(token []byte) (yes, ok bool) {
+	switch string(token) {
+	case "", "null", "false":
+		return false, true
+	case "true":
+		return true, true
+	}
+	v, ok := number(token)
+	return v != 0, ok && !math.IsNaN(v)
+}
+
+// setBox sets the corners to those of a bbox. If it is invalid, setBox returns an error and the
+// reason to skip it.
+func (a *cocoAnnotation) setBox(bbox []byte) (reason string, err error) {
+	if isNull(bbox) {
+		return "annotations without a bbox", errors.New("want a bbox of x, y, width, height")
+	}
+	var v [4]float64
+	s := jsonscan.New(bbox)
+	n, numbers := 0, true
+	if err := s.Array(func() error {
+		f, ok := number(s.Value())
+		if n < 4 {
+			v[n] = f
+		}
+		n++
+		numbers = numbers && ok
+		return nil
+	}); err != nil || n != 4 || !numbers {
+		return "annotations whose bbox is not four numbers", fmt.Errorf("bbox %s: want x, y, width, height", clip(bbox))
+	}
+	for _, f := range v {
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			return "annotations whose bbox is not finite", fmt.Errorf("bbox %s: want finite numbers", clip(bbox))
+		}
+	}
+	o := Object{X0: v[0], Y0: v[1], X1: v[0] + v[2], Y1: v[1] + v[3]}
+	if v[2] < 0 || v[3] < 0 {
+		return reasonNegative, fmt.Errorf("bbox %s: want sides of 0 or more", clip(bbox))
+	}
+	if err := o.checkBox(); err != nil {
+		return reasonFar, err
+	}
+	a.x0, a.y0, a.x1, a.y1 = o.X0, o.Y0, o.X1, o.Y1
+	return "", nil
+}
+
+const (
+	reasonNegative = "annotations with a negative side"
+	reasonFar      = "annotations with coordinates out of range"
+)
 
 // dataset combines the three lists.
 func (c *cocoReader) dataset() (*Dataset, error) {
-	files := make(map[string]bool, len(c.images))
+	if i := slices.IndexFunc(c.skipped, func(s Skipped) bool { return strings.HasPrefix(s.Reason, "images") }); i >= 0 && len(c.images) == 0 {
+		return nil, invalid("", fmt.Errorf("no image is valid: %s", c.skipped[i]))
+	}
+	byID, merged, err := c.mergeImages()
+	if err != nil {
+		return nil, err
+	}
+	d := &Dataset{Images: c.images}
+	if !c.opts.ImagesOnly {
+		if err := c.assign(byID, merged); err != nil {
+			return nil, err
+		}
+	}
+	d.Skipped, d.Warnings = c.skipped, c.warnings
+	return d, nil
+}
+
+// mergeImages makes one image of those with the same file. It returns the indices of the images by id
+// and which images were merged. Different images with the same id are an error unless objects, which
+// could be of either, are left out.
+func (c *cocoReader) mergeImages() (byID map[int64]int32, merged map[int32]bool, err error) {
+	byFile := make(map[string]int32, len(c.images))
+	byID = make(map[int64]int32, len(c.images))
+	merged = map[int32]bool{}
+	n := int32(0)
 	for i := range c.images {
-		file := c.images[i].File
-		if files[file] {
-			return nil, invalid(fmt.Sprintf("image %d", i+1), fmt.Errorf("duplicate file_name %q", file))
+		img := c.images[i]
+		entry := func() string { return fmt.Sprintf("image %q", img.File) }
+		file := path.Clean(img.File)
+		at, again := byFile[file]
+		if again {
+			merged[at] = true
+			first := &c.images[at]
+			err := fmt.Errorf("ids %s and %s", orNone(first.ID), orNone(img.ID))
+			if err := c.warn("images that repeat a file_name and were merged with the first", entry(), err); err != nil {
+				return nil, nil, err
+			}
+			if first.Width == 0 || first.Height == 0 {
+				first.Width, first.Height = img.Width, img.Height
+			}
+		} else {
+			at = n
+			c.images[n] = img
+			if c.folders != nil {
+				c.folders[n] = c.folders[i]
+			}
+			byFile[file] = n
+			n++
 		}
-		files[file] = true
+		id := c.ids[i]
+		other, taken := byID[id]
+		switch {
+		case id == noID || taken && other == at:
+		case !taken:
+			byID[id] = at
+		case !c.opts.ImagesOnly:
+			return nil, nil, invalid(entry(), fmt.Errorf("duplicate id %s, which %q has", img.ID, c.images[other].File))
+		default:
+			if err := c.warn("images of an id that another image has", entry(), fmt.Errorf("id %s, as %q", img.ID, c.images[other].File)); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
-	for i := range c.annotations {
-		a := &c.annotations[i]
-		at, ok := c.indices[a.image]
-		if !ok {
-			return nil, invalid(fmt.Sprintf("annotation %d", i+1), fmt.Errorf("unknown image_id %d", a.image))
-		}
-		if a.object.Class, ok = c.categories[a.category]; !ok {
-			return nil, invalid(fmt.Sprintf("annotation %d", i+1), fmt.Errorf("unknown category_id %d", a.category))
-		}
-		c.images[at].Objects = append(c.images[at].Objects, a.object)
+	clear(c.images[n:])
+	c.images = c.images[:n]
+	if c.folders != nil {
+		c.folders = c.folders[:n]
 	}
-	return &Dataset{Images: c.images}, nil
+	return byID, merged, nil
+}
+
+func orNone(id string) string {
+	if id == "" {
+		return "(none)"
+	}
+	return id
+}
+
+// assign appends to each image its objects, in the order of the file.
+func (c *cocoReader) assign(byID map[int64]int32, merged map[int32]bool) error {
+	// The image of each annotation takes the place of its id.
+	counts := make([]int32, len(c.images)+1)
+	for a := range c.annotations.all() {
+		entry := func() string { return fmt.Sprintf("annotation %d", a.entry) }
+		at, ok := byID[a.image]
+		var err error
+		switch class, known := c.categories[a.category]; {
+		case !ok:
+			err = c.skip("annotations of an unknown image_id", entry(), fmt.Errorf("image_id %s: want the id of an image", c.text(a.image)))
+		case len(c.categories) == 0:
+		case !known:
+			err = c.skip("annotations of an unknown category_id", entry(), fmt.Errorf("category_id %s: want the id of a category", orNone(c.text(a.category))))
+			ok = false
+		case class.ambiguous:
+			err = c.skip("annotations of a category_id that several categories have", entry(), fmt.Errorf("category_id %s: want the id of one category", c.text(a.category)))
+			ok = false
+		}
+		if err != nil {
+			return err
+		}
+		if a.image = -1; ok {
+			a.image = int64(at)
+			counts[at+1]++
+		}
+	}
+	if err := c.checkIDs(); err != nil {
+		return err
+	}
+
+	// Sort the annotations by image.
+	starts := counts
+	for i := range c.images {
+		starts[i+1] += starts[i]
+	}
+	order := make([]*cocoAnnotation, starts[len(c.images)])
+	next := slices.Clone(starts)
+	for a := range c.annotations.all() {
+		if a.image >= 0 {
+			order[next[a.image]] = a
+			next[a.image]++
+		}
+	}
+	objects := make([]Object, 0, len(order))
+	for i := range c.images {
+		first := len(objects)
+		group, err := c.dropRepeated(order[starts[i]:starts[i+1]], merged[int32(i)])
+		if err != nil {
+			return err
+		}
+		for _, a := range group {
+			class := unnamedClass
+			if len(c.categories) > 0 {
+				class = c.categories[a.category].name
+			}
+			objects = append(objects, Object{a.x0, a.y0, a.x1, a.y1, class, a.crowd, a.area})
+		}
+		if n := len(objects); n > first {
+			c.images[i].Objects = objects[first:n:n]
+		}
+	}
+	return nil
+}
+
+// text returns the text of an id.
+func (c *cocoReader) text(id int64) string {
+	if id == noID {
+		return ""
+	}
+	if id > -maxIntegerID {
+		return strconv.FormatInt(id, 10)
+	}
+	for text, other := range c.texts {
+		if other == id {
+			return strconv.Quote(text)
+		}
+	}
+	return ""
+}
+
+// checkIDs warns of annotations that have the id of another. Their objects are read all the same: in
+// many data sets the ids begin anew in each image.
+func (c *cocoReader) checkIDs() error {
+	type entry struct {
+		id int64
+		n  int32
+	}
+	entries := make([]entry, 0, c.annotations.len())
+	sorted := true
+	for a := range c.annotations.all() {
+		if a.image >= 0 && a.id != noID {
+			sorted = sorted && (len(entries) == 0 || entries[len(entries)-1].id < a.id)
+			entries = append(entries, entry{a.id, a.entry})
+		}
+	}
+	if sorted {
+		return nil
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.n, b.n)) })
+	count, first := 0, entry{n: math.MaxInt32}
+	for i := 1; i < len(entries); i++ {
+		if entries[i].id == entries[i-1].id {
+			count++
+			if entries[i].n < first.n {
+				first = entries[i]
+			}
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	err := c.warn("annotations of an id that another annotation has", fmt.Sprintf("annotation %d", first.n), fmt.Errorf("id %s", c.text(first.id)))
+	if err == nil {
+		c.warnings[len(c.warnings)-1].Count = count
+	}
+	return err
+}
+
+// dropRepeated removes the annotations of an image that repeat another of them: with the same id,
+// category and box or, if anyID is set, with any id.
+func (c *cocoReader) dropRepeated(group []*cocoAnnotation, anyID bool) ([]*cocoAnnotation, error) {
+	compare := func(a, b *cocoAnnotation) int {
+		if !anyID {
+			if r := cmp.Compare(a.id, b.id); r != 0 {
+				return r
+			}
+		}
+		return cmp.Or(cmp.Compare(a.category, b.category), cmp.Compare(a.x0, b.x0), cmp.Compare(a.y0, b.y0), cmp.Compare(a.x1, b.x1), cmp.Compare(a.y1, b.y1),
+			cmp.Compare(boolNumber(a.crowd), boolNumber(b.crowd)))
+	}
+	if len(group) < 2 {
+		return group, nil
+	}
+	c.sorted = append(c.sorted[:0], group...)
+	slices.SortFunc(c.sorted, func(a, b *cocoAnnotation) int { return cmp.Or(compare(a, b), cmp.Compare(a.entry, b.entry)) })
+	found := false
+	for i, a := range c.sorted {
+		if i > 0 && (anyID || a.id != noID) && compare(c.sorted[i-1], a) == 0 {
+			a.image = -1
+			found = true
+		}
+	}
+	if !found {
+		return group, nil
+	}
+	kept := group[:0]
+	for _, a := range group {
+		if a.image >= 0 {
+			kept = append(kept, a)
+		} else if err := c.skip("annotations that repeat another of the same image", fmt.Sprintf("annotation %d", a.entry),
+			fmt.Errorf("id %s", orNone(c.text(a.id)))); err != nil {
+			return nil, err
+		}
+	}
+	return kept, nil
+}
+
+func boolNumber(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// blocks is a list that is never copied when it grows.
+type blocks[T any] struct {
+	list [][]T
+}
+
+func (b *blocks[T]) add(v T) {
+	const size = 4096
+	last := len(b.list) - 1
+	if last < 0 || len(b.list[last]) == size {
+		b.list = append(b.list, make([]T, 0, size))
+		last++
+	}
+	b.list[last] = append(b.list[last], v)
+}
+
+func (b *blocks[T]) len() int {
+	n := 0
+	for _, block := range b.list {
+		n += len(block)
+	}
+	return n
+}
+
+func (b *blocks[T]) all() iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for _, block := range b.list {
+			for i := range block {
+				if !yield(&block[i]) {
+					return
+				}
+			}
+		}
+	}
 }

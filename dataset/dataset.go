@@ -10,7 +10,7 @@
 //		fmt.Println(data.Path(img), len(img.Objects))
 //	}
 //
-// [ReadCOCO], [ReadVOC] and [ReadImageSet] read single files. Readers bound the memory that hostile
+// [ReadCOCO] and [ReadVOC] read single files. Readers bound the memory that hostile
 // input can make them use.
 package dataset
 
@@ -20,8 +20,10 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/proposer/proposer/box"
 )
@@ -95,32 +97,19 @@ type Dataset struct {
 	Images []Image
 	// Folder is the folder of the images, or empty if [Open] did not find it.
 	Folder string
-	// Skipped lists what is invalid and was left out, by reason.
+	// Skipped counts what was invalid and was left out, by reason.
 	Skipped []Skipped
-	// Warnings lists what is read but may not be meant so, by reason.
+	// Warnings counts what was read but may not be meant so, by reason.
 	Warnings []Warning
 }
 
-// Skipped counts the annotations that were left out for one reason.
-type Skipped struct {
-	Reason string // such as "annotations with a negative side"
-	Count  int
-	First  string // the first of them, such as "annotation 7"
-}
-
-func (s Skipped) String() string {
-	return fmt.Sprintf("skipped %s: %d, the first is %s", s.Reason, s.Count, s.First)
-}
-
-// Warning counts the annotations that may be wrong for one reason.
-type Warning Skipped
-
-func (w Warning) String() string {
-	return fmt.Sprintf("%s: %d, the first is %s", w.Reason, w.Count, w.First)
-}
-
 // Path returns the path of an image of the data set.
-func (d *Dataset) Path(img *Image) string { return filepath.Join(d.Folder, img.File) }
+func (d *Dataset) Path(img *Image) string {
+	if filepath.IsAbs(img.File) {
+		return img.File
+	}
+	return filepath.Join(d.Folder, img.File)
+}
 
 // Index returns the index in d.Images of each image by its File and, if it is unique, by the base
 // name of File, which often identifies images in files of proposals.
@@ -190,11 +179,10 @@ type Options struct {
 //   - a folder that contains PASCAL VOC annotations, as Annotations/*.xml or *.xml;
 //   - an image set of PASCAL VOC, such as VOC2007/ImageSets/Main/val.txt.
 //
-// Open looks for the folder of the images below and beside the annotations: images, JPEGImages, a
-// folder named as the set is (val2017 for instances_val2017.json), and the folder of the
-// annotations itself. Errors are of type *[Error].
+// See the package documentation for where the images are looked for and how they are matched with
+// annotations. Errors are of type *[Error].
 func Open(path string, opts Options) (*Dataset, error) {
-	d, err := open(path)
+	d, err := open(path, opts)
 	if err != nil {
 		e, ok := errors.AsType[*Error](err)
 		if !ok {
@@ -208,28 +196,34 @@ func Open(path string, opts Options) (*Dataset, error) {
 		}
 		return nil, e
 	}
-	if opts.Images != "" {
-		d.Folder = opts.Images
-	}
 	return d, nil
 }
 
-func open(path string) (*Dataset, error) {
+func open(path string, opts Options) (*Dataset, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
+	if opts.Images != "" {
+		info, err := os.Stat(opts.Images)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			return nil, &Error{File: opts.Images, Err: errors.New("want the folder of the images")}
+		}
+	}
 	if !info.IsDir() {
 		if strings.EqualFold(filepath.Ext(path), ".json") {
-			return openCOCO(path)
+			return openCOCO(path, opts)
 		}
-		if folder, ok := ImageSetRoot(path); ok {
-			return openImageSet(path, filepath.Join(folder, "Annotations"))
+		if _, ok := ImageSetRoot(path); ok {
+			return openImageSet(path, opts)
 		}
 		return nil, ErrNoAnnotations
 	}
 	if file := filepath.Join(path, "instances.json"); isRegular(file) {
-		return openCOCO(file)
+		return openCOCO(file, opts)
 	}
 	files, err := listFiles(filepath.Join(path, "annotations"), "instances", ".json")
 	if err != nil {
@@ -239,95 +233,32 @@ func open(path string) (*Dataset, error) {
 		return nil, fmt.Errorf("%d instances files: want the path of one of them, such as %s", len(files), files[0])
 	}
 	if len(files) == 1 {
-		return openCOCO(files[0])
+		return openCOCO(files[0], opts)
 	}
 	for _, dir := range []string{filepath.Join(path, "Annotations"), path} {
-		files, err := listFiles(dir, "", ".xml")
+		annotations, err := openAnnotations(dir)
 		if err != nil {
 			return nil, err
 		}
-		if len(files) > 0 {
-			return openVOC(dir, files)
+		if annotations != nil {
+			return openVOC(annotations, opts)
 		}
 	}
 	return nil, ErrNoAnnotations
 }
 
-func openCOCO(path string) (*Dataset, error) {
+func openCOCO(path string, opts Options) (*Dataset, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	d, err := ReadCOCO(f)
+	d, folders, err := readCOCO(f, opts)
 	if err != nil {
 		return nil, inFile(path, err)
 	}
-	// The images of annotations/instances_val2017.json are in val2017.
-	_, set, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), "_")
-	d.findImages(filepath.Dir(path), set)
+	d.findCOCO(path, folders, opts.Images)
 	return d, nil
-}
-
-func openImageSet(path, annotations string) (*Dataset, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	ids, err := ReadImageSet(f)
-	if err != nil {
-		return nil, inFile(path, err)
-	}
-	files := make([]string, len(ids))
-	for i, id := range ids {
-		files[i] = filepath.Join(annotations, id+".xml")
-	}
-	return openVOC(annotations, files)
-}
-
-func openVOC(dir string, files []string) (*Dataset, error) {
-	d := &Dataset{Images: make([]Image, 0, len(files))}
-	annotated := make(map[string]string, len(files))
-	classes := map[string]string{}
-	for _, path := range files {
-		img, err := openAnnotation(path)
-		if err != nil {
-			return nil, inFile(path, err)
-		}
-		if other, ok := annotated[img.File]; ok {
-			return nil, inFile(path, fmt.Errorf("annotates %q, as %s does: want one annotation per image", img.File, other))
-		}
-		annotated[img.File] = path
-		for i := range img.Objects {
-			// One copy of each name: substrings of the file would keep it in memory.
-			o := &img.Objects[i]
-			if _, ok := classes[o.Class]; !ok {
-				classes[o.Class] = strings.Clone(o.Class)
-			}
-			o.Class = classes[o.Class]
-		}
-		d.Images = append(d.Images, *img)
-	}
-	d.findImages(dir, "")
-	return d, nil
-}
-
-func openAnnotation(path string) (*Image, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	img, err := ReadVOC(f)
-	if err != nil {
-		return nil, err
-	}
-	img.ID = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	if img.File == "" {
-		img.File = img.ID + ".jpg"
-	}
-	return img, nil
 }
 
 // inFile returns err as an *Error of a file.
@@ -336,7 +267,9 @@ func inFile(path string, err error) error {
 	if !ok {
 		e = &Error{Err: err}
 	}
-	e.File = path
+	if e.File == "" {
+		e.File = path
+	}
 	return e
 }
 
@@ -344,7 +277,7 @@ func inFile(path string, err error) error {
 // sorted. A folder that does not exist has none.
 func listFiles(dir, prefix, suffix string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
 	if err != nil {
@@ -366,25 +299,9 @@ func isRegular(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// findImages sets d.Folder, given the folder of the annotations and the name of the set, which may
-// be empty. A folder qualifies if it contains one of the first images.
-func (d *Dataset) findImages(dir, set string) {
-	up := filepath.Join(dir, "..")
-	upper := filepath.Join(up, "..")
-	for _, folder := range []string{
-		filepath.Join(dir, set), filepath.Join(up, set), // dir and up if the set has no name
-		filepath.Join(dir, "images", set), filepath.Join(up, "images", set),
-		filepath.Join(dir, "images"), filepath.Join(up, "images"),
-		filepath.Join(dir, "JPEGImages"), filepath.Join(up, "JPEGImages"),
-		dir, up, filepath.Join(upper, "images"),
-	} {
-		for i := range d.Images[:min(len(d.Images), 20)] {
-			if isRegular(filepath.Join(folder, d.Images[i].File)) {
-				d.Folder = folder
-				return
-			}
-		}
-	}
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // maxCoordinate bounds the coordinates of corners and the sides of images.
@@ -403,17 +320,16 @@ func (o *Object) checkBox() error {
 	return nil
 }
 
-// checkFile returns an error unless file is a path inside the folder of the images.
-func checkFile(file string) error {
-	if !filepath.IsLocal(file) {
-		return fmt.Errorf("image file %q: want a path inside the folder of the images", file)
+// checkFile returns an error unless file, with slashes, is a path inside the folder of the images or,
+// if anywhere is set, an absolute path.
+func checkFile(file string, anywhere bool) error {
+	windows := len(file) > 2 && file[1] == ':' && file[2] == '/'
+	switch {
+	case strings.IndexByte(file, 0) >= 0:
+	case anywhere || filepath.IsLocal(filepath.FromSlash(file)) && !windows:
+		return nil
+	case windows || path.IsAbs(file):
+		return fmt.Errorf("image file %q: want a path inside the folder of the images, or --absolute-paths", file)
 	}
-	return nil
-}
-
-func checkSize(width, height int) error {
-	if width < 0 || height < 0 || width > maxCoordinate || height > maxCoordinate {
-		return fmt.Errorf("image of %d × %d pixels: want sides from 0 (unknown) to %d", width, height, maxCoordinate)
-	}
-	return nil
+	return fmt.Errorf("image file %q: want a path inside the folder of the images", file)
 }

@@ -38,7 +38,7 @@ func TestDraw(t *testing.T) {
 	if len(files) != 7 {
 		t.Fatalf("got %d files, want six images and instances.json", len(files))
 	}
-	data, err := dataset.ReadCOCO(bytes.NewReader(files["instances.json"]))
+	data, err := dataset.ReadCOCO(bytes.NewReader(files["instances.json"]), dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

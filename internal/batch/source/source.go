@@ -102,9 +102,7 @@ type selection struct {
 }
 
 // Extensions returns the file extensions of the formats that package imageio reads, in lower case.
-func Extensions() []string {
-	return []string{".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-}
+func Extensions() []string { return dataset.Extensions() }
 
 // Source is an open source of images. All methods but Close are safe for concurrent use.
 type Source struct {

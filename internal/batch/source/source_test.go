@@ -619,7 +619,7 @@ func TestOpenErrors(t *testing.T) {
 		filepath.Join(dir, "y.tar"):    unpack,
 		filepath.Join(dir, "z.zip"):    unpack,
 		filepath.Join(dir, "none"):     "no such file or directory",
-		filepath.Join(dir, "no.json"):  "invalid character",
+		filepath.Join(dir, "no.json"):  "want an object with images",
 		"mem://x/y.tar":                "copy a list, a data set or an archive to a folder first",
 		"http://example.com":           "unknown scheme http",
 		"s3://b/x":                     "want it to import internal/batch/blobstore/cloud",
