@@ -140,7 +140,7 @@ func anyArrays(t *rapid.T) []array {
 		}
 		seed := rapid.Uint32().Draw(t, "seed") // a long list drawn one by one takes too long
 		number := func(i int) uint64 { return (uint64(seed) + uint64(i)) * 0x9e3779b97f4a7c15 }
-		switch rapid.IntRange(0, 5).Draw(t, "type") {
+		switch rapid.IntRange(0, 4).Draw(t, "type") {
 		case 0:
 			v := make([]float32, n)
 			for i := range v {
@@ -347,7 +347,6 @@ json.dump(found, sys.stdout)
 	for name, want := range map[string]string{
 		"ints":        "[-2147483648, -1, 0, 2147483647]",
 		"longs":       "[[-9223372036854775808, 0, 9223372036854775807]]",
-		"bytes":       "[-128, -1, 0, 127]",
 		"bools":       "[true, false]",
 		"texts":       `["", "a.jpg", "\ud834\udd1e/\u00e9.png", "two\nlines", "nul", "\u0000in\u0000side", "\ufffd"]`,
 		"scalar":      "7",
