@@ -25,6 +25,13 @@ def opened(path):
         return None
 
 
+def npy(folder, images, name):
+    """As torch.from_numpy takes it."""
+    array = torch.from_numpy(np.load(os.path.join(folder, os.path.splitext(name)[0] + ".npy")))
+    assert array.dtype == torch.float32 and array.shape[1] == 5
+    return {"boxes": array[:, :4].tolist(), "scores": array[:, 4].tolist()}
+
+
 def detreg(folder, images, name):
     """SelfDet of DETReg with the strategy mc."""
     file = os.path.join(folder, name.split("/")[-1].split(".")[0] + ".npy")
