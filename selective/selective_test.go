@@ -226,6 +226,11 @@ func TestSelection(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		opts := paper(t, "fast")
 		opts.MinSide = rapid.IntRange(0, 80).Draw(rt, "minSide")
+		keep := func(box.Box) bool { return true }
+		if n := rapid.Int32Range(0, 3).Draw(rt, "keep"); n > 0 {
+			keep = func(b box.Box) bool { return b.X0%n == 0 }
+			opts.Keep = keep
+		}
 		opts.Max = rapid.IntRange(0, len(full)+10).Draw(rt, "max")
 		opts.NMS = rapid.SampledFrom([]box.NMS{{}, {Threshold: 0.5}, {Threshold: 0.8}, box.Adaptive()}).Draw(rt, "nms")
 		got := search(t, img, opts)
@@ -233,7 +238,7 @@ func TestSelection(t *testing.T) {
 		// What comes out is the full list, filtered, in the same order.
 		var large []Proposal
 		for _, p := range full {
-			if int(p.Box.Width()) >= opts.MinSide && int(p.Box.Height()) >= opts.MinSide {
+			if int(p.Box.Width()) >= opts.MinSide && int(p.Box.Height()) >= opts.MinSide && keep(p.Box) {
 				large = append(large, p)
 			}
 		}

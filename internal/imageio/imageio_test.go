@@ -540,6 +540,167 @@ func TestShrinkAndOrientationCommute(t *testing.T) {
 	}
 }
 
+// referenceEnlarge is Matlab's imresize in floating point: the weights of a target sample are the
+// cubic filter at the distances of the source samples, which continue as their mirror image.
+func referenceEnlarge(src *raster.Image, dw, dh int) [][]float64 {
+	cubic := func(x float64) float64 {
+		switch x = math.Abs(x); {
+		case x <= 1:
+			return 1.5*x*x*x - 2.5*x*x + 1
+		case x <= 2:
+			return -.5*x*x*x + 2.5*x*x - 4*x + 2
+		}
+		return 0
+	}
+	at := func(i, n int) int {
+		for i < 0 || i >= n {
+			if i < 0 {
+				i = -1 - i
+			} else {
+				i = 2*n - 1 - i
+			}
+		}
+		return i
+	}
+	resample := func(in []float64, n int) []float64 {
+		out := make([]float64, n)
+		for i := range out {
+			u := (float64(i)+.5)*float64(len(in))/float64(n) - .5
+			for j := int(math.Floor(u)) - 2; j <= int(math.Floor(u))+3; j++ {
+				out[i] += in[at(j, len(in))] * cubic(u-float64(j))
+			}
+		}
+		return out
+	}
+	var planes [][]float64
+	for c := range src.Space.Planes() {
+		wide := make([][]float64, src.Height)
+		for y := range wide {
+			row := make([]float64, src.Width)
+			for x := range row {
+				row[x] = float64(src.Plane(c)[y*src.Width+x])
+			}
+			wide[y] = resample(row, dw)
+		}
+		plane := make([]float64, dw*dh)
+		for x := range dw {
+			column := make([]float64, src.Height)
+			for y := range column {
+				column[y] = wide[y][x]
+			}
+			for y, v := range resample(column, dh) {
+				plane[y*dw+x] = min(max(v, 0), 255)
+			}
+		}
+		planes = append(planes, plane)
+	}
+	return planes
+}
+
+func TestEnlargeIsCubic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, h := rapid.IntRange(1, 12).Draw(t, "w"), rapid.IntRange(1, 12).Draw(t, "h")
+		dw, dh := rapid.IntRange(w, 50).Draw(t, "dw"), rapid.IntRange(h, 50).Draw(t, "dh")
+		src := raster.New(raster.RGB, w, h)
+		copy(src.Pix, rapid.SliceOfN(rapid.Byte(), len(src.Pix), len(src.Pix)).Draw(t, "pix"))
+		got := enlarge(src, dw, dh)
+		for c, want := range referenceEnlarge(src, dw, dh) {
+			for i, v := range got.Plane(c) {
+				if math.Abs(float64(v)-want[i]) > .6 { // rounding, of the weights as well
+					t.Fatalf("%d×%d to %d×%d: plane %d, sample %d is %d, want %v", w, h, dw, dh, c, i, v, want[i])
+				}
+			}
+		}
+	})
+}
+
+// A uniform image stays uniform, and an image of its own size stays as it is.
+func TestEnlargeKeeps(t *testing.T) {
+	for v := range 256 {
+		src := raster.New(raster.Gray, 3, 2)
+		for i := range src.Pix {
+			src.Pix[i] = uint8(v)
+		}
+		for i, got := range enlarge(src, 997, 13).Pix {
+			if int(got) != v {
+				t.Fatalf("sample %d is %d, want %d", i, got, v)
+			}
+		}
+	}
+	src := randomImage(raster.RGB, 31, 17)
+	if !bytes.Equal(enlarge(src, 31, 17).Pix, src.Pix) {
+		t.Error("an image that is enlarged to its own size changes")
+	}
+}
+
+func TestWidth(t *testing.T) {
+	file := func(w, h int) []byte {
+		rows := make([][]byte, h)
+		for y := range rows {
+			rows[y] = bytes.Repeat([]byte{100}, w)
+		}
+		return pngFile(w, h, 8, 0, rows, pngChunk("eXIf", exif(6)))
+	}
+	for _, c := range []struct{ w, h, width, wantW, wantH int }{ // stored; upright
+		{64, 48, 0, 48, 64},
+		{64, 48, 48, 48, 64},
+		{64, 48, 24, 24, 32},
+		{64, 48, 500, 500, 667}, // 666.67
+		{63, 48, 24, 24, 32},    // 31.5 rounds up
+		{3, 1000, 10, 10, 1},    // not less than 1
+		{1, 300, 301, 301, 1},
+		{1, 1, 500, 500, 500},
+	} {
+		t.Run(fmt.Sprintf("%d×%d to %d", c.w, c.h, c.width), func(t *testing.T) {
+			opts := Options{Width: c.width}
+			p, err := Decode(t.Context(), file(c.w, c.h), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Image.Width != c.wantW || p.Image.Height != c.wantH || p.Width != c.h || p.Height != c.w {
+				t.Errorf("got %d×%d of %d×%d, want %d×%d", p.Image.Width, p.Image.Height, p.Width, p.Height, c.wantW, c.wantH)
+			}
+			if p.Enlarged() != (c.wantW > c.h) {
+				t.Errorf("Enlarged: got %t", p.Enlarged())
+			}
+			opts.IgnoreOrientation = true
+			if p, err = Decode(t.Context(), file(c.h, c.w), opts); err != nil || p.Image.Width != c.wantW || p.Image.Height != c.wantH {
+				t.Errorf("stored: got %d×%d, %v, want %d×%d", p.Image.Width, p.Image.Height, err, c.wantW, c.wantH)
+			}
+		})
+	}
+}
+
+// An enlarged image is within the limits, too. It is refused before its pixels are decoded.
+func TestEnlargedLimits(t *testing.T) {
+	limits := Limits{MaxPixels: 10_000, MaxSide: 1000}
+	for _, c := range []struct {
+		w, h, width int
+		want        LimitError
+	}{
+		{1, 1000, 11, LimitError{What: "pixels high when resized", Got: 11_000, Max: 1000}},
+		{2, 2, 1001, LimitError{What: "pixels wide when resized", Got: 1001, Max: 1000}},
+		{10, 10, 101, LimitError{What: "pixels when resized", Got: 101 * 101, Max: 10_000}},
+		{1, 1000, 1 << 20, LimitError{What: "pixels wide when resized", Got: 1 << 20, Max: 1000}},
+	} {
+		t.Run(fmt.Sprintf("%d×%d to %d", c.w, c.h, c.width), func(t *testing.T) {
+			file := pngFile(c.w, c.h, 8, 0, nil) // it has no pixels
+			_, err := Decode(t.Context(), file, Options{Limits: limits, Width: c.width})
+			if limit, ok := errors.AsType[*LimitError](err); !ok || *limit != c.want {
+				t.Errorf("got %v, want %v", err, &c.want)
+			}
+		})
+	}
+	if w, h, err := (Options{Limits: limits, Width: 100}).Size(Header{Width: 10, Height: 10}); w != 100 || h != 100 || err != nil {
+		t.Errorf("at the limits: %d×%d, %v", w, h, err)
+	}
+	// The largest image that is within any limits.
+	largest := Limits{MaxPixels: math.MaxInt64, MaxSide: math.MaxInt}
+	if _, _, err := (Options{Limits: largest, Width: maxSide}).Size(Header{Width: 1, Height: maxSide}); err == nil {
+		t.Error("2^40 pixels are accepted")
+	}
+}
+
 func TestToOriginal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, h := rapid.IntRange(1, 70000).Draw(t, "w"), rapid.IntRange(1, 70000).Draw(t, "h")

@@ -30,7 +30,7 @@ type Result struct {
 
 	// Strategies and Origins are set, and Masks and Tree can be used, if Options.Search.KeepRegions
 	// is set. Origins[i] are the tree nodes of Boxes[i]. Their sizes are in pixels of the searched
-	// image, which max-side may have shrunk.
+	// image, which may have been resized.
 	Strategies []selective.Strategy
 	Origins    [][]candidate.Origin
 
@@ -41,9 +41,10 @@ type Result struct {
 type Tree struct {
 	// Strategy is the index of the tree's strategy.
 	Strategy int
-	// Width and Height are the size of the searched image, in pixels: the original, possibly shrunk.
+	// Width and Height are the size of the searched image, in pixels: the original, possibly resized.
 	Width, Height int
-	// Nodes are those of the hierarchy.Tree, with their boxes in pixels of the original image.
+	// Nodes are those of the hierarchy.Tree, with their boxes in pixels of the original image. In an
+	// enlarged image they can be empty.
 	Nodes []hierarchy.Node
 	// Labels run-length encodes the leaf of each pixel of the searched image, in raster order:
 	// alternately a leaf and the number of consecutive pixels in it. Runs continue across rows.
@@ -55,8 +56,8 @@ func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() 
 
 // Masks returns a mask for each box, in pixels of the original image: that of the box's region, and
 // of its first origin if there are several. In a shrunken image each pixel stands for the box that
-// it is rescaled to, so that the bounding box of a mask is always its box. Masks panics if the
-// regions were not kept.
+// it is rescaled to, so that the bounding box of a mask is always its box. In an enlarged image pixels
+// can vanish, so that the bounding box can be smaller. Masks panics if the regions were not kept.
 //
 // If the encoded masks exceed limit bytes in all, the error is an *imageio.LimitError. A mask takes
 // one or two bytes for each time that a column of the image enters or leaves the region. Other
