@@ -448,7 +448,7 @@ func TestSizesOfImages(t *testing.T) {
 			t.Errorf("got %s, of the stored images %s", upright, stored)
 		}
 		// The boxes of stored images are told from those of upright ones.
-		out, msg, _ := call(t, nil, "propose", "--mode", "single", "--orientation", "ignore", filepath.Join(dir, "1.jpg"), filepath.Join(dir, "2.jpg"), filepath.Join(dir, "3.jpg"))
+		out, _, _ := call(t, nil, "propose", "--mode", "single", "--orientation", "ignore", filepath.Join(dir, "1.jpg"), filepath.Join(dir, "2.jpg"), filepath.Join(dir, "3.jpg"))
 		name := filepath.Join(t.TempDir(), "p.jsonl")
 		write(t, name, []byte(out))
 		out, msg, code := call(t, nil, "eval", "--data", dir, "--format", "csv", "--budgets", "10", "--proposals", name)
