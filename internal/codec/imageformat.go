@@ -83,7 +83,8 @@ func detregName(r *Row) string { return firstDot(path.Base(r.File)) + ".npy" }
 //
 //	x0 y0 x1 y1
 //
-// in the order of the boxes: the loader draws the first ones with a higher probability. The loader replaces an image with fewer than two boxes by another.
+// in the order of the boxes: the loader draws the first ones with a higher probability, and replaces an
+// image with fewer than two boxes by another.
 func encodeDETReg(r *Row) ([]byte, error) {
 	if err := checkFloats(r); err != nil {
 		return nil, err

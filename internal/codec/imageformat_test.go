@@ -94,21 +94,29 @@ func TestImageFormatsWithoutBoxes(t *testing.T) {
 
 func TestImageFormatsRejectInvalidRows(t *testing.T) {
 	one := []box.Box{{X1: 1, Y1: 1}}
+	exact := map[string]int32{"hosang": math.MaxInt32 - 1, "npy": 1 << 24, "detreg": 1 << 24, "siamese-detr": 1 << 24}
 	for name, r := range map[string]*Row{
-		"more boxes":   {Boxes: one},
-		"NaN":          {Boxes: one, Scores: []float32{float32(math.NaN())}},
-		"an error":     {Boxes: one, Scores: []float32{1}, Error: "broken"},
-		"a side":       {Width: -1},
-		"labels":       {Width: 2, Height: 2, Labels: make([]int32, 3)},
-		"no labels":    {Width: 2, Height: 2},
-		"a coordinate": {Boxes: []box.Box{{X0: math.MaxInt32, X1: math.MaxInt32}}, Scores: []float32{1}},
+		"more boxes": {Boxes: one},
+		"NaN":        {Boxes: one, Scores: []float32{float32(math.NaN())}},
+		"an error":   {Boxes: one, Scores: []float32{1}, Error: "broken"},
+		"a side":     {Width: -1},
+		"labels":     {Width: 2, Height: 2, Labels: make([]int32, 3)},
+		"no labels":  {Width: 2, Height: 2},
 	} {
 		for _, f := range ImageFormats() {
-			if strings.Contains(name, "labels") && !f.Labels || name == "a coordinate" && f.Name != "hosang" {
+			if strings.Contains(name, "labels") && !f.Labels {
 				continue
 			}
 			if got, err := f.Encode(r); err == nil {
 				t.Errorf("%s, %s: got %d bytes, want an error", f.Name, name, len(got))
+			}
+		}
+	}
+	for format, largest := range exact {
+		for _, x := range []int32{largest, largest + 1} {
+			_, err := imageFormat(t, format).Encode(&Row{Boxes: []box.Box{{X0: x, X1: x}}, Scores: []float32{1}})
+			if (err != nil) != (x > largest) {
+				t.Errorf("%s, coordinate %d: got %v, want an error: %t", format, x, err, x > largest)
 			}
 		}
 	}
@@ -173,8 +181,8 @@ func TestImageFilesContainTheRow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawRow(t)
 		r.Error = ""
-		for i := range r.Boxes { // hosang counts from 1
-			r.Boxes[i].X0, r.Boxes[i].Y0 = min(r.Boxes[i].X0, math.MaxInt32-1), min(r.Boxes[i].Y0, math.MaxInt32-1)
+		for i, b := range r.Boxes { // integers that a float32 represents exactly
+			r.Boxes[i] = box.Box{X0: b.X0 >> 8, Y0: b.Y0 >> 8, X1: b.X1 >> 8, Y1: b.Y1 >> 8}
 		}
 		labels := labeled(rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 9).Draw(t, "height"), rapid.IntRange(1, 300).Draw(t, "regions"))
 		for _, f := range ImageFormats() {
@@ -187,6 +195,14 @@ func TestImageFilesContainTheRow(t *testing.T) {
 				t.Fatal(err)
 			}
 			switch f.Name {
+			case "npy":
+				var want []float32
+				for i, b := range r.Boxes {
+					want = append(want, float32(b.X0), float32(b.Y0), float32(b.X1), float32(b.Y1), r.Scores[i])
+				}
+				if !slices.Equal(float32s(data[len(data)-4*len(want):]), want) {
+					t.Errorf("%s: got other boxes or scores", f.Name)
+				}
 			case "detreg":
 				if want := 4 * 4 * len(r.Boxes); !slices.Equal(float32s(data[len(data)-want:]), corners(&r)) {
 					t.Errorf("%s: got other boxes", f.Name)
