@@ -132,7 +132,7 @@ func (b *Box) iou(o *dataset.Object) float64 { return o.RectIoU(b.X0, b.Y0, b.X1
 
 // Add adds an image with its ground truth and its proposals, best first. Took is the time of the
 // search, or 0 if it is unknown. An image without proposals counts: its objects are missed. Add
-// takes O(objects × boxes) time, unless most boxes match better than all before them.
+// usually takes O(objects × boxes) time.
 func (e *Evaluator) Add(img *dataset.Image, boxes []box.Box, took time.Duration) {
 	e.converted = appendBoxes(e.converted[:0], boxes)
 	e.AddBoxes(img, e.converted, took)
@@ -169,18 +169,19 @@ func (e *Evaluator) AddBoxes(img *dataset.Image, boxes []Box, took time.Duration
 	cutoff := 0
 	for i := range boxes {
 		for i >= e.cutoffs[cutoff] {
-			e.count(cutoff)
+			e.count(cutoff, boxes)
 			cutoff++
 		}
 		m.match(boxes, i)
 	}
 	for ; cutoff < len(e.cutoffs); cutoff++ {
-		e.count(cutoff)
+		e.count(cutoff, boxes)
 	}
 }
 
 // count adds the matches with the boxes so far to the sums of a cutoff.
-func (e *Evaluator) count(cutoff int) {
+func (e *Evaluator) count(cutoff int, boxes []Box) {
+	e.matcher.settle(boxes)
 	sums := &e.sums[cutoff]
 	for i := range e.matcher.objects {
 		o := &e.matcher.objects[i]

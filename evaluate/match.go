@@ -1,7 +1,9 @@
 package evaluate
 
 import (
+	"cmp"
 	"math/bits"
+	"slices"
 
 	"github.com/proposer/proposer/dataset"
 )
@@ -30,13 +32,19 @@ func groupsOf(o *dataset.Object) [groups]bool {
 // One of them is not the nearest number to its name.
 var cocoThresholds = [...]float64{.5, .55, .6, .65, .7, .75, .8, .85, .8999999999999999, .95}
 
-// A matcher matches the objects of an image with its boxes, which are added in order. After each box
-// it holds the result for the boxes so far, so that one pass serves all budgets. A box takes
-// O(objects) time, and as much again for each match that it changes.
+// A matcher matches the objects of an image with its boxes, which are added in order. It can be asked
+// for the result of the boxes so far at any time, so that one pass serves all budgets.
 type matcher struct {
 	objects []matchedObject
 	found   [groups][len(cocoThresholds)]uint64 // number of objects that COCOeval matches
 	near    []nearObject
+	waiting []indexedBox // boxes that may change the match of an object by Hosang's rule
+}
+
+// indexedBox is the index of a box and its IoU with the best object.
+type indexedBox struct {
+	index   int
+	highest float64
 }
 
 // matchedObject is an object and its matches.
@@ -45,9 +53,9 @@ type matchedObject struct {
 	groups [groups]bool
 	best   float64 // IoU with the best box
 
-	// The match by Hosang's rule: the IoU with the box, and its index. The IoU is 0 without a match.
-	iou float64
-	box int
+	// The match by Hosang's rule. The IoU is 0 without a match.
+	iou     float64
+	matched indexedBox
 
 	// taken holds for each group the thresholds at which COCOeval has matched the object, as bits.
 	// Those of a group that the object is not in are all set.
@@ -63,7 +71,7 @@ type nearObject struct {
 
 // reset begins an image with the objects that count.
 func (m *matcher) reset(objects []dataset.Object, difficult bool) {
-	m.objects = m.objects[:0]
+	m.objects, m.waiting = m.objects[:0], m.waiting[:0]
 	m.found = [groups][len(cocoThresholds)]uint64{}
 	for i := range objects {
 		o := &objects[i]
@@ -80,10 +88,11 @@ func (m *matcher) reset(objects []dataset.Object, difficult bool) {
 	}
 }
 
-// match adds boxes[index]. All boxes before it were added.
+// match adds boxes[index]. All boxes before it were added. The matches by Hosang's rule are then those
+// of the last call of settle.
 func (m *matcher) match(boxes []Box, index int) {
 	m.near = m.near[:0]
-	improves := false
+	improves, highest := false, 0.0
 	for i := range m.objects {
 		o := &m.objects[i]
 		iou := boxes[index].iou(o.Object)
@@ -91,12 +100,13 @@ func (m *matcher) match(boxes []Box, index int) {
 			improves = true
 			o.best = max(o.best, iou)
 		}
+		highest = max(highest, iou)
 		if iou >= cocoThresholds[0] {
 			m.near = append(m.near, nearObject{o, iou, reached(iou)})
 		}
 	}
 	if improves {
-		m.assign(boxes, index)
+		m.waiting = append(m.waiting, indexedBox{index, highest})
 	}
 	if len(m.near) > 0 {
 		m.matchCOCO()
@@ -113,31 +123,53 @@ func reached(iou float64) (set uint16) {
 	return set
 }
 
-// assign updates the matching by Hosang's rule. That rule takes the pair of the highest IoU of all
-// boxes and objects, then the highest of the pairs that remain, and so on; of equal pairs the first.
-// The result is the stable matching in which boxes and objects prefer partners by IoU. It is unique,
-// so that it can be found one box after the other: a box takes the best object that prefers it to
-// its present box, which then looks for another object.
-func (m *matcher) assign(boxes []Box, index int) {
+// settle completes the matches by Hosang's rule. That rule takes the pair of the highest IoU of all
+// objects and boxes, then the highest of the pairs that remain, and so on; of equal pairs the first.
+// The result is the stable matching in which both sides prefer partners by IoU. It is unique, so the
+// boxes can be assigned in any order, and a box without a match never gets one. In the order of their
+// highest IoU few boxes displace others, even if objects are equal.
+func (m *matcher) settle(boxes []Box) {
+	if len(m.waiting) == 0 {
+		return
+	}
+	for i := range m.objects {
+		o := &m.objects[i]
+		if o.iou > 0 {
+			m.waiting = append(m.waiting, o.matched)
+			o.iou = 0
+		}
+	}
+	slices.SortFunc(m.waiting, func(a, b indexedBox) int {
+		return cmp.Or(cmp.Compare(b.highest, a.highest), cmp.Compare(a.index, b.index))
+	})
+	for _, b := range m.waiting {
+		m.assign(boxes, b)
+	}
+	m.waiting = m.waiting[:0]
+}
+
+// assign gives a box its best object of those that prefer it to their present box. That box then
+// takes another object in the same way.
+func (m *matcher) assign(boxes []Box, b indexedBox) {
 	for {
 		var to *matchedObject
 		highest := 0.0
 		for i := range m.objects {
 			o := &m.objects[i]
-			iou := boxes[index].iou(o.Object)
-			if iou > highest && (iou > o.iou || iou == o.iou && index < o.box) {
+			iou := boxes[b.index].iou(o.Object)
+			if iou > highest && (iou > o.iou || iou == o.iou && b.index < o.matched.index) {
 				to, highest = o, iou
 			}
 		}
 		if to == nil {
 			return
 		}
-		displaced, hadBox := to.box, to.iou > 0
-		to.iou, to.box = highest, index
+		displaced, hadBox := to.matched, to.iou > 0
+		to.iou, to.matched = highest, b
 		if !hadBox {
 			return
 		}
-		index = displaced
+		b = displaced
 	}
 }
 
