@@ -28,6 +28,7 @@ import (
 //	413 size          the image has too many bytes or pixels, or too long a side
 //	415 format        the data is not an image of a supported format
 //	422 picture       the image is corrupt
+//	422 depth         a sample of the image is larger than the option depth allows
 //	422 regions       the options segment the image into too many initial regions
 //	429 full          the queue or the memory for bodies is full: see Retry-After
 //	429 rate          the token or address exceeded its request rate: see Retry-After
@@ -98,6 +99,10 @@ func classify(ctx context.Context, err error) *problem {
 	if broken, ok := errors.AsType[*imageio.FormatError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "picture", broken.Error(),
 			fieldError{"image", broken.Format, "a complete and valid " + broken.Format + " file"})
+	}
+	if depth, ok := errors.AsType[*imageio.DepthError](err); ok {
+		return newProblem(http.StatusUnprocessableEntity, "depth", depth.Error(),
+			fieldError{"depth", depth.Depth.String(), depth.Want()})
 	}
 	if many, ok := errors.AsType[*selective.TooManyRegionsError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "regions", many.Error(),

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/dataset"
@@ -85,6 +86,7 @@ func (e *evaluation) warn(format string, args ...any) {
 func (e *evaluation) search(ctx context.Context, opts propose.Options, repeatability bool) (*evalResult, error) {
 	images := slices.Clone(e.data.Images) // objects may be turned
 	checked := &sides{decode: opts.Decode}
+	var warned warnings
 	workers := min(runtime.GOMAXPROCS(0), max(1, len(images)))
 	opts.Search.Threads = max(1, runtime.GOMAXPROCS(0)/workers)
 
@@ -104,7 +106,7 @@ func (e *evaluation) search(ctx context.Context, opts propose.Options, repeatabi
 			return evaluate.Proposals{}, err
 		}
 		images[i] = *upright
-		return searchImage(ctx, data, opts, repeatability)
+		return searchImage(ctx, data, opts, repeatability, func(warning string) { warned.add(images[i].File, warning) })
 	})
 	bar.Exit()
 	if err != nil {
@@ -117,17 +119,42 @@ func (e *evaluation) search(ctx context.Context, opts propose.Options, repeatabi
 		}
 	}
 	checked.print(e.std, "")
+	warned.print(e.std)
 	if repeatability && result.Repeatability == nil {
 		result.Repeatability = make([]float64, len(evaluate.Perturbations()))
 	}
 	return &evalResult{plot.Result{Report: result.Report}, result.Repeatability}, nil
 }
 
+// warnings counts images of which much may be lost, and keeps the first warning.
+type warnings struct {
+	mu    sync.Mutex
+	n     int
+	first string
+}
+
+func (w *warnings) add(file, warning string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.n++; w.n == 1 {
+		w.first = printable(file) + ": " + warning
+	}
+}
+
+func (w *warnings) print(std streams) {
+	if w.n > 0 {
+		fmt.Fprintf(std.err, "proposer: warning: of %d images much may be lost; one is %s\n", w.n, w.first)
+	}
+}
+
 // searchImage proposes boxes for an image file.
-func searchImage(ctx context.Context, data []byte, opts propose.Options, repeatability bool) (evaluate.Proposals, error) {
+func searchImage(ctx context.Context, data []byte, opts propose.Options, repeatability bool, warn func(string)) (evaluate.Proposals, error) {
 	result, err := propose.Run(ctx, data, opts)
 	if err != nil {
 		return evaluate.Proposals{}, err
+	}
+	if result.Warning != "" {
+		warn(result.Warning)
 	}
 	proposals := evaluate.Proposals{Boxes: result.Boxes, Took: result.SearchTime}
 	if !repeatability {

@@ -29,7 +29,7 @@ type progressObserver struct {
 	ended chan struct{}
 	wg    sync.WaitGroup
 
-	images, skipped, done, failed int64
+	images, skipped, done, failed, warned int64
 }
 
 func newProgressObserver(std streams) *progressObserver {
@@ -75,10 +75,19 @@ func (o *progressObserver) printLine(out io.Writer) {
 }
 
 // ImageDone implements batch.Observer.
-func (o *progressObserver) ImageDone(p source.Image, _ batch.Stats, failure string) {
+func (o *progressObserver) ImageDone(p source.Image, s batch.Stats, failure string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.done++
+	if s.Warning != "" {
+		o.warned++
+		if o.warned == 1 {
+			if o.bar != nil {
+				o.bar.Clear()
+			}
+			fmt.Fprintf(o.std.err, "proposer: %s: warning: %s; further warnings are only counted\n", printable(p.File), s.Warning)
+		}
+	}
 	if failure != "" {
 		o.failed++
 		if o.bar != nil {

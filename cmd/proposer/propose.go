@@ -107,6 +107,9 @@ func (c *proposeCmd) proposeFile(ctx context.Context, std streams, out codec.Wri
 	if err != nil {
 		return err
 	}
+	if result.Warning != "" {
+		fmt.Fprintf(std.err, "proposer: %s: warning: %s\n", printable(name), result.Warning)
+	}
 	row := codec.NewRow(filepath.ToSlash(name), result)
 	if c.Masks {
 		row.Strategies = result.Strategies

@@ -161,8 +161,9 @@ type training struct {
 func (t *training) sample(ctx context.Context, e *evaluation) error {
 	bar := progress(t.std, len(e.data.Images), "searching")
 	checked := &sides{decode: t.search.Decode}
+	warned := &warnings{}
 	for i := range e.data.Images {
-		err := t.sampleImage(ctx, e, checked, i)
+		err := t.sampleImage(ctx, e, checked, warned, i)
 		if ctx.Err() != nil {
 			bar.Exit()
 			return ctx.Err()
@@ -174,11 +175,12 @@ func (t *training) sample(ctx context.Context, e *evaluation) error {
 	}
 	bar.Exit()
 	checked.print(t.std, "")
+	warned.print(t.std)
 	return nil
 }
 
 // sampleImage searches an image and collects its training samples.
-func (t *training) sampleImage(ctx context.Context, e *evaluation, checked *sides, i int) error {
+func (t *training) sampleImage(ctx context.Context, e *evaluation, checked *sides, warned *warnings, i int) error {
 	opts := t.search
 	file, err := e.readImage(ctx, i, opts.Decode.Limits.MaxBytes)
 	if err != nil {
@@ -191,6 +193,9 @@ func (t *training) sampleImage(ctx context.Context, e *evaluation, checked *side
 	decoded, err := imageio.Decode(ctx, file, opts.Decode)
 	if err != nil {
 		return err
+	}
+	if decoded.LowRange != nil {
+		warned.add(img.File, decoded.LowRange.String())
 	}
 	search := opts.SearchOptions(decoded)
 	search.Order = selective.OrderObjectness

@@ -122,6 +122,8 @@ type Merged[T any] struct {
 
 // Stats are the counts and times of one image.
 type Stats struct {
+	// Warning says that the image is processed although much of it may be lost; empty if nothing is.
+	Warning        string
 	Boxes          int
 	Pixels         int64
 	Decode, Search time.Duration

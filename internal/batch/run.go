@@ -29,6 +29,8 @@ type Summary struct {
 	// Done is the number of images processed by this run; Failed of them failed.
 	Done   int64 `json:"done"`
 	Failed int64 `json:"failed"`
+	// Warned is the number of images processed by this run of which much may be lost, see Stats.Warning.
+	Warned int64 `json:"warned"`
 	Boxes  int64 `json:"boxes"`
 	// Shards is the number of shards assigned to this run.
 	Shards int `json:"shards"`
@@ -265,6 +267,9 @@ func (r *run[T]) writeShards(ctx context.Context, ordered <-chan *pending[T]) er
 		}
 		r.sum.Done++
 		r.sum.Boxes += int64(p.stats.Boxes)
+		if p.stats.Warning != "" {
+			r.sum.Warned++
+		}
 		if p.failure != "" {
 			r.sum.Failed++
 		}

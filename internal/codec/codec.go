@@ -45,6 +45,8 @@ type Row struct {
 	Orientation int
 	// SearchTime and DecodeTime are wall times; 0 omits them.
 	SearchTime, DecodeTime time.Duration
+	// Warning is that of the search, for people; empty if there is none. It is written only by jsonl.
+	Warning string
 	// Boxes are in pixels of the image, best first; Scores has the score of each.
 	Boxes  []box.Box
 	Scores []float32
@@ -71,7 +73,7 @@ type Row struct {
 func NewRow(file string, r *propose.Result) *Row {
 	return &Row{
 		File: file, Width: r.Width, Height: r.Height, Orientation: r.Orientation,
-		SearchTime: r.SearchTime, DecodeTime: r.DecodeTime,
+		SearchTime: r.SearchTime, DecodeTime: r.DecodeTime, Warning: r.Warning,
 		Boxes: r.Boxes, Scores: r.Scores,
 	}
 }
@@ -193,7 +195,8 @@ func (r *Row) validate() error {
 //	{"file":"a.jpg","width":640,"height":480,"seconds":0.2,"decode_seconds":0.01,"boxes":[[x0,y0,x1,y1],...],"scores":[...]}
 //
 // with the "id" of the data set after the file, as a number if possible; with the EXIF "orientation"
-// before the seconds if it is not 1; without seconds that are 0; and {"file":"b.jpg","error":"..."}
+// before the seconds if it is not 1; without seconds that are 0; with a "warning" before the boxes if there
+// is one; and {"file":"b.jpg","error":"..."}
 // for an image that failed. Lists are never null. If the row has them, these follow the scores:
 //
 //	"strategies":[{"color":"HSV","k":50,"measures":"CTSF","min_size":50},...]
@@ -252,6 +255,10 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 	if r.DecodeTime > 0 {
 		dst = append(dst, `,"decode_seconds":`...)
 		dst = appendSeconds(dst, r.DecodeTime)
+	}
+	if r.Warning != "" {
+		dst = append(dst, `,"warning":`...)
+		dst = appendString(dst, r.Warning)
 	}
 	dst = append(dst, `,"boxes":`...)
 	dst = appendList(dst, r.Boxes, appendBoxArray)

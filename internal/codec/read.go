@@ -87,6 +87,7 @@ func (l *Line) parse(text []byte) error {
 		Scores      json.RawMessage `json:"scores"`
 		Masks       json.RawMessage `json:"masks"`
 		Error       *string         `json:"error"`
+		Warning     string          `json:"warning"`
 	}
 	if err := json.Unmarshal(text, &o); err != nil {
 		return err
@@ -107,7 +108,7 @@ func (l *Line) parse(text []byte) error {
 	}
 	l.Row = Row{
 		File: *o.File, Width: o.Width, Height: o.Height, Orientation: o.Orientation,
-		SearchTime: seconds(o.Search), DecodeTime: seconds(o.Decode),
+		SearchTime: seconds(o.Search), DecodeTime: seconds(o.Decode), Warning: o.Warning,
 	}
 	var err error
 	if l.Row.ID, err = parseID(o.ID); err != nil {

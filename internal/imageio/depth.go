@@ -61,8 +61,15 @@ type DepthError struct {
 }
 
 func (e *DepthError) Error() string {
-	return fmt.Sprintf("imageio: depth %v: the image has a sample of %d: want a depth of %d or more, or %s",
-		e.Depth, e.Sample, bits.Len16(e.Sample), autoDepth)
+	return fmt.Sprintf("imageio: a sample of %d does not fit in %v bits: want a depth of %s", e.Sample, e.Depth, e.Want())
+}
+
+// Want returns the depths that the image has.
+func (e *DepthError) Want() string {
+	if fits := Depth(bits.Len16(e.Sample)); fits < maxDepth {
+		return fmt.Sprintf("%d or more, or %s", int(fits), autoDepth)
+	}
+	return fmt.Sprintf("%d or %s", int(maxDepth), autoDepth)
 }
 
 // A LowRange describes a 16-bit image whose samples use less than a sixteenth of the range of
@@ -77,8 +84,10 @@ func (r *LowRange) String() string {
 	if fits := max(Depth(bits.Len16(r.High)), minDepth); fits < r.bits() {
 		want = fmt.Sprintf("%d or %s", int(fits), autoDepth)
 	}
-	return fmt.Sprintf("the samples are %d to %d, less than a sixteenth of %d bits, and the image is nearly uniform: set depth to %s",
-		r.Low, r.High, int(r.bits()), want)
+	top := 1<<r.bits() - 1
+	levels := (int(r.High)*math.MaxUint8+top/2)/top - (int(r.Low)*math.MaxUint8+top/2)/top + 1
+	return fmt.Sprintf("samples from %d to %d of 0 to %d leave %d of 256 levels: set the option depth to %s",
+		r.Low, r.High, top, levels, want)
 }
 
 func (r *LowRange) bits() Depth {

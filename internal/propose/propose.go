@@ -48,6 +48,9 @@ func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
 		DecodeTime: decodeTime, SearchTime: time.Since(start), Stages: found.Stages,
 		Boxes: make([]box.Box, 0, n), Scores: make([]float32, 0, n),
 	}
+	if decoded.LowRange != nil {
+		r.Warning = decoded.LowRange.String()
+	}
 	if search.KeepRegions {
 		r.Strategies = search.Strategies
 		r.Origins = make([][]candidate.Origin, 0, n)

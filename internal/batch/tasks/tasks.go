@@ -47,7 +47,7 @@ func (s *Search) run(ctx context.Context, data []byte) (*propose.Result, batch.S
 	}
 	return result, batch.Stats{
 		Boxes: len(result.Boxes), Pixels: int64(result.Width) * int64(result.Height),
-		Decode: result.DecodeTime, Search: result.SearchTime,
+		Decode: result.DecodeTime, Search: result.SearchTime, Warning: result.Warning,
 	}, nil
 }
 

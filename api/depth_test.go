@@ -1,0 +1,51 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"image"
+	"image/color"
+	"image/png"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// TestDepth checks that the service reports 16-bit images that use little of their range, and the
+// option that scales them.
+func TestDepth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gray := image.NewGray16(image.Rect(0, 0, 64, 48))
+		for y := range 48 {
+			for x := range 64 {
+				gray.SetGray16(x, y, color.Gray16{Y: uint16(x/16*300 + y/16*40)})
+			}
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, gray); err != nil {
+			t.Fatal(err)
+		}
+		s := start(t, nil)
+		warning := func(query string) string {
+			r := s.post(t, "mode=single&"+query, b.Bytes())
+			var got struct{ Warning string }
+			if err := json.Unmarshal(r.body, &got); err != nil || r.status != http.StatusOK {
+				t.Fatalf("%d, %v: %s", r.status, err, r.body)
+			}
+			return got.Warning
+		}
+		if got := warning("depth=16"); !strings.Contains(got, "set the option depth to 10 or auto") {
+			t.Errorf("got warning %q", got)
+		}
+		for _, depth := range []string{"10", "auto"} {
+			if got := warning("depth=" + depth); got != "" {
+				t.Errorf("depth %s: got warning %q", depth, got)
+			}
+		}
+		p := s.post(t, "depth=8", b.Bytes()).problem(t, http.StatusUnprocessableEntity, "depth")
+		if p.Errors[0] != (fieldError{"depth", "8", "10 or more, or auto"}) {
+			t.Errorf("got %+v", p.Errors)
+		}
+	})
+}
