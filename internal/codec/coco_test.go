@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -58,10 +59,14 @@ func fileOf(t require, format string, rows ...Row) []byte {
 
 // imageID returns the id of an image in COCO's files.
 func imageID(r *Row) any {
-	if _, err := strconv.ParseUint(cocoID(r), 10, 63); err == nil {
-		return json.Number(cocoID(r))
+	id := cocoID(r)
+	if _, err := strconv.ParseUint(id, 10, 64); err == nil && (id[0] != '0' || id == "0") {
+		return json.Number(id)
 	}
-	return cocoID(r)
+	if _, err := strconv.ParseInt(id, 10, 64); err == nil && strings.HasPrefix(id, "-") && id[1] != '0' {
+		return json.Number(id)
+	}
+	return id
 }
 
 // require is what tests, properties and fuzz targets have in common.

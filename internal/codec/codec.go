@@ -387,9 +387,12 @@ func appendSeconds(dst []byte, d time.Duration) []byte {
 	return strconv.AppendFloat(dst, float64(d.Round(time.Microsecond).Microseconds())/1e6, 'f', -1, 64)
 }
 
-// appendID appends a JSON number if id is one in canonical form, else a string.
+// appendID appends a JSON number if id is an integer of 64 bits in canonical form, else a string.
 func appendID(dst []byte, id string) []byte {
-	if n, err := strconv.ParseUint(id, 10, 63); err == nil && strconv.FormatUint(n, 10) == id {
+	if n, err := strconv.ParseUint(id, 10, 64); err == nil && strconv.FormatUint(n, 10) == id {
+		return append(dst, id...)
+	}
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil && strconv.FormatInt(n, 10) == id {
 		return append(dst, id...)
 	}
 	return appendString(dst, id)
