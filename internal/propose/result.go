@@ -105,33 +105,29 @@ func (r *Result) Tree(ctx context.Context, strategy int) (*Tree, error) {
 }
 
 // Labels returns, for each pixel of the original image in raster order, the leaf of the tree of the
-// strategy with the given index. In a shrunken image each pixel stands for the box that it is rescaled
-// to. Labels panics if there is no such strategy or the regions were not kept. The only error is the
-// context's.
+// strategy with the given index. In a resized image it is that of the pixel between whose rescaled
+// edges the center lies; if the image was enlarged, leaves can be without pixels. Labels panics if
+// there is no such strategy or the regions were not kept. The only error is the context's.
 func (r *Result) Labels(ctx context.Context, strategy int) ([]int32, error) {
 	regions := r.keptRegions()
 	pix, err := regions.Pixels(ctx, strategy)
 	if err != nil || regions.Width == r.Width && regions.Height == r.Height {
 		return pix, err
 	}
+	// The last searched pixel whose first edge is before the center of an original one.
+	searched := func(v, from, to int) int { return int(((2*int64(v)+1)*int64(to) - 1) / (2 * int64(from))) }
+	columns := make([]int, r.Width)
+	for x := range columns {
+		columns[x] = searched(x, r.Width, regions.Width)
+	}
 	labels := make([]int32, 0, r.Width*r.Height)
-	for y := range regions.Height {
+	for y := range r.Height {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		start := len(labels)
-		x1 := 0
-		for x, label := range pix[y*regions.Width : (y+1)*regions.Width] {
-			x0 := x1
-			x1 = int(box.Rescale(int32(x)+1, regions.Width, r.Width))
-			for range x1 - x0 {
-				labels = append(labels, label)
-			}
-		}
-		row := labels[start:]
-		rows := box.Rescale(int32(y)+1, regions.Height, r.Height) - box.Rescale(int32(y), regions.Height, r.Height)
-		for range rows - 1 {
-			labels = append(labels, row...)
+		row := pix[searched(y, r.Height, regions.Height)*regions.Width:]
+		for _, x := range columns {
+			labels = append(labels, row[x])
 		}
 	}
 	return labels, nil

@@ -181,6 +181,41 @@ func TestMasksLimit(t *testing.T) {
 	}
 }
 
+// The label of a pixel is that of the searched pixel in which its center lies; an edge belongs to the
+// pixel before it.
+func TestLabelsOfResizedImages(t *testing.T) {
+	data := scene.Render(3, 61, 47, 4).PNG()
+	for _, size := range []string{"max-side=40", "resize-width=25", "resize-width=61", "resize-width=62", "resize-width=122", "resize-width=200"} {
+		t.Run(size, func(t *testing.T) {
+			r := runKept(t, data, parse(t, "mode=single&k=30&"+size))
+			tree := treeOf(t, r, 0)
+			var pix []int32
+			for i := 0; i < len(tree.Labels); i += 2 {
+				pix = append(pix, slices.Repeat(tree.Labels[i:i+1], int(tree.Labels[i+1]))...)
+			}
+			labels, err := r.Labels(t.Context(), 0)
+			if err != nil || len(labels) != 61*47 {
+				t.Fatalf("got %d labels (%v), want %d", len(labels), err, 61*47)
+			}
+			searched := func(v, side, searchedSide int) int {
+				last := 0
+				for s := range searchedSide {
+					if float64(s)*float64(side) < (float64(v)+.5)*float64(searchedSide) {
+						last = s
+					}
+				}
+				return last
+			}
+			for i, label := range labels {
+				x, y := searched(i%61, 61, tree.Width), searched(i/61, 47, tree.Height)
+				if want := pix[y*tree.Width+x]; label != want {
+					t.Fatalf("got label %d at %d, %d, want %d", label, i%61, i/61, want)
+				}
+			}
+		})
+	}
+}
+
 func TestPanicsWithoutRegions(t *testing.T) {
 	r := run(t, scene.Render(2, 40, 30, 2).PNG(), "mode=single")
 	for name, f := range map[string]func(){
