@@ -96,3 +96,15 @@ func TestInvalidFilters(t *testing.T) {
 		})
 	}
 }
+
+func ExampleFilter() {
+	f := Filter{MinSide: 20, MaxAspect: 3, MaxArea: 0.5}
+	for _, b := range []Box{{10, 10, 60, 40}, {10, 10, 25, 40}, {0, 0, 100, 30}, {0, 0, 90, 90}} {
+		fmt.Println(b, f.Keep(b, 100, 100))
+	}
+	// Output:
+	// [10 10 60 40] true
+	// [10 10 25 40] false
+	// [0 0 100 30] false
+	// [0 0 90 90] false
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/selective"
@@ -41,6 +42,22 @@ func Example() {
 	// Output:
 	// [0 0 100 80] from 16 nodes
 	// [30 20 60 50] from 8 nodes
+}
+
+// A filter applies before the ranking, so that Max boxes remain.
+func ExampleOptions_keep() {
+	img := paint()
+	filter := box.Filter{MinSide: 20, MaxArea: 0.5}
+	opts := selective.Fast()
+	opts.Sigma = 0 // the image is drawn and has no noise
+	opts.Max = 1
+	opts.Keep = func(b box.Box) bool { return filter.Keep(b, img.Width, img.Height) }
+	result, err := selective.Search(context.Background(), img, opts)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(result.Proposals[0].Box)
+	// Output: [30 20 60 50]
 }
 
 func ExampleSearch() {
