@@ -79,6 +79,7 @@ func vocOfImages(n int) (tree, []consumed) {
 
 // What the consumers load with their own steps are the boxes and scores of jsonl.
 func TestConsumersLoadFiles(t *testing.T) {
+	e2e.Only(t, "searches 50 images for each format")
 	python := e2e.Python(t, "import numpy, scipy.io, torch, torchvision, PIL", "NumPy, SciPy, PyTorch, torchvision and Pillow")
 	files, images := cocoOfImages(t, 50)
 	coco := files.write(t)
