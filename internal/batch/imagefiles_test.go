@@ -337,6 +337,45 @@ func (s slowStore) Create(ctx context.Context, name string) (blobstore.File, err
 	return s.Store.Create(ctx, name)
 }
 
+// A damaged list, or record, of images' files never ends a run with a panic, and what it misses is
+// written again.
+func FuzzDamagedImageLists(f *testing.F) {
+	dir := f.TempDir()
+	if _, err := Run(context.Background(), Job{Source: &numbered{n: 5}, Store: open(f, dir), ShardSize: 3}, fileTask()); err != nil {
+		f.Fatal(err)
+	}
+	want := filetree.Read(f, dir)
+	for _, name := range []string{"shards/000000.jsonl", "shards/000000.json", "manifest.json"} {
+		f.Add(name, []byte(want[name]), false)
+		f.Add(name, []byte(want[name]), true)
+	}
+	f.Fuzz(func(t *testing.T, name string, text []byte, lost bool) {
+		if _, ok := want[name]; !ok || !strings.HasPrefix(filepath.Ext(name), ".json") || name == "job.json" {
+			return
+		}
+		dir := t.TempDir()
+		for name, text := range want {
+			path := filepath.Join(dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		image := filepath.Join(dir, "things/4/4\n\xff.jpg.txt")
+		if lost {
+			if err := os.Remove(image); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := Run(t.Context(), Job{Source: &numbered{n: 5}, Store: open(t, dir), ShardSize: 3}, fileTask())
+		if _, statErr := os.Stat(image); err == nil && statErr != nil {
+			t.Error(statErr)
+		}
+	})
+}
+
 func FuzzImageFileName(f *testing.F) {
 	for _, name := range []string{"a.jpg", "../a", "/", "..", "a/../../b", "a\x00", "a//b", "\xff/.."} {
 		f.Add(name)

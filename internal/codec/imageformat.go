@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"math"
 	"path"
@@ -212,15 +213,29 @@ func encodeLabelsPNG(r *Row) ([]byte, error) {
 		}
 		return encodePNG(img)
 	case last <= math.MaxUint16:
-		img := image.NewGray16(bounds)
-		for i, label := range r.Labels {
-			binary.BigEndian.PutUint16(img.Pix[2*i:], uint16(label))
+		// The encoder takes 16-bit samples as interfaces: those of an image.Gray16 are allocated.
+		img := &gray16{bounds, r.Labels, make([]color.Color, last+1)}
+		for label := range img.colors {
+			img.colors[label] = color.Gray16{Y: uint16(label)}
 		}
 		return encodePNG(img)
 	}
 	return nil, fmt.Errorf("codec: %q has %d initial regions, and a PNG at most %d: want a larger k or min-size, or format labels-npy",
 		r.File, last+1, math.MaxUint16+1)
 }
+
+// gray16 is an image of labels with 16 bits.
+type gray16 struct {
+	bounds image.Rectangle
+	labels []int32
+	colors []color.Color // by label
+}
+
+func (g *gray16) ColorModel() color.Model { return color.Gray16Model }
+
+func (g *gray16) Bounds() image.Rectangle { return g.bounds }
+
+func (g *gray16) At(x, y int) color.Color { return g.colors[g.labels[y*g.bounds.Max.X+x]] }
 
 // wsod2Name is the name of WSOD2's SuperPixels: the id with .jpg, whatever the content is.
 func wsod2Name(r *Row) string {
