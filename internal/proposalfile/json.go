@@ -17,7 +17,7 @@ import (
 )
 
 // recognizeObject returns the format of a text that begins with a JSON object.
-func recognizeObject(text []byte) format {
+func recognizeObject(text []byte) fileFormat {
 	// What follows the name of the first field; the text may be cut off anywhere.
 	name, rest := firstString(bytes.TrimLeft(text[1:], " \t\r\n"))
 	rest = bytes.TrimLeft(rest, " \t\r\n:")
@@ -25,18 +25,18 @@ func recognizeObject(text []byte) format {
 	nested := list && bytes.HasPrefix(bytes.TrimLeft(rest[1:], " \t\r\n"), []byte("["))
 	switch name {
 	case "info", "licenses", "images", "annotations", "categories", "type":
-		return format{"COCO annotations", readCOCO}
+		return fileFormat{"COCO annotations", readCOCO}
 	case "bbox":
 		if nested {
-			return format{"JSON of boxes by position", readPositions}
+			return fileFormat{"JSON of boxes by position", readPositions}
 		}
 	case "boxes", "scores":
 	default:
 		if list {
-			return format{"JSON of boxes by name", readNames}
+			return fileFormat{"JSON of boxes by name", readNames}
 		}
 	}
-	return format{"JSON Lines", readLines}
+	return fileFormat{"JSON Lines", readLines}
 }
 
 // firstString returns the JSON string at the beginning of a text that may be cut off.

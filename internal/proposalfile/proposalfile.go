@@ -114,9 +114,9 @@ func (in *input) randomAccess() (randomAccess, error) {
 	return bytes.NewReader(data), nil
 }
 
-// format is a file format. Its reader yields images in order. Boxes that are yielded need not be valid
+// fileFormat is a file format. Its reader yields images in order. Boxes that are yielded need not be valid
 // or sorted.
-type format struct {
+type fileFormat struct {
 	name string
 	read func(ctx context.Context, in *input, yield func(*Image) error) error
 }
@@ -168,39 +168,41 @@ const want = "want JSON Lines, COCO results, CSV with a header, .npz, .npy, a MA
 	"a pickle of Detectron, Detectron2 or MMDetection, or Parquet"
 
 // recognize returns the format of an input by its content.
-func recognize(in *input) (format, error) {
+func recognize(in *input) (fileFormat, error) {
 	head, err := in.Peek(peekBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return format{}, err
+		return fileFormat{}, err
 	}
 	if bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
 		head = head[3:]
 		in.whole = nil // it includes the byte order mark
 		if _, err := in.Discard(3); err != nil {
-			return format{}, err
+			return fileFormat{}, err
 		}
 	}
 	text := bytes.TrimLeft(head, " \t\r\n")
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
-		return format{"NumPy archive", readNPZ}, nil
+		return fileFormat{"NumPy archive", readNPZ}, nil
 	case bytes.HasPrefix(head, []byte("\x89HDF\r\n\x1a\n")), bytes.HasPrefix(head, []byte("MATLAB 7.3 MAT-file")):
-		return format{}, errHDF5
+		return fileFormat{}, errHDF5
 	case len(head) >= matHeadBytes && (string(head[126:128]) == "IM" || string(head[126:128]) == "MI") && head[0] >= ' ':
-		return format{"MAT-file", readMAT}, nil
+		return fileFormat{"MAT-file", readMAT}, nil
+	case bytes.HasPrefix(head, []byte("PAR1")):
+		return fileFormat{"Parquet", readParquet}, nil
 	case isPickle(head):
-		return format{"pickle", readPickle}, nil
+		return fileFormat{"pickle", readPickle}, nil
 	case len(text) == 0:
-		return format{"JSON Lines", readLines}, nil // of no images
+		return fileFormat{"JSON Lines", readLines}, nil // of no images
 	case text[0] == '[':
-		return format{"JSON", readList}, nil
+		return fileFormat{"JSON", readList}, nil
 	case text[0] == '{':
 		return recognizeObject(text), nil
 	}
 	if header, ok := csvHeaderOf(head); ok {
-		return format{"CSV", header.read}, nil
+		return fileFormat{"CSV", header.read}, nil
 	}
-	return format{}, fmt.Errorf("%s: %s", describe(head), want)
+	return fileFormat{}, fmt.Errorf("%s: %s", describe(head), want)
 }
 
 // describe says what a file is that cannot be read.
