@@ -165,10 +165,11 @@ func searchImage(ctx context.Context, data []byte, opts propose.Options, repeata
 	if err != nil {
 		return proposals, err
 	}
-	search := opts.SearchOptions(decoded)
 	proposals.Repeatability, err = evaluate.Repeatability(ctx, decoded.Image,
 		func(ctx context.Context, img *raster.Image) ([]box.Box, error) {
-			found, err := selective.Search(ctx, img, search)
+			changed := *decoded // of the same original
+			changed.Image = img
+			found, err := selective.Search(ctx, img, opts.SearchOptions(&changed))
 			if err != nil {
 				return nil, err
 			}

@@ -101,7 +101,7 @@ func drawPlain(r *rand.Rand, w *workload) *request {
 
 var queries = []string{
 	"", "max=100", "mode=single", "mode=single&max=500&nms=0.8", "order=hierarchy&max=300", "order=paper&seed=7",
-	"max-side=200&max=200", "min-side=20&max=50",
+	"max-side=200&max=200", "min-side=20&max=50", "mode=rcnn&max=300", "resize-width=200&max-aspect=3&min-area=0.001&max-area=0.9",
 }
 
 // drawJSON sends an image alone; every other one is not in the service's cache.
