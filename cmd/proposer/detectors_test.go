@@ -202,3 +202,47 @@ func TestDetectronNeedsNumericIDs(t *testing.T) {
 		t.Errorf("got files %q, want an error before the search", names)
 	}
 }
+
+// The ids of a data set are of one type in each file, and the same in all.
+func TestIDsOfDatasets(t *testing.T) {
+	image := images("x.jpg")["x.jpg"]
+	dir := tree{
+		"ImageSets/Main/val.txt": "000001\n10\n", "JPEGImages/000001.jpg": image, "JPEGImages/10.jpg": image, "JPEGImages/7.jpg": image,
+	}.write(t)
+	run := func(source, format string) map[string]string {
+		out := t.TempDir()
+		if _, stderr, code := call(t, nil, "batch", filepath.Join(dir, source), "--out", out, "--mode", "single", "--format", format, "--max", "2"); code != exitOK {
+			t.Fatalf("%s: got exit code %d: %s", format, code, stderr)
+		}
+		return filetree.Read(t, out)
+	}
+	for format, want := range map[string][]string{
+		"jsonl":            {`{"file":"000001.jpg","id":"000001",`, `{"file":"10.jpg","id":"10",`},
+		"detectron2":       {"\x8c\x06000001", "\x8c\x0210"},
+		"detectron":        {"h\x05K\x01a0", "h\x05K\x0aa0"},
+		"parquet":          {"000001", "10"},
+		"npz":              {"0\x00\x00\x000\x00\x00\x000\x00\x00\x000\x00\x00\x000\x00\x00\x001\x00\x00\x001\x00\x00\x000\x00\x00\x00"},
+		"mat":              {"000001", "10"},
+		"coco":             {`"image_id":1,`, `"image_id":10,`},
+		"coco-annotations": {`{"id":1,"file_name":"000001.jpg"`, `{"id":10,"file_name":"10.jpg"`},
+	} {
+		files := run("ImageSets/Main/val.txt", format)
+		text := ""
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			if strings.HasPrefix(name, "proposals") {
+				text += files[name]
+			}
+		}
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: %q is missing", format, w)
+			}
+		}
+	}
+	if text := run("JPEGImages", "jsonl")["proposals-000000.jsonl"]; strings.Contains(text, `"id"`) {
+		t.Errorf("a folder: got ids in %.100s", text)
+	}
+	if text := run("JPEGImages", "coco")["proposals.json"]; !strings.Contains(text, `"image_id":1,`) || !strings.Contains(text, `"image_id":7,`) {
+		t.Errorf("a folder: got %.300s", text)
+	}
+}

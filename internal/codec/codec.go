@@ -39,6 +39,9 @@ type Row struct {
 	Folder string
 	// ID is the id of the image in its data set; empty if there is none.
 	ID string
+	// TextID reports that ids are texts even if they are numbers. Formats that can have both write
+	// numbers without it.
+	TextID bool
 	// Width and Height are the size of the upright image, in pixels; 0 if unknown.
 	Width, Height int
 	// Orientation is the EXIF orientation of the file; 0 and 1 mean upright.
@@ -194,7 +197,7 @@ func (r *Row) validate() error {
 //
 //	{"file":"a.jpg","width":640,"height":480,"seconds":0.2,"decode_seconds":0.01,"boxes":[[x0,y0,x1,y1],...],"scores":[...]}
 //
-// with the "id" of the data set after the file, as a number if possible; with the EXIF "orientation"
+// with the "id" of the data set after the file, as a number if it is one and not Row.TextID; with the EXIF "orientation"
 // before the seconds if it is not 1; without seconds that are 0; with a "warning" before the boxes if there
 // is one; and {"file":"b.jpg","error":"..."}
 // for an image that failed. Lists are never null. If the row has them, these follow the scores:
@@ -236,7 +239,11 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 	dst = appendString(dst, r.File)
 	if r.ID != "" {
 		dst = append(dst, `,"id":`...)
-		dst = appendID(dst, r.ID)
+		if r.TextID {
+			dst = appendString(dst, r.ID)
+		} else {
+			dst = appendID(dst, r.ID)
+		}
 	}
 	if r.Error != "" {
 		dst = append(dst, `,"error":`...)

@@ -336,6 +336,10 @@ func TestDetectron2IDs(t *testing.T) {
 			t.Errorf("%q of %q: %T %v, want %T %v", c.id, c.file, got, got, c.want, c.want)
 		}
 	}
+	v := unpickled(t, "detectron2", Row{File: "x.jpg", ID: "139", TextID: true})
+	if got := v.(*pyDict).values["ids"].(*pyList).items[0]; got != any("139") {
+		t.Errorf("an id that is a text: %T %v", got, got)
+	}
 }
 
 func TestMMDet(t *testing.T) {

@@ -114,6 +114,7 @@ func (l *Line) parse(text []byte) error {
 	if l.Row.ID, err = parseID(o.ID); err != nil {
 		return fmt.Errorf("%q: %w", *o.File, err)
 	}
+	l.Row.TextID = l.Row.ID != "" && o.ID[0] == '"'
 	if o.Error != nil {
 		l.Row.Error = *o.Error
 		if l.Row.Error == "" {

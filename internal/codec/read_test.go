@@ -47,10 +47,12 @@ func TestReadJSONLRoundTrip(t *testing.T) {
 			} else {
 				line.Row = drawRow(t)
 				line.Row.ID = rapid.SampledFrom([]string{"", "0", "139", "007", "a\n", "18446744073709551616"}).Draw(t, "id")
+				line.Row.TextID = line.Row.ID != "" && rapid.Bool().Draw(t, "text")
 				line.Row.Orientation = rapid.SampledFrom([]int{0, 2, 8}).Draw(t, "orientation")
 				if err := w.Write(&line.Row); err != nil {
 					t.Fatal(err)
 				}
+				line.Row.TextID = line.Row.TextID || line.Row.ID != "" && line.Row.ID != "0" && line.Row.ID != "139"
 				line.Row.File = string([]rune(line.Row.File))
 				line.Row.SearchTime = line.Row.SearchTime.Round(time.Microsecond)
 				line.Row.DecodeTime = line.Row.DecodeTime.Round(time.Microsecond)

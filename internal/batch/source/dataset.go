@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/proposer/proposer/dataset"
 )
@@ -26,9 +27,10 @@ func FromDataset(location string, d *dataset.Dataset, o Options) (*Source, error
 }
 
 func (s *Source) openDataset(d *dataset.Dataset) error {
+	textID := slices.ContainsFunc(d.Images, func(img dataset.Image) bool { return img.ID != "" && !isNumber(img.ID) })
 	images := make([]Image, len(d.Images))
 	for i := range d.Images {
-		images[i] = Image{File: filepath.ToSlash(d.Images[i].File), ID: d.Images[i].ID}
+		images[i] = Image{File: filepath.ToSlash(d.Images[i].File), ID: d.Images[i].ID, TextID: textID}
 	}
 	folder := d.Folder
 	if folder == "" {
@@ -47,6 +49,15 @@ func (s *Source) openDataset(d *dataset.Dataset) error {
 	s.report = dataset.Dataset{Folder: d.Folder, Skipped: d.Skipped, Warnings: d.Warnings}
 	s.kind, s.anyExtension, s.backend = "dataset", true, datasetImages{f, images}
 	return nil
+}
+
+// isNumber reports whether an id is an integer of 64 bits, without leading zeros.
+func isNumber(id string) bool {
+	if n, err := strconv.ParseUint(id, 10, 64); err == nil {
+		return strconv.FormatUint(n, 10) == id
+	}
+	n, err := strconv.ParseInt(id, 10, 64)
+	return err == nil && strconv.FormatInt(n, 10) == id
 }
 
 // NoImagesError reports a data set whose images were not found.

@@ -81,20 +81,20 @@ func TestTarImages(t *testing.T) {
 		t.Error(s.Kind())
 	}
 	images, _ := all(t, s)
-	if want := (Image{"b.jpg", "", 512, 5}); images[0] != want {
+	if want := (Image{File: "b.jpg", Offset: 512, Size: 5}); images[0] != want {
 		t.Errorf("%+v, want %+v", images[0], want)
 	}
 	if _, err := s.Read(t.Context(), images[1], 8); !errors.As(err, new(*imageio.LimitError)) {
 		t.Error(err)
 	}
 	for _, p := range []Image{
-		{"b.jpg", "", 512, 4},
-		{"b.jpg", "", 513, 5},
-		{"b.jpg", "", 0, 5},
-		{"b.jpg", "", -1, 5},
-		{"b.jpg", "", 512, -1},
-		{"b.jpg", "", 512, 1 << 40},
-		{"b.jpg", "", 1 << 62, 1 << 62},
+		{File: "b.jpg", Offset: 512, Size: 4},
+		{File: "b.jpg", Offset: 513, Size: 5},
+		{File: "b.jpg", Offset: 0, Size: 5},
+		{File: "b.jpg", Offset: -1, Size: 5},
+		{File: "b.jpg", Offset: 512, Size: -1},
+		{File: "b.jpg", Offset: 512, Size: 1 << 40},
+		{File: "b.jpg", Offset: 1 << 62, Size: 1 << 62},
 	} {
 		_, err := s.Read(t.Context(), p, 1<<62)
 		wantError(t, err, "b.jpg", errMoved)
@@ -311,6 +311,17 @@ func TestImagesOfOtherSources(t *testing.T) {
 	}
 }
 
+func TestIsNumber(t *testing.T) {
+	for id, want := range map[string]bool{
+		"0": true, "139": true, "-5": true, "18446744073709551615": true, "-9223372036854775808": true,
+		"": false, "007": false, "-0": false, "+1": false, "1.0": false, "18446744073709551616": false, "2008_000002": false, "x": false,
+	} {
+		if isNumber(id) != want {
+			t.Errorf("%q: got %t, want %t", id, !want, want)
+		}
+	}
+}
+
 func TestVOCDataset(t *testing.T) {
 	dir := t.TempDir()
 	annotation := func(name string) string {
@@ -332,7 +343,12 @@ func TestVOCDataset(t *testing.T) {
 
 	s = open(t, filepath.Join(dir, "ImageSets/Main/val.txt"), Options{})
 	got, err = all(t, s)
-	want = []Image{{File: "3.jpg", ID: "3"}, {File: "10.jpg", ID: "10"}, {File: "4.png", ID: "4"}, {File: "none.jpg", ID: "none"}}
+	want = []Image{
+		{File: "3.jpg", ID: "3", TextID: true},
+		{File: "10.jpg", ID: "10", TextID: true},
+		{File: "4.png", ID: "4", TextID: true},
+		{File: "none.jpg", ID: "none", TextID: true},
+	}
 	if err != nil || !reflect.DeepEqual(got, want) || s.Kind() != "dataset" {
 		t.Errorf("%+v, %v of %s", got, err, s.Kind())
 	}

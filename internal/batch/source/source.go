@@ -70,6 +70,8 @@ type Image struct {
 	File string
 	// ID is its id in the data set; empty if there is none.
 	ID string
+	// TextID reports that not all ids of the data set are numbers, so that its ids are texts.
+	TextID bool
 	// Offset and Size locate its bytes in a tar archive; otherwise they are 0.
 	Offset, Size int64
 }

@@ -50,7 +50,7 @@ func (s *Search) labelsOnly() {
 }
 
 func failedRow(img source.Image, reason string) *codec.Row {
-	return &codec.Row{File: img.File, ID: img.ID, Error: reason}
+	return &codec.Row{File: img.File, ID: img.ID, TextID: img.TextID, Error: reason}
 }
 
 func imageFilesOutput(format codec.ImageFormat) batch.Output[*codec.Row] {

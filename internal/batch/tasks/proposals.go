@@ -25,7 +25,7 @@ func Proposals(s Search, format codec.Format, folder string, masks bool) batch.T
 	var key func(img source.Image) (string, error)
 	if format.Key != nil {
 		key = func(img source.Image) (string, error) {
-			return format.Key(&codec.Row{File: img.File, ID: img.ID, Folder: folder})
+			return format.Key(&codec.Row{File: img.File, ID: img.ID, TextID: img.TextID, Folder: folder})
 		}
 	}
 	return batch.Task[*codec.Row]{
@@ -37,7 +37,7 @@ func Proposals(s Search, format codec.Format, folder string, masks bool) batch.T
 				return nil, batch.Stats{}, err
 			}
 			row := codec.NewRow(img.File, result)
-			row.ID = img.ID
+			row.ID, row.TextID = img.ID, img.TextID
 			row.Folder = folder
 			row.SearchTime = 0 // equal proposals are equal bytes
 			row.DecodeTime = 0
