@@ -16,6 +16,7 @@ import (
 	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/internal/testutil/e2e"
+	"github.com/proposer/proposer/internal/testutil/faultfs"
 	"github.com/proposer/proposer/internal/testutil/filetree"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
@@ -180,4 +181,24 @@ func TestShardsOfImageFiles(t *testing.T) {
 		}
 	}
 	filetree.Equal(t, "merged", files(t, merged), files(t, one))
+}
+
+// A full disk stops a run among the files of a shard; the run can be resumed.
+func TestImageFilesOnFullDisk(t *testing.T) {
+	src, _ := imageNames(t, 40)
+	args := []string{"batch", src, "--mode", "single", "--format", "labels-npy", "--shard-size", "5", "--out"}
+	want := t.TempDir()
+	if _, stderr, code := call(t, nil, append(args, want)...); code != exitOK {
+		t.Fatal(stderr)
+	}
+	out := t.TempDir()
+	disk := faultfs.MountTmpfs(t, out, "512k")
+	if _, stderr, code := call(t, nil, append(args, out)...); code != exitFailed || !strings.Contains(stderr, "run the same command to resume") {
+		t.Errorf("got exit code %d: %s", code, stderr)
+	}
+	disk.Resize("8m")
+	if _, stderr, code := call(t, nil, append(args, out)...); code != exitOK {
+		t.Errorf("got exit code %d: %s", code, stderr)
+	}
+	filetree.Equal(t, "after the disk was enlarged", files(t, out), files(t, want))
 }
