@@ -17,7 +17,7 @@ import (
 
 type evalCmd struct {
 	Data      string   `required:"" placeholder:"PATH" help:"Data set: a COCO instances file, a folder with one, or a PASCAL VOC folder (Annotations/*.xml) or image set (ImageSets/Main/*.txt)."`
-	Proposals []string `sep:"none" placeholder:"[NAME=]FILE" help:"Evaluate the proposals in FILE, as propose prints them in jsonl, instead of searching; - is standard input. Repeat the flag to compare several files."`
+	Proposals []string `sep:"none" placeholder:"[NAME=]FILE" help:"Evaluate the proposals in FILE instead of searching: JSON Lines, COCO results, CSV, .npz, .npy, .mat, Parquet, or a pickle of Detectron, Detectron2 or MMDetection; a folder of such files; - is standard input. Repeat the flag to compare several files."`
 
 	searchFlags `embed:""`
 	rankerFlag  `embed:""`

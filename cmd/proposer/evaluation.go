@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -185,7 +186,7 @@ func searchImage(ctx context.Context, data []byte, opts propose.Options, repeata
 // read evaluates the proposals in a file.
 func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, error) {
 	name := printable(path)
-	in, stop, err := openProposals(ctx, e.std.in, path)
+	proposals, stop, err := openProposals(ctx, e.std.in, path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, safefs.WithoutPath(err))
 	}
@@ -199,7 +200,7 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 	var unknown, missing firstOf
 	positions := 0
 	checked := &sides{}
-	for img, err := range proposalfile.Read(ctx, in) {
+	for img, err := range proposals {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -336,9 +337,9 @@ func (f *firstOf) add(name string) {
 	}
 }
 
-// openProposals opens a file, or stdin if the path is "-". Reading ends when ctx is canceled, even
-// if the underlying read blocks, as that of a pipe may.
-func openProposals(ctx context.Context, stdin io.Reader, path string) (in io.Reader, stop func(), err error) {
+// openProposals opens a file, a folder, or stdin if the path is "-". Reading ends when ctx is canceled,
+// even if the underlying read blocks, as that of a pipe may.
+func openProposals(ctx context.Context, stdin io.Reader, path string) (images iter.Seq2[*proposalfile.Image, error], stop func(), err error) {
 	f := io.NopCloser(stdin)
 	if path != "-" {
 		file, err := os.Open(path)
@@ -346,15 +347,16 @@ func openProposals(ctx context.Context, stdin io.Reader, path string) (in io.Rea
 			return nil, nil, err
 		}
 		info, err := file.Stat()
-		if err == nil && info.IsDir() {
-			err = errors.New("a folder: want a file")
-		}
 		if err != nil {
 			file.Close()
 			return nil, nil, err
 		}
+		if info.IsDir() {
+			file.Close()
+			return proposalfile.ReadFolder(ctx, path), func() {}, nil
+		}
 		if info.Mode().IsRegular() {
-			return io.NewSectionReader(file, 0, info.Size()), func() { file.Close() }, nil
+			return proposalfile.Read(ctx, io.NewSectionReader(file, 0, info.Size())), func() { file.Close() }, nil
 		}
 		f = file
 	}
@@ -365,7 +367,7 @@ func openProposals(ctx context.Context, stdin io.Reader, path string) (in io.Rea
 		_, err := io.Copy(w, f)
 		w.CloseWithError(err)
 	}()
-	return r, func() { stopWatching(); r.Close() }, nil
+	return proposalfile.Read(ctx, r), func() { stopWatching(); r.Close() }, nil
 }
 
 // proposalsPath returns FILE of [NAME=]FILE. A "=" after a path separator belongs to the path.

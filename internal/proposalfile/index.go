@@ -18,7 +18,9 @@ type Index struct {
 	// digits are ids such as 2008_000002 without the underscore, as Detectron's files have them;
 	// tails are the numbers after the underscore.
 	digits, tails names
-	bases, stems  map[string][]int32 // by the last element of the path, with and without its extension
+	// bases and stems are by the last element of the path, with and without its extension. Names that
+	// end at the first dot, as of SoCo and DETReg, are in dots if they differ.
+	bases, stems, dots map[string][]int32
 }
 
 // names finds images by unique names. Images with a name that is not unique are listed as -1.
@@ -35,7 +37,7 @@ func (n names) add(name string, i int) {
 func NewIndex(images []dataset.Image) *Index {
 	x := &Index{
 		images: images, ids: names{}, numbers: names{}, digits: names{}, tails: names{},
-		bases: map[string][]int32{}, stems: map[string][]int32{},
+		bases: map[string][]int32{}, stems: map[string][]int32{}, dots: map[string][]int32{},
 	}
 	for i := range images {
 		img := &images[i]
@@ -57,6 +59,9 @@ func NewIndex(images []dataset.Image) *Index {
 		x.bases[base] = append(x.bases[base], int32(i))
 		stem := withoutExtension(base)
 		x.stems[stem] = append(x.stems[stem], int32(i))
+		if dot := toFirstDot(base); dot != stem {
+			x.dots[dot] = append(x.dots[dot], int32(i))
+		}
 	}
 	return x
 }
@@ -72,6 +77,13 @@ func slashes(file string) string { return path.Clean(strings.ReplaceAll(file, `\
 
 func withoutExtension(file string) string { return strings.TrimSuffix(file, path.Ext(file)) }
 
+// toFirstDot returns a path up to the first dot of its last element.
+func toFirstDot(file string) string {
+	dir, base := path.Split(file)
+	base, _, _ = strings.Cut(base, ".")
+	return dir + base
+}
+
 // Find returns the index of an image of a proposals file, or -1 if the data set does not have it. It
 // returns an error if several images have the name.
 //
@@ -86,6 +98,7 @@ func (x *Index) Find(img *Image) (int, error) {
 		func() (int, error) { return x.byID(img.ID) },
 		func() (int, error) { return x.byID(img.File) },
 		func() (int, error) { return x.byFile(img.ID) },
+		func() (int, error) { return x.byFile(img.base) },
 	} {
 		i, err := find()
 		if i >= 0 {
@@ -108,7 +121,10 @@ func (x *Index) byFile(file string) (int, error) {
 	if i, err := x.bySuffix(file, x.bases[base], func(f string) string { return f }); i >= 0 || err != nil {
 		return i, err
 	}
-	return x.bySuffix(file, x.stems[base], withoutExtension)
+	if i, err := x.bySuffix(file, x.stems[base], withoutExtension); i >= 0 || err != nil {
+		return i, err
+	}
+	return x.bySuffix(file, x.dots[base], toFirstDot)
 }
 
 // bySuffix finds an image among those with the same last element of the path.

@@ -58,7 +58,10 @@ var errHDF5 = errors.New("HDF5, as MATLAB writes with -v7.3: want version 7 or o
 //	bbs        cell array: for each image a matrix with the rows x y w h score
 //
 // as Edge Boxes writes it, where images may be missing as well. Coordinates begin at 1; y2 and x2 are
-// inclusive. Cell arrays may have any shape.
+// inclusive. Cell arrays may have any shape. A file of one image has a matrix in place of a cell array:
+//
+//	boxes      the rows x1 y1 x2 y2, as Hosang's detection-proposals reads them
+//	scores     the scores; may be missing
 func readMAT(ctx context.Context, in *input, yield func(*Image) error) error {
 	whole, err := in.randomAccess()
 	if err != nil {
@@ -80,7 +83,7 @@ func readMAT(ctx context.Context, in *input, yield func(*Image) error) error {
 		return fmt.Errorf("the variables %s: want boxes and images, or bbs", strings.Join(m.names, ", "))
 	}
 	if boxes.class != mxCELL {
-		return fmt.Errorf("variable %s: want a cell array with a matrix for each image", boxes.name)
+		return m.readImage(ctx, boxes, sized, yield)
 	}
 	names, scores := m.variables["images"], m.variables["boxScores"]
 	for _, v := range []*matVariable{names, scores} {
@@ -212,7 +215,7 @@ func (m *matFile) add(kind uint32, section *io.SectionReader) error {
 		return fmt.Errorf("variable %.40q is there twice: want unique variables", a.name)
 	}
 	switch a.name {
-	case "boxes", "all_boxes", "bbs", "images", "boxScores":
+	case "boxes", "all_boxes", "bbs", "images", "boxScores", "scores":
 		m.variables[a.name] = &matVariable{a, in}
 	}
 	m.names = append(m.names, fmt.Sprintf("%.40q", a.name))
@@ -374,42 +377,7 @@ func (m *matReader) numbers(a *matArray, limit int) (t npy.Type, data []byte, er
 func (v *matVariable) readBoxes(ctx context.Context, i int, sized bool, img *Image) error {
 	a, err := v.in.cell()
 	if err == nil {
-		var t npy.Type
-		var data []byte
-		columns, form := 4, "y1 x1 y2 x2"
-		if sized {
-			columns, form = 5, "x y w h score"
-		}
-		n, width := a.matrix()
-		switch {
-		case a.count() == 0:
-			n = 0
-		case n > maxBoxes:
-			err = fmt.Errorf("%d boxes: want at most %d", n, maxBoxes)
-		case width != columns && !(sized && width == 4):
-			err = fmt.Errorf("a matrix of %d × %d: want rows %s", n, width, form)
-		}
-		if err == nil {
-			t, data, err = v.in.numbers(&a, n*width)
-		}
-		if err == nil {
-			at := func(row, column int) float64 { return t.Float(data[(column*n+row)*t.Size:]) }
-			img.Boxes = make([]evaluate.Box, n)
-			for k := range img.Boxes {
-				if k%4096 == 0 && ctx.Err() != nil {
-					return ctx.Err()
-				}
-				// The first pixel is 1.
-				b := newBox(at(k, 1)-1, at(k, 0)-1, at(k, 3), at(k, 2))
-				if sized {
-					b = fromSize(newBox(at(k, 0)-1, at(k, 1)-1, at(k, 2), at(k, 3)))
-				}
-				img.Boxes[k] = b
-				if width == 5 {
-					img.scores = append(img.scores, at(k, 4))
-				}
-			}
-		}
+		err = v.in.boxes(ctx, &a, sized, false, img)
 	}
 	if err != nil {
 		return fmt.Errorf("%s{%d}: %w", v.name, i+1, err)
@@ -417,25 +385,88 @@ func (v *matVariable) readBoxes(ctx context.Context, i int, sized bool, img *Ima
 	return nil
 }
 
+// readImage reads a file of one image.
+func (m *matFile) readImage(ctx context.Context, boxes *matVariable, sized bool, yield func(*Image) error) error {
+	img := &Image{single: true}
+	if err := boxes.in.boxes(ctx, &boxes.matArray, sized, true, img); err != nil {
+		return fmt.Errorf("variable %s: %w", boxes.name, err)
+	}
+	if scores := m.variables["scores"]; scores != nil {
+		if err := scores.in.scores(&scores.matArray, img); err != nil {
+			return fmt.Errorf("variable scores: %w", err)
+		}
+	}
+	return yield(img)
+}
+
+// boxes reads an array as the boxes of an image: x y w h if they are sized, otherwise y1 x1 y2 x2, or
+// x1 y1 x2 y2 if x is first.
+func (m *matReader) boxes(ctx context.Context, a *matArray, sized, xFirst bool, img *Image) error {
+	columns, form := 4, "y1 x1 y2 x2"
+	x, y := 1, 0
+	switch {
+	case sized:
+		columns, form = 5, "x y w h score"
+	case xFirst:
+		form = "x1 y1 x2 y2"
+		x, y = 0, 1
+	}
+	n, width := a.matrix()
+	switch {
+	case a.count() == 0:
+		n, width = 0, columns
+	case n > maxBoxes:
+		return fmt.Errorf("%d boxes: want at most %d", n, maxBoxes)
+	case width != columns && !(sized && width == 4):
+		return fmt.Errorf("a matrix of %d × %d: want rows %s", n, width, form)
+	}
+	t, data, err := m.numbers(a, n*width)
+	if err != nil {
+		return err
+	}
+	at := func(row, column int) float64 { return t.Float(data[(column*n+row)*t.Size:]) }
+	img.Boxes = make([]evaluate.Box, n)
+	for k := range img.Boxes {
+		if k%4096 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		// The first pixel is 1.
+		if sized {
+			img.Boxes[k] = fromSize(newBox(at(k, 0)-1, at(k, 1)-1, at(k, 2), at(k, 3)))
+		} else {
+			img.Boxes[k] = newBox(at(k, x)-1, at(k, y)-1, at(k, 2+x), at(k, 2+y))
+		}
+		if width == 5 {
+			img.scores = append(img.scores, at(k, 4))
+		}
+	}
+	return nil
+}
+
 // readScores reads the next cell as the scores of image i.
 func (v *matVariable) readScores(i int, img *Image) error {
 	a, err := v.in.cell()
-	if err == nil && a.count() != len(img.Boxes) {
-		err = fmt.Errorf("%d scores of %d boxes: want one for each", a.count(), len(img.Boxes))
-	}
 	if err == nil {
-		var t npy.Type
-		var data []byte
-		t, data, err = v.in.numbers(&a, len(img.Boxes))
-		img.scores = make([]float64, len(img.Boxes))
-		for k := range img.scores {
-			if err == nil {
-				img.scores[k] = t.Float(data[k*t.Size:])
-			}
-		}
+		err = v.in.scores(&a, img)
 	}
 	if err != nil {
 		return fmt.Errorf("%s{%d}: %w", v.name, i+1, err)
+	}
+	return nil
+}
+
+// scores reads an array as the scores of an image.
+func (m *matReader) scores(a *matArray, img *Image) error {
+	if a.count() != len(img.Boxes) {
+		return fmt.Errorf("%d scores of %d boxes: want one for each", a.count(), len(img.Boxes))
+	}
+	t, data, err := m.numbers(a, len(img.Boxes))
+	if err != nil {
+		return err
+	}
+	img.scores = make([]float64, len(img.Boxes))
+	for k := range img.scores {
+		img.scores[k] = t.Float(data[k*t.Size:])
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/internal/npy"
+	"github.com/proposer/proposer/internal/pickle"
 )
 
 // arrayReader reads a one- or two-dimensional array of a .npy file row by row.
@@ -27,13 +28,9 @@ type arrayReader struct {
 	close         func() error
 }
 
-// newArrayReader reads the header of an array of size bytes, or -1 if the size is unknown.
-func newArrayReader(name string, in io.Reader, size int64) (*arrayReader, error) {
-	counted := &countingReader{r: in}
-	h, err := npy.ReadHeader(counted)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
+// newArrayReader returns a reader of the elements of an array, which are in size bytes; a negative size
+// is unknown.
+func newArrayReader(name string, h *npy.Header, in io.Reader, size int64) (*arrayReader, error) {
 	a := &arrayReader{Header: *h, name: name, in: bufio.NewReaderSize(in, 1<<16), rows: 1, columns: 1, close: func() error { return nil }}
 	if len(h.Shape) > 2 {
 		return nil, fmt.Errorf("%s: shape %v: want one or two dimensions", name, h.Shape)
@@ -48,14 +45,15 @@ func newArrayReader(name string, in io.Reader, size int64) (*arrayReader, error)
 		return nil, fmt.Errorf("%s: Python objects: want numbers or strings", name)
 	}
 	bytes := float64(h.Elements()) * float64(h.Type.Size)
-	if size >= 0 && bytes > float64(size-counted.n) || bytes > math.MaxInt64/2 {
-		return nil, fmt.Errorf("%s: shape %v needs %.0f bytes and the file has %d: want a complete file", name, h.Shape, bytes, size-counted.n)
+	if size >= 0 && bytes > float64(size) || bytes > math.MaxInt64/2 {
+		return nil, fmt.Errorf("%s: shape %v needs %.0f bytes and the file has %d: want a complete file", name, h.Shape, bytes, size)
 	}
 	if a.columns > maxColumns {
 		return nil, fmt.Errorf("%s: shape %v: want at most %d columns", name, h.Shape, maxColumns)
 	}
 	a.row = make([]byte, a.columns*h.Type.Size)
 	if h.Fortran && a.columns > 1 {
+		var err error
 		if a.whole, err = readBytes(a.in, int64(bytes)); err != nil {
 			return nil, a.fail(err)
 		}
@@ -153,6 +151,48 @@ func (a *arrayReader) checkBoxes() error {
 	return nil
 }
 
+// readNPY reads the array of one image, of shape (n, 4) or (n, 5) with scores, or an object array of a
+// dictionary with its boxes and scores, as Siamese DETR has it.
+func readNPY(ctx context.Context, in *input, yield func(*Image) error) error {
+	size := int64(-1)
+	if in.whole != nil {
+		size = in.whole.Size()
+	}
+	img := &Image{single: true}
+	head := &countingReader{r: in.Reader}
+	h, err := npy.ReadHeader(head)
+	if err != nil {
+		return err
+	}
+	if h.Type.Kind == 'O' {
+		if size >= 0 {
+			size -= head.n
+		}
+		root, err := pickle.Load(ctx, in.Reader, size)
+		if err != nil {
+			return err
+		}
+		if a, ok := root.(*pickle.Array); ok && a.Objects != nil && len(a.Shape) == 0 {
+			root = a.Objects.At(0)
+		}
+		if err := img.setEntry(ctx, root); err != nil {
+			return err
+		}
+		return yield(img)
+	}
+	a, err := newArrayReader("array", h, in.Reader, size-head.n)
+	if err == nil {
+		err = a.checkBoxes()
+	}
+	if err == nil {
+		img.Boxes, img.scores, err = a.boxes(ctx, a.rows)
+	}
+	if err != nil {
+		return err
+	}
+	return yield(img)
+}
+
 // readNPZ reads an archive of the arrays that package codec describes, of which only boxes and offsets
 // are needed:
 //
@@ -226,8 +266,13 @@ func openMember(name string, f *zip.File) (*arrayReader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	size := int64(min(f.UncompressedSize64, math.MaxInt64))
-	a, err := newArrayReader(name, in, size)
+	head := &countingReader{r: in}
+	h, err := npy.ReadHeader(head)
+	if err != nil {
+		in.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	a, err := newArrayReader(name, h, in, max(0, int64(min(f.UncompressedSize64, math.MaxInt64))-head.n))
 	if err != nil {
 		in.Close()
 		return nil, err

@@ -208,17 +208,22 @@ func (img *Image) setEntry(ctx context.Context, entry any) error {
 	if !ok {
 		return img.setBoxes(ctx, entry, 5)
 	}
-	boxes, ok := d.Get("bboxes")
-	if !ok {
-		if boxes, ok = d.Get("boxes"); !ok {
-			return errors.New(`a dictionary without "bboxes": want the boxes of the image`)
+	first := func(names ...string) any {
+		for _, name := range names {
+			if v, ok := d.Get(name); ok {
+				return v
+			}
 		}
+		return nil
+	}
+	boxes := first("bboxes", "boxes", "box")
+	if boxes == nil {
+		return errors.New(`a dictionary without "bboxes": want the boxes of the image`)
 	}
 	if err := img.setBoxes(ctx, boxes, 5); err != nil {
 		return err
 	}
-	if scores, ok := d.Get("scores"); ok && scores != nil {
-		img.scores = nil
+	if scores := first("scores", "score"); scores != nil {
 		return img.setScores(scores)
 	}
 	return nil

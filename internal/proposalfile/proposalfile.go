@@ -9,7 +9,7 @@
 //   - pickles of Detectron, Detectron2, MMDetection 2 and 3
 //   - Apache Parquet
 //
-// [Read] recognizes the format by the content. [Index] finds the images in a data set.
+// [Read] recognizes the format by the content. [ReadFolder] reads many files. [Index] finds the images in a data set.
 //
 // Input is not trusted: nothing is executed, and memory is bounded by the size of the file.
 package proposalfile
@@ -56,6 +56,8 @@ type Image struct {
 	Error string
 
 	scores []float64 // one per box, or nil
+	single bool      // the file has only this image, without its name
+	base   string    // in a folder: the last element of the path of the file, without the extension
 }
 
 // Name returns the name of the image in messages.
@@ -184,6 +186,8 @@ func recognize(in *input) (fileFormat, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
 		return fileFormat{"NumPy archive", readNPZ}, nil
+	case bytes.HasPrefix(head, []byte("\x93NUMPY")):
+		return fileFormat{"NumPy array", readNPY}, nil
 	case bytes.HasPrefix(head, []byte("\x89HDF\r\n\x1a\n")), bytes.HasPrefix(head, []byte("MATLAB 7.3 MAT-file")):
 		return fileFormat{}, errHDF5
 	case len(head) >= matHeadBytes && (string(head[126:128]) == "IM" || string(head[126:128]) == "MI") && head[0] >= ' ':
