@@ -55,7 +55,7 @@ func Inspect(data []byte, lim Limits) (Header, error) {
 	case hasPrefix(tiffMagicLittle), hasPrefix(tiffMagicBig):
 		h.Format, parse = "tiff", h.parseTIFF
 	default:
-		return Header{}, ErrUnsupported
+		return Header{}, unsupportedData(data)
 	}
 	if err := parse(data); err != nil {
 		return Header{}, err

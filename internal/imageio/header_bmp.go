@@ -20,7 +20,7 @@ const (
 
 func (h *Header) parseBMP(b []byte) error {
 	if len(b) < bmpFileHeader+4 {
-		return h.broken("no header")
+		return h.broken("ends early: no header")
 	}
 	le := binary.LittleEndian
 	f := &bmpFormat{}
@@ -30,7 +30,7 @@ func (h *Header) parseBMP(b []byte) error {
 		return h.unsupported("header of %d bytes", info)
 	}
 	if int64(len(b)) < bmpFileHeader+info {
-		return h.broken("short header")
+		return h.broken("ends early: %d bytes of the header", len(b))
 	}
 	var width, height, compression int64
 	if info == bmpCoreHeader {
@@ -84,7 +84,7 @@ func (h *Header) parseMasks(f *bmpFormat, b []byte, info, compression int64) (en
 		}
 		end = max(end, bmpMasks+4*int64(n)) // after a header of 40 bytes
 		if int64(len(b)) < end {
-			return 0, h.broken("short header")
+			return 0, h.broken("ends early: %d bytes of the header", len(b))
 		}
 		for c := range n {
 			f.masks[c] = binary.LittleEndian.Uint32(b[bmpMasks+4*c:])

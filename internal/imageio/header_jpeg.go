@@ -65,7 +65,7 @@ func (h *Header) parseJPEG(b []byte) error {
 	for i := 2; ; { // after SOI
 		marker, body, next := nextSegment(b, i)
 		if next == 0 {
-			return h.broken("ends before the pixels")
+			return h.broken("ends early: no pixels")
 		}
 		i = next
 		switch {

@@ -21,7 +21,10 @@ const pngChunkOverhead = 12
 
 func (h *Header) parsePNG(b []byte) error {
 	const ihdr = len(pngMagic) + 8 // offset of the first chunk's body
-	if len(b) < ihdr+13 || string(b[ihdr-4:ihdr]) != "IHDR" || binary.BigEndian.Uint32(b[ihdr-8:]) != 13 {
+	if len(b) < ihdr+13 {
+		return h.broken("ends early: no header")
+	}
+	if string(b[ihdr-4:ihdr]) != "IHDR" || binary.BigEndian.Uint32(b[ihdr-8:]) != 13 {
 		return h.broken("no header")
 	}
 	width := int64(binary.BigEndian.Uint32(b[ihdr:]))
@@ -65,5 +68,5 @@ func (h *Header) parsePNGChunks(b []byte, colorType byte) error {
 		}
 		b = b[pngChunkOverhead+size:]
 	}
-	return h.broken("ends early")
+	return h.broken("ends early: no end chunk")
 }

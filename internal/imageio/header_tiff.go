@@ -13,6 +13,7 @@ const (
 
 // Tags of TIFF 6.0.
 const (
+	tagNewSubfileType  = 254
 	tagImageWidth      = 256
 	tagImageLength     = 257
 	tagBitsPerSample   = 258
@@ -32,8 +33,10 @@ const (
 	tagTileLength      = 323
 	tagTileOffsets     = 324
 	tagTileByteCounts  = 325
+	tagSubIFDs         = 330
 	tagExtraSamples    = 338
 	tagSampleFormat    = 339
+	tagDNGVersion      = 50706
 )
 
 // Values of tags.
@@ -42,6 +45,7 @@ const (
 	photometricBlackIsZero = 1
 	photometricRGB         = 2
 	photometricPalette     = 3
+	photometricCFA         = 32803
 
 	extraPremultiplied = 1 // associated alpha
 	extraAlpha         = 2 // unassociated alpha
@@ -77,7 +81,7 @@ var tiffCompressions = []uint32{
 var requiredTags = []uint16{
 	tagImageWidth, tagImageLength, tagBitsPerSample, tagCompression, tagPhotometric, tagSamplesPerPixel,
 	tagRowsPerStrip, tagPlanarConfig, tagTileWidth, tagTileLength, tagExtraSamples, tagSampleFormat,
-	tagFillOrder, tagT4Options, tagPredictor,
+	tagFillOrder, tagT4Options, tagPredictor, tagColorMap,
 }
 
 // A tiffDir is the first directory of a TIFF file: entries of 12 bytes, each with a tag, a type,
@@ -135,6 +139,16 @@ func (d tiffDir) find(tag uint16) (entry []byte, at int, ok bool) {
 		}
 	}
 	return nil, 0, false
+}
+
+// isCut reports whether the values of a tag are behind the end of the data.
+func (d tiffDir) isCut(tag uint16) bool {
+	entry, _, _ := d.find(tag)
+	if entry == nil {
+		return false
+	}
+	n := int64(d.order.Uint32(entry[4:])) * int64(tiffTypeSizes[d.order.Uint16(entry[2:])])
+	return n > 4 && int64(d.order.Uint32(entry[8:]))+n > int64(len(d.data))
 }
 
 // list returns the values of a tag. It is empty if the tag is missing, is not of whole numbers, or
@@ -233,12 +247,25 @@ type tiffFormat struct {
 
 func (h *Header) parseTIFF(b []byte) error {
 	d, missing, ok := openTIFF(b)
-	if !ok || missing > 0 {
+	switch {
+	case len(b) < 8:
+		return h.broken("ends early: no directory")
+	case !ok && int64(d.order.Uint32(b[4:])) > int64(len(b)-2):
+		return h.broken("ends early: its directory is at %d, and it has %d bytes", d.order.Uint32(b[4:]), len(b))
+	case !ok:
 		return h.broken("no directory")
+	case missing > 0:
+		return h.broken("ends early: %d bytes of the directory are missing", missing)
+	case isCameraRaw(d):
+		return &unsupportedError{"imageio: " + rawImage}
 	}
 	for i := 0; i < len(d.entries); i += tiffEntrySize {
-		if tag := d.tag(i); slices.Contains(requiredTags, tag) && d.list(tag).len() == 0 {
-			return h.broken("tag %d has no value in the file", tag)
+		switch tag := d.tag(i); {
+		case !slices.Contains(requiredTags, tag) || d.list(tag).len() > 0:
+		case d.isCut(tag):
+			return h.broken("ends early: the values of tag %d are missing", tag)
+		default:
+			return h.broken("tag %d has no value", tag)
 		}
 	}
 	if err := h.setSize(int64(d.value(tagImageWidth, 0)), int64(d.value(tagImageLength, 0))); err != nil {
@@ -257,6 +284,16 @@ func (h *Header) parseTIFF(b []byte) error {
 	h.Orientation, h.orientationAt = d.orientation()
 	h.tiff = f
 	return nil
+}
+
+// isCameraRaw reports whether a file is a camera raw image, whose first page is a small preview or
+// has the samples of a sensor.
+func isCameraRaw(d tiffDir) bool {
+	_, _, dng := d.find(tagDNGVersion)
+	_, _, more := d.find(tagSubIFDs)
+	preview := more && d.value(tagNewSubfileType, 0)&1 != 0
+	canon := len(d.data) >= 10 && string(d.data[8:10]) == "CR"
+	return dng || preview || canon || d.value(tagPhotometric, 0) == photometricCFA
 }
 
 // parseSamples reads what the samples of a pixel are.

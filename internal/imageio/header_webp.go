@@ -21,8 +21,11 @@ type webpChunks struct {
 // decoders on files that its WebP decoder refuses.
 func (h *Header) parseWebP(b []byte) error {
 	riff := int64(binary.LittleEndian.Uint32(b[4:])) + 8
-	if riff > int64(len(b)) || riff < 12 {
-		return h.broken("%d bytes of %d", len(b), riff)
+	if riff > int64(len(b)) {
+		return h.broken("ends early: %d bytes of %d", len(b), riff)
+	}
+	if riff < 12 {
+		return h.broken("a size of %d bytes", riff)
 	}
 	var seen webpChunks
 	for b = b[12:riff]; len(b) >= 8; {

@@ -37,7 +37,6 @@ package imageio
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -45,14 +44,6 @@ import (
 	"github.com/proposer/proposer/internal/boundedio"
 	"github.com/proposer/proposer/raster"
 )
-
-// ErrUnsupported is wrapped by errors about data that is not an image, or is of a format or a
-// variant that this package does not read.
-var ErrUnsupported = errors.New("not a supported image: want JPEG, PNG, WebP, BMP or TIFF")
-
-func unsupported(format, msg string, args ...any) error {
-	return fmt.Errorf("imageio: %s: %s: %w", format, fmt.Sprintf(msg, args...), ErrUnsupported)
-}
 
 // LimitError reports an image that is larger than its reader allows, by its unit: "bytes", "pixels",
 // "pixels wide", "pixels high" or "pixels in a tile".
