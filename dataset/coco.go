@@ -36,7 +36,7 @@ func ReadCOCO(r io.Reader, opts Options) (*Dataset, error) {
 func readCOCO(r io.Reader, opts Options) (*Dataset, []string, error) {
 	c := cocoReader{
 		s: jsonscan.NewStream(r, maxEntry), opts: opts, report: report{strict: opts.Strict},
-		texts: map[string]int64{}, categories: map[int64]*cocoCategory{}, names: map[string]string{},
+		texts: map[string]int64{}, categories: map[int64]*cocoCategory{}, folderNames: []string{""},
 	}
 	if err := c.read(); err != nil {
 		return nil, nil, err
@@ -51,14 +51,23 @@ type cocoReader struct {
 	report
 	entry int // number of the entry that is read, from 1
 
-	images      []Image
-	ids         []int64  // by image, see id; noID if there is none
+	entries     blocks[cocoImage]
+	images      []Image  // of the entries
 	folders     []string // by image, see readCOCO
 	categories  map[int64]*cocoCategory
 	annotations blocks[cocoAnnotation]
-	texts       map[string]int64  // ids that are texts
-	names       map[string]string // one copy of each folder
+	texts       map[string]int64 // ids that are texts
+	textList    []string         // by id - firstText
+	folderNames []string
 	sorted      []*cocoAnnotation // workspace
+}
+
+type cocoImage struct {
+	file          string
+	id            int64 // see cocoReader.id; noID if there is none
+	width, height int32
+	folder        int32 // index in cocoReader.folderNames
+	at            int32 // index in images
 }
 
 type cocoCategory struct {
@@ -180,47 +189,52 @@ func members(object []byte, f func(name, value []byte)) bool {
 	return true
 }
 
-// noID is the id of an entry that has none.
-const noID = math.MinInt64
+// noID is the id of an entry that has none, firstText the first id that is a text.
+const (
+	noID      = math.MinInt64
+	firstText = noID + 1
+)
 
 // maxIntegerID bounds the integers that are their own ids.
 const maxIntegerID = 1 << 62
 
-// id returns an id as an integer that is equal for equal ids, and its text. Ids are equal if they are
+// id returns an id as an integer that is equal for equal ids. Ids are equal if they are
 // the same whole number, however it is written, or the same text. It returns noID for a value that is
 // neither a number nor a text.
-func (c *cocoReader) id(token []byte) (id int64, text string) {
+func (c *cocoReader) id(token []byte) int64 {
 	if n, ok := wholeNumber(token); ok {
-		return n, ""
+		return n
 	}
+	var text string
 	switch {
 	case len(token) == 0:
-		return noID, ""
+		return noID
 	case token[0] == '"':
 		if text = jsonscan.Unquote(token); text == "" {
-			return noID, ""
+			return noID
 		}
 		if n, ok := wholeNumber([]byte(text)); ok && strconv.FormatInt(n, 10) == text {
-			return n, ""
+			return n
 		}
 	case isInteger(token):
 		text = string(token)
 	default:
 		v, err := strconv.ParseFloat(string(token), 64)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			return noID, ""
+			return noID
 		}
 		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
-			return int64(v), ""
+			return int64(v)
 		}
 		text = strconv.FormatFloat(v, 'g', -1, 64)
 	}
 	id, ok := c.texts[text]
 	if !ok {
-		id = noID + 1 + int64(len(c.texts))
+		id = firstText + int64(len(c.texts))
 		c.texts[text] = id
+		c.textList = append(c.textList, text)
 	}
-	return id, text
+	return id
 }
 
 // isInteger reports whether a number has neither a fraction nor an exponent.
@@ -284,6 +298,9 @@ func clip(token []byte) string {
 
 func isNull(token []byte) bool { return len(token) == 0 || string(token) == "null" }
 
+// maxFolders bounds the folders of URLs that are remembered. Those of COCO and LVIS are two.
+const maxFolders = 100
+
 // image reads an entry of images.
 func (c *cocoReader) image(token []byte) error {
 	var id, file, url, flickr, width, height []byte
@@ -307,43 +324,35 @@ func (c *cocoReader) image(token []byte) error {
 	if !ok {
 		return c.skip("images that are not objects", entry(), fmt.Errorf("%s: %w", clip(token), errNotObject))
 	}
-	var img Image
+	var img cocoImage
 	var folder string
-	img.File, folder = imageName(file, url, flickr)
-	if img.File == "" {
+	img.file, folder = imageName(file, url, flickr)
+	if img.file == "" {
 		return c.skip("images without a file_name", entry(), errors.New("want a file_name, or a coco_url"))
 	}
-	if err := checkFile(img.File, c.opts.AbsolutePaths); err != nil {
+	if err := checkFile(img.file, c.opts.AbsolutePaths); err != nil {
 		return invalid(entry(), err)
 	}
-	key, text := c.id(id)
-	if key == noID {
+	if img.id = c.id(id); img.id == noID {
 		if err := c.warn("images without an id, which no annotation refers to", entry(), fmt.Errorf("id %s: want a number or a text", clip(id))); err != nil {
 			return err
 		}
-	} else if img.ID = text; text == "" {
-		img.ID = strconv.FormatInt(key, 10)
 	}
-	var okWidth, okHeight bool
-	img.Width, okWidth = side(width)
-	img.Height, okHeight = side(height)
+	w, okWidth := side(width)
+	h, okHeight := side(height)
+	img.width, img.height = int32(w), int32(h)
 	if !okWidth || !okHeight {
 		err := fmt.Errorf("image of %s × %s pixels: want sides from 0 (unknown) to %d", clip(width), clip(height), maxCoordinate)
 		if err := c.warn("images of an invalid width or height, which counts as unknown", entry(), err); err != nil {
 			return err
 		}
 	}
-	if folder != "" || c.folders != nil {
-		if c.folders == nil {
-			c.folders = make([]string, len(c.images))
-		}
-		if _, ok := c.names[folder]; !ok {
-			c.names[folder] = folder
-		}
-		c.folders = append(c.folders, c.names[folder])
+	if img.folder = int32(slices.Index(c.folderNames, folder)); img.folder < 0 && len(c.folderNames) < maxFolders {
+		img.folder = int32(len(c.folderNames))
+		c.folderNames = append(c.folderNames, folder)
 	}
-	c.ids = append(c.ids, key)
-	c.images = append(c.images, img)
+	img.folder = max(0, img.folder)
+	c.entries.add(img)
 	return nil
 }
 
@@ -404,14 +413,11 @@ func (c *cocoReader) category(token []byte) error {
 	if !ok {
 		return c.skip("categories that are not objects", entry, fmt.Errorf("%s: %w", clip(token), errNotObject))
 	}
-	key, text := c.id(id)
+	key := c.id(id)
 	if key == noID {
 		return c.skip("categories without an id", entry, fmt.Errorf("id %s: want a number or a text", clip(id)))
 	}
-	if text == "" {
-		text = strconv.FormatInt(key, 10)
-	}
-	class := text
+	class := c.text(key)
 	if len(name) > 0 && name[0] == '"' {
 		class = jsonscan.Unquote(name)
 	} else if err := c.warn("categories without a name, named by their id", entry, fmt.Errorf("name %s: want a text", clip(name))); err != nil {
@@ -426,7 +432,7 @@ func (c *cocoReader) category(token []byte) error {
 		return nil
 	}
 	other.ambiguous = true
-	return c.warn("categories of an id that another category has", entry, fmt.Errorf("%q has the id %s of %q", class, text, other.name))
+	return c.warn("categories of an id that another category has", entry, fmt.Errorf("%q has the id %s of %q", class, c.text(key), other.name))
 }
 
 // annotation reads an entry of annotations.
@@ -455,13 +461,15 @@ func (c *cocoReader) annotation(token []byte) error {
 		return skip("annotations that are not objects", fmt.Errorf("%s: %w", clip(token), errNotObject))
 	}
 	a := cocoAnnotation{entry: int32(min(c.entry, math.MaxInt32))}
-	if a.image, _ = c.id(image); a.image == noID {
+	if a.image = c.id(image); a.image == noID {
 		return skip("annotations without an image_id", fmt.Errorf("image_id %s: want the id of an image", clip(image)))
 	}
-	if a.category, _ = c.id(category); a.category == noID && !isNull(category) {
+	if a.category = c.id(category); a.category == noID && !isNull(category) {
 		return skip("annotations without a category_id", fmt.Errorf("category_id %s: want the id of a category", clip(category)))
 	}
-	a.id, _ = c.id(id)
+	if a.id, ok = wholeNumber(id); !ok {
+		a.id = noID // it is of no use but to find repeated annotations
+	}
 	if a.crowd, ok = truth(crowd); !ok {
 		return skip("annotations whose iscrowd is invalid", fmt.Errorf("iscrowd %s: want 0 or 1", clip(crowd)))
 	}
@@ -537,75 +545,94 @@ const (
 
 // dataset combines the three lists.
 func (c *cocoReader) dataset() (*Dataset, error) {
-	if i := slices.IndexFunc(c.skipped, func(s Skipped) bool { return strings.HasPrefix(s.Reason, "images") }); i >= 0 && len(c.images) == 0 {
+	if i := slices.IndexFunc(c.skipped, func(s Skipped) bool { return strings.HasPrefix(s.Reason, "images") }); i >= 0 && c.entries.len() == 0 {
 		return nil, invalid("", fmt.Errorf("no image is valid: %s", c.skipped[i]))
 	}
-	byID, merged, err := c.mergeImages()
+	merged, err := c.mergeImages()
 	if err != nil {
 		return nil, err
 	}
-	d := &Dataset{Images: c.images}
+	byID, err := c.indexImages()
+	if err != nil {
+		return nil, err
+	}
+	c.entries.list = nil
 	if !c.opts.ImagesOnly {
 		if err := c.assign(byID, merged); err != nil {
 			return nil, err
 		}
 	}
-	d.Skipped, d.Warnings = c.skipped, c.warnings
-	return d, nil
+	return &Dataset{Images: c.images, Skipped: c.skipped, Warnings: c.warnings}, nil
 }
 
-// mergeImages makes one image of those with the same file. It returns the indices of the images by id
-// and which images were merged. Different images with the same id are an error unless objects, which
-// could be of either, are left out.
-func (c *cocoReader) mergeImages() (byID map[int64]int32, merged map[int32]bool, err error) {
-	byFile := make(map[string]int32, len(c.images))
-	byID = make(map[int64]int32, len(c.images))
+// mergeImages makes one image of the entries with the same file, and returns which images were
+// merged.
+func (c *cocoReader) mergeImages() (merged map[int32]bool, err error) {
 	merged = map[int32]bool{}
-	n := int32(0)
-	for i := range c.images {
-		img := c.images[i]
-		entry := func() string { return fmt.Sprintf("image %q", img.File) }
-		file := path.Clean(img.File)
-		at, again := byFile[file]
-		if again {
-			merged[at] = true
-			first := &c.images[at]
-			err := fmt.Errorf("ids %s and %s", orNone(first.ID), orNone(img.ID))
-			if err := c.warn("images that repeat a file_name and were merged with the first", entry(), err); err != nil {
-				return nil, nil, err
-			}
-			if first.Width == 0 || first.Height == 0 {
-				first.Width, first.Height = img.Width, img.Height
-			}
-		} else {
-			at = n
-			c.images[n] = img
-			if c.folders != nil {
-				c.folders[n] = c.folders[i]
-			}
-			byFile[file] = n
+	byFile := make(map[string]*cocoImage, c.entries.len())
+	n, hasFolder := int32(0), false
+	for e := range c.entries.all() {
+		hasFolder = hasFolder || e.folder > 0
+		file := path.Clean(e.file)
+		first, again := byFile[file]
+		if !again {
+			byFile[file] = e
+			e.at = n
 			n++
+			continue
 		}
-		id := c.ids[i]
-		other, taken := byID[id]
-		switch {
-		case id == noID || taken && other == at:
-		case !taken:
-			byID[id] = at
-		case !c.opts.ImagesOnly:
-			return nil, nil, invalid(entry(), fmt.Errorf("duplicate id %s, which %q has", img.ID, c.images[other].File))
-		default:
-			if err := c.warn("images of an id that another image has", entry(), fmt.Errorf("id %s, as %q", img.ID, c.images[other].File)); err != nil {
-				return nil, nil, err
+		e.at = first.at
+		merged[e.at] = true
+		err := fmt.Errorf("ids %s and %s", orNone(c.text(first.id)), orNone(c.text(e.id)))
+		if err := c.warn("images that repeat a file_name and were merged with the first", fmt.Sprintf("image %q", e.file), err); err != nil {
+			return nil, err
+		}
+		if first.width == 0 || first.height == 0 {
+			first.width, first.height = e.width, e.height
+		}
+	}
+	clear(byFile)
+	if n > 0 {
+		c.images = make([]Image, n)
+	}
+	if hasFolder {
+		c.folders = make([]string, n)
+	}
+	for e := range c.entries.all() {
+		if img := &c.images[e.at]; img.File == "" { // the first of its file
+			*img = Image{File: e.file, ID: c.text(e.id), Width: int(e.width), Height: int(e.height)}
+			if hasFolder {
+				c.folders[e.at] = c.folderNames[e.folder]
 			}
 		}
 	}
-	clear(c.images[n:])
-	c.images = c.images[:n]
-	if c.folders != nil {
-		c.folders = c.folders[:n]
+	return merged, nil
+}
+
+// indexImages returns the indices of the images by id. Different images with the same id are an
+// error unless objects, which could be of either, are left out.
+func (c *cocoReader) indexImages() (byID map[int64]int32, err error) {
+	byID = make(map[int64]int32, c.entries.len())
+	for e := range c.entries.all() {
+		if e.id == noID {
+			continue
+		}
+		other, taken := byID[e.id]
+		if !taken {
+			byID[e.id] = e.at
+		}
+		if !taken || other == e.at {
+			continue
+		}
+		entry := fmt.Sprintf("image %q", e.file)
+		if !c.opts.ImagesOnly {
+			return nil, invalid(entry, fmt.Errorf("duplicate id %s, which %q has", c.text(e.id), c.images[other].File))
+		}
+		if err := c.warn("images of an id that another image has", entry, fmt.Errorf("id %s, as %q", c.text(e.id), c.images[other].File)); err != nil {
+			return nil, err
+		}
 	}
-	return byID, merged, nil
+	return byID, nil
 }
 
 func orNone(id string) string {
@@ -620,27 +647,21 @@ func (c *cocoReader) assign(byID map[int64]int32, merged map[int32]bool) error {
 	// The image of each annotation takes the place of its id.
 	counts := make([]int32, len(c.images)+1)
 	for a := range c.annotations.all() {
-		entry := func() string { return fmt.Sprintf("annotation %d", a.entry) }
 		at, ok := byID[a.image]
-		var err error
-		switch class, known := c.categories[a.category]; {
-		case !ok:
-			err = c.skip("annotations of an unknown image_id", entry(), fmt.Errorf("image_id %s: want the id of an image", c.text(a.image)))
-		case len(c.categories) == 0:
-		case !known:
-			err = c.skip("annotations of an unknown category_id", entry(), fmt.Errorf("category_id %s: want the id of a category", orNone(c.text(a.category))))
-			ok = false
-		case class.ambiguous:
-			err = c.skip("annotations of a category_id that several categories have", entry(), fmt.Errorf("category_id %s: want the id of one category", c.text(a.category)))
-			ok = false
+		if reason := c.unassignable(a, ok); reason != "" {
+			image := a.image
+			a.image = -1
+			if c.again(reason) {
+				continue
+			}
+			err := fmt.Errorf("image_id %s, category_id %s: want the ids of an image and of a category", orNone(c.text(image)), orNone(c.text(a.category)))
+			if err := c.skip(reason, fmt.Sprintf("annotation %d", a.entry), err); err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
-			return err
-		}
-		if a.image = -1; ok {
-			a.image = int64(at)
-			counts[at+1]++
-		}
+		a.image = int64(at)
+		counts[at+1]++
 	}
 	if err := c.checkIDs(); err != nil {
 		return err
@@ -680,20 +701,31 @@ func (c *cocoReader) assign(byID map[int64]int32, merged map[int32]bool) error {
 	return nil
 }
 
-// text returns the text of an id.
-func (c *cocoReader) text(id int64) string {
-	if id == noID {
-		return ""
-	}
-	if id > -maxIntegerID {
-		return strconv.FormatInt(id, 10)
-	}
-	for text, other := range c.texts {
-		if other == id {
-			return strconv.Quote(text)
-		}
+// unassignable returns the reason to skip an annotation, or nothing.
+func (c *cocoReader) unassignable(a *cocoAnnotation, knownImage bool) (reason string) {
+	class, knownCategory := c.categories[a.category]
+	switch {
+	case !knownImage:
+		return "annotations of an unknown image_id"
+	case len(c.categories) == 0:
+		return "" // all are of one class
+	case !knownCategory:
+		return "annotations of an unknown category_id"
+	case class.ambiguous:
+		return "annotations of a category_id that several categories have"
 	}
 	return ""
+}
+
+// text returns the text of an id, which is empty for noID.
+func (c *cocoReader) text(id int64) string {
+	switch {
+	case id == noID:
+		return ""
+	case id <= -maxIntegerID:
+		return c.textList[id-firstText]
+	}
+	return strconv.FormatInt(id, 10)
 }
 
 // checkIDs warns of annotations that have the id of another. Their objects are read all the same: in
@@ -765,8 +797,13 @@ func (c *cocoReader) dropRepeated(group []*cocoAnnotation, anyID bool) ([]*cocoA
 	for _, a := range group {
 		if a.image >= 0 {
 			kept = append(kept, a)
-		} else if err := c.skip("annotations that repeat another of the same image", fmt.Sprintf("annotation %d", a.entry),
-			fmt.Errorf("id %s", orNone(c.text(a.id)))); err != nil {
+			continue
+		}
+		const reason = "annotations that repeat another of the same image"
+		if c.again(reason) {
+			continue
+		}
+		if err := c.skip(reason, fmt.Sprintf("annotation %d", a.entry), fmt.Errorf("id %s", orNone(c.text(a.id)))); err != nil {
 			return nil, err
 		}
 	}

@@ -163,8 +163,8 @@ func TestReadCOCOInvalidEntries(t *testing.T) {
 		{"far away", annotation(`{"image_id": 1, "category_id": 1, "bbox": [1, 2, 1e308, 4]}`), "annotations with coordinates out of range", "box coordinate 1e+308", 1},
 		{"negative side", annotation(`{"image_id": 1, "category_id": 1, "bbox": [1, 2, -3, 4]}`), "annotations with a negative side", "annotation 2: bbox [1, 2, -3, 4]: want sides of 0 or more", 1},
 		{"iscrowd of another type", annotation(`{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": []}`), "annotations whose iscrowd is invalid", "iscrowd []: want 0 or 1", 1},
-		{"unknown image", annotation(`{"image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4]}`), "annotations of an unknown image_id", "annotation 2: image_id 9", 1},
-		{"unknown image, a text", annotation(`{"image_id": "x", "category_id": 1, "bbox": [1, 2, 3, 4]}`), "annotations of an unknown image_id", `image_id "x"`, 1},
+		{"unknown image", annotation(`{"image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4]}`), "annotations of an unknown image_id", "annotation 2: image_id 9, category_id 1: want", 1},
+		{"unknown image, a text", annotation(`{"image_id": "x", "category_id": 1, "bbox": [1, 2, 3, 4]}`), "annotations of an unknown image_id", `image_id x`, 1},
 		{"unknown category", annotation(`{"image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]}`), "annotations of an unknown category_id", "category_id 9", 1},
 		{"repeated annotation", lists(images, good+","+good+","+good, categories), "annotations that repeat another of the same image", "annotation 2: id 10", 1},
 		{
@@ -178,7 +178,7 @@ func TestReadCOCOInvalidEntries(t *testing.T) {
 		{"categories that are not objects", lists(images, good, categories+`, "cat", "dog"`), "categories that are not objects", `category 3: "cat": want an object`, 1},
 		{
 			"categories of one id", lists(images, good+`, {"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4]}, {"image_id": 2, "category_id": 2, "bbox": [1, 2, 3, 4]}`, categories+`, {"id": 2, "name": "cow"}`),
-			"annotations of a category_id that several categories have", "annotation 2: category_id 2", 1,
+			"annotations of a category_id that several categories have", "annotation 2: image_id 1, category_id 2", 1,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

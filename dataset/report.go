@@ -30,16 +30,25 @@ type report struct {
 	warnings []Warning
 }
 
+// again counts an entry that is left out for a reason that is known already, and reports whether it
+// did. It saves the description of the entry.
+func (r *report) again(reason string) bool {
+	for i := range r.skipped {
+		if r.skipped[i].Reason == reason {
+			r.skipped[i].Count++
+			return true
+		}
+	}
+	return false
+}
+
 // skip counts an entry that is left out. It returns an *Error if the reader is strict.
 func (r *report) skip(reason, entry string, err error) error {
 	if r.strict {
 		return &Error{File: r.file, Entry: entry, Err: err}
 	}
-	for i := range r.skipped {
-		if r.skipped[i].Reason == reason {
-			r.skipped[i].Count++
-			return nil
-		}
+	if r.again(reason) {
+		return nil
 	}
 	r.skipped = append(r.skipped, Skipped{reason, 1, r.first(entry, err)})
 	return nil

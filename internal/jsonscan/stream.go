@@ -85,7 +85,9 @@ func (s *Stream) more() error {
 		}
 	}
 	if s.end == len(s.buf) {
-		s.buf = append(s.buf, make([]byte, len(s.buf))...)
+		larger := make([]byte, len(s.buf)+len(s.buf)/2)
+		copy(larger, s.buf)
+		s.buf = larger
 	}
 	for range 100 {
 		n, err := s.r.Read(s.buf[s.end:])
@@ -98,7 +100,7 @@ func (s *Stream) more() error {
 		case n > 0:
 			return nil // an error comes again
 		case errors.Is(err, io.EOF):
-			s.err = &SyntaxError{s.Offset(), unexpectedEnd}
+			s.err = &SyntaxError{s.base + int64(s.end), unexpectedEnd}
 			return s.err
 		case err != nil:
 			s.err = err
