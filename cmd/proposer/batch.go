@@ -52,7 +52,7 @@ type batchCmd struct {
 	jobFlags    `embed:""`
 
 	Format string `default:"jsonl" enum:"${formats}" help:"Output format: ${formats}."`
-	Masks  bool   `help:"Also write the mask of each box's region, in formats that have masks: jsonl and coco."`
+	Masks  bool   `help:"Also write the mask of each box's region, in formats that have masks: jsonl, coco and coco-annotations."`
 }
 
 func (*batchCmd) Help() string {

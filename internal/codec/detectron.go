@@ -26,7 +26,7 @@ import (
 // wetectron looks for in the test set of VOC 2012. Other ids are errors, and equal ones, too.
 //
 // The pickle is of protocol 2, which Python 2 can read. The images are kept in a temporary file until
-// Close, and about 60 bytes per image in memory.
+// Close, and about 150 bytes per image in memory.
 type detectronWriter struct {
 	w      io.Writer
 	number func(id string) string // returns the digits of an id
