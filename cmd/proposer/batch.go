@@ -113,10 +113,14 @@ func formats(match func(codec.Format) bool) []string {
 
 // runBatch runs a job, reports its progress and writes its summary.
 func runBatch[T any](
-	ctx context.Context, std streams, f *jobFlags, d *dataFlags, threads int, src batch.Source, task batch.Task[T],
+	ctx context.Context, std streams, f *jobFlags, d *dataFlags, threads int, src *source.Source, task batch.Task[T],
 ) (err error) {
+	// These make other images, of which there is one list per output location.
 	if d.Images != "" {
-		task.Settings["images"] = d.Images // other images have other boxes
+		task.Settings["images"] = d.Images
+	}
+	if src.Kind() == "folder" && d.FollowLinks {
+		task.Settings["follow-links"] = "true"
 	}
 	job := batch.Job{Source: src, Version: readBuildInfo().Version, ShardSize: f.ShardSize, Retry: f.Retry}
 	if job.Index, job.Count, err = shardRange(f.Shard, os.Getenv); err != nil {

@@ -603,6 +603,13 @@ func TestLinksInDatasets(t *testing.T) {
 		if got := listed(t, out); got != c.want || code != exitOK || !strings.Contains(msg, c.msg) || c.msg == "" && strings.Contains(msg, "left out") {
 			t.Errorf("%s: exit code %d, %q\n%s", c.flags, code, got, msg)
 		}
+		// The list of images is made once, so that the flag has to stay the same.
+		if len(c.flags) == 0 {
+			_, msg, code = call(t, nil, "batch", dir, "--mode", "single", "--out", out, "--follow-links")
+			if code != exitFailed || !strings.Contains(msg, `different settings (follow-links was "" and is "true")`) {
+				t.Errorf("exit code %d, %s", code, msg)
+			}
+		}
 	}
 }
 
