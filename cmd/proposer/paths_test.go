@@ -65,3 +65,60 @@ func writeProposals(t *testing.T, names ...string) string {
 	write(t, file, []byte(out))
 	return file
 }
+
+// TestNamesThatAreNotUTF8 checks that arguments reach the file system byte for byte, and that names that
+// are equal in the output are reported.
+func TestNamesThatAreNotUTF8(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d\xff")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skip("the file system has names in UTF-8 only:", err)
+	}
+	for i, name := range []string{"a\xfe.png", "a\xff.png", "caf\xe9.png"} {
+		write(t, filepath.Join(dir, name), scene.Render(uint64(i+1), 80+8*i, 64, 3).PNG())
+	}
+	t.Chdir(dir)
+
+	out, msg, code := call(t, nil, "propose", "--mode=single", "--overlay=o\xff.png", "caf\xe9.png")
+	if got := rows(t, out); code != exitOK || msg != "" || len(got) != 1 || got[0].File != "caf\ufffd.png" || got[0].Width != 96 {
+		t.Errorf("exit code %d, %q\n%s", code, msg, out)
+	}
+	if _, err := os.Stat("o\xff.png"); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove("o\xff.png"); err != nil {
+		t.Error(err)
+	}
+	out, msg, code = call(t, nil, "propose", "--mode=single", "a\xfe.png", "a\xff.png")
+	if got := rows(t, out); code != exitOK || len(got) != 2 || got[0].Width != 80 || got[1].Width != 88 ||
+		msg != `proposer: warning: "a\xfe.png" and "a\xff.png" are both named "a`+"\ufffd"+`.png" in the output`+"\n" {
+		t.Errorf("exit code %d, %q\n%s", code, msg, out)
+	}
+
+	dest := filepath.Join(t.TempDir(), "out\xff")
+	_, msg, code = call(t, nil, "batch", dir, "--mode=single", "--out", dest)
+	if code != exitFailed || !strings.Contains(msg, `"a\xfe.png" and "a\xff.png" would both be named`) {
+		t.Errorf("batch: exit code %d, %q", code, msg)
+	}
+	for range 2 { // the second run finds that all is done
+		if _, msg, code = call(t, nil, "batch", dir, "--exclude=a*", "--mode=single", "--out", dest); code != exitOK {
+			t.Errorf("batch: exit code %d, %q", code, msg)
+		}
+	}
+	if _, msg, code = call(t, nil, "merge", dest); code != exitOK {
+		t.Errorf("merge: exit code %d, %q", code, msg)
+	}
+	text, err := os.ReadFile(filepath.Join(dest, "proposals-000000.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rows(t, string(text)); len(got) != 1 || got[0].Width != 96 {
+		t.Errorf("got %+v", got)
+	}
+	other := strings.TrimSuffix(dir, "\xff") + "\xfe"
+	if err := os.Rename(dir, other); err != nil {
+		t.Fatal(err)
+	}
+	if _, msg, code = call(t, nil, "batch", other, "--exclude=a*", "--mode=single", "--out", dest); code == exitOK || !strings.Contains(msg, "different settings") {
+		t.Errorf("another folder: exit code %d, %q", code, msg)
+	}
+}

@@ -51,6 +51,7 @@ func (c *proposeCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	c.warnSameNames(std)
 	failed := false
 	for _, name := range c.Images {
 		err := c.proposeFile(ctx, std, out, name, opts)
@@ -92,6 +93,21 @@ func (c *proposeCmd) check() error {
 		return errors.New("-: standard input can be read only once")
 	}
 	return nil
+}
+
+// warnSameNames reports images whose names differ only in bytes that are not UTF-8, which the output
+// cannot represent.
+func (c *proposeCmd) warnSameNames(std streams) {
+	names := map[string]string{}
+	for _, name := range c.Images {
+		text := string([]rune(name))
+		switch other, ok := names[text]; {
+		case !ok:
+			names[text] = name
+		case other != name:
+			fmt.Fprintf(std.err, "proposer: warning: %q and %q are both named %q in the output\n", other, name, text)
+		}
+	}
 }
 
 // outputError is an error that ends the command, because all images would fail with it.

@@ -116,7 +116,14 @@ func (t *Task[T]) checkNames(bucket bool) func(img source.Image) error {
 			return u.add(key, img.File)
 		}
 	}
-	return func(source.Image) error { return nil }
+	// File names as they are, except for bytes that are not UTF-8, which no format can represent.
+	return func(img source.Image) error {
+		name := string([]rune(img.File))
+		if !strings.ContainsRune(name, utf8.RuneError) {
+			return nil
+		}
+		return u.add(name, img.File)
+	}
 }
 
 // uniqueNames detects images that the output cannot distinguish.

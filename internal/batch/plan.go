@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"maps"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/proposer/proposer/internal/batch/blobstore"
@@ -61,6 +62,19 @@ func (p *Plan) fields() map[string]string {
 	fields["source"] = p.Source
 	fields["shard-size"] = strconv.Itoa(p.ShardSize)
 	return fields
+}
+
+// escapeInvalid returns s with bytes that are not UTF-8, which JSON would lose, in the form \xff.
+func escapeInvalid(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		if _, size := utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // computeHash returns the value of Hash.

@@ -60,7 +60,7 @@ func Run[T any](ctx context.Context, job Job, task Task[T]) (*Summary, error) {
 	}
 	start := time.Now()
 	plan, err := openPlan(ctx, &job, Plan{
-		Version: job.Version, Task: task.Name, Format: task.Format, Source: job.Source.String(),
+		Version: job.Version, Task: task.Name, Format: task.Format, Source: escapeInvalid(job.Source.String()),
 		ShardSize: job.ShardSize, Settings: task.Settings,
 	}, task.checkNames(blobstore.IsBucket(job.Store.String())))
 	if err != nil {

@@ -181,7 +181,7 @@ func (r *recorder) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 // decode decodes the next token. If it is invalid, decode returns what the flag wants instead.
 func (r *recorder) decode(ctx *kong.DecodeContext, target reflect.Value) (want string) {
 	text := ctx.Scan.Peek().String()
-	if !utf8.ValidString(text) {
+	if !utf8.ValidString(text) && len(r.flag.Envs) > 0 { // Print could not write it
 		ctx.Scan.Pop()
 		return "text in UTF-8"
 	}

@@ -17,6 +17,7 @@ import (
 func mappers() []kong.Option {
 	whole := integer{"a whole number", "", func(text string) (int64, error) { return strconv.ParseInt(text, 10, 64) }}
 	return []kong.Option{
+		kong.KindMapper(reflect.String, kong.MapperFunc(decodeString)),
 		kong.KindMapper(reflect.Int, whole),
 		kong.KindMapper(reflect.Int64, whole),
 		kong.KindMapper(reflect.Float64, float{}),
@@ -30,6 +31,17 @@ func mappers() []kong.Option {
 			func(text string) (int64, error) { d, err := time.ParseDuration(text); return int64(d), err },
 		}),
 	}
+}
+
+// decodeString is a mapper to strings. Kong's own replaces what is not UTF-8, which names of files may
+// contain.
+func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
+	token, err := ctx.Scan.PopValue("string")
+	if err != nil {
+		return err
+	}
+	target.SetString(token.String())
+	return nil
 }
 
 // integer is a mapper to a type whose kind is an integer. It reads the tags min, max and auto.

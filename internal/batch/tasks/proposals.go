@@ -18,6 +18,7 @@ const folderSetting = "folder"
 // Proposals returns the task of proposing boxes. folder is the folder of the images' files, which
 // some formats make part of an image's name. masks adds the masks of the boxes' regions.
 func Proposals(s Search, format codec.Format, folder string, masks bool) batch.Task[*codec.Row] {
+	folder = string([]rune(folder)) // as merge reads it from the plan: in UTF-8
 	s.Options.Search.KeepRegions = masks
 	settings := s.settings()
 	settings["masks"] = strconv.FormatBool(masks)
