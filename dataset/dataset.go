@@ -3,15 +3,38 @@
 //
 // [Open] reads a data set from a file or folder and finds its images:
 //
-//	data, err := dataset.Open("VOCdevkit/VOC2007")
+//	data, err := dataset.Open("VOCdevkit/VOC2007", dataset.Options{})
 //	...
 //	for i := range data.Images {
 //		img := &data.Images[i]
 //		fmt.Println(data.Path(img), len(img.Objects))
 //	}
 //
-// [ReadCOCO] and [ReadVOC] read single files. Readers bound the memory that hostile
-// input can make them use.
+// Dataset.Skipped counts the annotations that are invalid and were left out, and Dataset.Warnings
+// those that were read and may be wrong.
+//
+// # Images and annotations
+//
+// An annotation of COCO names its image. The images are looked for in folders below the instances
+// file and beside it, and in folders named images there: those named like the file or a part of its
+// name (train2017 for instances_train2017.json, val2014 for instances_minival2014.json), then images,
+// JPEGImages and the folder of the file itself. The folder that contains most of a sample of the
+// images is taken. If none does, another folder beside the file is, if it is the only one that
+// contains images of the file.
+//
+// In PASCAL VOC the name of an annotation, which is the id in an image set, decides which image it
+// is of: the file with that name and one of [Extensions], in any case, in JPEGImages, images or
+// another folder beside the annotations. The <filename> in the annotation counts only if there is no
+// such image. A line of an image set may end with an extension, contain spaces and folders, and be
+// followed by the number that the sets of a class have; it means what an annotation or an image is
+// named.
+//
+// Names that lead out of the folder of the images are an error.
+//
+// # Hostile input
+//
+// Sizes are checked before memory is taken. Beyond the result, readers need memory of at most four
+// times the size of the file.
 package dataset
 
 import (

@@ -143,9 +143,13 @@ func (d *Dataset) findCOCO(file string, urlFolders []string, images string) {
 	}
 	dir := filepath.Dir(file)
 	names := setNames(strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)))
+	prefix, mixed := "", false
 	probe(len(d.Images), func(i int) {
-		if m := cocoPrefix.FindStringSubmatch(path.Base(d.Images[i].File)); m != nil && !slices.Contains(names, m[1]) {
-			names = append(names, m[1])
+		if m := cocoPrefix.FindStringSubmatch(path.Base(d.Images[i].File)); m != nil {
+			mixed = mixed || prefix != "" && prefix != m[1]
+			if prefix = m[1]; !slices.Contains(names, prefix) {
+				names = append(names, prefix)
+			}
 		}
 		if urlFolders != nil && urlFolders[i] != "" && !slices.Contains(names, urlFolders[i]) {
 			names = append(names, urlFolders[i])
@@ -169,9 +173,17 @@ func (d *Dataset) findCOCO(file string, urlFolders []string, images string) {
 	}
 	own := func(i int) string { return d.Images[i].File }
 	folder, n := best(folders, most, count(own))
-	if urlFolders != nil && n < most {
+	if n < most && (urlFolders != nil || mixed) {
 		// Images of several folders: LVIS has images of train2017 and val2017 in one file.
-		withFolder := func(i int) string { return path.Join(urlFolders[i], d.Images[i].File) }
+		withFolder := func(i int) string {
+			if m := cocoPrefix.FindStringSubmatch(d.Images[i].File); m != nil {
+				return path.Join(m[1], d.Images[i].File)
+			}
+			if urlFolders != nil {
+				return path.Join(urlFolders[i], d.Images[i].File)
+			}
+			return d.Images[i].File
+		}
 		roots := []string{images}
 		if images == "" {
 			roots = []string{dir, filepath.Join(dir, ".."), filepath.Join(dir, "images"), filepath.Join(dir, "..", "images")}
@@ -183,12 +195,36 @@ func (d *Dataset) findCOCO(file string, urlFolders []string, images string) {
 			}
 		}
 	}
+	if n == 0 && images != "" && d.uniqueNames() {
+		// The names of the images include the folder.
+		base := func(i int) string { return path.Base(d.Images[i].File) }
+		if _, n = best(folders, most, count(base)); n > 0 {
+			for i := range d.Images {
+				if !path.IsAbs(d.Images[i].File) {
+					d.Images[i].File = base(i)
+				}
+			}
+		}
+	}
 	if n == 0 && images == "" {
 		folder = d.findBeside(dir, names, count(own))
 	}
 	if folder != "" {
 		d.Folder = folder
 	}
+}
+
+// uniqueNames reports whether all images have different names without their folders.
+func (d *Dataset) uniqueNames() bool {
+	seen := make(map[string]bool, len(d.Images))
+	for i := range d.Images {
+		name := path.Base(d.Images[i].File)
+		if seen[name] {
+			return false
+		}
+		seen[name] = true
+	}
+	return true
 }
 
 // findBeside looks for the images in all folders beside the annotations and below them. It returns

@@ -113,6 +113,30 @@ func TestOpenCOCOWithURLs(t *testing.T) {
 	}
 }
 
+// TestOpenCOCO2014 finds the images of trainval35k, which are in two folders.
+func TestOpenCOCO2014(t *testing.T) {
+	train, val := "COCO_train2014_000000000009.jpg", "COCO_val2014_000000000042.jpg"
+	dir := writeFiles(t, map[string]string{"annotations/instances_trainval35k.json": cocoOf(train, val), "train2014/" + train: "", "val2014/" + val: ""})
+	d, err := Open(filepath.Join(dir, "annotations/instances_trainval35k.json"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fileNames(d), []string{"train2014/" + train, "val2014/" + val}; !slices.Equal(got, want) || d.Folder != dir {
+		t.Errorf("got %q in %s, want %q in %s", got, d.Folder, want, dir)
+	}
+}
+
+// TestOpenImagesOptionOfNamesWithFolder gives the folder that the images' names already contain.
+func TestOpenImagesOptionOfNamesWithFolder(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"a.json": cocoOf("set/x/1.jpg", "set/y/2.jpg"), "b.json": cocoOf("x/1.jpg", "y/1.jpg"), "x/1.jpg": ""})
+	for file, want := range map[string][]string{"a.json": {"1.jpg", "2.jpg"}, "b.json": {"x/1.jpg", "y/1.jpg"}} {
+		d, err := Open(filepath.Join(dir, file), Options{Images: filepath.Join(dir, "x")})
+		if err != nil || !slices.Equal(fileNames(d), want) {
+			t.Errorf("%s: got %q, %v; want %q", file, fileNames(d), err, want)
+		}
+	}
+}
+
 func fileNames(d *Dataset) []string {
 	var names []string
 	for _, img := range d.Images {

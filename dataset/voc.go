@@ -63,8 +63,12 @@ func readVOC(r io.Reader, report *report) (*vocFile, error) {
 	if len(text) > 1 && (text[0] == 0 || text[1] == 0 || text[0] >= 0xfe) {
 		return nil, invalid("", &EncodingError{"UTF-16"})
 	}
-	v := vocReader{dec: xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")))), report: report}
+	text, marked := bytes.CutPrefix(text, []byte("\xef\xbb\xbf"))
+	v := vocReader{dec: xml.NewDecoder(bytes.NewReader(text)), report: report}
 	v.dec.CharsetReader = charsetReader
+	if marked { // the byte order mark is that of UTF-8, whatever is declared
+		v.dec.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
+	}
 	if err := v.read(); err != nil {
 		return nil, err
 	}

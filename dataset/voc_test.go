@@ -35,6 +35,7 @@ func TestReadVOC(t *testing.T) {
 		{"no difficult", object("a", ""), one("a")},
 		{"unspecified", object("a", "<difficult>Unspecified</difficult>"), one("a")},
 		{"byte order mark", "\xef\xbb\xbf" + object("ä", ""), one("ä")},
+		{"byte order mark and another encoding", "\xef\xbb\xbf" + declared("gb2312", "ä"), one("ä")},
 		{"UTF-8", declared("utf-8", "ä"), one("ä")},
 		{"UTF8", declared("UTF8", "ä"), one("ä")},
 		{"US-ASCII", declared("us-ascii", "a"), one("a")},
