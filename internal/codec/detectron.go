@@ -85,7 +85,7 @@ func detectronID(r *Row, number func(id string) string) (int64, error) {
 	id := r.ImageID()
 	n, err := strconv.ParseUint(number(id), 10, 63)
 	if err != nil {
-		return 0, fmt.Errorf("codec: %.100q has the id %.100q: want a number such as 000005 or 2008_000002, or another format than Detectron's", r.File, id)
+		return 0, fmt.Errorf("codec: %.100q has the id %.100q: want a number below 2^63, such as 000005 or 2008_000002, or another format than Detectron's", r.File, id)
 	}
 	return int64(n), nil
 }

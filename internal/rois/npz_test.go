@@ -331,6 +331,35 @@ json.dump(found, sys.stdout)
 	}
 }
 
+// PyTorch takes labels and classes as targets; torchvision has background first.
+func TestNPZTargets(t *testing.T) {
+	python := e2e.Python(t, "import numpy, torch", "NumPy and PyTorch")
+	var items []Item
+	for seed := range 30 {
+		items = append(items, rapid.Custom(drawItem).Example(seed))
+	}
+	cmd := exec.CommandContext(t.Context(), python, "-c", `
+import io, sys
+import numpy as np
+import torch
+from torch.nn import functional as F
+z = np.load(io.BytesIO(sys.stdin.buffer.read()))
+labels, classes, truth = (torch.from_numpy(z[name]) for name in ("labels", "classes", "truth"))
+n, c = len(classes), len(z["class_names"])
+assert n > 100 and (truth >= 0).any() and (truth < 0).any()
+assert torch.isfinite(F.cross_entropy(torch.randn(n, c + 1), classes))
+assert torch.isfinite(F.cross_entropy(torch.randn(n, 2), labels))
+assert ((classes == c) == (truth < 0)).all()
+first = (classes + 1) % (c + 1)
+assert ((first == 0) == (truth < 0)).all() and (first[truth >= 0] == classes[truth >= 0] + 1).all()
+image = torch.from_numpy(np.searchsorted(z["offsets"], np.arange(n), side="right") - 1)
+own = torch.from_numpy(z["truth_offsets"])[image] + truth
+assert (torch.from_numpy(z["truth_classes"])[own[truth >= 0]] == classes[truth >= 0]).all()
+`)
+	cmd.Stdin = bytes.NewReader(written(t, items))
+	e2e.Output(t, cmd)
+}
+
 func TestNPZWriteErrors(t *testing.T) {
 	object := []box.Box{{X1: 9, Y1: 9}}
 	drawn := &Minibatch{
