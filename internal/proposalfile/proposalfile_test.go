@@ -318,6 +318,7 @@ func TestReadRefuses(t *testing.T) {
 
 func TestReadStopsWhenCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	n := 0
 	var last error
 	for _, err := range Read(ctx, strings.NewReader(strings.Repeat(`{"file":"a","boxes":[]}`+"\n", 10))) {
