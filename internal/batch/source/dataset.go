@@ -2,12 +2,16 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"github.com/proposer/proposer/dataset"
 )
@@ -73,10 +77,16 @@ func (e *NoImagesError) Error() string {
 // folder with annotations of PASCAL VOC beside its images is read as the latter, since it may have
 // more images than annotations.
 func hasDataset(folder string) bool {
-	if _, err := os.Stat(filepath.Join(folder, "instances.json")); err == nil {
+	if _, err := os.Stat(filepath.Join(folder, "instances.json")); err == nil || isFolder(filepath.Join(folder, "Annotations")) {
 		return true
 	}
-	return isFolder(filepath.Join(folder, "annotations")) || isFolder(filepath.Join(folder, "Annotations"))
+	names, err := os.ReadDir(filepath.Join(folder, "annotations"))
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) // dataset.Open reports it
+	}
+	return slices.ContainsFunc(names, func(d fs.DirEntry) bool {
+		return strings.HasPrefix(d.Name(), "instances") && strings.HasSuffix(d.Name(), ".json")
+	})
 }
 
 func isFolder(path string) bool {

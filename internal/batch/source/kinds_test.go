@@ -299,6 +299,15 @@ func TestCOCODataset(t *testing.T) {
 	wantFiles(t, open(t, filepath.Join(lost, "x/none.json"), Options{}))
 }
 
+// A folder with other annotations, or annotations beside its images, is a folder of images.
+func TestFolderWithAnnotations(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.jpg", "b.jpg", "a.xml=<annotation><filename>a.jpg</filename></annotation>", "annotations/xmls/b.xml", "annotations/c.txt")
+	wantFiles(t, open(t, dir, Options{}), "a.jpg", "b.jpg")
+	write(t, dir, "Annotations/a.xml=<annotation><filename>a.jpg</filename></annotation>")
+	wantFiles(t, open(t, dir, Options{}), "a.jpg")
+}
+
 // Only data sets have a folder of images.
 func TestImagesOfOtherSources(t *testing.T) {
 	dir := t.TempDir()
