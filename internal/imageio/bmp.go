@@ -73,7 +73,7 @@ func (f *bmpFormat) palette(b []byte) (colors [256][3]uint8) {
 		n = min(n, f.colors)
 	}
 	start := bmpFileHeader + f.info
-	n = min(n, (f.pixels-start)/size)
+	n = min(n, (len(b)-start)/size) // some writers count the pixels from the start of the palette
 	for i := range n {
 		c := b[start+i*size:]
 		colors[i] = [3]uint8{c[2], c[1], c[0]}

@@ -2,6 +2,7 @@ package imageio
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 )
 
@@ -50,7 +51,7 @@ func (h *Header) parseBMP(b []byte) error {
 	}
 	switch d := f.depth; {
 	case compression != bmpRGB && !((compression == bmpBitFields || compression == bmpAlphaBitFields) && (d == 16 || d == 32)):
-		return h.unsupported("compression %d", compression)
+		return h.unsupported("%s", bmpCompressionName(compression))
 	case d != 1 && d != 2 && d != 4 && d != 8 && d != 16 && d != 24 && d != 32:
 		return h.unsupported("%d bits a pixel", d)
 	}
@@ -105,4 +106,14 @@ func (h *Header) parseMasks(f *bmpFormat, b []byte, info, compression int64) (en
 		used |= mask
 	}
 	return end, nil
+}
+
+func bmpCompressionName(compression int64) string {
+	switch compression {
+	case 1, 2:
+		return "run-length coding"
+	case 4, 5:
+		return "JPEG or PNG inside"
+	}
+	return fmt.Sprintf("compression %d", compression)
 }

@@ -2,6 +2,7 @@ package imageio
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -316,6 +317,12 @@ func (h *Header) parseSamples(f *tiffFormat) error {
 	h.Depth = int(min(depth, 64))
 	f.samples = n
 
+	for _, format := range d.values(tagSampleFormat) {
+		if format != formatUnsigned {
+			return h.unsupported("samples that are signed or floating-point numbers")
+		}
+	}
+
 	photometric, extra := d.value(tagPhotometric, math.MaxUint32), d.value(tagExtraSamples, 0)
 	f.photometric = photometric
 	is8or16 := depth == 8 || depth == 16
@@ -333,15 +340,10 @@ func (h *Header) parseSamples(f *tiffFormat) error {
 			return h.broken("no color map of %d colors", 1<<depth)
 		}
 	default:
-		return h.unsupported("photometric interpretation %d with %d samples of %d bits", int32(photometric), n, depth)
+		return h.unsupported("%s with %d samples of %d bits a pixel", photometricName(photometric), n, depth)
 	}
 	h.premultiplied = h.Alpha && extra == extraPremultiplied
 
-	for _, format := range d.values(tagSampleFormat) {
-		if format != formatUnsigned {
-			return h.unsupported("samples that are not unsigned whole numbers")
-		}
-	}
 	switch planar := d.value(tagPlanarConfig, planarChunky); {
 	case planar == planarSeparate:
 		f.separate = n > 1
@@ -349,6 +351,32 @@ func (h *Header) parseSamples(f *tiffFormat) error {
 		return h.unsupported("planar configuration %d", planar)
 	}
 	return nil
+}
+
+// photometricName returns what a photometric interpretation is.
+func photometricName(p uint32) string {
+	names := map[uint32]string{
+		photometricWhiteIsZero: "gray", photometricBlackIsZero: "gray", photometricRGB: "RGB", photometricPalette: "a palette",
+		4: "a transparency mask", 5: "CMYK", 6: "YCbCr", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*",
+		32844: "CIE Log2(L)", 32845: "CIE Log2(L) (u',v')", math.MaxUint32: "colors of unknown meaning",
+	}
+	if name, ok := names[p]; ok {
+		return name
+	}
+	return fmt.Sprintf("photometric interpretation %d", p)
+}
+
+// compressionName returns the name of a compression that is not read.
+func compressionName(c uint32) string {
+	names := map[uint32]string{
+		2: "CCITT run-length coding", 6: "old-style JPEG", 7: "JPEG compression", 9: "JBIG compression", 10: "JBIG compression",
+		34676: "SGILog coding", 34677: "SGILog coding", 34712: "JPEG 2000 compression", 34887: "LERC compression",
+		34925: "LZMA compression", 50000: "Zstandard compression", 50001: "WebP compression", 50002: "JPEG XL compression",
+	}
+	if name, ok := names[c]; ok {
+		return name
+	}
+	return fmt.Sprintf("compression %d", c)
 }
 
 // parseCompression reads how the samples are coded.
@@ -359,7 +387,7 @@ func (h *Header) parseCompression(f *tiffFormat) error {
 		f.compression = compressionNone
 	}
 	if !slices.Contains(tiffCompressions, f.compression) {
-		return h.unsupported("compression %d", f.compression)
+		return h.unsupported("%s", compressionName(f.compression))
 	}
 	switch order := d.value(tagFillOrder, fillOrderHighFirst); order {
 	case fillOrderHighFirst:

@@ -20,6 +20,9 @@ func decodePixels(data []byte, h Header, depth Depth) (*raster.Image, *LowRange,
 	case h.Format == "tiff" && !h.tiff.isFax():
 		return h.decodeTIFF(depth)
 	case h.Format == "tiff":
+		if err := h.checkSegments(); err != nil {
+			return nil, nil, err
+		}
 		data = h.withoutOrientation(data)
 	case h.Format == "jpeg" && h.Gray:
 		flags = gocv.IMReadGrayScale | gocv.IMReadIgnoreOrientation
@@ -75,6 +78,17 @@ const minWebP = 32
 // It would make colors of one bit gray.
 func (f *tiffFormat) isFax() bool {
 	return (f.compression == compressionG3 || f.compression == compressionG4) && f.photometric != photometricPalette
+}
+
+// checkSegments returns an error if a strip or tile is not in the file, for which OpenCV only prints one.
+func (h *Header) checkSegments() error {
+	offsets, sizes := h.tiff.segments()
+	for i := range min(offsets.len(), sizes.len()) {
+		if end := int64(offsets.at(i)) + int64(sizes.at(i)); end > int64(len(h.tiff.dir.data)) {
+			return h.broken("ends early: %d bytes of %d", len(h.tiff.dir.data), end)
+		}
+	}
+	return nil
 }
 
 // withoutOrientation returns a TIFF file without its orientation, which OpenCV would apply

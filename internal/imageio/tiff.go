@@ -130,6 +130,9 @@ func (h *Header) readTIFF(put func(pixel, plane, pixels int, row []byte)) error 
 				if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 					return h.broken("ends early: the pixels of row %d are missing", y)
 				}
+				if f.compression == compressionG3 { // more often a variant than damage
+					return h.unsupported("a variant of CCITT Group 3 (%v)", err)
+				}
 				return h.broken("row %d: %w", y, err)
 			}
 			if f.predictor {

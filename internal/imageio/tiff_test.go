@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/proposer/proposer/raster"
@@ -346,6 +347,18 @@ func TestTIFFColorMapOf8Bits(t *testing.T) {
 		}
 		if got := p.Image.Pix; !bytes.Equal(got, []uint8{0, 255, 0, 128, 0, 7}) {
 			t.Errorf("%d bits: got %v", depth, got)
+		}
+	}
+}
+
+// TestTruncatedFax checks that codes behind the end of the file are missed.
+func TestTruncatedFax(t *testing.T) {
+	for _, compression := range []uint32{3, 4} {
+		data := tiffFile(binary.LittleEndian, 8, 8, []tiffTag{{258, 3, []uint32{1}}, {259, 3, []uint32{compression}}, {262, 3, []uint32{0}}}, make([]byte, 40))
+		binary.LittleEndian.PutUint32(data[bytes.Index(data, []byte{0x11, 1, 4, 0, 1, 0, 0, 0})+8:], uint32(len(data)-20)) // StripOffsets
+		_, err := Decode(t.Context(), data, Options{})
+		if err == nil || !strings.Contains(err.Error(), "ends early") {
+			t.Errorf("compression %d: got %v", compression, err)
 		}
 	}
 }
