@@ -25,7 +25,7 @@ func writeLikeCOCO(w io.Writer, images, outline int) error {
 		return err
 	}
 	for i := range images {
-		fmt.Fprintf(&b, `%s{"license": 3,"file_name": "%012d.jpg","coco_url": "http://images.cocodataset.org/train2017/%[2]012d.jpg","height": 480,"width": 640,`+
+		fmt.Fprintf(&b, `%s{"license": 3,"file_name": "%012d.jpg","coco_url": "http://images.cocodataset.org/train2017/%012[2]d.jpg","height": 480,"width": 640,`+
 			`"date_captured": "2013-11-14 11:18:45","flickr_url": "http://farm9.staticflickr.com/8186/8119368305_4e622c8349_z.jpg","id": %[2]d}`, separator, i*5)
 		separator = ", "
 		if err := flush(); err != nil {

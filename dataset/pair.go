@@ -137,8 +137,7 @@ type opener struct {
 	opts Options
 	report
 	annotations *annotations
-	images      *folder // its path is empty if no image was found
-	cached      map[string]*folder
+	images      *folder           // its path is empty if no image was found
 	classes     map[string]string // one copy of each name
 }
 

@@ -38,7 +38,7 @@ const unexpectedEnd = "unexpected end"
 
 // Is reports that the error is [io.ErrUnexpectedEOF] if the text ends early.
 func (e *SyntaxError) Is(target error) bool {
-	return target == io.ErrUnexpectedEOF && e.Msg == unexpectedEnd //nolint:errorlint // Is compares targets
+	return target == io.ErrUnexpectedEOF && e.Msg == unexpectedEnd
 }
 
 func (e *SyntaxError) Error() string {
