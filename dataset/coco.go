@@ -663,9 +663,6 @@ func (c *cocoReader) assign(byID map[int64]int32, merged map[int32]bool) error {
 		a.image = int64(at)
 		counts[at+1]++
 	}
-	if err := c.checkIDs(); err != nil {
-		return err
-	}
 
 	// Sort the annotations by image.
 	starts := counts
@@ -698,7 +695,7 @@ func (c *cocoReader) assign(byID map[int64]int32, merged map[int32]bool) error {
 			c.images[i].Objects = objects[first:n:n]
 		}
 	}
-	return nil
+	return c.checkIDs()
 }
 
 // unassignable returns the reason to skip an annotation, or nothing.

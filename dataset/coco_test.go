@@ -190,6 +190,9 @@ func TestReadCOCOInvalidEntries(t *testing.T) {
 			if len(s) != 1 || s[0].Reason != c.reason || s[0].Count != 2 || !strings.Contains(s[0].First, c.first) {
 				t.Errorf("skipped %+v\nwant two of %q, the first with %q", s, c.reason, c.first)
 			}
+			if len(d.Warnings) > 0 && !strings.Contains(c.name, "of a repeated image") && !strings.HasPrefix(c.name, "categories of") {
+				t.Errorf("got warnings %+v, want none", d.Warnings)
+			}
 			if n := len(d.Images[0].Objects) + len(d.Images[1].Objects); n != c.objects || len(d.Images) != 2 {
 				t.Errorf("got %d objects of %d images, want %d of 2", n, len(d.Images), c.objects)
 			}

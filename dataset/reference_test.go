@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"runtime/debug"
@@ -16,6 +18,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
 // referenceCOCO reads a valid instances file by the letter, with encoding/json.
@@ -201,6 +205,22 @@ func TestReadCOCOMatchesReference(t *testing.T) {
 			t.Fatalf("%s\nimages only: got %+v\nwant %+v", text, only.Images, want)
 		}
 	})
+}
+
+// TestReadCOCODevelopmentSet compares a real file with the reference implementation.
+func TestReadCOCODevelopmentSet(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(e2e.Data(t, "coco-dev"), "instances.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := referenceCOCO(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadCOCO(bytes.NewReader(text), Options{Strict: true})
+	if err != nil || !reflect.DeepEqual(got.Images, want) {
+		t.Errorf("%d images, %v, differ from the %d of the reference", len(got.Images), err, len(want))
+	}
 }
 
 // mutate changes a text in one of the ways in which files are damaged or written wrongly.
