@@ -19,7 +19,7 @@ import (
 // where the lists have one entry per image, sorted by index: its boxes x1 y1 x2 y2 as float32 of shape
 // (n, 4), its scores as float32 of shape (n,), and its id. Coordinates count from 0 and are inclusive:
 // x2 is the last column of the box. An image with an error has no boxes. Boxes of one pixel in width or
-// height are omitted, because these programs take boxes with x1 = x2 for empty.
+// height are omitted, because some of these programs treat boxes with x1 = x2 as empty.
 //
 // The id is that of the data set as an int, as Python's int reads it: VOC's "000005" is 5, and
 // "2008_000002" is 2008000002. In format detectron-no-year it is the number after the year, 2, which
