@@ -46,7 +46,7 @@ def train(images: list[Tensor], rois: list[RoIs], classes: int, loss: Loss, epoc
                 batch.append(flip(images[i], rois[i]) if torch.rand(()) < 0.5 else (images[i], rois[i].boxes, rois[i].deltas))
             labels = torch.cat([rois[i].classes for i in order[start:start + BATCH]])
             deltas = torch.cat([d for _, _, d in batch])
-            objects = labels >= 0
+            objects = labels < classes
             positives = max(1, int(objects.sum()))
             logits, found = model(stack([p for p, _, _ in batch]), [b for _, b, _ in batch])
             class_loss = loss(logits, labels) / positives

@@ -116,8 +116,8 @@ def prepare(args: argparse.Namespace) -> Path:
 def tasks(args: argparse.Namespace, data: Path) -> list[Task]:
     all_tasks = []
     for sampling in SAMPLINGS:
-        rois, _ = read_rois(args.out / f"rois-{sampling}")
-        foreground = sum(int((r.classes >= 0).sum()) for r in rois)
+        rois, names = read_rois(args.out / f"rois-{sampling}")
+        foreground = sum(int((r.classes < len(names)).sum()) for r in rois)
         background = sum(len(r.classes) for r in rois) - foreground
         print(f"{sampling}: {foreground} foreground and {background} background RoIs in {len(rois)} images, "
               f"1 to {background / max(1, foreground):.1f}")
