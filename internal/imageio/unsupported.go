@@ -47,6 +47,9 @@ func identify(data []byte) string {
 	if len(data) >= 16 && string(data[4:8]) == "ftyp" {
 		return identifyBrands(data)
 	}
+	if len(data) >= 3 && data[0] == 'P' && data[1] >= '1' && data[1] <= '7' && bytes.IndexByte([]byte(" \n\r\t"), data[2]) >= 0 {
+		return "a PNM image: convert it to PNG"
+	}
 	head := data[:min(len(data), 1024)]
 	if len(bytes.Trim(head, "\x00")) == 0 {
 		return "a file of zeros, not an image: copy or download it again"
@@ -91,6 +94,12 @@ var signatures = []struct {
 	{0, "DDS ", "a DDS image: convert it to PNG"},
 	{0, "\x00\x00\x01\x00", "a Windows icon (ICO): convert it to PNG"},
 	{0, "\x00\x00\x02\x00", "a Windows cursor (CUR): convert it to PNG"},
+	{0, "farbfeld", "a farbfeld image: convert it to PNG"},
+	{0, "\x01\xda\x00", "an SGI image: convert it to PNG"},
+	{0, "\x01\xda\x01", "an SGI image: convert it to PNG"},
+	{0, "\n\x05\x01", "a PCX image: convert it to PNG"},
+	{0, "PF\n", "a PFM image: convert it to PNG or TIFF of 16 bits"},
+	{0, "Pf\n", "a PFM image: convert it to PNG or TIFF of 16 bits"},
 	{0, "BPG\xfb", "a BPG image: convert it to PNG"},
 	{0, "FLIF", "a FLIF image: convert it to PNG"},
 	{0, "\x8aMNG", "an MNG animation: convert it to PNG"},
@@ -130,6 +139,7 @@ var signatures = []struct {
 	{0, "\x00\x05\x16\x07", "a resource fork of macOS (._name), not the image: use the file without ._"},
 	{0, "\x80\x04\x95", "a Python pickle: save its images as PNG"},
 	{0, "\x7fELF", "a program"},
+	{40, " EMF", "a Windows metafile: convert it to PNG"},
 	{0, "\xd7\xcd\xc6\x9a", "a Windows metafile: convert it to PNG"},
 }
 
@@ -206,8 +216,6 @@ func identifyText(text string) string {
 		return "a data URL: decode its base64 to the image"
 	case begins("/9j/", "ivborw0kggo", "uklgr"):
 		return "an image as base64 text: decode it"
-	case len(text) >= 2 && text[0] == 'P' && text[1] >= '1' && text[1] <= '7':
-		return "a PNM image: convert it to PNG"
 	}
 	return "a text file, not an image"
 }

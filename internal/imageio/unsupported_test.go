@@ -52,6 +52,7 @@ func TestRefusedData(t *testing.T) {
 		`[1, 2]`:                                                                    "a JSON document",
 		"data:image/png;base64,iVBOR":                                               "a data URL",
 		"/9j/4AAQSkZJRg":                                                            "an image as base64 text",
+		"P6\n2 2\n255\n\x00\xff":                                                    "a PNM image",
 		"P5 1 1 255 x":                                                              "a PNM image",
 		"Not Found":                                                                 "a text file, not an image: want JPEG",
 		"\n \n":                                                                     "a file of spaces and line ends",
