@@ -387,66 +387,42 @@ func readLines(r io.Reader) ([]line, error) {
 	return lines, nil
 }
 
-// forms returns the ids that a line may mean. The line is an id, which may contain spaces and end
-// with an extension of images. In the set of a class, a number follows, which says whether the image
-// contains the class.
+// maxForms bounds the forms of a line. A line of Oxford-IIIT Pet has three numbers.
+const maxForms = 8
+
+// forms returns the ids that a line may mean, in the order in which they are preferred. The line is
+// an id, which may contain spaces and end with an extension of images. In the set of a class, a
+// number follows, which says whether the image contains the class; other sets have several.
 func (l line) forms() []string {
-	forms := []string{l.text}
-	if at := strings.LastIndexAny(l.text, " \t"); at > 0 {
-		if isInteger([]byte(l.text[at+1:])) {
-			forms = append(forms, strings.TrimSpace(l.text[:at]))
-		}
-		if first := l.text[:strings.IndexAny(l.text, " \t")]; !slices.Contains(forms, first) {
-			forms = append(forms, first)
-		}
-	}
-	for _, form := range forms {
-		if s := stem(form, imageExtensions); s != form {
-			forms = append(forms, s)
+	var forms []string
+	for text, ok := l.text, true; ok && len(forms) < maxForms; text, ok = withoutNumber(text) {
+		for _, form := range []string{text, stem(text, imageExtensions)} {
+			if !slices.Contains(forms, form) {
+				forms = append(forms, form)
+			}
 		}
 	}
 	return forms
 }
 
-// resolve returns the ids of the lines: the form that is the name of an annotation and of an image,
-// of an annotation, or of an image; otherwise the line without the number and the extension.
+// withoutNumber returns a line without the number at its end. It reports false if there is none.
+func withoutNumber(line string) (string, bool) {
+	at := strings.LastIndexAny(line, " \t")
+	if at < 0 || !isInteger([]byte(line[at+1:])) {
+		return line, false
+	}
+	return strings.TrimSpace(line[:at]), true
+}
+
+// resolve returns the ids of the lines: the first form that is the name of an annotation, otherwise
+// of an image, otherwise the line without the number and the extension.
 func (o *opener) resolve(lines []line) ([]string, error) {
 	ids := make([]string, 0, len(lines))
 	first := make(map[string]int, len(lines))
 	for _, l := range lines {
-		forms := l.forms()
-		id, most := "", 0
-		for _, form := range forms {
-			annotation := ""
-			var err error
-			if o.annotations.path != "" {
-				if annotation, _, err = o.annotations.find(form, ""); err != nil {
-					return nil, err
-				}
-			}
-			image, _, err := o.find(form, "")
-			if err != nil {
-				return nil, err
-			}
-			score := 0
-			if annotation != "" {
-				score = 2
-			}
-			if image != "" {
-				score++
-			}
-			if score > most {
-				if id, most = form, score; score == 1 {
-					id = stem(form, imageExtensions)
-				}
-			}
-		}
-		if most == 0 {
-			id = forms[0]
-			if len(forms) > 1 && isInteger([]byte(l.text[strings.LastIndexAny(l.text, " \t")+1:])) {
-				id = forms[1]
-			}
-			id = stem(id, imageExtensions)
+		id, err := o.resolveLine(l)
+		if err != nil {
+			return nil, err
 		}
 		if at, ok := first[id]; ok {
 			return nil, invalid(fmt.Sprintf("line %d", l.number), fmt.Errorf("%q is a duplicate of line %d", id, at))
@@ -455,4 +431,22 @@ func (o *opener) resolve(lines []line) ([]string, error) {
 		ids = append(ids, id)
 	}
 	return ids, nil
+}
+
+func (o *opener) resolveLine(l line) (string, error) {
+	forms := l.forms()
+	if o.annotations.path != "" {
+		for _, form := range forms {
+			if file, _, err := o.annotations.find(form, ""); file != "" || err != nil {
+				return form, err
+			}
+		}
+	}
+	for _, form := range forms {
+		if file, _, err := o.find(form, ""); file != "" || err != nil {
+			return stem(form, imageExtensions), err
+		}
+	}
+	id, _ := withoutNumber(l.text)
+	return stem(id, imageExtensions), nil
 }

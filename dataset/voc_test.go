@@ -100,12 +100,13 @@ func TestImageSetLines(t *testing.T) {
 		"000001 -1":      {"000001 -1", "000001"},
 		"000001.jpg":     {"000001.jpg", "000001"},
 		"a.JPEG  1":      {"a.JPEG  1", "a.JPEG", "a"},
-		"my image 1":     {"my image 1", "my image", "my"},
-		"my image":       {"my image", "my"},
+		"my image 1":     {"my image 1", "my image"},
+		"my image":       {"my image"},
 		"train/x/y\t1":   {"train/x/y\t1", "train/x/y"},
 		"a.b":            {"a.b"},
+		"b b.jpg 1":      {"b b.jpg 1", "b b.jpg", "b b"},
 		"a.jpg.png 0":    {"a.jpg.png 0", "a.jpg.png", "a.jpg"},
-		"Abyss_1 1 2 30": {"Abyss_1 1 2 30", "Abyss_1 1 2", "Abyss_1"},
+		"Abyss_1 1 2 30": {"Abyss_1 1 2 30", "Abyss_1 1 2", "Abyss_1 1", "Abyss_1"},
 	} {
 		if got := (line{text: text}).forms(); !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, want %q", text, got, want)
