@@ -31,7 +31,7 @@ func ParseType(descr string) (Type, error) {
 	case strings.HasPrefix(text, "<"), strings.HasPrefix(text, "|"), strings.HasPrefix(text, "="):
 		text = text[1:]
 	}
-	invalid := fmt.Errorf("npy: type %.40q: want numbers or strings", descr)
+	invalid := fmt.Errorf("type %.40q: want numbers or strings", descr)
 	if text == "" {
 		return Type{}, invalid
 	}
@@ -189,7 +189,7 @@ var (
 // ReadHeader reads the header of a .npy file and leaves r at the first element. Structured types are
 // errors.
 func ReadHeader(r io.Reader) (*Header, error) {
-	invalid := errors.New("npy: not a .npy file: want the header of NumPy")
+	invalid := errors.New("not a .npy file: want the header of NumPy")
 	var head [10]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil || string(head[:6]) != magic {
 		return nil, invalid
@@ -211,7 +211,7 @@ func ReadHeader(r io.Reader) (*Header, error) {
 	}
 
 	if structField.Match(text) {
-		return nil, errors.New("npy: a structured type: want an array of numbers")
+		return nil, errors.New("a structured type: want an array of numbers")
 	}
 	descr, fortran, shape := descrField.FindSubmatch(text), fortranField.FindSubmatch(text), shapeField.FindSubmatch(text)
 	if descr == nil || fortran == nil || shape == nil {
@@ -241,12 +241,12 @@ func CheckShape(shape []int) error {
 	n := int64(1)
 	for _, side := range shape {
 		if side < 0 || side > math.MaxInt32 || int64(side) > (1<<48)/max(n, 1) {
-			return fmt.Errorf("npy: shape %.80s: want smaller dimensions", fmt.Sprint(shape))
+			return fmt.Errorf("shape %.80s: want smaller dimensions", fmt.Sprint(shape))
 		}
 		n *= int64(side)
 	}
 	if len(shape) > 3 {
-		return fmt.Errorf("npy: %d dimensions: want at most 3", len(shape))
+		return fmt.Errorf("%d dimensions: want at most 3", len(shape))
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func Load(ctx context.Context, in io.Reader, size int64) (any, error) {
 		m.offset++
 		if err == nil && op == '.' {
 			if len(m.stack) != 1 {
-				return nil, fmt.Errorf("pickle: %d values at the end: want one", len(m.stack))
+				return nil, fmt.Errorf("%d values at the end: want one", len(m.stack))
 			}
 			return checkResult(m.stack[0])
 		}
@@ -134,7 +134,7 @@ func Load(ctx context.Context, in io.Reader, size int64) (any, error) {
 			err = errors.New("the file ends early: want a complete pickle")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("pickle: at byte %d: %w", at, err)
+			return nil, fmt.Errorf("at byte %d: %w", at, err)
 		}
 	}
 }
@@ -143,9 +143,9 @@ func Load(ctx context.Context, in io.Reader, size int64) (any, error) {
 func checkResult(v any) (any, error) {
 	switch v := v.(type) {
 	case global:
-		return nil, fmt.Errorf("pickle: %s alone: want a list or a dictionary", v)
+		return nil, fmt.Errorf("%s alone: want a list or a dictionary", v)
 	case mark, *dtype:
-		return nil, errors.New("pickle: no value: want a list or a dictionary")
+		return nil, errors.New("no value: want a list or a dictionary")
 	}
 	return v, nil
 }

@@ -136,7 +136,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"call of a class", "cnumpy\nndarray\n)R.", "a call of ndarray"},
 		{"shape", strings.Replace(short, "K\x02\x85", "K\x03\x85", 1), "an array of shape [3] with 4 bytes: want 3 of 2 bytes each"},
 		{"negative shape", strings.Replace(short, "K\x02\x85", "I-1\n\x85", 1), "want smaller dimensions"},
-		{"type", strings.Replace(short, "i2", "c8", 1), `npy: type "c8": want numbers or strings`},
+		{"type", strings.Replace(short, "i2", "c8", 1), `type "c8": want numbers or strings`},
 		{"length", "B\xff\xff\xff\xff", "the file ends early"},
 		{"long length", "\x8e\xff\xff\xff\xff\xff\xff\xff\xff", "the file ends early"},
 	} {

@@ -29,8 +29,8 @@ type arrayReader struct {
 }
 
 // newArrayReader returns a reader of the elements of an array, which are in size bytes; a negative size
-// is unknown.
-func newArrayReader(name string, h *npy.Header, in io.Reader, size int64) (*arrayReader, error) {
+// is unknown. It may keep limit bytes in memory.
+func newArrayReader(name string, h *npy.Header, in io.Reader, size, limit int64) (*arrayReader, error) {
 	a := &arrayReader{Header: *h, name: name, in: bufio.NewReaderSize(in, 1<<16), rows: 1, columns: 1, close: func() error { return nil }}
 	if len(h.Shape) > 2 {
 		return nil, fmt.Errorf("%s: shape %v: want one or two dimensions", name, h.Shape)
@@ -53,6 +53,9 @@ func newArrayReader(name string, h *npy.Header, in io.Reader, size int64) (*arra
 	}
 	a.row = make([]byte, a.columns*h.Type.Size)
 	if h.Fortran && a.columns > 1 {
+		if bytes > float64(limit) {
+			return nil, fmt.Errorf("%s: %.0f bytes in column-major order in a smaller file: want numpy.ascontiguousarray", name, bytes)
+		}
 		var err error
 		if a.whole, err = readBytes(a.in, int64(bytes)); err != nil {
 			return nil, a.fail(err)
@@ -180,7 +183,7 @@ func readNPY(ctx context.Context, in *input, yield func(*Image) error) error {
 		}
 		return yield(img)
 	}
-	a, err := newArrayReader("array", h, in.Reader, size-head.n)
+	a, err := newArrayReader("array", h, in.Reader, size-head.n, maxBuffer)
 	if err == nil {
 		err = a.checkBoxes()
 	}
@@ -272,7 +275,7 @@ func openMember(name string, f *zip.File) (*arrayReader, error) {
 		in.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	a, err := newArrayReader(name, h, in, max(0, int64(min(f.UncompressedSize64, math.MaxInt64))-head.n))
+	a, err := newArrayReader(name, h, in, max(0, int64(min(f.UncompressedSize64, math.MaxInt64))-head.n), 64<<20+4*int64(min(f.CompressedSize64, 1<<48)))
 	if err != nil {
 		in.Close()
 		return nil, err

@@ -18,7 +18,7 @@ import (
 // 1 MiB, but a page has at least one row.
 const (
 	maxPageBytes  = 64 << 20
-	maxPageValues = 8 * maxBoxes
+	maxPageValues = 4 * maxBoxes
 )
 
 // parquetColumns is the columns of a file, by index; -1 if there is none.
@@ -147,7 +147,12 @@ func openParquet(whole randomAccess) (*parquet.File, error) {
 	}
 	for _, group := range file.Metadata().RowGroups {
 		for i := range group.Columns {
-			if err := checkPages(whole, &group.Columns[i].MetaData); err != nil {
+			c := &group.Columns[i].MetaData
+			leaf, ok := file.Schema().Lookup(c.PathInSchema...)
+			if !ok {
+				return nil, errors.New("a column that is not in the schema: want a complete file")
+			}
+			if err := checkPages(whole, c, leaf.MaxRepetitionLevel > 0); err != nil {
 				return nil, fmt.Errorf("column %.80s: %w", strings.Join(group.Columns[i].MetaData.PathInSchema, "."), err)
 			}
 		}
@@ -155,8 +160,10 @@ func openParquet(whole randomAccess) (*parquet.File, error) {
 	return file, nil
 }
 
-// checkPages returns an error if a page is too large.
-func checkPages(whole io.ReaderAt, c *format.ColumnMetaData) error {
+// checkPages returns an error if a page is too large, or if a column of lists, which may all be of one
+// row, has more values than its size explains.
+func checkPages(whole io.ReaderAt, c *format.ColumnMetaData, lists bool) error {
+	total := int64(0)
 	offset := c.DataPageOffset
 	if c.DictionaryPageOffset > 0 && c.DictionaryPageOffset < offset {
 		offset = c.DictionaryPageOffset
@@ -186,6 +193,9 @@ func checkPages(whole io.ReaderAt, c *format.ColumnMetaData) error {
 		if h.CompressedPageSize < 0 || offset > end || h.UncompressedPageSize > maxPageBytes || values > maxPageValues {
 			return fmt.Errorf("a page of %d bytes with %d values: want at most %d bytes and %d values",
 				h.UncompressedPageSize, values, maxPageBytes, maxPageValues)
+		}
+		if total += int64(values); lists && total > maxPageValues+c.TotalCompressedSize {
+			return fmt.Errorf("more than %d values in %d bytes: want at most one for each byte", total, c.TotalCompressedSize)
 		}
 	}
 	return nil

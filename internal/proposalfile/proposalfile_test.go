@@ -303,10 +303,10 @@ func TestReadRefuses(t *testing.T) {
 		{"CSV score", "file,x0,y0,x1,y1,score\na,1,2,3,4,nan\n", `image "a": box 0: score NaN`},
 		{"CSV of one long line", "file,x,y,w,h\n" + strings.Repeat("a", maxCSVLine+2), "a line of more than"},
 		{"npz", "PK\x03\x04", "NumPy archive: "},
-		{"npy", "\x93NUMPY\x01\x00\xff\xff", "NumPy array: npy: not a .npy file"},
+		{"npy", "\x93NUMPY\x01\x00\xff\xff", "NumPy array: not a .npy file"},
 		{"parquet", "PAR1PAR1", "Parquet: the file ends early"},
 		{"parquet footer", "PAR1\xff\xff\xff\x7fPAR1", "Parquet: no footer"},
-		{"pickle", "\x80\x04]", "pickle: pickle: at byte 3: the file ends early"},
+		{"pickle", "\x80\x04]", "pickle: at byte 3: the file ends early"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if images, err := readAll(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
