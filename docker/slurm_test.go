@@ -184,7 +184,7 @@ func (s *slurmCluster) logOutput() {
 }
 
 // submit submits an array job and the merge job that depends on it, and returns their identifiers.
-func (s *slurmCluster) submit(tasks int, src, dest string, args ...string) (array, merge string) {
+func (s *slurmCluster) submit(tasks, src, dest string, args ...string) (array, merge string) {
 	s.t.Helper()
 	// sbatch submits a script with resource requests that fit this machine.
 	sbatch := func(options []string, script string, args ...string) string {
@@ -196,7 +196,7 @@ func (s *slurmCluster) submit(tasks int, src, dest string, args ...string) (arra
 		options = append(options, "--parsable", "--chdir="+s.jobs, "--mem=1G", path)
 		return s.run("sbatch", append(options, args...)...)
 	}
-	array = sbatch([]string{fmt.Sprintf("--array=0-%d", tasks-1), "--cpus-per-task=1"},
+	array = sbatch([]string{"--array=" + tasks, "--cpus-per-task=1"},
 		"proposer.sbatch", append([]string{src, "--out", dest}, args...)...)
 	merge = sbatch([]string{"--dependency=afterok:" + array}, "merge.sbatch", dest)
 	return array, merge
@@ -300,7 +300,7 @@ func TestSlurm(t *testing.T) {
 	}
 
 	// A program that is killed, as by the kernel when memory runs out, fails its task.
-	array, merge := s.submit(tasks, src, dest, options...)
+	array, merge := s.submit(fmt.Sprint("0-", tasks-1), src, dest, options...)
 	waitForShard(1, 0) // task 1 resumes from here below
 	waitForShard(0, 0)
 	s.killProgram(array+"_0", program)
@@ -320,7 +320,7 @@ func TestSlurm(t *testing.T) {
 	// The same submission resumes. An operator requeues task 0, and task 1 gets the signal of the
 	// time limit.
 	before := [2]int{completed(0), completed(1)}
-	array, merge = s.submit(tasks, src, dest, options...)
+	array, merge = s.submit(fmt.Sprint("0-", tasks-1), src, dest, options...)
 	waitForShard(0, before[0])
 	s.run("scontrol", "requeue", array+"_0")
 	waitForShard(1, before[1])
@@ -345,6 +345,16 @@ func TestSlurm(t *testing.T) {
 				t.Errorf("resumed %d times, want %d:\n%s", n, want.resumed, log)
 			}
 		})
+	}
+
+	// An array with a missing task does not say what its tasks were: every one refuses.
+	array, _ = s.submit("0,2", src, filepath.Join(dir, "irregular"), options...)
+	for _, task := range []string{"_0", "_2"} {
+		s.waitForEnd(array+task, "FAILED")
+		log := read(t, filepath.Join(s.jobs, "proposer-"+array+task+".log"))
+		if !strings.Contains(log, "some are missing: set PROPOSER_SHARDS") {
+			t.Errorf("task %s: got log\n%s", task, log)
+		}
 	}
 
 	run(t, nil, program, append([]string{"batch", src, "--out", single}, options...)...)
