@@ -83,6 +83,7 @@ var requiredTags = []uint16{
 	tagImageWidth, tagImageLength, tagBitsPerSample, tagCompression, tagPhotometric, tagSamplesPerPixel,
 	tagRowsPerStrip, tagPlanarConfig, tagTileWidth, tagTileLength, tagExtraSamples, tagSampleFormat,
 	tagFillOrder, tagT4Options, tagPredictor, tagColorMap,
+	tagStripOffsets, tagStripByteCounts, tagTileOffsets, tagTileByteCounts,
 }
 
 // A tiffDir is the first directory of a TIFF file: entries of 12 bytes, each with a tag, a type,

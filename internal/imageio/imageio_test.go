@@ -294,6 +294,29 @@ func samples(t testing.TB) []sample {
 			return [3]uint8{uint8(bits >> (15 - x) & 1 * 255)}
 		}},
 	)
+	// Strips and tiles, planes and codes.
+	var rgb16 []uint16
+	var pixels565 []byte
+	for y := range testH {
+		for x := range testW {
+			p := rgbaAt(x, y)
+			rgb16 = append(rgb16, uint16(p[0]), uint16(p[1]), uint16(p[2]))
+			pixels565 = le.AppendUint16(pixels565, uint16(p[0])>>3<<11|uint16(p[1])>>2<<5|uint16(p[2])>>3)
+		}
+	}
+	for i, compression := range []uint32{compressionNone, compressionLZW, compressionDeflate, compressionPackBits} {
+		spec := tiffSpec{
+			order: be, width: testW, height: testH, samples: 3, depth: 8, photometric: 2, compression: compression,
+			separate: i%2 == 0, lowFirst: i == 1, predictor: i == 2, tiled: i%2 == 1, tileWidth: testW, tileHeight: 5,
+		}
+		if spec.tiled {
+			spec.tileWidth = 16
+		}
+		s = append(s, sample{name: fmt.Sprintf("tiff rgb, compression %d", compression), data: spec.file(rgb16), want: opaque})
+	}
+	s = append(s, sample{
+		name: "bmp 5-6-5", data: bmpFile(56, testW, -testH, 16, 3, []uint32{0xf800, 0x7e0, 0x1f, 0}, nil, pixels565), want: opaque, off: 8,
+	})
 	for i := range s {
 		if s[i].w == 0 {
 			s[i].w, s[i].h = testW, testH
@@ -943,7 +966,8 @@ func TestShortWebP(t *testing.T) {
 func typed(err error) bool {
 	var f *FormatError
 	var l *LimitError
-	return errors.As(err, &f) || errors.As(err, &l) || errors.Is(err, ErrUnsupported)
+	var d *DepthError
+	return errors.As(err, &f) || errors.As(err, &l) || errors.As(err, &d) || errors.Is(err, ErrUnsupported)
 }
 
 // Damaged files give an image of the size in the header, or a typed error.
@@ -997,11 +1021,19 @@ func mutated(t *testing.T, n int) [][]byte {
 
 func FuzzDecode(f *testing.F) {
 	for _, s := range samples(f) {
-		f.Add(s.data, false, 0)
+		f.Add(s.data, false, 0, 0)
+		f.Add(s.data, false, 0, -1)
 	}
-	f.Add(pngFile(testW, testH, 8, 2, rgbRows(), pngChunk("eXIf", exif(6))), false, 10)
-	f.Fuzz(func(t *testing.T, data []byte, ignore bool, side int) {
-		p, err := Decode(t.Context(), data, Options{Limits: Limits{MaxPixels: 1 << 16}, IgnoreOrientation: ignore, LongestSide: side})
+	f.Add(pngFile(testW, testH, 8, 2, rgbRows(), pngChunk("eXIf", exif(6))), false, 10, 12)
+	f.Fuzz(func(t *testing.T, data []byte, ignore bool, side, bits int) {
+		depth := Depth(bits)
+		if depth.String() != "16" {
+			var err error
+			if depth, err = ParseDepth(depth.String()); err != nil {
+				return
+			}
+		}
+		p, err := Decode(t.Context(), data, Options{Limits: Limits{MaxPixels: 1 << 16}, IgnoreOrientation: ignore, LongestSide: side, Depth: depth})
 		if err != nil {
 			if !typed(err) {
 				t.Fatal(err)
