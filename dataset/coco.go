@@ -151,6 +151,9 @@ func (c *cocoReader) read() error {
 
 // failed returns an error of the stream as an *Error of an entry.
 func (c *cocoReader) failed(entry string, err error) error {
+	if errors.Is(err, jsonscan.ErrEncoding) {
+		return invalid("", jsonscan.ErrEncoding)
+	}
 	if e, ok := errors.AsType[*jsonscan.SyntaxError](err); ok {
 		if _, ok := errors.AsType[*Error](err); !ok {
 			return invalid(entry, e)

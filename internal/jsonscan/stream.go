@@ -15,8 +15,8 @@ const maxDepth = 10_000
 // sequence of digits, signs, points and exponents as a number, and bytes in strings that are not
 // UTF-8. A byte order mark at the beginning is skipped.
 //
-// The first error ends the stream and is returned by all later calls. It is a [*SyntaxError] or that
-// of the io.Reader.
+// The first error ends the stream and is returned by all later calls. It is a [*SyntaxError],
+// [ErrEncoding] or that of the io.Reader.
 type Stream struct {
 	r        io.Reader
 	max      int
@@ -27,6 +27,9 @@ type Stream struct {
 	stack    []byte
 	err      error
 }
+
+// ErrEncoding is returned for a text that is not UTF-8.
+var ErrEncoding = errors.New("text is UTF-16 or UTF-32: want UTF-8")
 
 // SyntaxError reports invalid JSON.
 type SyntaxError struct {
@@ -128,7 +131,8 @@ func (s *Stream) begin(err error) error {
 	}
 	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) ||
 		len(start) > 1 && (start[0] == 0) != (start[1] == 0) {
-		return s.fail("text is UTF-16 or UTF-32: want UTF-8")
+		s.err = ErrEncoding
+		return s.err
 	}
 	if s.pos == s.end {
 		return s.more()
