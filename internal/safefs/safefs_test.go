@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // makeTree creates files, and symbolic links written as "name -> target", in a new folder.
@@ -166,4 +168,73 @@ func TestWalkOfManyLinksIsBounded(t *testing.T) {
 	if files != folders {
 		t.Errorf("got %d files, want each of %d once", files, folders)
 	}
+}
+
+// What Walk yields can be opened, what it leaves out leads outside, and nothing is yielded twice.
+func TestWalkYieldsWhatCanBeOpened(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		top, err := os.MkdirTemp(t.TempDir(), "")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		paths := []string{"in", "in/a", "in/a/b", "in/c", "out", "out/d", "out/d/e"}
+		for _, path := range paths {
+			err := errors.Join(os.Mkdir(filepath.Join(top, path), 0o777), os.WriteFile(filepath.Join(top, path, "f"), nil, 0o600))
+			if err != nil {
+				rt.Fatal(err)
+			}
+		}
+		for i := range rapid.IntRange(0, 8).Draw(rt, "links") {
+			link := filepath.Join(rapid.SampledFrom(paths).Draw(rt, "folder"), strconv.Itoa(i))
+			target := rapid.SampledFrom(append([]string{"in/f", "in/a/f", "out/f", "out/d/f", "in/0", "out/1", "none", ""}, paths...)).Draw(rt, "target")
+			target = filepath.Join(top, target)
+			if rapid.Bool().Draw(rt, "relative") {
+				if target, err = filepath.Rel(filepath.Join(top, filepath.Dir(link)), target); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			if err := os.Symlink(target, filepath.Join(top, link)); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		root, err := os.OpenRoot(filepath.Join(top, "in"))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer root.Close()
+
+		walk := func(follow bool) (names, leftOut []string) {
+			opts := WalkOptions{FollowLinks: follow, LeftOut: func(name string) { leftOut = append(leftOut, name) }}
+			for name, err := range Walk(t.Context(), root, opts) {
+				if err != nil {
+					rt.Fatal(err)
+				}
+				names = append(names, name)
+			}
+			if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
+				rt.Errorf("not in order, or repeated: %q", names)
+			}
+			return names, leftOut
+		}
+		inside, leftOut := walk(false)
+		for _, name := range inside {
+			if _, err := StatIn(root, name); errors.Is(err, ErrOutside) {
+				rt.Errorf("%s is yielded: %v", name, err)
+			}
+		}
+		for _, name := range leftOut {
+			if _, err := StatIn(root, strings.TrimSuffix(name, "/")); !errors.Is(err, ErrOutside) {
+				rt.Errorf("%s is left out: %v", name, err)
+			}
+		}
+		everywhere, none := walk(true)
+		if len(none) > 0 {
+			rt.Errorf("left out %q in spite of FollowLinks", none)
+		}
+		for _, name := range inside {
+			if !slices.Contains(everywhere, name) {
+				rt.Errorf("%s is yielded only without FollowLinks", name)
+			}
+		}
+	})
 }
