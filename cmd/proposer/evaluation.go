@@ -197,7 +197,7 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 	}
 
 	seen := make([]bool, e.total)
-	var unknown, missing firstOf
+	var unknown, missing, outside firstOf
 	positions := 0
 	checked := &sides{}
 	for img, err := range proposals {
@@ -232,6 +232,11 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 			evaluator.Add(&e.data.Images[i], nil, 0)
 			continue
 		}
+		if truth == &e.data.Images[i] { // not turned
+			if box := boxOutside(img, truth); box != "" {
+				outside.add(fmt.Sprintf("%s, %s", printable(img.Name()), box))
+			}
+		}
 		evaluator.AddBoxes(truth, img.Boxes, img.SearchTime)
 	}
 	known := 0
@@ -251,6 +256,9 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 	if unknown.n > 0 {
 		fmt.Fprintf(e.std.err, "proposer: %s: ignored %d images that are not in the data set, the first is %q\n", name, unknown.n, unknown.first)
 	}
+	if outside.n > 0 {
+		fmt.Fprintf(e.std.err, "proposer: %s: %d images have boxes that reach outside of the image, the first is %s: check the form of the boxes\n", name, outside.n, outside.first)
+	}
 	if missing.n > 0 {
 		e.warn("%s: no proposals for %d images of the data set, which count as without boxes; the first is %q", name, missing.n, missing.first)
 	}
@@ -268,6 +276,23 @@ func (e *evaluation) checkImages(positions, known int, unknown firstOf) error {
 	first := &e.data.Images[0]
 	return fmt.Errorf("none of its %d images is in the data set: the first is %q, that of the data set is %q with the id %q: want these names or ids",
 		unknown.n, unknown.first, first.File, first.ID)
+}
+
+// boxOutside describes the first box that reaches further outside of its image than rounding explains: it
+// may be of another form than it was read as, such as corners for a width and height. It returns "" if
+// there is none.
+func boxOutside(img *proposalfile.Image, truth *dataset.Image) string {
+	const tolerance = 2 // pixels
+	if truth.Width == 0 || truth.Height == 0 {
+		return ""
+	}
+	width, height := float64(truth.Width), float64(truth.Height)
+	for i, b := range img.Boxes {
+		if b.X0 < -tolerance || b.Y0 < -tolerance || b.X1 > width+tolerance || b.Y1 > height+tolerance {
+			return fmt.Sprintf("box %d [%g %g %g %g] of an image of %g × %g pixels", i, b.X0, b.Y0, b.X1, b.Y1, width, height)
+		}
+	}
+	return ""
 }
 
 // placeOf returns where in its file an image is, for a message.

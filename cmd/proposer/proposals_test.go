@@ -62,6 +62,10 @@ func TestEvalProposalsOfOtherPrograms(t *testing.T) {
 			"other data set", `{"file": "9.jpg", "boxes": []}`, "", "",
 			`none of its 1 images is in the data set: the first is "9.jpg", that of the data set is "1.jpg" with the id "1"`, exitFailed,
 		},
+		{
+			"corners for sizes", `{"1": [[20, 15, 60, 40]], "2": [[90, 60, 140, 110]]}`, "0.500000", "0.500000",
+			"1 images have boxes that reach outside of the image, the first is 2, box 0 [90 60 230 170] of an image of 160 × 120 pixels", exitOK,
+		},
 		{"positions", `{"bbox": [[[20, 15, 60, 40]], [[90, 60, 50, 50]]]}`, one, one, "", exitOK},
 		{"too few positions", `{"bbox": [[[20, 15, 60, 40]]]}`, "", "", "1 images without names: want the 2 of the data set, in its order", exitFailed},
 		{"too many positions", `{"bbox": [[], [], []]}`, "", "", "3 images without names: want the 2 of the data set", exitFailed},

@@ -122,8 +122,12 @@ func readList(ctx context.Context, in *input, yield func(*Image) error) error {
 // or one box, as COCO's results do:
 //
 //	{"image_id":139,"bbox":[x,y,w,h],"score":0.5}
+//
+// Of several names of the file, and of id and image_id, the first counts: in COCO's results, id is that of
+// the box.
 type record struct {
-	file, id             []byte
+	files                [4][]byte // file, file_name, filename, image
+	ids                  [2][]byte // image_id, id
 	width, height        []byte
 	orientation, seconds []byte
 	boxes, scores, error []byte
@@ -133,10 +137,18 @@ type record struct {
 // fields returns where the value of a field belongs, or nil if the field is not used.
 func (r *record) field(name []byte) *[]byte {
 	switch string(name) {
-	case `"file"`, `"file_name"`, `"filename"`, `"image"`:
-		return &r.file
-	case `"id"`, `"image_id"`:
-		return &r.id
+	case `"file"`:
+		return &r.files[0]
+	case `"file_name"`:
+		return &r.files[1]
+	case `"filename"`:
+		return &r.files[2]
+	case `"image"`:
+		return &r.files[3]
+	case `"image_id"`:
+		return &r.ids[0]
+	case `"id"`:
+		return &r.ids[1]
 	case `"width"`:
 		return &r.width
 	case `"height"`:
@@ -180,7 +192,7 @@ func readRecord(text []byte, place string, g *groups, yield func(*Image) error) 
 		name = id
 	}
 	switch {
-	case r.file == nil && id == "":
+	case firstOf(r.files[:]) == nil && id == "":
 		return fail("", errors.New(`no file: want the name of the image as "file", or its id as "image_id"`))
 	case r.bbox != nil && (r.boxes != nil || r.error != nil):
 		return fail(name, errors.New(`both "bbox" and "boxes" or "error": want one of them`))
@@ -210,7 +222,7 @@ func scanRecord(text []byte) (r record, err error) {
 		switch {
 		case field == nil || string(value) == "null":
 		case *field != nil:
-			return fmt.Errorf("field %s is there twice, or under two names: want one", name)
+			return fmt.Errorf("field %s is there twice: want one", name)
 		default:
 			*field = value
 		}
@@ -221,16 +233,26 @@ func scanRecord(text []byte) (r record, err error) {
 
 // names returns the file name and the id.
 func (r *record) names() (file, id string, err error) {
-	if r.file != nil {
-		if r.file[0] != '"' {
-			return "", "", fmt.Errorf("file %.40s: want a string", r.file)
+	if text := firstOf(r.files[:]); text != nil {
+		if text[0] != '"' {
+			return "", "", fmt.Errorf("file %.40s: want a string", text)
 		}
-		file = jsonscan.Unquote(r.file)
+		file = jsonscan.Unquote(text)
 	}
-	if r.id != nil {
-		id, err = parseID(r.id)
+	if text := firstOf(r.ids[:]); text != nil {
+		id, err = parseID(text)
 	}
 	return file, id, err
+}
+
+// firstOf returns the first text that is there, or nil.
+func firstOf(texts [][]byte) []byte {
+	for _, text := range texts {
+		if text != nil {
+			return text
+		}
+	}
+	return nil
 }
 
 // addResult adds the box of a record.
@@ -427,21 +449,13 @@ func readCOCO(ctx context.Context, in *input, yield func(*Image) error) error {
 			})
 		case "annotations":
 			return d.list(func(i int, text []byte) error {
-				var r record
-				err := object(text, func(name, value []byte) error {
-					if string(name) != `"id"` && string(value) != "null" { // the id of the annotation
-						if field := r.field(name); field != nil {
-							*field = value
-						}
-					}
-					return nil
-				})
-				if err == nil && (r.id == nil || r.bbox == nil) {
+				r, err := scanRecord(text)
+				if err == nil && (r.ids[0] == nil || r.bbox == nil) {
 					err = errors.New("want an image_id and a bbox")
 				}
 				var id string
 				if err == nil {
-					id, err = parseID(r.id)
+					id, err = parseID(r.ids[0])
 				}
 				if err == nil {
 					err = g.image("", id).addResult(&r)

@@ -214,6 +214,9 @@ func readNPZ(ctx context.Context, in *input, yield func(*Image) error) error {
 	}
 	members := map[string]*zip.File{}
 	for _, f := range z.File {
+		if strings.HasSuffix(f.Name, "/data.pkl") {
+			return errors.New("a file of torch.save: want NumPy arrays, as numpy.savez or pickle.dump writes them")
+		}
 		name, ok := strings.CutSuffix(f.Name, ".npy")
 		if !ok || members[name] != nil {
 			return fmt.Errorf("member %.80q: want arrays of unique names, as numpy.savez writes them", f.Name)
@@ -256,7 +259,7 @@ func readNamedArrays(ctx context.Context, z *zip.Reader, yield func(*Image) erro
 		if err == nil {
 			err = yield(img)
 		}
-		a.close()
+		_ = a.close() // only read
 		if err != nil {
 			return err
 		}
@@ -313,7 +316,7 @@ func (z *npzArrays) field(name string) **arrayReader {
 func (z *npzArrays) close() {
 	for _, a := range []*arrayReader{z.files, z.ids, z.sizes, z.offsets, z.boxes, z.scores, z.errors} {
 		if a != nil {
-			a.close()
+			_ = a.close() // only read
 		}
 	}
 }
