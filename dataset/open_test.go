@@ -210,6 +210,12 @@ func TestOpenVOC(t *testing.T) {
 			"JPEGImages: 1=x.jpg 2=y.png 3=3.jpg",
 			[]string{byFileName + ": 2"},
 		},
+		{
+			"file name of an image with its own annotation", "",
+			map[string]string{"Annotations/1.xml": named("2.jpg"), "Annotations/2.xml": named("2.jpg"), "JPEGImages/2.jpg": ""},
+			"JPEGImages: 1=1.jpg 2=2.jpg",
+			[]string{otherName + ": 1"},
+		},
 		{"file names find the folder", "", map[string]string{"Annotations/1.xml": named("x.jpg"), "photos/x.jpg": ""}, "photos: 1=x.jpg", []string{byFileName + ": 1"}},
 		{"folder named by the annotations", "", map[string]string{"Annotations/1.xml": named("x.jpg"), "photos/1.jpg": ""}, "photos: 1=1.jpg", []string{otherName + ": 1"}},
 		{"no images", "", map[string]string{"Annotations/a.xml": named("x.jpg"), "images/b.jpg": ""}, "-: a=x.jpg", nil},

@@ -262,9 +262,14 @@ func (o *opener) openImage(id string) (*Image, error) {
 		if file, _, err = o.find(named, ""); err != nil {
 			return nil, err
 		}
-		if file == "" {
+		switch own := stem(file, imageExtensions); {
+		case file == "":
 			file = named // that it is missing is reported when it is read
-		} else if stem(file, imageExtensions) != id {
+		case own == id:
+		case o.annotations.path != "" && o.annotations.has(own):
+			file = stem(id, imageExtensions) + ".jpg" // the image is of the annotation with its name
+			o.note(reasonOtherName, o.annotationPath(id), fmt.Errorf("<filename> %q, the image %q is missing", named, file))
+		default:
 			o.note(reasonByFileName, o.annotationPath(id), fmt.Errorf("image %q", file))
 		}
 	default:
