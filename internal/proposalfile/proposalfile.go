@@ -211,17 +211,30 @@ func recognize(in *input) (fileFormat, error) {
 
 // describe says what a file is that cannot be read.
 func describe(head []byte) string {
-	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
-		return "text in UTF-16"
+	for _, known := range []struct{ start, what string }{
+		{"\xff\xfe", "text in UTF-16"},
+		{"\xfe\xff", "text in UTF-16"},
+		{"\x1f\x8b", "compressed with gzip"},
+		{"BZh", "compressed with bzip2"},
+		{"\xfd7zXZ\x00", "compressed with xz"},
+		{"\x28\xb5\x2f\xfd", "compressed with zstd"},
+		{"version https://git-lfs", "a Git LFS pointer (git lfs pull fetches the file)"},
+		{"# Created by Octave", "Octave's text format (save with -v7)"},
+	} {
+		if bytes.HasPrefix(head, []byte(known.start)) {
+			return known.what
+		}
 	}
 	kind, _, _ := strings.Cut(http.DetectContentType(head), ";")
-	switch kind {
-	case "text/plain":
+	switch {
+	case strings.HasPrefix(kind, "image/"):
+		return "an image (" + kind + ")"
+	case kind == "text/html":
+		return "an HTML page"
+	case kind == "text/plain":
 		return "text of an unknown form"
-	case "application/octet-stream":
-		return "unknown format"
 	}
-	return kind
+	return "unknown format"
 }
 
 // finish checks the boxes and sorts them by score.

@@ -1,6 +1,7 @@
 package proposalfile
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/npy"
 )
 
 // readAll returns all images, and the error that ended them.
@@ -263,13 +265,35 @@ func TestReadTexts(t *testing.T) {
 	}
 }
 
+// zipOf returns an archive of one member.
+func zipOf(name, text string) string {
+	var file bytes.Buffer
+	z := zip.NewWriter(&file)
+	w, err := z.Create(name)
+	if err == nil {
+		_, err = io.WriteString(w, text)
+	}
+	if err = errors.Join(err, z.Close()); err != nil {
+		panic(err)
+	}
+	return file.String()
+}
+
 func TestReadRefuses(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"JPEG", "\xff\xd8\xff\xe0\x00\x10JFIF", "image/jpeg: want JSON Lines, COCO results, CSV"},
-		{"HTML", "<html><body>404", "text/html: want"},
+		{"JPEG", "\xff\xd8\xff\xe0\x00\x10JFIF", "an image (image/jpeg): want JSON Lines, COCO results, CSV"},
+		{"HTML", "<html><body>404", "an HTML page: want"},
 		{"text", "a b c\n", "text of an unknown form: want"},
 		{"UTF-16", "\xff\xfe{\x00", "text in UTF-16: want"},
-		{"gzip", "\x1f\x8b\x08\x00", "application/x-gzip: want"},
+		{"gzip", "\x1f\x8b\x08\x00", "compressed with gzip: want"},
+		{"Git LFS", "version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer (git lfs pull fetches the file): want"},
+		{"Octave", "# Created by Octave 6.4.0\n", "Octave's text format (save with -v7): want"},
+		{"unknown", "\x00\x01\x02", "unknown format: want"},
+		{"torch.save", zipOf("archive/data.pkl", "\x80\x02"), "a file of torch.save: want NumPy arrays"},
+		{"other archive", zipOf("a.txt", "x"), `member "a.txt": want arrays of unique names`},
+		{"archive of objects", zipOf("a.npy", string(npy.AppendHeader(nil, "|O", 1))), "a: Python objects: want numbers or strings"},
+		{"archive of other arrays", zipOf("a.npy", string(npy.AppendHeader(nil, "|u1", 2))+"xx"), "or the arrays files, ids, offsets, boxes and scores"},
+		{"cut array", zipOf("a.npy", string(npy.AppendHeader(nil, "<f4", 9, 4))), "shape [9 4] needs 144 bytes"},
 		{"CSV without names", "1,2,3,4\n", "text of an unknown form: want"},
 		{"CSV without images", "x,y,w,h\n1,2,3,4\n", "text of an unknown form: want"},
 		{"HDF5", "MATLAB 7.3 MAT-file, Platform: GLNXA64", "HDF5, as MATLAB writes with -v7.3: want version 7"},
