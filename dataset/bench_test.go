@@ -46,7 +46,7 @@ func writeLikeCOCO(w io.Writer, images, outline int) error {
 		}
 		x, y := float64(i%53)*9.87, float64(i%31)*11.13
 		fmt.Fprintf(&b, `]],"area": %.2f,"iscrowd": %d,"image_id": %d,"bbox": [%.2f,%.2f,%.2f,%.2f],"category_id": %d,"id": %d}`,
-			float64(i%9000)*1.37, i%100/99, i*118_287/860_001%images*5, x, y, float64(i%97)*1.31, float64(i%89)*1.27, 1+i%80, 900_000_000_000+i)
+			float64(i%9000)*1.37, i%100/99, i*118_287/860_001%images*5, x, y, float64(i%97)*1.31, float64(i%89)*1.27, 1+i%80, 900_000_000_000+int64(i))
 		separator = ", "
 		if err := flush(); err != nil {
 			return err

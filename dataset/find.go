@@ -207,7 +207,7 @@ func (d *Dataset) findCOCO(file string, urlFolders []string, images string) {
 		}
 	}
 	if n == 0 && images == "" {
-		folder = d.findBeside(dir, names, count(own))
+		folder = findBeside(dir, names, count(own))
 	}
 	if folder != "" {
 		d.Folder = folder
@@ -230,7 +230,7 @@ func (d *Dataset) uniqueNames() bool {
 // findBeside looks for the images in all folders beside the annotations and below them. It returns
 // a folder only if no other one has as many of the images, and not that of another part: names such
 // as 1.jpg are in many folders.
-func (d *Dataset) findBeside(dir string, names []string, count func(folder string) int) string {
+func findBeside(dir string, names []string, count func(folder string) int) string {
 	folder, most, unique := "", 0, true
 	var folders []os.FileInfo
 	for _, root := range []string{dir, filepath.Join(dir, "..")} {

@@ -218,6 +218,8 @@ func TestOpenVOC(t *testing.T) {
 		},
 		{"file names find the folder", "", map[string]string{"Annotations/1.xml": named("x.jpg"), "photos/x.jpg": ""}, "photos: 1=x.jpg", []string{byFileName + ": 1"}},
 		{"folder named by the annotations", "", map[string]string{"Annotations/1.xml": named("x.jpg"), "photos/1.jpg": ""}, "photos: 1=1.jpg", []string{otherName + ": 1"}},
+		{"another folder", "", map[string]string{"Annotations/1.xml": named(""), "pics/1.png": ""}, "pics: 1=1.png", nil},
+		{"two other folders", "", map[string]string{"Annotations/1.xml": named(""), "pics/1.png": "", "more/1.jpg": ""}, "-: 1=1.jpg", nil},
 		{"no images", "", map[string]string{"Annotations/a.xml": named("x.jpg"), "images/b.jpg": ""}, "-: a=x.jpg", nil},
 		{"images in images", "ImageSets/Main/val.txt", map[string]string{"ImageSets/Main/val.txt": "1", "Annotations/1.xml": named(""), "images/1.jpg": ""}, "images: 1=1.jpg", nil},
 		{

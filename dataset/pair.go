@@ -19,8 +19,8 @@ type annotations struct {
 	ids []string
 	// missing reports that the folder may lack files of ids, because these are of an image set.
 	missing bool
-	// images are folders in which the images may be.
-	images []string
+	// images are folders in which the images may be, names what they may be called.
+	images, names []string
 }
 
 var xmlExtension = []string{".xml"}
@@ -108,7 +108,7 @@ func openImageSet(file string, opts Options) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.annotations.images = imageFolders(o.annotations.path, root, names)
+	o.annotations.images, o.annotations.names = imageFolders(o.annotations.path, root, names), names
 	o.images, err = o.bestFolder(o.imageFolders(), imageExtensions, len(lines), func(f *folder, i int) bool {
 		return slices.ContainsFunc(lines[i].forms(), func(id string) bool { return f.has(id) })
 	})
@@ -346,12 +346,27 @@ func (o *opener) findByFileName() error {
 			dirs = append(dirs, filepath.Join(o.annotations.path, "..", f.folder), filepath.Join(o.annotations.path, f.folder))
 		}
 	})
-	var err error
-	o.images, err = o.bestFolder(dirs, imageExtensions, len(o.annotations.ids), func(f *folder, i int) bool {
+	has := func(f *folder, i int) bool {
 		a := files[i]
 		return f.has(o.annotations.ids[i]) || a != nil && a.File != "" && f.has(a.File)
-	})
-	return err
+	}
+	var err error
+	o.images, err = o.bestFolder(dirs, imageExtensions, len(o.annotations.ids), has)
+	if err != nil || o.images.path != "" || o.opts.Images != "" || o.annotations.path == "" {
+		return err
+	}
+	if dir := findBeside(o.annotations.path, o.annotations.names, func(dir string) (found int) {
+		f := newFolder(dir, imageExtensions)
+		probe(len(o.annotations.ids), func(i int) {
+			if has(f, i) {
+				found++
+			}
+		})
+		return found
+	}); dir != "" {
+		o.images = newFolder(dir, imageExtensions)
+	}
+	return nil
 }
 
 // maxImageSet is the maximum length of an image set in bytes, enough for millions of images.

@@ -101,14 +101,14 @@ func validFile(t *rapid.T) []byte {
 	pick := func(label string, values ...any) any { return rapid.SampledFrom(values).Draw(t, label) }
 	// spelled returns an id in one of its forms.
 	spelled := func(id any) any {
-		n, ok := id.(int)
+		n, ok := id.(int64)
 		if !ok {
 			return id
 		}
-		return pick("form", json.Number(strconv.Itoa(n)), json.Number(strconv.Itoa(n)+".0"), json.Number(strconv.Itoa(n)+"e0"), strconv.Itoa(n))
+		return pick("form", json.Number(fmt.Sprint(n)), json.Number(fmt.Sprint(n)+".0"), json.Number(fmt.Sprint(n)+"e0"), fmt.Sprint(n))
 	}
 	id := rapid.OneOf(
-		rapid.Map(rapid.IntRange(-3, 1<<50), func(n int) any { return n }),
+		rapid.Map(rapid.Int64Range(-3, 1<<50), func(n int64) any { return n }),
 		rapid.Map(rapid.StringMatching(`[a-zé]{1,3}|0[0-9]{2}`), func(s string) any { return s }),
 		rapid.Map(rapid.Uint64Range(1<<63, 1<<64-1), func(n uint64) any { return json.Number(strconv.FormatUint(n, 10)) }),
 	)
