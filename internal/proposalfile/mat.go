@@ -352,7 +352,7 @@ func (m *matReader) cell() (a matArray, err error) {
 
 // numbers reads the numbers of an array of at most limit elements.
 func (m *matReader) numbers(a *matArray, limit int) (t npy.Type, data []byte, err error) {
-	if a.class == 0 {
+	if a.class == 0 && a.count() == 0 { // an empty cell
 		return npy.Type{Kind: 'f', Size: 8}, nil, nil
 	}
 	if a.class < mxDOUBLE || a.class > mxUINT64 {

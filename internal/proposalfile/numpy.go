@@ -212,24 +212,25 @@ func readNPZ(ctx context.Context, in *input, yield func(*Image) error) error {
 	if err != nil {
 		return fmt.Errorf("%w: want a complete .npz file", err)
 	}
-	members := map[string]*zip.File{}
+	members := map[string]bool{}
 	for _, f := range z.File {
 		if strings.HasSuffix(f.Name, "/data.pkl") {
 			return errors.New("a file of torch.save: want NumPy arrays, as numpy.savez or pickle.dump writes them")
 		}
 		name, ok := strings.CutSuffix(f.Name, ".npy")
-		if !ok || members[name] != nil {
+		if !ok || members[name] {
 			return fmt.Errorf("member %.80q: want arrays of unique names, as numpy.savez writes them", f.Name)
 		}
-		members[name] = f
+		members[name] = true
 	}
-	if members["boxes"] == nil || members["offsets"] == nil {
+	if !members["boxes"] || !members["offsets"] {
 		return readNamedArrays(ctx, z, yield)
 	}
 
 	a := npzArrays{}
 	defer a.close()
-	for name, f := range members {
+	for _, f := range z.File {
+		name := strings.TrimSuffix(f.Name, ".npy")
 		if array := a.field(name); array != nil {
 			if *array, err = openMember(name, f); err != nil {
 				return err

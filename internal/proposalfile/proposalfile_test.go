@@ -373,6 +373,32 @@ func valid(t *testing.T, img *Image) {
 	}
 }
 
+// TestReadDamagedFiles sets each byte of valid files to several values: the result is an error or valid.
+func TestReadDamagedFiles(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "codec", "testdata", "*"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, b := range data {
+				for _, damaged := range []byte{0, 1, 0x7f, 0xff, b + 1} {
+					data[i] = damaged
+					images, _ := readAll(bytes.NewReader(data))
+					for _, img := range images {
+						valid(t, img)
+					}
+				}
+				data[i] = b
+			}
+		})
+	}
+}
+
 // fuzz reads inputs as the format named by want, and others as they are recognized. Seeds are files that
 // package codec writes, and texts.
 func fuzz(f *testing.F, seeds []string, texts ...string) {
