@@ -174,7 +174,7 @@ function update() {
 function updateStatus() {
   const { answer } = panel();
   const line = answer
-    ? [panel().summary, `${answer.width} × ${answer.height}`, `decoded in ${format.seconds(answer.decode_seconds)}`, `searched in ${format.seconds(answer.seconds)}`].join(" · ")
+    ? [panel().summary, `${answer.width} × ${answer.height}`, `decoded in ${format.seconds(answer.decode_seconds)}`, `searched in ${format.seconds(answer.seconds)}`, answer.warning].filter(Boolean).join(" · ")
     : "";
   $("status").textContent = isPending("tree") ? "Building the tree…" : isPending("boxes") ? "Searching…" : line;
   $("stage").setAttribute("aria-label", image.file ? `${image.file.name}, ${line}` : "No image yet");
