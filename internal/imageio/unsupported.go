@@ -22,7 +22,7 @@ func (e *unsupportedError) Error() string { return e.msg }
 func (e *unsupportedError) Is(target error) bool { return target == ErrUnsupported }
 
 func unsupported(format, msg string, args ...any) error {
-	return fmt.Errorf("imageio: %s: %s: %w", format, fmt.Sprintf(msg, args...), ErrUnsupported)
+	return &unsupportedError{fmt.Sprintf("imageio: %s: unsupported variant: %s: convert it to PNG", format, fmt.Sprintf(msg, args...))}
 }
 
 // unsupportedData returns the error for data of a format that is not read.

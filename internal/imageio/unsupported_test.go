@@ -70,6 +70,16 @@ func TestRefusedData(t *testing.T) {
 	}
 }
 
+// A variant that is not read is told from data that is no image.
+func TestUnsupportedVariantMessage(t *testing.T) {
+	tags := []tiffTag{{258, 3, []uint32{8}}, {259, 3, []uint32{7}}, {262, 3, []uint32{1}}}
+	_, err := Decode(t.Context(), tiffFile(binary.LittleEndian, 8, 8, tags, make([]byte, 64)), Options{})
+	want := "imageio: tiff: unsupported variant: JPEG compression: convert it to PNG"
+	if !errors.Is(err, ErrUnsupported) || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 // TestCameraRaw checks that the preview in a camera raw file is not taken for the image.
 func TestCameraRaw(t *testing.T) {
 	gray := []tiffTag{{258, 3, []uint32{8}}, {262, 3, []uint32{1}}}
