@@ -66,8 +66,9 @@ type cocoImage struct {
 	file          string
 	id            int64 // see cocoReader.id; noID if there is none
 	width, height int32
-	folder        int32 // index in cocoReader.folderNames
 	at            int32 // index in images
+	folder        uint8 // index in cocoReader.folderNames
+	textID        bool
 }
 
 type cocoCategory struct {
@@ -81,7 +82,7 @@ type cocoAnnotation struct {
 	x0, y0, x1, y1      float64
 	area                float64
 	entry               int32
-	crowd               bool
+	difficult           bool
 }
 
 var (
@@ -341,6 +342,7 @@ func (c *cocoReader) image(token []byte) error {
 			return err
 		}
 	}
+	img.textID = img.id != noID && id[0] == '"'
 	w, okWidth := side(width)
 	h, okHeight := side(height)
 	img.width, img.height = int32(w), int32(h)
@@ -350,11 +352,12 @@ func (c *cocoReader) image(token []byte) error {
 			return err
 		}
 	}
-	if img.folder = int32(slices.Index(c.folderNames, folder)); img.folder < 0 && len(c.folderNames) < maxFolders {
-		img.folder = int32(len(c.folderNames))
+	at := slices.Index(c.folderNames, folder)
+	if at < 0 && len(c.folderNames) < maxFolders {
+		at = len(c.folderNames)
 		c.folderNames = append(c.folderNames, folder)
 	}
-	img.folder = max(0, img.folder)
+	img.folder = uint8(max(0, at))
 	c.entries.add(img)
 	return nil
 }
@@ -440,7 +443,7 @@ func (c *cocoReader) category(token []byte) error {
 
 // annotation reads an entry of annotations.
 func (c *cocoReader) annotation(token []byte) error {
-	var id, image, category, bbox, crowd, area []byte
+	var id, image, category, bbox, crowd, difficult, area []byte
 	ok := members(token, func(name, value []byte) {
 		switch string(name) {
 		case `"id"`:
@@ -453,6 +456,8 @@ func (c *cocoReader) annotation(token []byte) error {
 			bbox = value
 		case `"iscrowd"`:
 			crowd = value
+		case `"difficult"`:
+			difficult = value
 		case `"area"`:
 			area = value
 		}
@@ -473,8 +478,12 @@ func (c *cocoReader) annotation(token []byte) error {
 	if a.id, ok = wholeNumber(id); !ok {
 		a.id = noID // it is of no use but to find repeated annotations
 	}
-	if a.crowd, ok = truth(crowd); !ok {
+	if a.difficult, ok = truth(crowd); !ok {
 		return skip("annotations whose iscrowd is invalid", fmt.Errorf("iscrowd %s: want 0 or 1", clip(crowd)))
+	}
+	// COCO has no such key; converters of PASCAL VOC write it, and others what they like.
+	if yes, ok := truth(difficult); ok && yes {
+		a.difficult = true
 	}
 	if reason, err := a.setBox(bbox); err != nil {
 		return skip(reason, err)
@@ -603,7 +612,7 @@ func (c *cocoReader) mergeImages() (merged map[int32]bool, err error) {
 	}
 	for e := range c.entries.all() {
 		if img := &c.images[e.at]; img.File == "" { // the first of its file
-			*img = Image{File: e.file, ID: c.text(e.id), Width: int(e.width), Height: int(e.height)}
+			*img = Image{File: e.file, ID: c.text(e.id), TextID: e.textID, Width: int(e.width), Height: int(e.height)}
 			if hasFolder {
 				c.folders[e.at] = c.folderNames[e.folder]
 			}
@@ -692,7 +701,7 @@ func (c *cocoReader) assign(byID map[int64]int32, merged map[int32]bool) error {
 			if len(c.categories) > 0 {
 				class = c.categories[a.category].name
 			}
-			objects = append(objects, Object{a.x0, a.y0, a.x1, a.y1, class, a.crowd, a.area})
+			objects = append(objects, Object{a.x0, a.y0, a.x1, a.y1, class, a.difficult, a.area})
 		}
 		if n := len(objects); n > first {
 			c.images[i].Objects = objects[first:n:n]
@@ -776,7 +785,7 @@ func (c *cocoReader) dropRepeated(group []*cocoAnnotation, anyID bool) ([]*cocoA
 			}
 		}
 		return cmp.Or(cmp.Compare(a.category, b.category), cmp.Compare(a.x0, b.x0), cmp.Compare(a.y0, b.y0), cmp.Compare(a.x1, b.x1), cmp.Compare(a.y1, b.y1),
-			cmp.Compare(boolNumber(a.crowd), boolNumber(b.crowd)))
+			cmp.Compare(boolNumber(a.difficult), boolNumber(b.difficult)))
 	}
 	if len(group) < 2 {
 		return group, nil

@@ -56,8 +56,9 @@ import (
 type Object struct {
 	X0, Y0, X1, Y1 float64
 	Class          string
-	// Difficult marks an object that is hard to recognize (difficult in PASCAL VOC) or a group of
-	// objects with one box (iscrowd in COCO).
+	// Difficult marks an object that is hard to recognize (difficult in PASCAL VOC, also in a file of
+	// COCO's form that was made from it; COCOeval does not know that key) or a group of objects with
+	// one box (iscrowd in COCO).
 	Difficult bool
 	// Area is the area in pixels by which the object is small, medium or large: that of the outline
 	// in COCO, if the annotation gives it, otherwise that of the box.
@@ -112,6 +113,8 @@ type Image struct {
 	// Width and Height are the size according to the annotations, 0 if they do not give it.
 	Width, Height int
 	Objects       []Object
+	// TextID reports that the id is a text in COCO, not a number.
+	TextID bool
 }
 
 // Dataset is a list of images with annotations. Images of COCO are in the order of the file. Those

@@ -36,6 +36,7 @@ func referenceCOCO(text []byte) ([]Image, error) {
 			Category any `json:"category_id"`
 			Box      []number
 			Crowd    any `json:"iscrowd"`
+			Hard     any `json:"difficult"`
 			Area     *number
 			BBox     []number `json:"bbox"`
 		}
@@ -74,7 +75,8 @@ func referenceCOCO(text []byte) ([]Image, error) {
 	indices := map[string]int{}
 	for i, e := range file.Images {
 		indices[key(e.ID)] = i
-		images = append(images, Image{File: e.File, ID: key(e.ID), Width: side(e.Width), Height: side(e.Height)})
+		_, isText := e.ID.(string)
+		images = append(images, Image{File: e.File, ID: key(e.ID), Width: side(e.Width), Height: side(e.Height), TextID: isText})
 	}
 	names := map[string]string{}
 	for _, e := range file.Categories {
@@ -86,7 +88,7 @@ func referenceCOCO(text []byte) ([]Image, error) {
 		if o.Area = (o.X1 - o.X0) * (o.Y1 - o.Y0); e.Area != nil {
 			o.Area = float(*e.Area)
 		}
-		o.Difficult = e.Crowd == true || e.Crowd == number("1")
+		o.Difficult = e.Crowd == true || e.Crowd == number("1") || e.Hard == number("1")
 		if len(names) > 0 {
 			o.Class = names[key(e.Category)]
 		}
@@ -144,6 +146,9 @@ func validFile(t *rapid.T) []byte {
 		}
 		if v := pick("crowd", "none", 0, 1, true, false, nil); v != "none" {
 			e["iscrowd"] = v
+		}
+		if v := pick("difficult", "none", "none", 0, 1); v != "none" {
+			e["difficult"] = v
 		}
 		if v := pick("area", "none", 0, 17.5, nil); v != "none" {
 			e["area"] = v

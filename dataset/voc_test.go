@@ -18,7 +18,7 @@ const smallVOC = `<annotation><folder>x</folder><filename>a.jpg</filename><size>
 	<object><name>dog</name><difficult>1</difficult><bndbox><ymin>3.5</ymin><xmin>2.25</xmin><ymax>3.5</ymax><xmax> 9 </xmax></bndbox></object></annotation>`
 
 func TestReadVOC(t *testing.T) {
-	small := &Image{"a.jpg", "", 640, 480, []Object{{0, 0, 2, 3, "cat", false, 6}, {1.25, 2.5, 9, 3.5, "dog", true, 7.75}}}
+	small := &Image{"a.jpg", "", 640, 480, []Object{{0, 0, 2, 3, "cat", false, 6}, {1.25, 2.5, 9, 3.5, "dog", true, 7.75}}, false}
 	object := func(name, difficult string) string {
 		return "<annotation><object><name>" + name + "</name>" + difficult + "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>3</ymax></bndbox></object></annotation>"
 	}

@@ -630,3 +630,59 @@ func TestAbsolutePathsInDatasets(t *testing.T) {
 	}
 	wantCodes(t, runDataset(t, dir, "--absolute-paths"), exitOK)
 }
+
+// pycocotools refuses results whose ids are not those of the instances file: "007" is not 7 in Python.
+func TestIDsInCOCOFormats(t *testing.T) {
+	idsOf := func(ids ...any) string {
+		return instances(t, func(content map[string][]any) {
+			for i, e := range content["images"] {
+				e.(map[string]any)["id"] = ids[i]
+			}
+			for _, e := range content["annotations"] {
+				a := e.(map[string]any)
+				a["image_id"] = ids[a["image_id"].(int)-1]
+			}
+		})
+	}
+	for name, c := range map[string]struct {
+		files tree
+		path  string
+		want  []string // as JSON
+	}{
+		"numbers":          {images("%.jpg").with(tree{"instances.json": idsOf(7, 8, 139)}), "instances.json", []string{"7", "8", "139"}},
+		"texts":            {images("%.jpg").with(tree{"instances.json": idsOf("000139", "8", "a")}), "instances.json", []string{`"000139"`, `"8"`, `"a"`}},
+		"numbers as texts": {images("%.jpg").with(tree{"instances.json": idsOf("7", "8", "9")}), "instances.json", []string{`"7"`, `"8"`, `"9"`}},
+		"both":             {images("%.jpg").with(tree{"instances.json": idsOf(7, "007", "8")}), "instances.json", []string{"7", `"007"`, `"8"`}},
+		"PASCAL VOC":       {voc("JPEGImages/00%.jpg", "00%", "001", "002", "003"), "ImageSets/Main/val.txt", []string{"1", "2", "3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(c.files.write(t), c.path)
+			for _, format := range []string{"coco", "coco-annotations"} {
+				out := t.TempDir()
+				if _, msg, code := call(t, nil, "batch", path, "--out", out, "--format", format, "--mode", "single", "--max", "1"); code != exitOK {
+					t.Fatal(msg)
+				}
+				text, err := os.ReadFile(filepath.Join(out, "proposals.json"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				type entry struct {
+					ID json.RawMessage `json:"image_id"`
+				}
+				var file struct{ Annotations []entry }
+				if format == "coco" {
+					err = json.Unmarshal(text, &file.Annotations)
+				} else {
+					err = json.Unmarshal(text, &file)
+				}
+				var got []string
+				for _, e := range file.Annotations {
+					got = append(got, string(e.ID))
+				}
+				if err != nil || !slices.Equal(got, c.want) {
+					t.Errorf("%s: got ids %v (%v), want %v", format, got, err, c.want)
+				}
+			}
+		})
+	}
+}

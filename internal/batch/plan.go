@@ -135,16 +135,17 @@ func createPlan(ctx context.Context, j *Job, plan Plan, check func(source.Image)
 
 // listEntry is a line of pictures.jsonl.
 type listEntry struct {
-	File   string `json:"file"`
-	Raw    []byte `json:"raw,omitempty"` // File, if it is not valid UTF-8
-	ID     string `json:"id,omitempty"`
-	TextID bool   `json:"text_id,omitempty"`
-	Offset int64  `json:"offset,omitempty"`
-	Size   int64  `json:"size,omitempty"`
+	File      string `json:"file"`
+	Raw       []byte `json:"raw,omitempty"` // File, if it is not valid UTF-8
+	ID        string `json:"id,omitempty"`
+	TextID    bool   `json:"text_id,omitempty"`
+	OwnTextID bool   `json:"own_text_id,omitempty"`
+	Offset    int64  `json:"offset,omitempty"`
+	Size      int64  `json:"size,omitempty"`
 }
 
 func (e *listEntry) image() source.Image {
-	img := source.Image{File: e.File, ID: e.ID, TextID: e.TextID, Offset: e.Offset, Size: e.Size}
+	img := source.Image{File: e.File, ID: e.ID, TextID: e.TextID, OwnTextID: e.OwnTextID, Offset: e.Offset, Size: e.Size}
 	if len(e.Raw) > 0 {
 		img.File = string(e.Raw)
 	}
@@ -163,7 +164,7 @@ func writeList(ctx context.Context, j *Job, check func(source.Image) error) erro
 			if err := check(img); err != nil {
 				return err
 			}
-			e := listEntry{File: img.File, ID: img.ID, TextID: img.TextID, Offset: img.Offset, Size: img.Size}
+			e := listEntry{File: img.File, ID: img.ID, TextID: img.TextID, OwnTextID: img.OwnTextID, Offset: img.Offset, Size: img.Size}
 			if !utf8.ValidString(img.File) {
 				e.Raw = []byte(img.File)
 			}

@@ -36,7 +36,7 @@ func (a *annotationsWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err
 	}
-	id := appendID(nil, cocoID(r))
+	id := appendCOCOID(nil, r)
 	a.buf = a.buf[:0]
 	for i, b := range r.Boxes {
 		a.count++

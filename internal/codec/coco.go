@@ -16,7 +16,7 @@ import (
 //	,"segmentation":{"size":[height,width],"counts":"..."}
 //
 // The category is always 1, because proposals have none: evaluate with useCats=0. The image_id is
-// [Row.ImageID], as a number without leading zeros if it is one, as in COCO. Images without boxes and errors are not
+// [Row.ImageID]: a text if Row.TextID, otherwise a number without leading zeros if it is one. Images without boxes and errors are not
 // represented. Images with equal image_ids, see [Format.Key], cannot be distinguished; the writer
 // does not detect them.
 //
@@ -29,14 +29,28 @@ type cocoWriter struct {
 }
 
 // cocoID returns the text of an image_id.
-func cocoID(r *Row) string { return canonicalID(validUTF8(r.ImageID())) }
+func cocoID(r *Row) string {
+	id := validUTF8(r.ImageID())
+	if r.TextID {
+		return id
+	}
+	return CanonicalID(id)
+}
+
+// appendCOCOID appends an image_id as JSON.
+func appendCOCOID(dst []byte, r *Row) []byte {
+	if r.TextID {
+		return appendString(dst, cocoID(r))
+	}
+	return appendID(dst, cocoID(r))
+}
 
 // Write writes the objects of a row.
 func (c *cocoWriter) Write(r *Row) error {
 	if err := r.validate(); err != nil {
 		return err
 	}
-	head := append(appendID([]byte(`{"image_id":`), cocoID(r)), `,"category_id":1,"bbox":`...)
+	head := append(appendCOCOID([]byte(`{"image_id":`), r), `,"category_id":1,"bbox":`...)
 	c.buf = c.buf[:0]
 	for i, b := range r.Boxes {
 		c.appendSeparator()

@@ -88,11 +88,11 @@ func (r *Row) ImageID() string {
 		return r.ID
 	}
 	name := path.Base(r.File)
-	return canonicalID(strings.TrimSuffix(name, path.Ext(name)))
+	return CanonicalID(strings.TrimSuffix(name, path.Ext(name)))
 }
 
-// canonicalID returns a decimal number without leading zeros, and other ids as they are.
-func canonicalID(id string) string {
+// CanonicalID returns a decimal number without leading zeros, and other ids as they are.
+func CanonicalID(id string) string {
 	if n, err := strconv.ParseUint(id, 10, 63); err == nil {
 		return strconv.FormatUint(n, 10)
 	}
@@ -116,6 +116,9 @@ type Format struct {
 	Extension string // with the dot
 	// SingleFile reports whether all images have to be in one file; other formats may be divided.
 	SingleFile bool
+	// COCO reports whether ids are those of a COCO file: each a number or a text as the file of the
+	// data set has it. Ids of other data sets are numbers if they can be, see [CanonicalID].
+	COCO bool
 	// Masks reports whether the format contains the masks of a row.
 	Masks bool
 	// Key returns the name by which the format identifies an image, which has to be unique in a
@@ -134,8 +137,8 @@ var formats = []Format{
 	{Name: "csv", Extension: ".csv", writer: func(w io.Writer) Writer { return &csvWriter{w: w} }},
 	{Name: "parquet", Extension: ".parquet", writer: func(w io.Writer) Writer { return newParquet(w) }},
 	{Name: "npz", Extension: ".npz", writer: func(w io.Writer) Writer { return newNPZ(w) }},
-	{Name: "coco", Extension: ".json", SingleFile: true, Masks: true, Key: keyed(cocoID), writer: func(w io.Writer) Writer { return &cocoWriter{w: w} }},
-	{Name: "coco-annotations", Extension: ".json", SingleFile: true, Masks: true, Key: keyed(cocoID), writer: func(w io.Writer) Writer { return &annotationsWriter{w: w} }},
+	{Name: "coco", Extension: ".json", SingleFile: true, COCO: true, Masks: true, Key: keyed(cocoID), writer: func(w io.Writer) Writer { return &cocoWriter{w: w} }},
+	{Name: "coco-annotations", Extension: ".json", SingleFile: true, COCO: true, Masks: true, Key: keyed(cocoID), writer: func(w io.Writer) Writer { return &annotationsWriter{w: w} }},
 	{Name: "detectron", Extension: ".pkl", SingleFile: true, Key: detectronKey(wholeNumber), writer: newDetectron(wholeNumber)},
 	{Name: "detectron-no-year", Extension: ".pkl", SingleFile: true, Key: detectronKey(numberWithoutYear), writer: newDetectron(numberWithoutYear)},
 	{Name: "detectron2", Extension: ".pkl", SingleFile: true, Key: keyed(detectron2Key), writer: newDetectron2},

@@ -31,10 +31,11 @@ func FromDataset(location string, d *dataset.Dataset, o Options) (*Source, error
 }
 
 func (s *Source) openDataset(d *dataset.Dataset) error {
-	textID := slices.ContainsFunc(d.Images, func(img dataset.Image) bool { return img.ID != "" && !isNumber(img.ID) })
+	textID := slices.ContainsFunc(d.Images, func(img dataset.Image) bool { return img.TextID || img.ID != "" && !isNumber(img.ID) })
 	images := make([]Image, len(d.Images))
 	for i := range d.Images {
-		images[i] = Image{File: filepath.ToSlash(d.Images[i].File), ID: d.Images[i].ID, TextID: textID}
+		img := &d.Images[i]
+		images[i] = Image{File: filepath.ToSlash(img.File), ID: img.ID, TextID: textID, OwnTextID: img.TextID}
 	}
 	folder := d.Folder
 	if folder == "" {

@@ -26,7 +26,9 @@ func Proposals(s Search, format codec.Format, folder string, masks bool) batch.T
 	var key func(img source.Image) (string, error)
 	if format.Key != nil {
 		key = func(img source.Image) (string, error) {
-			return format.Key(&codec.Row{File: img.File, ID: img.ID, TextID: img.TextID, Folder: folder})
+			row := &codec.Row{File: img.File, Folder: folder}
+			setID(row, img, format)
+			return format.Key(row)
 		}
 	}
 	return batch.Task[*codec.Row]{
@@ -38,7 +40,7 @@ func Proposals(s Search, format codec.Format, folder string, masks bool) batch.T
 				return nil, batch.Stats{}, err
 			}
 			row := codec.NewRow(img.File, result)
-			row.ID, row.TextID = img.ID, img.TextID
+			setID(row, img, format)
 			row.Folder = folder
 			row.SearchTime = 0 // equal proposals are equal bytes
 			row.DecodeTime = 0
@@ -50,8 +52,23 @@ func Proposals(s Search, format codec.Format, folder string, masks bool) batch.T
 			}
 			return row, stats, nil
 		},
-		Failed: failedRow,
+		Failed: func(img source.Image, reason string) *codec.Row {
+			row := &codec.Row{File: img.File, Error: reason}
+			setID(row, img, format)
+			return row
+		},
 		Output: proposalsOutput(format, folder),
+	}
+}
+
+// setID sets the id of an image. That of a COCO file keeps its type in the formats of COCO.
+func setID(row *codec.Row, img source.Image, format codec.Format) {
+	row.ID, row.TextID = img.ID, img.TextID
+	if !format.COCO {
+		return
+	}
+	if row.TextID = img.OwnTextID; !row.TextID {
+		row.ID = codec.CanonicalID(row.ID)
 	}
 }
 
