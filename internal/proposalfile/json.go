@@ -11,6 +11,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/proposer/proposer/evaluate"
 	"github.com/proposer/proposer/internal/jsonscan"
@@ -95,7 +96,15 @@ func validJSON(text []byte) error {
 		return nil
 	}
 	var v json.RawMessage
-	return json.Unmarshal(text, &v)
+	return explain(json.Unmarshal(text, &v))
+}
+
+// explain adds to a syntax error what Python's NaN and Infinity are.
+func explain(err error) error {
+	if err != nil && (strings.HasPrefix(err.Error(), "invalid character 'N'") || strings.HasPrefix(err.Error(), "invalid character 'I'")) {
+		return fmt.Errorf("%w: JSON has neither NaN nor Infinity: want numbers", err)
+	}
+	return err
 }
 
 // readList reads a list of objects as in [record]: COCO results, and what others write instead of
@@ -598,7 +607,7 @@ func (d *decoder) fail(err error) error {
 		return errors.New("the file ends within a value: want complete JSON")
 	}
 	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("at byte %d: %w", d.json.InputOffset(), err)
+		return fmt.Errorf("at byte %d: %w", d.json.InputOffset(), explain(err))
 	}
 	return err
 }

@@ -298,6 +298,8 @@ func TestReadRefuses(t *testing.T) {
 		{"CSV without images", "x,y,w,h\n1,2,3,4\n", "text of an unknown form: want"},
 		{"HDF5", "MATLAB 7.3 MAT-file, Platform: GLNXA64", "HDF5, as MATLAB writes with -v7.3: want version 7"},
 		{"line", `{"file":"a","boxes":[]}` + "\nx", "JSON Lines: line 2: invalid character 'x'"},
+		{"NaN", `{"file":"a","boxes":[[1,2,3,4]],"scores":[NaN]}`, "line 1: invalid character 'N' looking for beginning of value: JSON has neither NaN nor Infinity"},
+		{"NaN in a list", `[{"image_id":1,"bbox":[1,2,NaN,4]}]`, "JSON has neither NaN nor Infinity"},
 		{"no file", `{"boxes":[]}`, `line 1: no file: want the name of the image as "file"`},
 		{"no boxes", `{"file":"a"}`, `line 1: image "a": neither boxes nor an error`},
 		{"box and boxes", `{"file":"a","boxes":[],"bbox":[1,2,3,4]}`, `both "bbox" and "boxes"`},
