@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"strconv"
 )
 
@@ -105,6 +106,14 @@ type sampleRange struct {
 
 func (r *sampleRange) add(row []uint16, l rowLayout) {
 	alpha, colors := l.alpha(), l.colors()
+	if colors == l.channels && l.grayKey < 0 && len(row) > 0 { // all samples count
+		low, high := slices.Min(row), slices.Max(row)
+		if r.any {
+			low, high = min(low, r.low), max(high, r.high)
+		}
+		*r = sampleRange{low, high, true}
+		return
+	}
 	for ; len(row) >= l.channels; row = row[l.channels:] {
 		if alpha >= 0 && row[alpha] == 0 || l.channels == 1 && int(row[0]) == l.grayKey {
 			continue
