@@ -107,9 +107,9 @@ func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 //	          hold the image's samples; 16
 //	threads   maximum number of goroutines; 0: GOMAXPROCS; 0
 //
-// Mode rcnn is mode fast with a resize-width of 500 and a min-resized-side of 20: the search of R-CNN
-// (Girshick et al. 2014) and Fast R-CNN, in this package's order. Options that are given replace
-// those of the mode.
+// Mode rcnn is mode fast with a resize-width of 500 and a min-resized-side of 20: the search of
+// selective_search_boxes.m in R-CNN (Girshick et al. 2014), in this package's order. Options that are
+// given replace those of the mode.
 //
 // Boxes that are dropped do not count for max, nor in the ranking of the others. Bounds are
 // inclusive. See [box.Filter].
