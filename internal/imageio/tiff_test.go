@@ -219,6 +219,7 @@ func TestTIFFVariants(t *testing.T) {
 			for range 3 << s.depth {
 				s.colorMap = append(s.colorMap, uint32(rapid.Uint16().Draw(t, "color")))
 			}
+			s.colorMap[0] |= 0x100 // else all could be of 8 bits
 			s.colorMap[0] |= 0x100 // smaller values alone would be of 8 bits
 		}
 		p, err := Decode(t.Context(), s.file(pix), Options{})
