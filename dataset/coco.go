@@ -69,6 +69,7 @@ type cocoImage struct {
 	at            int32 // index in images
 	folder        uint8 // index in cocoReader.folderNames
 	textID        bool
+	cut           bool // file is the last part of a name that leads out of the folder
 }
 
 type cocoCategory struct {
@@ -335,7 +336,11 @@ func (c *cocoReader) image(token []byte) error {
 		return c.skip("images without a file_name", entry(), errors.New("want a file_name, or a coco_url"))
 	}
 	if err := checkFile(img.file, c.opts.AbsolutePaths); err != nil {
-		return invalid(entry(), err)
+		// A name of the machine of the annotator, such as C:\images\1.jpg.
+		img.file, img.cut = fileName(img.file), true
+		if c.opts.Images == "" || img.file == "" {
+			return invalid(entry(), err)
+		}
 	}
 	if img.id = c.id(id); img.id == noID {
 		if err := c.warn("images without an id, which no annotation refers to", entry(), fmt.Errorf("id %s: want a number or a text", clip(id))); err != nil {
@@ -592,6 +597,9 @@ func (c *cocoReader) mergeImages() (merged map[int32]bool, err error) {
 			e.at = n
 			n++
 			continue
+		}
+		if first.cut || e.cut {
+			return nil, invalid(fmt.Sprintf("image %q", e.file), errors.New("several images have this name without their folders: want names inside the folder of the images"))
 		}
 		e.at = first.at
 		merged[e.at] = true

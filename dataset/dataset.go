@@ -355,7 +355,7 @@ func checkFile(file string, anywhere bool) error {
 	case anywhere || filepath.IsLocal(filepath.FromSlash(file)) && !windows:
 		return nil
 	case windows || path.IsAbs(file):
-		return fmt.Errorf("image file %q: want a path inside the folder of the images, or --absolute-paths", file)
+		return fmt.Errorf("image file %q: want a path inside the folder of the images, or --absolute-paths, or --images DIR to look for its last part in DIR", file)
 	}
-	return fmt.Errorf("image file %q: want a path inside the folder of the images", file)
+	return fmt.Errorf("image file %q: want a path inside the folder of the images, or --images DIR to look for its last part in DIR", file)
 }

@@ -195,14 +195,12 @@ func (d *Dataset) findCOCO(file string, urlFolders []string, images string) {
 			}
 		}
 	}
-	if n == 0 && images != "" && d.uniqueNames() {
-		// The names of the images include the folder.
-		base := func(i int) string { return path.Base(d.Images[i].File) }
-		if _, n = best(folders, most, count(base)); n > 0 {
+	for cut := 1; cut <= maxCut && n == 0 && images != ""; cut++ {
+		// The names of the images include the folder, or folders that are not there.
+		short := func(i int) string { return withoutFolders(d.Images[i].File, cut) }
+		if _, n = best(folders, most, count(short)); n > 0 && d.uniqueNames(short) {
 			for i := range d.Images {
-				if !path.IsAbs(d.Images[i].File) {
-					d.Images[i].File = base(i)
-				}
+				d.Images[i].File = short(i)
 			}
 		}
 	}
@@ -214,11 +212,33 @@ func (d *Dataset) findCOCO(file string, urlFolders []string, images string) {
 	}
 }
 
-// uniqueNames reports whether all images have different names without their folders.
-func (d *Dataset) uniqueNames() bool {
+// maxCut bounds the folders that are cut from the names of images one by one.
+const maxCut = 8
+
+// withoutFolders returns a name without its first folders. An absolute name stays as it is.
+func withoutFolders(name string, n int) string {
+	if path.IsAbs(name) {
+		return name
+	}
+	if n == maxCut {
+		return path.Base(name)
+	}
+	name = path.Clean(name)
+	for ; n > 0; n-- {
+		_, rest, ok := strings.Cut(name, "/")
+		if !ok {
+			break
+		}
+		name = rest
+	}
+	return name
+}
+
+// uniqueNames reports whether all images have different names.
+func (d *Dataset) uniqueNames(name func(i int) string) bool {
 	seen := make(map[string]bool, len(d.Images))
 	for i := range d.Images {
-		name := path.Base(d.Images[i].File)
+		name := name(i)
 		if seen[name] {
 			return false
 		}

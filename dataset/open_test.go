@@ -382,3 +382,41 @@ func TestManyNames(t *testing.T) {
 		}
 	}
 }
+
+// Names of the machine of the annotator are looked up in the folder that the caller names.
+func TestOpenCOCONamesWithOtherFolders(t *testing.T) {
+	for name, c := range map[string]struct {
+		files []string // on disk
+		names []string // in the instances file
+		want  []string // error, if it has one element
+	}{
+		"below another folder":       {[]string{"1.jpg", "2.jpg"}, []string{"images/4/1.jpg", "images/4/2.jpg"}, []string{"1.jpg", "2.jpg"}},
+		"fewer folders":              {[]string{"patch8/1.jpg", "patch9/1.jpg"}, []string{"images/v1/patch8/1.jpg", "images/v1/patch9/1.jpg"}, []string{"patch8/1.jpg", "patch9/1.jpg"}},
+		"outside":                    {[]string{"1.jpg", "2.jpg"}, []string{`..\\..\\media\\1.jpg`, "2.jpg"}, []string{"1.jpg", "2.jpg"}},
+		"absolute":                   {[]string{"1.jpg", "2.jpg"}, []string{"/home/x/1.jpg", `C:\\x\\2.jpg`}, []string{"1.jpg", "2.jpg"}},
+		"equal names":                {[]string{"1.jpg"}, []string{"a/1.jpg", "b/1.jpg"}, []string{"a/1.jpg", "b/1.jpg"}},
+		"equal names outside":        {[]string{"1.jpg"}, []string{"/a/1.jpg", "/b/1.jpg"}, []string{`image "1.jpg": several images have this name without their folders`}},
+		"no name without the folder": {[]string{"1.jpg"}, []string{"/a/..", "1.jpg"}, []string{`image file "/a/..": want a path inside the folder`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"x.json": fmt.Sprintf(`{"images": [{"id": 1, "file_name": "%s"}, {"id": 2, "file_name": "%s"}]}`, c.names[0], c.names[1])}
+			for _, file := range c.files {
+				files["there/"+file] = ""
+			}
+			dir := writeFiles(t, files)
+			d, err := Open(filepath.Join(dir, "x.json"), Options{Images: filepath.Join(dir, "there"), ImagesOnly: true})
+			if len(c.want) == 1 {
+				if err == nil || !strings.Contains(err.Error(), c.want[0]) {
+					t.Errorf("got %v, want %s", err, c.want[0])
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fileNames(d); !slices.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
