@@ -97,21 +97,21 @@ func classify(ctx context.Context, err error) *problem {
 			fieldError{limit.What, strconv.FormatInt(limit.Got, 10), fmt.Sprintf("at most %d", limit.Max)})
 	}
 	if broken, ok := errors.AsType[*imageio.FormatError](err); ok {
-		return newProblem(http.StatusUnprocessableEntity, "picture", broken.Error(),
+		return newProblem(http.StatusUnprocessableEntity, "picture", message(broken),
 			fieldError{"image", broken.Format, "a complete and valid " + broken.Format + " file"})
 	}
 	if depth, ok := errors.AsType[*imageio.DepthError](err); ok {
-		return newProblem(http.StatusUnprocessableEntity, "depth", depth.Error(),
+		return newProblem(http.StatusUnprocessableEntity, "depth", message(depth),
 			fieldError{"depth", depth.Depth.String(), depth.Want()})
 	}
 	if many, ok := errors.AsType[*selective.TooManyRegionsError](err); ok {
-		return newProblem(http.StatusUnprocessableEntity, "regions", many.Error(),
+		return newProblem(http.StatusUnprocessableEntity, "regions", message(many),
 			fieldError{"k", fmt.Sprint(many.Strategy.K), fmt.Sprintf("a k, min-size or max-side that results in at most %d initial regions", many.Max)})
 	}
 	switch {
 	case errors.Is(err, imageio.ErrUnsupported):
-		return newProblem(http.StatusUnsupportedMediaType, "format", err.Error(),
-			fieldError{"image", "unknown", "a JPEG, PNG, WebP, BMP or TIFF file"})
+		return newProblem(http.StatusUnsupportedMediaType, "format", message(err),
+			fieldError{"image", "not supported", "a JPEG, PNG, WebP, BMP or TIFF file"})
 	case errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusServiceUnavailable, "deadline",
 			"the search exceeded the time limit; retry later, use a smaller max-side or a faster mode")
@@ -119,6 +119,15 @@ func classify(ctx context.Context, err error) *problem {
 		return newProblem(statusClientClosedRequest, "gone", "the client disconnected")
 	}
 	return newProblem(http.StatusInternalServerError, "internal", "internal error; the log of the service has the details")
+}
+
+// message returns the text of an error about an image, without the name of the package before it.
+func message(err error) string {
+	text := err.Error()
+	for _, name := range []string{"imageio: ", "selective: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return text
 }
 
 // ndjsonLine returns the problem as a line of a response for several images.

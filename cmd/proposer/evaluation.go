@@ -127,7 +127,7 @@ func (e *evaluation) search(ctx context.Context, opts propose.Options, repeatabi
 	return &evalResult{plot.Result{Report: result.Report}, result.Repeatability}, nil
 }
 
-// warnings counts images of which much may be lost, and keeps the first warning.
+// warnings counts images with a warning, and keeps the first warning.
 type warnings struct {
 	mu    sync.Mutex
 	n     int
@@ -144,7 +144,7 @@ func (w *warnings) add(file, warning string) {
 
 func (w *warnings) print(std streams) {
 	if w.n > 0 {
-		fmt.Fprintf(std.err, "proposer: warning: of %d images much may be lost; one is %s\n", w.n, w.first)
+		fmt.Fprintf(std.err, "proposer: warning: much of %d images may be lost, as of %s\n", w.n, w.first)
 	}
 }
 

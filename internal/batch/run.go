@@ -29,7 +29,7 @@ type Summary struct {
 	// Done is the number of images processed by this run; Failed of them failed.
 	Done   int64 `json:"done"`
 	Failed int64 `json:"failed"`
-	// Warned is the number of images processed by this run of which much may be lost, see Stats.Warning.
+	// Warned is the number of images processed by this run with a Stats.Warning.
 	Warned int64 `json:"warned"`
 	Boxes  int64 `json:"boxes"`
 	// Shards is the number of shards assigned to this run.
