@@ -74,8 +74,8 @@ func plural(n int, noun string) string {
 type sides struct {
 	decode imageio.Options // of the images
 
-	mu            sync.Mutex
-	turned, wrong []string // files
+	mu                              sync.Mutex
+	turned, wrong, unsure, outlying []string // files
 }
 
 // orient returns an image with its objects in pixels of the upright image, given its size and the
@@ -88,13 +88,33 @@ func (s *sides) orient(img *dataset.Image, width, height, orientation int) (*dat
 		s.wrong = append(s.wrong, img.File)
 		return nil, fmt.Errorf("the image has %d × %d pixels, its annotations are for %d × %d", e.Width, e.Height, e.AnnotatedWidth, e.AnnotatedHeight)
 	}
-	if err != nil || !turned {
-		return img, err
+	if err != nil {
+		return nil, err
+	}
+	if len(objects) > 0 && !turned && sizeCannotTell(img, width, height, orientation) {
+		s.unsure = append(s.unsure, img.File)
+	}
+	if slices.ContainsFunc(objects, func(o dataset.Object) bool {
+		return o.X0 >= float64(width) || o.Y0 >= float64(height) || o.X1 <= 0 || o.Y1 <= 0
+	}) {
+		s.outlying = append(s.outlying, img.File)
+	}
+	if !turned {
+		return img, nil
 	}
 	s.turned = append(s.turned, img.File)
 	upright := *img
 	upright.Width, upright.Height, upright.Objects = width, height, objects
 	return &upright, nil
+}
+
+// sizeCannotTell reports whether annotations of the stored image would have the size that those of
+// the upright image have; see [dataset.Image.Orient].
+func sizeCannotTell(img *dataset.Image, width, height, orientation int) bool {
+	if orientation < 5 {
+		return orientation > 1
+	}
+	return (img.Width == 0 || img.Width == height) && (img.Height == 0 || img.Height == width)
 }
 
 // orientFile is orient for the bytes of an image file.
@@ -122,6 +142,14 @@ func (s *sides) print(std streams, name string) {
 	if n := len(s.turned); n > 0 {
 		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are for the stored orientation, their boxes were turned; the first is %s\n",
 			name, plural(n, "image"), printable(slices.Min(s.turned)))
+	}
+	if n := len(s.unsure); n > 0 {
+		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are taken to be for the upright orientation, the size does not tell it from the stored one; the first is %s\n",
+			name, plural(n, "image"), printable(slices.Min(s.unsure)))
+	}
+	if n := len(s.outlying); n > 0 {
+		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s have boxes outside of the image; the first is %s\n",
+			name, plural(n, "image"), printable(slices.Min(s.outlying)))
 	}
 	if n := len(s.wrong); n > 0 {
 		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are for another size; the first is %s\n",

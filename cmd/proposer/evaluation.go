@@ -310,7 +310,11 @@ func placeOf(img *proposalfile.Image) string {
 func (e *evaluation) annotated(ctx context.Context, s *sides, i, width, height, orientation int) (*dataset.Image, error) {
 	img := &e.data.Images[i]
 	known := width > 0 && height > 0
-	if img.Width == 0 && img.Height == 0 || known && img.Width == width && img.Height == height {
+	annotated := img.Width > 0 || img.Height > 0
+	if known && (!annotated || img.Width == width && img.Height == height) {
+		return s.orient(img, width, height, orientation)
+	}
+	if !annotated {
 		return img, nil
 	}
 	if h, err := e.header(ctx, i); err == nil {
