@@ -68,7 +68,7 @@ const cacheEntryOverhead = 256
 
 // responseCache stores responses. A nil cache stores nothing.
 type responseCache struct {
-	cache     *otter.Cache[cacheKey, []byte]
+	cache     *otter.Cache[cacheKey, encodedResult]
 	hit, miss prometheus.Counter
 }
 
@@ -77,10 +77,10 @@ func newResponseCache(c Config, m *metrics) (*responseCache, error) {
 		return nil, nil
 	}
 	rc := &responseCache{
-		cache: otter.Must(&otter.Options[cacheKey, []byte]{
+		cache: otter.Must(&otter.Options[cacheKey, encodedResult]{
 			MaximumWeight: uint64(c.CacheBytes),
-			Weigher: func(_ cacheKey, response []byte) uint32 {
-				return uint32(min(int64(len(response))+cacheEntryOverhead, 1<<32-1))
+			Weigher: func(_ cacheKey, r encodedResult) uint32 {
+				return uint32(min(int64(len(r.body)+len(r.warning))+cacheEntryOverhead, 1<<32-1))
 			},
 		}),
 		hit:  m.cacheRequests.WithLabelValues("hit"),
@@ -93,22 +93,22 @@ func newResponseCache(c Config, m *metrics) (*responseCache, error) {
 }
 
 // get returns the response stored under the key, and whether there is one.
-func (rc *responseCache) get(k cacheKey) ([]byte, bool) {
+func (rc *responseCache) get(k cacheKey) (encodedResult, bool) {
 	if rc == nil {
-		return nil, false
+		return encodedResult{}, false
 	}
-	response, ok := rc.cache.GetIfPresent(k)
+	r, ok := rc.cache.GetIfPresent(k)
 	if ok {
 		rc.hit.Inc()
 	} else {
 		rc.miss.Inc()
 	}
-	return response, ok
+	return r, ok
 }
 
 // set stores a response, which must not be modified afterwards.
-func (rc *responseCache) set(k cacheKey, response []byte) {
+func (rc *responseCache) set(k cacheKey, r encodedResult) {
 	if rc != nil {
-		rc.cache.Set(k, response)
+		rc.cache.Set(k, r)
 	}
 }

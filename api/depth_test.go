@@ -43,6 +43,18 @@ func TestDepth(t *testing.T) {
 				t.Errorf("depth %s: got warning %q", depth, got)
 			}
 		}
+		for _, accept := range []string{"application/json", "text/csv", "application/x-npy", "image/png"} {
+			for range 2 { // the second response is from the cache
+				r := s.postWith(t, "/v1/proposals?mode=single", "", b.Bytes(), "Accept: "+accept)
+				if got := r.header.Get("X-Warning"); r.status != http.StatusOK || !strings.Contains(got, "set the option depth to 10 or auto") {
+					t.Errorf("%s: %d, got warning %q", accept, r.status, got)
+				}
+			}
+		}
+		contentType, body := form(t, [3]string{"image", "a", b.String()}, [3]string{"truth", "", `{"boxes":[]}`})
+		if got := s.do(t, "POST", "/v1/rois", contentType, body).header.Get("X-Warning"); got == "" {
+			t.Error("/v1/rois: got no warning")
+		}
 		p := s.post(t, "depth=8", b.Bytes()).problem(t, http.StatusUnprocessableEntity, "depth")
 		if p.Errors[0] != (fieldError{"depth", "8", "10 or more, or auto"}) {
 			t.Errorf("got %+v", p.Errors)

@@ -80,10 +80,10 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	headerLength := -1
-	response, p := s.enqueueAndSearch(r, req.Image, opts, func(_ context.Context, result *propose.Result) (response []byte, err error) {
-		response, headerLength, err = openinference.AppendResponse(
+	resp, p := s.enqueueAndSearch(r, req.Image, opts, func(_ context.Context, result *propose.Result) (body []byte, err error) {
+		body, headerLength, err = openinference.AppendResponse(
 			nil, req, result.Boxes, result.Scores, openinference.ModelName, openinference.ModelVersion)
-		return response, err
+		return body, err
 	})
 	if p != nil {
 		fail(w, r, p)
@@ -92,7 +92,7 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 	if headerLength >= 0 {
 		w.Header().Set(openinference.HeaderLength, strconv.Itoa(headerLength))
 	}
-	s.writeResponse(w, openinference.ContentType(headerLength), response)
+	s.writeSearched(w, openinference.ContentType(headerLength), resp)
 }
 
 // writeJSON responds with a value as JSON.

@@ -196,7 +196,7 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 		AllowedHeaders: []string{
 			"Accept", "Authorization", "Content-Type", "If-None-Match", requestIDHeader, openinference.HeaderLength,
 		},
-		ExposedHeaders: []string{"ETag", "Retry-After", "X-Cache", requestIDHeader, openinference.HeaderLength},
+		ExposedHeaders: []string{"ETag", "Retry-After", "X-Cache", warningHeader, requestIDHeader, openinference.HeaderLength},
 		MaxAge:         600,
 	})(next)
 }

@@ -136,21 +136,21 @@ func (s *Server) respondOne(w http.ResponseWriter, r *http.Request, img imageFil
 	}
 
 	cacheStatus := "hit"
-	response, ok := s.cache.get(key)
+	resp, ok := s.cache.get(key)
 	if !ok {
 		cacheStatus = "miss"
 		var p *problem
-		response, p = s.enqueueAndSearch(r, img.data, q.Options, q.encoder(img))
+		resp, p = s.enqueueAndSearch(r, img.data, q.Options, q.encoder(img))
 		if p != nil {
 			fail(w, r, p)
 			return
 		}
-		s.cache.set(key, response)
+		s.cache.set(key, resp)
 	}
 	release()
 	key.setHeaders(h)
 	h.Set("X-Cache", cacheStatus)
-	s.writeResponse(w, q.rep.media, response)
+	s.writeSearched(w, q.rep.media, resp)
 }
 
 // respondMany responds with one line for each image, written as soon as its search is done.
@@ -210,17 +210,17 @@ func (s *Server) searchLine(ctx context.Context, index int, img imageFile, q que
 	}()
 
 	key := s.cacheKey(img, q)
-	object, ok := s.cache.get(key)
+	resp, ok := s.cache.get(key)
 	if !ok {
 		var p *problem
-		object, p = s.search(ctx, &requestRecord{}, img.data, q.Options, q.encoder(img))
+		resp, p = s.search(ctx, &requestRecord{}, img.data, q.Options, q.encoder(img))
 		if p != nil {
 			s.metrics.rejected.WithLabelValues(p.kind).Inc()
 			return p.ndjsonLine(index, img.name)
 		}
-		s.cache.set(key, object)
+		s.cache.set(key, resp)
 	}
-	return prependIndex(object, index)
+	return prependIndex(resp.body, index)
 }
 
 // prependIndex returns a copy of a JSON object, which must not be empty, with the member "index"
@@ -273,52 +273,61 @@ func (s *Server) cacheKey(img imageFile, q query) cacheKey {
 }
 
 // enqueueAndSearch takes a slot in the queue for the time of a search.
-func (s *Server) enqueueAndSearch(r *http.Request, data []byte, opts propose.Options, encode encoder) ([]byte, *problem) {
+func (s *Server) enqueueAndSearch(r *http.Request, data []byte, opts propose.Options, encode encoder) (encodedResult, *problem) {
 	if p := s.admission.enqueue(); p != nil {
-		return nil, p
+		return encodedResult{}, p
 	}
 	defer s.admission.dequeue() // also if the search panics
 	return s.search(r.Context(), recordOf(r), data, opts, encode)
 }
 
+// encodedResult is the result of a search as it is sent.
+type encodedResult struct {
+	body    []byte
+	warning string // that of the result
+}
+
 // search waits for a worker, searches an image and encodes the response. The worker is held
 // until the response is encoded, which also takes memory and time.
-func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, opts propose.Options, encode encoder) ([]byte, *problem) {
+func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, opts propose.Options, encode encoder) (encodedResult, *problem) {
 	header, err := imageio.Inspect(data, s.cfg.limits())
 	rec.attrs = append(rec.attrs,
 		slog.Int("picture_bytes", len(data)), slog.String("format", header.Format),
 		slog.Int("width", header.Width), slog.Int("height", header.Height), slog.String("mode", opts.Mode))
 	if err != nil {
-		return nil, s.searchProblem(ctx, err)
+		return encodedResult{}, s.searchProblem(ctx, err)
 	}
 
 	pixels, err := opts.WorkPixels(header)
 	if err != nil {
-		return nil, s.searchProblem(ctx, err)
+		return encodedResult{}, s.searchProblem(ctx, err)
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	release, err := s.admission.acquire(ctx, pixels)
 	if err != nil {
-		return nil, s.searchProblem(ctx, err)
+		return encodedResult{}, s.searchProblem(ctx, err)
 	}
 	defer release()
 	result, err := s.run(ctx, data, opts)
 	if err != nil {
-		return nil, s.searchProblem(ctx, err)
+		return encodedResult{}, s.searchProblem(ctx, err)
 	}
 
 	start := time.Now()
-	response, err := encode(ctx, result)
+	body, err := encode(ctx, result)
 	if err != nil {
-		return nil, s.searchProblem(ctx, err)
+		return encodedResult{}, s.searchProblem(ctx, err)
 	}
 	s.metrics.observeSearch(result, opts.Mode, int64(header.Width)*int64(header.Height), time.Since(start))
 	rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)),
 		slog.Float64("decode_seconds", result.DecodeTime.Seconds()),
 		slog.Float64("search_seconds", result.SearchTime.Seconds()))
-	return response, nil
+	if result.Warning != "" {
+		rec.attrs = append(rec.attrs, slog.String("warning", result.Warning))
+	}
+	return encodedResult{body, result.Warning}, nil
 }
 
 // searchProblem returns the problem of a failed search and counts images that could not be
@@ -333,6 +342,18 @@ func (s *Server) searchProblem(ctx context.Context, err error) *problem {
 		s.metrics.decodeFailures.WithLabelValues(p.Errors[0].Value).Inc()
 	}
 	return p
+}
+
+// warningHeader is the response header with the warning of a search.
+const warningHeader = "X-Warning"
+
+// writeSearched writes the response to a search. Its warning is a header, because most media types
+// have no place for it.
+func (s *Server) writeSearched(w http.ResponseWriter, media string, resp encodedResult) {
+	if resp.warning != "" {
+		w.Header().Set(warningHeader, resp.warning)
+	}
+	s.writeResponse(w, media, resp.body)
 }
 
 // writeResponse writes a complete response of status 200.

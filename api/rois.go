@@ -45,7 +45,7 @@ func (s *Server) handleRoIs(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	answer, p := s.enqueueAndSearch(r, img.data, opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
+	resp, p := s.enqueueAndSearch(r, img.data, opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
 		batch, err := rois.Sample(ctx, result.Boxes, truth, sampling)
 		if err != nil {
 			return nil, err
@@ -56,7 +56,7 @@ func (s *Server) handleRoIs(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	s.writeResponse(w, "application/json", answer)
+	s.writeSearched(w, "application/json", resp)
 }
 
 // parseRoIs parses the options of the search and of the sampler. The problem lists every error.
