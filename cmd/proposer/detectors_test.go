@@ -208,6 +208,7 @@ func TestIDsOfDatasets(t *testing.T) {
 	image := images("x.jpg")["x.jpg"]
 	dir := tree{
 		"ImageSets/Main/val.txt": "000001\n10\n", "JPEGImages/000001.jpg": image, "JPEGImages/10.jpg": image, "JPEGImages/7.jpg": image,
+		"ImageSets/Main/both.txt": "000001\n2008_000002\n", "JPEGImages/2008_000002.jpg": image,
 	}.write(t)
 	run := func(source, format string) map[string]string {
 		out := t.TempDir()
@@ -237,6 +238,12 @@ func TestIDsOfDatasets(t *testing.T) {
 			if !strings.Contains(text, w) {
 				t.Errorf("%s: %q is missing", format, w)
 			}
+		}
+	}
+	for _, format := range []string{"coco", "coco-annotations"} {
+		text := run("ImageSets/Main/both.txt", format)["proposals.json"]
+		if !strings.Contains(text, `"image_id":"000001",`) || !strings.Contains(text, `"image_id":"2008_000002",`) {
+			t.Errorf("%s, two years: got %.300s", format, text)
 		}
 	}
 	if text := run("JPEGImages", "jsonl")["proposals-000000.jsonl"]; strings.Contains(text, `"id"`) {

@@ -32,10 +32,11 @@ func FromDataset(location string, d *dataset.Dataset, o Options) (*Source, error
 
 func (s *Source) openDataset(d *dataset.Dataset) error {
 	textID := slices.ContainsFunc(d.Images, func(img dataset.Image) bool { return img.TextID || img.ID != "" && !isNumber(img.ID) })
+	vocTextID := slices.ContainsFunc(d.Images, func(img dataset.Image) bool { return !img.TextID && !isDecimal(img.ID) })
 	images := make([]Image, len(d.Images))
 	for i := range d.Images {
 		img := &d.Images[i]
-		images[i] = Image{File: filepath.ToSlash(img.File), ID: img.ID, TextID: textID, OwnTextID: img.TextID}
+		images[i] = Image{File: filepath.ToSlash(img.File), ID: img.ID, TextID: textID, OwnTextID: img.TextID || vocTextID}
 	}
 	folder := d.Folder
 	if folder == "" {
@@ -63,6 +64,11 @@ func isNumber(id string) bool {
 	}
 	n, err := strconv.ParseInt(id, 10, 64)
 	return err == nil && strconv.FormatInt(n, 10) == id
+}
+
+// isDecimal reports whether an id is an integer, also with leading zeros or of more than 64 bits, or empty.
+func isDecimal(id string) bool {
+	return strings.Trim(strings.TrimPrefix(id, "-"), "0123456789") == ""
 }
 
 // NoImagesError reports a data set whose images were not found.

@@ -353,10 +353,10 @@ func TestVOCDataset(t *testing.T) {
 	s = open(t, filepath.Join(dir, "ImageSets/Main/val.txt"), Options{})
 	got, err = all(t, s)
 	want = []Image{
-		{File: "3.jpg", ID: "3", TextID: true},
-		{File: "10.jpg", ID: "10", TextID: true},
-		{File: "4.png", ID: "4", TextID: true},
-		{File: "none.jpg", ID: "none", TextID: true},
+		{File: "3.jpg", ID: "3", TextID: true, OwnTextID: true},
+		{File: "10.jpg", ID: "10", TextID: true, OwnTextID: true},
+		{File: "4.png", ID: "4", TextID: true, OwnTextID: true},
+		{File: "none.jpg", ID: "none", TextID: true, OwnTextID: true},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) || s.Kind() != "dataset" {
 		t.Errorf("%+v, %v of %s", got, err, s.Kind())

@@ -72,7 +72,8 @@ type Image struct {
 	ID string
 	// TextID reports that not all ids of the data set are numbers, so that its ids are texts.
 	TextID bool
-	// OwnTextID reports that its own id is a text in a COCO file.
+	// OwnTextID reports that its own id is a text in COCO's formats: it is one in a COCO file, or not
+	// all ids of a PASCAL VOC data set are decimal numbers.
 	OwnTextID bool
 	// Offset and Size locate its bytes in a tar archive; otherwise they are 0.
 	Offset, Size int64
