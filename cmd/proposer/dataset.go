@@ -76,6 +76,7 @@ type sides struct {
 
 	mu                              sync.Mutex
 	turned, wrong, unsure, outlying []string // files
+	fractions                       fractionTest
 }
 
 // orient returns an image with its objects in pixels of the upright image, given its size and the
@@ -90,6 +91,9 @@ func (s *sides) orient(img *dataset.Image, width, height, orientation int) (*dat
 	}
 	if err != nil {
 		return nil, err
+	}
+	for _, o := range objects {
+		s.fractions.add(o.X0, o.Y0, o.X1, o.Y1)
 	}
 	if len(objects) > 0 && !turned && sizeCannotTell(img, width, height, orientation) {
 		s.unsure = append(s.unsure, img.File)
@@ -142,6 +146,9 @@ func (s *sides) print(std streams, name string) {
 	if n := len(s.turned); n > 0 {
 		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are for the stored orientation, their boxes were turned; the first is %s\n",
 			name, plural(n, "image"), printable(slices.Min(s.turned)))
+	}
+	if s.fractions.failed() {
+		fmt.Fprintf(std.err, "proposer: %sthe coordinates of all annotations are between 0 and 1: want pixels, not fractions of the width and height\n", name)
 	}
 	if n := len(s.unsure); n > 0 {
 		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are taken to be for the upright orientation, the size does not tell it from the stored one; the first is %s\n",

@@ -404,6 +404,14 @@ func TestSizesOfImages(t *testing.T) {
 	outside := images("%.jpg").with(tree{"instances.json": instances(t, func(content map[string][]any) {
 		content["annotations"][0].(map[string]any)["bbox"] = []int{drawnWidth, 0, 10, 10}
 	})})
+	fractions := images("%.jpg").with(tree{"instances.json": instances(t, func(content map[string][]any) {
+		for _, e := range content["annotations"] {
+			a := e.(map[string]any)
+			b := a["bbox"].([]int32)
+			a["bbox"] = []float64{float64(b[0]) / drawnWidth, float64(b[1]) / drawnHeight, float64(b[2]) / drawnWidth, float64(b[3]) / drawnHeight}
+		}
+	})})
+	const fractionsLine = "the coordinates of all annotations are between 0 and 1: want pixels"
 	const unsureLine = "the annotations of 1 image are taken to be for the upright orientation, the size does not tell it from the stored one; the first is "
 	const outsideLine = "the annotations of 1 image have boxes outside of the image; the first is 1.jpg"
 	const resizedImage = "3.jpg: the image has 90 × 60 pixels, its annotations are for 96 × 64"
@@ -412,11 +420,12 @@ func TestSizesOfImages(t *testing.T) {
 		want  []string // messages
 		code  int      // of eval and train
 	}{
-		"turned":   {turned, []string{turnedLine}, exitOK},
-		"resized":  {resized, []string{resizedLine, resizedImage}, exitFailed},
-		"mirrored": {mirrored, []string{unsureLine + "2.jpg"}, exitOK},
-		"no size":  {noSize, []string{unsureLine + "1.jpg"}, exitOK},
-		"outside":  {outside, []string{outsideLine}, exitOK},
+		"turned":    {turned, []string{turnedLine}, exitOK},
+		"resized":   {resized, []string{resizedLine, resizedImage}, exitFailed},
+		"mirrored":  {mirrored, []string{unsureLine + "2.jpg"}, exitOK},
+		"no size":   {noSize, []string{unsureLine + "1.jpg"}, exitOK},
+		"fractions": {fractions, []string{fractionsLine}, exitOK},
+		"outside":   {outside, []string{outsideLine}, exitOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := c.files.write(t)
@@ -431,6 +440,9 @@ func TestSizesOfImages(t *testing.T) {
 				wantCode := c.code
 				if name == "batch" || name == "rois" {
 					wantCode = exitOK // not all images failed
+				}
+				if name == "train" && c.want[0] == fractionsLine {
+					wantCode = exitFailed // no box overlaps such objects
 				}
 				if r.code != wantCode {
 					t.Errorf("%s: exit code %d, want %d", name, r.code, wantCode)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -199,6 +200,7 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 	seen := make([]bool, e.total)
 	var unknown, missing, outside firstOf
 	positions := 0
+	var fractions fractionTest
 	checked := &sides{}
 	for img, err := range proposals {
 		if ctx.Err() != nil {
@@ -223,6 +225,10 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 		seen[i] = true
 		if i >= len(e.data.Images) {
 			continue
+		}
+		for i := 0; i < len(img.Boxes) && !fractions.whole; i++ {
+			b := &img.Boxes[i]
+			fractions.add(b.X0, b.Y0, b.X1, b.Y1)
 		}
 		truth := &e.data.Images[i]
 		if img.Error != "" {
@@ -252,6 +258,10 @@ func (e *evaluation) read(ctx context.Context, path string) (*evaluate.Report, e
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 
+	if fractions.failed() {
+		return nil, fmt.Errorf("%s: all coordinates are between 0 and 1: want pixels, not fractions of the width and height", name)
+	}
+
 	checked.print(e.std, name)
 	if unknown.n > 0 {
 		fmt.Fprintf(e.std.err, "proposer: %s: ignored %d images that are not in the data set, the first is %q\n", name, unknown.n, unknown.first)
@@ -277,6 +287,22 @@ func (e *evaluation) checkImages(positions, known int, unknown firstOf) error {
 	return fmt.Errorf("none of its %d images is in the data set: the first is %q, that of the data set is %q with the id %q: want these names or ids",
 		unknown.n, unknown.first, first.File, first.ID)
 }
+
+// fractionTest tells coordinates that are fractions of the width and height of images, as many
+// detectors return them, from pixels.
+type fractionTest struct{ whole, any bool }
+
+func (f *fractionTest) add(x0, y0, x1, y1 float64) {
+	// The reader of a format whose corners are inclusive adds 1.
+	const most = 2
+	f.whole = f.whole || max(x1, y1) > most || min(x0, y0) < -most
+	for _, v := range []float64{x0, y0, x1, y1} {
+		f.any = f.any || v != math.Trunc(v)
+	}
+}
+
+// failed reports whether all coordinates were fractions.
+func (f *fractionTest) failed() bool { return f.any && !f.whole }
 
 // boxOutside describes the first box that reaches further outside of its image than rounding explains: it
 // may be of another form than it was read as, such as corners for a width and height. It returns "" if

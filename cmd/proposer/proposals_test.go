@@ -66,6 +66,11 @@ func TestEvalProposalsOfOtherPrograms(t *testing.T) {
 			"corners for sizes", `{"1": [[20, 15, 60, 40]], "2": [[90, 60, 140, 110]]}`, "0.500000", "0.500000",
 			"1 images have boxes that reach outside of the image, the first is 2, box 0 [90 60 230 170] of an image of 160 × 120 pixels", exitOK,
 		},
+		{
+			"fractions of the sides", `[{"image_id": 1, "bbox": [0.125, 0.125, 0.375, 0.34], "score": 1}, {"image_id": 2, "bbox": [0.56, 0.5, 0.31, 0.42], "score": 1}]`,
+			"", "", "all coordinates are between 0 and 1: want pixels, not fractions of the width and height", exitFailed,
+		},
+		{"one small box", `{"file": "1.jpg", "boxes": [[0.5, 0, 1, 1]]}` + "\n" + `{"file": "2.jpg", "boxes": [[90, 60, 140, 110]]}`, "0.500000", "0.500000", "", exitOK},
 		{"positions", `{"bbox": [[[20, 15, 60, 40]], [[90, 60, 50, 50]]]}`, one, one, "", exitOK},
 		{"too few positions", `{"bbox": [[[20, 15, 60, 40]]]}`, "", "", "1 images without names: want the 2 of the data set, in its order", exitFailed},
 		{"too many positions", `{"bbox": [[], [], []]}`, "", "", "3 images without names: want the 2 of the data set", exitFailed},
