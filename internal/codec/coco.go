@@ -16,9 +16,9 @@ import (
 //	,"segmentation":{"size":[height,width],"counts":"..."}
 //
 // The category is always 1, because proposals have none: evaluate with useCats=0. The image_id is
-// [Row.ImageID]: a text if Row.TextID, otherwise a number without leading zeros if it is one. Images without boxes and errors are not
-// represented. Images with equal image_ids, see [Format.Key], cannot be distinguished; the writer
-// does not detect them.
+// [Row.ImageID]: a text if Row.TextID, otherwise a number without leading zeros if it is one. Images
+// without boxes and errors are not represented. Images with equal image_ids, see [Format.Key], cannot
+// be distinguished; the writer does not detect them.
 //
 // A file without boxes is an empty list, which the loadRes of pycocotools rejects because it inspects
 // the first object.

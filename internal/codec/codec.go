@@ -200,10 +200,10 @@ func (r *Row) validate() error {
 //
 //	{"file":"a.jpg","width":640,"height":480,"seconds":0.2,"decode_seconds":0.01,"boxes":[[x0,y0,x1,y1],...],"scores":[...]}
 //
-// with the "id" of the data set after the file, as a number if it is one and not Row.TextID; with the EXIF "orientation"
-// before the seconds if it is not 1; without seconds that are 0; with a "warning" before the boxes if there
-// is one; and {"file":"b.jpg","error":"..."}
-// for an image that failed. Lists are never null. If the row has them, these follow the scores:
+// with the "id" of the data set after the file, as a number if it is one and not Row.TextID; with the
+// EXIF "orientation" before the seconds if it is not 1; without seconds that are 0; with a "warning"
+// before the boxes if there is one; and {"file":"b.jpg","error":"..."} for an image that failed. Lists
+// are never null. If the row has them, these follow the scores:
 //
 //	"strategies":[{"color":"HSV","k":50,"measures":"CTSF","min_size":50},...]
 //	"masks":[{"size":[height,width],"counts":"..."},...]

@@ -9,9 +9,9 @@ import "io"
 // where the lists have one entry per image: its id, its boxes x0 y0 x1 y1 as float32 of shape (n, 4),
 // and its scores as float32 of shape (n,). The mode is XYXY_ABS. An image with an error has no boxes.
 //
-// The id is [Row.ImageID], as an int if it is one without leading zeros and not Row.TextID. Detectron2 compares ids as
-// strings, so both COCO's 139 and VOC's "000005" are found; they have to be unique. Scores have to
-// decrease strictly, so that Detectron2's sorting keeps the order.
+// The id is [Row.ImageID], as an int if it is one without leading zeros and not Row.TextID. Detectron2
+// compares ids as strings, so both COCO's 139 and VOC's "000005" are found; they have to be unique.
+// Scores have to decrease strictly, so that Detectron2's sorting keeps the order.
 //
 // It keeps one image, and about 40 bytes per image written, in memory.
 type detectron2Writer struct{ pickleWriter }

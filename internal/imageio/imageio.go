@@ -20,16 +20,17 @@
 // # Pixels
 //
 // Gray files give one plane, all others R, G and B. Samples of 16 bits are rounded to 8, see
-// [Depth]. Samples of fewer bits are scaled to 0 to 255.
-// Transparent pixels are composited over white. Color profiles are ignored. The EXIF orientation
-// is applied. A truncated file is an error, even if a decoder would fill the rest with gray.
+// [Depth]. Samples of fewer bits are scaled to 0 to 255. Transparent pixels are composited over
+// white. Color profiles are ignored. The EXIF orientation is applied. A truncated file is an error,
+// even if a decoder would fill the rest with gray.
 //
 // # Builds
 //
 // With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels of JPEG, PNG, WebP and
 // TIFF with CCITT codes, else Go's own decoders do; see [Decoder]. BMP and other TIFF, headers,
-// limits, orientation and shrinking are the same code in both builds. Pixels of lossy formats differ by the decoders' rounding and chroma interpolation. Go's
-// decoders reject a few rare variants ([ErrUnsupported]) and more kinds of damage.
+// limits, orientation and shrinking are the same code in both builds. Pixels of lossy formats differ
+// by the decoders' rounding and chroma interpolation. Go's decoders reject a few rare variants
+// ([ErrUnsupported]) and more kinds of damage.
 //
 // OpenCV's codecs print a line on standard error for some damaged files, which cannot be turned
 // off. Damage to the coded pixels of a complete JPEG is not reported.
