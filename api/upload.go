@@ -147,7 +147,7 @@ func (up *upload) readPart(part *multipart.Part, hint int64, cfg Config, fields 
 		up.fields[name] = data
 	default:
 		return newProblem(http.StatusBadRequest, "request", "the form has an unexpected or repeated field",
-			fieldError{name, part.FileName(), "fields image, and at most one of each of " + strings.Join(fields, ", ")}), nil
+			fieldError{name, part.FileName(), "only the fields image and, once each, " + strings.Join(fields, ", ")}), nil
 	}
 	return nil, nil
 }

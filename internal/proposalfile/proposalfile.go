@@ -9,7 +9,8 @@
 //   - pickles of Detectron, Detectron2, MMDetection 2 and 3
 //   - Apache Parquet
 //
-// [Read] recognizes the format by the content. [ReadFolder] reads many files. [Index] finds the images in a data set.
+// [Read] recognizes the format by the content. [ReadFolder] reads many files. [Index] finds the images
+// in a data set.
 //
 // Input is not trusted: nothing is executed, and memory is bounded by the size of the file.
 package proposalfile
@@ -47,8 +48,8 @@ type Image struct {
 	// Width and Height are the size of the upright image, 0 if unknown; Orientation is its EXIF
 	// orientation, 0 if unknown.
 	Width, Height, Orientation int
-	// Boxes holds the proposals in pixels of the upright image, best first: in descending order of their scores or, without
-	// scores, in the order of the file.
+	// Boxes holds the proposals in pixels of the upright image, best first: in descending order of
+	// their scores or, without scores, in the order of the file.
 	Boxes []evaluate.Box
 	// SearchTime is the time of the search, or 0 if it is unknown.
 	SearchTime time.Duration

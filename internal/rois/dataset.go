@@ -22,11 +22,11 @@ func Classes(d *dataset.Dataset) []string {
 }
 
 // GroundTruthOf returns the ground truth of the objects of an image, in pixels of the image, whose
-// size is given; see [dataset.Image.Orient]. The map classes gives the number of each class by name, see [Classes]. Objects that are
-// difficult (VOC) or iscrowd (COCO) are crowds. Corners are rounded to the nearest pixel. Unlike
-// [ParseGroundTruth], GroundTruthOf accepts boxes that extend beyond the image, which data sets
-// contain: it clips them, and omits those that become empty. No slice of the result is nil.
-// GroundTruthOf panics if classes lacks the class of an object.
+// size is given; see [dataset.Image.Orient]. The map classes gives the number of each class by name,
+// see [Classes]. Objects that are difficult (VOC) or iscrowd (COCO) are crowds. Corners are rounded to
+// the nearest pixel. Unlike [ParseGroundTruth], GroundTruthOf accepts boxes that extend beyond the
+// image, which data sets contain: it clips them, and omits those that become empty. No slice of the
+// result is nil. GroundTruthOf panics if classes lacks the class of an object.
 func GroundTruthOf(objects []dataset.Object, width, height int, classes map[string]int) GroundTruth {
 	t := GroundTruth{Boxes: []box.Box{}, Classes: []int{}, Crowd: []bool{}}
 	for i := range objects {
