@@ -3,8 +3,10 @@ package proposalfile
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/proposer/proposer/dataset"
 )
@@ -21,6 +23,9 @@ type Index struct {
 	// bases and stems are by the last element of the path, with and without its extension. Names that
 	// end at the first dot, as of SoCo and DETReg, are in dots if they differ.
 	bases, stems, dots map[string][]int32
+	// replaced has the names as UTF-8, with U+FFFD for each invalid byte, as most formats have them. It
+	// is nil if all names are UTF-8.
+	replaced *Index
 }
 
 // names finds images by unique names. Images with a name that is not unique are listed as -1.
@@ -62,6 +67,14 @@ func NewIndex(images []dataset.Image) *Index {
 		if dot := toFirstDot(base); dot != stem {
 			x.dots[dot] = append(x.dots[dot], int32(i))
 		}
+	}
+	if slices.ContainsFunc(images, func(img dataset.Image) bool { return !utf8.ValidString(img.File) || !utf8.ValidString(img.ID) }) {
+		replaced := slices.Clone(images)
+		for i := range replaced {
+			img := &replaced[i]
+			img.File, img.ID = string([]rune(img.File)), string([]rune(img.ID))
+		}
+		x.replaced = NewIndex(replaced)
 	}
 	return x
 }
@@ -107,6 +120,9 @@ func (x *Index) Find(img *Image) (int, error) {
 		if ambiguous == nil {
 			ambiguous = err
 		}
+	}
+	if x.replaced != nil && ambiguous == nil {
+		return x.replaced.Find(img)
 	}
 	return -1, ambiguous
 }

@@ -21,6 +21,7 @@ func dataSet(rows []*codec.Row) []dataset.Image {
 func TestIndexFind(t *testing.T) {
 	nested := []dataset.Image{{File: "a/1.jpg", ID: "10"}, {File: "b/1.jpg", ID: "11"}, {File: "b/c.d.JPEG", ID: "12"}}
 	voc := []dataset.Image{{File: "000005.jpg", ID: "000005"}, {File: "2008_000002.jpg", ID: "2008_000002"}, {File: "2009_000003.jpg", ID: "2009_000003"}, {File: "2008_000003.jpg", ID: "2008_000003"}}
+	bytes := []dataset.Image{{File: "\xe4.jpg", ID: "\xe4"}, {File: "\xf6.jpg", ID: "\xf6"}, {File: "c\xff.jpg", ID: "c\xff"}, {File: "b.jpg", ID: "b"}}
 	tails := []dataset.Image{{File: "1.jpg", ID: "1"}, {File: "b/1.jpg", ID: "2"}, {File: "a/b/1.jpg", ID: "01"}}
 	for _, c := range []struct {
 		images   []dataset.Image
@@ -49,6 +50,11 @@ func TestIndexFind(t *testing.T) {
 		{nested, "", "b/1", 1},
 		{nested, "a/1.jpg", "11", 0}, // the file counts first
 		{nested, "z.jpg", "11", 1},
+		{bytes, "\xe4.jpg", "", 0},
+		{bytes, "\ufffd.jpg", "", -2}, // two names are equal in UTF-8
+		{bytes, "c\ufffd.jpg", "", 2},
+		{bytes, "", "c\ufffd", 2},
+		{bytes, "b.jpg", "", 3},
 		{voc, "JPEGImages/000005.jpg", "", 0},
 		{voc, "000005", "", 0},
 		{voc, "", "5", 0},
