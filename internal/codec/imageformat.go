@@ -103,8 +103,8 @@ func appendCorners(dst []byte, r *Row) []byte {
 	return dst
 }
 
-// siameseName is the path up to its first dot.
-func siameseName(r *Row) string { return firstDot(r.File) + ".npy" }
+// siameseName is the path up to its first dot, without leading ".." elements, which are no names.
+func siameseName(r *Row) string { return firstDot(path.Clean("/" + r.File)[1:]) + ".npy" }
 
 // encodeSiamese encodes what Siamese DETR's data sources load with allow_pickle: an object array without
 // dimensions, of the dictionary

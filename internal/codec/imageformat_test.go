@@ -36,6 +36,8 @@ func TestImageFileNames(t *testing.T) {
 		{"siamese-detr", "train2017/000000000009.jpg", "9", "train2017/000000000009.npy"},
 		{"siamese-detr", "n01440764/n01440764_10026.JPEG", "", "n01440764/n01440764_10026.npy"},
 		{"siamese-detr", "a.b/c.d.jpg", "", "a.npy"},
+		{"siamese-detr", "../../val/1.jpg", "", "val/1.npy"},
+		{"siamese-detr", "/data/val/1.jpg", "", "data/val/1.npy"},
 		{"hosang", "000005.jpg", "000005", "0000/000005.mat"},
 		{"hosang", "val/ILSVRC2012_val_00000001.JPEG", "", "ILSV/ILSVRC2012_val_00000001.mat"},
 		{"hosang", "val2014/COCO_val2014_000000000042.jpg", "42", "COCO_val2014_0/COCO_val2014_000000000/COCO_val2014_000000000042.mat"},
