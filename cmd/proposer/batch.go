@@ -257,9 +257,10 @@ func shardRange(text string, env func(string) string) (index, count int, err err
 		}
 		first, last := number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_MAX", 0)
 		step := max(number("SLURM_ARRAY_TASK_STEP", 1), 1)
-		index = (number("SLURM_ARRAY_TASK_ID", 0) - first) / step
+		offset := number("SLURM_ARRAY_TASK_ID", 0) - first
+		index = offset / step
 		count = number("SLURM_ARRAY_TASK_COUNT", 0)
-		if err == nil && (last-first)/step+1 != count {
+		if err == nil && ((last-first)/step+1 != count || offset%step != 0) {
 			err = fmt.Errorf("the Slurm array has %d tasks from %d to %d in steps of %d, so some are missing: %s",
 				count, first, last, step, slurmHint)
 		}
