@@ -202,7 +202,8 @@ type Options struct {
 //
 //   - a COCO instances file (.json);
 //   - a folder that contains instances.json or one annotations/instances*.json;
-//   - a folder that contains PASCAL VOC annotations, as Annotations/*.xml or *.xml;
+//   - a folder that contains PASCAL VOC annotations, as Annotations/*.xml, annotations/*.xml,
+//     annotations/xmls/*.xml or *.xml;
 //   - an image set of PASCAL VOC, such as VOC2007/ImageSets/Main/val.txt.
 //
 // See the package documentation for where the images are looked for and how they are matched with
@@ -261,7 +262,8 @@ func open(path string, opts Options) (*Dataset, error) {
 	if len(files) == 1 {
 		return openCOCO(files[0], opts)
 	}
-	for _, dir := range []string{filepath.Join(path, "Annotations"), path} {
+	for _, dir := range []string{"Annotations", "annotations", "annotations/xmls", ""} {
+		dir = filepath.Join(path, dir)
 		annotations, err := openAnnotations(dir)
 		if err != nil {
 			return nil, err

@@ -227,6 +227,13 @@ func TestOpenVOC(t *testing.T) {
 			map[string]string{"ImageSets/val.txt": "1.jpg\n2.JPG 1", "Annotations/1.xml": named(""), "Annotations/2.xml": named(""), "JPEGImages/1.jpg": "", "JPEGImages/2.JPG": ""},
 			"JPEGImages: 1=1.jpg 2=2.JPG", nil,
 		},
+		{
+			"lines that name annotations", "ImageSets/val.txt",
+			map[string]string{"ImageSets/val.txt": "1.xml\n2.XML 1", "Annotations/1.xml": named(""), "Annotations/2.XML": named(""), "JPEGImages/1.jpg": "", "JPEGImages/2.jpg": ""},
+			"JPEGImages: 1=1.jpg 2=2.jpg", nil,
+		},
+		{"annotations in lower case", "", map[string]string{"annotations/1.xml": named("1.jpg"), "images/1.jpg": ""}, "images: 1=1.jpg", nil},
+		{"annotations of Oxford-IIIT Pet", "", map[string]string{"annotations/list.txt": "", "annotations/xmls/1.xml": named("1.jpg"), "images/1.jpg": ""}, "images: 1=1.jpg", nil},
 		{"annotations named with the extension", "ImageSets/val.txt", map[string]string{"ImageSets/val.txt": "1.jpg", "Annotations/1.jpg.xml": named(""), "JPEGImages/1.jpg": ""}, "JPEGImages: 1.jpg=1.jpg", nil},
 		{"spaces", "ImageSets/Main/val.txt", map[string]string{
 			"ImageSets/Main/val.txt":     "my photo 1\nmy photo  -1\nold\t1\nnew one.png 0",

@@ -458,6 +458,9 @@ func (o *opener) resolveLine(l line) (string, error) {
 	if o.annotations.path != "" {
 		for _, form := range forms {
 			if file, _, err := o.annotations.find(form, ""); file != "" || err != nil {
+				if file == path.Clean(form) { // the line is the name of the annotation file
+					form = stem(form, xmlExtension)
+				}
 				return form, err
 			}
 		}
