@@ -144,7 +144,7 @@ func (s *sides) print(std streams, name string) {
 	}
 	// Images end in any order: the first by name is the same in each run.
 	if n := len(s.turned); n > 0 {
-		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are for the stored orientation, their boxes were turned; the first is %s\n",
+		fmt.Fprintf(std.err, "proposer: %sthe annotations of %s are for the stored orientation, so their boxes were turned; the first is %s\n",
 			name, plural(n, "image"), printable(slices.Min(s.turned)))
 	}
 	if s.fractions.failed() {

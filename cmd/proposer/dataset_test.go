@@ -394,7 +394,7 @@ func TestSizesOfImages(t *testing.T) {
 	}
 	resized := tree{"instances.json": turned["instances.json"], "3.jpg": string(scene.Render(3, 90, 60, 4).JPEG(90))}
 	resized = images("%.jpg").with(resized)
-	const turnedLine = "the annotations of 2 images are for the stored orientation, their boxes were turned; the first is 2.jpg"
+	const turnedLine = "the annotations of 2 images are for the stored orientation, so their boxes were turned; the first is 2.jpg"
 	const resizedLine = "the annotations of 1 image are for another size; the first is 3.jpg"
 	mirrored := images("%.jpg").with(tree{"instances.json": turned["instances.json"], "2.jpg": rotated(drawn(2).JPEG(90), 2)})
 	noSize := images("%.jpg").with(tree{"1.jpg": rotated(drawn(1).JPEG(90), 6), "instances.json": instances(t, func(content map[string][]any) {
