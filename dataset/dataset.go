@@ -38,8 +38,10 @@
 package dataset
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -283,10 +285,34 @@ func openCOCO(path string, opts Options) (*Dataset, error) {
 	defer f.Close()
 	d, folders, err := readCOCO(f, opts)
 	if err != nil {
+		head := make([]byte, 64)
+		n, readErr := f.ReadAt(head, 0)
+		if readErr == nil || errors.Is(readErr, io.EOF) { // not for a pipe
+			if reason := otherFile(head[:n]); reason != "" {
+				err = errors.New(reason)
+			}
+		}
 		return nil, inFile(path, err)
 	}
 	d.findCOCO(path, folders, opts.Images)
 	return d, nil
+}
+
+// otherFile says what a file that is not JSON is, given its first bytes. The result is empty if they
+// are those of JSON, or of no known kind.
+func otherFile(head []byte) string {
+	begins := func(prefix string) bool { return bytes.HasPrefix(head, []byte(prefix)) }
+	switch {
+	case len(head) == 0:
+		return "the file is empty: want a COCO instances file"
+	case begins("version https://git-lfs.github.com/spec/"):
+		return "a Git LFS pointer, not the file: run git lfs pull"
+	case begins("\x1f\x8b"), begins("PK\x03\x04"):
+		return "a compressed file: unpack it first"
+	case bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte("<")):
+		return "HTML or XML: want a COCO instances file (JSON)"
+	}
+	return ""
 }
 
 // inFile returns err as an *Error of a file.
