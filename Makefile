@@ -64,6 +64,7 @@ e2e: build ## run the end-to-end tests (browser, Prometheus, Python, PyTorch, Sl
 	[ -x /usr/sbin/slurmctld ] && [ -x /usr/sbin/slurmd ] && [ -x /usr/sbin/munged ] || { \
 	$(call install,E2E,NO_E2E); }
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./internal/codec ./internal/npy ./internal/rois
+	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run 'ConsumersLoad|PythonWrites|COCOeval' ./cmd/proposer ./internal/proposalfile ./evaluate
 
 race: deps ## run the tests of concurrent packages with the race detector
 	$(GO) test -tags $(TAGS) -race -short $(RACE_GO)
