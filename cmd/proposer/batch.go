@@ -179,7 +179,7 @@ func writeSummary(ctx context.Context, std streams, f *jobFlags, job *batch.Job,
 	fmt.Fprintf(std.err, "proposer: %d images in %s, %.1f per second, %d boxes, %d failed; %d done by earlier runs\n",
 		s.Done, time.Duration(s.Seconds*float64(time.Second)).Round(time.Second/10), s.PerSecond, s.Boxes, s.Failed, s.Skipped)
 	if s.Warned > 0 {
-		fmt.Fprintf(std.err, "proposer: warning: much of %d images may be lost, see the first warning above\n", s.Warned)
+		fmt.Fprintf(std.err, "proposer: warning: %s may lose detail, see the first warning above\n", plural(int(s.Warned), "image"))
 	}
 	name := "summary.json"
 	if s.Finished {

@@ -79,7 +79,7 @@ func TestLowRange(t *testing.T) {
 	t.Run("batch", func(t *testing.T) {
 		out, msg, code := call(t, nil, "batch", "--json", dir, "--out", filepath.Join(t.TempDir(), "out"))
 		if code != exitOK || !strings.Contains(out, `"warned":2`) || strings.Count(msg, ": warning: samples from ") != 1 ||
-			!strings.Contains(msg, "much of 2 images may be lost") {
+			!strings.Contains(msg, "2 images may lose detail") {
 			t.Errorf("exit code %d, %q\n%s", code, msg, out)
 		}
 		out, msg, code = call(t, nil, "batch", "--json", dir, "--depth=auto", "--out", filepath.Join(t.TempDir(), "out"))
@@ -91,7 +91,7 @@ func TestLowRange(t *testing.T) {
 		write(t, filepath.Join(dir, "instances.json"), []byte(`{"images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "c.png"}, {"id": 3, "file_name": "g.png"}],
 			"annotations": [{"image_id": 1, "category_id": 1, "bbox": [20, 15, 30, 20]}], "categories": [{"id": 1, "name": "red"}]}`))
 		_, msg, code := call(t, nil, "eval", "--data", dir, "--images", dir)
-		if code != exitOK || !strings.Contains(msg, "warning: much of 2 images may be lost, as of ") {
+		if code != exitOK || !strings.Contains(msg, "warning: 2 images may lose detail; the first is ") {
 			t.Errorf("exit code %d, %q", code, msg)
 		}
 		if _, msg, code := call(t, nil, "eval", "--data", dir, "--images", dir, "--depth=auto"); code != exitOK || msg != "" {

@@ -128,24 +128,25 @@ func (e *evaluation) search(ctx context.Context, opts propose.Options, repeatabi
 	return &evalResult{plot.Result{Report: result.Report}, result.Repeatability}, nil
 }
 
-// warnings counts images with a warning, and keeps the first warning.
+// warnings counts images with a warning, and keeps that of the first by name: images end in any
+// order.
 type warnings struct {
-	mu    sync.Mutex
-	n     int
-	first string
+	mu             sync.Mutex
+	n              int
+	first, warning string
 }
 
 func (w *warnings) add(file, warning string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.n++; w.n == 1 {
-		w.first = printable(file) + ": " + warning
+	if w.n++; w.n == 1 || file < w.first {
+		w.first, w.warning = file, warning
 	}
 }
 
 func (w *warnings) print(std streams) {
 	if w.n > 0 {
-		fmt.Fprintf(std.err, "proposer: warning: much of %d images may be lost, as of %s\n", w.n, w.first)
+		fmt.Fprintf(std.err, "proposer: warning: %s may lose detail; the first is %s: %s\n", plural(w.n, "image"), printable(w.first), w.warning)
 	}
 }
 

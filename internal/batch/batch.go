@@ -122,7 +122,7 @@ type Merged[T any] struct {
 
 // Stats are the counts and times of one image.
 type Stats struct {
-	// Warning says that the image is processed although much of it may be lost; empty if nothing is.
+	// Warning says that the image is processed although detail may be lost; empty if none is.
 	Warning        string
 	Boxes          int
 	Pixels         int64

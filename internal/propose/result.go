@@ -20,7 +20,7 @@ type Result struct {
 	Width, Height int
 	Format        string // as in imageio.Header
 	Orientation   int    // EXIF 1..8 as in the file; 1 if there is none
-	// Warning says that the image is searched although much of it may be lost; empty if nothing is.
+	// Warning says that the image is searched although detail may be lost; empty if none is.
 	Warning string
 	// Boxes are in pixels of the original, best first. Scores[i] is the score of Boxes[i].
 	Boxes  []box.Box
