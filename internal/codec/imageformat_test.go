@@ -60,7 +60,7 @@ func TestImageFileNames(t *testing.T) {
 func labeled(width, height, regions int) *Row {
 	r := &Row{File: "d/street.jpg", Width: width, Height: height}
 	for i := range width * height {
-		r.Labels = append(r.Labels, int32(i%width*regions/width))
+		r.Labels = append(r.Labels, int32(int64(i%width)*int64(regions)/int64(width)))
 	}
 	return r
 }

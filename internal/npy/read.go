@@ -230,6 +230,9 @@ func ReadHeader(r io.Reader) (*Header, error) {
 		if err != nil {
 			return nil, invalid
 		}
+		if n != int64(int(n)) { // in 32 bits
+			return nil, tooLarge(string(shape[1]))
+		}
 		h.Shape = append(h.Shape, int(n))
 	}
 	return h, CheckShape(h.Shape)
@@ -241,7 +244,7 @@ func CheckShape(shape []int) error {
 	n := int64(1)
 	for _, side := range shape {
 		if side < 0 || side > math.MaxInt32 || int64(side) > (1<<48)/max(n, 1) {
-			return fmt.Errorf("shape %.80s: want smaller dimensions", fmt.Sprint(shape))
+			return tooLarge(fmt.Sprint(shape))
 		}
 		n *= int64(side)
 	}
@@ -249,4 +252,8 @@ func CheckShape(shape []int) error {
 		return fmt.Errorf("%d dimensions: want at most 3", len(shape))
 	}
 	return nil
+}
+
+func tooLarge(shape string) error {
+	return fmt.Errorf("shape %.80s: want smaller dimensions", shape)
 }
