@@ -77,7 +77,9 @@ func checkImageFile(image, name string, bucket bool) error {
 	switch {
 	case len(name) > maxPathBytes:
 		want = fmt.Sprintf("at most %d bytes", maxPathBytes)
-	case strings.ContainsRune(name, 0), strings.HasSuffix(name, "/"):
+	case strings.HasSuffix(name, "/"): // nothing was left of the image's name
+		want = "an image with a name"
+	case strings.ContainsRune(name, 0):
 		want = "a name without NUL"
 	case bucket && !utf8.ValidString(name):
 		want = "UTF-8 in a bucket"
