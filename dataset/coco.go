@@ -100,19 +100,14 @@ func (c *cocoReader) read() error {
 	} else if b != '{' {
 		return invalid("", errNotCOCO)
 	}
-	lists := map[string]struct {
+	type list struct {
 		entry string
 		add   func(entry []byte) error
-	}{"images": {"image", c.image}}
+	}
+	lists := map[string]list{"images": {"image", c.image}}
 	if !c.opts.ImagesOnly {
-		lists["annotations"] = struct {
-			entry string
-			add   func(entry []byte) error
-		}{"annotation", c.annotation}
-		lists["categories"] = struct {
-			entry string
-			add   func(entry []byte) error
-		}{"category", c.category}
+		lists["annotations"] = list{"annotation", c.annotation}
+		lists["categories"] = list{"category", c.category}
 	}
 	seen := map[string]bool{}
 	err := c.s.Object(func(key string) error {
@@ -746,7 +741,7 @@ func (c *cocoReader) text(id int64) string {
 }
 
 // checkIDs warns of annotations that have the id of another. Their objects are read all the same: in
-// many data sets the ids begin anew in each image.
+// many data sets the ids restart in each image.
 func (c *cocoReader) checkIDs() error {
 	type entry struct {
 		id int64

@@ -384,7 +384,7 @@ func liveHeap() int64 {
 func watchHeap() func() int64 {
 	var most atomic.Int64
 	var done atomic.Bool
-	type object struct{ _ [64]byte } // becomes garbage at once, so that each collection finds one
+	type object struct{ _ [64]byte } // unreachable, so that the next collection finds one
 	var watch func(*object)
 	watch = func(*object) {
 		most.Store(max(most.Load(), liveHeap()))

@@ -63,7 +63,7 @@ def file_name(image: dict) -> str:
 
 
 def is_valid(a: dict) -> bool:
-    """Whether an annotation has a box that proposer reads, too."""
+    """Reports whether an annotation has a box that proposer also reads."""
     box = a.get("bbox")
     return isinstance(box, list) and len(box) == 4 and all(map(math.isfinite, box)) and min(box[2:]) >= 0
 

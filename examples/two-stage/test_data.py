@@ -73,7 +73,7 @@ class Readers(unittest.TestCase):
             "categories": [{"id": 1, "name": "vase"}, {"id": 9, "name": "unicorn"}],
             "annotations": [
                 box | {"category_id": 1, "iscrowd": 1}, box | {"category_id": 9}, box | {"category_id": 1},
-                # What proposer leaves out, too.
+                # Annotations that proposer also leaves out.
                 box | {"category_id": 1, "image_id": 6}, box | {"category_id": 2}, {"image_id": 5, "category_id": 1},
                 box | {"category_id": 1, "bbox": [1, 2, -3, 4]}, box | {"category_id": 1, "bbox": [1, float("nan"), 3, 4]},
             ],

@@ -23,7 +23,7 @@ import (
 //
 // The id is that of the data set as an int, as Python's int reads it: VOC's "000005" is 5, and
 // "2008_000002" is 2008000002. In format detectron-no-year it is the number after the year, 2, which
-// wetectron looks for in the test set of VOC 2012. Other ids are errors, and equal ones, too.
+// wetectron looks for in the test set of VOC 2012. Other ids, and duplicate ids, are errors.
 //
 // The pickle is of protocol 2, which Python 2 can read. The images are kept in a temporary file until
 // Close, and about 150 bytes per image in memory.

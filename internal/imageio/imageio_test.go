@@ -694,7 +694,7 @@ func TestWidth(t *testing.T) {
 	}
 }
 
-// An enlarged image is within the limits, too. It is refused before its pixels are decoded.
+// The limits also apply to an enlarged image, which is refused before its pixels are decoded.
 func TestEnlargedLimits(t *testing.T) {
 	limits := Limits{MaxPixels: 10_000, MaxSide: 1000}
 	for _, c := range []struct {
