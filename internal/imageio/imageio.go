@@ -232,3 +232,28 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 	d.Image = img
 	return d, nil
 }
+
+// Resize returns an image of pixels as [Decode] returns that of a file: resized as LongestSide and
+// Width say. img is upright, in RGB or Gray; it is kept if its size remains. Errors are a
+// *[LimitError] or wrap the context's.
+func Resize(ctx context.Context, img *raster.Image, opts Options) (*Decoded, error) {
+	h := Header{Orientation: 1, limits: opts.Limits.withDefaults()}
+	if err := h.setSize(int64(img.Width), int64(img.Height)); err != nil {
+		return nil, err
+	}
+	width, height, err := opts.Size(h)
+	if err != nil {
+		return nil, err
+	}
+	d := &Decoded{Image: img, Width: img.Width, Height: img.Height, Orientation: 1}
+	switch {
+	case width > img.Width:
+		d.Image = enlarge(img, width, height)
+	case width < img.Width || height < img.Height:
+		d.Image = shrink(img, width, height)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("imageio: %w", err)
+	}
+	return d, nil
+}

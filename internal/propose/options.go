@@ -142,18 +142,10 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 	r.Uint64("seed", &search.Seed)
 	optparse.Value(r, "nms", "off, adaptive or a number in (0,1]", box.ParseNMS, &search.NMS)
 	readFilter(r, &o.Filter)
-	r.Int("max-side", 0, maxInt, &o.Decode.LongestSide)
-	r.Int("resize-width", 0, imageio.MaxLimits().MaxSide, &o.Decode.Width)
 	r.Int("min-resized-side", 0, maxInt, &search.MinSide)
-	if o.Decode.Width > 0 && o.Decode.LongestSide > 0 {
-		r.Fail("max-side", strconv.Itoa(o.Decode.LongestSide), fmt.Sprintf("0, as images are resized to a width of %d", o.Decode.Width))
-	}
 	r.Int("threads", 0, maxThreads, &search.Threads)
-	optparse.Value(r, "orientation", "exif or ignore", parseOrientation, &o.Decode.IgnoreOrientation)
-	optparse.Value(r, "depth", imageio.DepthSyntax, imageio.ParseDepth, &o.Decode.Depth)
-	optparse.Value(r, "sigma", fmt.Sprintf("a number from 0 to %g", selective.MaxSigma), func(s string) (float64, error) {
-		return optparse.ParseFloat(s, func(v float64) bool { return v >= 0 && v <= selective.MaxSigma })
-	}, &search.Sigma)
+	readDecode(r, &o.Decode)
+	optparse.Value(r, "sigma", wantSigma, parseSigma, &search.Sigma)
 
 	minSize := 0
 	r.Int("min-size", 0, maxInt, &minSize)
@@ -161,10 +153,8 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 	spaces := distinct(search.Strategies, func(s selective.Strategy) raster.Space { return s.Space })
 	ks := distinct(search.Strategies, func(s selective.Strategy) float64 { return s.K })
 	sets := distinct(search.Strategies, func(s selective.Strategy) similarity.Weights { return s.Weights })
-	parseList(r, "colors", "one of "+strings.ReplaceAll(joinValues(raster.Spaces()), ",", ", "), raster.ParseSpace, &spaces)
-	parseList(r, "k", fmt.Sprintf("a number above 0, at most %.0f", segment.MaxK), func(s string) (float64, error) {
-		return optparse.ParseFloat(s, func(v float64) bool { return v > 0 && v <= segment.MaxK })
-	}, &ks)
+	parseList(r, "colors", "one of "+spaceNames(), raster.ParseSpace, &spaces)
+	parseList(r, "k", wantK, parseK, &ks)
 	parseList(r, "measures", "letters of CTSF, each with a weight in (0,1] or none, as in TSF or C0.5TS",
 		similarity.ParseWeights, &sets)
 	if n := len(spaces) * len(ks) * len(sets); n > selective.MaxStrategies && r.Err() == nil {
@@ -177,6 +167,31 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 	search.Strategies = selective.Combine(spaces, ks, sets, minSize)
 	o.Search = search
 	return o, nil
+}
+
+// readDecode parses the options of decoding.
+func readDecode(r *optparse.Parser, o *imageio.Options) {
+	r.Int("max-side", 0, maxInt, &o.LongestSide)
+	r.Int("resize-width", 0, imageio.MaxLimits().MaxSide, &o.Width)
+	if o.Width > 0 && o.LongestSide > 0 {
+		r.Fail("max-side", strconv.Itoa(o.LongestSide), fmt.Sprintf("0, as images are resized to a width of %d", o.Width))
+	}
+	optparse.Value(r, "orientation", "exif or ignore", parseOrientation, &o.IgnoreOrientation)
+	optparse.Value(r, "depth", imageio.DepthSyntax, imageio.ParseDepth, &o.Depth)
+}
+
+// What the values of options have to be.
+var (
+	wantK     = fmt.Sprintf("a number above 0, at most %.0f", segment.MaxK)
+	wantSigma = fmt.Sprintf("a number from 0 to %g", selective.MaxSigma)
+)
+
+func parseK(s string) (float64, error) {
+	return optparse.ParseFloat(s, func(v float64) bool { return v > 0 && v <= segment.MaxK })
+}
+
+func parseSigma(s string) (float64, error) {
+	return optparse.ParseFloat(s, func(v float64) bool { return v >= 0 && v <= selective.MaxSigma })
 }
 
 // readFilter parses the options of a filter.
@@ -197,10 +212,6 @@ func readFilter(r *optparse.Parser, f *box.Filter) {
 // Values returns all options in canonical form. [ParseOptions] parses them to equal options.
 func (o Options) Values() map[string]string {
 	s := o.Search
-	orientation := orientations[0]
-	if o.Decode.IgnoreOrientation {
-		orientation = orientations[1]
-	}
 	return map[string]string{
 		"mode":     o.Mode,
 		"max":      strconv.Itoa(s.Max),
@@ -221,12 +232,19 @@ func (o Options) Values() map[string]string {
 		"max-area":         fmt.Sprint(o.Filter.MaxArea),
 		"resize-width":     strconv.Itoa(o.Decode.Width),
 		"min-resized-side": strconv.Itoa(s.MinSide),
-		"orientation":      orientation,
+		"orientation":      orientationName(o.Decode),
 		"depth":            o.Decode.Depth.String(),
 	}
 }
 
 var orientations = [2]string{"exif", "ignore"}
+
+func orientationName(o imageio.Options) string {
+	if o.IgnoreOrientation {
+		return orientations[1]
+	}
+	return orientations[0]
+}
 
 func parseOrientation(s string) (ignore bool, err error) {
 	if i := slices.Index(orientations[:], s); i >= 0 {

@@ -114,18 +114,24 @@ func (r *Result) Labels(ctx context.Context, strategy int) ([]int32, error) {
 	if err != nil || regions.Width == r.Width && regions.Height == r.Height {
 		return pix, err
 	}
+	return resizeLabels(ctx, pix, regions.Width, regions.Height, r.Width, r.Height)
+}
+
+// resizeLabels returns the labels of the pixels of an original image of another size: each is that of
+// the pixel between whose rescaled edges its center lies.
+func resizeLabels(ctx context.Context, pix []int32, width, height, originalWidth, originalHeight int) ([]int32, error) {
 	// The last searched pixel whose first edge is before the center of an original one.
 	searched := func(v, from, to int) int { return int(((2*int64(v)+1)*int64(to) - 1) / (2 * int64(from))) }
-	columns := make([]int, r.Width)
+	columns := make([]int, originalWidth)
 	for x := range columns {
-		columns[x] = searched(x, r.Width, regions.Width)
+		columns[x] = searched(x, originalWidth, width)
 	}
-	labels := make([]int32, 0, r.Width*r.Height)
-	for y := range r.Height {
+	labels := make([]int32, 0, originalWidth*originalHeight)
+	for y := range originalHeight {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		row := pix[searched(y, r.Height, regions.Height)*regions.Width:]
+		row := pix[searched(y, originalHeight, height)*width:]
 		for _, x := range columns {
 			labels = append(labels, row[x])
 		}
