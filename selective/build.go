@@ -89,7 +89,7 @@ func (b *builder) describe(p *spacePlan, scales []*scaleWorkspace) error {
 	err := b.pool.Run(1+len(scales), func(i int) error {
 		if i == 0 {
 			defer b.timer.start(&b.timer.describe)()
-			return w.binned.Build(b.ctx, &w.image, b.run(&b.timer.describe))
+			return w.binned.Build(b.ctx, b.imageOf(p, w), b.run(&b.timer.describe))
 		}
 		return b.segment(&p.scales[i-1], w, scales[i-1])
 	})
@@ -120,17 +120,28 @@ func (b *builder) describe(p *spacePlan, scales []*scaleWorkspace) error {
 	})
 }
 
-// prepare converts the image to a color space and builds the graph of its pixels.
+// prepare converts the image to a color space, unless that is given, and builds the graph of
+// its pixels.
 func (b *builder) prepare(p *spacePlan, w *spaceWorkspace) error {
 	defer b.timer.start(&b.timer.segment)()
-	if _, err := raster.Convert(b.ctx, &w.image, b.img, p.space); err != nil {
-		return err
+	if _, ok := given(p.space); !ok {
+		if _, err := raster.Convert(b.ctx, &w.image, b.img, p.space); err != nil {
+			return err
+		}
 	}
-	return w.graph.Build(b.ctx, &w.image, segment.Options{
-		Sigma: b.opts.Sigma, Connectivity: b.opts.Connectivity,
+	return w.graph.Build(b.ctx, b.imageOf(p, w), segment.Options{
+		Sigma: cmp.Or(p.sigma, b.opts.Sigma), Connectivity: b.opts.Connectivity,
 		MinK: p.minK, SingleScale: len(p.scales) == 1,
 		Runner: b.run(&b.timer.segment),
 	})
+}
+
+// imageOf returns the image of a color space, once it is prepared.
+func (b *builder) imageOf(p *spacePlan, w *spaceWorkspace) *raster.Image {
+	if i, ok := given(p.space); ok {
+		return b.opts.Images[i]
+	}
+	return &w.image
 }
 
 // segment segments the image at a scale. Too many regions are noted as the failure of the

@@ -56,6 +56,8 @@ const (
 
 // A Strategy is one way to group the regions of an image: one tree.
 type Strategy struct {
+	// Space is the color space that the image is converted to, or [Given] of an image of
+	// Options.Images, which is used as it is.
 	Space raster.Space
 	// K is the scale of the segmentation: the larger, the larger are the initial regions. It
 	// is positive and at most [segment.MaxK].
@@ -64,6 +66,34 @@ type Strategy struct {
 	MinSize int
 	// Weights are those of the similarity measures.
 	Weights similarity.Weights
+	// Sigma replaces Options.Sigma if it is not 0.
+	Sigma float64
+}
+
+// MaxImages is the largest number of Options.Images.
+const MaxImages = 1 << 7
+
+// firstGiven is the space of the first image of Options.Images. No color space is as large.
+const firstGiven = raster.Space(math.MaxUint8 + 1 - MaxImages)
+
+// Given returns the space of strategies that use Options.Images[i]. It panics if i is not below
+// MaxImages.
+func Given(i int) raster.Space {
+	if i < 0 || i >= MaxImages {
+		panic(fmt.Sprintf("selective: Given(%d): want 0 to %d", i, MaxImages-1))
+	}
+	return firstGiven + raster.Space(i)
+}
+
+// given returns the index in Options.Images of the image of a space, and whether there is one.
+func given(space raster.Space) (int, bool) { return int(space) - int(firstGiven), space >= firstGiven }
+
+// spaceName returns the name of a color space or a given image in messages.
+func spaceName(space raster.Space) string {
+	if i, ok := given(space); ok {
+		return fmt.Sprintf("image %d", i)
+	}
+	return space.String()
 }
 
 // EffectiveMinSize returns MinSize, or the value that it stands for if it is 0.
@@ -79,6 +109,10 @@ func (s Strategy) EffectiveMinSize() int {
 type Options struct {
 	// Strategies are the trees to build: 1 to MaxStrategies, all different.
 	Strategies []Strategy
+	// Images are further images of what is searched, such as its conversion to a color space
+	// that package raster does not have: at most MaxImages, of the same size, in RGB or Gray,
+	// which here says only how many planes there are. Strategies use them by [Given].
+	Images []*raster.Image
 	// Sigma is the standard deviation, in pixels, of the Gaussian that smooths the image before
 	// the segmentation: 0 to MaxSigma.
 	Sigma float64
@@ -122,8 +156,8 @@ type TooManyRegionsError struct {
 }
 
 func (e *TooManyRegionsError) Error() string {
-	return fmt.Sprintf("selective: %v with k %v makes %d initial regions, more than %d: want a larger k, a larger min size or a smaller image",
-		e.Strategy.Space, e.Strategy.K, e.Regions, e.Max)
+	return fmt.Sprintf("selective: %s with k %v makes %d initial regions, more than %d: want a larger k, a larger min size or a smaller image",
+		spaceName(e.Strategy.Space), e.Strategy.K, e.Regions, e.Max)
 }
 
 // Validate returns an error that joins all invalid options, or nil.
@@ -133,8 +167,11 @@ func (o Options) Validate() error {
 	if n := len(o.Strategies); n < 1 || n > MaxStrategies {
 		invalid("%d strategies: want 1 to %d", n, MaxStrategies)
 	}
+	if n := len(o.Images); n > MaxImages {
+		invalid("%d images: want at most %d", n, MaxImages)
+	}
 	for i, s := range o.Strategies {
-		if err := s.validate(); err != nil {
+		if err := s.validate(len(o.Images)); err != nil {
 			invalid("strategy %d: %w", i, err)
 		}
 		if j := slices.Index(o.Strategies, s); j < i {
@@ -172,10 +209,19 @@ func (o Options) Validate() error {
 	return nil
 }
 
-func (s Strategy) validate() error {
+// validate returns an error that joins what is invalid in a strategy of a search with a number
+// of given images, or nil.
+func (s Strategy) validate(images int) error {
 	var errs []error
-	if !slices.Contains(raster.Spaces(), s.Space) {
+	if i, ok := given(s.Space); ok {
+		if i >= images {
+			errs = append(errs, fmt.Errorf("image %d of %d", i, images))
+		}
+	} else if !slices.Contains(raster.Spaces(), s.Space) {
 		errs = append(errs, fmt.Errorf("unknown color space %v", s.Space))
+	}
+	if !(s.Sigma >= 0 && s.Sigma <= MaxSigma) {
+		errs = append(errs, fmt.Errorf("sigma %v: want a number in [0,%g]", s.Sigma, MaxSigma))
 	}
 	if !(s.K > 0 && s.K <= segment.MaxK) {
 		errs = append(errs, fmt.Errorf("k = %v: want a number in (0,%g]", s.K, float64(segment.MaxK)))

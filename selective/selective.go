@@ -74,6 +74,7 @@ func New(opts Options) (*Searcher, error) {
 		return nil, err
 	}
 	s.opts.Strategies = slices.Clone(s.opts.Strategies)
+	s.opts.Images = slices.Clone(s.opts.Images)
 	return s, nil
 }
 
@@ -123,8 +124,8 @@ func Search(ctx context.Context, img *raster.Image, opts Options) (*Result, erro
 }
 
 func (s *Searcher) search(ctx context.Context, w *workspace, img *raster.Image) (*Result, error) {
-	if err := validateImage(img); err != nil {
-		return nil, err
+	if err := validateImages(img, s.opts.Images); err != nil {
+		return nil, fmt.Errorf("selective: %w", err)
 	}
 	var timer stageTimer
 	b := &builder{
@@ -166,16 +167,33 @@ func (s *Searcher) search(ctx context.Context, w *workspace, img *raster.Image) 
 	return &Result{proposals, timer.stages(), b.regions}, nil
 }
 
+// validateImages returns an error if the searched image or one of Options.Images is invalid.
+func validateImages(img *raster.Image, images []*raster.Image) error {
+	if err := validateImage(img); err != nil {
+		return err
+	}
+	for i, other := range images {
+		if err := validateImage(other); err != nil {
+			return fmt.Errorf("image %d: %w", i, err)
+		}
+		if other.Width != img.Width || other.Height != img.Height {
+			return fmt.Errorf("image %d of %d×%d: want %d×%d, as the searched image",
+				i, other.Width, other.Height, img.Width, img.Height)
+		}
+	}
+	return nil
+}
+
 func validateImage(img *raster.Image) error {
 	if img.Space != raster.RGB && img.Space != raster.Gray {
-		return fmt.Errorf("selective: image in %v: want RGB or I", img.Space)
+		return fmt.Errorf("image in %v: want RGB or I", img.Space)
 	}
 	if img.Width <= 0 || img.Height <= 0 || img.Width > segment.MaxPixels/img.Height {
-		return fmt.Errorf("selective: image of %d×%d: want sides above 0 and at most %d pixels",
+		return fmt.Errorf("image of %d×%d: want sides above 0 and at most %d pixels",
 			img.Width, img.Height, segment.MaxPixels)
 	}
 	if want := img.Space.Planes() * img.Width * img.Height; len(img.Pix) != want {
-		return fmt.Errorf("selective: image of %d×%d in %v with %d samples: want %d",
+		return fmt.Errorf("image of %d×%d in %v with %d samples: want %d",
 			img.Width, img.Height, img.Space, len(img.Pix), want)
 	}
 	return nil
