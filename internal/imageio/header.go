@@ -37,7 +37,7 @@ func (h Header) Upright() (width, height int) {
 // Inspect reads the header of an image. It allocates no memory for pixels and reads a few bytes
 // of each segment. Errors are those of [Decode]. [Decode] can still fail after Inspect succeeds.
 func Inspect(data []byte, lim Limits) (Header, error) {
-	h := Header{Orientation: 1, Depth: 8, grayKey: -1, limits: lim.withDefaults()}
+	h := Header{Orientation: 1, Depth: 8, grayKey: -1, limits: lim.WithDefaults()}
 	if n := int64(len(data)); n > h.limits.MaxBytes {
 		return Header{}, &LimitError{What: "bytes", Got: n, Max: h.limits.MaxBytes}
 	}
@@ -66,15 +66,11 @@ func Inspect(data []byte, lim Limits) (Header, error) {
 // setSize sets Width and Height if they are within the limits. Each parser calls it as soon as it
 // knows them.
 func (h *Header) setSize(width, height int64) error {
-	switch lim := h.limits; {
-	case width <= 0 || height <= 0:
+	if width <= 0 || height <= 0 {
 		return h.broken("%d×%d pixels", width, height)
-	case width > int64(lim.MaxSide):
-		return &LimitError{What: "pixels wide", Got: width, Max: int64(lim.MaxSide)}
-	case height > int64(lim.MaxSide):
-		return &LimitError{What: "pixels high", Got: height, Max: int64(lim.MaxSide)}
-	case width*height > lim.MaxPixels:
-		return &LimitError{What: "pixels", Got: width * height, Max: lim.MaxPixels}
+	}
+	if err := h.limits.CheckSize(width, height); err != nil {
+		return err
 	}
 	h.Width, h.Height = int(width), int(height)
 	return nil

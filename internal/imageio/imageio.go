@@ -80,7 +80,8 @@ const (
 	maxSide   = 1 << 20
 )
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits that [Decode] applies for l.
+func (l Limits) WithDefaults() Limits {
 	if l.MaxBytes <= 0 {
 		l.MaxBytes = 64 << 20
 	}
@@ -103,7 +104,7 @@ func MaxLimits() Limits {
 }
 
 // DefaultLimits returns the limits that the zero Limits stands for.
-func DefaultLimits() Limits { return Limits{}.withDefaults() }
+func DefaultLimits() Limits { return Limits{}.WithDefaults() }
 
 // Options are the options of [Decode]. The zero value is the default.
 type Options struct {
@@ -128,7 +129,7 @@ func (o Options) Size(h Header) (width, height int, err error) {
 	case o.Width > 0 && o.Width != width:
 		scaled := max(1, (2*int64(height)*int64(o.Width)+int64(width))/(2*int64(width)))
 		if o.Width > width {
-			if err := o.Limits.withDefaults().checkEnlarged(int64(o.Width), scaled); err != nil {
+			if err := o.Limits.WithDefaults().checkEnlarged(int64(o.Width), scaled); err != nil {
 				return 0, 0, err
 			}
 		}
@@ -138,6 +139,19 @@ func (o Options) Size(h Header) (width, height int, err error) {
 		height = max(1, int(box.Rescale(int32(height), longest, o.LongestSide)))
 	}
 	return width, height, nil
+}
+
+// CheckSize returns a *[LimitError] if an image of this size exceeds the limits.
+func (l Limits) CheckSize(width, height int64) error {
+	switch l := l.WithDefaults(); {
+	case width > int64(l.MaxSide):
+		return &LimitError{What: "pixels wide", Got: width, Max: int64(l.MaxSide)}
+	case height > int64(l.MaxSide):
+		return &LimitError{What: "pixels high", Got: height, Max: int64(l.MaxSide)}
+	case width*height > l.MaxPixels:
+		return &LimitError{What: "pixels", Got: width * height, Max: l.MaxPixels}
+	}
+	return nil
 }
 
 func (l Limits) checkEnlarged(width, height int64) error {
@@ -237,11 +251,10 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 // Width say. img is upright, in RGB or Gray; it is kept if its size remains. Errors are a
 // *[LimitError] or wrap the context's.
 func Resize(ctx context.Context, img *raster.Image, opts Options) (*Decoded, error) {
-	h := Header{Orientation: 1, limits: opts.Limits.withDefaults()}
-	if err := h.setSize(int64(img.Width), int64(img.Height)); err != nil {
+	if err := opts.Limits.CheckSize(int64(img.Width), int64(img.Height)); err != nil {
 		return nil, err
 	}
-	width, height, err := opts.Size(h)
+	width, height, err := opts.Size(Header{Width: img.Width, Height: img.Height, Orientation: 1})
 	if err != nil {
 		return nil, err
 	}

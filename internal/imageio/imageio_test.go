@@ -793,7 +793,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	at("tile", Limits{}, tiffFile(binary.BigEndian, 100, 100, tile, nil), "pixels in a tile", 1<<40, 50_000_000)
-	if got := (Limits{math.MaxInt64, math.MaxInt64, math.MaxInt}).withDefaults(); got != MaxLimits() {
+	if got := (Limits{math.MaxInt64, math.MaxInt64, math.MaxInt}).WithDefaults(); got != MaxLimits() {
 		t.Errorf("the largest limits are %+v, want %+v", got, MaxLimits())
 	}
 	at("above the decoders' limits", Limits{MaxPixels: 1 << 60, MaxSide: 1 << 30},

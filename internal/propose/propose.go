@@ -16,13 +16,24 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/selective"
 )
 
 // Run decodes an image and searches it. Errors are those of imageio.Decode and selective.Search.
 func Run(ctx context.Context, data []byte, opts Options) (*Result, error) {
+	return decodeAndSearch(ctx, opts, func() (*imageio.Decoded, error) { return imageio.Decode(ctx, data, opts.Decode) })
+}
+
+// RunImage searches an image in RGB or Gray. The result is that of [Run] for a file with these pixels,
+// but has no format. Errors are those of imageio.Resize and selective.Search.
+func RunImage(ctx context.Context, img *raster.Image, opts Options) (*Result, error) {
+	return decodeAndSearch(ctx, opts, func() (*imageio.Decoded, error) { return imageio.Resize(ctx, img, opts.Decode) })
+}
+
+func decodeAndSearch(ctx context.Context, opts Options, decode func() (*imageio.Decoded, error)) (*Result, error) {
 	start := time.Now()
-	decoded, err := imageio.Decode(ctx, data, opts.Decode)
+	decoded, err := decode()
 	if err != nil {
 		return nil, err
 	}

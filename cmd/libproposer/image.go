@@ -1,0 +1,163 @@
+package main
+
+/*
+#include "proposer.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"runtime/debug"
+	"unsafe"
+
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/raster"
+)
+
+// A layout is a proposer_image.
+type layout struct {
+	pixels                                unsafe.Pointer
+	width, height, channels, order        int
+	rowStride, pixelStride, channelStride int
+}
+
+// readImage copies an image of C.
+func readImage(image *C.proposer_image, limits imageio.Limits) (*raster.Image, error) {
+	if image == nil {
+		return nil, &imageError{"image: NULL, want a pointer to an image"}
+	}
+	l := layout{
+		pixels: unsafe.Pointer(image.pixels),
+		width:  int(image.width), height: int(image.height),
+		channels: int(image.channels), order: int(image.channel_order),
+		rowStride: int(image.row_stride), pixelStride: int(image.pixel_stride), channelStride: int(image.channel_stride),
+	}
+	if err := l.check(limits); err != nil {
+		return nil, err
+	}
+	return l.read()
+}
+
+// check returns an error if the layout is not that of an image within the limits. It sets strides that
+// are not given.
+func (l *layout) check(limits imageio.Limits) error {
+	switch {
+	case l.width <= 0 || l.height <= 0:
+		return &imageError{fmt.Sprintf("image of %d×%d pixels: want sides above 0", l.width, l.height)}
+	case l.channels != 1 && l.channels != 3 && l.channels != 4:
+		return &imageError{fmt.Sprintf("image with channels %d: want 1 (gray), 3 (color) or 4 (color and alpha)", l.channels)}
+	case l.order != C.PROPOSER_RGB && l.order != C.PROPOSER_BGR:
+		return &imageError{fmt.Sprintf("image with channel_order %d: want PROPOSER_RGB (%d) or PROPOSER_BGR (%d)", l.order, C.PROPOSER_RGB, C.PROPOSER_BGR)}
+	case l.pixels == nil:
+		return &imageError{"image with pixels NULL: want a pointer to the first pixel"}
+	}
+	if err := limits.CheckSize(int64(l.width), int64(l.height)); err != nil {
+		return err
+	}
+	if l.rowStride == 0 && l.pixelStride == 0 && l.channelStride == 0 {
+		l.rowStride, l.pixelStride, l.channelStride = l.width*l.channels, l.channels, 1
+	}
+	if !l.inMemory() {
+		return &imageError{fmt.Sprintf("image of %d×%d pixels with strides of %d, %d and %d bytes: want pixels within the memory of the process",
+			l.width, l.height, l.rowStride, l.pixelStride, l.channelStride)}
+	}
+	return nil
+}
+
+// page is the smallest address that can be that of a sample. A fault below it is not reported with its
+// address.
+const page = 4096
+
+// inMemory reports whether the addresses of all samples can be computed without overflow.
+func (l *layout) inMemory() bool {
+	below, above := uint(0), uint(0) // bytes before and after the first sample
+	for _, axis := range [][2]int{{l.height, l.rowStride}, {l.width, l.pixelStride}, {l.channels, l.channelStride}} {
+		to, stride := &above, uint(axis[1])
+		if axis[1] < 0 {
+			to, stride = &below, -stride
+		}
+		high, low := bits.Mul(uint(axis[0]-1), stride)
+		sum, carry := bits.Add(*to, low, 0)
+		if high != 0 || carry != 0 || sum > math.MaxInt {
+			return false
+		}
+		*to = sum
+	}
+	first := uint(uintptr(l.pixels))
+	_, carry := bits.Add(first, above, 0)
+	return below+page <= first && carry == 0
+}
+
+// read copies the pixels to an image in RGB or Gray.
+func (l *layout) read() (img *raster.Image, err error) {
+	// Strides that lead outside of the image mostly lead to memory that does not exist.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		p := recover()
+		if _, fault := p.(interface{ Addr() uintptr }); !fault && p != nil {
+			panic(p)
+		} else if fault {
+			img, err = nil, &imageError{fmt.Sprintf("image of %d×%d pixels with strides of %d, %d and %d bytes: its pixels are not in the memory of the process",
+				l.width, l.height, l.rowStride, l.pixelStride, l.channelStride)}
+		}
+	}()
+	if l.channels == 1 {
+		img = raster.New(raster.Gray, l.width, l.height)
+		l.readPlane(img.Pix, 0)
+		return img, nil
+	}
+	img = raster.New(raster.RGB, l.width, l.height)
+	red, blue := 0, 2
+	if l.order == C.PROPOSER_BGR {
+		red, blue = blue, red
+	}
+	l.readPlane(img.Plane(0), red)
+	l.readPlane(img.Plane(1), 1)
+	l.readPlane(img.Plane(2), blue)
+	if l.channels == 4 {
+		alpha := make([]uint8, l.width*l.height)
+		l.readPlane(alpha, 3)
+		for c := range 3 {
+			overWhite(img.Plane(c), alpha)
+		}
+	}
+	return img, nil
+}
+
+// readPlane copies the samples of a channel.
+func (l *layout) readPlane(dst []uint8, channel int) {
+	plane := unsafe.Add(l.pixels, channel*l.channelStride)
+	for y := range l.height {
+		row := unsafe.Add(plane, y*l.rowStride)
+		d := dst[y*l.width:][:l.width]
+		if l.pixelStride == 1 {
+			copy(d, unsafe.Slice((*uint8)(row), l.width))
+			continue
+		}
+		for x := range d {
+			d[x] = *(*uint8)(unsafe.Add(row, x*l.pixelStride))
+		}
+	}
+}
+
+// overWhite composites samples over white, rounded to the nearest sample, as the decoders do.
+func overWhite(samples, alpha []uint8) {
+	alpha = alpha[:len(samples)]
+	for i, v := range samples {
+		a := uint32(alpha[i])
+		samples[i] = uint8((uint32(v)*a + 255*(255-a) + 127) / 255)
+	}
+}
+
+// readFile returns the bytes of an encoded image, without a copy.
+func readFile(data unsafe.Pointer, size uint64, limits imageio.Limits) ([]byte, error) {
+	if limit := limits.WithDefaults().MaxBytes; size > uint64(limit) {
+		return nil, &imageio.LimitError{What: "bytes", Got: int64(min(size, math.MaxInt64)), Max: limit}
+	}
+	if data == nil && size > 0 {
+		return nil, &imageError{"data: NULL, want a pointer to the bytes of an image file"}
+	}
+	return unsafe.Slice((*byte)(data), size), nil
+}

@@ -1,0 +1,81 @@
+// Libproposer is the C library: selective search for programs in C, C++, Python and other languages.
+// Its functions are declared and documented in proposer.h; those in proposer.c call the exported
+// functions of this package.
+//
+//	CGO_ENABLED=1 go build -buildmode=c-shared -o libproposer.so ./cmd/libproposer
+package main
+
+/*
+#cgo CFLAGS: -std=c11 -Wall -fvisibility=hidden
+#cgo !windows LDFLAGS: -pthread
+#include "internal.h"
+#include "proposer.h"
+*/
+import "C"
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+	"unsafe"
+
+	"github.com/proposer/proposer/internal/propose"
+)
+
+func main() {} // never called, but a C library must have it
+
+// linked is set by the linker: -ldflags "-X main.linked=v1.2.3".
+var linked string
+
+var version = sync.OnceValue(func() *C.char {
+	v := linked
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
+	}
+	if v == "" {
+		v = "unknown"
+	}
+	return C.CString(v)
+})
+
+//export goVersion
+func goVersion() *C.char { return version() }
+
+//export goSearch
+func goSearch(image *C.proposer_image, options *C.char, token C.uintptr_t, result **C.proposer_result) C.int {
+	return search(options, token, result, func(ctx context.Context, opts propose.Options) (*propose.Result, error) {
+		img, err := readImage(image, opts.Decode.Limits)
+		if err != nil {
+			return nil, err
+		}
+		return propose.RunImage(ctx, img, opts)
+	})
+}
+
+//export goSearchFile
+func goSearchFile(data unsafe.Pointer, size C.size_t, options *C.char, token C.uintptr_t, result **C.proposer_result) C.int {
+	return search(options, token, result, func(ctx context.Context, opts propose.Options) (*propose.Result, error) {
+		file, err := readFile(data, uint64(size), opts.Decode.Limits)
+		if err != nil {
+			return nil, err
+		}
+		return propose.Run(ctx, file, opts)
+	})
+}
+
+// search parses options, runs a search, and sets *result.
+func search(options *C.char, token C.uintptr_t, result **C.proposer_result,
+	run func(context.Context, propose.Options) (*propose.Result, error),
+) (status C.int) {
+	return call(token, result, func(ctx context.Context) (*C.proposer_result, error) {
+		opts, err := parseSearch(C.GoString(options))
+		if err != nil {
+			return nil, err
+		}
+		r, err := run(ctx, opts)
+		if err != nil {
+			return nil, err
+		}
+		return newResult(ctx, r, opts.Search.KeepRegions)
+	})
+}

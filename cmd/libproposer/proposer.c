@@ -1,0 +1,62 @@
+// The functions of proposer.h. They pass their arguments to Go, which cannot declare const parameters.
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proposer.h"
+#include "_cgo_export.h"
+#include "internal.h"
+
+#ifdef _WIN32
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+// The last error of each thread. A thread-local array would need space in the static TLS block, as Go's
+// runtime has the library loaded with the flag DF_STATIC_TLS; that space is scarce.
+static pthread_once_t last_error_once = PTHREAD_ONCE_INIT;
+static pthread_key_t last_error_key;
+static int last_error_ok;
+
+static void new_last_error_key(void) { last_error_ok = pthread_key_create(&last_error_key, free) == 0; }
+
+void proposer_set_last_error(const char *text, size_t size) {
+	pthread_once(&last_error_once, new_last_error_key);
+	if (!last_error_ok) return;
+	char *copy = malloc(size + 1);
+	if (copy != NULL) {
+		memcpy(copy, text, size);
+		copy[size] = 0;
+	}
+	free(pthread_getspecific(last_error_key));
+	pthread_setspecific(last_error_key, copy);
+}
+
+void *proposer_alloc(size_t size) { return malloc(size); }
+
+EXPORT const char *proposer_last_error(void) {
+	pthread_once(&last_error_once, new_last_error_key);
+	const char *text = last_error_ok ? pthread_getspecific(last_error_key) : NULL;
+	return text != NULL ? text : "";
+}
+
+EXPORT uint32_t proposer_abi(void) { return PROPOSER_ABI; }
+
+EXPORT const char *proposer_version(void) { return goVersion(); }
+
+EXPORT int proposer_search(const proposer_image *image, const char *options, proposer_token *token, proposer_result **result) {
+	return goSearch((proposer_image *)image, (char *)options, (uintptr_t)token, result);
+}
+
+EXPORT int proposer_search_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_result **result) {
+	return goSearchFile((void *)data, size, (char *)options, (uintptr_t)token, result);
+}
+
+EXPORT void proposer_result_free(proposer_result *result) { free(result); }
+
+EXPORT proposer_token *proposer_token_new(void) { return (proposer_token *)goTokenNew(); }
+
+EXPORT void proposer_token_cancel(proposer_token *token) { goTokenCancel((uintptr_t)token); }
+
+EXPORT void proposer_token_free(proposer_token *token) { goTokenFree((uintptr_t)token); }

@@ -1,0 +1,141 @@
+/*
+ * proposer.h: region proposals by selective search.
+ *
+ *     proposer_image image = {.pixels = rgb, .width = 640, .height = 480, .channels = 3};
+ *     proposer_result *result;
+ *     if (proposer_search(&image, "mode=fast max=2000", NULL, &result) != PROPOSER_OK) {
+ *         fprintf(stderr, "%s\n", proposer_last_error());
+ *         exit(1);
+ *     }
+ *     for (size_t i = 0; i < result->count; i++) {
+ *         const int32_t *box = result->boxes + 4 * i; // x0 y0 x1 y1
+ *     }
+ *     proposer_result_free(result);
+ *
+ * Calls. Every function that can fail returns a status. If it is not PROPOSER_OK, the result is set to
+ * NULL, and proposer_last_error returns what was wrong and what would be right.
+ *
+ * Options are a string of name=value, separated by spaces, such as "mode=quality max=1000 nms=0.8". Names,
+ * values and errors are those of the command and of the HTTP service. NULL stands for no options.
+ * In addition there are
+ *
+ *     masks       rle: also return the region of each box; off (the default). proposer_search only
+ *     max-pixels  the largest number of pixels of an image; 50000000
+ *     max-bytes   the largest size of an image file in bytes; 67108864
+ *
+ * Memory. Arguments belong to the caller. The pixels are copied before the search begins. Results are
+ * allocated with malloc and belong to the caller, who frees them with the function that their type has.
+ *
+ * Threads. Any thread may call any function at any time. A search uses all processors, or as many as
+ * the option threads says. Results do not depend on it.
+ *
+ * Signals. The library keeps the handlers of SIGINT, SIGTERM and other signals as they are. It handles
+ * SIGSEGV, SIGBUS and SIGFPE of its own code and passes those of other code on. Handlers that are
+ * installed later must have the flag SA_ONSTACK. No function may be called in a signal handler.
+ *
+ * Fork. The library has threads of its own, which a child of fork does not inherit: in the child, calls
+ * would wait forever. Call exec in the child, or load a copy of the library there: dlopen of a
+ * copied file gives an instance of its own. Do not use or free the results of the parent's instance
+ * with the child's. The library cannot be unloaded.
+ */
+#ifndef PROPOSER_H
+#define PROPOSER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * PROPOSER_ABI is the number of the binary interface. It grows with each change that breaks programs
+ * which were compiled with an older header. New functions do not change it.
+ */
+#define PROPOSER_ABI 1
+
+/* Status codes. */
+enum {
+	PROPOSER_OK = 0,
+	PROPOSER_INVALID_OPTION, /* an option does not exist or has an invalid value */
+	PROPOSER_INVALID_IMAGE,  /* the pixels or the file are not a valid image of a supported format */
+	PROPOSER_LIMIT,          /* the image, or what results of it, exceeds a limit */
+	PROPOSER_CANCELED,       /* the token was canceled */
+	PROPOSER_NO_MEMORY,      /* malloc returned NULL */
+	PROPOSER_INTERNAL        /* an error in the library: please report it */
+};
+
+/* Values of proposer_image.channel_order. */
+enum { PROPOSER_RGB = 0, PROPOSER_BGR };
+
+/*
+ * A proposer_image describes pixels with 8 bits per sample, in memory of the caller. Sample c of pixel
+ * (x, y) is at pixels + y*row_stride + x*pixel_stride + c*channel_stride. Strides are in bytes and may
+ * be negative. If all three are 0, the pixels are interleaved without gaps: row_stride is
+ * width*channels, pixel_stride is channels, channel_stride is 1.
+ */
+typedef struct proposer_image {
+	const uint8_t *pixels; /* the first sample of pixel (0, 0) */
+	int32_t width, height;
+	int32_t channels;      /* 1: gray; 3: color; 4: color and alpha, which is composited over white */
+	int32_t channel_order; /* PROPOSER_RGB or PROPOSER_BGR; alpha is the last in both */
+	ptrdiff_t row_stride, pixel_stride, channel_stride;
+} proposer_image;
+
+/* A proposer_result holds the proposals of an image, the best first. */
+typedef struct proposer_result {
+	int32_t width, height; /* of the image */
+	size_t count;          /* of the proposals */
+	int32_t *boxes;        /* count x 4: x0, y0, x1, y1 in pixels of the image, half-open */
+	float *scores;         /* count numbers in (0, 1], which strictly decrease */
+	char **masks;          /* count regions in COCO's compressed run-length encoding; NULL without masks=rle */
+	char *warning;         /* that the image may have lost detail; NULL if it has not */
+} proposer_result;
+
+/* A proposer_token cancels the calls that it is given to. */
+typedef struct proposer_token proposer_token;
+
+/* proposer_abi returns the PROPOSER_ABI of the library. Compare it with that of the header. */
+uint32_t proposer_abi(void);
+
+/* proposer_version returns the version of the library. It is never freed. */
+const char *proposer_version(void);
+
+/*
+ * proposer_last_error returns the error of this thread's last call that failed, in UTF-8, or "" if
+ * none has failed. It is valid until this thread's next call that can fail.
+ */
+const char *proposer_last_error(void);
+
+/* proposer_search proposes boxes of an image. token may be NULL. */
+int proposer_search(const proposer_image *image, const char *options, proposer_token *token, proposer_result **result);
+
+/*
+ * proposer_search_file proposes boxes of an encoded image of size bytes: JPEG, PNG, WebP, BMP or TIFF.
+ * Decoding cannot be canceled, but the search can.
+ */
+int proposer_search_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_result **result);
+
+/* proposer_result_free frees a result. NULL is allowed. */
+void proposer_result_free(proposer_result *result);
+
+/*
+ * proposer_token_new returns a new token, which can be given to any number of calls, or NULL if there
+ * is no memory.
+ */
+proposer_token *proposer_token_new(void);
+
+/*
+ * proposer_token_cancel ends all calls that have the token, and all that will get it, with
+ * PROPOSER_CANCELED: within milliseconds, unless they decode a file.
+ */
+void proposer_token_cancel(proposer_token *token);
+
+/* proposer_token_free frees a token. Calls that have it continue. NULL is allowed. */
+void proposer_token_free(proposer_token *token);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
