@@ -13,6 +13,9 @@ PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 PEERS    := python3-opencv python3-skimage libdlib-dev
 EXAMPLE  := python3-torch python3-torchvision python3-numpy python3-pil libopenblas0
 E2E      := chromium prometheus python3 python3-scipy slurm-wlm munge $(EXAMPLE)
+PYDEPS   := gcc libc6-dev git python3
+PYTESTS  := python3-numpy python3-pil python3-opencv python3-skimage python3-torch python3-torchvision python3-matplotlib \
+	python3-tqdm python3-pytest python3-venv mypy flake8
 IMPORTS  := import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenblas.so.0")
 PYTHON   := /usr/bin/python3
 
@@ -30,7 +33,8 @@ PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 LINT   := CGO_ENABLED=1 $(TOOL) golangci-lint run
 
-.PHONY: help serve build test e2e race fuzz bench bench-peers load example generate lint vulncheck demo docker release deps peers clean
+.PHONY: help serve build test e2e race fuzz bench bench-peers load example generate lint vulncheck demo docker release deps peers clean \
+	lib wheel sdist python-test python-deps
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -95,6 +99,36 @@ load: ## load-test the running service at URL (http://127.0.0.1:8080), hostile r
 	$(PUREGO) -C tools build -o ../bin/loadtest ./loadtest
 	bin/loadtest -url '$(URL)' -images '$(IMAGES)' $(LOADFLAGS)
 
+# The library and the command without OpenCV: the flags above are not for them.
+lib wheel sdist python-test: export CGO_CXXFLAGS :=
+lib wheel sdist python-test: export CGO_LDFLAGS :=
+lib wheel sdist python-test: export PROPOSER_VERSION := $(VERSION)
+BACKEND := $(PYTHON) python/backend/proposer_build.py
+
+lib: python-deps ## build the C library into python/proposer, for PYTHONPATH=python
+	$(BACKEND) lib
+
+# GOOS, GOARCH and CC choose another platform.
+wheel: python-deps ## build the Python package's wheel into dist/
+	$(BACKEND) wheel dist
+
+sdist: python-deps ## build the Python package's source archive into dist/
+	$(BACKEND) sdist dist
+
+# -I: the installed package, not the sources in the current folder. NumPy and the others are Debian's.
+python-test: python-deps ## test the wheel in a fresh virtual environment; install what is missing
+	@$(PYTHON) -c 'import numpy, PIL, cv2.ximgproc, skimage, torch, torchvision, matplotlib, tqdm, pytest, ensurepip' 2>/dev/null && \
+	command -v mypy >/dev/null && command -v flake8 >/dev/null || { \
+	$(call install,PYTESTS,NO_PYTESTS); }
+	rm -rf bin/wheel bin/venv
+	$(BACKEND) wheel bin/wheel
+	$(PYTHON) -m venv --system-site-packages bin/venv
+	bin/venv/bin/python -I -m pip install --quiet --no-index --disable-pip-version-check bin/wheel/*.whl
+	flake8 --max-line-length 120 --extend-ignore E203,W503 python
+	cd python && MYPYPATH=backend mypy proposer backend
+	bin/venv/bin/python -I -m pytest -q -c python/pyproject.toml python/tests
+	bin/venv/bin/python -I -m pytest -q -c python/pyproject.toml --doctest-modules --pyargs proposer
+
 # PyTorch is five times faster with OpenBLAS than with Debian's default BLAS.
 # EXAMPLEFLAGS: --quick only checks that it works; see --help.
 example: build ## train a two-stage detector on proposals under several losses (examples/two-stage)
@@ -152,6 +186,9 @@ NO_PACKAGES := "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) a
 	"or build without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer"
 NO_E2E := "Install Chromium, Prometheus with promtool, Slurm, MUNGE, OpenBLAS, and Python 3 with NumPy, SciPy, Pillow, PyTorch and torchvision for $(PYTHON)"
 NO_EXAMPLE := "Install PyTorch, torchvision, NumPy and Pillow for $(PYTHON), and OpenBLAS"
+NO_PYDEPS := "Install a C compiler, git and Python 3.9 or newer as $(PYTHON)"
+NO_PYTESTS := "Install NumPy, Pillow, OpenCV with ximgproc, scikit-image, PyTorch, torchvision, Matplotlib, tqdm and pytest for" \
+	"$(PYTHON), and mypy and flake8"
 NO_PEERS := "Install OpenCV with ximgproc and scikit-image for $(PYTHON), and dlib with its headers"
 
 deps:
@@ -164,3 +201,8 @@ peers: deps
 	@$(PYTHON) -c 'import cv2.ximgproc, skimage.segmentation' 2>/dev/null && \
 	[ -e /usr/include/dlib/revision.h ] && exit 0; \
 	$(call install,PEERS,NO_PEERS)
+
+python-deps:
+	@command -v go >/dev/null || { echo "Install Go 1.26 or newer" >&2; exit 1; }
+	@command -v gcc >/dev/null && command -v git >/dev/null && [ -x $(PYTHON) ] && [ -e /usr/include/stdlib.h ] && exit 0; \
+	$(call install,PYDEPS,NO_PYDEPS)
