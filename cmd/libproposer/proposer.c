@@ -53,6 +53,13 @@ EXPORT int proposer_search_file(const void *data, size_t size, const char *optio
 	return goSearchFile((void *)data, size, (char *)options, (uintptr_t)token, result);
 }
 
+EXPORT int proposer_search_strategies(const proposer_image *image, const proposer_image *images, int32_t image_count,
+	const proposer_strategy *strategies, int32_t strategy_count,
+	const char *options, proposer_token *token, proposer_result **result) {
+	return goSearchStrategies((proposer_image *)image, (proposer_image *)images, image_count,
+		(proposer_strategy *)strategies, strategy_count, (char *)options, (uintptr_t)token, result);
+}
+
 EXPORT void proposer_result_free(proposer_result *result) { free(result); }
 
 EXPORT proposer_token *proposer_token_new(void) { return (proposer_token *)goTokenNew(); }

@@ -116,6 +116,33 @@ int proposer_search(const proposer_image *image, const char *options, proposer_t
  */
 int proposer_search_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_result **result);
 
+/*
+ * A proposer_strategy is one way to group the regions of an image: one merge tree, of whose regions
+ * each is a proposal.
+ */
+typedef struct proposer_strategy {
+	const char *space; /* the color space that the image is converted to, as in the option colors;
+	                      NULL: use images[image] as it is */
+	int32_t image;     /* index of an image if space is NULL */
+	int32_t min_size;  /* the smallest size of an initial region in pixels; 0: k */
+	double k;          /* scale of the segmentation, in (0, 1e6] */
+	double sigma;      /* smoothing before the segmentation in pixels, in [0, 16]; 0: that of the options */
+	double color, texture, size, fill; /* weights of the similarity measures, in [0, 1], not all 0 */
+} proposer_strategy;
+
+/*
+ * proposer_search_strategies is proposer_search with given strategies, at most 256, all different. They
+ * replace those of the option mode, from which the connectivity of the pixels remains: 4 in the opencv
+ * modes, else 8. The options must not resize the image.
+ *
+ * images are image_count further images of what is searched, at most 128, such as its conversion to a
+ * color space that the library does not have. They have 1 or 3 channels and the size of image.
+ * images may be NULL if image_count is 0.
+ */
+int proposer_search_strategies(const proposer_image *image, const proposer_image *images, int32_t image_count,
+	const proposer_strategy *strategies, int32_t strategy_count,
+	const char *options, proposer_token *token, proposer_result **result);
+
 /* proposer_result_free frees a result. NULL is allowed. */
 void proposer_result_free(proposer_result *result);
 
