@@ -43,39 +43,95 @@ func goVersion() *C.char { return version() }
 
 //export goSearch
 func goSearch(image *C.proposer_image, options *C.char, token C.uintptr_t, result **C.proposer_result) C.int {
-	return search(options, token, result, func(ctx context.Context, opts propose.Options) (*propose.Result, error) {
-		img, err := readImage(image, opts.Decode.Limits)
-		if err != nil {
-			return nil, err
-		}
-		return propose.RunImage(ctx, img, opts)
-	})
-}
-
-//export goSearchFile
-func goSearchFile(data unsafe.Pointer, size C.size_t, options *C.char, token C.uintptr_t, result **C.proposer_result) C.int {
-	return search(options, token, result, func(ctx context.Context, opts propose.Options) (*propose.Result, error) {
-		file, err := readFile(data, uint64(size), opts.Decode.Limits)
-		if err != nil {
-			return nil, err
-		}
-		return propose.Run(ctx, file, opts)
-	})
-}
-
-// search parses options, runs a search, and sets *result.
-func search(options *C.char, token C.uintptr_t, result **C.proposer_result,
-	run func(context.Context, propose.Options) (*propose.Result, error),
-) (status C.int) {
 	return call(token, result, func(ctx context.Context) (*C.proposer_result, error) {
 		opts, err := parseSearch(C.GoString(options))
 		if err != nil {
 			return nil, err
 		}
-		r, err := run(ctx, opts)
+		img, err := readImage(image, opts.Decode.Limits)
+		if err != nil {
+			return nil, err
+		}
+		r, err := propose.RunImage(ctx, img, opts)
 		if err != nil {
 			return nil, err
 		}
 		return newResult(ctx, r, opts.Search.KeepRegions)
+	})
+}
+
+//export goSearchFile
+func goSearchFile(data unsafe.Pointer, size C.size_t, options *C.char, token C.uintptr_t, result **C.proposer_result) C.int {
+	return call(token, result, func(ctx context.Context) (*C.proposer_result, error) {
+		opts, err := parseSearch(C.GoString(options))
+		if err != nil {
+			return nil, err
+		}
+		file, err := readFile(data, uint64(size), opts.Decode.Limits)
+		if err != nil {
+			return nil, err
+		}
+		r, err := propose.Run(ctx, file, opts)
+		if err != nil {
+			return nil, err
+		}
+		return newResult(ctx, r, opts.Search.KeepRegions)
+	})
+}
+
+//export goSegment
+func goSegment(image *C.proposer_image, options *C.char, token C.uintptr_t, result **C.proposer_labels) C.int {
+	return call(token, result, func(ctx context.Context) (*C.proposer_labels, error) {
+		opts, err := parseSegment(C.GoString(options))
+		if err != nil {
+			return nil, err
+		}
+		img, err := readImage(image, opts.Decode.Limits)
+		if err != nil {
+			return nil, err
+		}
+		s, err := propose.SegmentImage(ctx, img, opts)
+		if err != nil {
+			return nil, err
+		}
+		return newLabels(s)
+	})
+}
+
+//export goSegmentFile
+func goSegmentFile(data unsafe.Pointer, size C.size_t, options *C.char, token C.uintptr_t, result **C.proposer_labels) C.int {
+	return call(token, result, func(ctx context.Context) (*C.proposer_labels, error) {
+		opts, err := parseSegment(C.GoString(options))
+		if err != nil {
+			return nil, err
+		}
+		file, err := readFile(data, uint64(size), opts.Decode.Limits)
+		if err != nil {
+			return nil, err
+		}
+		s, err := propose.Segment(ctx, file, opts)
+		if err != nil {
+			return nil, err
+		}
+		return newLabels(s)
+	})
+}
+
+//export goTree
+func goTree(image *C.proposer_image, options *C.char, token C.uintptr_t, result **C.proposer_merge_tree) C.int {
+	return call(token, result, func(ctx context.Context) (*C.proposer_merge_tree, error) {
+		opts, err := parseTree(C.GoString(options))
+		if err != nil {
+			return nil, err
+		}
+		img, err := readImage(image, opts.Decode.Limits)
+		if err != nil {
+			return nil, err
+		}
+		r, err := propose.RunImage(ctx, img, opts)
+		if err != nil {
+			return nil, err
+		}
+		return newTree(ctx, r)
 	})
 }

@@ -1,12 +1,16 @@
+//go:build cgo
+
 package main
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/optparse"
 	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/selective"
 )
 
 // limitNames are the names of the options of readLimits.
@@ -37,22 +41,20 @@ func newParser(text string, names []string) *optparse.Parser {
 }
 
 // readLimits parses the limits of images.
-func readLimits(p *optparse.Parser, l *imageio.Limits) {
+func readLimits(p *optparse.Parser) imageio.Limits {
 	highest := imageio.MaxLimits()
-	number := func(name string, high int64, v *int64) {
+	number := func(name string, high int64) int64 {
 		n := 0
 		p.Int(name, 1, int(high), &n)
-		*v = int64(n)
+		return int64(n)
 	}
-	number("max-pixels", highest.MaxPixels, &l.MaxPixels)
-	number("max-bytes", highest.MaxBytes, &l.MaxBytes)
+	return imageio.Limits{MaxPixels: number("max-pixels", highest.MaxPixels), MaxBytes: number("max-bytes", highest.MaxBytes)}
 }
 
 // parseSearch parses the options of a search.
 func parseSearch(text string) (propose.Options, error) {
 	p := newParser(text, append(propose.OptionNames(), "masks"))
-	var limits imageio.Limits
-	readLimits(p, &limits)
+	limits := readLimits(p)
 	masks := false
 	optparse.Value(p, "masks", "rle or off", parseMasks, &masks)
 	opts, err := propose.ReadOptions(p)
@@ -66,4 +68,41 @@ func parseMasks(s string) (bool, error) {
 		return false, strconv.ErrSyntax
 	}
 	return s == "rle", nil
+}
+
+// parseSegment parses the options of a segmentation.
+func parseSegment(text string) (propose.SegmentOptions, error) {
+	p := newParser(text, propose.SegmentOptionNames())
+	limits := readLimits(p)
+	opts, err := propose.ReadSegmentOptions(p)
+	opts.Decode.Limits = limits
+	return opts, err
+}
+
+// treeNames are the names of the options of parseTree: those that a merge tree depends on.
+var treeNames = []string{
+	"mode", "strategy", "colors", "k", "measures", "sigma", "min-size", "max-side", "resize-width", "threads",
+}
+
+// parseTree parses the options of a merge tree.
+func parseTree(text string) (propose.Options, error) {
+	p := newParser(text, treeNames)
+	limits := readLimits(p)
+	strategy := 0
+	p.Int("strategy", 0, selective.MaxStrategies-1, &strategy)
+	opts, err := propose.ReadOptions(p)
+	if err != nil {
+		return propose.Options{}, err
+	}
+	n := len(opts.Search.Strategies)
+	if strategy >= n {
+		p.Fail("strategy", strconv.Itoa(strategy), fmt.Sprintf("a whole number below the number of strategies, %d", n))
+		return propose.Options{}, p.Err()
+	}
+	opts.Decode.Limits = limits
+	opts.Search.Strategies = opts.Search.Strategies[strategy:][:1]
+	opts.Search.Order = selective.OrderHierarchy // the fastest
+	opts.Search.Max = 1
+	opts.Search.KeepRegions = true
+	return opts, nil
 }

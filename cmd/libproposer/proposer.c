@@ -62,6 +62,22 @@ EXPORT int proposer_search_strategies(const proposer_image *image, const propose
 
 EXPORT void proposer_result_free(proposer_result *result) { free(result); }
 
+EXPORT int proposer_segment(const proposer_image *image, const char *options, proposer_token *token, proposer_labels **result) {
+	return goSegment((proposer_image *)image, (char *)options, (uintptr_t)token, result);
+}
+
+EXPORT int proposer_segment_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_labels **result) {
+	return goSegmentFile((void *)data, size, (char *)options, (uintptr_t)token, result);
+}
+
+EXPORT void proposer_labels_free(proposer_labels *labels) { free(labels); }
+
+EXPORT int proposer_tree(const proposer_image *image, const char *options, proposer_token *token, proposer_merge_tree **result) {
+	return goTree((proposer_image *)image, (char *)options, (uintptr_t)token, result);
+}
+
+EXPORT void proposer_tree_free(proposer_merge_tree *tree) { free(tree); }
+
 EXPORT proposer_token *proposer_token_new(void) { return (proposer_token *)goTokenNew(); }
 
 EXPORT void proposer_token_cancel(proposer_token *token) { goTokenCancel((uintptr_t)token); }

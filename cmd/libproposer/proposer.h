@@ -92,6 +92,36 @@ typedef struct proposer_result {
 	char *warning;         /* that the image may have lost detail; NULL if it has not */
 } proposer_result;
 
+/* A proposer_labels is a label image: it assigns each pixel of an image to a region. */
+typedef struct proposer_labels {
+	int32_t width, height; /* of the image */
+	int32_t count;         /* of the regions */
+	int32_t *labels;       /* width x height numbers from 0 to count-1, row by row */
+	char *warning;         /* as in proposer_result */
+} proposer_labels;
+
+/* A proposer_node is a region of a merge tree. */
+typedef struct proposer_node {
+	int32_t box[4];      /* x0, y0, x1, y1 in pixels of the image */
+	int32_t size;        /* of the region, in pixels of the searched image, which may have been resized */
+	int32_t children[2]; /* the numbers of the two nodes that were merged into this one; -1 for a leaf */
+	int32_t parent;      /* the number of the node that this one was merged into; -1 for the root */
+	float similarity;    /* of the children when they were merged; infinite for a leaf */
+} proposer_node;
+
+/*
+ * A proposer_merge_tree is the merge tree of a strategy: how the initial regions of an image were merged
+ * to one region. The leaves, which are the initial regions, are the first nodes; the merged regions
+ * follow in the order of the merges. The last node is the root.
+ */
+typedef struct proposer_merge_tree {
+	int32_t width, height; /* of the image */
+	int32_t leaves;        /* the number of initial regions */
+	int32_t count;         /* of the nodes: 2*leaves - 1 */
+	int32_t *labels;       /* width x height numbers of leaves, row by row */
+	proposer_node *nodes;
+} proposer_merge_tree;
+
 /* A proposer_token cancels the calls that it is given to. */
 typedef struct proposer_token proposer_token;
 
@@ -145,6 +175,29 @@ int proposer_search_strategies(const proposer_image *image, const proposer_image
 
 /* proposer_result_free frees a result. NULL is allowed. */
 void proposer_result_free(proposer_result *result);
+
+/*
+ * proposer_segment segments an image into regions of similar color (Felzenszwalb and Huttenlocher 2004).
+ * Its options are those of the command proposer segment: color, k, sigma, min-size, connectivity,
+ * max-side, resize-width and threads. token may be NULL.
+ */
+int proposer_segment(const proposer_image *image, const char *options, proposer_token *token, proposer_labels **result);
+
+/* proposer_segment_file segments an encoded image of size bytes. */
+int proposer_segment_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_labels **result);
+
+/* proposer_labels_free frees a label image. NULL is allowed. */
+void proposer_labels_free(proposer_labels *labels);
+
+/*
+ * proposer_tree returns the merge tree of one strategy. Its options are mode, strategy (the number of the
+ * strategy in the mode, from 0; the default is 0), colors, k, measures, sigma, min-size, max-side,
+ * resize-width and threads. token may be NULL.
+ */
+int proposer_tree(const proposer_image *image, const char *options, proposer_token *token, proposer_merge_tree **result);
+
+/* proposer_tree_free frees a merge tree. NULL is allowed. */
+void proposer_tree_free(proposer_merge_tree *tree);
 
 /*
  * proposer_token_new returns a new token, which can be given to any number of calls, or NULL if there

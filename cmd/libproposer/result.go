@@ -90,3 +90,57 @@ func newResult(ctx context.Context, r *propose.Result, withMasks bool) (*C.propo
 	}
 	return c, nil
 }
+
+// newLabels returns a label image in C memory.
+func newLabels(s *propose.Segmentation) (*C.proposer_labels, error) {
+	n := len(s.Labels)
+	a, err := newArena(unsafe.Sizeof(C.proposer_labels{}) + uintptr(n)*4 + uintptr(len(s.Warning)+1))
+	if err != nil {
+		return nil, err
+	}
+	c := &take[C.proposer_labels](a, 1)[0]
+	labels := take[int32](a, n)
+	copy(labels, s.Labels)
+	*c = C.proposer_labels{
+		width: C.int32_t(s.Width), height: C.int32_t(s.Height), count: C.int32_t(s.Regions),
+		labels: (*C.int32_t)(unsafe.SliceData(labels)),
+	}
+	if s.Warning != "" {
+		c.warning = a.text(s.Warning)
+	}
+	return c, nil
+}
+
+// newTree returns the merge tree of the only strategy of a search in C memory.
+func newTree(ctx context.Context, r *propose.Result) (*C.proposer_merge_tree, error) {
+	tree, err := r.Tree(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	pix, err := r.Labels(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	a, err := newArena(unsafe.Sizeof(C.proposer_merge_tree{}) +
+		uintptr(len(tree.Nodes))*unsafe.Sizeof(C.proposer_node{}) + uintptr(len(pix))*4)
+	if err != nil {
+		return nil, err
+	}
+	c := &take[C.proposer_merge_tree](a, 1)[0]
+	nodes := take[C.proposer_node](a, len(tree.Nodes))
+	labels := take[int32](a, len(pix))
+	copy(labels, pix)
+	for i, n := range tree.Nodes {
+		nodes[i] = C.proposer_node{
+			box:  [4]C.int32_t{C.int32_t(n.Box.X0), C.int32_t(n.Box.Y0), C.int32_t(n.Box.X1), C.int32_t(n.Box.Y1)},
+			size: C.int32_t(n.Size), parent: C.int32_t(n.Parent), similarity: C.float(n.Similarity),
+			children: [2]C.int32_t{C.int32_t(n.Children[0]), C.int32_t(n.Children[1])},
+		}
+	}
+	*c = C.proposer_merge_tree{
+		width: C.int32_t(r.Width), height: C.int32_t(r.Height),
+		leaves: C.int32_t(tree.Leaves()), count: C.int32_t(len(nodes)),
+		labels: (*C.int32_t)(unsafe.SliceData(labels)), nodes: unsafe.SliceData(nodes),
+	}
+	return c, nil
+}
