@@ -1,0 +1,23 @@
+"""Region proposals by selective search.
+
+>>> import numpy as np, proposer
+>>> image = np.zeros((60, 80, 3), np.uint8)
+>>> image[10:40, 20:50] = 255, 0, 0
+>>> proposals = proposer.selective_search(image)
+>>> [20, 10, 50, 40] in proposals.boxes.tolist()
+True
+"""
+
+from proposer._library import Error, ImageError, LimitError, OptionError
+from proposer._proposals import Proposal, Proposals
+from proposer._search import selective_search
+
+__all__ = [
+    "Error",
+    "ImageError",
+    "LimitError",
+    "OptionError",
+    "Proposal",
+    "Proposals",
+    "selective_search",
+]

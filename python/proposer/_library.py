@@ -1,0 +1,315 @@
+"""The C library: loading, calls that can be interrupted, and errors."""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from typing import Any, Callable, Optional
+
+__all__ = ["Error", "ImageError", "LimitError", "OptionError", "Token", "call", "library"]
+
+_ABI = 1
+
+
+class Error(Exception):
+    """The base class of the errors of this package."""
+
+
+class OptionError(Error, ValueError):
+    """An option does not exist or has an invalid value."""
+
+
+class ImageError(Error, ValueError):
+    """The image is not of a kind, type, shape or format that can be searched."""
+
+
+class LimitError(Error, ValueError):
+    """The image, or what results of it, exceeds a limit."""
+
+
+for _class in (Error, OptionError, ImageError, LimitError):
+    _class.__module__ = "proposer"  # the name in tracebacks
+
+_ERRORS = {1: OptionError, 2: ImageError, 3: LimitError, 4: Error, 5: MemoryError, 6: Error}
+
+
+class ImageStruct(ctypes.Structure):
+    """proposer_image of proposer.h."""
+
+    _fields_ = [
+        ("pixels", ctypes.c_void_p),
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("channels", ctypes.c_int32),
+        ("channel_order", ctypes.c_int32),
+        ("row_stride", ctypes.c_ssize_t),
+        ("pixel_stride", ctypes.c_ssize_t),
+        ("channel_stride", ctypes.c_ssize_t),
+    ]
+
+
+class ResultStruct(ctypes.Structure):
+    """proposer_result of proposer.h."""
+
+    _fields_ = [
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("count", ctypes.c_size_t),
+        ("boxes", ctypes.POINTER(ctypes.c_int32)),
+        ("scores", ctypes.POINTER(ctypes.c_float)),
+        ("masks", ctypes.POINTER(ctypes.c_char_p)),
+        ("warning", ctypes.c_char_p),
+    ]
+
+
+class LabelsStruct(ctypes.Structure):
+    """proposer_labels of proposer.h."""
+
+    _fields_ = [
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("count", ctypes.c_int32),
+        ("labels", ctypes.POINTER(ctypes.c_int32)),
+    ]
+
+
+_IMAGE = ctypes.POINTER(ImageStruct)
+_OPTIONS = ctypes.c_char_p
+_TOKEN = ctypes.c_void_p
+_RESULT = ctypes.POINTER(ctypes.POINTER(ResultStruct))
+
+# The result and argument types of the functions of proposer.h.
+_PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
+    "proposer_abi": (ctypes.c_uint32, []),
+    "proposer_version": (ctypes.c_char_p, []),
+    "proposer_last_error": (ctypes.c_char_p, []),
+    "proposer_token_new": (ctypes.c_void_p, []),
+    "proposer_token_cancel": (None, [_TOKEN]),
+    "proposer_token_free": (None, [_TOKEN]),
+    "proposer_search": (ctypes.c_int, [_IMAGE, _OPTIONS, _TOKEN, _RESULT]),
+    "proposer_search_file": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t, _OPTIONS, _TOKEN, _RESULT]),
+    "proposer_result_free": (None, [ctypes.POINTER(ResultStruct)]),
+}
+
+# A Go runtime does not survive a fork: its threads are missing in the child. So each process that
+# inherits a library loads a copy of it, of which the dynamic loader makes a new instance.
+_lock = threading.Lock()
+_library: Optional[ctypes.CDLL] = None
+_pid = 0  # the process that loaded, or began to load, _library; -1 if it is an ancestor
+_copies = 0  # the number of ancestors that did
+_addresses: set[int] = set()  # of the instances in this process, inherited ones included
+
+
+def _after_fork() -> None:
+    global _library, _lock, _pid
+    _lock = threading.Lock()  # another thread of the parent may have held it
+    _library = None
+    _pid = -1 if _pid else 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def library() -> ctypes.CDLL:
+    """Return the C library of this process, loaded when it is first needed.
+
+    Pointers that come from the library of a parent process must not be passed to it.
+
+    Returns
+    -------
+    ctypes.CDLL
+        The library, with the types of its functions declared.
+
+    Raises
+    ------
+    Error
+        If the library is missing, cannot be loaded, or is of another version than the package.
+    """
+    global _copies, _library, _pid
+    loaded = _library
+    if loaded is not None and _pid == os.getpid():
+        return loaded
+    with _lock:
+        if _library is None or _pid != os.getpid():
+            if _pid not in (0, os.getpid()):
+                _copies += 1
+            _pid = os.getpid()
+            _library = _load()
+        return _library
+
+
+def _load() -> ctypes.CDLL:
+    name = {"darwin": "libproposer.dylib", "win32": "libproposer.dll"}.get(sys.platform, "libproposer.so")
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+    if not os.path.exists(path):
+        raise Error(f"{path} does not exist: install the package from a wheel, or build the library with make lib")
+    try:
+        loaded = _load_copy(path) if _copies else ctypes.CDLL(path)
+        for function, (result, arguments) in _PROTOTYPES.items():
+            prototype = getattr(loaded, function)
+            prototype.restype, prototype.argtypes = result, arguments
+    except (OSError, AttributeError) as err:
+        raise Error(f"{path} cannot be loaded{_AFTER_FORK if _copies else ''}: {err}") from err
+    address = ctypes.cast(loaded.proposer_abi, ctypes.c_void_p).value or 0
+    if _copies and address in _addresses:
+        raise Error(f"{path} cannot be loaded{_AFTER_FORK}")
+    abi = loaded.proposer_abi()
+    if abi != _ABI:
+        raise Error(f"{path} has the binary interface {abi}, and the package needs {_ABI}: install the package again")
+    _addresses.add(address)
+    return loaded
+
+
+_AFTER_FORK = (
+    " again, which a process started by fork needs (start it by spawn or forkserver, or use the package in it alone)"
+)
+
+
+def _load_copy(path: str) -> ctypes.CDLL:
+    """Load a copy of a library, as another instance than all that are loaded."""
+    try:
+        descriptor = os.memfd_create("libproposer")  # type: ignore[attr-defined,unused-ignore]
+    except (AttributeError, OSError):  # not Linux, or an old kernel
+        return _load_temporary_copy(path)
+    with open(path, "rb") as source, open(descriptor, "wb") as copy:
+        shutil.copyfileobj(source, copy, 1 << 20)
+        copy.flush()
+        # The loader takes a library of the same name for the same library, and descriptors are
+        # reused. "./" makes the name different in each generation of processes.
+        unique = "./" * _copies
+        try:
+            return ctypes.CDLL(f"/proc/self/{unique}fd/{descriptor}")
+        except OSError:  # no /proc, or a policy against executable memory files
+            return _load_temporary_copy(path)
+
+
+def _load_temporary_copy(path: str) -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory(prefix="proposer-") as folder:
+        copy = os.path.join(folder, os.path.basename(path))
+        shutil.copyfile(path, copy)
+        return ctypes.CDLL(copy)
+
+
+class Token:
+    """A token that cancels the calls that it is given to."""
+
+    def __init__(self) -> None:
+        self._library = library()
+        self._pid = os.getpid()
+        self._pointer: Optional[int] = self._library.proposer_token_new()
+        if self._pointer is None:
+            raise MemoryError("no memory for a token")
+
+    def cancel(self) -> None:
+        """End all calls that have the token, and all that will get it."""
+        if self._pid == os.getpid():  # else the calls are the parent's
+            self._library.proposer_token_cancel(self._pointer)
+
+    def __del__(self) -> None:
+        if getattr(self, "_pointer", None) is not None and self._pid == os.getpid():
+            self._library.proposer_token_free(self._pointer)
+
+
+def call(function_name: str, *args: Any, token: Optional[Token] = None) -> None:
+    """Call a function of the C library that returns a status and takes a token.
+
+    On the main thread the call runs in another thread, so that Ctrl-C and other signals are
+    handled at once: an exception of a handler cancels the call, and is raised after the call has
+    ended. So the result that the call may have stored can be freed in any case::
+
+        pointer = ctypes.POINTER(ResultStruct)()
+        try:
+            call("proposer_search", image, options, ctypes.byref(pointer))
+            ...
+        finally:
+            library().proposer_result_free(pointer)
+
+    Parameters
+    ----------
+    function_name : str
+        The name of the function.
+    *args
+        Its arguments without the token, which is the last but one.
+    token : Token, optional
+        A token to cancel the call with. If it is given, the call runs in the calling thread.
+
+    Raises
+    ------
+    OptionError, ImageError, LimitError, MemoryError, Error
+        If the status is not PROPOSER_OK.
+    """
+    functions = library()
+    function = getattr(functions, function_name)
+    used = token or Token()
+
+    def run() -> tuple[int, str]:
+        status = function(*args[:-1], used._pointer, args[-1])
+        # The error is that of this thread.
+        return status, "" if status == 0 else functions.proposer_last_error().decode("utf-8", "replace")
+
+    if token is None and threading.current_thread() is threading.main_thread():
+        status, message = _run_interruptibly(run, used)
+    else:
+        status, message = run()
+    if status != 0:
+        error = _ERRORS.get(status, Error)
+        raise error(_in_python(error, message))
+
+
+def _run_interruptibly(run: Callable[[], tuple[int, str]], token: Token) -> tuple[int, str]:
+    """Run a call in another thread, and cancel it if an exception is raised meanwhile."""
+    outcome: list[Any] = []
+    began = False
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def work() -> None:
+        nonlocal began
+        began = True
+        try:
+            outcome.append(run())
+        except BaseException as err:  # of a wrong argument, which is a fault of this package
+            outcome.append(err)
+        done.release()
+
+    try:
+        try:
+            _thread.start_new_thread(work, ())
+        except RuntimeError:  # no more threads
+            return run()
+        while not done.acquire(timeout=_WAIT):
+            pass
+    except BaseException:
+        while True:
+            try:
+                token.cancel()
+                # If the call begins later, the token ends it at once.
+                while began and not outcome:
+                    done.acquire(timeout=0.01)
+                break
+            except BaseException:  # another Ctrl-C
+                pass
+        raise
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    result: tuple[int, str] = outcome[0]
+    return result
+
+
+# The longest wait in seconds. On Windows a signal does not end a wait.
+_WAIT = 0.05 if sys.platform == "win32" else -1
+_OPTION_NAME = re.compile('^([a-z-]+)(?= ")', re.MULTILINE)
+
+
+def _in_python(error: type[BaseException], message: str) -> str:
+    """Return a message of the library with the names that options have in Python."""
+    if error is OptionError:
+        return _OPTION_NAME.sub(lambda m: "max_boxes" if m[1] == "max" else m[1].replace("-", "_"), message)
+    return message

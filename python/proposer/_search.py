@@ -1,0 +1,277 @@
+"""Selective search."""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from collections.abc import Sequence
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from proposer._image import MAX_BYTES, MAX_PIXELS, Encoded, to_image
+from proposer._library import ImageError, LimitError, OptionError, ResultStruct, Token, call, library
+from proposer._proposals import Proposals
+
+__all__ = ["format_options", "search", "selective_search"]
+
+
+def selective_search(
+    image: Any,
+    mode: str = "fast",
+    max_boxes: int = 2000,
+    order: str = "objectness",
+    masks: bool = False,
+    *,
+    channel_order: str = "rgb",
+    seed: int = 1,
+    nms: Union[float, str] = "off",
+    min_side: int = 0,
+    max_aspect: float = 0,
+    min_area: float = 0,
+    max_area: float = 0,
+    max_side: int = 0,
+    resize_width: Optional[int] = None,
+    min_resized_side: Optional[int] = None,
+    colors: Union[str, Sequence[str], None] = None,
+    k: Union[float, Sequence[float], None] = None,
+    measures: Union[str, Sequence[str], None] = None,
+    sigma: float = 0.8,
+    min_size: int = 0,
+    depth: Union[int, str] = 16,
+    orientation: str = "exif",
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    threads: int = 0,
+) -> Proposals:
+    """Propose boxes that probably contain the objects of an image, by selective search.
+
+    Parameters
+    ----------
+    image : ndarray, PIL image, torch.Tensor, path or bytes
+        The image:
+
+        - an array of shape (H, W), (H, W, 3) or (H, W, 4), of uint8, or of floats from 0 to 1 as
+          scikit-image has them, in any memory layout; also an object with an array interface;
+        - a PIL image of any mode. Its pixels are used as they are: apply its EXIF orientation with
+          ``PIL.ImageOps.exif_transpose`` if the boxes are to be in the upright image;
+        - a PyTorch tensor of shape (C, H, W) or (H, W), of the same types as an array;
+        - the path of an image file, or its content as bytes, bytearray or memoryview: JPEG, PNG,
+          WebP, BMP or TIFF. Its EXIF orientation is applied.
+
+        Transparent pixels are composited over white. Color profiles are ignored.
+    mode : str, optional
+        The strategies: "single", "fast", "quality" (the paper's), "best" (tuned), "opencv-single",
+        "opencv-fast", "opencv-quality" (OpenCV's), or "rcnn".
+    max_boxes : int, optional
+        The maximum number of boxes, best first. 0: all.
+    order : {"objectness", "paper", "hierarchy"}, optional
+        The ranking: learned, the paper's (position in the merge tree times a seeded random number),
+        or by position alone.
+    masks : bool, optional
+        Whether to return the region of each box as well.
+    channel_order : {"rgb", "bgr"}, optional
+        The order of the channels of arrays and tensors: "bgr" for what ``cv2.imread`` returns.
+    seed : int, optional
+        The seed of the paper's order.
+    nms : float or {"off", "adaptive"}, optional
+        Non-maximum suppression: drop boxes whose IoU with a better one exceeds a threshold.
+    min_side : int, optional
+        Drop boxes with a shorter side, in pixels.
+    max_aspect : float, optional
+        Drop boxes whose longer side is more than this many times the shorter one. 0: none.
+    min_area, max_area : float, optional
+        Drop boxes with a smaller or a larger area, as a fraction of the image's. A `max_area` of 0:
+        none.
+    max_side : int, optional
+        Shrink larger images to this longest side before the search. Boxes are in pixels of the
+        original image. 0: never.
+    resize_width : int, optional
+        Shrink or enlarge images to this width before the search. Boxes are in pixels of the original
+        image. 0: never. The default is the mode's, which is 0 except for "rcnn".
+    min_resized_side : int, optional
+        Drop boxes with a shorter side, in pixels of the resized image. The default is the mode's.
+    colors : str or sequence of str, optional
+        Color spaces instead of the mode's: RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I.
+    k : float or sequence of float, optional
+        Scales of the segmentation instead of the mode's. Larger ones give larger initial regions.
+    measures : str or sequence of str, optional
+        Combinations of similarity measures instead of the mode's: C (color), T (texture), S (size)
+        and F (fill), each with a weight or without, such as "CTSF" or "C0.5TS".
+    sigma : float, optional
+        The smoothing before the segmentation, in pixels.
+    min_size : int, optional
+        The smallest initial region, in pixels. 0: the mode's.
+    depth : int or "auto", optional
+        The significant bits of samples of 16-bit files and 16-bit PIL images, 8 to 16.
+    orientation : {"exif", "ignore"}, optional
+        Whether the EXIF orientation of an image file is applied.
+    max_pixels, max_bytes : int, optional
+        The largest number of pixels of an image, and the largest size of an image file.
+    threads : int, optional
+        The maximum number of processor cores. 0: all.
+
+    Returns
+    -------
+    Proposals
+        The boxes, best first, with their scores.
+
+    Raises
+    ------
+    ImageError
+        If the image is not one that can be searched.
+    LimitError
+        If the image is too large.
+    OptionError
+        If an option is invalid.
+    OSError
+        If a file cannot be read.
+
+    Warns
+    -----
+    UserWarning
+        If the samples of a 16-bit image use little of their range, so that detail is lost.
+
+    Notes
+    -----
+    The same image and options give the same result at any number of threads, and the result of the
+    command ``proposer propose`` for the same pixels. Other threads of Python run during a search,
+    and Ctrl-C ends it.
+
+    Examples
+    --------
+    >>> import numpy as np, proposer
+    >>> image = np.zeros((60, 80, 3), np.uint8)
+    >>> image[10:40, 20:50] = 255, 0, 0
+    >>> proposals = proposer.selective_search(image, mode="quality", min_side=10)
+    >>> proposals.boxes.shape[1], proposals.boxes.dtype
+    (4, dtype('int32'))
+    >>> [20, 10, 50, 40] in proposals.boxes.tolist()
+    True
+    """
+    options = format_options(
+        mode=mode,
+        max=max_boxes,
+        order=order,
+        masks="rle" if masks else None,
+        seed=seed,
+        nms=nms,
+        min_side=min_side,
+        max_aspect=max_aspect,
+        min_area=min_area,
+        max_area=max_area,
+        max_side=max_side,
+        resize_width=resize_width,
+        min_resized_side=min_resized_side,
+        colors=colors,
+        k=k,
+        measures=measures,
+        sigma=sigma,
+        min_size=min_size,
+        depth=depth,
+        orientation=orientation,
+        max_pixels=max_pixels,
+        max_bytes=max_bytes,
+        threads=threads,
+    )
+    proposals, warning = search(image, options, channel_order, max_pixels, max_bytes)
+    if warning:
+        warnings.warn(warning, stacklevel=2)
+    return proposals
+
+
+def format_options(**options: Any) -> bytes:
+    """Return options as the C library takes them.
+
+    Parameters
+    ----------
+    **options
+        The values by name, with underscores for hyphens. None: not given.
+
+    Returns
+    -------
+    bytes
+        The options as name=value, separated by spaces.
+
+    Raises
+    ------
+    OptionError
+        If a value is not a number or a text, or of texts one that no option has.
+
+    Examples
+    --------
+    >>> format_options(mode="fast", min_side=20, k=[50, 100], nms=None)
+    b'mode=fast min-side=20 k=50,100'
+    """
+    return " ".join(
+        f"{name.replace('_', '-')}={_format_value(name, value)}" for name, value in options.items() if value is not None
+    ).encode()
+
+
+def _format_value(name: str, value: Any) -> str:
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return ",".join(_format_value(name, item) for item in value)
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, int, float, np.integer, np.floating)):
+        raise OptionError(f"{_python_name(name)} {value!r}: want a number or a text")
+    text = str(value)
+    if not text.isascii() or not text.isprintable() or " " in text or text == "":
+        raise OptionError(f"{_python_name(name)} {value!r}: want a text of letters, digits and signs")
+    return text
+
+
+def _python_name(name: str) -> str:
+    return "max_boxes" if name == "max" else name
+
+
+def search(
+    image: Any, options: bytes, channel_order: str, max_pixels: int, max_bytes: int, token: Optional[Token] = None
+) -> tuple[Proposals, str]:
+    """Search an image with formatted options.
+
+    Parameters
+    ----------
+    image : object
+        The image, as `selective_search` accepts it.
+    options : bytes
+        The result of `format_options`.
+    channel_order : str
+        As in `selective_search`.
+    max_pixels, max_bytes : int
+        As in `selective_search` and in `options`.
+    token : Token, optional
+        A token that cancels the search.
+
+    Returns
+    -------
+    proposals : Proposals
+        The proposals.
+    warning : str
+        The warning about the image; empty if there is none.
+    """
+    converted = to_image(image, channel_order, max_pixels, max_bytes)
+    result = ctypes.POINTER(ResultStruct)()
+    try:
+        if isinstance(converted, Encoded):
+            try:
+                call("proposer_search_file", converted.pointer, converted.size, options, ctypes.byref(result), token=token)
+            except (ImageError, LimitError) as err:
+                raise type(err)(f"{converted.name}: {err}" if converted.name else str(err)) from None
+        else:
+            call("proposer_search", ctypes.byref(converted.struct), options, ctypes.byref(result), token=token)
+        return _read_result(result.contents, b"masks=rle" in options)
+    finally:
+        if result:
+            library().proposer_result_free(result)
+
+
+def _read_result(result: ResultStruct, with_masks: bool) -> tuple[Proposals, str]:
+    count, height, width = result.count, result.height, result.width
+    boxes = np.empty((count, 4), np.int32)
+    scores = np.empty(count, np.float32)
+    if count > 0:
+        ctypes.memmove(boxes.ctypes.data, result.boxes, boxes.nbytes)
+        ctypes.memmove(scores.ctypes.data, result.scores, scores.nbytes)
+    masks = None
+    if with_masks:
+        masks = [{"size": [height, width], "counts": result.masks[i].decode()} for i in range(count)]
+    return Proposals(boxes, scores, width, height, masks), (result.warning or b"").decode()
