@@ -344,13 +344,12 @@ def _from_pil(image: Any, max_pixels: int) -> Union[Pixels, Encoded]:
 
 def _from_16_bits(array: NDArray[Any], what: str) -> Encoded:
     """Return gray samples of 16 bits as an uncompressed TIFF file, so that the option depth applies."""
-    from PIL import Image
-
+    pil: Any = sys.modules["PIL.Image"]
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > 65_535:
         raise ImageError(f"{what} with values from {low} to {high}: want values from 0 to 65535")
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array, "<u2")).save(file, "TIFF")
+    pil.fromarray(np.ascontiguousarray(array, "<u2")).save(file, "TIFF")
     return Encoded(file.getbuffer(), what)
 
 

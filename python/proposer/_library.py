@@ -76,6 +76,7 @@ class LabelsStruct(ctypes.Structure):
         ("height", ctypes.c_int32),
         ("count", ctypes.c_int32),
         ("labels", ctypes.POINTER(ctypes.c_int32)),
+        ("warning", ctypes.c_char_p),
     ]
 
 
@@ -83,6 +84,7 @@ _IMAGE = ctypes.POINTER(ImageStruct)
 _OPTIONS = ctypes.c_char_p
 _TOKEN = ctypes.c_void_p
 _RESULT = ctypes.POINTER(ctypes.POINTER(ResultStruct))
+_LABELS = ctypes.POINTER(ctypes.POINTER(LabelsStruct))
 
 # The result and argument types of the functions of proposer.h.
 _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
@@ -95,6 +97,9 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "proposer_search": (ctypes.c_int, [_IMAGE, _OPTIONS, _TOKEN, _RESULT]),
     "proposer_search_file": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t, _OPTIONS, _TOKEN, _RESULT]),
     "proposer_result_free": (None, [ctypes.POINTER(ResultStruct)]),
+    "proposer_segment": (ctypes.c_int, [_IMAGE, _OPTIONS, _TOKEN, _LABELS]),
+    "proposer_segment_file": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t, _OPTIONS, _TOKEN, _LABELS]),
+    "proposer_labels_free": (None, [ctypes.POINTER(LabelsStruct)]),
 }
 
 # A Go runtime does not survive a fork: its threads are missing in the child. So each process that
@@ -175,8 +180,10 @@ _AFTER_FORK = (
 def _load_copy(path: str) -> ctypes.CDLL:
     """Load a copy of a library, as another instance than all that are loaded."""
     try:
-        descriptor = os.memfd_create("libproposer")  # type: ignore[attr-defined,unused-ignore]
-    except (AttributeError, OSError):  # not Linux, or an old kernel
+        if sys.platform != "linux":
+            return _load_temporary_copy(path)
+        descriptor = os.memfd_create("libproposer")
+    except OSError:  # of an old kernel, or forbidden
         return _load_temporary_copy(path)
     with open(path, "rb") as source, open(descriptor, "wb") as copy:
         shutil.copyfileobj(source, copy, 1 << 20)
@@ -305,7 +312,7 @@ def _run_interruptibly(run: Callable[[], tuple[int, str]], token: Token) -> tupl
 
 # The longest wait in seconds. On Windows a signal does not end a wait.
 _WAIT = 0.05 if sys.platform == "win32" else -1
-_OPTION_NAME = re.compile('^([a-z-]+)(?= ")', re.MULTILINE)
+_OPTION_NAME = re.compile('(?:(?<=^)|(?<=; ))([a-z-]+)(?= ")')
 
 
 def _in_python(error: type[BaseException], message: str) -> str:
