@@ -80,7 +80,24 @@ class LabelsStruct(ctypes.Structure):
     ]
 
 
+class StrategyStruct(ctypes.Structure):
+    """proposer_strategy of proposer.h."""
+
+    _fields_ = [
+        ("space", ctypes.c_char_p),
+        ("image", ctypes.c_int32),
+        ("min_size", ctypes.c_int32),
+        ("k", ctypes.c_double),
+        ("sigma", ctypes.c_double),
+        ("color", ctypes.c_double),
+        ("texture", ctypes.c_double),
+        ("size", ctypes.c_double),
+        ("fill", ctypes.c_double),
+    ]
+
+
 _IMAGE = ctypes.POINTER(ImageStruct)
+_STRATEGIES = ctypes.POINTER(StrategyStruct)
 _OPTIONS = ctypes.c_char_p
 _TOKEN = ctypes.c_void_p
 _RESULT = ctypes.POINTER(ctypes.POINTER(ResultStruct))
@@ -96,6 +113,10 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "proposer_token_free": (None, [_TOKEN]),
     "proposer_search": (ctypes.c_int, [_IMAGE, _OPTIONS, _TOKEN, _RESULT]),
     "proposer_search_file": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t, _OPTIONS, _TOKEN, _RESULT]),
+    "proposer_search_strategies": (
+        ctypes.c_int,
+        [_IMAGE, _IMAGE, ctypes.c_int32, _STRATEGIES, ctypes.c_int32, _OPTIONS, _TOKEN, _RESULT],
+    ),
     "proposer_result_free": (None, [ctypes.POINTER(ResultStruct)]),
     "proposer_segment": (ctypes.c_int, [_IMAGE, _OPTIONS, _TOKEN, _LABELS]),
     "proposer_segment_file": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t, _OPTIONS, _TOKEN, _LABELS]),
