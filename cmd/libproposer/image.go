@@ -10,8 +10,10 @@ import (
 	"math"
 	"math/bits"
 	"runtime/debug"
+	"sync"
 	"unsafe"
 
+	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/raster"
 )
@@ -103,27 +105,52 @@ func (l *layout) read() (img *raster.Image, err error) {
 				l.width, l.height, l.rowStride, l.pixelStride, l.channelStride)}
 		}
 	}()
+	img = images.Get().(*raster.Image)
+	img.Width, img.Height, img.Space = l.width, l.height, raster.RGB
 	if l.channels == 1 {
-		img = raster.New(raster.Gray, l.width, l.height)
-		l.readPlane(img.Pix, 0)
+		img.Space = raster.Gray
+	}
+	img.Pix = freelist.Resize(img.Pix, img.Space.Planes()*l.width*l.height)
+	if l.channels == 1 || l.channels == 3 && l.pixelStride == 1 {
+		for c := range img.Space.Planes() {
+			l.readPlane(img.Plane(l.plane(c)), c)
+		}
 		return img, nil
 	}
-	img = raster.New(raster.RGB, l.width, l.height)
-	red, blue := 0, 2
-	if l.order == C.PROPOSER_BGR {
-		red, blue = blue, red
-	}
-	l.readPlane(img.Plane(0), red)
-	l.readPlane(img.Plane(1), 1)
-	l.readPlane(img.Plane(2), blue)
-	if l.channels == 4 {
-		alpha := make([]uint8, l.width*l.height)
-		l.readPlane(alpha, 3)
-		for c := range 3 {
-			overWhite(img.Plane(c), alpha)
+	red, green, blue := img.Plane(l.plane(0)), img.Plane(1), img.Plane(l.plane(2))
+	for y := range l.height {
+		row := unsafe.Add(l.pixels, y*l.rowStride)
+		r := red[y*l.width:][:l.width]
+		g := green[y*l.width:][:l.width]
+		b := blue[y*l.width:][:l.width]
+		if l.channels == 4 {
+			l.readRowOverWhite(r, g, b, row)
+		} else {
+			l.readRow(r, g, b, row)
 		}
 	}
 	return img, nil
+}
+
+// images are the images that recycle was given.
+var images = sync.Pool{New: func() any { return new(raster.Image) }}
+
+// maxRecycledPixels is the size of the largest images that are reused.
+const maxRecycledPixels = 4 << 20
+
+// recycle reuses the memory of an image of readImage, to which no reference may be left.
+func recycle(img *raster.Image) {
+	if img.Width*img.Height <= maxRecycledPixels {
+		images.Put(img)
+	}
+}
+
+// plane returns the plane of a channel.
+func (l *layout) plane(channel int) int {
+	if l.order == C.PROPOSER_BGR && l.channels > 1 {
+		return 2 - channel
+	}
+	return channel
 }
 
 // readPlane copies the samples of a channel.
@@ -142,12 +169,39 @@ func (l *layout) readPlane(dst []uint8, channel int) {
 	}
 }
 
-// overWhite composites samples over white, rounded to the nearest sample, as the decoders do.
-func overWhite(samples, alpha []uint8) {
-	alpha = alpha[:len(samples)]
-	for i, v := range samples {
-		a := uint32(alpha[i])
-		samples[i] = uint8((uint32(v)*a + 255*(255-a) + 127) / 255)
+// readRow copies a row of three channels.
+func (l *layout) readRow(r, g, b []uint8, row unsafe.Pointer) {
+	if l.pixelStride == 3 && l.channelStride == 1 {
+		pixels := unsafe.Slice((*[3]uint8)(row), len(r))
+		g, b = g[:len(r)], b[:len(r)]
+		for x := range r {
+			p := &pixels[x]
+			r[x], g[x], b[x] = p[0], p[1], p[2]
+		}
+		return
+	}
+	channel := l.channelStride
+	g, b = g[:len(r)], b[:len(r)]
+	for x := range r {
+		p := unsafe.Add(row, x*l.pixelStride)
+		r[x] = *(*uint8)(p)
+		g[x] = *(*uint8)(unsafe.Add(p, channel))
+		b[x] = *(*uint8)(unsafe.Add(p, 2*channel))
+	}
+}
+
+// readRowOverWhite copies a row of three channels and alpha, composited over white and rounded to the
+// nearest sample, as the decoders do.
+func (l *layout) readRowOverWhite(r, g, b []uint8, row unsafe.Pointer) {
+	channel := l.channelStride
+	g, b = g[:len(r)], b[:len(r)]
+	for x := range r {
+		p := unsafe.Add(row, x*l.pixelStride)
+		alpha := uint32(*(*uint8)(unsafe.Add(p, 3*channel)))
+		white := 255*(255-alpha) + 127
+		r[x] = uint8((uint32(*(*uint8)(p))*alpha + white) / 255)
+		g[x] = uint8((uint32(*(*uint8)(unsafe.Add(p, channel)))*alpha + white) / 255)
+		b[x] = uint8((uint32(*(*uint8)(unsafe.Add(p, 2*channel)))*alpha + white) / 255)
 	}
 }
 

@@ -8,6 +8,7 @@ package main
 /*
 #cgo CFLAGS: -std=c11 -Wall -fvisibility=hidden
 #cgo !windows LDFLAGS: -pthread
+#cgo linux LDFLAGS: ${SRCDIR}/exports.o
 #include "internal.h"
 #include "proposer.h"
 */
@@ -52,6 +53,7 @@ func goSearch(image *C.proposer_image, options *C.char, token C.uintptr_t, resul
 		if err != nil {
 			return nil, err
 		}
+		defer recycle(img)
 		r, err := propose.RunImage(ctx, img, opts)
 		if err != nil {
 			return nil, err
@@ -90,6 +92,7 @@ func goSegment(image *C.proposer_image, options *C.char, token C.uintptr_t, resu
 		if err != nil {
 			return nil, err
 		}
+		defer recycle(img)
 		s, err := propose.SegmentImage(ctx, img, opts)
 		if err != nil {
 			return nil, err
@@ -128,6 +131,7 @@ func goTree(image *C.proposer_image, options *C.char, token C.uintptr_t, result 
 		if err != nil {
 			return nil, err
 		}
+		defer recycle(img)
 		r, err := propose.RunImage(ctx, img, opts)
 		if err != nil {
 			return nil, err
