@@ -31,6 +31,7 @@ type cli struct {
 	Propose proposeCmd `cmd:"" help:"Print the boxes of images."`
 	Batch   batchCmd   `cmd:"" help:"Write the boxes of a folder, data set or bucket to files. Resumable; can be distributed over machines."`
 	Rois    roisCmd    `cmd:"" help:"Write sampled and labeled RoIs of a data set, for training a detector, to files."`
+	Segment segmentCmd `cmd:"" help:"Write the regions of images, also called superpixels, as label images."`
 	Merge   mergeCmd   `cmd:"" help:"Finish a batch that was distributed over machines."`
 	Eval    evalCmd    `cmd:"" help:"Evaluate proposals on a data set: recall, AR, MABO."`
 	Serve   serveCmd   `cmd:"" help:"Run the HTTP service, which includes a web page for viewing boxes."`

@@ -15,7 +15,7 @@ func TestNegativeNumbers(t *testing.T) {
 	numeric := map[string]bool{ // of the flags that package propose or rois parses
 		"max": true, "seed": true, "nms": true, "min-side": true, "max-aspect": true, "min-area": true, "max-area": true,
 		"max-side": true, "resize-width": true, "min-resized-side": true, "k": true, "sigma": true, "min-size": true,
-		"depth": true, "threads": true, "size": true, "foreground": true, "rois-seed": true,
+		"connectivity": true, "depth": true, "threads": true, "size": true, "foreground": true, "rois-seed": true,
 	}
 	values := config.New()
 	parser := newParser(t.Context(), streams{}, values)

@@ -253,6 +253,17 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 		dst = appendString(dst, r.Error)
 		return append(dst, '}'), nil
 	}
+	dst = appendSearched(dst, r)
+	dst = append(dst, `,"boxes":`...)
+	dst = appendList(dst, r.Boxes, appendBoxArray)
+	dst = append(dst, `,"scores":`...)
+	dst = appendList(dst, r.Scores, appendScore)
+	dst = appendEvidence(dst, r)
+	return append(dst, '}'), nil
+}
+
+// appendSearched appends what is known of an image after its search.
+func appendSearched(dst []byte, r *Row) []byte {
 	dst = appendField(dst, `,"width":`, r.Width)
 	dst = appendField(dst, `,"height":`, r.Height)
 	if r.Orientation > 1 {
@@ -270,12 +281,7 @@ func AppendJSON(dst []byte, r *Row) ([]byte, error) {
 		dst = append(dst, `,"warning":`...)
 		dst = appendString(dst, r.Warning)
 	}
-	dst = append(dst, `,"boxes":`...)
-	dst = appendList(dst, r.Boxes, appendBoxArray)
-	dst = append(dst, `,"scores":`...)
-	dst = appendList(dst, r.Scores, appendScore)
-	dst = appendEvidence(dst, r)
-	return append(dst, '}'), nil
+	return dst
 }
 
 // csvHeader is the first line of a CSV file.

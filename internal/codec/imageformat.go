@@ -3,12 +3,14 @@ package codec
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"math"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -190,38 +192,63 @@ func withExtension(extension string) func(r *Row) string {
 
 // encodeLabelsNPY encodes an int32 array of shape (height, width).
 func encodeLabelsNPY(r *Row) ([]byte, error) {
-	dst := npy.AppendHeader(make([]byte, 0, 128+4*len(r.Labels)), "<i4", r.Height, r.Width)
-	for _, label := range r.Labels {
+	return AppendLabelsNPY(nil, r.Width, r.Height, r.Labels), nil
+}
+
+// AppendLabelsNPY appends a label image as a .npy file: a little-endian int32 array of shape
+// (height, width), byte for byte as numpy.save does.
+func AppendLabelsNPY(dst []byte, width, height int, labels []int32) []byte {
+	dst = npy.AppendHeader(slices.Grow(dst, 128+4*len(labels)), "<i4", height, width)
+	for _, label := range labels {
 		dst = appendInt32(dst, label)
 	}
-	return dst, nil
+	return dst
 }
 
 // encodeLabelsPNG encodes a gray image whose samples are the labels: 8 bits for up to 256 regions, 16
 // bits for up to 65,536. More are an error.
 func encodeLabelsPNG(r *Row) ([]byte, error) {
+	if len(r.Labels) == 0 || slices.Max(r.Labels) > math.MaxUint8 {
+		data, err := EncodeLabelsPNG(r.Width, r.Height, r.Labels)
+		if e, ok := errors.AsType[*TooManyRegionsError](err); ok {
+			return nil, fmt.Errorf("codec: %q has %d initial regions, and a PNG at most %d: want a larger k or min-size, or format labels-npy",
+				r.File, e.Regions, MaxPNGRegions)
+		}
+		return data, err
+	}
+	img := image.NewGray(image.Rect(0, 0, r.Width, r.Height))
+	for i, label := range r.Labels {
+		img.Pix[i] = byte(label)
+	}
+	return encodePNG(img)
+}
+
+// MaxPNGRegions is the number of regions that a PNG can tell apart.
+const MaxPNGRegions = math.MaxUint16 + 1
+
+// TooManyRegionsError reports a label image with more than [MaxPNGRegions].
+type TooManyRegionsError struct{ Regions int }
+
+func (e *TooManyRegionsError) Error() string {
+	return fmt.Sprintf("%d regions: a PNG has at most %d", e.Regions, MaxPNGRegions)
+}
+
+// EncodeLabelsPNG encodes a label image as a gray PNG of 16 bits whose samples are the labels. The error
+// is a *[TooManyRegionsError].
+func EncodeLabelsPNG(width, height int, labels []int32) ([]byte, error) {
 	last := int32(0)
-	for _, label := range r.Labels {
+	for _, label := range labels {
 		last = max(last, label)
 	}
-	bounds := image.Rect(0, 0, r.Width, r.Height)
-	switch {
-	case last <= math.MaxUint8:
-		img := image.NewGray(bounds)
-		for i, label := range r.Labels {
-			img.Pix[i] = byte(label)
-		}
-		return encodePNG(img)
-	case last <= math.MaxUint16:
-		// The encoder takes 16-bit samples as interfaces: those of an image.Gray16 are allocated.
-		img := &gray16{bounds, r.Labels, make([]color.Color, last+1)}
-		for label := range img.colors {
-			img.colors[label] = color.Gray16{Y: uint16(label)}
-		}
-		return encodePNG(img)
+	if last >= MaxPNGRegions {
+		return nil, &TooManyRegionsError{int(last) + 1}
 	}
-	return nil, fmt.Errorf("codec: %q has %d initial regions, and a PNG at most %d: want a larger k or min-size, or format labels-npy",
-		r.File, last+1, math.MaxUint16+1)
+	// The encoder takes 16-bit samples as interfaces: those of an image.Gray16 are allocated.
+	img := &gray16{image.Rect(0, 0, width, height), labels, make([]color.Color, last+1)}
+	for label := range img.colors {
+		img.colors[label] = color.Gray16{Y: uint16(label)}
+	}
+	return encodePNG(img)
 }
 
 // gray16 is an image of labels with 16 bits.

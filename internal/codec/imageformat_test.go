@@ -275,3 +275,23 @@ func BenchmarkEncodeImage(b *testing.B) {
 		})
 	}
 }
+
+// EncodeLabelsPNG always has 16 bits.
+func TestEncodeLabelsPNG(t *testing.T) {
+	for _, regions := range []int{1, 256, 257, 65536} {
+		t.Run(fmt.Sprint(regions), func(t *testing.T) {
+			r := labeled(regions, 2, regions)
+			data, err := EncodeLabelsPNG(r.Width, r.Height, r.Labels)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if img, labels := decodeLabels(t, data); img.ColorModel() != color.Gray16Model || !slices.Equal(labels, r.Labels) {
+				t.Error("got other labels, or not 16 bits")
+			}
+		})
+	}
+	r := labeled(65537, 2, 65537)
+	if _, err := EncodeLabelsPNG(r.Width, r.Height, r.Labels); err == nil || err.Error() != "65537 regions: a PNG has at most 65536" {
+		t.Errorf("65537 regions: got %v", err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"runtime"
 	"testing"
 
@@ -1070,4 +1071,43 @@ func FuzzInspect(f *testing.F) {
 			t.Fatalf("%+v", h)
 		}
 	})
+}
+
+// Resize returns what Decode returns for a file of the same pixels.
+func TestResize(t *testing.T) {
+	file := pngFile(testW, testH, 8, 2, rgbRows())
+	whole, err := Decode(t.Context(), file, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, opts := range []Options{{}, {LongestSide: 7}, {LongestSide: 1000}, {Width: 5}, {Width: testW}, {Width: 61}} {
+		t.Run(fmt.Sprintf("%+v", opts), func(t *testing.T) {
+			want, err := Decode(t.Context(), file, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := Resize(t.Context(), whole.Image, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.Format = ""
+			if !reflect.DeepEqual(got, want) {
+				t.Error("got another image")
+			}
+		})
+	}
+	for want, limits := range map[string]Limits{
+		"too large: got 24 pixels wide, want at most 23 pixels wide":                    {MaxSide: testW - 1},
+		"too large: got 384 pixels, want at most 383 pixels":                            {MaxPixels: testW*testH - 1},
+		"too large: got 1536 pixels when resized, want at most 400 pixels when resized": {MaxPixels: 400},
+	} {
+		if _, err := Resize(t.Context(), whole.Image, Options{Limits: limits, Width: 48}); err == nil || err.Error() != want {
+			t.Errorf("%+v: got %v, want %s", limits, err, want)
+		}
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Resize(canceled, whole.Image, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
 }

@@ -2,6 +2,7 @@ package imageio
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -22,11 +23,66 @@ import (
 // image of 640, and proportionally wider on larger ones. img must be RGB or Gray. The output is
 // the same in both builds.
 func Overlay(w io.Writer, img *raster.Image, boxes []box.Box, format string) error {
+	out, err := newOverlay(img, format)
+	if err != nil {
+		return err
+	}
+	line := int32(max(1, (max(img.Width, img.Height)+160)/320))
+	whole := box.Box{X1: int32(img.Width), Y1: int32(img.Height)}
+	for rank := len(boxes) - 1; rank >= 0; rank-- {
+		drawBorder(out, boxes[rank].Intersect(whole), line, rankColor(rank))
+	}
+	return writeOverlay(w, out, format)
+}
+
+// boundaryColor is that of scikit-image's mark_boundaries.
+var boundaryColor = color.RGBA{255, 255, 0, 255}
+
+// OverlayBoundaries writes an image with the boundaries of regions drawn on it, in yellow, as "png" or
+// "jpeg". labels has the region of each pixel. Lines are 1 pixel wide on an image of 640, and
+// proportionally wider on larger ones. img must be RGB or Gray. The output is the same in both builds.
+func OverlayBoundaries(ctx context.Context, w io.Writer, img *raster.Image, labels []int32, format string) error {
+	out, err := newOverlay(img, format)
+	if err != nil {
+		return err
+	}
+	width, line := img.Width, max(1, (max(img.Width, img.Height)+320)/640)
+	// A line extends to the right of, and below, the last pixels before a boundary.
+	below := make([]int, width) // by column: the number of rows that are still in a line
+	for y := range img.Height {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("imageio: %w", err)
+		}
+		row := labels[y*width:][:width]
+		next := row // the last row has no boundary below
+		if y+1 < img.Height {
+			next = labels[(y+1)*width:][:width]
+		}
+		right := 0 // the number of columns that are still in a line
+		for x, label := range row {
+			if label != next[x] || x+1 < width && label != row[x+1] {
+				right = line
+			}
+			if right > 0 {
+				right--
+				below[x] = line
+			}
+			if below[x] > 0 {
+				below[x]--
+				out.SetRGBA(x, y, boundaryColor)
+			}
+		}
+	}
+	return writeOverlay(w, out, format)
+}
+
+// newOverlay returns a copy of an image to draw on.
+func newOverlay(img *raster.Image, format string) (*image.RGBA, error) {
 	if format != "png" && format != "jpeg" {
-		return fmt.Errorf("imageio: overlay as %q: want png or jpeg", format)
+		return nil, fmt.Errorf("imageio: overlay as %q: want png or jpeg", format)
 	}
 	if img.Space != raster.RGB && img.Space != raster.Gray {
-		return fmt.Errorf("imageio: overlay on an image in %v: want RGB or I", img.Space)
+		return nil, fmt.Errorf("imageio: overlay on an image in %v: want RGB or I", img.Space)
 	}
 	out := image.NewRGBA(image.Rect(0, 0, img.Width, img.Height))
 	last := img.Space.Planes() - 1 // 0 if the image is gray
@@ -34,11 +90,10 @@ func Overlay(w io.Writer, img *raster.Image, boxes []box.Box, format string) err
 	for i := range r {
 		copy(out.Pix[4*i:], []uint8{r[i], g[i], b[i], 255})
 	}
-	line := int32(max(1, (max(img.Width, img.Height)+160)/320))
-	whole := box.Box{X1: int32(img.Width), Y1: int32(img.Height)}
-	for rank := len(boxes) - 1; rank >= 0; rank-- {
-		drawBorder(out, boxes[rank].Intersect(whole), line, rankColor(rank))
-	}
+	return out, nil
+}
+
+func writeOverlay(w io.Writer, out *image.RGBA, format string) error {
 	bw := bufio.NewWriter(w)
 	var err error
 	if format == "png" {

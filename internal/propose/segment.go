@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"strconv"
@@ -128,6 +129,10 @@ type Segmentation struct {
 	DecodeTime, SegmentTime time.Duration
 }
 
+// RunLengths run-length encodes the labels: alternately a label and the number of consecutive pixels that
+// have it. Runs continue across rows.
+func (s *Segmentation) RunLengths() []int32 { return runLengths(s.Labels) }
+
 // Segment decodes an image and segments it. Errors are those of imageio.Decode and the context's.
 func Segment(ctx context.Context, data []byte, opts SegmentOptions) (*Segmentation, error) {
 	start := time.Now()
@@ -218,3 +223,24 @@ func renumber(labels []int32, n int) int {
 
 // spaceNames returns the names of the color spaces.
 func spaceNames() string { return strings.ReplaceAll(joinValues(raster.Spaces()), ",", ", ") }
+
+// WorkPixels returns a bound of the memory that [Segment] uses for an image, in pixels of about 80
+// bytes. The error is a *imageio.LimitError if the image would become too large.
+func (o *SegmentOptions) WorkPixels(h imageio.Header) (int64, error) {
+	width, height, err := o.Decode.Size(h)
+	if err != nil {
+		return 0, err
+	}
+	return max(int64(h.Width)*int64(h.Height), int64(width)*int64(height)), nil
+}
+
+// SegmentOverlay writes the image, upright and in its original size, with the boundaries of the regions
+// drawn on it. The format is png or jpeg. Errors are those of imageio and of w.
+func SegmentOverlay(ctx context.Context, w io.Writer, data []byte, opts SegmentOptions, s *Segmentation, format string) error {
+	opts.Decode.LongestSide, opts.Decode.Width = 0, 0
+	decoded, err := imageio.Decode(ctx, data, opts.Decode)
+	if err != nil {
+		return err
+	}
+	return imageio.OverlayBoundaries(ctx, w, decoded.Image, s.Labels, format)
+}
