@@ -9,6 +9,7 @@ True
 """
 
 from proposer._library import Error, ImageError, LimitError, OptionError
+from proposer._map import MapIterator, map
 from proposer._proposals import Proposal, Proposals
 from proposer._search import selective_search
 
@@ -16,8 +17,10 @@ __all__ = [
     "Error",
     "ImageError",
     "LimitError",
+    "MapIterator",
     "OptionError",
     "Proposal",
     "Proposals",
+    "map",
     "selective_search",
 ]

@@ -9,11 +9,11 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from proposer._image import MAX_BYTES, MAX_PIXELS, Encoded, to_image
+from proposer._image import MAX_BYTES, MAX_PIXELS, Encoded, Pixels, to_image
 from proposer._library import ImageError, LimitError, OptionError, ResultStruct, Token, call, library
 from proposer._proposals import Proposals
 
-__all__ = ["format_options", "search", "selective_search"]
+__all__ = ["SearchOptions", "call_with_image", "format_options", "search", "selective_search"]
 
 
 def selective_search(
@@ -149,35 +149,37 @@ def selective_search(
     >>> [20, 10, 50, 40] in proposals.boxes.tolist()
     True
     """
-    options = format_options(
-        mode=mode,
-        max=max_boxes,
-        order=order,
-        masks="rle" if masks else None,
-        seed=seed,
-        nms=nms,
-        min_side=min_side,
-        max_aspect=max_aspect,
-        min_area=min_area,
-        max_area=max_area,
-        max_side=max_side,
-        resize_width=resize_width,
-        min_resized_side=min_resized_side,
-        colors=colors,
-        k=k,
-        measures=measures,
-        sigma=sigma,
-        min_size=min_size,
-        depth=depth,
-        orientation=orientation,
-        max_pixels=max_pixels,
-        max_bytes=max_bytes,
-        threads=threads,
-    )
-    proposals, warning = search(image, options, channel_order, max_pixels, max_bytes)
+    options = dict(locals())
+    del options["image"]
+    proposals, warning = search(image, SearchOptions(options))
     if warning:
         warnings.warn(warning, stacklevel=2)
     return proposals
+
+
+class SearchOptions:
+    """The options of a search.
+
+    Parameters
+    ----------
+    options : dict
+        The arguments of `selective_search`, without the image.
+
+    Raises
+    ------
+    OptionError
+        If a value is of a wrong type.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        values = dict(options)
+        self.channel_order: str = values.pop("channel_order")
+        self.masks = bool(values.pop("masks"))
+        for name in ("max_pixels", "max_bytes"):
+            if isinstance(values[name], bool) or not isinstance(values[name], (int, np.integer)):
+                raise OptionError(f"{name} {values[name]!r}: want a whole number")
+        self.max_pixels, self.max_bytes = int(values["max_pixels"]), int(values["max_bytes"])
+        self.text = format_options(max=values.pop("max_boxes"), masks="rle" if self.masks else None, **values)
 
 
 def format_options(**options: Any) -> bytes:
@@ -196,7 +198,7 @@ def format_options(**options: Any) -> bytes:
     Raises
     ------
     OptionError
-        If a value is not a number or a text, or of texts one that no option has.
+        If a value is not a number or a text, or is a text that no option can have.
 
     Examples
     --------
@@ -214,8 +216,8 @@ def _format_value(name: str, value: Any) -> str:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, int, float, np.integer, np.floating)):
         raise OptionError(f"{_python_name(name)} {value!r}: want a number or a text")
     text = str(value)
-    if not text.isascii() or not text.isprintable() or " " in text or text == "":
-        raise OptionError(f"{_python_name(name)} {value!r}: want a text of letters, digits and signs")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise OptionError(f"{_python_name(name)} {value!r}: want letters, digits and signs without spaces")
     return text
 
 
@@ -223,23 +225,17 @@ def _python_name(name: str) -> str:
     return "max_boxes" if name == "max" else name
 
 
-def search(
-    image: Any, options: bytes, channel_order: str, max_pixels: int, max_bytes: int, token: Optional[Token] = None
-) -> tuple[Proposals, str]:
-    """Search an image with formatted options.
+def search(image: Any, options: SearchOptions, token: Optional[Token] = None) -> tuple[Proposals, str]:
+    """Search an image.
 
     Parameters
     ----------
     image : object
         The image, as `selective_search` accepts it.
-    options : bytes
-        The result of `format_options`.
-    channel_order : str
-        As in `selective_search`.
-    max_pixels, max_bytes : int
-        As in `selective_search` and in `options`.
+    options : SearchOptions
+        The options.
     token : Token, optional
-        A token that cancels the search.
+        A token that cancels the search. If it is given, the search runs in the calling thread.
 
     Returns
     -------
@@ -248,20 +244,37 @@ def search(
     warning : str
         The warning about the image; empty if there is none.
     """
-    converted = to_image(image, channel_order, max_pixels, max_bytes)
+    converted = to_image(image, options.channel_order, options.max_pixels, options.max_bytes)
     result = ctypes.POINTER(ResultStruct)()
     try:
-        if isinstance(converted, Encoded):
-            try:
-                call("proposer_search_file", converted.pointer, converted.size, options, ctypes.byref(result), token=token)
-            except (ImageError, LimitError) as err:
-                raise type(err)(f"{converted.name}: {err}" if converted.name else str(err)) from None
-        else:
-            call("proposer_search", ctypes.byref(converted.struct), options, ctypes.byref(result), token=token)
-        return _read_result(result.contents, b"masks=rle" in options)
+        call_with_image("proposer_search", converted, options.text, ctypes.byref(result), token=token)
+        return _read_result(result.contents, options.masks)
     finally:
         if result:
             library().proposer_result_free(result)
+
+
+def call_with_image(name: str, image: Union[Pixels, Encoded], *args: Any, token: Optional[Token] = None) -> None:
+    """Call a function of the C library, or the one with the suffix _file, with an image.
+
+    Parameters
+    ----------
+    name : str
+        The name of the function for pixels.
+    image : Pixels or Encoded
+        The first argument.
+    *args
+        The other arguments without the token.
+    token : Token, optional
+        As in `call`.
+    """
+    if isinstance(image, Pixels):
+        call(name, ctypes.byref(image.struct), *args, token=token)
+        return
+    try:
+        call(f"{name}_file", image.pointer, image.size, *args, token=token)
+    except (ImageError, LimitError) as err:
+        raise type(err)(f"{image.name}: {err}" if image.name else str(err)) from None
 
 
 def _read_result(result: ResultStruct, with_masks: bool) -> tuple[Proposals, str]:
