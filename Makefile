@@ -16,6 +16,7 @@ E2E      := chromium prometheus python3 python3-scipy slurm-wlm munge $(EXAMPLE)
 PYDEPS   := gcc libc6-dev git python3
 PYTESTS  := python3-numpy python3-pil python3-opencv python3-skimage python3-torch python3-torchvision python3-matplotlib \
 	python3-tqdm python3-pytest python3-venv mypy flake8
+PYARM64  := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-pip
 IMPORTS  := import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenblas.so.0")
 PYTHON   := /usr/bin/python3
 
@@ -34,7 +35,7 @@ TOOL   := go tool -modfile=.ci/go.mod
 LINT   := CGO_ENABLED=1 $(TOOL) golangci-lint run
 
 .PHONY: help serve build test e2e race fuzz bench bench-peers load example generate lint vulncheck demo docker release deps peers clean \
-	lib wheel sdist python-test python-deps
+	lib wheel sdist python-test python-test-arm64 python-deps
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -100,9 +101,9 @@ load: ## load-test the running service at URL (http://127.0.0.1:8080), hostile r
 	bin/loadtest -url '$(URL)' -images '$(IMAGES)' $(LOADFLAGS)
 
 # The library and the command without OpenCV: the flags above are not for them.
-lib wheel sdist python-test: export CGO_CXXFLAGS :=
-lib wheel sdist python-test: export CGO_LDFLAGS :=
-lib wheel sdist python-test: export PROPOSER_VERSION := $(VERSION)
+lib wheel sdist python-test python-test-arm64: export CGO_CXXFLAGS :=
+lib wheel sdist python-test python-test-arm64: export CGO_LDFLAGS :=
+lib wheel sdist python-test python-test-arm64: export PROPOSER_VERSION := $(VERSION)
 BACKEND := $(PYTHON) python/backend/proposer_build.py
 
 lib: python-deps ## build the C library into python/proposer, for PYTHONPATH=python
@@ -128,6 +129,12 @@ python-test: python-deps ## test the wheel in a fresh virtual environment; insta
 	cd python && MYPYPATH=backend mypy proposer backend
 	bin/venv/bin/python -I -m pytest -q -c python/pyproject.toml python/tests
 	bin/venv/bin/python -I -m pytest -q -c python/pyproject.toml --doctest-modules --pyargs proposer
+
+python-test-arm64: python-deps ## build the wheel for arm64 and compare its results, under qemu
+	@command -v aarch64-linux-gnu-gcc >/dev/null && [ -e /usr/aarch64-linux-gnu/include/stdlib.h ] && command -v qemu-aarch64 >/dev/null && \
+	$(PYTHON) -m pip --version >/dev/null 2>&1 || { \
+	$(call install,PYARM64,NO_PYARM64); }
+	PYTHON=$(PYTHON) .ci/python-arm64
 
 # PyTorch is five times faster with OpenBLAS than with Debian's default BLAS.
 # EXAMPLEFLAGS: --quick only checks that it works; see --help.
@@ -189,6 +196,7 @@ NO_EXAMPLE := "Install PyTorch, torchvision, NumPy and Pillow for $(PYTHON), and
 NO_PYDEPS := "Install a C compiler, git and Python 3.9 or newer as $(PYTHON)"
 NO_PYTESTS := "Install NumPy, Pillow, OpenCV with ximgproc, scikit-image, PyTorch, torchvision, Matplotlib, tqdm and pytest for" \
 	"$(PYTHON), and mypy and flake8"
+NO_PYARM64 := "Use Debian: the target needs its packages of Python and NumPy for arm64"
 NO_PEERS := "Install OpenCV with ximgproc and scikit-image for $(PYTHON), and dlib with its headers"
 
 deps:

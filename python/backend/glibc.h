@@ -25,6 +25,7 @@ PROPOSER_BIND(pthread_attr_getstacksize);
 PROPOSER_BIND(pthread_create);
 PROPOSER_BIND(pthread_detach);
 PROPOSER_BIND(pthread_getattr_np);
+PROPOSER_BIND(pthread_getspecific);
 PROPOSER_BIND(pthread_join);
 PROPOSER_BIND(pthread_key_create);
 PROPOSER_BIND(pthread_key_delete);

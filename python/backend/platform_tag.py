@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-# The architectures' names in platform tags, by e_machine of ELF and by CPU type of Mach-O and PE.
-ELF_MACHINES = {3: "i686", 62: "x86_64", 183: "aarch64"}
+# The names in platform tags, by e_machine of ELF and by CPU type of Mach-O and PE.
+ELF_MACHINES = {62: "x86_64", 183: "aarch64"}
 MACH_CPUS = {0x01000007: "x86_64", 0x0100000C: "arm64"}
 PE_MACHINES = {0x14C: "win32", 0x8664: "win_amd64", 0xAA64: "win_arm64"}
 
@@ -51,11 +51,11 @@ def glibc_versions(library: bytes) -> tuple[set[str], set[str]]:
                 return int(at + address - start)
         raise ValueError(f"address {address:#x} is in no segment")
 
-    dynamic: list[tuple[int, int]] = []
+    dynamic: list[tuple[int, ...]] = []
     for kind, _, at, _, _, length in segments:
         if kind == 2:  # PT_DYNAMIC
-            dynamic = [struct.unpack_from("<qQ", library, i) for i in range(at, at + length, 16)]
-    entries = dict(dynamic)
+            dynamic = list(struct.iter_unpack("<qQ", library[at : at + length]))
+    entries = {tag: value for tag, value in dynamic}
     strings = file_offset(entries[5])  # DT_STRTAB
 
     def string(index: int) -> str:
@@ -90,8 +90,7 @@ def _elf_tag(library: bytes) -> str:
     others = [name for name in needed if name not in GLIBC and not name.startswith(LOADERS)]
     if others or "libc.so.6" not in needed:
         return f"linux_{arch}"
-    major, minor = max(glibc)
-    return f"manylinux_{major}_{minor}_{arch}"
+    return "manylinux_{}_{}_{}".format(*max(glibc), arch)
 
 
 def _mach_tag(library: bytes) -> str:

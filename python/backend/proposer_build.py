@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The Go module: beside the Python sources in an sdist, above them in the repository.
 MODULE = ROOT / "go" if (ROOT / "go").is_dir() else ROOT.parent
 
-LIBRARY = {"darwin": "libproposer.dylib", "windows": "proposer.dll"}
+LIBRARY = {"darwin": "libproposer.dylib", "windows": "libproposer.dll"}
 COMMANDS = ["./cmd/libproposer", "./cmd/proposer"]
 
 # C compilers of Debian for other platforms, unless CC is set.
@@ -113,7 +113,7 @@ def prepare_metadata_for_build_wheel(
     name = f"proposer-{project['version']}.dist-info"
     folder = Path(metadata_directory) / name
     folder.mkdir()
-    (folder / "METADATA").write_text(_metadata(project), encoding="utf-8", newline="\n")
+    (folder / "METADATA").write_bytes(_metadata(project).encode())
     return name
 
 
@@ -246,13 +246,15 @@ def library_name(goos: str) -> str:
 def build_library(out: Path) -> None:
     """Build the C library into the file `out`."""
     goos, goarch = _target()
-    env = {"CGO_ENABLED": "1"}
+    # Go takes an empty variable for one that is not set, and reads it from its configuration.
+    env = {"CGO_ENABLED": "1", "CGO_LDFLAGS": os.environ.get("CGO_LDFLAGS") or "-O2"}
     if [goos, goarch] != _go("env", "GOHOSTOS", "GOHOSTARCH").split() and not os.environ.get("CC"):
         env["CC"] = CROSS_COMPILERS.get((goos, goarch), "cc")
     # Without Go's own build ID, which depends on the folder of glibc.h.
     ldflags = f"-s -w -buildid= -X main.linked={_go_version()}"
     if goos == "linux":
-        env["CGO_CFLAGS"] = f"{os.environ.get('CGO_CFLAGS', '-O2')} -include {ROOT / 'backend/glibc.h'}"
+        flags = os.environ.get("CGO_CFLAGS") or "-O2"
+        env["CGO_CFLAGS"] = f"{flags} -include {ROOT / 'backend' / 'glibc.h'}"
         ldflags += " -extldflags '-Wl,--no-as-needed -l:libpthread.so.0'"  # see glibc.h
     elif goos == "darwin":
         env["MACOSX_DEPLOYMENT_TARGET"] = os.environ.get("MACOSX_DEPLOYMENT_TARGET", "12.0")
@@ -387,8 +389,8 @@ def main(args: list[str]) -> None:
     elif len(args) == 2 and args[0] in ("wheel", "sdist"):
         folder = Path(args[1])
         folder.mkdir(parents=True, exist_ok=True)
-        build = build_wheel if args[0] == "wheel" else build_sdist
-        print(folder / build(str(folder)))
+        name = build_wheel(args[1]) if args[0] == "wheel" else build_sdist(args[1])
+        print(folder / name)
     else:
         sys.exit(__doc__)
 

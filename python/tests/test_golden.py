@@ -1,0 +1,52 @@
+"""Results by their hashes, which are the same on every architecture."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+import proposer
+
+
+def scene(width: int, height: int) -> np.ndarray:
+    """Draw discs and bars on a gradient, with noise, in integers."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.uint32)
+    image = np.stack([x * 160 // width + 40, y * 120 // height + 60, (x + y) % 128 + 30], axis=2)
+    for i in range(12):
+        color = np.array([i * 67 % 256, i * 151 % 256, i * 211 % 256], np.uint32)
+        cx, cy, r = i * 53 % width, i * 37 % height, 8 + i * 5 % 23
+        if i % 3:
+            inside = (x.astype(int) - cx) ** 2 + (y.astype(int) - cy) ** 2 < r * r
+        else:
+            inside = (abs(x.astype(int) - cx) < r) & (abs(y.astype(int) - cy) < r // 2 + 2)
+        image[inside] = color
+    for channel in range(3):
+        image[..., channel] += (x * 2654435761 + y * 2246822519 + channel * 374761393) >> 16 & 7
+    return np.minimum(image, 255).astype(np.uint8)
+
+
+def digest(*arrays: np.ndarray) -> str:
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
+    return sha.hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "expected"),
+    [
+        ({"mode": "single"}, 25, "c7f95e4916fa0227"),
+        ({"mode": "fast"}, 156, "ba972a1face87586"),
+        ({"mode": "quality"}, 459, "0cc2403016d15dff"),
+        ({"mode": "fast", "order": "hierarchy"}, 156, "c568bc621f2209d3"),
+        ({"mode": "fast", "order": "paper", "seed": 3}, 156, "b7c30390ea07380a"),
+        ({"mode": "fast", "nms": 0.7, "min_side": 12}, 47, "eb4d00d869022f6a"),
+        ({"mode": "fast", "resize_width": 100}, 101, "27c014359b5347d1"),
+    ],
+)
+def test_selective_search(options: dict[str, Any], count: int, expected: str) -> None:
+    proposals = proposer.selective_search(scene(160, 120), **options)
+    assert (len(proposals.boxes), digest(proposals.boxes, proposals.scores)) == (count, expected)
