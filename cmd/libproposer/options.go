@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,7 @@ func newParser(text string, names []string) *optparse.Parser {
 		}
 		values[name] = value
 	}
-	p := optparse.New(values, append(limitNames, names...))
+	p := optparse.New(values, slices.Concat(names, limitNames))
 	for _, e := range invalid {
 		p.Fail(e.Name, e.Value, e.Want)
 	}

@@ -15,14 +15,38 @@
 
 // The last error of each thread. A thread-local array would need space in the static TLS block, as Go's
 // runtime has the library loaded with the flag DF_STATIC_TLS; that space is scarce.
-static pthread_once_t last_error_once = PTHREAD_ONCE_INIT;
 static pthread_key_t last_error_key;
 static int last_error_ok;
 
-static void new_last_error_key(void) { last_error_ok = pthread_key_create(&last_error_key, free) == 0; }
+// forked is 1 in a child of fork, which does not have the threads of Go's runtime: calls would wait for
+// them forever.
+static int forked;
+
+static void set_forked(void) { forked = 1; }
+
+__attribute__((constructor)) static void load(void) {
+	last_error_ok = pthread_key_create(&last_error_key, free) == 0;
+#ifndef _WIN32
+	pthread_atfork(NULL, NULL, set_forked);
+#endif
+}
+
+static int fail_forked(void) {
+	static const char text[] = "the process was forked after the library had been loaded: want exec, or a copy of the library loaded in the child";
+	proposer_set_last_error(text, sizeof text - 1);
+	return PROPOSER_FORKED;
+}
+
+// REQUIRE_RUNTIME returns PROPOSER_FORKED from a function in a child of fork.
+#define REQUIRE_RUNTIME(result) \
+	do { \
+		if (forked) { \
+			if ((result) != NULL) *(result) = NULL; \
+			return fail_forked(); \
+		} \
+	} while (0)
 
 void proposer_set_last_error(const char *text, size_t size) {
-	pthread_once(&last_error_once, new_last_error_key);
 	if (!last_error_ok) return;
 	char *copy = malloc(size + 1);
 	if (copy != NULL) {
@@ -36,26 +60,28 @@ void proposer_set_last_error(const char *text, size_t size) {
 void *proposer_alloc(size_t size) { return malloc(size); }
 
 EXPORT const char *proposer_last_error(void) {
-	pthread_once(&last_error_once, new_last_error_key);
 	const char *text = last_error_ok ? pthread_getspecific(last_error_key) : NULL;
 	return text != NULL ? text : "";
 }
 
 EXPORT uint32_t proposer_abi(void) { return PROPOSER_ABI; }
 
-EXPORT const char *proposer_version(void) { return goVersion(); }
+EXPORT const char *proposer_version(void) { return forked ? "unknown" : goVersion(); }
 
 EXPORT int proposer_search(const proposer_image *image, const char *options, proposer_token *token, proposer_result **result) {
+	REQUIRE_RUNTIME(result);
 	return goSearch((proposer_image *)image, (char *)options, (uintptr_t)token, result);
 }
 
 EXPORT int proposer_search_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_result **result) {
+	REQUIRE_RUNTIME(result);
 	return goSearchFile((void *)data, size, (char *)options, (uintptr_t)token, result);
 }
 
 EXPORT int proposer_search_strategies(const proposer_image *image, const proposer_image *images, int32_t image_count,
 	const proposer_strategy *strategies, int32_t strategy_count,
 	const char *options, proposer_token *token, proposer_result **result) {
+	REQUIRE_RUNTIME(result);
 	return goSearchStrategies((proposer_image *)image, (proposer_image *)images, image_count,
 		(proposer_strategy *)strategies, strategy_count, (char *)options, (uintptr_t)token, result);
 }
@@ -63,23 +89,36 @@ EXPORT int proposer_search_strategies(const proposer_image *image, const propose
 EXPORT void proposer_result_free(proposer_result *result) { free(result); }
 
 EXPORT int proposer_segment(const proposer_image *image, const char *options, proposer_token *token, proposer_labels **result) {
+	REQUIRE_RUNTIME(result);
 	return goSegment((proposer_image *)image, (char *)options, (uintptr_t)token, result);
 }
 
 EXPORT int proposer_segment_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_labels **result) {
+	REQUIRE_RUNTIME(result);
 	return goSegmentFile((void *)data, size, (char *)options, (uintptr_t)token, result);
 }
 
 EXPORT void proposer_labels_free(proposer_labels *labels) { free(labels); }
 
 EXPORT int proposer_tree(const proposer_image *image, const char *options, proposer_token *token, proposer_merge_tree **result) {
+	REQUIRE_RUNTIME(result);
 	return goTree((proposer_image *)image, (char *)options, (uintptr_t)token, result);
 }
 
 EXPORT void proposer_tree_free(proposer_merge_tree *tree) { free(tree); }
 
-EXPORT proposer_token *proposer_token_new(void) { return (proposer_token *)goTokenNew(); }
+EXPORT proposer_token *proposer_token_new(void) {
+	if (forked) {
+		fail_forked();
+		return NULL;
+	}
+	return (proposer_token *)goTokenNew();
+}
 
-EXPORT void proposer_token_cancel(proposer_token *token) { goTokenCancel((uintptr_t)token); }
+EXPORT void proposer_token_cancel(proposer_token *token) {
+	if (!forked) goTokenCancel((uintptr_t)token);
+}
 
-EXPORT void proposer_token_free(proposer_token *token) { goTokenFree((uintptr_t)token); }
+EXPORT void proposer_token_free(proposer_token *token) {
+	if (!forked) goTokenFree((uintptr_t)token);
+}

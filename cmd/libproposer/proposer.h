@@ -34,9 +34,10 @@
  * installed later must have the flag SA_ONSTACK. No function may be called in a signal handler.
  *
  * Fork. The library has threads of its own, which a child of fork does not inherit: in the child, calls
- * would wait forever. Call exec in the child, or load a copy of the library there: dlopen of a
- * copied file gives an instance of its own. Do not use or free the results of the parent's instance
- * with the child's. The library cannot be unloaded.
+ * fail with PROPOSER_FORKED. Call exec there, or load a copy of the library: dlopen of another file
+ * with the same content gives an instance of its own. Results remain valid in the child; tokens do not.
+ *
+ * The library cannot be unloaded.
  */
 #ifndef PROPOSER_H
 #define PROPOSER_H
@@ -62,7 +63,8 @@ enum {
 	PROPOSER_LIMIT,          /* the image, or what results of it, exceeds a limit */
 	PROPOSER_CANCELED,       /* the token was canceled */
 	PROPOSER_NO_MEMORY,      /* malloc returned NULL */
-	PROPOSER_INTERNAL        /* an error in the library: please report it */
+	PROPOSER_INTERNAL,       /* an error in the library: please report it */
+	PROPOSER_FORKED          /* the process is a child of fork: see above */
 };
 
 /* Values of proposer_image.channel_order. */
@@ -71,8 +73,9 @@ enum { PROPOSER_RGB = 0, PROPOSER_BGR };
 /*
  * A proposer_image describes pixels with 8 bits per sample, in memory of the caller. Sample c of pixel
  * (x, y) is at pixels + y*row_stride + x*pixel_stride + c*channel_stride. Strides are in bytes and may
- * be negative. If all three are 0, the pixels are interleaved without gaps: row_stride is
- * width*channels, pixel_stride is channels, channel_stride is 1.
+ * be negative or 0. If all three are 0, the pixels are interleaved without gaps: row_stride is
+ * width*channels, pixel_stride is channels, channel_stride is 1. The channel_stride of a gray image does
+ * not matter otherwise.
  */
 typedef struct proposer_image {
 	const uint8_t *pixels; /* the first sample of pixel (0, 0) */

@@ -1,0 +1,228 @@
+//go:build cgo && !windows
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/proposer/proposer/internal/testutil/e2e"
+)
+
+// library is the folder with the library, built once.
+var library = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "libproposer")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", filepath.Join(dir, "libproposer.so"), ".")
+	// The build with OpenCV sets flags that this one must not have.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1", "CGO_CXXFLAGS=", "CGO_LDFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return dir, fmt.Errorf("%w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, _ := library(); dir != "" {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// libraryDir returns the folder of the library, which is built from the package's files.
+func libraryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// compile compiles a C or C++ program against the library and returns its name.
+func compile(t testing.TB, source string, flags ...string) string {
+	t.Helper()
+	dir := libraryDir(t)
+	compiler, standard := e2e.Program(t, "cc", "gcc", "clang"), "-std=c11"
+	if strings.HasSuffix(source, ".cpp") {
+		compiler, standard = e2e.Program(t, "c++", "g++", "clang++"), "-std=c++11"
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "program")
+	args := append([]string{
+		standard, "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-D_DEFAULT_SOURCE",
+		"-o", program, source, "-I" + here, "-L" + dir, "-lproposer", "-Wl,-rpath," + dir,
+	}, flags...)
+	if out, err := exec.CommandContext(t.Context(), compiler, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", source, err, out)
+	}
+	return program
+}
+
+// Functions and arguments of testdata/driver.c.
+const (
+	searchFunction = iota
+	searchFileFunction
+	segmentFunction
+	segmentFileFunction
+	treeFunction
+)
+
+const (
+	nullImage = 1 << iota
+	nullData
+	nullOptions
+	nullResult
+	freedToken
+	canceledToken
+)
+
+// request is a request to testdata/driver.c.
+type request struct {
+	Function, Width, Height, Channels, Order, Null int32
+	Row, Pixel, Channel                            int64
+	Offset                                         int64
+	dataSize, optionsSize                          int64
+
+	data    []byte
+	options string
+}
+
+// response is a response of testdata/driver.c.
+type response struct {
+	status int
+	err    string
+
+	width, height, count, leaves int
+	boxes                        [][4]int32
+	scores                       []float32
+	masks                        []string
+	warning                      string
+	labels                       []int32
+	nodes                        []node
+}
+
+type node struct {
+	Box        [4]int32
+	Size       int32
+	Children   [2]int32
+	Parent     int32
+	Similarity float32
+}
+
+// driver is a running testdata/driver.c.
+type driver struct {
+	t   testing.TB
+	in  *bufio.Writer
+	out *bufio.Reader
+}
+
+// startDriver compiles and starts the driver.
+func startDriver(t testing.TB) *driver {
+	t.Helper()
+	cmd := exec.Command(compile(t, "testdata/driver.c"))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("driver: %v\n%s", err, &stderr)
+		}
+	})
+	return &driver{t, bufio.NewWriter(in), bufio.NewReader(out)}
+}
+
+// call sends a request and returns the response.
+func (d *driver) call(q request) response {
+	d.t.Helper()
+	order := binary.NativeEndian
+	head := []any{
+		q.Function, q.Width, q.Height, q.Channels, q.Order, q.Null, q.Row, q.Pixel, q.Channel, q.Offset,
+		int64(len(q.data)), int64(len(q.options)),
+	}
+	for _, v := range head {
+		if err := binary.Write(d.in, order, v); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	d.in.Write(q.data)
+	d.in.WriteString(q.options)
+	if err := d.in.Flush(); err != nil {
+		d.t.Fatalf("driver: %v", err)
+	}
+
+	read := func(v any) {
+		if err := binary.Read(d.out, order, v); err != nil {
+			d.t.Fatalf("driver: %v", err)
+		}
+	}
+	number := func() int {
+		var n int32
+		read(&n)
+		return int(n)
+	}
+	text := func() string {
+		b := make([]byte, max(number(), 0))
+		if _, err := io.ReadFull(d.out, b); err != nil {
+			d.t.Fatalf("driver: %v", err)
+		}
+		return string(b)
+	}
+	r := response{status: number()}
+	if r.status != 0 {
+		r.err = text()
+		return r
+	}
+	r.width, r.height = number(), number()
+	switch q.Function {
+	case treeFunction:
+		r.leaves, r.count = number(), number()
+		r.labels, r.nodes = make([]int32, r.width*r.height), make([]node, r.count)
+		read(r.labels)
+		read(r.nodes)
+	case segmentFunction, segmentFileFunction:
+		r.count = number()
+		r.labels = make([]int32, r.width*r.height)
+		read(r.labels)
+		r.warning = text()
+	default:
+		r.count = number()
+		r.boxes, r.scores = make([][4]int32, r.count), make([]float32, r.count)
+		read(r.boxes)
+		read(r.scores)
+		if number() != 0 {
+			r.masks = make([]string, r.count)
+			for i := range r.masks {
+				r.masks[i] = text()
+			}
+		}
+		r.warning = text()
+	}
+	return r
+}
