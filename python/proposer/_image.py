@@ -72,8 +72,10 @@ class Encoded:
         The name.
     size : int
         The number of bytes.
+    data : ndarray of uint8
+        The bytes.
     pointer : ctypes.c_void_p
-        The address of the bytes, which live as long as this object.
+        Their address. They live as long as this object.
     """
 
     def __init__(self, data: Union[bytes, bytearray, memoryview], name: str) -> None:
@@ -82,8 +84,8 @@ class Encoded:
             view = memoryview(view.tobytes())
         self.name = name
         self.size = view.nbytes
-        self._bytes = np.frombuffer(view, np.uint8) if view.nbytes > 0 else np.empty(0, np.uint8)
-        self.pointer = ctypes.c_void_p(self._bytes.ctypes.data)
+        self.data = np.frombuffer(view, np.uint8) if view.nbytes > 0 else np.empty(0, np.uint8)
+        self.pointer = ctypes.c_void_p(self.data.ctypes.data)
 
 
 def to_image(
@@ -94,7 +96,7 @@ def to_image(
     Parameters
     ----------
     image : object
-        An image as `proposer.selective_search` accepts it.
+        An image as `proposer.selective_search` accepts it, or a result of this function.
     channel_order : {"rgb", "bgr"}
         The order of the channels of arrays and tensors.
     max_pixels, max_bytes : int
@@ -117,6 +119,8 @@ def to_image(
         If a file cannot be read.
     """
     bgr = _is_bgr(channel_order)
+    if isinstance(image, (Pixels, Encoded)):
+        return image
     if isinstance(image, (bytes, bytearray)) or isinstance(image, memoryview) and image.ndim == 1:
         return Encoded(image, "")
     if isinstance(image, (str, os.PathLike)):

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from typing import Any, Callable, Optional
 
-__all__ = ["Error", "ImageError", "LimitError", "OptionError", "Token", "call", "library"]
+__all__ = ["Error", "ImageError", "LimitError", "OptionError", "Token", "call", "library", "library_path"]
 
 _ABI = 1
 
@@ -171,9 +171,20 @@ def library() -> ctypes.CDLL:
         return _library
 
 
-def _load() -> ctypes.CDLL:
+def library_path() -> str:
+    """Return the path of the file of the C library.
+
+    Returns
+    -------
+    str
+        The path.
+    """
     name = {"darwin": "libproposer.dylib", "win32": "libproposer.dll"}.get(sys.platform, "libproposer.so")
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+
+
+def _load() -> ctypes.CDLL:
+    path = library_path()
     if not os.path.exists(path):
         raise Error(f"{path} does not exist: install the package from a wheel, or build the library with make lib")
     try:
