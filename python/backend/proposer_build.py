@@ -300,6 +300,9 @@ def _go_sources() -> Iterator[Path]:
                 for kind, names in package.items():
                     if kind.endswith("Files"):
                         files.update(Path(package["Dir"]) / name for name in names)
+                # The linker script that #cgo LDFLAGS names; go list does not know it.
+                if package.get("CgoFiles"):
+                    files.update(Path(package["Dir"]).glob("*.o"))
     yield from sorted(file for file in files if not file.name.endswith("_test.go"))
 
 

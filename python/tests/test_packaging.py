@@ -212,6 +212,7 @@ def test_sdist_is_complete_and_reproducible(tmp_path: Path, monkeypatch: pytest.
         "proposer/__init__.py",
         "proposer/py.typed",
         "go/go.mod",
+        "go/cmd/libproposer/exports.o",
         "go/cmd/libproposer/main.go",
         "go/cmd/libproposer/proposer.h",
         "go/cmd/proposer/main.go",
