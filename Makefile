@@ -34,7 +34,7 @@ PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 LINT   := CGO_ENABLED=1 $(TOOL) golangci-lint run
 
-.PHONY: help serve build test e2e race fuzz bench bench-peers load example generate lint vulncheck demo docker release deps peers clean \
+.PHONY: help serve build test e2e race fuzz bench bench-peers bench-python load example generate lint vulncheck demo docker release deps peers clean \
 	lib wheel sdist python-test python-test-arm64 python-deps
 
 help: ## list the targets
@@ -90,6 +90,10 @@ bench-peers: peers bin/peer_dlib ## compare with OpenCV, dlib and scikit-image o
 	$(PUREGO) -C tools build -o ../bin/compare-peers ./compare-peers
 	bin/compare-peers -images '$(IMAGES)' -version $(VERSION) -out docs/benchmarks.md \
 		-opencv '$(PYTHON) tools/compare-peers/peer_opencv.py' -dlib bin/peer_dlib $(BENCHFLAGS)
+
+bench-python: lib ## compare the Python package with OpenCV and scikit-image on the folder IMAGES; write docs/migrating.md
+	@$(PYTHON) -c 'import cv2.ximgproc, skimage.segmentation' 2>/dev/null || { $(call install,PEERS,NO_PEERS); }
+	PYTHONPATH=python $(PYTHON) python/benchmarks/compare.py --update docs/migrating.md $(BENCHFLAGS) '$(IMAGES)'
 
 bin/peer_dlib: tools/compare-peers/peer_dlib.cpp | peers
 	@mkdir -p bin
