@@ -62,8 +62,7 @@ func (l *layout) check(limits imageio.Limits) error {
 		l.rowStride, l.pixelStride, l.channelStride = l.width*l.channels, l.channels, 1
 	}
 	if !l.inMemory() {
-		return &imageError{fmt.Sprintf("image of %d×%d pixels with strides of %d, %d and %d bytes: want pixels within the memory of the process",
-			l.width, l.height, l.rowStride, l.pixelStride, l.channelStride)}
+		return l.outside("want pixels within the memory of the process")
 	}
 	return nil
 }
@@ -92,6 +91,12 @@ func (l *layout) inMemory() bool {
 	return below+page <= first && carry == 0
 }
 
+// outside returns the error of strides that lead outside of the image.
+func (l *layout) outside(text string) error {
+	return &imageError{fmt.Sprintf("image of %d×%d pixels with strides of %d, %d and %d bytes: %s",
+		l.width, l.height, l.rowStride, l.pixelStride, l.channelStride, text)}
+}
+
 // read copies the pixels to an image in RGB or Gray.
 func (l *layout) read() (img *raster.Image, err error) {
 	// Strides that lead outside of the image mostly lead to memory that does not exist.
@@ -101,8 +106,7 @@ func (l *layout) read() (img *raster.Image, err error) {
 		if _, fault := p.(interface{ Addr() uintptr }); !fault && p != nil {
 			panic(p)
 		} else if fault {
-			img, err = nil, &imageError{fmt.Sprintf("image of %d×%d pixels with strides of %d, %d and %d bytes: its pixels are not in the memory of the process",
-				l.width, l.height, l.rowStride, l.pixelStride, l.channelStride)}
+			img, err = nil, l.outside("its pixels are not in the memory of the process")
 		}
 	}()
 	img = images.Get().(*raster.Image)

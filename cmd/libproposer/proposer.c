@@ -7,12 +7,6 @@
 #include "_cgo_export.h"
 #include "internal.h"
 
-#ifdef _WIN32
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
-
 // The last error of each thread. A thread-local array would need space in the static TLS block, as Go's
 // runtime has the library loaded with the flag DF_STATIC_TLS; that space is scarce.
 static pthread_key_t last_error_key;

@@ -192,6 +192,29 @@ int proposer_segment_file(const void *data, size_t size, const char *options, pr
 /* proposer_labels_free frees a label image. NULL is allowed. */
 void proposer_labels_free(proposer_labels *labels);
 
+/* Values of proposer_samples.type. */
+enum { PROPOSER_UINT8 = 0, PROPOSER_FLOAT64 };
+
+/*
+ * A proposer_samples describes an image with any number of channels, at most 1024, in memory of the
+ * caller. Strides are as in proposer_image, in bytes. Bytes are divided by 255, doubles are used as they are.
+ */
+typedef struct proposer_samples {
+	const void *samples; /* the first sample of pixel (0, 0) */
+	int32_t width, height, channels;
+	int32_t type; /* PROPOSER_UINT8 or PROPOSER_FLOAT64 */
+	ptrdiff_t row_stride, pixel_stride, channel_stride;
+} proposer_samples;
+
+/*
+ * proposer_felzenszwalb returns the labels of scikit-image's skimage.segmentation.felzenszwalb with the
+ * same parameters. kernel has the weights of the Gaussian with standard deviation sigma, that of the
+ * center first; NULL: they are computed. Only the weights that NumPy computes give labels that are always
+ * equal. It uses one processor. token may be NULL.
+ */
+int proposer_felzenszwalb(const proposer_samples *image, double scale, double sigma, int64_t min_size,
+	const double *kernel, int32_t kernel_size, proposer_token *token, proposer_labels **result);
+
 /*
  * proposer_tree returns the merge tree of one strategy. Its options are mode, strategy (the number of the
  * strategy in the mode, from 0; the default is 0), colors, k, measures, sigma, min-size, max-side,

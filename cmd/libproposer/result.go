@@ -93,20 +93,25 @@ func newResult(ctx context.Context, r *propose.Result, withMasks bool) (*C.propo
 
 // newLabels returns a label image in C memory.
 func newLabels(s *propose.Segmentation) (*C.proposer_labels, error) {
-	n := len(s.Labels)
-	a, err := newArena(unsafe.Sizeof(C.proposer_labels{}) + uintptr(n)*4 + uintptr(len(s.Warning)+1))
+	return labelsInC(s.Width, s.Height, s.Regions, s.Labels, s.Warning)
+}
+
+// labelsInC returns a label image in C memory.
+func labelsInC(width, height, regions int, pix []int32, warning string) (*C.proposer_labels, error) {
+	n := len(pix)
+	a, err := newArena(unsafe.Sizeof(C.proposer_labels{}) + uintptr(n)*4 + uintptr(len(warning)+1))
 	if err != nil {
 		return nil, err
 	}
 	c := &take[C.proposer_labels](a, 1)[0]
 	labels := take[int32](a, n)
-	copy(labels, s.Labels)
+	copy(labels, pix)
 	*c = C.proposer_labels{
-		width: C.int32_t(s.Width), height: C.int32_t(s.Height), count: C.int32_t(s.Regions),
+		width: C.int32_t(width), height: C.int32_t(height), count: C.int32_t(regions),
 		labels: (*C.int32_t)(unsafe.SliceData(labels)),
 	}
-	if s.Warning != "" {
-		c.warning = a.text(s.Warning)
+	if warning != "" {
+		c.warning = a.text(warning)
 	}
 	return c, nil
 }

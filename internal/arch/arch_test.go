@@ -40,7 +40,7 @@ func TestLinkedPackages(t *testing.T) {
 		service = "gonum.org/v1/plot " + module + "objectness/train " + module + "internal/batch"
 	)
 	for _, c := range []struct{ packages, forbidden string }{
-		{"box mask raster segment similarity hierarchy selective", core + " gonum.org/"},
+		{"box mask raster segment segment/felzenszwalb similarity hierarchy selective", core + " gonum.org/"},
 		{"objectness", core + " " + module + "objectness/train"},
 		{"imbalance dataset evaluate", core},
 		{"api", service},

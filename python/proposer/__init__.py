@@ -8,6 +8,7 @@
 True
 """
 
+from proposer._felzenszwalb import felzenszwalb
 from proposer._library import Error, ImageError, LimitError, OptionError
 from proposer._map import MapIterator, map
 from proposer._proposals import Proposal, Proposals
@@ -21,6 +22,7 @@ __all__ = [
     "OptionError",
     "Proposal",
     "Proposals",
+    "felzenszwalb",
     "map",
     "selective_search",
 ]

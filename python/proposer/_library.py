@@ -54,6 +54,21 @@ class ImageStruct(ctypes.Structure):
     ]
 
 
+class SamplesStruct(ctypes.Structure):
+    """proposer_samples of proposer.h."""
+
+    _fields_ = [
+        ("samples", ctypes.c_void_p),
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("channels", ctypes.c_int32),
+        ("type", ctypes.c_int32),
+        ("row_stride", ctypes.c_ssize_t),
+        ("pixel_stride", ctypes.c_ssize_t),
+        ("channel_stride", ctypes.c_ssize_t),
+    ]
+
+
 class ResultStruct(ctypes.Structure):
     """proposer_result of proposer.h."""
 
@@ -120,6 +135,19 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "proposer_result_free": (None, [ctypes.POINTER(ResultStruct)]),
     "proposer_segment": (ctypes.c_int, [_IMAGE, _OPTIONS, _TOKEN, _LABELS]),
     "proposer_segment_file": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t, _OPTIONS, _TOKEN, _LABELS]),
+    "proposer_felzenszwalb": (
+        ctypes.c_int,
+        [
+            ctypes.POINTER(SamplesStruct),
+            ctypes.c_double,
+            ctypes.c_double,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+            ctypes.c_int32,
+            _TOKEN,
+            _LABELS,
+        ],
+    ),
     "proposer_labels_free": (None, [ctypes.POINTER(LabelsStruct)]),
 }
 

@@ -1,0 +1,10 @@
+// See proposer.c.
+#include "proposer.h"
+#include "_cgo_export.h"
+#include "internal.h"
+
+EXPORT int proposer_felzenszwalb(const proposer_samples *image, double scale, double sigma, int64_t min_size,
+	const double *kernel, int32_t kernel_size, proposer_token *token, proposer_labels **result) {
+	return goFelzenszwalb((proposer_samples *)image, scale, sigma, min_size, (double *)kernel, kernel_size,
+		(uintptr_t)token, result);
+}
