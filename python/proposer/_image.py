@@ -13,12 +13,24 @@ from numpy.typing import NDArray
 
 from proposer._library import ImageError, ImageStruct, LimitError, OptionError
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "Encoded", "Pixels", "to_image", "to_pixels"]
+__all__ = [
+    "HIGHEST_MAX_BYTES",
+    "HIGHEST_MAX_PIXELS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Encoded",
+    "Pixels",
+    "to_image",
+    "to_pixels",
+]
 
 # The default limits, which are those of the command.
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 64 << 20
 _MAX_SIDE = 65_535
+# The largest limits that the library takes.
+HIGHEST_MAX_PIXELS = 268_435_455
+HIGHEST_MAX_BYTES = 2**31 - 1
 
 _WANT_SHAPE = "want (H, W), (H, W, 3) or (H, W, 4)"
 _WANT_TENSOR = "want (C, H, W) with 1, 3 or 4 channels, or (H, W)"

@@ -9,7 +9,15 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from proposer._image import MAX_BYTES, MAX_PIXELS, Encoded, Pixels, to_image
+from proposer._image import (
+    HIGHEST_MAX_BYTES,
+    HIGHEST_MAX_PIXELS,
+    MAX_BYTES,
+    MAX_PIXELS,
+    Encoded,
+    Pixels,
+    to_image,
+)
 from proposer._library import ImageError, LimitError, OptionError, ResultStruct, Token, call, library
 from proposer._proposals import Proposals
 
@@ -175,9 +183,10 @@ class SearchOptions:
         values = dict(options)
         self.channel_order: str = values.pop("channel_order")
         self.masks = bool(values.pop("masks"))
-        for name in ("max_pixels", "max_bytes"):
-            if isinstance(values[name], bool) or not isinstance(values[name], (int, np.integer)):
-                raise OptionError(f"{name} {values[name]!r}: want a whole number")
+        for name, high in (("max_pixels", HIGHEST_MAX_PIXELS), ("max_bytes", HIGHEST_MAX_BYTES)):
+            limit = values[name]
+            if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or not 1 <= limit <= high:
+                raise OptionError(f"{name} {limit!r}: want a whole number from 1 to {high}")
         self.max_pixels, self.max_bytes = int(values["max_pixels"]), int(values["max_bytes"])
         self.text = format_options(max=values.pop("max_boxes"), masks="rle" if self.masks else None, **values)
 
