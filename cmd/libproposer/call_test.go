@@ -189,3 +189,80 @@ func TestTree(t *testing.T) {
 		})
 	}
 }
+
+// noise returns an image in which each pixel is a region of its own.
+func noise(width, height int) []byte {
+	pix := make([]byte, width*height)
+	state := uint32(1)
+	for i := range pix {
+		state = state*1664525 + 1013904223
+		pix[i] = byte(state >> 24)
+	}
+	return pix
+}
+
+func TestErrors(t *testing.T) {
+	// The status codes of proposer.h.
+	const invalidOption, invalidImage, limit, canceled = 1, 2, 3, 4
+	d := startDriver(t)
+	s := scene.Render(4, 60, 40, 3)
+	pixels := func(change func(*request)) request {
+		q := imageRequest(searchFunction, s.Image, "mode=single")
+		change(&q)
+		return q
+	}
+	file := func(function int32, data []byte, options string) request {
+		return request{Function: function, data: data, options: options}
+	}
+	png := s.PNG()
+	for _, c := range []struct {
+		name   string
+		q      request
+		status int
+		want   string
+	}{
+		{"option", pixels(func(q *request) { q.options = "mode=slow" }), invalidOption, `mode "slow": want one of single, fast`},
+		{"not UTF-8", pixels(func(q *request) { q.options = "mode=\xff" }), invalidOption, `mode "\xff": want one of`},
+		{"segment option", pixels(func(q *request) { q.Function, q.options = segmentFunction, "k=0" }), invalidOption, `k "0": want a number above 0`},
+		{"tree option", pixels(func(q *request) { q.Function, q.options = treeFunction, "nms=1" }), invalidOption, `nms "1": want an option that exists`},
+		{"no options", pixels(func(q *request) { q.Null = nullOptions }), 0, ""},
+		{"no image", pixels(func(q *request) { q.Null = nullImage }), invalidImage, "image: NULL, want a pointer to an image"},
+		{"no pixels", pixels(func(q *request) { q.Null = nullData }), invalidImage, "image with pixels NULL"},
+		{"no result", pixels(func(q *request) { q.Null = nullResult }), invalidOption, "result: NULL, want a pointer"},
+		{"no result of labels", pixels(func(q *request) { q.Function, q.Null = segmentFunction, nullResult }), invalidOption, "result: NULL"},
+		{"freed token", pixels(func(q *request) { q.Null = freedToken }), invalidOption, "token: it was freed"},
+		{"canceled token", pixels(func(q *request) { q.Null = canceledToken }), canceled, "the call was canceled"},
+		{"canceled file", request{Function: segmentFileFunction, Null: canceledToken, data: png}, canceled, "the call was canceled"},
+		{"no width", pixels(func(q *request) { q.Width = 0 }), invalidImage, "image of 0×40 pixels: want sides above 0"},
+		{"most negative", pixels(func(q *request) { q.Height = math.MinInt32 }), invalidImage, "image of 60×-2147483648 pixels"},
+		{"two channels", pixels(func(q *request) { q.Channels = 2 }), invalidImage, "image with channels 2: want 1 (gray), 3"},
+		{"order", pixels(func(q *request) { q.Order = -1 }), invalidImage, "image with channel_order -1"},
+		{"wide", pixels(func(q *request) { q.Width = math.MaxInt32 }), limit, "too large: got 2147483647 pixels wide"},
+		{"many pixels", pixels(func(q *request) { q.Width, q.Height = 60000, 60000 }), limit, "too large: got 3600000000 pixels, want at most 50000000"},
+		{"limit", pixels(func(q *request) { q.options = "max-pixels=2399" }), limit, "too large: got 2400 pixels, want at most 2399"},
+		{"enlarged", pixels(func(q *request) { q.options = "resize-width=65535" }), limit, "pixels when resized"},
+		{"strides", pixels(func(q *request) { q.Row = math.MinInt64 }), invalidImage, "want pixels within the memory of the process"},
+		{"stride into nothing", pixels(func(q *request) { q.Row, q.Pixel, q.Channel = 1<<40, 3, 1 }), invalidImage, "its pixels are not in the memory of the process"},
+		{"stride into nothing before", pixels(func(q *request) { q.Row, q.Pixel, q.Channel = 180, 3, -1<<44 }), invalidImage, "of the process"},
+		{"regions", request{
+			Width: 800, Height: 600, Channels: 1, data: noise(800, 600), options: "k=0.01 min-size=1 mode=single",
+		}, limit, "regions"},
+		{"empty file", file(searchFileFunction, nil, ""), invalidImage, "want"},
+		{"no file", request{Function: searchFileFunction, Null: nullData, data: png}, invalidImage, "data: NULL, want a pointer to the bytes of an image file"},
+		{"text", file(searchFileFunction, []byte("<html>"), ""), invalidImage, "HTML"},
+		{"truncated", file(segmentFileFunction, png[:len(png)/2], ""), invalidImage, "broken png"},
+		{"large file", file(searchFileFunction, png, "max-bytes=100"), limit, "bytes, want at most 100 bytes"},
+		{"large image", file(segmentFileFunction, png, "max-pixels=100"), limit, "too large: got 2400 pixels"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := d.call(c.q)
+			if got.status != c.status || !strings.Contains(got.err, c.want) {
+				t.Errorf("status %d: %q, want %d: %q", got.status, got.err, c.status, c.want)
+			}
+			if strings.ContainsAny(got.err, "\n") || strings.Contains(got.err, "imageio") {
+				t.Errorf("%q: want one line in the words of the user", got.err)
+			}
+		})
+	}
+	checkSearch(t, d.call(imageRequest(searchFunction, s.Image, "")), png, "")
+}

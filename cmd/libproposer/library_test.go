@@ -5,12 +5,15 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,4 +228,104 @@ func (d *driver) call(q request) response {
 		r.warning = text()
 	}
 	return r
+}
+
+// run runs a program and returns its output.
+func run(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	return string(e2e.Output(t, exec.CommandContext(t.Context(), program, args...)))
+}
+
+func TestThreads(t *testing.T) { run(t, compile(t, "testdata/threads.c")) }
+
+func TestCancel(t *testing.T) {
+	t.Log(run(t, compile(t, "testdata/cancel.c")))
+}
+
+func TestProcess(t *testing.T) {
+	name := filepath.Join(libraryDir(t), "libproposer.so")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	duplicate := filepath.Join(t.TempDir(), "copy.so")
+	if err := os.WriteFile(duplicate, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := compile(t, "testdata/process.c", "-Wl,--as-needed")
+	t.Log(run(t, program, name, duplicate))
+}
+
+// linkedPackages returns the packages that the library links.
+func linkedPackages(t *testing.T) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	return strings.Fields(string(e2e.Output(t, cmd)))
+}
+
+func TestLinkedPackages(t *testing.T) {
+	packages := linkedPackages(t)
+	if !slices.Contains(packages, "github.com/proposer/proposer/selective") {
+		t.Fatalf("packages %q", packages)
+	}
+	for _, name := range packages {
+		for _, forbidden := range []string{
+			"net", "os/exec", "os/signal", "os/user", "crypto", "gocv.io", "gonum.org", "github.com/prometheus",
+			"github.com/proposer/proposer/api", "github.com/proposer/proposer/internal/batch",
+			"github.com/proposer/proposer/objectness/train",
+		} {
+			if name == forbidden || strings.HasPrefix(name, forbidden+"/") {
+				t.Errorf("links %s", name)
+			}
+		}
+	}
+}
+
+// The library exports the functions that proposer.h declares and nothing else.
+func TestExportedSymbols(t *testing.T) {
+	f, err := elf.Open(filepath.Join(libraryDir(t), "libproposer.so"))
+	if err != nil {
+		t.Skip("not an ELF library: ", err)
+	}
+	defer f.Close()
+	symbols, err := f.DynamicSymbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var exported []string
+	for _, s := range symbols {
+		if s.Section != elf.SHN_UNDEF {
+			exported = append(exported, s.Name)
+		}
+	}
+	header, err := os.ReadFile("proposer.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared []string
+	for _, m := range regexp.MustCompile(`(?m)^[a-z].*?(proposer_[a-z_]+)\(`).FindAllSubmatch(header, -1) {
+		declared = append(declared, string(m[1]))
+	}
+	slices.Sort(exported)
+	slices.Sort(declared)
+	if !slices.Equal(exported, declared) {
+		t.Errorf("exported %q, declared %q", exported, declared)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	if _, err := os.Stat("/proc/self/statm"); err != nil {
+		t.Skip(err)
+	}
+	var allocated, total int // in KiB
+	out := run(t, compile(t, "testdata/memory.c"), "500")
+	if _, err := fmt.Sscan(out, &allocated, &total); err != nil {
+		t.Fatal(err, out)
+	}
+	t.Logf("%d KiB with malloc, %d KiB in all", allocated, total)
+	// The smallest result takes a kilobyte, the pixels nine.
+	if allocated > 100 || total > 32<<10 {
+		t.Errorf("450 calls take %d KiB with malloc, %d KiB in all", allocated, total)
+	}
 }

@@ -29,9 +29,10 @@
  * Threads. Any thread may call any function at any time. A search uses all processors, or as many as
  * the option threads says. Results do not depend on it.
  *
- * Signals. The library keeps the handlers of SIGINT, SIGTERM and other signals as they are. It handles
- * SIGSEGV, SIGBUS and SIGFPE of its own code and passes those of other code on. Handlers that are
- * installed later must have the flag SA_ONSTACK. No function may be called in a signal handler.
+ * Signals. The library leaves SIGINT, SIGTERM and other signals alone. On Linux it handles SIGSEGV,
+ * SIGBUS, SIGFPE, SIGPIPE and SIGURG of its own threads and passes others on to the handlers that were
+ * installed before it was loaded. Handlers must be installed with the flag SA_ONSTACK. No function may
+ * be called in a signal handler.
  *
  * Fork. The library has threads of its own, which a child of fork does not inherit: in the child, calls
  * fail with PROPOSER_FORKED. Call exec there, or load a copy of the library: dlopen of another file
