@@ -4,6 +4,7 @@
 //
 //	POST /v1/proposals  boxes of one or more images, in a format chosen by Accept
 //	POST /v1/rois       sampled and labeled proposals for training a detector
+//	POST /v1/segments   the regions of an image as a label image
 //	GET  /v1/modes      modes, options and limits
 //	     /v2/...        the Open Inference Protocol, see package openinference
 //	GET  /healthz       200 while the process runs

@@ -55,6 +55,9 @@ func TestDepth(t *testing.T) {
 		if got := s.do(t, "POST", "/v1/rois", contentType, body).header.Get("X-Warning"); got == "" {
 			t.Error("/v1/rois: got no warning")
 		}
+		if got := s.postWith(t, "/v1/segments", "", b.Bytes()).header.Get("X-Warning"); got == "" {
+			t.Error("/v1/segments: got no warning")
+		}
 		p := s.post(t, "depth=8", b.Bytes()).problem(t, http.StatusUnprocessableEntity, "depth")
 		if p.Errors[0] != (fieldError{"depth", "8", "10 or more, or auto"}) {
 			t.Errorf("got %+v", p.Errors)

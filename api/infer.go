@@ -74,17 +74,17 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 	for name, value := range req.Options {
 		values.Set(name, value)
 	}
-	opts, _, p := s.readSearchOptions(s.newOptionParser(values, searchOptions, DefaultMax))
+	opts, _, p := s.readSearchOptions(s.newSearchParser(values, searchOptions, DefaultMax))
 	if p != nil {
 		fail(w, r, p)
 		return
 	}
 	headerLength := -1
-	resp, p := s.enqueueAndSearch(r, req.Image, opts, func(_ context.Context, result *propose.Result) (body []byte, err error) {
+	resp, p := s.enqueue(r, req.Image, s.searchJob(opts, func(_ context.Context, result *propose.Result) (body []byte, err error) {
 		body, headerLength, err = openinference.AppendResponse(
 			nil, req, result.Boxes, result.Scores, openinference.ModelName, openinference.ModelVersion)
 		return body, err
-	})
+	}))
 	if p != nil {
 		fail(w, r, p)
 		return

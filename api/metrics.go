@@ -71,7 +71,7 @@ func newMetrics(c Config) (*metrics, error) {
 		workPixels: r.gauge("proposer_work_pixels",
 			"Pixels of the images being searched, plus 80 for each initial region they may produce."),
 		images: r.counterVec("proposer_pictures_total",
-			"Searched images by format and mode.", "format", "mode"),
+			"Searched images by format and mode; of segmented ones the mode is segments.", "format", "mode"),
 		decodeFailures: r.counterVec("proposer_decode_failures_total",
 			"Images that could not be decoded, by format.", "format"),
 		stage: r.histogramVec("proposer_stage_duration_seconds",
@@ -171,17 +171,22 @@ func (m *metrics) observeRequest(route string, status int, d time.Duration) {
 
 // observeSearch records an image that was searched and whose response was encoded.
 func (m *metrics) observeSearch(r *propose.Result, mode string, pixels int64, encode time.Duration) {
-	m.images.WithLabelValues(r.Format, mode).Inc()
-	m.pixels.Observe(float64(pixels))
 	m.boxes.Observe(float64(len(r.Boxes)))
-	for stage, d := range map[string]time.Duration{
+	m.observeImage(r.Format, mode, pixels, map[string]time.Duration{
 		"decode":   r.DecodeTime,
 		"segment":  r.Stages.Segment,
 		"describe": r.Stages.Describe,
 		"group":    r.Stages.Group,
 		"rank":     r.Stages.Rank,
 		"encode":   encode,
-	} {
+	})
+}
+
+// observeImage records an image with the times of the stages.
+func (m *metrics) observeImage(format, mode string, pixels int64, stages map[string]time.Duration) {
+	m.images.WithLabelValues(format, mode).Inc()
+	m.pixels.Observe(float64(pixels))
+	for stage, d := range stages {
 		m.stage.WithLabelValues(stage).Observe(d.Seconds())
 	}
 }

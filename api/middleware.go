@@ -27,6 +27,11 @@ type requestRecord struct {
 	attrs   []slog.Attr
 }
 
+// addTimes adds the times of a job.
+func (r *requestRecord) addTimes(decode, search time.Duration) {
+	r.attrs = append(r.attrs, slog.Float64("decode_seconds", decode.Seconds()), slog.Float64("search_seconds", search.Seconds()))
+}
+
 type recordKey struct{}
 
 func recordOf(r *http.Request) *requestRecord {

@@ -84,8 +84,6 @@ func (s *Server) marshalCapabilities() ([]byte, error) {
 	for _, name := range searchOptions {
 		c.Options = append(c.Options, optionInfo{name, defaults[name]})
 	}
-	for _, rep := range representations {
-		c.Answers = append(c.Answers, rep.media)
-	}
+	c.Answers = mediaTypes()
 	return json.Marshal(c)
 }

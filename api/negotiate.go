@@ -70,23 +70,33 @@ func encodeOverlay(format string) func(context.Context, *codec.Row, []byte, prop
 	}
 }
 
-// negotiate returns the representation that the Accept header prefers (RFC 9110, section 12.5.1).
-// The most specific media range determines the quality of a representation; ties go to the first.
-func negotiate(r *http.Request) (*representation, *problem) {
+// mediaTypes returns the media types of representations of proposals.
+func mediaTypes() []string {
+	media := make([]string, len(representations))
+	for i, rep := range representations {
+		media[i] = rep.media
+	}
+	return media
+}
+
+// negotiate returns the index of the media type that the Accept header prefers (RFC 9110, section
+// 12.5.1). The most specific media range determines the quality of a media type; ties go to the first.
+func negotiate(r *http.Request, media []string) (int, *problem) {
 	header := strings.Join(r.Header.Values("Accept"), ",")
 	if strings.TrimSpace(header) == "" {
-		return representations[0], nil
+		return 0, nil
 	}
-	var best *representation
+	best := -1
 	bestQuality := 0.
-	for _, rep := range representations {
-		if q := quality(header, rep.media); q > bestQuality {
-			best = rep
+	for i := range media {
+		if q := quality(header, media[i]); q > bestQuality {
+			best = i
 			bestQuality = q
 		}
 	}
-	if best == nil {
-		return nil, acceptProblem(header)
+	if best < 0 {
+		return 0, newProblem(http.StatusNotAcceptable, "accept", fmt.Sprintf("no response matches the Accept header %q", header),
+			fieldError{"Accept", header, "one of " + strings.Join(media, ", ")})
 	}
 	return best, nil
 }
@@ -115,15 +125,6 @@ func quality(header, media string) float64 {
 		}
 	}
 	return best
-}
-
-func acceptProblem(header string) *problem {
-	media := make([]string, len(representations))
-	for i, rep := range representations {
-		media[i] = rep.media
-	}
-	return newProblem(http.StatusNotAcceptable, "accept", fmt.Sprintf("no response matches the Accept header %q", header),
-		fieldError{"Accept", header, "one of " + strings.Join(media, ", ")})
 }
 
 // multipleImagesProblem rejects several images in a representation that holds one.

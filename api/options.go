@@ -79,9 +79,19 @@ func parseFormOptions(data []byte) (map[string]string, *problem) {
 	return values, nil
 }
 
-// newOptionParser returns a parser of options with the given names. It rejects unknown names
-// and repeated options. If there is no max option, it is set to defaultMax.
-func (s *Server) newOptionParser(values url.Values, names []string, defaultMax int) *optparse.Parser {
+// newSearchParser returns a parser of the options of a search and others with the given names. If
+// there is no max option, it is set to defaultMax.
+func (s *Server) newSearchParser(values url.Values, names []string, defaultMax int) *optparse.Parser {
+	if !values.Has("max") {
+		limit := cmp.Or(s.cfg.MaxBoxes, defaultMax)
+		values.Set("max", strconv.Itoa(min(defaultMax, limit)))
+	}
+	return newOptionParser(values, names)
+}
+
+// newOptionParser returns a parser of options with the given names. It rejects unknown names and
+// repeated options.
+func newOptionParser(values url.Values, names []string) *optparse.Parser {
 	single := make(map[string]string, len(values))
 	var repeated []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -91,11 +101,6 @@ func (s *Server) newOptionParser(values url.Values, names []string, defaultMax i
 		}
 		single[name] = values[name][0]
 	}
-	if _, ok := single["max"]; !ok {
-		limit := cmp.Or(s.cfg.MaxBoxes, defaultMax)
-		single["max"] = strconv.Itoa(min(defaultMax, limit))
-	}
-
 	p := optparse.New(single, names)
 	for _, name := range repeated {
 		p.Fail(name, strings.Join(values[name], ", "), "one value")

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/proposer/proposer/api/openinference"
+	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/selective"
@@ -29,7 +30,7 @@ import (
 //	415 format        the data is not an image of a supported format
 //	422 picture       the image is corrupt
 //	422 depth         a sample of the image is larger than the option depth allows
-//	422 regions       the options segment the image into too many initial regions
+//	422 regions       the options segment the image into too many regions
 //	429 full          the queue or the memory for bodies is full: see Retry-After
 //	429 rate          the token or address exceeded its request rate: see Retry-After
 //	499 gone          the client disconnected; only in the log and the metrics
@@ -107,6 +108,10 @@ func classify(ctx context.Context, err error) *problem {
 	if many, ok := errors.AsType[*selective.TooManyRegionsError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "regions", message(many),
 			fieldError{"k", fmt.Sprint(many.Strategy.K), fmt.Sprintf("a k, min-size or max-side that results in at most %d initial regions", many.Max)})
+	}
+	if many, ok := errors.AsType[*codec.TooManyRegionsError](err); ok {
+		return newProblem(http.StatusUnprocessableEntity, "regions", message(many),
+			fieldError{"Accept", "image/png", "application/x-npy, application/json, or a larger k or min-size"})
 	}
 	switch {
 	case errors.Is(err, imageio.ErrUnsupported):

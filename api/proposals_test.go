@@ -50,8 +50,8 @@ func TestAccept(t *testing.T) {
 				r.Header.Set("Accept", accept)
 			}
 			got := ""
-			if rep, p := negotiate(r); p == nil {
-				got = rep.media
+			if i, p := negotiate(r, mediaTypes()); p == nil {
+				got = mediaTypes()[i]
 			}
 			if got != want {
 				t.Errorf("got %q, want %q", got, want)

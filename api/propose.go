@@ -42,11 +42,12 @@ type encoder func(context.Context, *propose.Result) ([]byte, error)
 // the body.
 func (s *Server) handleProposals(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
-	rep, p := negotiate(r)
+	i, p := negotiate(r, mediaTypes())
 	if p != nil {
 		fail(w, r, p)
 		return
 	}
+	rep := representations[i]
 	q, p := s.parseQuery(r.URL.RawQuery, nil, rep)
 	if p != nil {
 		fail(w, r, p)
@@ -85,7 +86,7 @@ func (s *Server) parseQuery(rawQuery string, form []byte, rep *representation) (
 	if prob != nil {
 		return query{}, prob
 	}
-	p := s.newOptionParser(values, slices.Concat(searchOptions, detailOptions), rep.defaultMax)
+	p := s.newSearchParser(values, slices.Concat(searchOptions, detailOptions), rep.defaultMax)
 	q := query{rep: rep}
 	if rep.details {
 		optparse.Value(p, "masks", "rle or off", parseMasks, &q.masks)
@@ -123,10 +124,14 @@ func parseMasks(s string) (bool, error) {
 	return s == "rle", nil
 }
 
-// respondOne responds with the proposals of one image. It calls release before it writes the
-// response, as a slow client may take a while to read it.
+// respondOne responds with the proposals of one image.
 func (s *Server) respondOne(w http.ResponseWriter, r *http.Request, img imageFile, q query, release func()) {
-	key := s.cacheKey(img, q)
+	s.respondCached(w, r, s.cacheKey(img, q), q.rep.media, img.data, s.searchJob(q.Options, q.encoder(img)), release)
+}
+
+// respondCached responds with the result of a job, which may be in the cache of the client or of the
+// service. It calls release before it writes the response, as a slow client may take a while to read it.
+func (s *Server) respondCached(w http.ResponseWriter, r *http.Request, key cacheKey, media string, data []byte, j job, release func()) {
 	h := w.Header()
 	if key.notModified(r) {
 		s.metrics.notModified.Inc()
@@ -140,7 +145,7 @@ func (s *Server) respondOne(w http.ResponseWriter, r *http.Request, img imageFil
 	if !ok {
 		cacheStatus = "miss"
 		var p *problem
-		resp, p = s.enqueueAndSearch(r, img.data, q.Options, q.encoder(img))
+		resp, p = s.enqueue(r, data, j)
 		if p != nil {
 			fail(w, r, p)
 			return
@@ -150,7 +155,7 @@ func (s *Server) respondOne(w http.ResponseWriter, r *http.Request, img imageFil
 	release()
 	key.setHeaders(h)
 	h.Set("X-Cache", cacheStatus)
-	s.writeSearched(w, q.rep.media, resp)
+	s.writeSearched(w, media, resp)
 }
 
 // respondMany responds with one line for each image, written as soon as its search is done.
@@ -213,7 +218,7 @@ func (s *Server) searchLine(ctx context.Context, index int, img imageFile, q que
 	resp, ok := s.cache.get(key)
 	if !ok {
 		var p *problem
-		resp, p = s.search(ctx, &requestRecord{}, img.data, q.Options, q.encoder(img))
+		resp, p = s.process(ctx, &requestRecord{}, img.data, s.searchJob(q.Options, q.encoder(img)))
 		if p != nil {
 			s.metrics.rejected.WithLabelValues(p.kind).Inc()
 			return p.ndjsonLine(index, img.name)
@@ -272,33 +277,61 @@ func (s *Server) cacheKey(img imageFile, q query) cacheKey {
 	return newCacheKey(img.data, s.cfg.Version, s.cfg.RankerName, img.name, q.rep.media, q.canonical)
 }
 
-// enqueueAndSearch takes a slot in the queue for the time of a search.
-func (s *Server) enqueueAndSearch(r *http.Request, data []byte, opts propose.Options, encode encoder) (encodedResult, *problem) {
-	if p := s.admission.enqueue(); p != nil {
-		return encodedResult{}, p
-	}
-	defer s.admission.dequeue() // also if the search panics
-	return s.search(r.Context(), recordOf(r), data, opts, encode)
+// A job is what a request asks for of an image.
+type job struct {
+	mode       string // in the metrics and the log
+	workPixels func(imageio.Header) (int64, error)
+	// run processes an image, which has that many pixels, and encodes the response. It adds to the
+	// metrics and the record.
+	run func(ctx context.Context, rec *requestRecord, data []byte, pixels int64) (encodedResult, error)
 }
 
-// encodedResult is the result of a search as it is sent.
+// encodedResult is the result of a job as it is sent.
 type encodedResult struct {
 	body    []byte
 	warning string // that of the result
 }
 
-// search waits for a worker, searches an image and encodes the response. The worker is held
-// until the response is encoded, which also takes memory and time.
-func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, opts propose.Options, encode encoder) (encodedResult, *problem) {
+// searchJob returns the job of a search.
+func (s *Server) searchJob(opts propose.Options, encode encoder) job {
+	return job{opts.Mode, opts.WorkPixels, func(ctx context.Context, rec *requestRecord, data []byte, pixels int64) (encodedResult, error) {
+		result, err := s.run(ctx, data, opts)
+		if err != nil {
+			return encodedResult{}, err
+		}
+		start := time.Now()
+		body, err := encode(ctx, result)
+		if err != nil {
+			return encodedResult{}, err
+		}
+		s.metrics.observeSearch(result, opts.Mode, pixels, time.Since(start))
+		rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)))
+		rec.addTimes(result.DecodeTime, result.SearchTime)
+		return encodedResult{body, result.Warning}, nil
+	}}
+}
+
+// enqueue takes a slot in the queue for the time of a job.
+func (s *Server) enqueue(r *http.Request, data []byte, j job) (encodedResult, *problem) {
+	if p := s.admission.enqueue(); p != nil {
+		return encodedResult{}, p
+	}
+	defer s.admission.dequeue() // also if the job panics
+	return s.process(r.Context(), recordOf(r), data, j)
+}
+
+// process waits for a worker and does the job. The worker is held until the response is encoded, which
+// also takes memory and time.
+func (s *Server) process(ctx context.Context, rec *requestRecord, data []byte, j job) (encodedResult, *problem) {
 	header, err := imageio.Inspect(data, s.cfg.limits())
 	rec.attrs = append(rec.attrs,
 		slog.Int("picture_bytes", len(data)), slog.String("format", header.Format),
-		slog.Int("width", header.Width), slog.Int("height", header.Height), slog.String("mode", opts.Mode))
+		slog.Int("width", header.Width), slog.Int("height", header.Height), slog.String("mode", j.mode))
 	if err != nil {
 		return encodedResult{}, s.searchProblem(ctx, err)
 	}
 
-	pixels, err := opts.WorkPixels(header)
+	pixels, err := j.workPixels(header)
 	if err != nil {
 		return encodedResult{}, s.searchProblem(ctx, err)
 	}
@@ -310,24 +343,14 @@ func (s *Server) search(ctx context.Context, rec *requestRecord, data []byte, op
 		return encodedResult{}, s.searchProblem(ctx, err)
 	}
 	defer release()
-	result, err := s.run(ctx, data, opts)
+	result, err := j.run(ctx, rec, data, int64(header.Width)*int64(header.Height))
 	if err != nil {
 		return encodedResult{}, s.searchProblem(ctx, err)
 	}
-
-	start := time.Now()
-	body, err := encode(ctx, result)
-	if err != nil {
-		return encodedResult{}, s.searchProblem(ctx, err)
+	if result.warning != "" {
+		rec.attrs = append(rec.attrs, slog.String("warning", result.warning))
 	}
-	s.metrics.observeSearch(result, opts.Mode, int64(header.Width)*int64(header.Height), time.Since(start))
-	rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)),
-		slog.Float64("decode_seconds", result.DecodeTime.Seconds()),
-		slog.Float64("search_seconds", result.SearchTime.Seconds()))
-	if result.Warning != "" {
-		rec.attrs = append(rec.attrs, slog.String("warning", result.Warning))
-	}
-	return encodedResult{body, result.Warning}, nil
+	return result, nil
 }
 
 // searchProblem returns the problem of a failed search and counts images that could not be

@@ -29,8 +29,7 @@ func (s *Server) handleRoIs(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 	if len(up.images) > 1 {
-		fail(w, r, newProblem(http.StatusBadRequest, "request", "the form has several images",
-			fieldError{"image", up.images[1].name, "one image"}))
+		fail(w, r, severalImagesProblem(up))
 		return
 	}
 	img := up.images[0]
@@ -45,13 +44,13 @@ func (s *Server) handleRoIs(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	resp, p := s.enqueueAndSearch(r, img.data, opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
+	resp, p := s.enqueue(r, img.data, s.searchJob(opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
 		batch, err := rois.Sample(ctx, result.Boxes, truth, sampling)
 		if err != nil {
 			return nil, err
 		}
 		return append(batch.AppendJSON(nil, img.name, result.Width, result.Height), '\n'), nil
-	})
+	}))
 	if p != nil {
 		fail(w, r, p)
 		return
@@ -65,7 +64,7 @@ func (s *Server) parseRoIs(rawQuery string, form []byte) (propose.Options, rois.
 	if prob != nil {
 		return propose.Options{}, rois.Options{}, prob
 	}
-	p := s.newOptionParser(values, slices.Concat(rois.OptionNames(), searchOptions), DefaultMax)
+	p := s.newSearchParser(values, slices.Concat(rois.OptionNames(), searchOptions), DefaultMax)
 	sampling, _ := rois.ReadOptions(p) // errors are kept by the parser
 	opts, _, prob := s.readSearchOptions(p)
 	return opts, sampling, prob

@@ -91,6 +91,7 @@ func (s *Server) route() error {
 		r.Get("/v1/modes", s.handleModes)
 		r.With(s.admit).Post("/v1/proposals", s.handleProposals)
 		r.With(s.admit).Post("/v1/rois", s.handleRoIs)
+		r.With(s.admit).Post("/v1/segments", s.handleSegments)
 		s.routeInference(r)
 	})
 	return nil

@@ -152,6 +152,12 @@ func (up *upload) readPart(part *multipart.Part, hint int64, cfg Config, fields 
 	return nil, nil
 }
 
+// severalImagesProblem rejects a form with several images where one is wanted.
+func severalImagesProblem(up *upload) *problem {
+	return newProblem(http.StatusBadRequest, "request", "the form has several images",
+		fieldError{"image", up.images[1].name, "one image"})
+}
+
 // bodyProblem returns the problem of a body that could not be read, or nil. The body's own error
 // is the most specific, then the form's problem p, then err.
 func (s *Server) bodyProblem(ctx context.Context, b *requestBody, p *problem, err error, media string) *problem {

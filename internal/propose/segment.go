@@ -225,13 +225,16 @@ func renumber(labels []int32, n int) int {
 func spaceNames() string { return strings.ReplaceAll(joinValues(raster.Spaces()), ",", ", ") }
 
 // WorkPixels returns a bound of the memory that [Segment] uses for an image, in pixels of about 80
-// bytes. The error is a *imageio.LimitError if the image would become too large.
+// bytes: the pixels of the image, as it is or resized, and 3 for each pixel that is segmented, because
+// in noise every one can be a region before the small ones are merged. The error is a
+// *imageio.LimitError if the image would become too large.
 func (o *SegmentOptions) WorkPixels(h imageio.Header) (int64, error) {
 	width, height, err := o.Decode.Size(h)
 	if err != nil {
 		return 0, err
 	}
-	return max(int64(h.Width)*int64(h.Height), int64(width)*int64(height)), nil
+	segmented := int64(width) * int64(height)
+	return max(int64(h.Width)*int64(h.Height), segmented) + 3*segmented, nil
 }
 
 // SegmentOverlay writes the image, upright and in its original size, with the boundaries of the regions

@@ -1,10 +1,14 @@
 package propose
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -170,4 +174,65 @@ func TestParseSegmentOptions(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
+}
+
+func TestSegmentWorkPixels(t *testing.T) {
+	for value, want := range map[string]int64{"max-side=0": 4e6, "max-side=500": 1e6 + 3*250_000, "resize-width=2000": 16e6} {
+		t.Run(value, func(t *testing.T) {
+			name, side, _ := strings.Cut(value, "=")
+			o, err := ParseSegmentOptions(map[string]string{name: side})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := o.WorkPixels(imageio.Header{Width: 1000, Height: 1000}); got != want || err != nil {
+				t.Errorf("got %d, %v, want %d", got, err, want)
+			}
+		})
+	}
+	o := DefaultSegmentOptions()
+	o.Decode.Width, o.Decode.Limits.MaxPixels = 2000, 3_000_000
+	if _, err := o.WorkPixels(imageio.Header{Width: 1000, Height: 1000}); err == nil {
+		t.Error("an image that becomes too large: no error")
+	}
+}
+
+func TestSegmentOverlay(t *testing.T) {
+	data := oriented(scene.Render(5, 101, 73, 5).JPEG(90), 6)
+	o, err := ParseSegmentOptions(map[string]string{"max-side": "60"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Segment(t.Context(), data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := SegmentOverlay(t.Context(), &out, data, o, s, "png"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := png.Decode(&out)
+	if err != nil || m.Bounds().Size() != image.Pt(73, 101) {
+		t.Errorf("got an image in %v, %v", m.Bounds(), err)
+	}
+	if err := SegmentOverlay(t.Context(), &out, data[:100], o, s, "png"); err == nil {
+		t.Error("a broken image: no error")
+	}
+}
+
+func FuzzParseSegmentOptions(f *testing.F) {
+	f.Add("color", "Lab", "k", "12.5")
+	f.Add("max-side", "3", "resize-width", "4")
+	f.Add("depth", "auto", "connectivity", "4")
+	f.Fuzz(func(t *testing.T, name1, value1, name2, value2 string) {
+		o, err := ParseSegmentOptions(map[string]string{name1: value1, name2: value2})
+		if err != nil {
+			if len(OptionErrors(err)) == 0 {
+				t.Fatalf("got %v, which names no option", err)
+			}
+			return
+		}
+		if again, err := ParseSegmentOptions(o.Values()); err != nil || again != o {
+			t.Fatalf("got %+v, %v, want %+v", again, err, o)
+		}
+	})
 }
