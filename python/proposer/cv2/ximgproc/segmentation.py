@@ -402,8 +402,9 @@ class SelectiveSearchSegmentation(_Algorithm):
         ranked = self._ranked_image()
         for i, item in enumerate(self._images):
             image = item.image if isinstance(item, _Converted) else item
-            if image.shape[:2] != ranked.shape[:2]:
-                raise Error("process", f"image {i} of shape {image.shape}: want the size of the others, {ranked.shape[:2]}")
+            size = ranked.shape[:2]
+            if image.shape[:2] != size:
+                raise Error("process", f"image {i} of shape {image.shape}: want the size of the others, {size}")
         if len(given) > _MAX_IMAGES:
             raise Error("process", f"{len(given)} images: want at most {_MAX_IMAGES}")
         strategies = self._combine()
