@@ -100,7 +100,6 @@ type request struct {
 	Function, Width, Height, Channels, Order, Null int32
 	Row, Pixel, Channel                            int64
 	Offset                                         int64
-	dataSize, optionsSize                          int64
 
 	data    []byte
 	options string
