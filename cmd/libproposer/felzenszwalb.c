@@ -5,6 +5,7 @@
 
 EXPORT int proposer_felzenszwalb(const proposer_samples *image, double scale, double sigma, int64_t min_size,
 	const double *kernel, int32_t kernel_size, proposer_token *token, proposer_labels **result) {
+	REQUIRE_RUNTIME(result);
 	return goFelzenszwalb((proposer_samples *)image, scale, sigma, min_size, (double *)kernel, kernel_size,
 		(uintptr_t)token, result);
 }

@@ -12,11 +12,9 @@
 static pthread_key_t last_error_key;
 static int last_error_ok;
 
-// forked is 1 in a child of fork, which does not have the threads of Go's runtime: calls would wait for
-// them forever.
-static int forked;
+int proposer_forked;
 
-static void set_forked(void) { forked = 1; }
+static void set_forked(void) { proposer_forked = 1; }
 
 __attribute__((constructor)) static void load(void) {
 	last_error_ok = pthread_key_create(&last_error_key, free) == 0;
@@ -25,20 +23,11 @@ __attribute__((constructor)) static void load(void) {
 #endif
 }
 
-static int fail_forked(void) {
+int proposer_fail_forked(void) {
 	static const char text[] = "the process was forked after the library had been loaded: want exec, or a copy of the library loaded in the child";
 	proposer_set_last_error(text, sizeof text - 1);
 	return PROPOSER_FORKED;
 }
-
-// REQUIRE_RUNTIME returns PROPOSER_FORKED from a function in a child of fork.
-#define REQUIRE_RUNTIME(result) \
-	do { \
-		if (forked) { \
-			if ((result) != NULL) *(result) = NULL; \
-			return fail_forked(); \
-		} \
-	} while (0)
 
 void proposer_set_last_error(const char *text, size_t size) {
 	if (!last_error_ok) return;
@@ -60,7 +49,7 @@ EXPORT const char *proposer_last_error(void) {
 
 EXPORT uint32_t proposer_abi(void) { return PROPOSER_ABI; }
 
-EXPORT const char *proposer_version(void) { return forked ? "unknown" : goVersion(); }
+EXPORT const char *proposer_version(void) { return proposer_forked ? "unknown" : goVersion(); }
 
 EXPORT int proposer_search(const proposer_image *image, const char *options, proposer_token *token, proposer_result **result) {
 	REQUIRE_RUNTIME(result);
@@ -102,17 +91,17 @@ EXPORT int proposer_tree(const proposer_image *image, const char *options, propo
 EXPORT void proposer_tree_free(proposer_merge_tree *tree) { free(tree); }
 
 EXPORT proposer_token *proposer_token_new(void) {
-	if (forked) {
-		fail_forked();
+	if (proposer_forked) {
+		proposer_fail_forked();
 		return NULL;
 	}
 	return (proposer_token *)goTokenNew();
 }
 
 EXPORT void proposer_token_cancel(proposer_token *token) {
-	if (!forked) goTokenCancel((uintptr_t)token);
+	if (!proposer_forked) goTokenCancel((uintptr_t)token);
 }
 
 EXPORT void proposer_token_free(proposer_token *token) {
-	if (!forked) goTokenFree((uintptr_t)token);
+	if (!proposer_forked) goTokenFree((uintptr_t)token);
 }
