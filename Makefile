@@ -17,6 +17,7 @@ PYDEPS   := gcc libc6-dev git python3
 PYTESTS  := python3-numpy python3-pil python3-opencv python3-skimage python3-torch python3-torchvision python3-matplotlib \
 	python3-tqdm python3-pytest python3-venv mypy flake8
 PYARM64  := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-pip
+PYRELEASE := gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-mingw-w64-x86-64-win32 $(PYTESTS)
 IMPORTS  := import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenblas.so.0")
 PYTHON   := /usr/bin/python3
 
@@ -176,7 +177,9 @@ demo: build ## render bin/scene.png and draw its best boxes in bin/boxes.png
 docker: ## build the container image IMAGE (proposer)
 	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
-release: ## build archives, SBOMs, checksums and the image of VERSION into dist/
+release: python-deps ## build archives, wheels, SBOMs, checksums and the image of VERSION into dist/
+	@for tool in aarch64-linux-gnu-gcc x86_64-w64-mingw32-gcc; do command -v $$tool >/dev/null || { \
+	$(call install,PYRELEASE,NO_PYRELEASE); }; done
 	.ci/release/release $(VERSION)
 
 clean: ## remove bin/ and dist/
@@ -201,6 +204,7 @@ NO_PYDEPS := "Install a C compiler, git and Python 3.9 or newer as $(PYTHON)"
 NO_PYTESTS := "Install NumPy, Pillow, OpenCV with ximgproc, scikit-image, PyTorch, torchvision, Matplotlib, tqdm and pytest for" \
 	"$(PYTHON), and mypy and flake8"
 NO_PYARM64 := "Use Debian: the target needs its packages of Python and NumPy for arm64"
+NO_PYRELEASE := "Install C compilers for arm64 Linux and for Windows (MinGW-w64)"
 NO_PEERS := "Install OpenCV with ximgproc and scikit-image for $(PYTHON), and dlib with its headers"
 
 deps:

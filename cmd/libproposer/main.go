@@ -9,6 +9,7 @@ package main
 #cgo CFLAGS: -std=c11 -Wall -fvisibility=hidden
 #cgo !windows LDFLAGS: -pthread
 #cgo linux LDFLAGS: ${SRCDIR}/exports.o
+#cgo windows LDFLAGS: -Wl,-Bstatic -lpthread -Wl,-Bdynamic
 #include "internal.h"
 #include "proposer.h"
 */

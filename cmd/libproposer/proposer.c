@@ -14,7 +14,9 @@ static int last_error_ok;
 
 int proposer_forked;
 
+#ifndef _WIN32
 static void set_forked(void) { proposer_forked = 1; }
+#endif
 
 __attribute__((constructor)) static void load(void) {
 	last_error_ok = pthread_key_create(&last_error_key, free) == 0;

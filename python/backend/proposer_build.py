@@ -41,8 +41,10 @@ MODULE = ROOT / "go" if (ROOT / "go").is_dir() else ROOT.parent
 LIBRARY = {"darwin": "libproposer.dylib", "windows": "libproposer.dll"}
 COMMANDS = ["./cmd/libproposer", "./cmd/proposer"]
 
-# C compilers of Debian for other platforms, unless CC is set.
+# C compilers for other platforms, unless CC is set: Debian's, and the one of macOS.
 CROSS_COMPILERS = {
+    ("darwin", "amd64"): "clang -arch x86_64",
+    ("darwin", "arm64"): "clang -arch arm64",
     ("linux", "amd64"): "x86_64-linux-gnu-gcc",
     ("linux", "arm64"): "aarch64-linux-gnu-gcc",
     ("windows", "amd64"): "x86_64-w64-mingw32-gcc",
