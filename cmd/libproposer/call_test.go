@@ -3,14 +3,19 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"image/png"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/testutil/e2e"
+	"github.com/proposer/proposer/internal/testutil/photos"
 	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/raster"
 )
@@ -265,4 +270,27 @@ func TestErrors(t *testing.T) {
 		})
 	}
 	checkSearch(t, d.call(imageRequest(searchFunction, s.Image, "")), png, "")
+}
+
+// Photographs have the same boxes, scores and masks as files and as pixels: one in the default mode, or
+// fifty in every mode with PROPOSER_E2E=1.
+func TestPhotographs(t *testing.T) {
+	paths, modes := photos.Paths(t)[:1], []string{propose.DefaultMode}
+	if e2e.Enabled() {
+		paths, modes = photos.Paths(t), propose.Modes()
+	}
+	d := startDriver(t)
+	for _, path := range paths[:min(50, len(paths))] {
+		img := photos.Read(t, path)
+		var file bytes.Buffer
+		if err := png.Encode(&file, img.ToImage()); err != nil {
+			t.Fatal(err)
+		}
+		for _, mode := range modes {
+			t.Run(filepath.Base(path)+" "+mode, func(t *testing.T) {
+				options := "masks=rle mode=" + mode
+				checkSearch(t, d.call(imageRequest(searchFunction, img, options)), file.Bytes(), options)
+			})
+		}
+	}
 }
