@@ -21,25 +21,27 @@ import (
 	"github.com/proposer/proposer/internal/testutil/e2e"
 )
 
-// library is the folder with the library, built once.
-var library = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "libproposer")
-	if err != nil {
-		return "", err
+// libraryFolder is the folder of the library; empty if it has not been built.
+var libraryFolder string
+
+// buildLibrary builds the library once.
+var buildLibrary = sync.OnceValue(func() (err error) {
+	if libraryFolder, err = os.MkdirTemp("", "libproposer"); err != nil {
+		return err
 	}
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", filepath.Join(dir, "libproposer.so"), ".")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", filepath.Join(libraryFolder, "libproposer.so"), ".")
 	// The build with OpenCV sets flags that this one must not have.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1", "CGO_CXXFLAGS=", "CGO_LDFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return dir, fmt.Errorf("%w\n%s", err, out)
+		return fmt.Errorf("%w\n%s", err, out)
 	}
-	return dir, nil
+	return nil
 })
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, _ := library(); dir != "" {
-		os.RemoveAll(dir)
+	if libraryFolder != "" {
+		os.RemoveAll(libraryFolder)
 	}
 	os.Exit(code)
 }
@@ -47,11 +49,10 @@ func TestMain(m *testing.M) {
 // libraryDir returns the folder of the library, which is built from the package's files.
 func libraryDir(t testing.TB) string {
 	t.Helper()
-	dir, err := library()
-	if err != nil {
+	if err := buildLibrary(); err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	return libraryFolder
 }
 
 // compile compiles a C or C++ program against the library and returns its name.
