@@ -9,3 +9,8 @@ EXPORT int proposer_felzenszwalb(const proposer_samples *image, double scale, do
 	return goFelzenszwalb((proposer_samples *)image, scale, sigma, min_size, (double *)kernel, kernel_size,
 		(uintptr_t)token, result);
 }
+
+EXPORT int proposer_graph_segmentation(const proposer_samples *image, double k, double sigma, int64_t min_size,
+	proposer_token *token, proposer_labels **result) {
+	return goGraphSegmentation((proposer_samples *)image, k, sigma, min_size, (uintptr_t)token, result);
+}

@@ -37,24 +37,29 @@ func goFelzenszwalb(
 			}
 			opts.Kernel = unsafe.Slice((*float64)(kernel), int(kernelSize))
 		}
-		if samples == nil {
-			return nil, &imageError{"image: NULL, want a pointer to an image"}
-		}
-		l := sampleLayout{kind: int(samples._type), layout: layout{
-			pixels: samples.samples,
-			width:  int(samples.width), height: int(samples.height), channels: int(samples.channels),
-			rowStride: int(samples.row_stride), pixelStride: int(samples.pixel_stride), channelStride: int(samples.channel_stride),
-		}}
-		if err := l.check(); err != nil {
-			return nil, err
-		}
-		f := segmenters.Get().(*felzenszwalbLabels)
-		labels, err := f.segment(ctx, &l, opts)
-		if l.width*l.height <= maxRecycledPixels/4 { // at up to 250 bytes per pixel
-			segmenters.Put(f)
-		}
-		return labels, err
+		return segmentSamples(ctx, samples, opts)
 	})
+}
+
+// segmentSamples segments an image of C.
+func segmentSamples(ctx context.Context, samples *C.proposer_samples, opts felzenszwalb.Options) (*C.proposer_labels, error) {
+	if samples == nil {
+		return nil, &imageError{"image: NULL, want a pointer to an image"}
+	}
+	l := sampleLayout{kind: int(samples._type), layout: layout{
+		pixels: samples.samples,
+		width:  int(samples.width), height: int(samples.height), channels: int(samples.channels),
+		rowStride: int(samples.row_stride), pixelStride: int(samples.pixel_stride), channelStride: int(samples.channel_stride),
+	}}
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	f := segmenters.Get().(*felzenszwalbLabels)
+	labels, err := f.segment(ctx, &l, opts)
+	if l.width*l.height <= maxRecycledPixels/4 { // at up to 250 bytes per pixel
+		segmenters.Put(f)
+	}
+	return labels, err
 }
 
 // A felzenszwalbLabels is reusable memory of goFelzenszwalb.

@@ -217,6 +217,14 @@ int proposer_felzenszwalb(const proposer_samples *image, double scale, double si
 	const double *kernel, int32_t kernel_size, proposer_token *token, proposer_labels **result);
 
 /*
+ * proposer_graph_segmentation returns the labels of OpenCV's createGraphSegmentation(sigma, k,
+ * min_size).processImage, up to rounding: OpenCV computes in float32, and how depends on the
+ * processor. Bytes are from 0 to 255 here, and doubles should be. It uses one processor. token may be NULL.
+ */
+int proposer_graph_segmentation(const proposer_samples *image, double k, double sigma, int64_t min_size,
+	proposer_token *token, proposer_labels **result);
+
+/*
  * proposer_tree returns the merge tree of one strategy. Its options are mode, strategy (the number of the
  * strategy in the mode, from 0; the default is 0), colors, k, measures, sigma, min-size, max-side,
  * resize-width and threads. token may be NULL.

@@ -135,6 +135,10 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "proposer_result_free": (None, [ctypes.POINTER(ResultStruct)]),
     "proposer_segment": (ctypes.c_int, [_IMAGE, _OPTIONS, _TOKEN, _LABELS]),
     "proposer_segment_file": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t, _OPTIONS, _TOKEN, _LABELS]),
+    "proposer_graph_segmentation": (
+        ctypes.c_int,
+        [ctypes.POINTER(SamplesStruct), ctypes.c_double, ctypes.c_double, ctypes.c_int64, _TOKEN, _LABELS],
+    ),
     "proposer_felzenszwalb": (
         ctypes.c_int,
         [

@@ -59,6 +59,15 @@ type Options struct {
 	// Kernel, if not nil, has the weights of the Gaussian in place of Sigma: that of the center,
 	// and those at distances 1, 2 and so on.
 	Kernel []float64
+
+	// The two options below, and a Kernel, make the segmentation that of OpenCV's ximgproc, whose
+	// float32 samples and weights differ in the last bits.
+
+	// Four says that only the four nearest pixels are neighbors, in place of eight.
+	Four bool
+	// Mirror continues the image beyond its borders as c b | a b c | b a, in place of
+	// b a | a b c | c b.
+	Mirror bool
 }
 
 // Segmenter segments images. It reuses its memory. Its zero value is ready for use. It is not safe
@@ -66,6 +75,7 @@ type Options struct {
 type Segmenter struct {
 	width, height int
 	scale         float64 // for samples from 0 to 1
+	four          bool    // as in Options
 	grid          grid
 	smoother      smoother
 	tiles         tileJoiner
@@ -112,6 +122,7 @@ func (s *Segmenter) Segment(ctx context.Context, labels []int32, img *Image, opt
 	if s.lister.sorter.firstKey = 1; s.scale == 0 {
 		s.lister.sorter.firstKey = 0 // edges of weight 0 do not join
 	}
+	s.four, s.smoother.mirror = opts.Four, opts.Mirror
 	if err := s.computeWeights(ctx, img, kernel); err != nil {
 		return 0, err
 	}

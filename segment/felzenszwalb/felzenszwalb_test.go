@@ -47,6 +47,8 @@ func TestEqualsReference(t *testing.T) {
 			Scale:   rapid.SampledFrom([]float64{0, 1, 30, 300, 1e5, -1, math.NaN(), math.Inf(1)}).Draw(t, "scale"),
 			Sigma:   rapid.SampledFrom([]float64{0, 0.05, 0.5, 0.8, 2, 30}).Draw(t, "sigma"),
 			MinSize: rapid.SampledFrom([]int{-1, 0, 1, 2, 20, 500, math.MaxInt}).Draw(t, "min size"),
+			Four:    rapid.Bool().Draw(t, "four"),
+			Mirror:  rapid.Bool().Draw(t, "mirror"),
 		}
 		img := fromSamples(width, height, channels, samples)
 		labels := make([]int32, width*height)

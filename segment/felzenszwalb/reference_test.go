@@ -22,8 +22,8 @@ func reference(img *Image, opts Options) []int32 {
 		if len(kernel) == 1 && kernel[0] == 1 {
 			continue
 		}
-		correlate(h, w, kernel, func(line, i int) *float64 { return &pix[c][i][line] })
-		correlate(w, h, kernel, func(line, i int) *float64 { return &pix[c][line][i] })
+		correlate(h, w, kernel, opts.Mirror, func(line, i int) *float64 { return &pix[c][i][line] })
+		correlate(w, h, kernel, opts.Mirror, func(line, i int) *float64 { return &pix[c][line][i] })
 	}
 
 	type edge struct {
@@ -49,12 +49,12 @@ func reference(img *Image, opts Options) []int32 {
 			add(x, y, x, y-1)
 		}
 	}
-	for y := 1; y < h; y++ {
+	for y := 1; y < h && !opts.Four; y++ {
 		for x := 1; x < w; x++ {
 			add(x, y, x-1, y-1)
 		}
 	}
-	for y := 1; y < h; y++ {
+	for y := 1; y < h && !opts.Four; y++ {
 		for x := 1; x < w; x++ {
 			add(x, y-1, x-1, y)
 		}
@@ -114,16 +114,20 @@ func reference(img *Image, opts Options) []int32 {
 }
 
 // correlate filters lines of n samples with a symmetric kernel.
-func correlate(n, lines int, kernel []float64, at func(line, i int) *float64) {
+func correlate(n, lines int, kernel []float64, mirrored bool, at func(line, i int) *float64) {
+	repeated := 1 // pixels that are repeated at a border
+	if mirrored {
+		repeated = 0
+	}
 	mirror := func(i int) int {
-		for i < 0 || i >= n {
+		for n > 1 && (i < 0 || i >= n) {
 			if i < 0 {
-				i = -1 - i
+				i = -repeated - i
 			} else {
-				i = 2*n - 1 - i
+				i = 2*n - 2 + repeated - i
 			}
 		}
-		return i
+		return max(0, min(i, n-1))
 	}
 	in := make([]float64, n)
 	for line := range lines {

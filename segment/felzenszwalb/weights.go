@@ -66,10 +66,15 @@ func (g *grid) padded(direction, y int) []int32 {
 // clearRow removes the edges of row y and the border at its right.
 func (g *grid) clearRow(y int) {
 	for d := range directions {
-		row := g.padded(d, y)[1:]
-		for i := range row {
-			row[i] = noEdge
-		}
+		g.clear(d, y)
+	}
+}
+
+// clear removes the edges of a direction of row y and the border at its right.
+func (g *grid) clear(direction, y int) {
+	row := g.padded(direction, y)[1:]
+	for i := range row {
+		row[i] = noEdge
 	}
 }
 
@@ -105,8 +110,13 @@ func (s *Segmenter) computeWeights(ctx context.Context, img *Image, kernel []flo
 		} else {
 			m.row(below, y+1)
 			s.distances(down, y, 0, n, here, below, 0)
-			s.distances(downRight, y, 0, n-1, here, below, 1)
-			s.distances(downLeft, y, 1, n-1, here, below, 0)
+			if s.four {
+				g.clear(downRight, y)
+				g.clear(downLeft, y)
+			} else {
+				s.distances(downRight, y, 0, n-1, here, below, 1)
+				s.distances(downLeft, y, 1, n-1, here, below, 0)
+			}
 		}
 		s.distances(right, y, 0, n-1, here, here, 1)
 		for d := range directions {
@@ -201,6 +211,7 @@ func gaussian(sigma float64) []float64 {
 // then the rows, with the image reflected at its borders, and the weights taken from the outermost
 // to the innermost after that of the center.
 type smoother struct {
+	mirror  bool // as in Options
 	img     *Image
 	kernel  []float64
 	read    [][]float64    // rows of the image, by row and channel
@@ -234,18 +245,22 @@ func (m *smoother) reset(img *Image, kernel []float64) {
 }
 
 // reflect returns the number of the row or column at place i beyond the borders of an image with n of
-// them: d c b a | a b c d | d c b a.
-func reflect(i, n int) int {
-	i %= 2 * n
-	if i < 0 {
-		i += 2 * n
+// them: d c b a | a b c d | d c b a, or, if the image is mirrored, d c b | a b c d | c b a.
+func (m *smoother) reflect(i, n int) int {
+	period, last := 2*n, 2*n-1
+	if m.mirror {
+		period, last = max(1, 2*n-2), 2*n-2
 	}
-	return min(i, 2*n-1-i)
+	i %= period
+	if i < 0 {
+		i += period
+	}
+	return min(i, last-i)
 }
 
 // source returns a row of a channel of the image, at y beyond its borders.
 func (m *smoother) source(channel, y int) []float64 {
-	y = reflect(y, m.img.Height)
+	y = m.reflect(y, m.img.Height)
 	i := y % len(m.rowOf)
 	rows := m.read[i*m.img.Channels:][:m.img.Channels]
 	if m.rowOf[i] != y {
@@ -274,8 +289,8 @@ func (m *smoother) row(dst [][]float64, y int) {
 			addSymmetric(column, m.source(c, y-j), m.source(c, y+j), m.kernel[j])
 		}
 		for i := range radius {
-			m.column[radius-1-i] = column[reflect(-1-i, n)]
-			m.column[radius+n+i] = column[reflect(n+i, n)]
+			m.column[radius-1-i] = column[m.reflect(-1-i, n)]
+			m.column[radius+n+i] = column[m.reflect(n+i, n)]
 		}
 		scale(dst[c], column, m.kernel[0])
 		for j := radius; j > 0; j-- {

@@ -18,8 +18,8 @@ Results differ from OpenCV's as follows.
   ``opencv-quality`` of this package.
 - ``process`` returns an array without rows where OpenCV returns an empty tuple.
 - Images that are much longer than wide, or wider than long, with which OpenCV fails, are searched.
-- Images have samples of type uint8 and 1 or 3 channels, base images 3 or 4; others are errors. OpenCV
-  takes other types and numbers of channels in some functions.
+- Searched images have samples of type uint8 and 1 or 3 channels, base images 3 or 4; others are errors.
+  OpenCV searches images of some other types and numbers of channels.
 - The methods ``setImage``, ``get`` and ``merge`` of the strategies are errors, and the objects cannot be
   read from and written to files.
 - Errors are of a class that is derived from ``cv2.error`` and from ``proposer.Error``.

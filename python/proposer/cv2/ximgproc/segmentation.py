@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from proposer import _library
-from proposer._image import Pixels
-from proposer._library import ImageStruct, LabelsStruct, ResultStruct, StrategyStruct
+from proposer._image import MAX_PIXELS, Pixels
+from proposer._library import ImageStruct, LabelsStruct, ResultStruct, SamplesStruct, StrategyStruct
 from proposer.cv2._opencv import Error, integer, threads
 
 __all__ = [
@@ -41,6 +41,8 @@ _MAX_K = 1e6
 _MAX_SIGMA = 16.0
 _MIN_SIGMA = 0.001  # what OpenCV takes for 0 and less
 _MAX_INT = 2**31 - 1
+_MAX_SIDE = 65_535
+_MAX_CHANNELS = 1024
 _MAX_STRATEGIES = 256
 _MAX_IMAGES = 128
 
@@ -100,8 +102,10 @@ class GraphSegmentation(_Algorithm):
 
         Parameters
         ----------
-        src : ndarray of uint8
-            The image, of shape (H, W), (H, W, 1) or (H, W, 3). The color space is the caller's choice.
+        src : ndarray
+            The image, of shape (H, W) or (H, W, channels). As in OpenCV, the samples are integers or floats
+            with values such as from 0 to 255, and the color space and the number of channels are the
+            caller's choice.
         dst : ndarray of int32, optional
             An array of shape (H, W) to write the labels to. One of another type or shape is not used.
 
@@ -109,20 +113,26 @@ class GraphSegmentation(_Algorithm):
         -------
         ndarray of int32
             The label of each pixel: from 0, without gaps, in the order of the first pixels.
+
+        Notes
+        -----
+        The labels are those of OpenCV, up to rounding. They are computed in float64, while
+        `SelectiveSearchSegmentation.process` segments as the modes of this package do: it rounds
+        the differences of pixels to 1/128, which makes it faster.
         """
-        image = _check_image("processImage", src)
-        channels = _channels("processImage", image, 1, 3)
-        options = (
-            f"color={'I' if channels == 1 else 'RGB'} connectivity=4 threads={threads()} "
-            f"k={self._k!r} sigma={self._sigma!r} min-size={max(self._min_size, 1)}"
-        )
+        image = _samples("processImage", src)
         shape = image.shape[:2]
         if not (isinstance(dst, np.ndarray) and dst.shape == shape and dst.dtype == np.int32 and dst.flags.writeable):
             dst = np.empty(shape, np.int32)
-        pixels = Pixels(image)
+        samples = SamplesStruct(
+            image.ctypes.data, shape[1], shape[0], image.shape[2], int(image.dtype != np.uint8), *image.strides
+        )
         result = ctypes.POINTER(LabelsStruct)()
         try:
-            _call("processImage", "proposer_segment", pixels.struct, options.encode(), ctypes.byref(result))
+            _call(
+                "processImage", "proposer_graph_segmentation",
+                samples, self._k, self._sigma, self._min_size, ctypes.byref(result),
+            )  # fmt: skip
             dst[...] = np.ctypeslib.as_array(result.contents.labels, shape)
         finally:
             if result:
@@ -560,20 +570,47 @@ def _strategy(argument: str, value: Any) -> SelectiveSearchSegmentationStrategy:
     return value
 
 
-def _check_image(function: str, image: Any) -> _Image:
+def _check_array(function: str, image: Any) -> npt.NDArray[Any]:
     if image is None:
         raise Error(
             function, "image is None: want a NumPy array; cv2.imread returns None for a file that it cannot read"
         )
     if not isinstance(image, np.ndarray):
         raise Error(function, f"image of type {type(image).__name__}: want a NumPy array")
-    if image.dtype != np.uint8:
-        raise Error(function, f"image of type {image.dtype}: want uint8")
     if image.ndim not in (2, 3):
         raise Error(function, f"image of shape {image.shape}: want (H, W) or (H, W, channels)")
     if not all(0 < side <= _MAX_INT for side in image.shape):
         raise Error(function, f"image of shape {image.shape}: want sides above 0 that fit 32 bits")
     return image
+
+
+def _check_image(function: str, image: Any) -> _Image:
+    array = _check_array(function, image)
+    if array.dtype != np.uint8:
+        raise Error(function, f"image of type {array.dtype}: want uint8")
+    return array
+
+
+def _samples(function: str, image: Any) -> npt.NDArray[Any]:
+    """Return an image as an array of shape (H, W, C), of uint8 or float64."""
+    array = _check_array(function, image)
+    if array.dtype.kind not in "iuf":
+        raise Error(function, f"image of type {array.dtype}: want integers or floats")
+    array = array.reshape(*array.shape[:2], -1) if array.ndim == 2 else array
+    height, width, channels = array.shape
+    if max(height, width) > _MAX_SIDE or height * width > MAX_PIXELS or channels > _MAX_CHANNELS:
+        raise Error(
+            function,
+            f"image of shape {image.shape}: want sides of at most {_MAX_SIDE}, "
+            f"{MAX_PIXELS} pixels and {_MAX_CHANNELS} channels",
+        )
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array) if 0 in array.strides else array
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array.astype(np.float32), np.float64)  # as OpenCV converts it
+    if not np.isfinite(array).all():
+        raise Error(function, f"image of type {image.dtype} with infinite values or NaN: want finite values")
+    return array
 
 
 def _channels(function: str, image: _Image, *want: int) -> int:
