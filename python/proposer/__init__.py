@@ -13,6 +13,7 @@ from proposer._library import Error, ImageError, LimitError, OptionError
 from proposer._map import MapIterator, map
 from proposer._proposals import Proposal, Proposals
 from proposer._search import selective_search
+from proposer._segment import segment
 
 __all__ = [
     "Error",
@@ -24,5 +25,6 @@ __all__ = [
     "Proposals",
     "felzenszwalb",
     "map",
+    "segment",
     "selective_search",
 ]

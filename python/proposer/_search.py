@@ -21,7 +21,7 @@ from proposer._image import (
 from proposer._library import ImageError, LimitError, OptionError, ResultStruct, Token, call, library
 from proposer._proposals import Proposals
 
-__all__ = ["SearchOptions", "call_with_image", "format_options", "search", "selective_search"]
+__all__ = ["SearchOptions", "call_with_image", "check_limits", "format_options", "search", "selective_search"]
 
 
 def selective_search(
@@ -183,12 +183,35 @@ class SearchOptions:
         values = dict(options)
         self.channel_order: str = values.pop("channel_order")
         self.masks = bool(values.pop("masks"))
-        for name, high in (("max_pixels", HIGHEST_MAX_PIXELS), ("max_bytes", HIGHEST_MAX_BYTES)):
-            limit = values[name]
-            if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or not 1 <= limit <= high:
-                raise OptionError(f"{name} {limit!r}: want a whole number from 1 to {high}")
-        self.max_pixels, self.max_bytes = int(values["max_pixels"]), int(values["max_bytes"])
+        self.max_pixels, self.max_bytes = check_limits(values["max_pixels"], values["max_bytes"])
         self.text = format_options(max=values.pop("max_boxes"), masks="rle" if self.masks else None, **values)
+
+
+def check_limits(max_pixels: Any, max_bytes: Any) -> tuple[int, int]:
+    """Return the limits of an image as integers.
+
+    Parameters
+    ----------
+    max_pixels, max_bytes : object
+        The largest number of pixels, and the largest size of a file.
+
+    Returns
+    -------
+    tuple of int
+        The limits.
+
+    Raises
+    ------
+    OptionError
+        If a limit is not a whole number in its range.
+    """
+    for name, limit, high in (
+        ("max_pixels", max_pixels, HIGHEST_MAX_PIXELS),
+        ("max_bytes", max_bytes, HIGHEST_MAX_BYTES),
+    ):
+        if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or not 1 <= limit <= high:
+            raise OptionError(f"{name} {limit!r}: want a whole number from 1 to {high}")
+    return int(max_pixels), int(max_bytes)
 
 
 def format_options(**options: Any) -> bytes:
