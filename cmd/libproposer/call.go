@@ -10,12 +10,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/selective"
 )
@@ -24,8 +26,12 @@ import (
 // error. Exported functions consist of it, so that no panic reaches C.
 func call[T any](token C.uintptr_t, result **T, f func(context.Context) (*T, error)) (status C.int) {
 	defer func() {
-		if p := recover(); p != nil {
-			status = fail(fmt.Errorf("internal error: %v", p))
+		switch p := recover().(type) {
+		case nil:
+		case *parallel.Panic:
+			status = fail(fmt.Errorf("internal error: %w", p))
+		default:
+			status = fail(fmt.Errorf("internal error: %v\n\n%s", p, debug.Stack()))
 		}
 	}()
 	if result == nil {
@@ -89,7 +95,8 @@ func statusOf(err error) C.int {
 	return C.PROPOSER_INTERNAL
 }
 
-// message returns the text of an error on one line, without the name of a package before it.
+// message returns the text of an error, without the name of a package before it: one line, unless the
+// error is internal and has a stack for a report.
 func message(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "the call was canceled"

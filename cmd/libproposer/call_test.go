@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"image/png"
 	"math"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/internal/testutil/e2e"
 	"github.com/proposer/proposer/internal/testutil/photos"
@@ -292,5 +294,64 @@ func TestPhotographs(t *testing.T) {
 				checkSearch(t, d.call(imageRequest(searchFunction, img, options)), file.Bytes(), options)
 			})
 		}
+	}
+}
+
+// No panic reaches C, on whichever goroutine it happens.
+func TestPanicBecomesStatus(t *testing.T) {
+	const internal = 6
+	for name, f := range map[string]func() error{
+		"call":  func() error { panic("oops") },
+		"fault": func() error { return fmt.Errorf("%v", (*request)(nil).Width) },
+		"worker": func() error {
+			block := make(chan struct{})
+			return parallel.NewPool(2).Run(2, func(i int) error {
+				if i == 0 {
+					<-block
+					return nil
+				}
+				defer close(block)
+				panic("oops")
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			unset := new(int)
+			result := unset
+			status := call(0, &result, func(context.Context) (*int, error) { return unset, f() })
+			if status != internal || result != nil {
+				t.Errorf("status %d, result %v, want %d, nil", status, result, internal)
+			}
+		})
+	}
+}
+
+func TestNotEnoughMemory(t *testing.T) {
+	if _, err := newArena(math.MaxInt); err != errNoMemory {
+		t.Errorf("%v, want %v", err, errNoMemory)
+	}
+	if status := statusOf(errNoMemory); status != 5 {
+		t.Errorf("status %d, want PROPOSER_NO_MEMORY", status)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	number := goTokenNew()
+	ctx, err := tokenContext(uintptr(number))
+	if err != nil || ctx.Err() != nil {
+		t.Fatal(err, ctx)
+	}
+	goTokenFree(number)
+	goTokenFree(number)
+	goTokenCancel(number)
+	goTokenCancel(0)
+	if ctx.Err() != nil {
+		t.Error("the token was canceled after it had been freed")
+	}
+	if _, err := tokenContext(uintptr(number)); err == nil {
+		t.Error("no error about a freed token")
+	}
+	for range tokens.Range {
+		t.Error("a token is left")
 	}
 }

@@ -7,6 +7,8 @@ package parallel
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,8 +61,17 @@ func NewPool(threads int) *Pool {
 // Threads returns the number of goroutines that may work at once.
 func (p *Pool) Threads() int { return p.threads }
 
+// A Panic is the value that [Pool.Run] panics with if a task panicked on another goroutine than the
+// caller's: one that recovers in the caller's need not know where its tasks run.
+type Panic struct {
+	Value any
+	Stack []byte // of the task's goroutine
+}
+
+func (p *Panic) Error() string { return fmt.Sprintf("%v\n\n%s", p.Value, p.Stack) }
+
 // Run is a [Runner] that uses the idle workers of the pool. All goroutines that it started
-// have ended when it returns.
+// have ended when it returns or panics, which it does if a task panics.
 func (p *Pool) Run(n int, f func(i int) error) error { return p.RunTimed(n, nil, f) }
 
 // RunTimed is Run that adds the time spent by the workers that joined the caller, in
@@ -70,6 +81,7 @@ func (p *Pool) RunTimed(n int, elapsed *atomic.Int64, f func(i int) error) error
 		next   atomic.Int64
 		others sync.WaitGroup
 		joined atomic.Bool
+		failed atomic.Pointer[Panic]
 		errs   = make([]error, n)
 		work   func()
 	)
@@ -83,6 +95,12 @@ func (p *Pool) RunTimed(n int, elapsed *atomic.Int64, f func(i int) error) error
 				joined.Store(true)
 				others.Go(func() {
 					defer p.slots.Release(1)
+					defer func() {
+						if v := recover(); v != nil {
+							next.Store(int64(n))
+							failed.CompareAndSwap(nil, newPanic(v))
+						}
+					}()
 					start := time.Now()
 					work()
 					if elapsed != nil {
@@ -96,7 +114,15 @@ func (p *Pool) RunTimed(n int, elapsed *atomic.Int64, f func(i int) error) error
 			}
 		}
 	}
+	returned := false
+	defer func() {
+		if !returned {
+			next.Store(int64(n))
+			others.Wait()
+		}
+	}()
 	work()
+	returned = true
 
 	if joined.Load() {
 		// Waiting is not work: give the slot to others meanwhile. A goroutine that holds a slot is
@@ -105,5 +131,16 @@ func (p *Pool) RunTimed(n int, elapsed *atomic.Int64, f func(i int) error) error
 		others.Wait()
 		_ = p.slots.Acquire(context.Background(), 1)
 	}
+	if v := failed.Load(); v != nil {
+		panic(v)
+	}
 	return cmp.Or(errs...)
+}
+
+// newPanic returns the Panic of a recovered value, which may be one of a nested Run.
+func newPanic(v any) *Panic {
+	if p, ok := v.(*Panic); ok {
+		return p
+	}
+	return &Panic{v, debug.Stack()}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -130,4 +132,56 @@ func TestRunTimed(t *testing.T) {
 			t.Errorf("%v of others, want %v", got, want)
 		}
 	})
+}
+
+// A panic of a task reaches the caller, on whichever goroutine the task runs, after all others have ended.
+func TestPanic(t *testing.T) {
+	for name, culprit := range map[string]int{"caller": 0, "worker": 1} {
+		t.Run(name, func(t *testing.T) {
+			p := NewPool(2)
+			var running atomic.Int64
+			met := make(chan struct{})
+			var once sync.Once
+			defer func() {
+				v := recover()
+				if wrapped, ok := v.(*Panic); ok {
+					v = wrapped.Value
+					if !strings.Contains(wrapped.Error(), "oops") || !strings.Contains(wrapped.Error(), "TestPanic") {
+						t.Errorf("%v, want the value and the stack", wrapped)
+					}
+				}
+				if v != "oops" {
+					t.Errorf("panic %v, want oops", v)
+				}
+				if n := running.Load(); n != 0 {
+					t.Errorf("%d tasks run after the panic", n)
+				}
+				if err := p.Run(100, func(int) error { return nil }); err != nil {
+					t.Error(err)
+				}
+			}()
+			caller := goroutine()
+			_ = p.Run(1000, func(int) error {
+				running.Add(1)
+				defer running.Add(-1)
+				own := goroutine() == caller
+				if own {
+					<-met // until the worker has begun
+				} else {
+					once.Do(func() { close(met) })
+				}
+				if own == (culprit == 0) {
+					panic("oops")
+				}
+				return nil
+			})
+			t.Error("no panic")
+		})
+	}
+}
+
+// goroutine returns the number of the goroutine that calls it.
+func goroutine() string {
+	var buf [64]byte
+	return strings.Fields(string(buf[:runtime.Stack(buf[:], false)]))[1]
 }
