@@ -164,6 +164,14 @@ def evenly_spaced(items: Sequence[Any], count: int) -> list[Any]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
+def equal_labels(images: Sequence[Image]) -> int:
+    """Return the number of images whose labels are equal to those of scikit-image."""
+    return sum(
+        np.array_equal(proposer.felzenszwalb(image.rgb, **FELZENSZWALB), felzenszwalb(image.rgb, **FELZENSZWALB))
+        for image in images
+    )
+
+
 class Map(NamedTuple):
     """Seconds for all images with `proposer.map`, by number of workers."""
 
@@ -215,7 +223,7 @@ def number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def section(rows: Sequence[Row], mapped: Map, call: tuple[float, float], images: str) -> str:
+def section(rows: Sequence[Row], equal: int, mapped: Map, call: tuple[float, float], images: str) -> str:
     """Return the section of Markdown."""
     lines = [
         HEADING,
@@ -241,8 +249,7 @@ def section(rows: Sequence[Row], mapped: Map, call: tuple[float, float], images:
     total, outside = call
     lines += [
         "",
-        f"Felzenszwalb's segmentation is run with {settings}.",
-        "",
+        f"- `felzenszwalb` with {settings}: equal labels on {equal} of {mapped.images} images.",
         f"- `proposer.map` on {mapped.images} images: {number(mapped.one)} s with one worker,"
         f" {number(mapped.two)} s with two ({number(mapped.one / mapped.two)}×).",
         f"- Time of a call outside of the C library, at 640×480 pixels: {number(outside * 1e3)} ms"
@@ -297,7 +304,8 @@ def main() -> None:
             rows.append(row)
             print(f"{row.ours}: {number(row.quartiles[1])}× {row.peer}", file=sys.stderr)
     mapped = compare_map(images, 5)
-    text = section(rows, mapped, overhead(), f"{len(images)} images of `{'/'.join(arguments.folder.resolve().parts[-2:])}`")
+    folder = "/".join(arguments.folder.resolve().parts[-2:])
+    text = section(rows, equal_labels(images), mapped, overhead(), f"{len(images)} images of `{folder}`")
     if arguments.update:
         update(arguments.update, text)
     else:
