@@ -31,10 +31,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from proposer._image import MAX_BYTES, MAX_PIXELS, Encoded, Pixels, to_image
-from proposer._library import Error, OptionError, library_path
+from proposer._image import Encoded, Pixels, to_image
+from proposer._library import Error, library_path
 from proposer._proposals import Proposals
-from proposer._search import format_options, selective_search
+from proposer._search import SearchOptions, search, selective_search
 
 __all__ = ["ProposalDataset", "SelectiveSearch", "collate"]
 
@@ -65,7 +65,7 @@ class SelectiveSearch:
     Raises
     ------
     OptionError
-        If an option does not exist. Invalid values are reported when the first image is searched.
+        If a value is of a wrong type. Others that are invalid are reported with the first image.
 
     Notes
     -----
@@ -122,11 +122,14 @@ class SelectiveSearch:
         cache_dir: Union[str, os.PathLike[str], None] = None,
         **options: Any,
     ) -> None:
-        names = inspect.signature(selective_search).parameters.keys() - {"image", "masks"}
-        for name in options:
-            if name not in names:
-                raise OptionError(f"{name}: there is no such option: want {', '.join(sorted(names))}")
+        if "masks" in options:
+            raise TypeError("SelectiveSearch() takes no option masks: proposer.selective_search returns masks")
         self.options: dict[str, Any] = {"mode": mode, "max_boxes": max_boxes, **options}
+        bound = inspect.signature(selective_search).bind(None, **self.options)
+        bound.apply_defaults()
+        del bound.arguments["image"]
+        self._values = dict(bound.arguments)
+        SearchOptions(self._values)  # reports values of wrong types
         self._cache = None if cache_dir is None else _Cache(cache_dir)
 
     @overload
@@ -149,20 +152,24 @@ class SelectiveSearch:
         return image, {**(target or {}), "proposals": boxes, "proposal_scores": scores}
 
     def _search(self, image: Any) -> Proposals:
-        options = dict(self.options)
         worker: Any = get_worker_info()  # type: ignore[no-untyped-call]
-        if "threads" not in options and worker is not None:
-            options["threads"] = 1
+        values = dict(self._values)
+        if "threads" not in self.options and worker is not None:
+            values["threads"] = 1
+        options = SearchOptions(values)
+        # The pixels that are hashed are those that are searched, even if a file changes in between.
+        converted = to_image(image, options.channel_order, options.max_pixels, options.max_bytes)
+
+        def run() -> Proposals:
+            found, warning = search(converted, options)
+            if warning:
+                warnings.warn(warning, stacklevel=2)
+            return found
+
         if self._cache is None:
-            return selective_search(image, **options)
-        # What is hashed is what is searched, even if a file changes in between.
-        converted = to_image(
-            image,
-            options.get("channel_order", "rgb"),
-            options.get("max_pixels", MAX_PIXELS),
-            options.get("max_bytes", MAX_BYTES),
-        )
-        return self._cache.find(converted, self.options, lambda: selective_search(converted, **options))
+            return run()
+        values["threads"] = 0  # the result does not depend on it
+        return self._cache.find(converted, SearchOptions(values).text.decode(), run)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -315,17 +322,15 @@ class _Cache:
         self._warned = False
         _remove_old_parts(self.folder)
 
-    def find(self, image: Union[Pixels, Encoded], options: dict[str, Any], search: Callable[[], Proposals]) -> Proposals:
+    def find(self, image: Union[Pixels, Encoded], options: str, run: Callable[[], Proposals]) -> Proposals:
         """Return the stored proposals of an image, or search it and store them."""
-        given = {name: value for name, value in sorted(options.items()) if name != "threads"}
-        text = format_options(**given).decode()
-        key = _key(image, text)
+        key = _key(image, options)
         path = os.path.join(self.folder, key[:2], key + ".npz")
         found = _read(path, key)
         if found is None:
-            found = search()
+            found = run()
             try:
-                self._write(path, key, text, found)
+                self._write(path, key, options, found)
             except OSError as err:
                 if not self._warned:
                     warnings.warn(f"{path}: the proposals cannot be stored: {err}", RuntimeWarning, stacklevel=4)
