@@ -157,22 +157,37 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
 
 # A Go runtime does not survive a fork: its threads are missing in the child. So each process that
 # inherits a library loads a copy of it, of which the dynamic loader makes a new instance.
-_lock = threading.Lock()
+_lock = threading.RLock()
 _library: Optional[ctypes.CDLL] = None
 _pid = 0  # the process that loaded, or began to load, _library; -1 if it is an ancestor
 _copies = 0  # the number of ancestors that did
 _addresses: set[int] = set()  # of the instances in this process, inherited ones included
+_waits: set[Any] = set()  # the locks that threads wait for until their calls have ended
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    _lock.acquire()  # a child with a half-loaded library could not load another
+
+
+def _after_fork_in_parent() -> None:
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
     global _library, _lock, _pid
-    _lock = threading.Lock()  # another thread of the parent may have held it
+    _lock = threading.RLock()
     _library = None
     _pid = -1 if _pid else 0
+    for done in _waits:  # of a thread that forks in a signal handler; its call runs in the parent alone
+        if done.locked():
+            done.release()
+    _waits.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )
 
 
 def library() -> ctypes.CDLL:
@@ -237,25 +252,28 @@ def _load() -> ctypes.CDLL:
 
 
 _AFTER_FORK = (
-    " again, which a process started by fork needs (start it by spawn or forkserver, or use the package in it alone)"
+    " again, as a process that was started by fork needs it: want a folder for temporary files that"
+    " allows execution (TMPDIR), or the start method spawn or forkserver"
 )
 
 
 def _load_copy(path: str) -> ctypes.CDLL:
     """Load a copy of a library, as another instance than all that are loaded."""
-    try:
-        if sys.platform != "linux":
-            return _load_temporary_copy(path)
-        descriptor = os.memfd_create("libproposer")
-    except OSError:  # of an old kernel, or forbidden
+    descriptor = -1
+    if sys.platform == "linux" and hasattr(os, "memfd_create"):  # not in a Python for an old glibc
+        try:
+            descriptor = os.memfd_create("libproposer")
+        except OSError:  # of an old kernel, or forbidden
+            pass
+    if descriptor < 0:
         return _load_temporary_copy(path)
     with open(path, "rb") as source, open(descriptor, "wb") as copy:
-        shutil.copyfileobj(source, copy, 1 << 20)
-        copy.flush()
         # The loader takes a library of the same name for the same library, and descriptors are
         # reused. "./" makes the name different in each generation of processes.
         unique = "./" * _copies
         try:
+            shutil.copyfileobj(source, copy, 1 << 20)
+            copy.flush()
             return ctypes.CDLL(f"/proc/self/{unique}fd/{descriptor}")
         except OSError:  # no /proc, or a policy against executable memory files
             return _load_temporary_copy(path)
@@ -278,13 +296,17 @@ class Token:
         if self._pointer is None:
             raise MemoryError("no memory for a token")
 
+    def is_of_this_process(self) -> bool:
+        """Report whether the token, and the calls that have it, are not those of a parent process."""
+        return self._pid == os.getpid()
+
     def cancel(self) -> None:
         """End all calls that have the token, and all that will get it."""
-        if self._pid == os.getpid():  # else the calls are the parent's
+        if self.is_of_this_process():
             self._library.proposer_token_cancel(self._pointer)
 
     def __del__(self) -> None:
-        if getattr(self, "_pointer", None) is not None and self._pid == os.getpid():
+        if getattr(self, "_pointer", None) is not None and self.is_of_this_process():
             self._library.proposer_token_free(self._pointer)
 
 
@@ -340,6 +362,7 @@ def _run_interruptibly(run: Callable[[], tuple[int, str]], token: Token) -> tupl
     began = False
     done = _thread.allocate_lock()
     done.acquire()
+    _waits.add(done)
 
     def work() -> None:
         nonlocal began
@@ -362,12 +385,16 @@ def _run_interruptibly(run: Callable[[], tuple[int, str]], token: Token) -> tupl
             try:
                 token.cancel()
                 # If the call begins later, the token ends it at once.
-                while began and not outcome:
+                while began and not outcome and token.is_of_this_process():
                     done.acquire(timeout=0.01)
                 break
             except BaseException:  # another Ctrl-C
                 pass
         raise
+    finally:
+        _waits.discard(done)
+    if not outcome:
+        raise Error("the process was forked during the call: the parent process has the result")
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     result: tuple[int, str] = outcome[0]
