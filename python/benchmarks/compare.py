@@ -92,7 +92,10 @@ def comparisons(images: int) -> list[Comparison]:
         found.append(Comparison(ours, f"OpenCV, `{switch}`", opencv(cv2, switch), count))
     found.append(
         Comparison(
-            {"`proposer.felzenszwalb`": lambda image: proposer.felzenszwalb(image.rgb, **FELZENSZWALB)},
+            {
+                "`proposer.felzenszwalb`": lambda image: proposer.felzenszwalb(image.rgb, **FELZENSZWALB),
+                "`proposer.segment`": lambda image: proposer.segment(image.rgb, 300, 0.8, 20, threads=1),
+            },
             "scikit-image, `felzenszwalb`",
             lambda image: felzenszwalb(image.rgb, **FELZENSZWALB),
             images,
