@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -50,3 +51,37 @@ def digest(*arrays: np.ndarray) -> str:
 def test_selective_search(options: dict[str, Any], count: int, expected: str) -> None:
     proposals = proposer.selective_search(scene(160, 120), **options)
     assert (len(proposals.boxes), digest(proposals.boxes, proposals.scores)) == (count, expected)
+
+
+@pytest.mark.parametrize(
+    ("scale", "sigma", "min_size", "count", "expected"),
+    [
+        (1, 0.8, 20, 743, "1d575ba14116f9b7"),
+        (100, 0.5, 50, 69, "4587053aeeb73bae"),
+        (300, 2.3, 1, 42, "fa999ffd285e9815"),
+        (100, 0, 10, 205, "5320f770011bdc74"),
+    ],
+)
+def test_felzenszwalb(scale: float, sigma: float, min_size: int, count: int, expected: str) -> None:
+    labels = proposer.felzenszwalb(scene(320, 240), scale, sigma, min_size)
+    assert (labels.max() + 1, digest(labels.astype(np.int32))) == (count, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "expected"),
+    [
+        ({"k": 100}, 34, "26fda56beb40b23c"),
+        ({"k": 300, "color": "Lab", "sigma": 0.5}, 13, "73f20a6242af9ce6"),
+        ({"k": 50, "color": "HSV", "connectivity": 4, "min_size": 30}, 128, "0d20a482cf3536b5"),
+    ],
+)
+def test_segment(options: dict[str, Any], count: int, expected: str) -> None:
+    labels = proposer.segment(scene(320, 240), **options)
+    assert (labels.max() + 1, digest(labels)) == (count, expected)
+
+
+def test_masks() -> None:
+    masks = proposer.selective_search(scene(160, 120), masks=True).masks
+    assert masks is not None
+    data = json.dumps(masks, default=bytes.decode, sort_keys=True)
+    assert hashlib.sha256(data.encode()).hexdigest()[:16] == "eaa8cfa44a9a2a4a"
