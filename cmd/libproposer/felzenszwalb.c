@@ -12,5 +12,6 @@ EXPORT int proposer_felzenszwalb(const proposer_samples *image, double scale, do
 
 EXPORT int proposer_graph_segmentation(const proposer_samples *image, double k, double sigma, int64_t min_size,
 	proposer_token *token, proposer_labels **result) {
+	REQUIRE_RUNTIME(result);
 	return goGraphSegmentation((proposer_samples *)image, k, sigma, min_size, (uintptr_t)token, result);
 }

@@ -314,6 +314,31 @@ func TestExportedSymbols(t *testing.T) {
 	}
 }
 
+// Functions that return a status call no Go in a child of fork, where they would wait forever.
+func TestStatusFunctionsRequireRuntime(t *testing.T) {
+	files, err := filepath.Glob("*.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := regexp.MustCompile(`(?s)EXPORT int (\w+)\([^{]*\{\s*(\w*)`)
+	n := 0
+	for _, name := range files {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range functions.FindAllSubmatch(source, -1) {
+			n++
+			if string(m[2]) != "REQUIRE_RUNTIME" {
+				t.Errorf("%s: %s begins with %q, want REQUIRE_RUNTIME", name, m[1], m[2])
+			}
+		}
+	}
+	if n < 7 {
+		t.Errorf("found %d functions", n)
+	}
+}
+
 func TestMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/statm"); err != nil {
 		t.Skip(err)
