@@ -52,14 +52,15 @@ extern "C" {
 
 /*
  * PROPOSER_ABI is the number of the binary interface. It grows with each change that breaks programs
- * which were compiled with an older header. New functions do not change it.
+ * which were compiled with an older header. New functions, and new fields at the end of results, do not
+ * change it.
  */
 #define PROPOSER_ABI 1
 
 /* Status codes. */
 enum {
 	PROPOSER_OK = 0,
-	PROPOSER_INVALID_OPTION, /* an option does not exist or has an invalid value */
+	PROPOSER_INVALID_OPTION, /* an option or another argument has an invalid value, or does not exist */
 	PROPOSER_INVALID_IMAGE,  /* the pixels or the file are not a valid image of a supported format */
 	PROPOSER_LIMIT,          /* the image, or what results of it, exceeds a limit */
 	PROPOSER_CANCELED,       /* the token was canceled */
