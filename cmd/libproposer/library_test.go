@@ -31,8 +31,8 @@ var buildLibrary = sync.OnceValue(func() (err error) {
 		return err
 	}
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", filepath.Join(libraryFolder, "libproposer.so"), ".")
-	// The build with OpenCV sets flags that this one must not have.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=1", "CGO_CXXFLAGS=", "CGO_LDFLAGS=")
+	// The build with OpenCV sets flags that this one must not have: these are the defaults.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1", "CGO_CXXFLAGS=-O2 -g", "CGO_LDFLAGS=-O2 -g")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
@@ -290,6 +290,15 @@ func TestExportedSymbols(t *testing.T) {
 		t.Skip("not an ELF library: ", err)
 	}
 	defer f.Close()
+	libraries, err := f.ImportedLibraries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range libraries {
+		if !regexp.MustCompile(`^(ld-linux.*|libc|libpthread)\.so`).MatchString(name) {
+			t.Errorf("needs %s", name)
+		}
+	}
 	symbols, err := f.DynamicSymbols()
 	if err != nil {
 		t.Fatal(err)
