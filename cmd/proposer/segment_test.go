@@ -207,6 +207,34 @@ func TestSegmentOverlay(t *testing.T) {
 	}
 }
 
+// batch writes the same labels for the strategy that has the same options.
+func TestSegmentEqualsBatch(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("in", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "in/a.jpg", scene.Render(3, 96, 64, 5).JPEG(90))
+	for _, c := range []struct{ name, batch, segment string }{
+		{"own size", "--mode single", ""},
+		{"shrunken", "--mode single --max-side 50", "--max-side 50"},
+		{"opencv", "--mode opencv-single", "--connectivity 4 --min-size 100"},
+		{"min size", "--mode quality --min-size 15", "--min-size 15"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := t.TempDir()
+			args := append(strings.Fields("batch in --format labels-npy --colors Lab --k 60 --out"), out)
+			if _, msg, code := call(t, nil, append(args, strings.Fields(c.batch)...)...); code != exitOK {
+				t.Fatal(msg)
+			}
+			args = strings.Fields("segment in/a.jpg --format npy --color Lab --k 60 " + c.segment)
+			got, msg, code := call(t, nil, args...)
+			if code != exitOK || got != string(readBytes(t, filepath.Join(out, "labels", "a.npy"))) {
+				t.Errorf("exit code %d, %q, or other labels", code, msg)
+			}
+		})
+	}
+}
+
 func TestSegmentTooManyRegions(t *testing.T) {
 	t.Chdir(t.TempDir())
 	noise := image.NewGray(image.Rect(0, 0, 300, 300))
