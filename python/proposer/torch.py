@@ -345,7 +345,7 @@ class _Cache:
         )
         data = file.getbuffer()
         if found.boxes.nbytes + found.scores.nbytes > _MAX_ENTRY // 2 or len(data) > _MAX_ENTRY:
-            raise OSError(f"{len(found)} boxes: want at most {_MAX_ENTRY // 2 // 20}")
+            raise OSError(f"{len(found)} boxes: want at most {_MAX_ENTRY // 40}")
         os.makedirs(os.path.dirname(path), exist_ok=True)
         part = os.path.join(self.folder, secrets.token_hex(16) + ".part")
         try:
