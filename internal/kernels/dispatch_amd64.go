@@ -367,3 +367,70 @@ func transposeBlock(columns [][BlockSize]float32, rows [][8]float32) {
 		transposeBlockGeneric(columns, rows)
 	}
 }
+
+func scaleFloat64(dst, a []float64, w float64) {
+	if n := len(dst); avx2 && n >= 4 {
+		scaleFloat64AVX2(&dst[0], &a[0], w, n)
+	} else {
+		scaleFloat64Generic(dst, a, w)
+	}
+}
+
+func addScaledSumFloat64(dst, a, b []float64, w float64) {
+	n := 0
+	if avx2 && len(dst) >= 4 {
+		n = len(dst) &^ 3
+		addScaledSumFloat64AVX2(&dst[0], &a[0], &b[0], w, n)
+	}
+	addScaledSumFloat64Generic(dst[n:], a[n:], b[n:], w)
+}
+
+func convolve7Float64(dst []float64, rows *[7][]float64, w *[4]float64) {
+	if n := len(dst); avx2 && n >= 4 {
+		convolve7Float64AVX2(&dst[0], rows, w, n)
+	} else {
+		convolve7Float64Generic(dst, rows, w)
+	}
+}
+
+func distanceKeys3(keys []int32, a, b *[3][]float64) {
+	if n := len(keys); avx2 && n >= 4 {
+		distanceKeys3AVX2(&keys[0], a, b, n)
+	} else {
+		distanceKeys3Generic(keys, a, b)
+	}
+}
+
+func addSquaresFloat64(dst, a, b []float64) {
+	n := 0
+	if avx2 && len(dst) >= 4 {
+		n = len(dst) &^ 3
+		addSquaresFloat64AVX2(&dst[0], &a[0], &b[0], n)
+	}
+	addSquaresFloat64Generic(dst[n:], a[n:], b[n:])
+}
+
+func rootKeys(keys []int32, squares []float64) {
+	if n := len(keys); avx2 && n >= 4 {
+		rootKeysAVX2(&keys[0], &squares[0], n)
+	} else {
+		rootKeysGeneric(keys, squares)
+	}
+}
+
+func cycleEdges(dst []uint8, c *CellRow) {
+	if n := len(dst); avx2 && n >= 8 {
+		cycleEdgesAVX2(&dst[0], &c.Top[0], &c.Side[0], &c.DownRight[0], &c.DownLeft[0], &c.Bottom[0], n)
+	} else {
+		cycleEdgesGeneric(dst, c)
+	}
+}
+
+func repeatedEdges(dst []uint8, c *CellRow, top, bottom []int32) {
+	if n := len(dst); avx2 && n >= 8 {
+		repeatedEdgesAVX2(&dst[0], &c.Top[0], &c.Side[0], &c.DownRight[0], &c.DownLeft[0], &c.Bottom[0],
+			&top[0], &bottom[0], n)
+	} else {
+		repeatedEdgesGeneric(dst, c, top, bottom)
+	}
+}

@@ -137,3 +137,23 @@ func maxMeanMin(dst, rows [][8]float32, counts []int32) { maxMeanMinGeneric(dst,
 func transposeBlock(columns [][BlockSize]float32, rows [][8]float32) {
 	transposeBlockGeneric(columns, rows)
 }
+
+func scaleFloat64(dst, a []float64, w float64) { scaleFloat64Generic(dst, a, w) }
+
+func addScaledSumFloat64(dst, a, b []float64, w float64) { addScaledSumFloat64Generic(dst, a, b, w) }
+
+func convolve7Float64(dst []float64, rows *[7][]float64, w *[4]float64) {
+	convolve7Float64Generic(dst, rows, w)
+}
+
+func distanceKeys3(keys []int32, a, b *[3][]float64) { distanceKeys3Generic(keys, a, b) }
+
+func addSquaresFloat64(dst, a, b []float64) { addSquaresFloat64Generic(dst, a, b) }
+
+func rootKeys(keys []int32, squares []float64) { rootKeysGeneric(keys, squares) }
+
+func cycleEdges(dst []uint8, cells *CellRow) { cycleEdgesGeneric(dst, cells) }
+
+func repeatedEdges(dst []uint8, cells *CellRow, top, bottom []int32) {
+	repeatedEdgesGeneric(dst, cells, top, bottom)
+}

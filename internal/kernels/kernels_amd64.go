@@ -213,3 +213,43 @@ func integralRowAVX2(here *[8]uint32, above *[8]uint32, values *[8]uint8, n int)
 //
 //go:noescape
 func downsample2AVX2(dst *uint8, top *uint8, bottom *uint8, n int)
+
+// scaleFloat64AVX2 needs n ≥ 4.
+//
+//go:noescape
+func scaleFloat64AVX2(dst *float64, a *float64, w float64, n int)
+
+// addScaledSumFloat64AVX2 needs n > 0, a multiple of 4.
+//
+//go:noescape
+func addScaledSumFloat64AVX2(dst *float64, a *float64, b *float64, w float64, n int)
+
+// addSquaresFloat64AVX2 needs n > 0, a multiple of 4.
+//
+//go:noescape
+func addSquaresFloat64AVX2(dst *float64, a *float64, b *float64, n int)
+
+// convolve7Float64AVX2 needs n ≥ 4.
+//
+//go:noescape
+func convolve7Float64AVX2(dst *float64, rows *[7][]float64, w *[4]float64, n int)
+
+// rootKeysAVX2 needs n ≥ 4.
+//
+//go:noescape
+func rootKeysAVX2(keys *int32, squares *float64, n int)
+
+// distanceKeys3AVX2 needs n ≥ 4.
+//
+//go:noescape
+func distanceKeys3AVX2(keys *int32, a *[3][]float64, b *[3][]float64, n int)
+
+// cycleEdgesAVX2 needs n ≥ 8.
+//
+//go:noescape
+func cycleEdgesAVX2(dst *uint8, top *int32, side *int32, downRight *int32, downLeft *int32, bottom *int32, n int)
+
+// repeatedEdgesAVX2 needs n ≥ 8.
+//
+//go:noescape
+func repeatedEdgesAVX2(dst *uint8, top *int32, side *int32, downRight *int32, downLeft *int32, bottom *int32, labels *int32, labelsBelow *int32, n int)

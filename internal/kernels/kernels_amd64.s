@@ -5066,3 +5066,908 @@ test:
 	VMOVDQU    X2, (AX)(SI*1)
 	VZEROUPPER
 	RET
+
+// func scaleFloat64AVX2(dst *float64, a *float64, w float64, n int)
+// Requires: AVX
+TEXT ·scaleFloat64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	VBROADCASTSD w+16(FP), Y0
+	MOVQ         n+24(FP), DX
+	SUBQ         $0x04, DX
+	XORQ         BX, BX
+	JMP          test
+
+loop:
+	VMULPD  (CX)(BX*8), Y0, Y1
+	VMOVUPD Y1, (AX)(BX*8)
+	ADDQ    $0x04, BX
+
+test:
+	CMPQ BX, DX
+	JLT  loop
+	MOVQ DX, BX
+
+	// The last vector ends with the slices.
+	VMULPD  (CX)(BX*8), Y0, Y0
+	VMOVUPD Y0, (AX)(BX*8)
+	VZEROUPPER
+	RET
+
+// func addScaledSumFloat64AVX2(dst *float64, a *float64, b *float64, w float64, n int)
+// Requires: AVX
+TEXT ·addScaledSumFloat64AVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	VBROADCASTSD w+24(FP), Y0
+	MOVQ         n+32(FP), BX
+	XORQ         SI, SI
+
+loop:
+	VMOVUPD (CX)(SI*8), Y1
+	VADDPD  (DX)(SI*8), Y1, Y1
+	VMULPD  Y0, Y1, Y1
+	VADDPD  (AX)(SI*8), Y1, Y1
+	VMOVUPD Y1, (AX)(SI*8)
+	ADDQ    $0x04, SI
+	CMPQ    SI, BX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func addSquaresFloat64AVX2(dst *float64, a *float64, b *float64, n int)
+// Requires: AVX
+TEXT ·addSquaresFloat64AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+loop:
+	VMOVUPD (DX)(SI*8), Y0
+	VSUBPD  (CX)(SI*8), Y0, Y0
+	VMULPD  Y0, Y0, Y0
+	VADDPD  (AX)(SI*8), Y0, Y0
+	VMOVUPD Y0, (AX)(SI*8)
+	ADDQ    $0x04, SI
+	CMPQ    SI, BX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func convolve7Float64AVX2(dst *float64, rows *[7][]float64, w *[4]float64, n int)
+// Requires: AVX
+TEXT ·convolve7Float64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         w+16(FP), DX
+	MOVQ         (CX), BX
+	MOVQ         24(CX), SI
+	MOVQ         48(CX), DI
+	MOVQ         72(CX), R8
+	MOVQ         96(CX), R9
+	MOVQ         120(CX), R10
+	MOVQ         144(CX), CX
+	VBROADCASTSD (DX), Y0
+	VBROADCASTSD 8(DX), Y1
+	VBROADCASTSD 16(DX), Y2
+	VBROADCASTSD 24(DX), Y3
+	MOVQ         n+24(FP), DX
+	SUBQ         $0x04, DX
+	XORQ         R11, R11
+	JMP          test
+
+loop:
+	VMULPD  (R8)(R11*8), Y0, Y4
+	VMOVUPD (BX)(R11*8), Y5
+	VADDPD  (CX)(R11*8), Y5, Y5
+	VMULPD  Y3, Y5, Y5
+	VADDPD  Y5, Y4, Y4
+	VMOVUPD (SI)(R11*8), Y5
+	VADDPD  (R10)(R11*8), Y5, Y5
+	VMULPD  Y2, Y5, Y5
+	VADDPD  Y5, Y4, Y4
+	VMOVUPD (DI)(R11*8), Y5
+	VADDPD  (R9)(R11*8), Y5, Y5
+	VMULPD  Y1, Y5, Y5
+	VADDPD  Y5, Y4, Y4
+	VMOVUPD Y4, (AX)(R11*8)
+	ADDQ    $0x04, R11
+
+test:
+	CMPQ R11, DX
+	JLT  loop
+	MOVQ DX, R11
+
+	// The last vector ends with the slices.
+	VMULPD  (R8)(R11*8), Y0, Y0
+	VMOVUPD (BX)(R11*8), Y4
+	VADDPD  (CX)(R11*8), Y4, Y4
+	VMULPD  Y3, Y4, Y4
+	VADDPD  Y4, Y0, Y0
+	VMOVUPD (SI)(R11*8), Y3
+	VADDPD  (R10)(R11*8), Y3, Y3
+	VMULPD  Y2, Y3, Y3
+	VADDPD  Y3, Y0, Y0
+	VMOVUPD (DI)(R11*8), Y2
+	VADDPD  (R9)(R11*8), Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, (AX)(R11*8)
+	VZEROUPPER
+	RET
+
+// func rootKeysAVX2(keys *int32, squares *float64, n int)
+// Requires: AVX, AVX2
+TEXT ·rootKeysAVX2(SB), NOSPLIT, $0-24
+	MOVQ         keys+0(FP), AX
+	MOVQ         squares+8(FP), CX
+	MOVL         $0x7fc00000, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         n+16(FP), DX
+	SUBQ         $0x04, DX
+	XORQ         BX, BX
+	JMP          test
+
+loop:
+	VSQRTPD    (CX)(BX*8), Y1
+	VCVTPD2PSY Y1, X2
+	VCVTPS2PD  X2, Y3
+
+	// Subtract 1 from the bits of those that were rounded up.
+	VCMPPD       $0x1e, Y1, Y3, Y3
+	VCMPPD       $0x03, Y1, Y1, Y1
+	VEXTRACTF128 $0x01, Y3, X4
+	VSHUFPS      $0x88, X4, X3, X3
+	VEXTRACTF128 $0x01, Y1, X4
+	VSHUFPS      $0x88, X4, X1, X1
+	VPADDD       X3, X2, X2
+	VPBLENDVB    X1, X0, X2, X2
+	VMOVDQU      X2, (AX)(BX*4)
+	ADDQ         $0x04, BX
+
+test:
+	CMPQ BX, DX
+	JLT  loop
+	MOVQ DX, BX
+
+	// The last vector ends with the slices.
+	VSQRTPD    (CX)(BX*8), Y1
+	VCVTPD2PSY Y1, X2
+	VCVTPS2PD  X2, Y3
+
+	// Subtract 1 from the bits of those that were rounded up.
+	VCMPPD       $0x1e, Y1, Y3, Y3
+	VCMPPD       $0x03, Y1, Y1, Y1
+	VEXTRACTF128 $0x01, Y3, X4
+	VSHUFPS      $0x88, X4, X3, X3
+	VEXTRACTF128 $0x01, Y1, X4
+	VSHUFPS      $0x88, X4, X1, X1
+	VPADDD       X3, X2, X2
+	VPBLENDVB    X1, X0, X2, X2
+	VMOVDQU      X2, (AX)(BX*4)
+	VZEROUPPER
+	RET
+
+// func distanceKeys3AVX2(keys *int32, a *[3][]float64, b *[3][]float64, n int)
+// Requires: AVX, AVX2
+TEXT ·distanceKeys3AVX2(SB), NOSPLIT, $0-32
+	MOVQ         keys+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         (CX), BX
+	MOVQ         24(CX), SI
+	MOVQ         48(CX), CX
+	MOVQ         (DX), DI
+	MOVQ         24(DX), R8
+	MOVQ         48(DX), DX
+	MOVL         $0x7fc00000, R9
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         n+24(FP), R9
+	SUBQ         $0x04, R9
+	XORQ         R10, R10
+	JMP          test
+
+loop:
+	VMOVUPD    (DI)(R10*8), Y1
+	VSUBPD     (BX)(R10*8), Y1, Y1
+	VMULPD     Y1, Y1, Y1
+	VMOVUPD    (R8)(R10*8), Y2
+	VSUBPD     (SI)(R10*8), Y2, Y2
+	VMULPD     Y2, Y2, Y2
+	VADDPD     Y2, Y1, Y1
+	VMOVUPD    (DX)(R10*8), Y2
+	VSUBPD     (CX)(R10*8), Y2, Y2
+	VMULPD     Y2, Y2, Y2
+	VADDPD     Y2, Y1, Y1
+	VSQRTPD    Y1, Y1
+	VCVTPD2PSY Y1, X2
+	VCVTPS2PD  X2, Y3
+
+	// Subtract 1 from the bits of those that were rounded up.
+	VCMPPD       $0x1e, Y1, Y3, Y3
+	VCMPPD       $0x03, Y1, Y1, Y1
+	VEXTRACTF128 $0x01, Y3, X4
+	VSHUFPS      $0x88, X4, X3, X3
+	VEXTRACTF128 $0x01, Y1, X4
+	VSHUFPS      $0x88, X4, X1, X1
+	VPADDD       X3, X2, X2
+	VPBLENDVB    X1, X0, X2, X2
+	VMOVDQU      X2, (AX)(R10*4)
+	ADDQ         $0x04, R10
+
+test:
+	CMPQ R10, R9
+	JLT  loop
+	MOVQ R9, R10
+
+	// The last vector ends with the slices.
+	VMOVUPD    (DI)(R10*8), Y1
+	VSUBPD     (BX)(R10*8), Y1, Y1
+	VMULPD     Y1, Y1, Y1
+	VMOVUPD    (R8)(R10*8), Y2
+	VSUBPD     (SI)(R10*8), Y2, Y2
+	VMULPD     Y2, Y2, Y2
+	VADDPD     Y2, Y1, Y1
+	VMOVUPD    (DX)(R10*8), Y2
+	VSUBPD     (CX)(R10*8), Y2, Y2
+	VMULPD     Y2, Y2, Y2
+	VADDPD     Y2, Y1, Y1
+	VSQRTPD    Y1, Y1
+	VCVTPD2PSY Y1, X2
+	VCVTPS2PD  X2, Y3
+
+	// Subtract 1 from the bits of those that were rounded up.
+	VCMPPD       $0x1e, Y1, Y3, Y3
+	VCMPPD       $0x03, Y1, Y1, Y1
+	VEXTRACTF128 $0x01, Y3, X4
+	VSHUFPS      $0x88, X4, X3, X3
+	VEXTRACTF128 $0x01, Y1, X4
+	VSHUFPS      $0x88, X4, X1, X1
+	VPADDD       X3, X2, X2
+	VPBLENDVB    X1, X0, X2, X2
+	VMOVDQU      X2, (AX)(R10*4)
+	VZEROUPPER
+	RET
+
+// func cycleEdgesAVX2(dst *uint8, top *int32, side *int32, downRight *int32, downLeft *int32, bottom *int32, n int)
+// Requires: AVX, AVX2
+TEXT ·cycleEdgesAVX2(SB), NOSPLIT, $160-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         top+8(FP), CX
+	MOVQ         side+16(FP), DX
+	MOVQ         downRight+24(FP), BX
+	MOVQ         downLeft+32(FP), SI
+	MOVQ         bottom+40(FP), DI
+	MOVL         $0x00000001, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, (SP)
+	MOVL         $0x00000002, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 32(SP)
+	MOVL         $0x00000003, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 64(SP)
+	MOVL         $0x00000004, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 96(SP)
+	MOVL         $0x00000005, R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      Y0, 128(SP)
+	MOVQ         n+48(FP), R8
+	SUBQ         $0x08, R8
+	XORQ         R9, R9
+	JMP          test
+
+loop:
+	VMOVDQU      (CX)(R9*4), Y0
+	VMOVDQU      (DX)(R9*4), Y1
+	VMOVDQU      (BX)(R9*4), Y2
+	VMOVDQU      4(DX)(R9*4), Y3
+	VMOVDQU      4(SI)(R9*4), Y4
+	VMOVDQU      (DI)(R9*4), Y5
+	VPMAXSD      (SP), Y1, Y1
+	VPMAXSD      32(SP), Y2, Y2
+	VPMAXSD      64(SP), Y3, Y3
+	VPMAXSD      96(SP), Y4, Y4
+	VPMAXSD      128(SP), Y5, Y5
+	VPMAXSD      Y4, Y1, Y6
+	VPMAXSD      Y3, Y2, Y7
+	VPMINSD      Y7, Y6, Y6
+	VPMAXSD      Y5, Y1, Y7
+	VPMAXSD      Y3, Y7, Y7
+	VPMINSD      Y7, Y6, Y6
+	VPMAXSD      Y5, Y2, Y7
+	VPMAXSD      Y4, Y7, Y7
+	VPMINSD      Y7, Y6, Y6
+	VPCMPGTD     Y6, Y0, Y6
+	VPSRLD       $0x1f, Y6, Y6
+	VPMAXSD      Y4, Y0, Y7
+	VPMAXSD      Y5, Y2, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y3, Y0, Y8
+	VPMAXSD      Y5, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y3, Y2, Y8
+	VPMAXSD      Y4, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPCMPGTD     Y7, Y1, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x01, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMAXSD      Y3, Y0, Y7
+	VPMAXSD      Y5, Y1, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y4, Y0, Y8
+	VPMAXSD      Y5, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y4, Y1, Y8
+	VPMAXSD      Y3, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPCMPGTD     Y7, Y2, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x02, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMAXSD      Y2, Y0, Y7
+	VPMAXSD      Y5, Y4, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y1, Y0, Y8
+	VPMAXSD      Y5, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y1, Y2, Y8
+	VPMAXSD      Y4, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPCMPGTD     Y7, Y3, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x03, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMAXSD      Y1, Y0, Y7
+	VPMAXSD      Y5, Y3, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y2, Y0, Y8
+	VPMAXSD      Y5, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y2, Y1, Y8
+	VPMAXSD      Y3, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPCMPGTD     Y7, Y4, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x04, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMAXSD      Y2, Y1, Y7
+	VPMAXSD      Y3, Y4, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y0, Y1, Y1
+	VPMAXSD      Y3, Y1, Y1
+	VPMINSD      Y1, Y7, Y7
+	VPMAXSD      Y0, Y2, Y0
+	VPMAXSD      Y4, Y0, Y0
+	VPMINSD      Y0, Y7, Y7
+	VPCMPGTD     Y7, Y5, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x05, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X0
+	VPACKSSDW    X0, X6, X6
+	VPACKUSWB    X6, X6, X6
+	VMOVQ        X6, (AX)(R9*1)
+	ADDQ         $0x08, R9
+
+test:
+	CMPQ R9, R8
+	JLT  loop
+	MOVQ R8, R9
+
+	// The last vector ends with the slices.
+	VMOVDQU      (CX)(R9*4), Y0
+	VMOVDQU      (DX)(R9*4), Y1
+	VMOVDQU      (BX)(R9*4), Y2
+	VMOVDQU      4(DX)(R9*4), Y3
+	VMOVDQU      4(SI)(R9*4), Y4
+	VMOVDQU      (DI)(R9*4), Y5
+	VPMAXSD      (SP), Y1, Y1
+	VPMAXSD      32(SP), Y2, Y2
+	VPMAXSD      64(SP), Y3, Y3
+	VPMAXSD      96(SP), Y4, Y4
+	VPMAXSD      128(SP), Y5, Y5
+	VPMAXSD      Y4, Y1, Y6
+	VPMAXSD      Y3, Y2, Y7
+	VPMINSD      Y7, Y6, Y6
+	VPMAXSD      Y5, Y1, Y7
+	VPMAXSD      Y3, Y7, Y7
+	VPMINSD      Y7, Y6, Y6
+	VPMAXSD      Y5, Y2, Y7
+	VPMAXSD      Y4, Y7, Y7
+	VPMINSD      Y7, Y6, Y6
+	VPCMPGTD     Y6, Y0, Y6
+	VPSRLD       $0x1f, Y6, Y6
+	VPMAXSD      Y4, Y0, Y7
+	VPMAXSD      Y5, Y2, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y3, Y0, Y8
+	VPMAXSD      Y5, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y3, Y2, Y8
+	VPMAXSD      Y4, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPCMPGTD     Y7, Y1, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x01, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMAXSD      Y3, Y0, Y7
+	VPMAXSD      Y5, Y1, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y4, Y0, Y8
+	VPMAXSD      Y5, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y4, Y1, Y8
+	VPMAXSD      Y3, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPCMPGTD     Y7, Y2, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x02, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMAXSD      Y2, Y0, Y7
+	VPMAXSD      Y5, Y4, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y1, Y0, Y8
+	VPMAXSD      Y5, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y1, Y2, Y8
+	VPMAXSD      Y4, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPCMPGTD     Y7, Y3, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x03, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMAXSD      Y1, Y0, Y7
+	VPMAXSD      Y5, Y3, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y2, Y0, Y8
+	VPMAXSD      Y5, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y2, Y1, Y8
+	VPMAXSD      Y3, Y8, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPCMPGTD     Y7, Y4, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x04, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMAXSD      Y2, Y1, Y7
+	VPMAXSD      Y3, Y4, Y8
+	VPMINSD      Y8, Y7, Y7
+	VPMAXSD      Y0, Y1, Y1
+	VPMAXSD      Y3, Y1, Y1
+	VPMINSD      Y1, Y7, Y7
+	VPMAXSD      Y0, Y2, Y0
+	VPMAXSD      Y4, Y0, Y0
+	VPMINSD      Y0, Y7, Y7
+	VPCMPGTD     Y7, Y5, Y7
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x05, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X0
+	VPACKSSDW    X0, X6, X6
+	VPACKUSWB    X6, X6, X6
+	VMOVQ        X6, (AX)(R9*1)
+	VZEROUPPER
+	RET
+
+// func repeatedEdgesAVX2(dst *uint8, top *int32, side *int32, downRight *int32, downLeft *int32, bottom *int32, labels *int32, labelsBelow *int32, n int)
+// Requires: AVX, AVX2
+TEXT ·repeatedEdgesAVX2(SB), NOSPLIT, $384-72
+	MOVQ dst+0(FP), AX
+	MOVQ top+8(FP), CX
+	MOVQ side+16(FP), DX
+	MOVQ downRight+24(FP), BX
+	MOVQ downLeft+32(FP), SI
+	MOVQ bottom+40(FP), DI
+	MOVQ labels+48(FP), R8
+	MOVQ labelsBelow+56(FP), R9
+	MOVQ n+64(FP), R10
+	SUBQ $0x08, R10
+	XORQ R11, R11
+	JMP  test
+
+loop:
+	VMOVDQU      (R8)(R11*4), Y0
+	VPCMPEQD     4(R8)(R11*4), Y0, Y0
+	VMOVDQU      Y0, (SP)
+	VMOVDQU      Y0, 32(SP)
+	VMOVDQU      (R8)(R11*4), Y0
+	VPCMPEQD     (R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 64(SP)
+	VMOVDQU      Y0, 96(SP)
+	VMOVDQU      (R8)(R11*4), Y0
+	VPCMPEQD     4(R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 128(SP)
+	VMOVDQU      Y0, 160(SP)
+	VMOVDQU      4(R8)(R11*4), Y0
+	VPCMPEQD     4(R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 192(SP)
+	VMOVDQU      Y0, 224(SP)
+	VMOVDQU      4(R8)(R11*4), Y0
+	VPCMPEQD     (R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 256(SP)
+	VMOVDQU      Y0, 288(SP)
+	VMOVDQU      (R9)(R11*4), Y0
+	VPCMPEQD     4(R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 320(SP)
+	VMOVDQU      Y0, 352(SP)
+	VMOVDQU      (CX)(R11*4), Y0
+	VMOVDQU      (DX)(R11*4), Y1
+	VMOVDQU      (BX)(R11*4), Y2
+	VMOVDQU      4(DX)(R11*4), Y3
+	VMOVDQU      4(SI)(R11*4), Y4
+	VMOVDQU      (DI)(R11*4), Y5
+	VPCMPGTD     Y1, Y0, Y6
+	VPAND        256(SP), Y6, Y6
+	VPOR         32(SP), Y6, Y6
+	VMOVDQU      Y6, 32(SP)
+	VPCMPGTD     Y0, Y1, Y6
+	VPAND        256(SP), Y6, Y6
+	VPOR         96(SP), Y6, Y6
+	VMOVDQU      Y6, 96(SP)
+	VPCMPGTD     Y2, Y0, Y6
+	VPAND        192(SP), Y6, Y6
+	VPOR         32(SP), Y6, Y6
+	VMOVDQU      Y6, 32(SP)
+	VPCMPGTD     Y0, Y2, Y6
+	VPAND        192(SP), Y6, Y6
+	VPOR         160(SP), Y6, Y6
+	VMOVDQU      Y6, 160(SP)
+	VPCMPGTD     Y3, Y0, Y6
+	VPAND        128(SP), Y6, Y6
+	VPOR         32(SP), Y6, Y6
+	VMOVDQU      Y6, 32(SP)
+	VPCMPGTD     Y0, Y3, Y6
+	VPAND        128(SP), Y6, Y6
+	VPOR         224(SP), Y6, Y6
+	VMOVDQU      Y6, 224(SP)
+	VPCMPGTD     Y4, Y0, Y6
+	VPAND        64(SP), Y6, Y6
+	VPOR         32(SP), Y6, Y6
+	VMOVDQU      Y6, 32(SP)
+	VPCMPGTD     Y0, Y4, Y6
+	VPAND        64(SP), Y6, Y6
+	VPOR         288(SP), Y6, Y6
+	VMOVDQU      Y6, 288(SP)
+	VPCMPGTD     Y2, Y1, Y6
+	VPAND        320(SP), Y6, Y6
+	VPOR         96(SP), Y6, Y6
+	VMOVDQU      Y6, 96(SP)
+	VPCMPGTD     Y1, Y2, Y6
+	VPAND        320(SP), Y6, Y6
+	VPOR         160(SP), Y6, Y6
+	VMOVDQU      Y6, 160(SP)
+	VPCMPGTD     Y4, Y1, Y6
+	VPAND        (SP), Y6, Y6
+	VPOR         96(SP), Y6, Y6
+	VMOVDQU      Y6, 96(SP)
+	VPCMPGTD     Y1, Y4, Y6
+	VPAND        (SP), Y6, Y6
+	VPOR         288(SP), Y6, Y6
+	VMOVDQU      Y6, 288(SP)
+	VPCMPGTD     Y5, Y1, Y6
+	VPAND        128(SP), Y6, Y6
+	VPOR         96(SP), Y6, Y6
+	VMOVDQU      Y6, 96(SP)
+	VPCMPGTD     Y1, Y5, Y6
+	VPAND        128(SP), Y6, Y6
+	VPOR         352(SP), Y6, Y6
+	VMOVDQU      Y6, 352(SP)
+	VPCMPGTD     Y3, Y2, Y6
+	VPAND        (SP), Y6, Y6
+	VPOR         160(SP), Y6, Y6
+	VMOVDQU      Y6, 160(SP)
+	VPCMPGTD     Y2, Y3, Y6
+	VPAND        (SP), Y6, Y6
+	VPOR         224(SP), Y6, Y6
+	VMOVDQU      Y6, 224(SP)
+	VPCMPGTD     Y5, Y2, Y6
+	VPAND        64(SP), Y6, Y6
+	VPOR         160(SP), Y6, Y6
+	VMOVDQU      Y6, 160(SP)
+	VPCMPGTD     Y2, Y5, Y6
+	VPAND        64(SP), Y6, Y6
+	VPOR         352(SP), Y6, Y6
+	VMOVDQU      Y6, 352(SP)
+	VPCMPGTD     Y4, Y3, Y6
+	VPAND        320(SP), Y6, Y6
+	VPOR         224(SP), Y6, Y6
+	VMOVDQU      Y6, 224(SP)
+	VPCMPGTD     Y3, Y4, Y6
+	VPAND        320(SP), Y6, Y6
+	VPOR         288(SP), Y6, Y6
+	VMOVDQU      Y6, 288(SP)
+	VPCMPGTD     Y5, Y3, Y6
+	VPAND        256(SP), Y6, Y6
+	VPOR         224(SP), Y6, Y6
+	VMOVDQU      Y6, 224(SP)
+	VPCMPGTD     Y3, Y5, Y6
+	VPAND        256(SP), Y6, Y6
+	VPOR         352(SP), Y6, Y6
+	VMOVDQU      Y6, 352(SP)
+	VPCMPGTD     Y5, Y4, Y6
+	VPAND        192(SP), Y6, Y6
+	VPOR         288(SP), Y6, Y6
+	VMOVDQU      Y6, 288(SP)
+	VPCMPGTD     Y4, Y5, Y6
+	VPAND        192(SP), Y6, Y6
+	VPOR         352(SP), Y6, Y6
+	VMOVDQU      Y6, 352(SP)
+	VMOVDQU      64(SP), Y6
+	VPAND        192(SP), Y6, Y6
+	VMOVDQU      128(SP), Y7
+	VPAND        256(SP), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPCMPGTD     Y5, Y0, Y7
+	VPAND        Y6, Y7, Y7
+	VPOR         32(SP), Y7, Y7
+	VMOVDQU      Y7, 32(SP)
+	VPCMPGTD     Y0, Y5, Y0
+	VPAND        Y6, Y0, Y0
+	VPOR         352(SP), Y0, Y0
+	VMOVDQU      Y0, 352(SP)
+	VMOVDQU      128(SP), Y0
+	VPAND        256(SP), Y0, Y0
+	VMOVDQU      (SP), Y5
+	VPAND        320(SP), Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VPCMPGTD     Y3, Y1, Y5
+	VPAND        Y0, Y5, Y5
+	VPOR         96(SP), Y5, Y5
+	VMOVDQU      Y5, 96(SP)
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y0, Y1, Y1
+	VPOR         224(SP), Y1, Y1
+	VMOVDQU      Y1, 224(SP)
+	VMOVDQU      (SP), Y0
+	VPAND        320(SP), Y0, Y0
+	VMOVDQU      64(SP), Y1
+	VPAND        192(SP), Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VPCMPGTD     Y4, Y2, Y1
+	VPAND        Y0, Y1, Y1
+	VPOR         160(SP), Y1, Y1
+	VMOVDQU      Y1, 160(SP)
+	VPCMPGTD     Y2, Y4, Y1
+	VPAND        Y0, Y1, Y1
+	VPOR         288(SP), Y1, Y1
+	VMOVDQU      Y1, 288(SP)
+	VMOVDQU      32(SP), Y0
+	VPSRLD       $0x1f, Y0, Y0
+	VMOVDQU      96(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x01, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VMOVDQU      160(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x02, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VMOVDQU      224(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x03, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VMOVDQU      288(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x04, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VMOVDQU      352(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x05, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (AX)(R11*1)
+	ADDQ         $0x08, R11
+
+test:
+	CMPQ R11, R10
+	JLT  loop
+	MOVQ R10, R11
+
+	// The last vector ends with the slices.
+	VMOVDQU      (R8)(R11*4), Y0
+	VPCMPEQD     4(R8)(R11*4), Y0, Y0
+	VMOVDQU      Y0, (SP)
+	VMOVDQU      Y0, 32(SP)
+	VMOVDQU      (R8)(R11*4), Y0
+	VPCMPEQD     (R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 64(SP)
+	VMOVDQU      Y0, 96(SP)
+	VMOVDQU      (R8)(R11*4), Y0
+	VPCMPEQD     4(R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 128(SP)
+	VMOVDQU      Y0, 160(SP)
+	VMOVDQU      4(R8)(R11*4), Y0
+	VPCMPEQD     4(R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 192(SP)
+	VMOVDQU      Y0, 224(SP)
+	VMOVDQU      4(R8)(R11*4), Y0
+	VPCMPEQD     (R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 256(SP)
+	VMOVDQU      Y0, 288(SP)
+	VMOVDQU      (R9)(R11*4), Y0
+	VPCMPEQD     4(R9)(R11*4), Y0, Y0
+	VMOVDQU      Y0, 320(SP)
+	VMOVDQU      Y0, 352(SP)
+	VMOVDQU      (CX)(R11*4), Y0
+	VMOVDQU      (DX)(R11*4), Y1
+	VMOVDQU      (BX)(R11*4), Y2
+	VMOVDQU      4(DX)(R11*4), Y3
+	VMOVDQU      4(SI)(R11*4), Y4
+	VMOVDQU      (DI)(R11*4), Y5
+	VPCMPGTD     Y1, Y0, Y6
+	VPAND        256(SP), Y6, Y6
+	VPOR         32(SP), Y6, Y6
+	VMOVDQU      Y6, 32(SP)
+	VPCMPGTD     Y0, Y1, Y6
+	VPAND        256(SP), Y6, Y6
+	VPOR         96(SP), Y6, Y6
+	VMOVDQU      Y6, 96(SP)
+	VPCMPGTD     Y2, Y0, Y6
+	VPAND        192(SP), Y6, Y6
+	VPOR         32(SP), Y6, Y6
+	VMOVDQU      Y6, 32(SP)
+	VPCMPGTD     Y0, Y2, Y6
+	VPAND        192(SP), Y6, Y6
+	VPOR         160(SP), Y6, Y6
+	VMOVDQU      Y6, 160(SP)
+	VPCMPGTD     Y3, Y0, Y6
+	VPAND        128(SP), Y6, Y6
+	VPOR         32(SP), Y6, Y6
+	VMOVDQU      Y6, 32(SP)
+	VPCMPGTD     Y0, Y3, Y6
+	VPAND        128(SP), Y6, Y6
+	VPOR         224(SP), Y6, Y6
+	VMOVDQU      Y6, 224(SP)
+	VPCMPGTD     Y4, Y0, Y6
+	VPAND        64(SP), Y6, Y6
+	VPOR         32(SP), Y6, Y6
+	VMOVDQU      Y6, 32(SP)
+	VPCMPGTD     Y0, Y4, Y6
+	VPAND        64(SP), Y6, Y6
+	VPOR         288(SP), Y6, Y6
+	VMOVDQU      Y6, 288(SP)
+	VPCMPGTD     Y2, Y1, Y6
+	VPAND        320(SP), Y6, Y6
+	VPOR         96(SP), Y6, Y6
+	VMOVDQU      Y6, 96(SP)
+	VPCMPGTD     Y1, Y2, Y6
+	VPAND        320(SP), Y6, Y6
+	VPOR         160(SP), Y6, Y6
+	VMOVDQU      Y6, 160(SP)
+	VPCMPGTD     Y4, Y1, Y6
+	VPAND        (SP), Y6, Y6
+	VPOR         96(SP), Y6, Y6
+	VMOVDQU      Y6, 96(SP)
+	VPCMPGTD     Y1, Y4, Y6
+	VPAND        (SP), Y6, Y6
+	VPOR         288(SP), Y6, Y6
+	VMOVDQU      Y6, 288(SP)
+	VPCMPGTD     Y5, Y1, Y6
+	VPAND        128(SP), Y6, Y6
+	VPOR         96(SP), Y6, Y6
+	VMOVDQU      Y6, 96(SP)
+	VPCMPGTD     Y1, Y5, Y6
+	VPAND        128(SP), Y6, Y6
+	VPOR         352(SP), Y6, Y6
+	VMOVDQU      Y6, 352(SP)
+	VPCMPGTD     Y3, Y2, Y6
+	VPAND        (SP), Y6, Y6
+	VPOR         160(SP), Y6, Y6
+	VMOVDQU      Y6, 160(SP)
+	VPCMPGTD     Y2, Y3, Y6
+	VPAND        (SP), Y6, Y6
+	VPOR         224(SP), Y6, Y6
+	VMOVDQU      Y6, 224(SP)
+	VPCMPGTD     Y5, Y2, Y6
+	VPAND        64(SP), Y6, Y6
+	VPOR         160(SP), Y6, Y6
+	VMOVDQU      Y6, 160(SP)
+	VPCMPGTD     Y2, Y5, Y6
+	VPAND        64(SP), Y6, Y6
+	VPOR         352(SP), Y6, Y6
+	VMOVDQU      Y6, 352(SP)
+	VPCMPGTD     Y4, Y3, Y6
+	VPAND        320(SP), Y6, Y6
+	VPOR         224(SP), Y6, Y6
+	VMOVDQU      Y6, 224(SP)
+	VPCMPGTD     Y3, Y4, Y6
+	VPAND        320(SP), Y6, Y6
+	VPOR         288(SP), Y6, Y6
+	VMOVDQU      Y6, 288(SP)
+	VPCMPGTD     Y5, Y3, Y6
+	VPAND        256(SP), Y6, Y6
+	VPOR         224(SP), Y6, Y6
+	VMOVDQU      Y6, 224(SP)
+	VPCMPGTD     Y3, Y5, Y6
+	VPAND        256(SP), Y6, Y6
+	VPOR         352(SP), Y6, Y6
+	VMOVDQU      Y6, 352(SP)
+	VPCMPGTD     Y5, Y4, Y6
+	VPAND        192(SP), Y6, Y6
+	VPOR         288(SP), Y6, Y6
+	VMOVDQU      Y6, 288(SP)
+	VPCMPGTD     Y4, Y5, Y6
+	VPAND        192(SP), Y6, Y6
+	VPOR         352(SP), Y6, Y6
+	VMOVDQU      Y6, 352(SP)
+	VMOVDQU      64(SP), Y6
+	VPAND        192(SP), Y6, Y6
+	VMOVDQU      128(SP), Y7
+	VPAND        256(SP), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPCMPGTD     Y5, Y0, Y7
+	VPAND        Y6, Y7, Y7
+	VPOR         32(SP), Y7, Y7
+	VMOVDQU      Y7, 32(SP)
+	VPCMPGTD     Y0, Y5, Y0
+	VPAND        Y6, Y0, Y0
+	VPOR         352(SP), Y0, Y0
+	VMOVDQU      Y0, 352(SP)
+	VMOVDQU      128(SP), Y0
+	VPAND        256(SP), Y0, Y0
+	VMOVDQU      (SP), Y5
+	VPAND        320(SP), Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VPCMPGTD     Y3, Y1, Y5
+	VPAND        Y0, Y5, Y5
+	VPOR         96(SP), Y5, Y5
+	VMOVDQU      Y5, 96(SP)
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y0, Y1, Y1
+	VPOR         224(SP), Y1, Y1
+	VMOVDQU      Y1, 224(SP)
+	VMOVDQU      (SP), Y0
+	VPAND        320(SP), Y0, Y0
+	VMOVDQU      64(SP), Y1
+	VPAND        192(SP), Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VPCMPGTD     Y4, Y2, Y1
+	VPAND        Y0, Y1, Y1
+	VPOR         160(SP), Y1, Y1
+	VMOVDQU      Y1, 160(SP)
+	VPCMPGTD     Y2, Y4, Y1
+	VPAND        Y0, Y1, Y1
+	VPOR         288(SP), Y1, Y1
+	VMOVDQU      Y1, 288(SP)
+	VMOVDQU      32(SP), Y0
+	VPSRLD       $0x1f, Y0, Y0
+	VMOVDQU      96(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x01, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VMOVDQU      160(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x02, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VMOVDQU      224(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x03, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VMOVDQU      288(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x04, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VMOVDQU      352(SP), Y1
+	VPSRLD       $0x1f, Y1, Y1
+	VPSLLD       $0x05, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (AX)(R11*1)
+	VZEROUPPER
+	RET

@@ -115,6 +115,21 @@ func (m generator) size() int32 {
 	return 1 + m.rng.Int32N(1<<m.rng.IntN(31))
 }
 
+// doubles draws numbers with the distributions of floats.
+func (m generator) doubles(n int) []float64 {
+	s := fenced[float64](m.t, n, m.front)
+	for i, v := range m.floats(n, -1, 1) {
+		s[i] = float64(v) / 3
+	}
+	return s
+}
+
+// cells draws the keys of n cells.
+func (m generator) cells(n int) *CellRow {
+	keys := func(n int) []int32 { return m.numbers(n, 0, []int32{math.MaxInt32, 2, 20, 0}[m.distribution]) }
+	return &CellRow{keys(n), keys(n + 1), keys(n), keys(n + 1), keys(n)}
+}
+
 // outputs returns a destination for the kernel and one for the portable implementation.
 func outputs[T any](m generator, n int) (kernel, generic []T) {
 	return fenced[T](m.t, n, m.front), make([]T, n)
@@ -512,6 +527,79 @@ var checks = []check{
 		boundaryEdges8Generic(&want, &weights, labels, stride)
 		return slices.EqualFunc(got[:], want[:], slices.Equal)
 	}},
+	{name: "ScaleFloat64", equal: func(m generator, n int) bool {
+		a, w := m.doubles(n), m.rng.Float64()
+		got, want := outputs[float64](m, n)
+		ScaleFloat64(got, a, w)
+		scaleFloat64Generic(want, a, w)
+		return slices.Equal(got, want)
+	}},
+	{name: "AddScaledSumFloat64", equal: func(m generator, n int) bool {
+		a, b, w := m.doubles(n), m.doubles(n), m.rng.Float64()
+		got, want := outputs[float64](m, n)
+		copy(got, a)
+		copy(want, a)
+		AddScaledSumFloat64(got, a, b, w)
+		addScaledSumFloat64Generic(want, a, b, w)
+		return slices.Equal(got, want)
+	}},
+	{name: "AddSquaresFloat64", equal: func(m generator, n int) bool {
+		a, b := m.doubles(n), m.doubles(n)
+		got, want := outputs[float64](m, n)
+		copy(got, a)
+		copy(want, a)
+		AddSquaresFloat64(got, a, b)
+		addSquaresFloat64Generic(want, a, b)
+		return slices.Equal(got, want)
+	}},
+	{name: "RootKeys", equal: func(m generator, n int) bool {
+		squares := m.doubles(n)
+		for i, v := range squares {
+			squares[i] = math.Abs(v) * math.Pow(2, float64(m.rng.IntN(1000)-500))
+			if m.rng.IntN(10) == 0 {
+				squares[i] = []float64{0, math.Inf(1), math.NaN(), 5e-324, 1e300, 1e-90, 1e-76, 1e77}[m.rng.IntN(8)]
+			}
+		}
+		got, want := outputs[int32](m, n)
+		RootKeys(got, squares)
+		rootKeysGeneric(want, squares)
+		return slices.Equal(got, want)
+	}},
+	{name: "Convolve7Float64", equal: func(m generator, n int) bool {
+		var rows [7][]float64
+		for i := range rows {
+			rows[i] = m.doubles(n)
+		}
+		w := (*[4]float64)(m.doubles(4))
+		got, want := outputs[float64](m, n)
+		Convolve7Float64(got, &rows, w)
+		convolve7Float64Generic(want, &rows, w)
+		return slices.Equal(got, want)
+	}},
+	{name: "DistanceKeys3", equal: func(m generator, n int) bool {
+		var a, b [3][]float64
+		for c := range a {
+			a[c], b[c] = m.doubles(n), m.doubles(n)
+		}
+		got, want := outputs[int32](m, n)
+		DistanceKeys3(got, &a, &b)
+		distanceKeys3Generic(want, &a, &b)
+		return slices.Equal(got, want)
+	}},
+	{name: "CycleEdges", equal: func(m generator, n int) bool {
+		c := m.cells(n)
+		got, want := outputs[uint8](m, n)
+		CycleEdges(got, c)
+		cycleEdgesGeneric(want, c)
+		return slices.Equal(got, want)
+	}},
+	{name: "RepeatedEdges", equal: func(m generator, n int) bool {
+		c, top, bottom := m.cells(n), m.labels(n+1, 3), m.labels(n+1, 3)
+		got, want := outputs[uint8](m, n)
+		RepeatedEdges(got, c, top, bottom)
+		repeatedEdgesGeneric(want, c, top, bottom)
+		return slices.Equal(got, want)
+	}},
 	{name: "EdgeKeys4", equal: func(m generator, n int) bool {
 		r, d := m.weights(n), m.weights(n)
 		first, limit := uint32(m.rng.IntN(100)), uint16(m.rng.IntN(math.MaxUint16+1))
@@ -770,6 +858,15 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 		"ConvolveRowOdd":         func() { ConvolveRowOdd(f, f, new([5]float32)) },
 		"Quantize1":              func() { Quantize1(u, make([]uint8, 8)) },
 		"Quantize3":              func() { Quantize3(u, rows[0], rows[1], short[7]) },
+
+		"ScaleFloat64":        func() { ScaleFloat64(make([]float64, 9), make([]float64, 8), 1) },
+		"AddScaledSumFloat64": func() { AddScaledSumFloat64(make([]float64, 9), make([]float64, 9), make([]float64, 8), 1) },
+		"AddSquaresFloat64":   func() { AddSquaresFloat64(make([]float64, 9), make([]float64, 8), make([]float64, 9)) },
+		"Convolve7Float64":    func() { Convolve7Float64(make([]float64, 9), new([7][]float64), new([4]float64)) },
+		"DistanceKeys3":       func() { DistanceKeys3(make([]int32, 9), new([3][]float64), new([3][]float64)) },
+		"RootKeys":            func() { RootKeys(make([]int32, 9), make([]float64, 8)) },
+		"CycleEdges":          func() { CycleEdges(make([]uint8, 9), new(CellRow)) },
+		"RepeatedEdges":       func() { RepeatedEdges(make([]uint8, 9), new(CellRow), nil, nil) },
 
 		"DiffMask":       func() { DiffMask(make([]uint8, 2), make([]int32, 9), make([]int32, 8)) },
 		"DiffMask: bits": func() { DiffMask(make([]uint8, 1), make([]int32, 9), make([]int32, 9)) },

@@ -5,97 +5,129 @@ import (
 	"context"
 	"math/bits"
 	"slices"
+	"unsafe"
 
 	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
+
+// edge is an edge between two components.
+type edge struct {
+	rank uint64 // its key, and below it its number
+	ends [2]int32
+}
 
 // edgeLister lists the edges between the components of the tiles.
 type edgeLister struct {
-	ends    [][2]int32   // by index
-	numbers []edgeNumber // by index
-	sorted  []uint64     // the key of an edge, and below it its index
-	scratch []uint64
-	seen    []pair
-	sorter  sorter
+	repeated [2][]uint8         // of two rows of cells, by column: a bit for each edge
+	edges    []edge             // in groups, by the upper bits of their keys; those of a group in any order
+	ends     [groups + 1]uint32 // by group: its end in edges
+	listed   []edge
+	scratch  []edge
+	sorter   sorter
 }
 
-// pair is a pair of components, and the index of their edge.
-type pair struct{ a, b, index int32 }
+// A group has edges of a factor of at most 1.25 between their weights. It fits a cache of the processor.
+const (
+	groupBits  = 10
+	groups     = 1 << groupBits
+	groupShift = 31 - groupBits
+)
 
-const seenBits = 15 // of the hash of a pair
-
-func hashPair(a, b int32) uint32 {
-	return (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b) >> (32 - seenBits)
-}
-
-// list lists the edges between components, ascending. Of those between the same two components only
+// list lists the edges between components. Of those between the same two components only
 // the first counts: when it is rejected, one of the two components has stopped growing (the paper's
-// lemma 1), so the others are rejected as well. A direct-mapped cache of pairs, indexed by their
-// hashes, keeps most of the others out of the list; those that are left do no harm.
+// lemma 1), so the others are rejected as well. Many of the others are left out; the rest does no harm.
 func (l *edgeLister) list(ctx context.Context, s *Segmenter) error {
-	l.seen = freelist.Resize(l.seen, 1<<seenBits)
-	for i := range l.seen {
-		l.seen[i] = pair{-1, -1, -1}
+	g, n := &s.grid, 0
+	for i := range l.repeated {
+		l.repeated[i] = freelist.Resize(l.repeated[i], s.width+1)
 	}
-	l.ends, l.numbers, l.sorted = l.ends[:0], l.numbers[:0], l.sorted[:0]
-	g := &s.grid
-	steps := [directions]int{right: 1, down: g.stride, downRight: g.stride + 1, downLeft: g.stride - 1}
-	for y := range s.height {
+	clear(l.ends[:])
+	above, here := l.repeated[0], l.repeated[1] // from the cells left of the image on
+	for y := -1; y < s.height; y++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for d, step := range steps {
-			if d != right && y == s.height-1 {
-				continue
-			}
-			at := g.at(0, y)
-			from := s.labels[at:][:s.width]
+		above, here = here, above
+		at := g.at(-1, y)
+		kernels.RepeatedEdges(here, g.cells(at, len(here)), s.labels[at:][:s.width+2], s.labels[at+g.stride:][:s.width+2])
+		if y < 0 {
+			continue
+		}
+		l.listed = grow(l.listed, n+directions*s.width)
+		at++
+		// list lists the edges of a direction that are not repeated in any of two cells.
+		list := func(direction, step int, a []uint8, aEdge uint, b []uint8, bEdge uint) {
+			from, keys := s.labels[at:][:s.width], g.keys[direction][at:][:s.width]
 			to := s.labels[at+step:][:s.width]
-			keys := g.keys[d][at:][:s.width]
-			for x, a := range from {
-				b, k := to[x], keys[x]
-				if a == b || k == noEdge {
-					continue
-				}
-				l.add(g, min(a, b), max(a, b), k, edgeNumber(d<<directionShift|(at+x)))
+			a, b = a[:s.width], b[:s.width]
+			first := edgeNumber(direction<<directionShift | at)
+			for x, k := range keys {
+				l.listed[n] = edge{uint64(k)<<32 | uint64(first+edgeNumber(x)), [2]int32{from[x], to[x]}}
+				listed := less(k, noEdge) &^ uint32(a[x]>>aEdge|b[x]>>bEdge)
+				l.ends[uint32(k)>>groupShift%groups] += listed
+				n += int(listed)
 			}
 		}
+		list(right, 1, here[1:], kernels.TopEdge, above[1:], kernels.BottomEdge)
+		list(down, g.stride, here[1:], kernels.LeftEdge, here, kernels.RightEdge)
+		list(downRight, g.stride+1, here[1:], kernels.DownRightEdge, here[1:], kernels.DownRightEdge)
+		list(downLeft, g.stride-1, here, kernels.DownLeftEdge, here, kernels.DownLeftEdge)
 	}
-	l.scratch = freelist.Resize(l.scratch, len(l.sorted))
-	l.sorter.sort(l.sorted, l.scratch, func(index uint32) (edgeNumber, float64) {
-		return l.numbers[index], g.weight(l.numbers[index])
-	})
+	listed := l.listed[:n]
+	l.edges = freelist.Resize(l.edges, n)
+	total := uint32(0)
+	for i, count := range l.ends {
+		l.ends[i] = total
+		total += count
+	}
+	for i := range listed {
+		end := &l.ends[listed[i].rank>>(32+groupShift)%groups]
+		l.edges[*end] = listed[i]
+		*end++
+	}
 	return ctx.Err()
 }
 
-// add adds an edge unless the last one between its ends precedes it.
-func (l *edgeLister) add(g *grid, a, b, key int32, number edgeNumber) {
-	seen := &l.seen[hashPair(a, b)]
-	if seen.a == a && seen.b == b {
-		i := seen.index
-		if last := int32(l.sorted[i] >> 32); key < last || key == last && compareEdges(
-			number, g.weight(number), l.numbers[i], g.weight(l.numbers[i])) < 0 {
-			l.sorted[i] = uint64(key)<<32 | uint64(i)
-			l.numbers[i] = number
-		}
-		return
+// group returns the edges of a group, ascending.
+func (l *edgeLister) group(g *grid, i int) []edge {
+	start := uint32(0)
+	if i > 0 {
+		start = l.ends[i-1]
 	}
-	i := len(l.sorted)
-	*seen = pair{a, b, int32(i)}
-	l.ends = append(l.ends, [2]int32{a, b})
-	l.numbers = append(l.numbers, number)
-	l.sorted = append(l.sorted, uint64(key)<<32|uint64(i))
+	edges := l.edges[start:l.ends[i]]
+	l.scratch = freelist.Resize(l.scratch, len(edges))
+	sortEdges(&l.sorter, edges, l.scratch, func(number uint32) (edgeNumber, float64) {
+		return edgeNumber(number), g.weight(edgeNumber(number))
+	})
+	return edges
 }
 
-// compareEdges compares two edges by weight, then number.
-func compareEdges(a edgeNumber, aWeight float64, b edgeNumber, bWeight float64) int {
-	if aWeight < bWeight {
+// grow returns s with room for n elements and one more, all of which may be indexed.
+func grow[T any](s []T, n int) []T {
+	if n < len(s) {
+		return s
+	}
+	s = slices.Grow(s, n+1-len(s))
+	return s[:cap(s)]
+}
+
+// weightedEdge is an edge whose weight is known.
+type weightedEdge[T any] struct {
+	edge   T
+	number edgeNumber
+	weight float64
+}
+
+// compareEdges compares two edges of the same key by weight, then number.
+func compareEdges[T any](a, b weightedEdge[T]) int {
+	if a.weight < b.weight {
 		return -1
 	}
-	if aWeight > bWeight {
+	if a.weight > b.weight {
 		return 1
 	}
-	return cmp.Compare(a, b)
+	return cmp.Compare(a.number, b.number)
 }
 
 // sorter sorts edges by weight, then number.
@@ -106,14 +138,20 @@ type sorter struct {
 	low, high [1 << digitBits]uint32
 }
 
-const digitBits = 11
+const digitBits = 9
 
-// sort sorts edges that are given by their keys and, below each, any 32 bits; edge returns the number
-// and weight of an edge for these. Two counting sorts by the upper bits of the keys leave little to do.
-func (s *sorter) sort(edges, scratch []uint64, edge func(uint32) (edgeNumber, float64)) {
+// rankOf returns the key of an edge, and below it a number.
+func rankOf[T uint64 | edge](e *T) uint64 { return *(*uint64)(unsafe.Pointer(e)) } // begins with it
+
+// sortEdges sorts edges; find returns the number and weight of an edge, given the lower half of its rank.
+// Two counting sorts by the upper bits of the keys leave little to do.
+func sortEdges[T uint64 | edge](s *sorter, edges, scratch []T, find func(uint32) (edgeNumber, float64)) {
+	if len(edges) < 2 {
+		return
+	}
 	first, last := int64(noEdge), int64(0) // of the keys that are not 0
-	for _, e := range edges {
-		k := int64(e >> 32)
+	for i := range edges {
+		k := int64(rankOf(&edges[i]) >> 32)
 		first = min(first, k|int64(less(0, int32(k))-1)&noEdge)
 		last = max(last, k)
 	}
@@ -123,8 +161,8 @@ func (s *sorter) sort(edges, scratch []uint64, edge func(uint32) (edgeNumber, fl
 	const mask = 1<<digitBits - 1
 	clear(s.low[:])
 	clear(s.high[:])
-	for _, e := range edges {
-		k := max(int64(e>>32)-base, 0) >> shift
+	for i := range edges {
+		k := max(int64(rankOf(&edges[i])>>32)-base, 0) >> (shift & 63)
 		s.low[k&mask]++
 		s.high[k>>digitBits&mask]++
 	}
@@ -133,50 +171,68 @@ func (s *sorter) sort(edges, scratch []uint64, edge func(uint32) (edgeNumber, fl
 		low, s.low[i] = low+s.low[i], low
 		high, s.high[i] = high+s.high[i], high
 	}
-	for _, e := range edges {
-		at := &s.low[max(int64(e>>32)-base, 0)>>shift&mask]
-		scratch[*at] = e
+	for i := range edges {
+		at := &s.low[max(int64(rankOf(&edges[i])>>32)-base, 0)>>(shift&63)&mask]
+		scratch[*at] = edges[i]
 		*at++
 	}
-	for _, e := range scratch[:len(edges)] {
-		at := &s.high[max(int64(e>>32)-base, 0)>>shift>>digitBits&mask]
-		edges[*at] = e
+	scratch = scratch[:len(edges)]
+	for i := range scratch {
+		at := &s.high[max(int64(rankOf(&scratch[i])>>32)-base, 0)>>(shift&63)>>digitBits&mask]
+		edges[*at] = scratch[i]
 		*at++
 	}
-	insertionSort(edges)
-	sortEqual(edges, s.firstKey, edge)
+	if insertionSort(edges, s.firstKey) {
+		sortEqual(edges, s.firstKey, find)
+	}
 }
 
-// insertionSort sorts elements that are nearly in order. If they are not, it sorts them otherwise.
-func insertionSort(edges []uint64) {
+// insertionSort sorts edges by key that are nearly in order. If they are not, it sorts them otherwise.
+// It reports whether there may be equal keys that are at least first.
+func insertionSort[T uint64 | edge](edges []T, first uint64) (equal bool) {
 	moves := 4 * len(edges)
+	last := rankOf(&edges[0]) >> 32
 	for i := 1; i < len(edges); i++ {
+		k := rankOf(&edges[i]) >> 32
+		if k > last {
+			last = k
+			continue
+		}
+		equal = equal || k >= first
+		if k == last {
+			continue
+		}
 		e, j := edges[i], i
-		for ; j > 0 && edges[j-1] > e; j-- {
+		for ; j > 0 && rankOf(&edges[j-1])>>32 > k; j-- {
 			edges[j] = edges[j-1]
-			if moves--; moves < 0 {
-				edges[j-1] = e
-				slices.Sort(edges)
-				return
-			}
+			moves--
 		}
 		edges[j] = e
+		if moves < 0 {
+			slices.SortFunc(edges, func(a, b T) int { return cmp.Compare(rankOf(&a), rankOf(&b)) })
+			return true
+		}
 	}
+	return equal
 }
 
 // sortEqual sorts edges with equal keys by weight, then number, if their keys are at least first.
-func sortEqual(edges []uint64, first uint64, edge func(uint32) (edgeNumber, float64)) {
+func sortEqual[T uint64 | edge](edges []T, first uint64, find func(uint32) (edgeNumber, float64)) {
 	for start := 0; start < len(edges); {
-		k, end := edges[start]>>32, start+1
-		for end < len(edges) && edges[end]>>32 == k {
+		k, end := rankOf(&edges[start])>>32, start+1
+		for end < len(edges) && rankOf(&edges[end])>>32 == k {
 			end++
 		}
 		if end > start+1 && k >= first {
-			slices.SortFunc(edges[start:end], func(a, b uint64) int {
-				aNumber, aWeight := edge(uint32(a))
-				bNumber, bWeight := edge(uint32(b))
-				return compareEdges(aNumber, aWeight, bNumber, bWeight)
-			})
+			weighted := make([]weightedEdge[T], end-start)
+			for i, e := range edges[start:end] {
+				number, weight := find(uint32(rankOf(&e)))
+				weighted[i] = weightedEdge[T]{e, number, weight}
+			}
+			slices.SortFunc(weighted, compareEdges[T])
+			for i := range weighted {
+				edges[start+i] = weighted[i].edge
+			}
 		}
 		start = end
 	}

@@ -20,8 +20,9 @@
 //
 // Edges are sorted and compared by keys, the weights rounded down to float32. That is exact:
 // scikit-image rounds the largest weight that a component accepts to float32, and a number is
-// less than a float32 if and only if it is so when rounded down. Of equal keys, the weights are
-// compared.
+// less than a float32 if and only if it is so when rounded down. Weights are computed again in the few
+// cases that need them: of edges with equal keys, and of a component's largest weight when the key of
+// an edge is not enough to decide.
 package felzenszwalb
 
 import (
@@ -41,8 +42,8 @@ const (
 // Image is an image with any number of channels.
 type Image struct {
 	Width, Height, Channels int
-	// Row writes the samples of a channel of row y to dst, whose length is the width. Each row
-	// is read once or twice, except that a kernel of more rows than the image reads some again.
+	// Row writes the samples of a channel of row y to dst, whose length is the width. Each row is read
+	// once.
 	Row func(dst []float64, channel, y int)
 }
 
@@ -78,6 +79,7 @@ type Segmenter struct {
 	four          bool    // as in Options
 	grid          grid
 	smoother      smoother
+	sums          []float64 // of a row: the squares of weights
 	tiles         tileJoiner
 	components    []component // of all tiles
 	labels        []int32     // by pixel: its component; in the layout of grid
@@ -89,15 +91,16 @@ type Segmenter struct {
 
 // component is a set of pixels that are in one region.
 type component struct {
-	size     int32   // number of pixels
-	internal float64 // the largest weight that was joined
+	size int32      // number of pixels
+	key  int32      // of the last edge that was joined, 0 if none
+	last edgeNumber // of that edge
 }
 
 // Segment writes the region of each pixel to labels, row by row, and returns the number of regions.
 // They are numbered in the order of their first pixels.
 //
 // Time is near-linear in the pixels, times the width of the Gaussian for smoothing. Memory is up to
-// 100 bytes per pixel. Segment panics if labels has another length than the image, or if the image
+// 250 bytes per pixel, plus 8 for each channel. Segment panics if labels has another length than the image, or if the image
 // or an option is out of its range; the only errors are those of the context.
 func (s *Segmenter) Segment(ctx context.Context, labels []int32, img *Image, opts Options) (int, error) {
 	if img.Width < 1 || img.Height < 1 || img.Channels < 1 || img.Width > MaxPixels/img.Height {
@@ -123,7 +126,7 @@ func (s *Segmenter) Segment(ctx context.Context, labels []int32, img *Image, opt
 		s.lister.sorter.firstKey = 0 // edges of weight 0 do not join
 	}
 	s.four, s.smoother.mirror = opts.Four, opts.Mirror
-	if err := s.computeWeights(ctx, img, kernel); err != nil {
+	if err := s.computeKeys(ctx, img, kernel); err != nil {
 		return 0, err
 	}
 	if err := s.joinTiles(ctx); err != nil {
@@ -141,32 +144,39 @@ func (s *Segmenter) Segment(ctx context.Context, labels []int32, img *Image, opt
 	return s.writeLabels(ctx, labels)
 }
 
-// threshold returns the key of the weights that a component does not accept: those from it on.
-func threshold(internal, scale float64, size int32) int32 {
-	return int32(math.Float32bits(float32(internal + scale/float64(size))))
-}
+// threshold returns the key of the smallest weights that a component does not accept, given its largest
+// weight plus the scale divided by its size.
+//
+// If the weight is that of its key, which is at most one unit in the last place of a float32 too small,
+// the threshold may be one too small as well. So it is certain except for edges whose key is the threshold.
+func threshold(w float64) int32 { return int32(math.Float32bits(float32(w))) }
+
+// weightOf returns the smallest weight with a key.
+func weightOf(key int32) float64 { return float64(math.Float32frombits(uint32(key))) }
 
 // pollEvery is the number of edges between two checks of the context.
 const pollEvery = 1 << 16
 
 // joinComponents joins the components of all tiles by the sorted edges.
 func (s *Segmenter) joinComponents(ctx context.Context) error {
-	sets, l := &s.sets, &s.lister
+	sets := &s.sets
 	sets.init(s.components, s.scale)
-	s.rejected = freelist.Resize(s.rejected, len(l.sorted))
+	s.rejected = freelist.Resize(s.rejected, len(s.lister.edges))
 	n := 0
-	for start := 0; start < len(l.sorted); start += pollEvery {
+	for i := range groups {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, k := range l.sorted[start:min(start+pollEvery, len(l.sorted))] {
-			ends := l.ends[uint32(k)]
-			a, b := sets.nodes[ends[0]].root, sets.nodes[ends[1]].root
+		for _, e := range s.lister.group(&s.grid, i) {
+			a, b := sets.nodes[e.ends[0]].root, sets.nodes[e.ends[1]].root
 			if a == b {
 				continue
 			}
-			if int32(k>>32) < min(sets.nodes[a].threshold, sets.nodes[b].threshold) {
-				sets.join(a, b, s.grid.weight(l.numbers[uint32(k)]))
+			k, least := int32(e.rank>>32), min(sets.nodes[a].threshold, sets.nodes[b].threshold)
+			if k < least || k == least && sets.accept(&s.grid, k, a, b) {
+				root, size := sets.join(a, b)
+				sets.nodes[root].threshold = threshold(weightOf(k) + s.scale/float64(size))
+				sets.last[root] = edgeNumber(e.rank)
 			} else {
 				s.rejected[n] = [2]int32{a, b}
 				n++
@@ -192,7 +202,7 @@ func (s *Segmenter) mergeSmall(ctx context.Context, minSize int) error {
 		for _, ends := range s.rejected[start:min(start+pollEvery, len(s.rejected))] {
 			a, b := sets.nodes[ends[0]].root, sets.nodes[ends[1]].root
 			if a != b && min(sets.nodes[a].size, sets.nodes[b].size) < limit {
-				sets.join(a, b, 0)
+				sets.join(a, b)
 			}
 		}
 	}
@@ -234,6 +244,7 @@ func (s *Segmenter) writeLabels(ctx context.Context, labels []int32) (int, error
 // union updates each node of the smaller set, O(n log n) for all unions together.
 type disjointSets struct {
 	nodes []node
+	last  []edgeNumber // by root: the last edge that was joined
 	scale float64
 }
 
@@ -250,15 +261,29 @@ type node struct {
 func (s *disjointSets) init(components []component, scale float64) {
 	s.scale = scale
 	s.nodes = freelist.Resize(s.nodes, len(components))
+	s.last = freelist.Resize(s.last, len(components))
 	for i, c := range components {
-		s.nodes[i] = node{int32(i), int32(i), c.size, threshold(c.internal, scale, c.size)}
+		s.nodes[i] = node{int32(i), int32(i), c.size, threshold(weightOf(c.key) + scale/float64(c.size))}
+		s.last[i] = c.last
 	}
 }
 
-// join joins the sets of two roots; w becomes the largest weight in it.
-func (s *disjointSets) join(a, b int32, w float64) {
+// accept reports whether two roots accept an edge whose key is the lower of their thresholds.
+func (s *disjointSets) accept(g *grid, k, a, b int32) bool {
+	exact := func(a int32) int32 {
+		w, size := 0.0, s.nodes[a].size
+		if size > 1 {
+			w = g.weight(s.last[a])
+		}
+		return threshold(w + s.scale/float64(size))
+	}
+	return k < min(exact(a), exact(b))
+}
+
+// join joins the sets of two roots. It returns the root and size of the union.
+func (s *disjointSets) join(a, b int32) (root, size int32) {
 	nodes := s.nodes
-	size := nodes[a].size + nodes[b].size
+	size = nodes[a].size + nodes[b].size
 	if nodes[a].size < nodes[b].size {
 		a, b = b, a
 	}
@@ -271,5 +296,6 @@ func (s *disjointSets) join(a, b int32, w float64) {
 	}
 	na, nb := &nodes[a], &nodes[b]
 	na.next, nb.next = nb.next, na.next // joins the two rings
-	na.size, na.threshold = size, threshold(w, s.scale, size)
+	na.size = size
+	return a, size
 }

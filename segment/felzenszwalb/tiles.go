@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 const (
@@ -23,24 +24,21 @@ type tileJoiner struct {
 	dropped       [2][tileSide + 1]uint8 // of two rows of cells, by column: a bit for each edge
 	keys, scratch []uint64               // of edges: the key, and below it the number within the tile
 	sorter        sorter
+	first, stride int // the place of the tile's first pixel, and that of the rows
 
-	// Disjoint sets as in disjointSets, but packed more tightly.
-	root, next [tilePixels]uint16
-	isRoot     [tileSide]uint64 // by row, a bit for each pixel
-	sets       [tilePixels]tileSet
-	internal   [tilePixels]float64 // by root: the largest weight that was joined
-	numbers    [tilePixels]int32   // by root: the number of its component
-}
+	// Disjoint sets as in disjointSets, but packed more tightly. The sets of a root accept edges whose
+	// keys are below the threshold, which is at most the limit: the key of the lightest edge that leaves
+	// the tile. From that edge on the set is blocked. The limit is at least 1, because edges of weight
+	// 0 join whatever they meet, in any order, as long as the scale is positive. Without that exception,
+	// the pixels of a flat tile would not be joined.
+	root, next, size  [tilePixels]uint16
+	isRoot            [tileSide]uint64 // by row, a bit for each pixel
+	thresholds, limit [tilePixels]int32
+	last              [tilePixels]uint16 // by root: the number of the last edge that joined
+	numbers           [tilePixels]int32  // by root: the number of its component
 
-// tileSet is the set of a root. It accepts edges whose keys are below the threshold.
-type tileSet struct {
-	threshold int32 // at most limit
-	// limit is the key of the lightest edge that leaves the tile: from that edge on the set is
-	// blocked. It is at least 1, because edges of weight 0 join whatever they meet, in any order, as
-	// long as the scale is positive. Without that exception, the pixels of a flat tile would not be
-	// joined.
-	limit int32
-	size  int32
+	scale float64                 // of tau
+	tau   [tilePixels + 1]float64 // by size: the scale divided by it
 }
 
 // blockedBit is the sign bit of the threshold of a set that accepts no edge any longer.
@@ -71,75 +69,40 @@ func split(length, i, n int) int { return int(int64(length) * int64(i) / int64(n
 
 // join joins the pixels of a tile.
 func (t *tileJoiner) join(s *Segmenter, tile *tile) {
-	g, first := &s.grid, s.grid.at(tile.left, tile.top)
+	g := &s.grid
+	t.first, t.stride = g.at(tile.left, tile.top), g.stride
 	t.listEdges(tile, g)
 	t.scratch = freelist.Resize(t.scratch, len(t.keys))
 	t.sorter.firstKey = 1
-	t.sorter.sort(t.keys, t.scratch, func(number uint32) (edgeNumber, float64) {
-		return edgeNumber(number), t.weight(g, first, number)
+	sortEdges(&t.sorter, t.keys, t.scratch, func(number uint32) (edgeNumber, float64) {
+		n := t.edge(number)
+		return n, g.weight(n)
 	})
 	t.init(tile, g, s.scale)
-	t.mergeEdges(g, first, s.scale)
+	t.mergeEdges(g)
 	t.emitComponents(s, tile)
 }
 
-// weight returns the weight of an edge of a tile whose first pixel has the given place.
-func (t *tileJoiner) weight(g *grid, first int, number uint32) float64 {
+// edge returns the number of an edge, given that within the tile.
+func (t *tileJoiner) edge(number uint32) edgeNumber {
 	p := int(number & tileMask)
-	return g.weights[number>>(2*tileBits)%directions][first+p>>tileBits*g.stride+p&(tileSide-1)]
+	place := t.first + p>>tileBits*t.stride + p&(tileSide-1)
+	return edgeNumber(number>>(2*tileBits)<<directionShift) | edgeNumber(place)
 }
-
-// The edges of a cell, a square of 2×2 neighboring pixels, in the order of those of weight 0.
-const (
-	topEdge = iota
-	leftEdge
-	downRightEdge
-	rightEdge
-	downLeftEdge
-	bottomEdge
-)
-
-// dropEdges finds the edges of a row of cells that come last in a cycle of their cell, and writes a
-// bit for each of them to dst. The cells begin at the given place.
-//
-// Of edges with equal keys it is not known which comes last, and they are kept, except for edges of
-// weight 0: their order does not matter, so here it is that of the constants.
-func (g *grid) dropEdges(dst []uint8, place int) {
-	n := len(dst)
-	tops, sides := g.keys[right][place:][:n], g.keys[down][place:][:n+1]
-	downRights, downLefts := g.keys[downRight][place:][:n], g.keys[downLeft][place:][:n+1]
-	bottoms := g.keys[right][place+g.stride:][:n]
-	for x := range n {
-		t, l, dr := tops[x], max(sides[x], leftEdge), max(downRights[x], downRightEdge)
-		r, dl, b := max(sides[x+1], rightEdge), max(downLefts[x+1], downLeftEdge), max(bottoms[x], bottomEdge)
-		// Of the paths of two and three edges between the ends of each edge, the one whose heaviest
-		// edge is the lightest.
-		throughTop := min(max(l, dl), max(dr, r), max(l, b, r), max(dr, b, dl))
-		throughLeft := min(max(t, dl), max(dr, b), max(t, r, b), max(dr, r, dl))
-		throughDownRight := min(max(t, r), max(l, b), max(t, dl, b), max(l, dl, r))
-		throughRight := min(max(t, dr), max(dl, b), max(t, l, b), max(dl, l, dr))
-		throughDownLeft := min(max(t, l), max(r, b), max(t, dr, b), max(r, dr, l))
-		throughBottom := min(max(l, dr), max(dl, r), max(l, t, r), max(dl, t, dr))
-		dst[x] = uint8(less(throughTop, t)<<topEdge | less(throughLeft, l)<<leftEdge |
-			less(throughDownRight, dr)<<downRightEdge | less(throughRight, r)<<rightEdge |
-			less(throughDownLeft, dl)<<downLeftEdge | less(throughBottom, b)<<bottomEdge)
-	}
-}
-
-// less returns 1 if a < b, else 0. Neither is negative.
-func less(a, b int32) uint32 { return uint32(a-b) >> 31 }
 
 // listEdges lists the edges within a tile, without those that come last in a cycle: when the turn of
-// such an edge comes, either the others have joined its ends, or both are blocked.
+// such an edge comes, either the others have joined its ends, or both are blocked. Of edges of equal
+// keys it is not known which comes last, and they are kept, except for edges of weight 0, whose order
+// does not matter.
 func (t *tileJoiner) listEdges(tile *tile, g *grid) {
 	t.keys = freelist.Resize(t.keys, directions*tilePixels+1)
 	n, width := 0, tile.right-tile.left
 	above, here := t.dropped[0][:width+1], t.dropped[1][:width+1] // from the cell left of the tile on
-	g.dropEdges(here, g.at(tile.left-1, tile.top-1))
+	kernels.CycleEdges(here, g.cells(g.at(tile.left-1, tile.top-1), len(here)))
 	for y := tile.top; y < tile.bottom; y++ {
 		above, here = here, above
 		if y+1 < g.height {
-			g.dropEdges(here, g.at(tile.left-1, y))
+			kernels.CycleEdges(here, g.cells(g.at(tile.left-1, y), len(here)))
 		} else {
 			clear(here) // there are no cells
 		}
@@ -158,11 +121,11 @@ func (t *tileJoiner) listEdges(tile *tile, g *grid) {
 				n += int(less(k, infinity) &^ uint32(a[i]>>aEdge|b[i]>>bEdge))
 			}
 		}
-		list(right, 0, width-1, here[1:], topEdge, above[1:], bottomEdge)
+		list(right, 0, width-1, here[1:], kernels.TopEdge, above[1:], kernels.BottomEdge)
 		if y < tile.bottom-1 {
-			list(down, 0, width, here[1:], leftEdge, here, rightEdge)
-			list(downRight, 0, width-1, here[1:], downRightEdge, here[1:], downRightEdge)
-			list(downLeft, 1, width, here[1:], downLeftEdge, here[1:], downLeftEdge)
+			list(down, 0, width, here[1:], kernels.LeftEdge, here, kernels.RightEdge)
+			list(downRight, 0, width-1, here[1:], kernels.DownRightEdge, here[1:], kernels.DownRightEdge)
+			list(downLeft, 1, width, here[1:], kernels.DownLeftEdge, here[1:], kernels.DownLeftEdge)
 		}
 	}
 	t.keys = t.keys[:n]
@@ -178,21 +141,28 @@ var identity = func() (s [tilePixels]uint16) {
 // init makes a set of each pixel of a tile.
 func (t *tileJoiner) init(tile *tile, g *grid, scale float64) {
 	width, height := tile.right-tile.left, tile.bottom-tile.top
-	t.root, t.next = identity, identity
-	t.sets[0] = tileSet{threshold: threshold(0, scale, 1), limit: noEdge, size: 1}
-	for n := 1; n < tilePixels; n *= 2 {
-		copy(t.sets[n:], t.sets[:n])
+	if t.scale != scale || t.tau[1] != scale {
+		t.scale = scale
+		for i := 1; i < len(t.tau); i++ {
+			t.tau[i] = scale / float64(i)
+		}
 	}
-	clear(t.internal[:])
+	t.root, t.next = identity, identity
+	t.thresholds[0], t.limit[0], t.size[0] = threshold(scale), noEdge, 1
+	for n := 1; n < tilePixels; n *= 2 {
+		copy(t.thresholds[n:], t.thresholds[:n])
+		copy(t.limit[n:], t.limit[:n])
+		copy(t.size[n:], t.size[:n])
+	}
 	for y := range height {
 		t.isRoot[y] = 1<<width - 1
 	}
 
 	// Pixel (x, y) of the tile has an edge that leaves the tile, and begins at (fromX, fromY).
 	leaves := func(x, y, direction, fromX, fromY int) {
-		s := &t.sets[y<<tileBits+x]
-		s.limit = min(s.limit, max(1, g.keys[direction][g.at(tile.left+fromX, tile.top+fromY)]))
-		s.threshold = min(s.threshold, s.limit)
+		i := y<<tileBits + x
+		t.limit[i] = min(t.limit[i], max(1, g.keys[direction][g.at(tile.left+fromX, tile.top+fromY)]))
+		t.thresholds[i] = min(t.thresholds[i], t.limit[i])
 	}
 	for y := range height {
 		leaves(0, y, right, -1, y)
@@ -213,26 +183,27 @@ func (t *tileJoiner) init(tile *tile, g *grid, scale float64) {
 }
 
 // mergeEdges joins the sets of a tile by the sorted edges.
-func (t *tileJoiner) mergeEdges(g *grid, first int, scale float64) {
+func (t *tileJoiner) mergeEdges(g *grid) {
 	step := [directions]uint32{right: 1, down: tileSide, downRight: tileSide + 1, downLeft: tileSide - 1}
-	for _, k := range t.keys {
-		number := uint32(k)
+	for _, e := range t.keys {
+		number, k := uint32(e), int32(e>>32)
 		p := number & tileMask
 		q := (p + step[number>>(2*tileBits)%directions]) & tileMask
 		a, b := uint32(t.root[p])&tileMask, uint32(t.root[q])&tileMask
-		sa, sb := &t.sets[a], &t.sets[b]
 		// An edge within a set is handled without a branch, as if it were rejected but blocked
 		// nothing: same is −1 for it, which accepts no edge, and else 0.
 		same := differ(a, b) - 1
-		if int32(k>>32) >= min(sa.threshold, sb.threshold)|same {
-			sa.threshold |= blockedBit &^ same
-			sb.threshold |= blockedBit &^ same
+		least := min(t.thresholds[a], t.thresholds[b]) | same
+		if k >= least && (k > least || !t.accepts(g, k, a, b)) {
+			t.thresholds[a] |= blockedBit &^ same
+			t.thresholds[b] |= blockedBit &^ same
 			continue
 		}
-		size, limit := sa.size+sb.size, min(sa.limit, sb.limit)
-		smaller := min(sa.size, sb.size)
+		limit := min(t.limit[a], t.limit[b])
+		sizeA, sizeB := int32(t.size[a]), int32(t.size[b])
+		size, smaller := sizeA+sizeB, min(sizeA, sizeB)
 		// a is to be the root of the larger set.
-		swap := (a ^ b) & uint32((sa.size-sb.size)>>31)
+		swap := (a ^ b) & uint32((sizeA-sizeB)>>31)
 		a, b = a^swap, b^swap
 		// Most sets have one or two pixels, which the first two assignments cover without a branch.
 		x := uint32(t.next[b]) & tileMask
@@ -245,10 +216,21 @@ func (t *tileJoiner) mergeEdges(g *grid, first int, scale float64) {
 		}
 		t.isRoot[b/tileSide] &^= 1 << (b % tileSide)
 		t.next[a], t.next[b] = t.next[b], t.next[a]
-		w := t.weight(g, first, number)
-		t.sets[a] = tileSet{min(threshold(w, scale, size), limit), limit, size}
-		t.internal[a] = w
+		t.size[a], t.limit[a], t.last[a] = uint16(size), limit, uint16(number)
+		t.thresholds[a] = min(threshold(weightOf(k)+t.tau[size]), limit)
 	}
+}
+
+// accepts reports whether two sets accept an edge whose key is the lower of their thresholds.
+func (t *tileJoiner) accepts(g *grid, k int32, a, b uint32) bool {
+	exact := func(a uint32) int32 {
+		w := 0.0
+		if t.size[a] > 1 {
+			w = g.weight(t.edge(uint32(t.last[a])))
+		}
+		return min(threshold(w+t.tau[t.size[a]]), t.limit[a])
+	}
+	return k < min(exact(a), exact(b))
 }
 
 // differ returns 1 if the numbers differ, else 0.
@@ -265,7 +247,12 @@ func (t *tileJoiner) emitComponents(s *Segmenter, tile *tile) {
 		for roots := t.isRoot[y%tileSide]; roots != 0; roots &= roots - 1 {
 			i := (y<<tileBits + bits.TrailingZeros64(roots)) & tileMask
 			t.numbers[i] = int32(len(s.components))
-			s.components = append(s.components, component{t.sets[i].size, t.internal[i]})
+			c := component{size: int32(t.size[i])}
+			if c.size > 1 {
+				c.last = t.edge(uint32(t.last[i]))
+				c.key = s.grid.keys[c.last.direction()][c.last.place()]
+			}
+			s.components = append(s.components, c)
 		}
 	}
 	for y := range height {

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 )
 
 // The directions of the edges of the grid, from their first pixel, in scikit-image's order.
@@ -32,31 +33,44 @@ const directionShift = 30
 func (n edgeNumber) direction() uint32 { return uint32(n >> directionShift) }
 func (n edgeNumber) place() uint32     { return uint32(n % (1 << directionShift)) }
 
-// grid holds the weights and keys of the edges of the grid, by direction and first pixel. It has a
-// border of one pixel without edges, whose left and right columns are the same memory.
+// grid holds the keys of the edges of the grid, by direction and first pixel. It has a border of one
+// pixel without edges, whose left and right columns are the same memory.
 type grid struct {
 	height, stride int
-	weights        [directions][]float64
 	keys           [directions][]int32 // noEdge where there is no edge
+	smoothed       [][]float64         // the smoothed image by channel, in the same layout
+	squares        []float64           // of the differences of an edge's ends, by channel
 }
 
-// resize makes room for width × height pixels.
-func (g *grid) resize(width, height int) {
+// resize makes room for an image.
+func (g *grid) resize(width, height, channels int) {
 	g.height, g.stride = height, width+1
 	for d := range directions {
-		g.weights[d] = freelist.Resize(g.weights[d], (height+2)*g.stride+1)
 		g.keys[d] = freelist.Resize(g.keys[d], (height+2)*g.stride+1)
 		g.keys[d][0] = noEdge
 	}
 	g.clearRow(-1)
 	g.clearRow(height)
+	g.smoothed = freelist.Extend(g.smoothed, channels)
+	for c := range g.smoothed {
+		g.smoothed[c] = freelist.Resize(g.smoothed[c], (height+1)*g.stride)
+	}
+	g.squares = freelist.Resize(g.squares, channels)
 }
 
 // at returns the place of the edges of pixel (x, y).
 func (g *grid) at(x, y int) int { return (y+1)*g.stride + 1 + x }
 
-// weight returns the weight of an edge.
-func (g *grid) weight(n edgeNumber) float64 { return g.weights[n.direction()][n.place()] }
+// weight returns the weight of an edge. It is needed rarely.
+func (g *grid) weight(n edgeNumber) float64 {
+	p := int(n.place())
+	q := p + [directions]int{right: 1, down: g.stride, downRight: g.stride + 1, downLeft: g.stride - 1}[n.direction()]
+	for c, plane := range g.smoothed {
+		d := plane[q] - plane[p]
+		g.squares[c] = d * d
+	}
+	return math.Sqrt(sum(g.squares))
+}
 
 // padded returns the keys of row y with the border; y is −1 to the height.
 func (g *grid) padded(direction, y int) []int32 {
@@ -78,47 +92,43 @@ func (g *grid) clear(direction, y int) {
 	}
 }
 
-// key returns a weight rounded down to float32, as bits: they are in the same order. A weight that is
-// not a number follows all others.
-func key(w float64) int32 {
-	f := float32(w)
-	k := int32(math.Float32bits(f))
-	if float64(f) > w {
-		k--
+// cells returns n cells whose first edges have the given place.
+func (g *grid) cells(place, n int) *kernels.CellRow {
+	return &kernels.CellRow{
+		Top: g.keys[right][place:][:n], Side: g.keys[down][place:][:n+1],
+		DownRight: g.keys[downRight][place:][:n], DownLeft: g.keys[downLeft][place:][:n+1],
+		Bottom: g.keys[right][place+g.stride:][:n],
 	}
-	if w != w {
-		return notANumber
-	}
-	return k
 }
 
-// computeWeights smooths the image and computes the weights of all edges.
-func (s *Segmenter) computeWeights(ctx context.Context, img *Image, kernel []float64) error {
-	g, m := &s.grid, &s.smoother
-	g.resize(s.width, s.height)
-	m.reset(img, kernel)
-	n := s.width
-	here, below := m.rows[0], m.rows[1]
-	m.row(below, 0)
+// less returns 1 if a < b, else 0. Neither is negative.
+func less(a, b int32) uint32 { return uint32(a-b) >> 31 }
+
+// computeKeys smooths the image and computes the keys of all edges.
+func (s *Segmenter) computeKeys(ctx context.Context, img *Image, kernel []float64) error {
+	g, n := &s.grid, s.width
+	g.resize(s.width, s.height, img.Channels)
+	s.smoother.reset(img, kernel)
+	s.sums = freelist.Resize(s.sums, n)
+	s.smoother.row(g, 0)
 	for y := range s.height {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		here, below = below, here
 		if y == s.height-1 {
 			g.clearRow(y)
 		} else {
-			m.row(below, y+1)
-			s.distances(down, y, 0, n, here, below, 0)
+			s.smoother.row(g, y+1)
+			s.distances(down, y, 0, n, g.stride)
 			if s.four {
 				g.clear(downRight, y)
 				g.clear(downLeft, y)
 			} else {
-				s.distances(downRight, y, 0, n-1, here, below, 1)
-				s.distances(downLeft, y, 1, n-1, here, below, 0)
+				s.distances(downRight, y, 0, n-1, g.stride+1)
+				s.distances(downLeft, y, 1, n-1, g.stride-1)
 			}
 		}
-		s.distances(right, y, 0, n-1, here, here, 1)
+		s.distances(right, y, 0, n-1, 1)
 		for d := range directions {
 			row := g.padded(d, y)[1:] // the border at the left belongs to the row above
 			row[n] = noEdge
@@ -133,34 +143,33 @@ func (s *Segmenter) computeWeights(ctx context.Context, img *Image, kernel []flo
 	return nil
 }
 
-// distances computes the weights of n edges of row y, from the pixels of here from column x on to
-// those of the row to from column b on.
-func (s *Segmenter) distances(direction, y, x, n int, here, to [][]float64, b int) {
-	at := s.grid.at(x, y)
-	weights, keys := s.grid.weights[direction][at:][:n], s.grid.keys[direction][at:][:n]
-	if len(here) < pairwise {
-		clear(weights)
-		for c := range here {
-			p, q := here[c][x:][:n], to[c][b:][:n]
-			for i := range weights {
-				d := q[i] - p[i]
-				weights[i] += float64(d * d)
-			}
+// distances computes the keys of n edges of row y from column x on, whose ends are step pixels apart.
+func (s *Segmenter) distances(direction, y, x, n, step int) {
+	g, at, sums := &s.grid, s.grid.at(x, y), s.sums[:n]
+	keys := g.keys[direction][at:][:n]
+	switch channels := len(g.smoothed); {
+	case channels == 3:
+		var a, b [3][]float64
+		for c, plane := range g.smoothed {
+			a[c], b[c] = plane[at:][:n], plane[at+step:][:n]
 		}
-	} else {
-		squares := s.smoother.squares
-		for i := range weights {
-			for c := range squares {
-				d := to[c][b+i] - here[c][x+i]
-				squares[c] = d * d
+		kernels.DistanceKeys3(keys, &a, &b)
+		return
+	case channels < pairwise:
+		clear(sums)
+		for _, plane := range g.smoothed {
+			kernels.AddSquaresFloat64(sums, plane[at:][:n], plane[at+step:][:n])
+		}
+	default:
+		for i := range sums {
+			for c, plane := range g.smoothed {
+				d := plane[at+step+i] - plane[at+i]
+				g.squares[c] = d * d
 			}
-			weights[i] = sum(squares)
+			sums[i] = sum(g.squares)
 		}
 	}
-	for i, w := range weights {
-		w = math.Sqrt(w)
-		weights[i], keys[i] = w, key(w)
-	}
+	kernels.RootKeys(keys, sums)
 }
 
 // pairwise is the number of summands from which on NumPy does not add one after the other.
@@ -211,14 +220,12 @@ func gaussian(sigma float64) []float64 {
 // then the rows, with the image reflected at its borders, and the weights taken from the outermost
 // to the innermost after that of the center.
 type smoother struct {
-	mirror  bool // as in Options
-	img     *Image
-	kernel  []float64
-	read    [][]float64    // rows of the image, by row and channel
-	rowOf   []int          // by place in read: the number of the row, −1 if none
-	column  []float64      // a row of sums of columns, extended by the radius at both ends
-	rows    [2][][]float64 // two smoothed rows, by channel
-	squares []float64
+	mirror bool // as in Options
+	img    *Image
+	kernel []float64
+	read   [][]float64 // rows of the image, by row and channel
+	rowOf  []int       // by place in read: the number of the row, −1 if none
+	column []float64   // a row of sums of columns, extended by the radius at both ends
 }
 
 func (m *smoother) reset(img *Image, kernel []float64) {
@@ -229,19 +236,11 @@ func (m *smoother) reset(img *Image, kernel []float64) {
 	for i := range m.rowOf {
 		m.rowOf[i] = -1
 	}
-	resize := func(rows [][]float64, n int) [][]float64 {
-		rows = freelist.Extend(rows, n)
-		for i := range rows {
-			rows[i] = freelist.Resize(rows[i], img.Width)
-		}
-		return rows
-	}
-	m.read = resize(m.read, n*img.Channels)
-	for i := range m.rows {
-		m.rows[i] = resize(m.rows[i], img.Channels)
+	m.read = freelist.Extend(m.read, n*img.Channels)
+	for i := range m.read {
+		m.read[i] = freelist.Resize(m.read[i], img.Width)
 	}
 	m.column = freelist.Resize(m.column, img.Width+2*radius)
-	m.squares = freelist.Resize(m.squares, img.Channels)
 }
 
 // reflect returns the number of the row or column at place i beyond the borders of an image with n of
@@ -272,45 +271,38 @@ func (m *smoother) source(channel, y int) []float64 {
 	return rows[channel]
 }
 
-// row writes row y of the smoothed image to dst.
-func (m *smoother) row(dst [][]float64, y int) {
-	radius := len(m.kernel) - 1
-	if radius == 0 && m.kernel[0] == 1 {
-		for c := range dst {
-			copy(dst[c], m.source(c, y))
+// row writes row y of the smoothed image.
+func (m *smoother) row(g *grid, y int) {
+	radius, n := len(m.kernel)-1, m.img.Width
+	for c, plane := range g.smoothed {
+		dst := plane[g.at(0, y):][:n]
+		if radius == 0 && m.kernel[0] == 1 {
+			copy(dst, m.source(c, y))
+			continue
 		}
-		return
-	}
-	n := m.img.Width
-	for c := range dst {
 		column := m.column[radius:][:n]
-		scale(column, m.source(c, y), m.kernel[0])
-		for j := radius; j > 0; j-- {
-			addSymmetric(column, m.source(c, y-j), m.source(c, y+j), m.kernel[j])
-		}
+		m.convolve(column, func(j int) []float64 { return m.source(c, y+j) })
 		for i := range radius {
 			m.column[radius-1-i] = column[m.reflect(-1-i, n)]
 			m.column[radius+n+i] = column[m.reflect(n+i, n)]
 		}
-		scale(dst[c], column, m.kernel[0])
-		for j := radius; j > 0; j-- {
-			addSymmetric(dst[c], m.column[radius-j:][:n], m.column[radius+j:][:n], m.kernel[j])
+		m.convolve(dst, func(j int) []float64 { return m.column[radius+j:][:n] })
+	}
+}
+
+// convolve convolves rows from −radius to radius.
+func (m *smoother) convolve(dst []float64, row func(j int) []float64) {
+	radius := len(m.kernel) - 1
+	if radius == 3 { // that of the default sigma
+		var rows [7][]float64
+		for j := range rows {
+			rows[j] = row(j - 3)
 		}
+		kernels.Convolve7Float64(dst, &rows, (*[4]float64)(m.kernel))
+		return
 	}
-}
-
-// scale writes a·w to dst.
-func scale(dst, a []float64, w float64) {
-	a = a[:len(dst)]
-	for i := range dst {
-		dst[i] = a[i] * w
-	}
-}
-
-// addSymmetric adds (a+b)·w to dst.
-func addSymmetric(dst, a, b []float64, w float64) {
-	a, b = a[:len(dst)], b[:len(dst)]
-	for i := range dst {
-		dst[i] += float64((a[i] + b[i]) * w)
+	kernels.ScaleFloat64(dst, row(0), m.kernel[0])
+	for j := radius; j > 0; j-- {
+		kernels.AddScaledSumFloat64(dst, row(-j), row(j), m.kernel[j])
 	}
 }

@@ -56,6 +56,14 @@ func main() {
 	transposeBlock()
 	integralRow()
 	downsample2()
+	scaleFloat64()
+	addScaledSumFloat64()
+	addSquaresFloat64()
+	convolve7Float64()
+	rootKeys()
+	distanceKeys3()
+	cycleEdges()
+	repeatedEdges()
 	Generate()
 }
 
