@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -299,6 +300,13 @@ def test_modes_replace_what_was_added() -> None:
     assert s.process().tolist() == s.process().tolist()
 
 
+def test_objects_can_be_pickled() -> None:
+    s = ours.createSelectiveSearchSegmentation()
+    s.setBaseImage(draw_scene(19))
+    s.switchToSelectiveSearchFast()
+    assert pickle.loads(pickle.dumps(s)).process().tolist() == s.process().tolist()
+
+
 def test_objects_of_threads_are_independent() -> None:
     images = [draw_scene(20 + i) for i in range(4)]
     want = [search(ours, image).tolist() for image in images]
@@ -393,6 +401,7 @@ def test_errors(call: Any, message: str) -> None:
     err: Any = caught.value
     assert isinstance(caught.value, proposer.Error)
     assert err.msg == str(err) and err.code == -5
+    assert repr(pickle.loads(pickle.dumps(err))) == repr(err)
 
 
 @pytest.mark.parametrize(
@@ -537,6 +546,13 @@ def test_other_names_are_those_of_opencv(cv2: Any) -> None:
     assert not hasattr(module, "no_such_name") and not hasattr(module, "__wrapped__")
     with pytest.raises(AttributeError, match="no_such_name"):
         module.ximgproc.no_such_name  # noqa: B018
+
+
+def test_module_may_be_assigned_to_that_of_opencv(cv2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = cv2.ximgproc
+    monkeypatch.setattr(cv2, "ximgproc", importlib.import_module("proposer.cv2").ximgproc)
+    assert cv2.ximgproc.segmentation is ours
+    assert cv2.ximgproc.createSuperpixelSLIC is real.createSuperpixelSLIC
 
 
 def test_number_of_threads_is_that_of_opencv(cv2: Any) -> None:

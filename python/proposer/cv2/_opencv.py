@@ -21,6 +21,10 @@ except ImportError as err:
     _why_missing = f"it cannot be imported: {err}"
 
 
+# What names are forwarded to. Programs may assign this package's ximgproc to that of OpenCV.
+_modules = {"cv2": opencv, "cv2.ximgproc": getattr(opencv, "ximgproc", None)}
+
+
 class _NoOpenCVError(Exception):
     """The class ``error`` where OpenCV is not installed."""
 
@@ -53,6 +57,9 @@ class Error(_library.Error, error):  # type: ignore[misc]
         self.msg = f"{func}: {err}"
         super().__init__(self.msg)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Error, (self.func, self.err)
+
 
 def forward(module: str, name: str) -> Any:
     """Return an attribute of a module of OpenCV.
@@ -60,7 +67,7 @@ def forward(module: str, name: str) -> Any:
     Parameters
     ----------
     module : str
-        The name of the module, ``cv2`` or a part of it.
+        The name of the module, ``cv2`` or ``cv2.ximgproc``.
     name : str
         The name of the attribute.
 
@@ -73,16 +80,9 @@ def forward(module: str, name: str) -> Any:
         raise AttributeError(f"module {__package__!r} has no attribute {name!r}")
     if opencv is None:
         _missing(module, name, f"OpenCV's package cv2, and {_why_missing}")
-    value: Any = opencv
-    path = [*module.split(".")[1:], name]
-    for i, part in enumerate(path):
-        try:
-            value = getattr(value, part)
-        except AttributeError:
-            if i < len(path) - 1:  # the module itself: of opencv-contrib-python
-                _missing(module, name, "an OpenCV with its contributed modules (opencv-contrib-python)")
-            raise
-    return value
+    if _modules[module] is None:
+        _missing(module, name, "an OpenCV with its contributed modules (opencv-contrib-python)")
+    return getattr(_modules[module], name)
 
 
 def _missing(module: str, name: str, what: str) -> NoReturn:
