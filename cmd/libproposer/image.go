@@ -15,6 +15,7 @@ import (
 
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/kernels"
 	"github.com/proposer/proposer/raster"
 )
 
@@ -175,16 +176,15 @@ func (l *layout) readPlane(dst []uint8, channel int) {
 
 // readRow copies a row of three channels.
 func (l *layout) readRow(r, g, b []uint8, row unsafe.Pointer) {
-	if l.pixelStride == 3 && l.channelStride == 1 {
-		pixels := unsafe.Slice((*[3]uint8)(row), len(r))
-		g, b = g[:len(r)], b[:len(r)]
-		for x := range r {
-			p := &pixels[x]
-			r[x], g[x], b[x] = p[0], p[1], p[2]
-		}
+	channel := l.channelStride
+	switch {
+	case l.pixelStride == 3 && channel == 1:
+		kernels.Split3(r, g, b, unsafe.Slice((*uint8)(row), 3*len(r)))
+		return
+	case l.pixelStride == 3 && channel == -1:
+		kernels.Split3(b, g, r, unsafe.Slice((*uint8)(unsafe.Add(row, -2)), 3*len(r)))
 		return
 	}
-	channel := l.channelStride
 	g, b = g[:len(r)], b[:len(r)]
 	for x := range r {
 		p := unsafe.Add(row, x*l.pixelStride)
@@ -201,11 +201,14 @@ func (l *layout) readRowOverWhite(r, g, b []uint8, row unsafe.Pointer) {
 	g, b = g[:len(r)], b[:len(r)]
 	for x := range r {
 		p := unsafe.Add(row, x*l.pixelStride)
-		alpha := uint32(*(*uint8)(unsafe.Add(p, 3*channel)))
-		white := 255*(255-alpha) + 127
-		r[x] = uint8((uint32(*(*uint8)(p))*alpha + white) / 255)
-		g[x] = uint8((uint32(*(*uint8)(unsafe.Add(p, channel)))*alpha + white) / 255)
-		b[x] = uint8((uint32(*(*uint8)(unsafe.Add(p, 2*channel)))*alpha + white) / 255)
+		red, green, blue := *(*uint8)(p), *(*uint8)(unsafe.Add(p, channel)), *(*uint8)(unsafe.Add(p, 2*channel))
+		if alpha := uint32(*(*uint8)(unsafe.Add(p, 3*channel))); alpha != 255 {
+			white := 255*(255-alpha) + 127
+			red = uint8((uint32(red)*alpha + white) / 255)
+			green = uint8((uint32(green)*alpha + white) / 255)
+			blue = uint8((uint32(blue)*alpha + white) / 255)
+		}
+		r[x], g[x], b[x] = red, green, blue
 	}
 }
 

@@ -209,3 +209,39 @@ func FuzzLayout(f *testing.F) {
 		recycle(img)
 	})
 }
+
+// Pixels of three bytes, in either order of the channels, take another way than other layouts.
+func TestReadInterleaved(t *testing.T) {
+	for _, width := range []int{1, 15, 16, 17, 40} {
+		const height = 3
+		pix := make([]uint8, 3*width*height)
+		for i := range pix {
+			pix[i] = uint8(i * 41)
+		}
+		for order := range 2 {
+			forwards := layout{pixels: unsafe.Pointer(&pix[0]), width: width, height: height, channels: 3, order: order}
+			backwards := layout{
+				pixels: unsafe.Pointer(&pix[2]), width: width, height: height, channels: 3, order: 1 - order,
+				rowStride: 3 * width, pixelStride: 3, channelStride: -1,
+			}
+			for _, l := range []layout{forwards, backwards} {
+				if err := l.check(imageio.Limits{}); err != nil {
+					t.Fatal(err)
+				}
+				img, err := l.read()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range width * height {
+					want := [3]uint8(pix[3*i:])
+					if order == 1 { // PROPOSER_BGR
+						want[0], want[2] = want[2], want[0]
+					}
+					if got := [3]uint8{img.Plane(0)[i], img.Plane(1)[i], img.Plane(2)[i]}; got != want {
+						t.Fatalf("width %d, order %d, channel stride %d: pixel %d is %v, want %v", width, order, l.channelStride, i, got, want)
+					}
+				}
+			}
+		}
+	}
+}

@@ -313,6 +313,14 @@ func downsample2(dst, top, bottom []uint8) {
 	}
 }
 
+func split3(a, b, c, pixels []uint8) {
+	if n := len(a); avx2 && n >= 16 {
+		split3AVX2(&a[0], &b[0], &c[0], &pixels[0], n)
+	} else {
+		split3Generic(a, b, c, pixels)
+	}
+}
+
 func gradientMagnitudes(dst [][8]uint8, here, up, down *[3][]uint8) {
 	if n := len(dst); avx2 && n >= 16+2 {
 		gradientMagnitudesGeneric(dst, here, up, down, 0, 1)

@@ -116,6 +116,8 @@ func dotPairs(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]i
 
 func downsample2(dst, top, bottom []uint8) { downsample2Generic(dst, top, bottom) }
 
+func split3(a, b, c, pixels []uint8) { split3Generic(a, b, c, pixels) }
+
 func gradientMagnitudes(dst [][8]uint8, here, up, down *[3][]uint8) {
 	gradientMagnitudesGeneric(dst, here, up, down, 0, len(dst))
 }

@@ -253,3 +253,8 @@ func cycleEdgesAVX2(dst *uint8, top *int32, side *int32, downRight *int32, downL
 //
 //go:noescape
 func repeatedEdgesAVX2(dst *uint8, top *int32, side *int32, downRight *int32, downLeft *int32, bottom *int32, labels *int32, labelsBelow *int32, n int)
+
+// split3AVX2 needs n ≥ 16.
+//
+//go:noescape
+func split3AVX2(a *uint8, b *uint8, c *uint8, pixels *uint8, n int)

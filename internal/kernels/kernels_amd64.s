@@ -5971,3 +5971,217 @@ test:
 	VMOVQ        X0, (AX)(R11*1)
 	VZEROUPPER
 	RET
+
+DATA splitting<>+0(SB)/1, $0x00
+DATA splitting<>+1(SB)/1, $0x03
+DATA splitting<>+2(SB)/1, $0x06
+DATA splitting<>+3(SB)/1, $0x09
+DATA splitting<>+4(SB)/1, $0x0c
+DATA splitting<>+5(SB)/1, $0x0f
+DATA splitting<>+6(SB)/1, $0x80
+DATA splitting<>+7(SB)/1, $0x80
+DATA splitting<>+8(SB)/1, $0x80
+DATA splitting<>+9(SB)/1, $0x80
+DATA splitting<>+10(SB)/1, $0x80
+DATA splitting<>+11(SB)/1, $0x80
+DATA splitting<>+12(SB)/1, $0x80
+DATA splitting<>+13(SB)/1, $0x80
+DATA splitting<>+14(SB)/1, $0x80
+DATA splitting<>+15(SB)/1, $0x80
+DATA splitting<>+16(SB)/1, $0x80
+DATA splitting<>+17(SB)/1, $0x80
+DATA splitting<>+18(SB)/1, $0x80
+DATA splitting<>+19(SB)/1, $0x80
+DATA splitting<>+20(SB)/1, $0x80
+DATA splitting<>+21(SB)/1, $0x80
+DATA splitting<>+22(SB)/1, $0x02
+DATA splitting<>+23(SB)/1, $0x05
+DATA splitting<>+24(SB)/1, $0x08
+DATA splitting<>+25(SB)/1, $0x0b
+DATA splitting<>+26(SB)/1, $0x0e
+DATA splitting<>+27(SB)/1, $0x80
+DATA splitting<>+28(SB)/1, $0x80
+DATA splitting<>+29(SB)/1, $0x80
+DATA splitting<>+30(SB)/1, $0x80
+DATA splitting<>+31(SB)/1, $0x80
+DATA splitting<>+32(SB)/1, $0x80
+DATA splitting<>+33(SB)/1, $0x80
+DATA splitting<>+34(SB)/1, $0x80
+DATA splitting<>+35(SB)/1, $0x80
+DATA splitting<>+36(SB)/1, $0x80
+DATA splitting<>+37(SB)/1, $0x80
+DATA splitting<>+38(SB)/1, $0x80
+DATA splitting<>+39(SB)/1, $0x80
+DATA splitting<>+40(SB)/1, $0x80
+DATA splitting<>+41(SB)/1, $0x80
+DATA splitting<>+42(SB)/1, $0x80
+DATA splitting<>+43(SB)/1, $0x01
+DATA splitting<>+44(SB)/1, $0x04
+DATA splitting<>+45(SB)/1, $0x07
+DATA splitting<>+46(SB)/1, $0x0a
+DATA splitting<>+47(SB)/1, $0x0d
+DATA splitting<>+48(SB)/1, $0x01
+DATA splitting<>+49(SB)/1, $0x04
+DATA splitting<>+50(SB)/1, $0x07
+DATA splitting<>+51(SB)/1, $0x0a
+DATA splitting<>+52(SB)/1, $0x0d
+DATA splitting<>+53(SB)/1, $0x80
+DATA splitting<>+54(SB)/1, $0x80
+DATA splitting<>+55(SB)/1, $0x80
+DATA splitting<>+56(SB)/1, $0x80
+DATA splitting<>+57(SB)/1, $0x80
+DATA splitting<>+58(SB)/1, $0x80
+DATA splitting<>+59(SB)/1, $0x80
+DATA splitting<>+60(SB)/1, $0x80
+DATA splitting<>+61(SB)/1, $0x80
+DATA splitting<>+62(SB)/1, $0x80
+DATA splitting<>+63(SB)/1, $0x80
+DATA splitting<>+64(SB)/1, $0x80
+DATA splitting<>+65(SB)/1, $0x80
+DATA splitting<>+66(SB)/1, $0x80
+DATA splitting<>+67(SB)/1, $0x80
+DATA splitting<>+68(SB)/1, $0x80
+DATA splitting<>+69(SB)/1, $0x00
+DATA splitting<>+70(SB)/1, $0x03
+DATA splitting<>+71(SB)/1, $0x06
+DATA splitting<>+72(SB)/1, $0x09
+DATA splitting<>+73(SB)/1, $0x0c
+DATA splitting<>+74(SB)/1, $0x0f
+DATA splitting<>+75(SB)/1, $0x80
+DATA splitting<>+76(SB)/1, $0x80
+DATA splitting<>+77(SB)/1, $0x80
+DATA splitting<>+78(SB)/1, $0x80
+DATA splitting<>+79(SB)/1, $0x80
+DATA splitting<>+80(SB)/1, $0x80
+DATA splitting<>+81(SB)/1, $0x80
+DATA splitting<>+82(SB)/1, $0x80
+DATA splitting<>+83(SB)/1, $0x80
+DATA splitting<>+84(SB)/1, $0x80
+DATA splitting<>+85(SB)/1, $0x80
+DATA splitting<>+86(SB)/1, $0x80
+DATA splitting<>+87(SB)/1, $0x80
+DATA splitting<>+88(SB)/1, $0x80
+DATA splitting<>+89(SB)/1, $0x80
+DATA splitting<>+90(SB)/1, $0x80
+DATA splitting<>+91(SB)/1, $0x02
+DATA splitting<>+92(SB)/1, $0x05
+DATA splitting<>+93(SB)/1, $0x08
+DATA splitting<>+94(SB)/1, $0x0b
+DATA splitting<>+95(SB)/1, $0x0e
+DATA splitting<>+96(SB)/1, $0x02
+DATA splitting<>+97(SB)/1, $0x05
+DATA splitting<>+98(SB)/1, $0x08
+DATA splitting<>+99(SB)/1, $0x0b
+DATA splitting<>+100(SB)/1, $0x0e
+DATA splitting<>+101(SB)/1, $0x80
+DATA splitting<>+102(SB)/1, $0x80
+DATA splitting<>+103(SB)/1, $0x80
+DATA splitting<>+104(SB)/1, $0x80
+DATA splitting<>+105(SB)/1, $0x80
+DATA splitting<>+106(SB)/1, $0x80
+DATA splitting<>+107(SB)/1, $0x80
+DATA splitting<>+108(SB)/1, $0x80
+DATA splitting<>+109(SB)/1, $0x80
+DATA splitting<>+110(SB)/1, $0x80
+DATA splitting<>+111(SB)/1, $0x80
+DATA splitting<>+112(SB)/1, $0x80
+DATA splitting<>+113(SB)/1, $0x80
+DATA splitting<>+114(SB)/1, $0x80
+DATA splitting<>+115(SB)/1, $0x80
+DATA splitting<>+116(SB)/1, $0x80
+DATA splitting<>+117(SB)/1, $0x01
+DATA splitting<>+118(SB)/1, $0x04
+DATA splitting<>+119(SB)/1, $0x07
+DATA splitting<>+120(SB)/1, $0x0a
+DATA splitting<>+121(SB)/1, $0x0d
+DATA splitting<>+122(SB)/1, $0x80
+DATA splitting<>+123(SB)/1, $0x80
+DATA splitting<>+124(SB)/1, $0x80
+DATA splitting<>+125(SB)/1, $0x80
+DATA splitting<>+126(SB)/1, $0x80
+DATA splitting<>+127(SB)/1, $0x80
+DATA splitting<>+128(SB)/1, $0x80
+DATA splitting<>+129(SB)/1, $0x80
+DATA splitting<>+130(SB)/1, $0x80
+DATA splitting<>+131(SB)/1, $0x80
+DATA splitting<>+132(SB)/1, $0x80
+DATA splitting<>+133(SB)/1, $0x80
+DATA splitting<>+134(SB)/1, $0x80
+DATA splitting<>+135(SB)/1, $0x80
+DATA splitting<>+136(SB)/1, $0x80
+DATA splitting<>+137(SB)/1, $0x80
+DATA splitting<>+138(SB)/1, $0x00
+DATA splitting<>+139(SB)/1, $0x03
+DATA splitting<>+140(SB)/1, $0x06
+DATA splitting<>+141(SB)/1, $0x09
+DATA splitting<>+142(SB)/1, $0x0c
+DATA splitting<>+143(SB)/1, $0x0f
+GLOBL splitting<>(SB), RODATA|NOPTR, $144
+
+// func split3AVX2(a *uint8, b *uint8, c *uint8, pixels *uint8, n int)
+// Requires: AVX
+TEXT ·split3AVX2(SB), NOSPLIT, $0-40
+	MOVQ a+0(FP), AX
+	MOVQ b+8(FP), CX
+	MOVQ c+16(FP), DX
+	MOVQ pixels+24(FP), BX
+	MOVQ n+32(FP), SI
+	SUBQ $0x10, SI
+	XORQ DI, DI
+	JMP  test
+
+loop:
+	LEAQ    (DI)(DI*2), R8
+	VMOVDQU (BX)(R8*1), X0
+	VMOVDQU 16(BX)(R8*1), X1
+	VMOVDQU 32(BX)(R8*1), X2
+	VPSHUFB splitting<>+0(SB), X0, X3
+	VPSHUFB splitting<>+16(SB), X1, X4
+	VPOR    X4, X3, X3
+	VPSHUFB splitting<>+32(SB), X2, X4
+	VPOR    X4, X3, X3
+	VMOVDQU X3, (AX)(DI*1)
+	VPSHUFB splitting<>+48(SB), X0, X3
+	VPSHUFB splitting<>+64(SB), X1, X4
+	VPOR    X4, X3, X3
+	VPSHUFB splitting<>+80(SB), X2, X4
+	VPOR    X4, X3, X3
+	VMOVDQU X3, (CX)(DI*1)
+	VPSHUFB splitting<>+96(SB), X0, X0
+	VPSHUFB splitting<>+112(SB), X1, X1
+	VPOR    X1, X0, X0
+	VPSHUFB splitting<>+128(SB), X2, X1
+	VPOR    X1, X0, X0
+	VMOVDQU X0, (DX)(DI*1)
+	ADDQ    $0x10, DI
+
+test:
+	CMPQ DI, SI
+	JLT  loop
+	MOVQ SI, DI
+
+	// The last vector ends with the slices.
+	LEAQ    (DI)(DI*2), SI
+	VMOVDQU (BX)(SI*1), X0
+	VMOVDQU 16(BX)(SI*1), X1
+	VMOVDQU 32(BX)(SI*1), X2
+	VPSHUFB splitting<>+0(SB), X0, X3
+	VPSHUFB splitting<>+16(SB), X1, X4
+	VPOR    X4, X3, X3
+	VPSHUFB splitting<>+32(SB), X2, X4
+	VPOR    X4, X3, X3
+	VMOVDQU X3, (AX)(DI*1)
+	VPSHUFB splitting<>+48(SB), X0, X3
+	VPSHUFB splitting<>+64(SB), X1, X4
+	VPOR    X4, X3, X3
+	VPSHUFB splitting<>+80(SB), X2, X4
+	VPOR    X4, X3, X3
+	VMOVDQU X3, (CX)(DI*1)
+	VPSHUFB splitting<>+96(SB), X0, X0
+	VPSHUFB splitting<>+112(SB), X1, X1
+	VPOR    X1, X0, X0
+	VPSHUFB splitting<>+128(SB), X2, X1
+	VPOR    X1, X0, X0
+	VMOVDQU X0, (DX)(DI*1)
+	VZEROUPPER
+	RET

@@ -320,6 +320,16 @@ var checks = []check{
 		downsample2Generic(want, top, low)
 		return slices.Equal(got, want)
 	}},
+	{name: "Split3", equal: func(m generator, n int) bool {
+		pixels := m.bytes(3 * n)
+		var got, want [3][]uint8
+		for c := range got {
+			got[c], want[c] = outputs[uint8](m, n)
+		}
+		Split3(got[0], got[1], got[2], pixels)
+		split3Generic(want[0], want[1], want[2], pixels)
+		return slices.Equal(got[0], want[0]) && slices.Equal(got[1], want[1]) && slices.Equal(got[2], want[2])
+	}},
 	{name: "IntegralRow", equal: func(m generator, n int) bool {
 		above := fenced[[8]uint32](m.t, n, m.front)
 		values := fenced[[8]uint8](m.t, n, m.front)

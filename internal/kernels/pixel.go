@@ -144,3 +144,19 @@ func downsample2Generic(dst, top, bottom []uint8) {
 		dst[x] = uint8((int(top[2*x]) + int(top[2*x+1]) + int(bottom[2*x]) + int(bottom[2*x+1]) + 2) / 4)
 	}
 }
+
+// Split3 writes the samples of interleaved pixels to their three planes. pixels is three times as long
+// as a plane.
+func Split3(a, b, c, pixels []uint8) {
+	checkLengths("Split3", len(a), len(b), len(c))
+	checkLengths("Split3", 3*len(a), len(pixels))
+	split3(a, b, c, pixels)
+}
+
+func split3Generic(a, b, c, pixels []uint8) {
+	b, c = b[:len(a)], c[:len(a)]
+	for i := range a {
+		p := pixels[3*i:][:3]
+		a[i], b[i], c[i] = p[0], p[1], p[2]
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/testutil/scene"
+	"github.com/proposer/proposer/raster"
 )
 
 func parse(t testing.TB, query string) Options {
@@ -389,5 +390,56 @@ func TestWorkPixels(t *testing.T) {
 				t.Errorf("got %d, %v, want %d", got, err, want)
 			}
 		})
+	}
+}
+
+// The result for an image is that of Run for a file with its pixels.
+func TestRunImage(t *testing.T) {
+	s := scene.Render(6, 120, 90, 4)
+	gray, err := raster.Convert(t.Context(), nil, s.Image, raster.Gray)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, img := range []*raster.Image{s.Image, gray} {
+		for _, query := range []string{"", "mode=rcnn&max=30", "max-side=60&nms=0.7", "orientation=ignore&depth=auto&order=paper"} {
+			t.Run(img.Space.String()+" "+query, func(t *testing.T) {
+				opts := parse(t, query)
+				opts.Search.KeepRegions = true
+				want, err := Run(t.Context(), encode(t, img.ToImage()), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := RunImage(t.Context(), img, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				check(t, got)
+				if len(got.Boxes) == 0 || got.Format != "" || got.Orientation != 1 {
+					t.Errorf("%d boxes, format %q, orientation %d", len(got.Boxes), got.Format, got.Orientation)
+				}
+				if got.Width != want.Width || got.Height != want.Height || !slices.Equal(got.Boxes, want.Boxes) || !slices.Equal(got.Scores, want.Scores) {
+					t.Error("another result than Run's")
+				}
+				gotMasks, _ := got.Masks(t.Context(), math.MaxInt64)
+				wantMasks, _ := want.Masks(t.Context(), math.MaxInt64)
+				if !slices.Equal(gotMasks, wantMasks) {
+					t.Error("other masks than Run's")
+				}
+			})
+		}
+	}
+}
+
+func TestRunImageErrors(t *testing.T) {
+	img := raster.New(raster.Gray, 30, 20)
+	opts := parse(t, "")
+	opts.Decode.Limits.MaxPixels = 599
+	if _, err := RunImage(t.Context(), img, opts); err == nil || err.Error() != "too large: got 600 pixels, want at most 599 pixels" {
+		t.Errorf("image beyond the limit: %v", err)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := RunImage(canceled, img, parse(t, "")); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
 	}
 }

@@ -64,6 +64,7 @@ func main() {
 	distanceKeys3()
 	cycleEdges()
 	repeatedEdges()
+	split3()
 	Generate()
 }
 

@@ -255,3 +255,46 @@ func downsample2() {
 		VMOVDQU(sum.AsX(), at(dst, i, 1, 0))
 	})
 }
+
+// split3 collects the bytes of a plane from three vectors of interleaved ones.
+func split3() {
+	masks := newSplitting()
+	function("split3AVX2", "func(a, b, c, pixels *uint8, n int)", "split3AVX2 needs n ≥ 16.")
+	planes := [3]reg.GPVirtual{param("a"), param("b"), param("c")}
+	pixels := param("pixels")
+	each(16, func(i reg.Register) {
+		from := GP64()
+		LEAQ(Mem{Base: i, Index: i, Scale: 2}, from)
+		var in [3]reg.VecVirtual
+		for k := range in {
+			in[k] = bytes16(at(pixels, from, 1, 16*k))
+		}
+		for c, plane := range planes {
+			var out reg.VecVirtual
+			for k := range in {
+				part := XMM()
+				VPSHUFB(masks.Offset(16*(3*c+k)), in[k], part)
+				add(&out, part, func(ops ...Op) { VPOR(ops[0], ops[1], ops[2]) })
+			}
+			VMOVDQU(out, at(plane, i, 1, 0))
+		}
+	})
+}
+
+// newSplitting has, for each plane and each of the three vectors, the positions in the vector of the
+// plane's 16 bytes; 0x80, which gives 0, for those of other vectors.
+func newSplitting() Mem {
+	table := GLOBL("splitting", RODATA|NOPTR)
+	for c := range 3 {
+		for k := range 3 {
+			for i := range 16 {
+				position := U8(0x80)
+				if from := 3*i + c; from/16 == k {
+					position = U8(from % 16)
+				}
+				DATA(16*(3*c+k)+i, position)
+			}
+		}
+	}
+	return table
+}
