@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -176,21 +175,27 @@ func isOtherFile(name string) bool {
 
 // checkOverwritten returns an error if an output is one of the images.
 func checkOverwritten(images []string, outputs map[string]string) error {
-	for _, image := range images {
-		info, err := os.Stat(image)
-		if err != nil {
-			continue // reported when the image is read
+	existing := map[string]bool{} // real paths of outputs
+	for output := range outputs {
+		if name, err := realPath(output); err == nil {
+			existing[name] = true
 		}
-		for output := range outputs {
-			if path.Ext(output) != path.Ext(image) {
-				continue
-			}
-			if other, err := os.Stat(output); err == nil && os.SameFile(info, other) {
-				return fmt.Errorf("%s: would be overwritten: want another --out or --overlay", image)
-			}
+	}
+	for _, image := range images {
+		if name, err := realPath(image); err == nil && existing[name] {
+			return fmt.Errorf("%s: would be overwritten: want another --out or --overlay", image)
 		}
 	}
 	return nil
+}
+
+// realPath returns the absolute path of a file without symbolic links.
+func realPath(name string) (string, error) {
+	name, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(name)
 }
 
 // segmentFile segments one image, writes its files and returns the line about it.

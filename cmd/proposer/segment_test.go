@@ -263,6 +263,9 @@ func TestSegmentUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "a.png", scene.Render(3, 96, 64, 5).PNG())
 	before := readBytes(t, "a.png")
+	if err := errors.Join(os.Mkdir("links", 0o700), os.Symlink("a.png", "link.jpg"), os.Symlink("../a.png", "links/link.png")); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ args, want string }{
 		{"", "<image>"},
 		{"a.png b.png", "2 images: want --out FOLDER"},
@@ -280,6 +283,8 @@ func TestSegmentUsage(t *testing.T) {
 		{"a.png --out a.png", "a.png: would be overwritten: want another --out or --overlay"},
 		{"a.png --out .", "a.png: would be overwritten"},
 		{"./a.png --out l --overlay ./", "./a.png: would be overwritten"},
+		{"link.jpg --out a.png", "link.jpg: would be overwritten"},
+		{"a.png --out links/link.png", "a.png: would be overwritten"},
 		{"a.png --k 0 --color x", "--color \"x\": want one of RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I\nproposer: --k \"0\": want a number above 0, at most 1000000\n"},
 		{"a.png --max-side 5 --resize-width 6", `--max-side "5": want 0, as images are resized to a width of 6`},
 	} {
