@@ -526,6 +526,46 @@ def test_boxes_are_near_those_of_opencv(cv2: Any, switch: str, near: float, equa
     assert (overlap == 1).mean() >= equal
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_states_are_those_of_opencv(cv2: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = draw_scene(seed, 24, 32, 3)
+    steps: list[Any] = [
+        lambda module, s: s.setBaseImage(image),
+        lambda module, s: s.switchToSingleStrategy(60),
+        lambda module, s: s.switchToSelectiveSearchFast(30, 20, 0.5),
+        lambda module, s: s.addImage(image),
+        lambda module, s: s.addImage(np.ascontiguousarray(image[:, :, 0])),
+        lambda module, s: s.addGraphSegmentation(module.createGraphSegmentation(0.5, 50, 5)),
+        lambda module, s: s.addStrategy(multiple(module, "C")),
+        lambda module, s: s.addStrategy(multiple(module, "CTSF")),
+        lambda module, s: s.clearImages(),
+        lambda module, s: s.clearGraphSegmentations(),
+        lambda module, s: s.clearStrategies(),
+        lambda module, s: s.clear(),
+    ]
+    # The first is the base image: without it, OpenCV's modes fail after they have removed everything.
+    chosen = [0, *rng.integers(0, len(steps), 40)]
+    kept = ours.createSelectiveSearchSegmentation()
+    for end in range(len(chosen)):
+        outcome = run_step(ours, kept, steps[chosen[end]])
+        if end % 4 > 0:
+            continue
+        # A new object each time, as those of OpenCV keep the descriptors of other images.
+        fresh = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+        outcomes = [run_step(cv2.ximgproc.segmentation, fresh, steps[i]) for i in chosen[: end + 1]]
+        assert outcomes[-1] == outcome
+        assert (len(fresh.process()) > 0) == (len(kept.process()) > 0)
+
+
+def run_step(module: Any, s: Any, step: Any) -> str:
+    try:
+        step(module, s)
+    except error:
+        return "error"
+    return ""
+
+
 def test_names_are_those_of_opencv(cv2: Any) -> None:
     real = cv2.ximgproc.segmentation
     names = [name for name in dir(real) if not name.startswith("_")]
