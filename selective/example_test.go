@@ -121,3 +121,27 @@ func ExampleRegions() {
 	// [0 0 10 8] 80 pixels: 0`2
 	// [3 2 9 7] 20 pixels: j05301O1O1O1O2
 }
+
+// A strategy can use another image of the scene, here one of depths, as it is.
+func ExampleGiven() {
+	img, depth := raster.New(raster.RGB, 100, 80), raster.New(raster.Gray, 100, 80)
+	for y := 20; y < 50; y++ {
+		for x := 30; x < 60; x++ {
+			depth.Pix[y*100+x] = 200 // an object of the color of its background
+		}
+	}
+	opts := selective.Single()
+	opts.Sigma = 0 // the image is drawn and has no noise
+	opts.Images = []*raster.Image{depth}
+	opts.Strategies[0].Space = selective.Given(0)
+	result, err := selective.Search(context.Background(), img, opts)
+	if err != nil {
+		panic(err)
+	}
+	for _, p := range result.Proposals {
+		fmt.Println(p.Box)
+	}
+	// Output:
+	// [0 0 100 80]
+	// [30 20 60 50]
+}
