@@ -371,28 +371,3 @@ func TestABI(t *testing.T) {
 	}
 	run(t, compile(t, "testdata/abi.c"))
 }
-
-// Every function that calls Go fails in a child of fork.
-func TestForkIsChecked(t *testing.T) {
-	files, err := filepath.Glob("*.c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	functions := regexp.MustCompile(`(?s)EXPORT int (\w+)\([^{]*\{(.*?)\n\}`)
-	checked := 0
-	for _, name := range files {
-		source, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range functions.FindAllSubmatch(source, -1) {
-			checked++
-			if !bytes.HasPrefix(bytes.TrimSpace(f[2]), []byte("REQUIRE_RUNTIME(result);")) {
-				t.Errorf("%s in %s does not begin with REQUIRE_RUNTIME(result)", f[1], name)
-			}
-		}
-	}
-	if checked < 6 {
-		t.Errorf("%d functions found", checked)
-	}
-}
