@@ -378,7 +378,7 @@ def _run_interruptibly(run: Callable[[], tuple[int, str]], token: Token) -> tupl
             _thread.start_new_thread(work, ())
         except RuntimeError:  # no more threads
             return run()
-        while not done.acquire(timeout=_WAIT):
+        while not done.acquire(timeout=WAIT):
             pass
     except BaseException:
         while True:
@@ -401,8 +401,9 @@ def _run_interruptibly(run: Callable[[], tuple[int, str]], token: Token) -> tupl
     return result
 
 
-# The longest wait in seconds. On Windows a signal does not end a wait.
-_WAIT = 0.05 if sys.platform == "win32" else -1
+# The longest wait in seconds. A signal that another thread receives does not end a wait of the main
+# thread, which handles it.
+WAIT = 0.02
 _OPTION_NAME = re.compile('(?:(?<=^)|(?<=; ))([a-z-]+)(?= ")')
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, Generic, Literal, Optional, TypeVar, Union, overload
 
-from proposer._library import Error, ImageError, LimitError, OptionError, Token
+from proposer._library import WAIT, Error, ImageError, LimitError, OptionError, Token
 from proposer._proposals import Proposals
 from proposer._search import SearchOptions, search, selective_search
 
@@ -216,7 +216,7 @@ class MapIterator(Iterator[Result], Generic[Result]):
                     raise error
                 raise StopIteration
             job = self._pending[0]
-            while not job.done.wait(_WAIT):
+            while not job.done.wait(WAIT):
                 pass
         except BaseException:
             self._stop()
@@ -271,7 +271,3 @@ def _of_image(error: BaseException, index: int) -> BaseException:
     if isinstance(error, (ImageError, LimitError)):
         return type(error)(f"image {index}: {error}")
     return error
-
-
-# The longest wait in seconds. On Windows a signal does not end a wait.
-_WAIT = 0.05 if sys.platform == "win32" else None
