@@ -15,3 +15,9 @@ EXPORT int proposer_graph_segmentation(const proposer_samples *image, double k, 
 	REQUIRE_RUNTIME(result);
 	return goGraphSegmentation((proposer_samples *)image, k, sigma, min_size, (uintptr_t)token, result);
 }
+
+EXPORT int proposer_group(const proposer_image *image, const int32_t *labels, const char *options,
+	proposer_token *token, proposer_merge_tree **result) {
+	REQUIRE_RUNTIME(result);
+	return goGroup((proposer_image *)image, (int32_t *)labels, (char *)options, (uintptr_t)token, result);
+}

@@ -232,6 +232,15 @@ int proposer_graph_segmentation(const proposer_samples *image, double k, double 
  */
 int proposer_tree(const proposer_image *image, const char *options, proposer_token *token, proposer_merge_tree **result);
 
+/*
+ * proposer_group returns the merge tree of the regions of a label image, such as that of
+ * proposer_felzenszwalb or of another segmentation. labels are width x height numbers, row by row; each
+ * number from 0 to the largest must occur, and that must be below 262144. The options are color (the color
+ * space in which regions are compared; HSV) and measures (CTSF), as in proposer_tree. token may be NULL.
+ */
+int proposer_group(const proposer_image *image, const int32_t *labels, const char *options,
+	proposer_token *token, proposer_merge_tree **result);
+
 /* proposer_tree_free frees a merge tree. NULL is allowed. */
 void proposer_tree_free(proposer_merge_tree *tree);
 

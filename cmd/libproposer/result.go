@@ -11,6 +11,7 @@ import (
 	"math"
 	"unsafe"
 
+	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/internal/propose"
 )
 
@@ -126,16 +127,21 @@ func newTree(ctx context.Context, r *propose.Result) (*C.proposer_merge_tree, er
 	if err != nil {
 		return nil, err
 	}
+	return treeInC(r.Width, r.Height, tree.Nodes, pix)
+}
+
+// treeInC returns a merge tree in C memory. pix holds the leaf of each pixel.
+func treeInC(width, height int, tree []hierarchy.Node, pix []int32) (*C.proposer_merge_tree, error) {
 	a, err := newArena(unsafe.Sizeof(C.proposer_merge_tree{}) +
-		uintptr(len(tree.Nodes))*unsafe.Sizeof(C.proposer_node{}) + uintptr(len(pix))*4)
+		uintptr(len(tree))*unsafe.Sizeof(C.proposer_node{}) + uintptr(len(pix))*4)
 	if err != nil {
 		return nil, err
 	}
 	c := &take[C.proposer_merge_tree](a, 1)[0]
-	nodes := take[C.proposer_node](a, len(tree.Nodes))
+	nodes := take[C.proposer_node](a, len(tree))
 	labels := take[int32](a, len(pix))
 	copy(labels, pix)
-	for i, n := range tree.Nodes {
+	for i, n := range tree {
 		nodes[i] = C.proposer_node{
 			box:  [4]C.int32_t{C.int32_t(n.Box.X0), C.int32_t(n.Box.Y0), C.int32_t(n.Box.X1), C.int32_t(n.Box.Y1)},
 			size: C.int32_t(n.Size), parent: C.int32_t(n.Parent), similarity: C.float(n.Similarity),
@@ -143,8 +149,8 @@ func newTree(ctx context.Context, r *propose.Result) (*C.proposer_merge_tree, er
 		}
 	}
 	*c = C.proposer_merge_tree{
-		width: C.int32_t(r.Width), height: C.int32_t(r.Height),
-		leaves: C.int32_t(tree.Leaves()), count: C.int32_t(len(nodes)),
+		width: C.int32_t(width), height: C.int32_t(height),
+		leaves: C.int32_t((len(tree) + 1) / 2), count: C.int32_t(len(nodes)),
 		labels: (*C.int32_t)(unsafe.SliceData(labels)), nodes: unsafe.SliceData(nodes),
 	}
 	return c, nil

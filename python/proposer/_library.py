@@ -95,6 +95,31 @@ class LabelsStruct(ctypes.Structure):
     ]
 
 
+class NodeStruct(ctypes.Structure):
+    """proposer_node of proposer.h."""
+
+    _fields_ = [
+        ("box", ctypes.c_int32 * 4),
+        ("size", ctypes.c_int32),
+        ("children", ctypes.c_int32 * 2),
+        ("parent", ctypes.c_int32),
+        ("similarity", ctypes.c_float),
+    ]
+
+
+class MergeTreeStruct(ctypes.Structure):
+    """proposer_merge_tree of proposer.h."""
+
+    _fields_ = [
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("leaves", ctypes.c_int32),
+        ("count", ctypes.c_int32),
+        ("labels", ctypes.POINTER(ctypes.c_int32)),
+        ("nodes", ctypes.POINTER(NodeStruct)),
+    ]
+
+
 class StrategyStruct(ctypes.Structure):
     """proposer_strategy of proposer.h."""
 
@@ -152,6 +177,11 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
             _LABELS,
         ],
     ),
+    "proposer_group": (
+        ctypes.c_int,
+        [_IMAGE, ctypes.c_void_p, _OPTIONS, _TOKEN, ctypes.POINTER(ctypes.POINTER(MergeTreeStruct))],
+    ),
+    "proposer_tree_free": (None, [ctypes.POINTER(MergeTreeStruct)]),
     "proposer_labels_free": (None, [ctypes.POINTER(LabelsStruct)]),
 }
 
