@@ -563,3 +563,18 @@ def test_torch_is_imported_here_alone() -> None:
     code = "import proposer, sys; print(any(name.split('.')[0] in ('torch', 'PIL', 'tqdm') for name in sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     assert result.stdout == "False\n"
+
+
+def test_example_trains_a_detector(tmp_path: Path) -> None:
+    pytest.importorskip("torchvision")
+    script = Path(__file__).parents[1] / "examples" / "fast_rcnn.py"
+    result = subprocess.run(
+        [sys.executable, str(script), "--steps", "2", "--workers", "0", "--cache", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    trained, found = result.stdout.splitlines()
+    assert trained.startswith("step 2: loss ")
+    assert found.endswith(" of 40 shapes found")
+    assert len(list(tmp_path.rglob("*.npz"))) == 28  # of 2 x 4 training images and 20 others
