@@ -182,8 +182,8 @@ release: python-deps ## build archives, wheels, SBOMs, checksums and the image o
 	$(call install,PYRELEASE,NO_PYRELEASE); }; done
 	.ci/release/release $(VERSION)
 
-clean: ## remove bin/ and dist/
-	rm -rf bin dist
+clean: ## remove bin/, dist/ and the C library
+	rm -rf bin dist python/proposer/libproposer.*
 
 # install ends a recipe: it installs packages with apt-get or, without apt-get, prints instructions and
 # fails. $(1) and $(2) name the variables with the packages and the instructions.

@@ -98,7 +98,7 @@ def felzenszwalb(
     height, width, channels = samples.shape
     if samples.shape[2] > 3:
         warnings.warn(
-            f"image of shape {samples.shape}: its last axis is taken for {channels} channels, which may not be intended",
+            f"image of shape {samples.shape}: its last axis is taken for {channels} channels, which may be unintended",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -106,9 +106,8 @@ def felzenszwalb(
         return np.zeros((height, width), np.int64)
 
     kernel = _kernel(sigma)
-    struct = SamplesStruct(
-        samples.ctypes.data, width, height, channels, _UINT8 if samples.dtype == np.uint8 else _FLOAT64, *samples.strides
-    )
+    kind = _UINT8 if samples.dtype == np.uint8 else _FLOAT64
+    struct = SamplesStruct(samples.ctypes.data, width, height, channels, kind, *samples.strides)
     pointer = ctypes.POINTER(LabelsStruct)()
     try:
         call(
