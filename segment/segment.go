@@ -23,6 +23,12 @@
 // The rounding moves 0.65 % of the pixels of 40 pieces of photographs to another region, in
 // Lab at k = 100; exact weights give 386 regions, rounded ones 393.
 //
+// In larger images it also keeps large regions smaller. With exact weights, a component whose
+// k/|C| is less than a step still grows, by many edges of slightly larger weights; here it
+// accepts no weight above Int(C). In 26 photographs of COCO, in Lab at k = 100, the largest
+// region has 16,000 pixels (mean), with exact weights 36,000; there are 336 regions and 323, and
+// the adjusted Rand index of the two segmentations is .71. Package felzenszwalb rounds nothing.
+//
 // # Algorithm
 //
 // The paper's loop over all edges in the order of their weights visits the pixels at
