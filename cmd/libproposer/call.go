@@ -25,6 +25,7 @@ import (
 // call runs f, sets *result to what it returns, and returns the status and sets the last error of its
 // error. Exported functions consist of it, so that no panic reaches C.
 func call[T any](token C.uintptr_t, result **T, f func(context.Context) (*T, error)) (status C.int) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		switch p := recover().(type) {
 		case nil:

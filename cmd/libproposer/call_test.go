@@ -251,6 +251,8 @@ func TestErrors(t *testing.T) {
 		{"strides", pixels(func(q *request) { q.Row = math.MinInt64 }), invalidImage, "want pixels within the memory of the process"},
 		{"stride into nothing", pixels(func(q *request) { q.Row, q.Pixel, q.Channel = 1<<40, 3, 1 }), invalidImage, "its pixels are not in the memory of the process"},
 		{"stride into nothing before", pixels(func(q *request) { q.Row, q.Pixel, q.Channel = 180, 3, -1<<44 }), invalidImage, "of the process"},
+		{"unmapped pixels", pixels(func(q *request) { q.Null = unmappedData }), invalidImage, "its pixels are not in the memory of the process"},
+		{"unmapped file", request{Function: searchFileFunction, Null: unmappedData, data: png}, invalidImage, "they are not in the memory of the process"},
 		{"regions", request{
 			Width: 800, Height: 600, Channels: 1, data: noise(800, 600), options: "k=0.01 min-size=1 mode=single",
 		}, limit, "regions"},
@@ -302,7 +304,7 @@ func TestPanicBecomesStatus(t *testing.T) {
 	const internal = 6
 	for name, f := range map[string]func() error{
 		"call":  func() error { panic("oops") },
-		"fault": func() error { return fmt.Errorf("%v", (*request)(nil).Width) },
+		"index": func() error { return []error{nil}[len(t.Name())] },
 		"worker": func() error {
 			block := make(chan struct{})
 			return parallel.NewPool(2).Run(2, func(i int) error {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime/debug"
 	"sync"
 	"unsafe"
 
@@ -73,20 +72,14 @@ var segmenters = sync.Pool{New: func() any { return new(felzenszwalbLabels) }}
 // segment segments an image.
 func (f *felzenszwalbLabels) segment(
 	ctx context.Context, l *sampleLayout, opts felzenszwalb.Options,
-) (result *C.proposer_labels, err error) {
-	// Strides that lead outside of the image mostly lead to memory that does not exist.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		p := recover()
-		if _, fault := p.(interface{ Addr() uintptr }); !fault && p != nil {
-			panic(p)
-		} else if fault {
-			result, err = nil, l.outside("its pixels are not in the memory of the process")
-		}
-	}()
+) (*C.proposer_labels, error) {
 	f.labels = freelist.Resize(f.labels, l.width*l.height)
 	img := &felzenszwalb.Image{Width: l.width, Height: l.height, Channels: l.channels, Row: l.row}
-	n, err := f.segmenter.Segment(ctx, f.labels, img, opts)
+	var n int
+	var err error
+	if !exists(func() { n, err = f.segmenter.Segment(ctx, f.labels, img, opts) }) {
+		return nil, l.outside("its pixels are not in the memory of the process")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/bits"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -98,19 +99,31 @@ func (l *layout) outside(text string) error {
 		l.width, l.height, l.rowStride, l.pixelStride, l.channelStride, text)}
 }
 
-// read copies the pixels to an image in RGB or Gray.
-func (l *layout) read() (img *raster.Image, err error) {
-	// Strides that lead outside of the image mostly lead to memory that does not exist.
+// exists runs read, which reads memory of the caller, and reports whether that memory exists.
+func exists(read func()) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		p := recover()
 		if _, fault := p.(interface{ Addr() uintptr }); !fault && p != nil {
 			panic(p)
-		} else if fault {
-			img, err = nil, l.outside("its pixels are not in the memory of the process")
 		}
 	}()
-	img = images.Get().(*raster.Image)
+	read()
+	return true
+}
+
+// read copies the pixels to an image in RGB or Gray.
+func (l *layout) read() (*raster.Image, error) {
+	img := images.Get().(*raster.Image)
+	// Strides that lead outside of the image mostly lead to memory that does not exist.
+	if !exists(func() { l.readTo(img) }) {
+		return nil, l.outside("its pixels are not in the memory of the process")
+	}
+	return img, nil
+}
+
+// readTo copies the pixels to img, whose memory it reuses.
+func (l *layout) readTo(img *raster.Image) {
 	img.Width, img.Height, img.Space = l.width, l.height, raster.RGB
 	if l.channels == 1 {
 		img.Space = raster.Gray
@@ -120,7 +133,7 @@ func (l *layout) read() (img *raster.Image, err error) {
 		for c := range img.Space.Planes() {
 			l.readPlane(img.Plane(l.plane(c)), c)
 		}
-		return img, nil
+		return
 	}
 	red, green, blue := img.Plane(l.plane(0)), img.Plane(1), img.Plane(l.plane(2))
 	for y := range l.height {
@@ -134,7 +147,6 @@ func (l *layout) read() (img *raster.Image, err error) {
 			l.readRow(r, g, b, row)
 		}
 	}
-	return img, nil
 }
 
 // images are the images that recycle was given.
@@ -212,13 +224,17 @@ func (l *layout) readRowOverWhite(r, g, b []uint8, row unsafe.Pointer) {
 	}
 }
 
-// readFile returns the bytes of an encoded image, without a copy.
-func readFile(data unsafe.Pointer, size uint64, limits imageio.Limits) ([]byte, error) {
+// readFile copies the bytes of an encoded image.
+func readFile(data unsafe.Pointer, size uint64, limits imageio.Limits) (file []byte, err error) {
 	if limit := limits.WithDefaults().MaxBytes; size > uint64(limit) {
 		return nil, &imageio.LimitError{What: "bytes", Got: int64(min(size, math.MaxInt64)), Max: limit}
 	}
 	if data == nil && size > 0 {
 		return nil, &imageError{"data: NULL, want a pointer to the bytes of an image file"}
 	}
-	return unsafe.Slice((*byte)(data), size), nil
+	// Nobody can change the copy after its header has been checked.
+	if !exists(func() { file = slices.Clone(unsafe.Slice((*byte)(data), size)) }) {
+		return nil, &imageError{fmt.Sprintf("data of %d bytes: they are not in the memory of the process", size)}
+	}
+	return file, nil
 }

@@ -95,6 +95,7 @@ const (
 	nullResult
 	freedToken
 	canceledToken
+	unmappedData
 )
 
 // request is a request to testdata/driver.c.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct request {
 	int32_t function, width, height, channels, channel_order, null_arguments;
@@ -13,7 +14,10 @@ struct request {
 };
 
 enum { SEARCH, SEARCH_FILE, SEGMENT, SEGMENT_FILE, TREE };
-enum { NULL_IMAGE = 1, NULL_DATA = 2, NULL_OPTIONS = 4, NULL_RESULT = 8, FREED_TOKEN = 16, CANCELED_TOKEN = 32 };
+enum {
+	NULL_IMAGE = 1, NULL_DATA = 2, NULL_OPTIONS = 4, NULL_RESULT = 8, FREED_TOKEN = 16, CANCELED_TOKEN = 32,
+	UNMAPPED_DATA = 64,
+};
 
 static void put(const void *data, size_t size) {
 	if (size > 0 && fwrite(data, size, 1, stdout) != 1) exit(2);
@@ -76,6 +80,10 @@ int main(void) {
 		};
 		const proposer_image *img = q.null_arguments & NULL_IMAGE ? NULL : &image;
 		const void *file = q.null_arguments & NULL_DATA ? NULL : data;
+		if (q.null_arguments & UNMAPPED_DATA) {
+			file = mmap(NULL, q.data_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			image.pixels = file;
+		}
 		const char *opts = q.null_arguments & NULL_OPTIONS ? NULL : options;
 		proposer_token *token = NULL;
 		if (q.null_arguments & (FREED_TOKEN | CANCELED_TOKEN)) token = proposer_token_new();
