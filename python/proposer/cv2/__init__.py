@@ -22,6 +22,8 @@ Results differ from OpenCV's as follows.
 - Images that are much longer than wide, or wider than long, with which OpenCV fails, are searched.
 - Searched images have samples of type uint8 and 1 or 3 channels, base images 3 or 4; others are errors.
   OpenCV searches images of some other types and numbers of channels.
+- An image has at most 50 million pixels, ``k`` is at most 1e6, ``sigma`` at most 16, and a search has at
+  most 256 combinations of images, graph segmentations and strategies.
 - The methods ``setImage``, ``get`` and ``merge`` of the strategies are errors, and the objects cannot be
   read from and written to files.
 - Errors are of a class that is derived from ``cv2.error`` and from ``proposer.Error``.
