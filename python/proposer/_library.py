@@ -263,24 +263,28 @@ def library_path() -> str:
 def _load() -> ctypes.CDLL:
     path = library_path()
     if not os.path.exists(path):
-        raise Error(f"{path} does not exist: install the package from a wheel, or build the library with make lib")
+        raise Error(f"{path} does not exist: {_INSTALL}")
     try:
         loaded = _load_copy(path) if _copies else ctypes.CDLL(path)
+    except OSError as err:
+        raise Error(f"{path} cannot be loaded{_AFTER_FORK if _copies else ''}: {err}") from err
+    try:
         for function, (result, arguments) in _PROTOTYPES.items():
             prototype = getattr(loaded, function)
             prototype.restype, prototype.argtypes = result, arguments
-    except (OSError, AttributeError) as err:
-        raise Error(f"{path} cannot be loaded{_AFTER_FORK if _copies else ''}: {err}") from err
+    except AttributeError as err:
+        raise Error(f"{path} is of another version than the package: {_INSTALL}") from err
     address = ctypes.cast(loaded.proposer_abi, ctypes.c_void_p).value or 0
     if _copies and address in _addresses:
         raise Error(f"{path} cannot be loaded{_AFTER_FORK}")
     abi = loaded.proposer_abi()
     if abi != _ABI:
-        raise Error(f"{path} has the binary interface {abi}, and the package needs {_ABI}: install the package again")
+        raise Error(f"{path} has the binary interface {abi}, and the package needs {_ABI}: {_INSTALL}")
     _addresses.add(address)
     return loaded
 
 
+_INSTALL = "install the package from a wheel, or build the library with make lib"
 _AFTER_FORK = (
     " again, as a process that was started by fork needs it: want a folder for temporary files that"
     " allows execution (TMPDIR), or the start method spawn or forkserver"

@@ -164,6 +164,28 @@ def fork_often() -> None:
     print(sorted(set(results)))
 
 
+def fork_in_c() -> None:
+    """Fork without Python's functions that run before and after a fork."""
+    search(0)
+    pid = ctypes.PyDLL(None).fork()
+    if pid == 0:
+        print(search(1), flush=True)
+        os._exit(0)
+    print(wait(pid))
+    print(search(0))
+
+
+def exit_in_child() -> None:
+    """End children in the usual way, with and without a search in them."""
+    search(0)
+    for status, in_the_child in [(5, search), (6, id)]:
+        pid = os.fork()
+        if pid == 0:
+            in_the_child(0)
+            sys.exit(status)
+        print(wait(pid), flush=True)
+
+
 def fork_in_thread() -> None:
     """Fork in a thread that is not the main thread."""
     search(0)

@@ -35,6 +35,13 @@ def _run(case: str, *arguments: str, command: Sequence[str] = (), **environment:
     return result.stdout.splitlines()
 
 
+def test_library_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_library, "_library", None)
+    monkeypatch.setitem(_library._PROTOTYPES, "proposer_missing", (None, []))
+    with pytest.raises(_library.Error, match="is of another version than the package: install the package "):
+        _library.library()
+
+
 @pytest.fixture(scope="module")
 def expected() -> list[str]:
     return [fork_script.search(seed) for seed in range(13)]
@@ -79,6 +86,14 @@ def test_forks_of_children_that_have_not_searched(expected: list[str]) -> None:
 def test_many_forks(expected: list[str]) -> None:
     (line,) = _run("fork_often")
     assert ast.literal_eval(line) == expected[:1]
+
+
+def test_forks_that_python_does_not_see(expected: list[str]) -> None:
+    assert _run("fork_in_c") == [expected[1], "0", expected[0]]
+
+
+def test_children_that_end_by_themselves() -> None:
+    assert _run("exit_in_child") == ["5", "6"]
 
 
 def test_fork_in_a_thread(expected: list[str]) -> None:
