@@ -24,7 +24,7 @@
  *     max-bytes   the largest size of an image file in bytes; 67108864
  *
  * Memory. Arguments belong to the caller. The pixels are copied before the search begins. Results are
- * allocated with malloc and belong to the caller, who frees them with the function that their type has.
+ * allocated with malloc and belong to the caller, who frees them with the function for their type.
  *
  * Threads. Any thread may call any function at any time. A search uses all processors, or as many as
  * the option threads says. Results do not depend on it.
@@ -152,8 +152,8 @@ int proposer_search(const proposer_image *image, const char *options, proposer_t
 int proposer_search_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_result **result);
 
 /*
- * A proposer_strategy is one way to group the regions of an image: one merge tree, of whose regions
- * each is a proposal.
+ * A proposer_strategy is one way to group the regions of an image. It makes one merge tree, and each
+ * region of the tree is a proposal.
  */
 typedef struct proposer_strategy {
 	const char *space; /* the color space that the image is converted to, as in the option colors;
@@ -219,8 +219,8 @@ int proposer_felzenszwalb(const proposer_samples *image, double scale, double si
 
 /*
  * proposer_graph_segmentation returns the labels of OpenCV's createGraphSegmentation(sigma, k,
- * min_size).processImage, up to rounding: OpenCV computes in float32, and how depends on the
- * processor. Bytes are from 0 to 255 here, and doubles should be. It uses one processor. token may be NULL.
+ * min_size).processImage, up to rounding: OpenCV computes in float32, with results that depend on
+ * the processor. Samples are from 0 to 255 here, also as doubles. It uses one processor. token may be NULL.
  */
 int proposer_graph_segmentation(const proposer_samples *image, double k, double sigma, int64_t min_size,
 	proposer_token *token, proposer_labels **result);

@@ -73,8 +73,8 @@ def felzenszwalb(
     Notes
     -----
     The labels are equal to those of scikit-image 0.19 on x86-64, in which all computations are the
-    same to the bit. An exception are edges of equal weight, unless it is 0: scikit-image takes them
-    in the order of NumPy's unstable sort, which differs between versions of NumPy and between
+    same to the bit. Edges of equal weight are an exception, unless the weight is 0: scikit-image takes
+    them in the order of NumPy's unstable sort, which differs between versions of NumPy and between
     processors. Here they are taken in the order in which scikit-image lists them, as if it sorted
     with ``kind="stable"``. In photographs in color this changes nothing; in drawn images, in
     images of few gray levels and with a `sigma` of 0, many weights are equal, and some regions differ.
@@ -98,7 +98,7 @@ def felzenszwalb(
     height, width, channels = samples.shape
     if samples.shape[2] > 3:
         warnings.warn(
-            f"image of shape {samples.shape}: its last axis is taken for {channels} channels, which may be unintended",
+            f"image of shape {samples.shape}: its last axis has {channels} channels, which may not be intended",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -286,7 +286,7 @@ def _load() -> ctypes.CDLL:
 
 _INSTALL = "install the package from a wheel, or build the library with make lib"
 _AFTER_FORK = (
-    " again, as a process that was started by fork needs it: want a folder for temporary files that"
+    " a second time, which a process started by fork requires: want a folder for temporary files that"
     " allows execution (TMPDIR), or the start method spawn or forkserver"
 )
 
@@ -331,7 +331,7 @@ class Token:
             raise MemoryError("no memory for a token")
 
     def is_of_this_process(self) -> bool:
-        """Report whether the token, and the calls that have it, are not those of a parent process."""
+        """Return whether this process made the token, and not a parent of it."""
         return self._pid == os.getpid()
 
     def cancel(self) -> None:
@@ -347,7 +347,7 @@ class Token:
 def call(function_name: str, *args: Any, token: Optional[Token] = None) -> None:
     """Call a function of the C library that returns a status and takes a token.
 
-    On the main thread the call runs in another thread, so that Ctrl-C and other signals are
+    A call from the main thread runs in another thread, so that Ctrl-C and other signals are
     handled at once: an exception of a handler cancels the call, and is raised after the call has
     ended. So the result that the call may have stored can be freed in any case::
 

@@ -59,8 +59,8 @@ def map(
     Parameters
     ----------
     images : iterable
-        The images, each as `selective_search` accepts it. It may be infinite: at most twice as many
-        images as there are workers are taken before their results are.
+        The images, each as `selective_search` accepts it. It may be infinite: the images
+        that are taken ahead of the results are at most twice as many as there are workers.
     workers : int, optional
         The number of images that are searched at the same time. 0: the number of processor cores.
     on_error : {"raise", "return"}, optional

@@ -43,7 +43,7 @@ def segment(
     image : ndarray, PIL image, torch.Tensor, path or bytes
         The image, as `selective_search` accepts it.
     k : float, optional
-        The scale: larger values give larger regions. It is in gray levels times pixels.
+        The scale: larger values give larger regions. `felzenszwalb` calls it `scale`.
     sigma : float, optional
         The standard deviation of the Gaussian that first smooths the image, in pixels.
     min_size : int, optional

@@ -69,8 +69,8 @@ class SelectiveSearch:
 
     Notes
     -----
-    An image is a PIL image, a tensor of shape (C, H, W) of uint8 or of floats from 0 to 1, or what
-    else `proposer.selective_search` accepts. So the transform comes before ``Normalize``.
+    An image is a PIL image, a tensor of shape (C, H, W) of uint8 or of floats from 0 to 1, or
+    anything else that `proposer.selective_search` accepts. So the transform comes before ``Normalize``.
 
     Boxes are in pixels of the image that is given. Transforms that flip, crop or resize the image
     later must change the proposals, too. Those of ``torchvision.transforms.v2`` do, except that
@@ -206,8 +206,8 @@ class ProposalDataset(Dataset[Any]):
     Notes
     -----
     A sample is a tuple of an image and a target with the keys ``"proposals"`` and
-    ``"proposal_scores"``, followed by what else the sample of `dataset` has. A target that is no dict
-    is stored in one, at the key ``"target"``. If the sample of `dataset` is a dict, the two keys are
+    ``"proposal_scores"``, followed by the other items of the sample of `dataset`. A target that is not a
+    dict is put into one, at the key ``"target"``. If the sample of `dataset` is a dict, the two keys are
     added to a copy of it.
 
     Examples

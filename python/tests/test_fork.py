@@ -162,6 +162,6 @@ def test_copy_that_cannot_be_executed(tmp_path: Path) -> None:
 
 
 _NO_COPY = (
-    f"{_library.library_path()} cannot be loaded again, as a process that was started by fork needs it: want a folder"
+    f"{_library.library_path()} cannot be loaded a second time, which a process started by fork requires: want a folder"
     " for temporary files that allows execution (TMPDIR), or the start method spawn or forkserver: "
 )

@@ -5,8 +5,8 @@ The module takes the place of ``cv2`` in a program::
     import proposer.cv2 as cv2
 
 ``ximgproc.segmentation`` is this package's, many times as fast as OpenCV's. All other names are those
-of OpenCV, if it is installed: ``cv2.imread`` is OpenCV's. It need not have the contributed modules, as
-OpenCV's own ``ximgproc`` does.
+of OpenCV, if it is installed: ``cv2.imread`` is OpenCV's. An OpenCV without the contributed modules, and so
+without ``ximgproc``, is enough.
 
 Notes
 -----
@@ -19,7 +19,7 @@ Results differ from OpenCV's as follows.
 - ``processImage`` rounds nothing. On photographs nine of ten label images are equal to OpenCV's, and the
   others differ in a few regions.
 - ``process`` returns an array without rows where OpenCV returns an empty tuple.
-- Images that are much longer than wide, or wider than long, with which OpenCV fails, are searched.
+- Images that are much wider than high, or higher than wide, are searched. OpenCV fails with them.
 - Searched images have samples of type uint8 and 1 or 3 channels, base images 3 or 4; others are errors.
   OpenCV searches images of some other types and numbers of channels.
 - An image has at most 50 million pixels, ``k`` is at most 1e6, ``sigma`` at most 16, and a search has at
