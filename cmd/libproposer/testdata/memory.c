@@ -28,6 +28,17 @@ static void *call_all(void *nothing) {
 	proposer_labels_free(labels);
 	check(proposer_tree(&image, NULL, NULL, &tree), PROPOSER_OK);
 	proposer_tree_free(tree);
+	proposer_strategy strategies[] = {
+		{.space = "Lab", .k = 100, .color = 1, .size = 1},
+		{.image = 0, .k = 50, .sigma = 0.5, .min_size = 20, .fill = 0.5},
+	};
+	check(proposer_search_strategies(&image, &image, 1, strategies, 2, "masks=rle", token, &result), PROPOSER_OK);
+	proposer_result_free(result);
+	proposer_samples samples = {.samples = pixels, .width = WIDTH, .height = HEIGHT, .channels = 3};
+	check(proposer_felzenszwalb(&samples, 100, 0.8, 20, NULL, 0, token, &labels), PROPOSER_OK);
+	proposer_labels_free(labels);
+	check(proposer_graph_segmentation(&samples, 300, 0.5, 100, token, &labels), PROPOSER_OK);
+	proposer_labels_free(labels);
 	check(proposer_search(&image, "max=all", token, &result), PROPOSER_INVALID_OPTION);
 	check(proposer_search_file(pixels, sizeof pixels, NULL, token, &result), PROPOSER_INVALID_IMAGE);
 	proposer_token_cancel(token);
