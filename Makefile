@@ -121,15 +121,20 @@ wheel: python-deps ## build the Python package's wheel into dist/
 sdist: python-deps ## build the Python package's source archive into dist/
 	$(BACKEND) sdist dist
 
+# The wheel that is built from the sdist, in another folder, has the same bytes.
 # -I: the installed package, not the sources in the current folder. NumPy and the others are Debian's.
 python-test: python-deps ## test the wheel in a fresh virtual environment; install what is missing
 	@$(PYTHON) -c 'import numpy, PIL, cv2.ximgproc, skimage, torch, torchvision, matplotlib, tqdm, pytest, ensurepip' 2>/dev/null && \
 	command -v mypy >/dev/null && command -v flake8 >/dev/null || { \
 	$(call install,PYTESTS,NO_PYTESTS); }
-	rm -rf bin/wheel bin/venv
+	rm -rf bin/wheel bin/sdist bin/venv
 	$(BACKEND) wheel bin/wheel
 	$(PYTHON) -m venv --system-site-packages bin/venv
 	bin/venv/bin/python -I -m pip install --quiet --no-index --disable-pip-version-check bin/wheel/*.whl
+	$(BACKEND) sdist bin/sdist
+	env -u PROPOSER_VERSION bin/venv/bin/python -I -m pip wheel --quiet --no-index --disable-pip-version-check --no-deps \
+		-w bin/sdist bin/sdist/*.tar.gz
+	cmp bin/wheel/*.whl bin/sdist/*.whl
 	flake8 --max-line-length 120 --extend-ignore E203,W503 python
 	cd python && MYPYPATH=backend mypy proposer backend
 	bin/venv/bin/python -I -m pytest -q -c python/pyproject.toml python/tests
