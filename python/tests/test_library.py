@@ -359,7 +359,7 @@ def test_failure_to_load_a_copy_is_an_error(broken: str) -> None:
                 try:
                     proposer.selective_search(draw(1))
                 except proposer.Error as err:
-                    assert "which a process started by fork needs" in str(err), err
+                    assert "which a process started by fork requires" in str(err), err
                     assert broken != "memfd_create", err
                 else:
                     assert broken == "memfd_create"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -297,6 +298,15 @@ def test_box_conventions(scene: NDArray[np.uint8]) -> None:
     assert found.xywh().dtype == found.inclusive().dtype == np.int32
     assert (found.areas() == (x1 - x0).astype(np.int64) * (y1 - y0)).all()
     assert (x0 >= 0).all() and (y0 >= 0).all() and (x1 <= 160).all() and (y1 <= 120).all()
+
+
+def test_proposals_and_errors_can_be_pickled(scene: NDArray[np.uint8]) -> None:
+    found = proposer.selective_search(scene, masks=True)
+    assert_equal(pickle.loads(pickle.dumps(found)), found)
+    with pytest.raises(proposer.ImageError) as caught:
+        proposer.selective_search(None)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert type(copy) is proposer.ImageError and str(copy) == str(caught.value)
 
 
 def test_results_are_arrays_of_their_own(scene: NDArray[np.uint8]) -> None:
