@@ -111,7 +111,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     model = detector()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-3, total_steps=arguments.steps)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.cache or temporary
         train = ProposalDataset(Shapes(range(200)), folder, augment, max_boxes=200, min_side=8)
@@ -127,6 +128,7 @@ def main() -> None:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                schedule.step()
                 step += 1
                 if step % 50 == 0 or step == arguments.steps:
                     print(f"step {step}: loss {loss.item():.3f}")

@@ -76,7 +76,8 @@ class SelectiveSearch:
     later must change the proposals, too. Those of ``torchvision.transforms.v2`` do, except that
     ``RandomIoUCrop`` and ``SanitizeBoundingBoxes`` can only handle one set of boxes in a sample: put
     them before this transform. The transforms of torchvision's references change the boxes of the
-    ground truth alone: put all of them that change the geometry before this transform.
+    ground truth alone: put all of them that change the geometry before this transform. A crop leaves
+    boxes empty that are outside of it.
 
     In a target, the boxes are ``torchvision.tv_tensors.BoundingBoxes`` where torchvision has them
     (0.16 or newer), and plain tensors otherwise.

@@ -276,6 +276,19 @@ def crash_in_child() -> None:
         print(wait(pid))
 
 
+def other_functions() -> None:
+    """Call the other functions of the package, in the parent and in a child."""
+    from proposer.compat.selectivesearch import selective_search
+
+    def work() -> str:
+        hashed = hashlib.sha256(proposer.segment(image(0)).tobytes())
+        hashed.update(proposer.felzenszwalb(image(0)).tobytes())
+        hashed.update(repr(selective_search(image(0))[1]).encode())
+        return hashed.hexdigest()
+
+    print(work() == in_child(work))
+
+
 def old_result() -> None:
     """Use and delete objects of the parent in the child."""
     found = proposer.selective_search(image(0), masks=True)

@@ -129,6 +129,10 @@ def test_faults_and_signals_end_a_child() -> None:
     assert _run("crash_in_child") == ["-11", "-15"]
 
 
+def test_other_functions_in_a_child() -> None:
+    assert _run("other_functions") == ["True"]
+
+
 def test_objects_of_the_parent_in_the_child(expected: list[str]) -> None:
     assert _run("old_result") == [f"{expected[0]} {expected[0]}"]
 
