@@ -328,7 +328,8 @@ class Token:
         self._pid = os.getpid()
         self._pointer: Optional[int] = self._library.proposer_token_new()
         if self._pointer is None:
-            raise MemoryError("no memory for a token")
+            # Of a parent, if this module was imported again after a fork.
+            raise Error(self._library.proposer_last_error().decode())
 
     def is_of_this_process(self) -> bool:
         """Return whether this process made the token, and not a parent of it."""

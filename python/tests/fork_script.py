@@ -289,6 +289,23 @@ def other_functions() -> None:
     print(work() == in_child(work))
 
 
+def import_again() -> None:
+    """Import the package again in a child, which then does not know of the library of the parent."""
+    search(0)
+
+    def work() -> str:
+        for name in [name for name in sys.modules if name.split(".")[0] == "proposer"]:
+            del sys.modules[name]
+        import proposer
+
+        try:
+            return repr(proposer.selective_search(image(0)))
+        except proposer.Error as err:
+            return str(err)
+
+    print(in_child(work))
+
+
 def old_result() -> None:
     """Use and delete objects of the parent in the child."""
     found = proposer.selective_search(image(0), masks=True)

@@ -133,6 +133,11 @@ def test_other_functions_in_a_child() -> None:
     assert _run("other_functions") == ["True"]
 
 
+def test_package_that_is_imported_again_in_a_child() -> None:
+    (message,) = _run("import_again")
+    assert message.startswith("the process was forked after the library had been loaded: ")
+
+
 def test_objects_of_the_parent_in_the_child(expected: list[str]) -> None:
     assert _run("old_result") == [f"{expected[0]} {expected[0]}"]
 
