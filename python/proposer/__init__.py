@@ -9,7 +9,7 @@ True
 """
 
 from proposer._felzenszwalb import felzenszwalb
-from proposer._library import Error, ImageError, LimitError, OptionError
+from proposer._library import Error, ImageError, LimitError, OptionError, library
 from proposer._map import MapIterator, map
 from proposer._proposals import Proposal, Proposals
 from proposer._search import selective_search
@@ -28,3 +28,10 @@ __all__ = [
     "segment",
     "selective_search",
 ]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":  # loads the library
+        version: bytes = library().proposer_version()
+        return version.decode()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -243,8 +243,12 @@ def format_options(**options: Any) -> bytes:
 
 
 def _format_value(name: str, value: Any) -> str:
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return ",".join(_format_value(name, item) for item in value)
+    if isinstance(value, (list, tuple)) or isinstance(value, np.ndarray) and value.ndim == 1:
+        return ",".join(_format_item(name, item) for item in value)
+    return _format_item(name, value)
+
+
+def _format_item(name: str, value: Any) -> str:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, int, float, np.integer, np.floating)):
         raise OptionError(f"{_python_name(name)} {value!r}: want a number or a text")
     text = str(value)
@@ -280,10 +284,13 @@ def search(image: Any, options: SearchOptions, token: Optional[Token] = None) ->
     result = ctypes.POINTER(ResultStruct)()
     try:
         call_with_image("proposer_search", converted, options.text, ctypes.byref(result), token=token)
-        return _read_result(result.contents, options.masks)
+        proposals, warning = _read_result(result.contents, options.masks)
     finally:
         if result:
             library().proposer_result_free(result)
+    if warning and isinstance(converted, Encoded) and converted.name:
+        warning = f"{converted.name}: {warning}"
+    return proposals, warning
 
 
 def call_with_image(name: str, image: Union[Pixels, Encoded], *args: Any, token: Optional[Token] = None) -> None:

@@ -371,6 +371,12 @@ def test_failure_to_load_a_copy_is_an_error(broken: str) -> None:
     )
 
 
+def test_version() -> None:
+    assert proposer.__version__ == _library.library().proposer_version().decode() != ""
+    with pytest.raises(AttributeError, match="^module 'proposer' has no attribute 'no_such_name'$"):
+        proposer.no_such_name
+
+
 def test_missing_library(tmp_path: Path) -> None:
     package = tmp_path / "proposer"
     package.mkdir()

@@ -141,7 +141,7 @@ def test_dropped_iterators_end_their_threads() -> None:
 def test_warnings_name_the_image_and_the_line_of_the_loop() -> None:
     pil = pytest.importorskip("PIL.Image")
     dark = pil.fromarray(draw(1)[..., 0].astype(np.uint16))
-    with pytest.warns(UserWarning, match="^image 1: samples from .* of 256 levels") as caught:
+    with pytest.warns(UserWarning, match="^image 1: PIL image .*: samples from .* of 256 levels") as caught:
         for _ in proposer.map([draw(1), dark]):
             pass
     assert caught[0].filename == __file__

@@ -249,6 +249,8 @@ def test_channel_order(scene: NDArray[np.uint8]) -> None:
         ({"colors": []}, '^colors "": want one of RGB'),
         ({"colors": ["HSV", "HSV"]}, '^colors "HSV": want each item once$'),
         ({"colors": "HSV mode=quality"}, "^colors 'HSV mode=quality': want letters, digits and signs without spaces$"),
+        ({"k": [[50, 100]]}, r"^k \[50, 100\]: want a number or a text$"),
+        ({"k": np.zeros((2, 2))}, "^k array"),
         ({"measures": b"CTSF"}, "^measures b'CTSF': want a number or a text$"),
         ({"order": "besté"}, "^order 'besté': want letters"),
         ({"mode": "fast\0"}, r"^mode 'fast\\x00': want letters"),
