@@ -27,7 +27,7 @@ type edgeLister struct {
 	sorter   sorter
 }
 
-// A group has edges of a factor of at most 1.25 between their weights. It fits a cache of the processor.
+// The weights of a group differ by at most a quarter. A group mostly fits the second-level cache.
 const (
 	groupBits  = 10
 	groups     = 1 << groupBits
@@ -138,7 +138,7 @@ type sorter struct {
 	low, high [1 << digitBits]uint32
 }
 
-const digitBits = 9
+const digitBits = 10
 
 // rankOf returns the key of an edge, and below it a number.
 func rankOf[T uint64 | edge](e *T) uint64 { return *(*uint64)(unsafe.Pointer(e)) } // begins with it
@@ -223,7 +223,15 @@ func sortEqual[T uint64 | edge](edges []T, first uint64, find func(uint32) (edge
 		for end < len(edges) && rankOf(&edges[end])>>32 == k {
 			end++
 		}
-		if end > start+1 && k >= first {
+		switch n := end - start; {
+		case n == 1 || k < first:
+		case n == 2: // nearly always
+			aNumber, aWeight := find(uint32(rankOf(&edges[start])))
+			bNumber, bWeight := find(uint32(rankOf(&edges[start+1])))
+			if aWeight > bWeight || !(aWeight < bWeight) && aNumber > bNumber {
+				edges[start], edges[start+1] = edges[start+1], edges[start]
+			}
+		default:
 			weighted := make([]weightedEdge[T], end-start)
 			for i, e := range edges[start:end] {
 				number, weight := find(uint32(rankOf(&e)))

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/internal/testutil/photos"
 )
 
 // fromSamples returns an image of samples in the order of rows, columns and channels.
@@ -73,5 +75,49 @@ func TestSegmentStopsWhenCanceled(t *testing.T) {
 	img := fromSamples(100, 100, 1, make([]float64, 10000))
 	if _, err := s.Segment(ctx, make([]int32, 10000), img, Options{}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v, want %v", err, context.Canceled)
+	}
+}
+
+func TestSegmentPanics(t *testing.T) {
+	flat := func(width, height, channels int) *Image {
+		return &Image{width, height, channels, func(dst []float64, _, _ int) { clear(dst) }}
+	}
+	for name, c := range map[string]struct {
+		labels int
+		img    *Image
+		opts   Options
+	}{
+		"labels":     {labels: 11, img: flat(4, 3, 1)},
+		"no pixels":  {img: flat(0, 3, 1)},
+		"channels":   {labels: 12, img: flat(4, 3, 0)},
+		"too large":  {img: flat(1<<20, 1<<20, 1)},
+		"sigma":      {labels: 12, img: flat(4, 3, 1), opts: Options{Sigma: -1}},
+		"sigma, NaN": {labels: 12, img: flat(4, 3, 1), opts: Options{Sigma: math.NaN()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			var s Segmenter
+			s.Segment(t.Context(), make([]int32, c.labels), c.img, c.opts)
+		})
+	}
+}
+
+func BenchmarkSegment(b *testing.B) {
+	src := photos.Read(b, photos.Paths(b)[0])
+	img := &Image{src.Width, src.Height, src.Space.Planes(), func(dst []float64, channel, y int) {
+		for x, v := range src.Plane(channel)[y*src.Width:][:src.Width] {
+			dst[x] = float64(v) / 255
+		}
+	}}
+	labels := make([]int32, src.Width*src.Height)
+	var s Segmenter
+	for b.Loop() {
+		if _, err := s.Segment(b.Context(), labels, img, Options{Scale: 300, Sigma: 0.8, MinSize: 20}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

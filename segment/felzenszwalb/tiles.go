@@ -9,8 +9,10 @@ import (
 	"github.com/proposer/proposer/internal/kernels"
 )
 
+// A tile and its workspace fit the second-level cache. Smaller ones, which would fit the first, leave more
+// components.
 const (
-	tileBits   = 6
+	tileBits   = 7
 	tileSide   = 1 << tileBits
 	tilePixels = tileSide * tileSide
 	tileMask   = tilePixels - 1
@@ -32,7 +34,7 @@ type tileJoiner struct {
 	// 0 join whatever they meet, in any order, as long as the scale is positive. Without that exception,
 	// the pixels of a flat tile would not be joined.
 	root, next, size  [tilePixels]uint16
-	isRoot            [tileSide]uint64 // by row, a bit for each pixel
+	isRoot            [tilePixels / 64]uint64 // a bit for each pixel
 	thresholds, limit [tilePixels]int32
 	last              [tilePixels]uint16 // by root: the number of the last edge that joined
 	numbers           [tilePixels]int32  // by root: the number of its component
@@ -148,6 +150,7 @@ func (t *tileJoiner) init(tile *tile, g *grid, scale float64) {
 		}
 	}
 	t.root, t.next = identity, identity
+	clear(t.isRoot[:])
 	t.thresholds[0], t.limit[0], t.size[0] = threshold(scale), noEdge, 1
 	for n := 1; n < tilePixels; n *= 2 {
 		copy(t.thresholds[n:], t.thresholds[:n])
@@ -155,7 +158,9 @@ func (t *tileJoiner) init(tile *tile, g *grid, scale float64) {
 		copy(t.size[n:], t.size[:n])
 	}
 	for y := range height {
-		t.isRoot[y] = 1<<width - 1
+		for x := 0; x < width; x += 64 {
+			t.isRoot[(y<<tileBits+x)/64] = 1<<min(64, width-x) - 1
+		}
 	}
 
 	// Pixel (x, y) of the tile has an edge that leaves the tile, and begins at (fromX, fromY).
@@ -214,7 +219,7 @@ func (t *tileJoiner) mergeEdges(g *grid) {
 				t.root[x] = uint16(a)
 			}
 		}
-		t.isRoot[b/tileSide] &^= 1 << (b % tileSide)
+		t.isRoot[b/64] &^= 1 << (b % 64)
 		t.next[a], t.next[b] = t.next[b], t.next[a]
 		t.size[a], t.limit[a], t.last[a] = uint16(size), limit, uint16(number)
 		t.thresholds[a] = min(threshold(weightOf(k)+t.tau[size]), limit)
@@ -243,9 +248,9 @@ func differ(a, b uint32) int32 {
 // pixels.
 func (t *tileJoiner) emitComponents(s *Segmenter, tile *tile) {
 	width, height := tile.right-tile.left, tile.bottom-tile.top
-	for y := range height {
-		for roots := t.isRoot[y%tileSide]; roots != 0; roots &= roots - 1 {
-			i := (y<<tileBits + bits.TrailingZeros64(roots)) & tileMask
+	for w := range t.isRoot[:height<<tileBits/64] {
+		for roots := t.isRoot[w]; roots != 0; roots &= roots - 1 {
+			i := (w*64 + bits.TrailingZeros64(roots)) & tileMask
 			t.numbers[i] = int32(len(s.components))
 			c := component{size: int32(t.size[i])}
 			if c.size > 1 {
