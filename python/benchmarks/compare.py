@@ -88,7 +88,10 @@ def comparisons(images: int) -> list[Comparison]:
         ("fast", "switchToSelectiveSearchFast", images),
         ("quality", "switchToSelectiveSearchQuality", max(1, images // 3)),
     ]:
-        ours = {f"`proposer.cv2`, `{switch}`": opencv(proposer.cv2, switch), f"mode `{mode}`": search(mode)}
+        ours = {
+            f"`proposer.cv2`, `{switch}`": opencv(proposer.cv2, switch),
+            f"`selective_search`, mode `{mode}`": search(mode),
+        }
         found.append(Comparison(ours, f"OpenCV, `{switch}`", opencv(cv2, switch), count))
     found.append(
         Comparison(
@@ -115,7 +118,7 @@ def comparisons(images: int) -> list[Comparison]:
     if dlib := importable("dlib"):
         found.append(
             Comparison(
-                {"mode `fast`": search("fast")},
+                {"`selective_search`, mode `fast`": search("fast")},
                 "dlib, `find_candidate_object_locations`",
                 lambda image: dlib.find_candidate_object_locations(image.rgb, [], min_size=20),
                 images,
@@ -237,7 +240,8 @@ def section(rows: Sequence[Row], equal: int, mapped: Map, call: tuple[float, flo
         "",
         "All engines work in one process, on one thread, on the same images, and take turns on each. Decoding",
         "is not measured. Times are medians over the images; the speed ratio is the median, with quartiles, of",
-        "the ratios of the single images.",
+        "the ratios of the single images. `proposer.cv2` does the work that OpenCV does; the modes `single`, `fast`",
+        "and `quality` are the paper's, which find more boxes ([modes](../README.md#modes)).",
         "",
         "| proposer | ms | other | ms | speed ratio | quartiles | images |",
         "|---|---:|---|---:|---:|---|---:|",
