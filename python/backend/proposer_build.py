@@ -395,6 +395,11 @@ def main(args: list[str]) -> None:
         folder = Path(args[1])
         folder.mkdir(parents=True, exist_ok=True)
         name = build_wheel(args[1]) if args[0] == "wheel" else build_sdist(args[1])
+        # One version of each file, so that dist/proposer-*.whl can be installed.
+        suffix = name.split("-", 2)[2] if args[0] == "wheel" else ".tar.gz"
+        for path in folder.glob(f"proposer-*{suffix}"):
+            if path.name != name:
+                path.unlink()
         print(folder / name)
     else:
         sys.exit(__doc__)
