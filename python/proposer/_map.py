@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, Generic, Literal, Optional, TypeVar, Union, overload
 
+import numpy as np
+
 from proposer._library import WAIT, Error, ImageError, LimitError, OptionError, Token
 from proposer._proposals import Proposals
 from proposer._search import SearchOptions, search, selective_search
@@ -81,6 +83,8 @@ def map(
     ------
     OptionError
         If an option is invalid; some are reported with the first image.
+    ImageError
+        If `images` is one image instead of many.
 
     Notes
     -----
@@ -109,8 +113,20 @@ def map(
     bound.apply_defaults()
     values = dict(bound.arguments)
     del values["image"]
+    _check_many(images)
     bar = _progress_bar(images) if progress else None
     return MapIterator(iter(images), workers or _cores(), SearchOptions(values), on_error == "return", bar)
+
+
+def _check_many(images: Any) -> None:
+    """Raise an ImageError for one image in the place of many, of which iterating would give the parts."""
+    shape = tuple(getattr(images, "shape", ()))
+    one = isinstance(images, (str, bytes, bytearray, memoryview)) or len(shape) == 2
+    if len(shape) == 3:
+        one = shape[2] in (3, 4) or not isinstance(images, np.ndarray) and shape[0] in (1, 3, 4)
+    if one:
+        what = f"shape {shape}" if shape else f"type {type(images).__name__}"
+        raise ImageError(f"images of {what}: this is one image, want an iterable of images, such as a list")
 
 
 def _cores() -> int:

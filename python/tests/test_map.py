@@ -127,6 +127,21 @@ def test_invalid_options() -> None:
         next(proposer.map(images(1), mode="swift", on_error="return"))
 
 
+def test_one_image_in_the_place_of_many() -> None:
+    one: list[Any] = ["photo.jpg", b"GIF89a", np.zeros((9, 8), np.uint8), draw(1), draw(1)[..., [0, 1, 2, 2]]]
+    try:
+        import torch
+    except ImportError:
+        pass
+    else:
+        one.append(torch.zeros(3, 8, 9))
+    for image in one:
+        with pytest.raises(proposer.ImageError, match="^images of (type|shape) .*: this is one image, want an"):
+            proposer.map(image)
+    for stack in (np.stack([draw(1), draw(2)]), np.stack([draw(1)[..., 0], draw(2)[..., 0]])):
+        assert [found.width for found in proposer.map(stack)] == [160, 160]
+
+
 def test_dropped_iterators_end_their_threads() -> None:
     results = proposer.map(itertools.cycle(images(3)), workers=3)
     next(results)
