@@ -27,7 +27,9 @@
 // k/|C| is less than a step still grows, by many edges of slightly larger weights; here it
 // accepts no weight above Int(C). In 26 photographs of COCO, in Lab at k = 100, the largest
 // region has 16,000 pixels (mean), with exact weights 36,000; there are 336 regions and 323, and
-// the adjusted Rand index of the two segmentations is .71. Package felzenszwalb rounds nothing.
+// the adjusted Rand index of the two segmentations is .71. Selective search does not suffer: in
+// mode opencv-fast its average recall over 292 photographs is .422, with exact weights .419.
+// Package felzenszwalb rounds nothing.
 //
 // # Algorithm
 //
