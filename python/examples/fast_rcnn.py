@@ -1,6 +1,6 @@
 """Train torchvision's detector on proposals of selective search: Fast R-CNN.
 
-    python fast_rcnn.py --steps 200
+    python fast_rcnn.py --steps 300
 
 The images are drawn: rectangles and ellipses in front of a background. The proposals take the place of the
 region proposal network. They are computed in the workers of the data loader, cached on disk, and flipped and
@@ -105,7 +105,7 @@ def detector() -> FasterRCNN:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200, help="number of training steps")
+    parser.add_argument("--steps", type=int, default=300, help="number of training steps")
     parser.add_argument("--workers", type=int, default=2, help="number of processes that load images")
     parser.add_argument("--cache", help="folder for the proposals; a temporary one if not given")
     arguments = parser.parse_args()

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import mmap
 import os
 import re
-import shutil
 import sys
 import tempfile
 import threading
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
-__all__ = ["Error", "ImageError", "LimitError", "OptionError", "Token", "call", "library", "library_path"]
+__all__ = [
+    "Error",
+    "ImageError",
+    "LimitError",
+    "OptionError",
+    "Token",
+    "call",
+    "library",
+    "library_content",
+    "library_path",
+]
 
 _ABI = 1
 
@@ -192,6 +202,8 @@ _library: Optional[ctypes.CDLL] = None
 _pid = 0  # the process that loaded, or began to load, _library; -1 if it is an ancestor
 _copies = 0  # the number of ancestors that did
 _addresses: set[int] = set()  # of the instances in this process, inherited ones included
+_descriptor = -1  # of the library's file, for copies and hashes; it stays open, since the file may be replaced
+_identity: tuple[int, ...] = ()  # of that file
 _waits: set[Any] = set()  # the locks that threads wait for until their calls have ended
 
 
@@ -260,14 +272,53 @@ def library_path() -> str:
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
 
 
+def library_content() -> mmap.mmap:
+    """Return the content of the file of the C library.
+
+    It is that of the library which this process and its children use, even if the file has been
+    replaced since the process began.
+
+    Returns
+    -------
+    mmap.mmap
+        The content, which the caller closes.
+
+    Raises
+    ------
+    Error
+        If the file is missing or cannot be read.
+    """
+    global _descriptor, _identity
+    path = library_path()
+    with _lock:
+        try:
+            # Some programs close all descriptors that they do not know.
+            if _descriptor < 0 or _identify(_descriptor) != _identity:
+                _descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                _identity = _identify(_descriptor)
+            return mmap.mmap(_descriptor, 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            raise Error(f"{path} does not exist: {_INSTALL}") from None
+        except (OSError, ValueError) as err:  # ValueError of an empty file
+            raise Error(f"{path} cannot be read: {err}") from err
+
+
+def _identify(file: Union[int, str]) -> tuple[int, ...]:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _load() -> ctypes.CDLL:
     path = library_path()
-    if not os.path.exists(path):
-        raise Error(f"{path} does not exist: {_INSTALL}")
-    try:
-        loaded = _load_copy(path) if _copies else ctypes.CDLL(path)
-    except OSError as err:
-        raise Error(f"{path} cannot be loaded{_AFTER_FORK if _copies else ''}: {err}") from err
+    with library_content() as content:
+        try:
+            copied = _copies > 0 or _identify(path) != _identity
+            loaded = _load_copy(content) if copied else ctypes.CDLL(path)
+        except OSError as err:
+            raise Error(f"{path} cannot be loaded{_AFTER_FORK if _copies else ''}: {err}") from err
     try:
         for function, (result, arguments) in _PROTOTYPES.items():
             prototype = getattr(loaded, function)
@@ -291,8 +342,8 @@ _AFTER_FORK = (
 )
 
 
-def _load_copy(path: str) -> ctypes.CDLL:
-    """Load a copy of a library, as another instance than all that are loaded."""
+def _load_copy(content: mmap.mmap) -> ctypes.CDLL:
+    """Load a library of this content, as another instance than all that are loaded."""
     descriptor = -1
     if sys.platform == "linux" and hasattr(os, "memfd_create"):  # not in a Python for an old glibc
         try:
@@ -300,24 +351,25 @@ def _load_copy(path: str) -> ctypes.CDLL:
         except OSError:  # of an old kernel, or forbidden
             pass
     if descriptor < 0:
-        return _load_temporary_copy(path)
-    with open(path, "rb") as source, open(descriptor, "wb") as copy:
+        return _load_temporary_copy(content)
+    with open(descriptor, "wb") as copy:
         # The loader takes a library of the same name for the same library, and descriptors are
         # reused. "./" makes the name different in each generation of processes.
         unique = "./" * _copies
         try:
-            shutil.copyfileobj(source, copy, 1 << 20)
+            copy.write(content)
             copy.flush()
             return ctypes.CDLL(f"/proc/self/{unique}fd/{descriptor}")
         except OSError:  # no /proc, or a policy against executable memory files
-            return _load_temporary_copy(path)
+            return _load_temporary_copy(content)
 
 
-def _load_temporary_copy(path: str) -> ctypes.CDLL:
+def _load_temporary_copy(content: mmap.mmap) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory(prefix="proposer-") as folder:
-        copy = os.path.join(folder, os.path.basename(path))
-        shutil.copyfile(path, copy)
-        return ctypes.CDLL(copy)
+        path = os.path.join(folder, os.path.basename(library_path()))
+        with open(path, "wb") as copy:
+            copy.write(content)
+        return ctypes.CDLL(path)
 
 
 class Token:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from proposer._image import Encoded, Pixels, to_image
-from proposer._library import Error, library_path
+from proposer._library import Error, library_content
 from proposer._proposals import Proposals
 from proposer._search import SearchOptions, search, selective_search
 
@@ -375,8 +375,8 @@ def _key(image: Union[Pixels, Encoded], options: str) -> str:
 
 @functools.lru_cache(maxsize=None)
 def _library_hash() -> str:
-    with open(library_path(), "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+    with library_content() as content:
+        return hashlib.sha256(content).hexdigest()
 
 
 def _read(path: str, key: str) -> Optional[Proposals]:

@@ -289,6 +289,22 @@ def other_functions() -> None:
     print(work() == in_child(work))
 
 
+def replaced_library() -> None:
+    """Replace and remove the file of the library, of which the test has made a copy."""
+    path = _library.library_path()
+    with _library.library_content() as content:
+        before = hashlib.sha256(content).hexdigest()
+    os.rename(path, path + ".old")
+    with open(path, "wb") as file:
+        file.write(b"no library")
+    results = [search(0), in_child(lambda: search(0))]
+    os.remove(path)
+    os.closerange(3, 100)  # as programs do that become daemons
+    os.rename(path + ".old", path)
+    with _library.library_content() as content:
+        print(results, in_child(lambda: search(0)), hashlib.sha256(content).hexdigest() == before)
+
+
 def import_again() -> None:
     """Import the package again in a child, which then does not know of the library of the parent."""
     search(0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -131,6 +132,20 @@ def test_faults_and_signals_end_a_child() -> None:
 
 def test_other_functions_in_a_child() -> None:
     assert _run("other_functions") == ["True"]
+
+
+def test_library_that_is_replaced(expected: list[str], tmp_path: Path) -> None:
+    package = Path(_library.__file__).parent
+    shutil.copytree(package, tmp_path / "proposer", ignore=shutil.ignore_patterns("__pycache__"))
+    code = "import sys; sys.path[:0] = sys.argv[1:]; import fork_script; fork_script.replaced_library()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    assert result.stdout == f"{[expected[0]] * 2} {expected[0]} True\n"
 
 
 def test_package_that_is_imported_again_in_a_child() -> None:

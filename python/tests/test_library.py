@@ -346,7 +346,7 @@ def test_failure_to_load_a_copy_is_an_error(broken: str) -> None:
         broken = sys.argv[1]
         proposer.selective_search(draw(1))
         if broken == "_load_copy":  # the loader returns the parent's instance
-            _library._load_copy = ctypes.CDLL
+            _library._load_copy = lambda content: ctypes.CDLL(_library.library_path())
         else:
             def refuse(*args, **kwargs):
                 raise OSError("forbidden")
