@@ -61,8 +61,10 @@ def map(
     Parameters
     ----------
     images : iterable
-        The images, each as `selective_search` accepts it. It may be infinite: the images
-        that are taken ahead of the results are at most twice as many as there are workers.
+        The images, each as `selective_search` accepts it. It may be infinite: the images that are
+        taken ahead of the results are at most twice as many as there are workers. An image must not
+        be changed before its result has come: of an iterable that fills the same array again and
+        again, or of a ``PIL.ImageSequence``, pass copies.
     workers : int, optional
         The number of images that are searched at the same time. 0: the number of processor cores.
     on_error : {"raise", "return"}, optional
@@ -276,10 +278,17 @@ class MapIterator(Iterator[Result], Generic[Result]):
             except Exception as err:
                 self._source, self._source_error = None, err
             else:
+                self._wait_for_file_of(image)
                 job = _Job(self._count, image)
                 self._count += 1
                 pending.append(job)
                 self._workers.add(job)
+
+    def _wait_for_file_of(self, image: Any) -> None:
+        """Wait until no worker reads the file of a PIL image, which only one thread may do."""
+        for job in self._pending:
+            while job.image is image and getattr(image, "tile", None) and not job.done.wait(WAIT):
+                pass
 
 
 def _of_image(error: BaseException, index: int) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import proposer
 import pytest
-from conftest import draw
+from conftest import draw, png
 from numpy.typing import NDArray
 from test_library import HANG, PRELUDE, needs_fork, needs_signals, run
 from test_search import assert_equal
@@ -140,6 +141,16 @@ def test_one_image_in_the_place_of_many() -> None:
             proposer.map(image)
     for stack in (np.stack([draw(1), draw(2)]), np.stack([draw(1)[..., 0], draw(2)[..., 0]])):
         assert [found.width for found in proposer.map(stack)] == [160, 160]
+
+
+def test_an_open_pil_image_that_is_given_several_times() -> None:
+    pil = pytest.importorskip("PIL.Image")
+    data = png(draw(1))
+    expected = proposer.selective_search(data)
+    for _ in range(5):
+        image = pil.open(io.BytesIO(data))  # its pixels are not read yet
+        for found in proposer.map([image] * 6, workers=6):
+            assert_equal(found, expected)
 
 
 def test_dropped_iterators_end_their_threads() -> None:
