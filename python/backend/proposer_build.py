@@ -138,7 +138,10 @@ def _go_version() -> str:
             ).stdout.strip()
         except OSError:
             pass
-    return version or "unknown"
+    version = version or "unknown"
+    if not re.fullmatch(r"[\w.+-]+", version):
+        sys.exit(f"proposer: version {version!r}: want one such as v1.2.0")
+    return version
 
 
 def python_version(described: str) -> str:
@@ -256,7 +259,7 @@ def build_library(out: Path) -> None:
     ldflags = f"-s -w -buildid= -X main.linked={_go_version()}"
     if goos == "linux":
         flags = os.environ.get("CGO_CFLAGS") or "-O2"
-        env["CGO_CFLAGS"] = f"{flags} -include {ROOT / 'backend' / 'glibc.h'}"
+        env["CGO_CFLAGS"] = f"{flags} -include '{ROOT / 'backend' / 'glibc.h'}'"
         ldflags += " -extldflags '-Wl,--no-as-needed -l:libpthread.so.0'"  # see glibc.h
     elif goos == "darwin":
         env["MACOSX_DEPLOYMENT_TARGET"] = os.environ.get("MACOSX_DEPLOYMENT_TARGET", "12.0")
