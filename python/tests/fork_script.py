@@ -365,7 +365,7 @@ def no_memfd() -> None:
 
 
 def no_memfd_no_copy(folder: str) -> None:
-    """Search in a child without memfd_create, with a folder for temporary files that does not do."""
+    """Search in a child without memfd_create, with a folder for temporary files that cannot be used."""
     del os.memfd_create
     tempfile.tempdir = folder
     no_copy()
