@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional, Union, overload
 
@@ -99,8 +100,14 @@ class Proposals:
     def __getitem__(self, index: Union[slice, NDArray[Any], list[int]]) -> Proposals: ...
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, (int, np.integer)):
-            return Proposal(self.boxes[index], float(self.scores[index]), self.masks[index] if self.masks else None)
+        is_number = hasattr(index, "__index__") and getattr(index, "ndim", 0) == 0
+        if is_number and not isinstance(index, (bool, np.bool_)):
+            i = operator.index(index)
+            return Proposal(self.boxes[i], float(self.scores[i]), self.masks[i] if self.masks else None)
+        if not isinstance(index, slice):
+            index = np.asarray(index)
+            if index.size == 0 and index.dtype.kind == "f":  # of an empty list
+                index = index.astype(np.intp)
         chosen = np.arange(len(self))[index]
         if chosen.ndim != 1:
             raise IndexError(f"index {index!r}: want an integer, a slice, or an array of one dimension")

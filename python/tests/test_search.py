@@ -278,7 +278,8 @@ def test_proposals_are_a_sequence(scene: NDArray[np.uint8]) -> None:
     box, score, mask = found[0]
     assert (box.tolist(), score) == (found.boxes[0].tolist(), found.scores[0])
     assert mask == found.masks[0]  # type: ignore[index]
-    indices = [slice(0, 10), slice(None, None, -2), np.array([3, 1]), [2, 0], np.arange(n) % 3 == 0, np.array([], int)]
+    indices: list[Any] = [slice(0, 10), slice(None, None, -2), [2, 0], []]
+    indices += [np.array([3, 1]), np.arange(n) % 3 == 0, np.array([], int)]
     for index in indices:
         part = found[index]
         assert part.boxes.tolist() == found.boxes[index].tolist()
@@ -287,9 +288,18 @@ def test_proposals_are_a_sequence(scene: NDArray[np.uint8]) -> None:
         assert (part.width, part.height) == (160, 120)
     with pytest.raises(IndexError):
         found[n]
-    with pytest.raises(IndexError):
-        found[None]  # type: ignore[call-overload]
+    for wrong in (None, True, np.True_, "0", 1.0, np.zeros((2, 2), int), np.zeros(0, bool)):
+        with pytest.raises(IndexError):
+            found[wrong]  # type: ignore[call-overload]
     assert repr(found) == f"<{n} proposals in an image of 160x120 pixels, with masks>"
+
+
+def test_proposals_are_indexed_by_tensors(scene: NDArray[np.uint8]) -> None:
+    torch = pytest.importorskip("torch")
+    found = proposer.selective_search(scene)
+    assert found[torch.tensor(3)].box.tolist() == found.boxes[3].tolist()
+    for index in (torch.tensor([3]), torch.tensor([5, 0]), torch.from_numpy(found.scores) > 0.1):
+        assert found[index].boxes.tolist() == found.boxes[index.numpy()].tolist()
 
 
 def test_box_conventions(scene: NDArray[np.uint8]) -> None:
