@@ -288,7 +288,7 @@ def test_proposals_are_a_sequence(scene: NDArray[np.uint8]) -> None:
         assert (part.width, part.height) == (160, 120)
     with pytest.raises(IndexError):
         found[n]
-    for wrong in (None, True, np.True_, "0", 1.0, np.zeros((2, 2), int), np.zeros(0, bool)):
+    for wrong in (None, True, np.True_, "0", 1.0, np.zeros((2, 2), int)):
         with pytest.raises(IndexError):
             found[wrong]  # type: ignore[call-overload]
     assert repr(found) == f"<{n} proposals in an image of 160x120 pixels, with masks>"
