@@ -148,6 +148,24 @@ def test_options() -> None:
     assert_equal(*again(scene()), want)
 
 
+@pytest.mark.parametrize(
+    ("options", "worker", "threads"), [({}, None, 0), ({}, 1, 1), ({"threads": 2}, None, 2), ({"threads": 2}, 1, 2)]
+)
+def test_threads(
+    options: dict[str, Any], worker: Optional[int], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, texts = proposer.torch.search, []
+
+    def recorded(image: Any, options: Any) -> Any:
+        texts.append(options.text.decode().split())
+        return search(image, options)
+
+    monkeypatch.setattr(proposer.torch, "search", recorded)
+    monkeypatch.setattr(proposer.torch, "get_worker_info", lambda: worker)
+    SelectiveSearch(**options)(scene())
+    assert f"threads={threads}" in texts[0]
+
+
 def test_invalid_options(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="speed"):
         SelectiveSearch(speed=1)
@@ -270,7 +288,7 @@ def test_data_set(tmp_path: Path) -> None:
 
 def test_workers_share_the_cache(tmp_path: Path) -> None:
     data = Samples(*((scene(seed % 3), {"id": seed}) for seed in range(12)))
-    loader = torch.utils.data.DataLoader(ProposalDataset(data, tmp_path), 2, num_workers=3, collate_fn=collate)
+    loader = torch.utils.data.DataLoader(ProposalDataset(data, tmp_path), 2, num_workers=2, collate_fn=collate)
     for _ in range(2):
         targets = [target for _, batch in loader for target in batch]
         assert [target["id"] for target in targets] == list(range(12))
