@@ -175,12 +175,13 @@ class _Workers:
         if len(self._threads) < self.count:
             # A daemon, so that an iterator that is not used up does not keep the program from its end.
             thread = threading.Thread(target=self._work, name="proposer.map", daemon=True)
-            thread.start()
+            # First, as an exception of a signal handler can interrupt the start.
             self._threads.append(thread)
+            thread.start()
 
     def stop(self) -> None:
         """Cancel the searches and end the threads."""
-        if self.stopped or self.pid != os.getpid():
+        if self.pid != os.getpid():
             return
         self.stopped = True
         self._token.cancel()
@@ -190,7 +191,8 @@ class _Workers:
     def wait(self) -> None:
         """Wait for the threads' end."""
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():  # or it has not been started
+                thread.join()
 
     def _work(self) -> None:
         while True:
@@ -198,7 +200,7 @@ class _Workers:
             if job is None:
                 return
             if self.stopped:
-                continue
+                return
             try:
                 job.proposals, job.warning = search(job.image, self._options, self._token)
             except BaseException as err:

@@ -239,6 +239,24 @@ def test_interrupt(where: str, tmp_path: Path) -> None:
         assert process.wait(HANG) == 0
 
 
+def test_interrupt_while_a_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        started.append(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(proposer.map(images(3)))
+    for thread in started:
+        thread.join(HANG)
+        assert not thread.is_alive()
+    assert len(started) == 1
+
+
 def test_program_ends_with_an_iterator_that_is_not_used_up() -> None:
     out = run(
         """
