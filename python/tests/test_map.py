@@ -191,7 +191,7 @@ def test_progress_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_interrupt(where: str, tmp_path: Path) -> None:
     """SIGINT ends all searches, of which one would take minutes, while the iterator waits or takes an image."""
     code = """
-        large = np.random.default_rng(1).integers(0, 256, (3000, 3000, 3)).astype(np.uint8)
+        large = np.random.default_rng(1).integers(0, 256, (1500, 1500, 3)).astype(np.uint8)
         library = _library.library()
         search = library.proposer_search
         statuses = []
