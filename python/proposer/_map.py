@@ -92,6 +92,7 @@ def map(
     -----
     The images are taken in the thread that iterates. If taking one raises an exception, the
     results of the images before it come first, and then the exception. Ctrl-C ends all searches.
+    Several threads can iterate: each result goes to one of them. Any thread can call ``close``.
 
     An iterator cannot be used in a process that is forked from its own.
 
@@ -105,7 +106,7 @@ def map(
     [[0, 0, 50, 40]]
     [[0, 0, 50, 40]]
     """
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+    if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 0:
         raise OptionError(f"workers {workers!r}: want a whole number from 0")
     if on_error not in ("raise", "return"):
         raise OptionError(f'on_error {on_error!r}: want "raise" or "return"')
@@ -117,7 +118,7 @@ def map(
     del values["image"]
     _check_many(images)
     bar = _progress_bar(images) if progress else None
-    return MapIterator(iter(images), workers or _cores(), SearchOptions(values), on_error == "return", bar)
+    return MapIterator(iter(images), int(workers) or _cores(), SearchOptions(values), on_error == "return", bar)
 
 
 def _check_many(images: Any) -> None:
@@ -197,9 +198,7 @@ class _Workers:
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            if job is None:
-                return
-            if self.stopped:
+            if job is None or self.stopped:
                 return
             try:
                 job.proposals, job.warning = search(job.image, self._options, self._token)
@@ -222,28 +221,16 @@ class MapIterator(Iterator[Result], Generic[Result]):
         self._workers = _Workers(workers, options)
         self._pending: deque[_Job] = deque()
         self._count = 0
+        self._lock = threading.RLock()  # of all that __next__ changes
         weakref.finalize(self, self._workers.stop)  # also at the end of the program
 
     def __next__(self) -> Result:
         if self._workers.pid != os.getpid():
             raise Error("a proposer.map of the parent process cannot be continued after a fork: make a new one")
-        try:
-            self._take_images()
-            if not self._pending:
-                self.close()
-                if self._source_error is not None:
-                    error, self._source_error = self._source_error, None
-                    raise error
-                raise StopIteration
-            job = self._pending[0]
-            while not job.done.wait(WAIT):
-                pass
-        except BaseException:
-            self._stop()
-            raise
-        self._pending.popleft()
-        if self._bar is not None:
-            self._bar.update()
+        with self._lock:
+            job = self._next_job()
+            if self._bar is not None:
+                self._bar.update()
         if job.warning:
             warnings.warn(f"image {job.index}: {job.warning}", stacklevel=2)
         result: Any = job.proposals
@@ -254,6 +241,26 @@ class MapIterator(Iterator[Result], Generic[Result]):
                 raise result
         return result  # type: ignore[no-any-return]
 
+    def _next_job(self) -> _Job:
+        """Return the next job when it is done."""
+        try:
+            self._take_images()
+            if not self._pending:
+                self.close()
+                if self._source_error is not None:
+                    error, self._source_error = self._source_error, None
+                    raise error
+                raise StopIteration
+            job = self._pending[0]
+            while not (self._workers.stopped or job.done.wait(WAIT)):
+                pass
+            if self._workers.stopped:  # by another thread
+                raise StopIteration
+        except BaseException:
+            self._stop()
+            raise
+        return self._pending.popleft()
+
     def close(self) -> None:
         """End the iteration and all searches."""
         self._stop()
@@ -262,15 +269,20 @@ class MapIterator(Iterator[Result], Generic[Result]):
 
     def _stop(self) -> None:
         self._workers.stop()
-        self._source = None
-        self._pending.clear()
-        if self._bar is not None:
-            self._bar.close()
+        if not self._lock.acquire(blocking=False):
+            return  # the thread that iterates comes here soon
+        try:
+            self._source = None
+            self._pending.clear()
+            if self._bar is not None:
+                self._bar.close()
+        finally:
+            self._lock.release()
 
     def _take_images(self) -> None:
         """Take images from the source until the workers have enough to do."""
         pending, workers = self._pending, self._workers.count
-        while self._source is not None and len(pending) < 2 * workers:
+        while self._source is not None and not self._workers.stopped and len(pending) < 2 * workers:
             if pending and pending[0].done.is_set() and sum(not job.done.is_set() for job in pending) >= workers:
                 return  # a result is there: taking another image can wait
             try:
@@ -290,7 +302,8 @@ class MapIterator(Iterator[Result], Generic[Result]):
         """Wait until no worker reads the file of a PIL image, which only one thread may do."""
         for job in self._pending:
             while job.image is image and getattr(image, "tile", None) and not job.done.wait(WAIT):
-                pass
+                if self._workers.stopped:
+                    return
 
 
 def _of_image(error: BaseException, index: int) -> BaseException:

@@ -307,3 +307,42 @@ def test_workers_are_as_many_as_processors() -> None:
         """
     )
     assert out == "1\n"
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_each_result_goes_to_one_of_the_threads_that_iterate(workers: int) -> None:
+    count = 100
+    results = proposer.map((np.zeros((20, 30 + i), np.uint8) for i in range(count)), workers=workers, mode="single")
+    widths: list[int] = []
+    threads = [threading.Thread(target=lambda: widths.extend(p.width for p in results)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(HANG)
+    assert sorted(widths) == [30 + i for i in range(count)]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_another_thread_ends_the_iteration(workers: int, before: int) -> None:
+    taken = threading.Event()
+    seen: list[proposer.Proposals] = []
+
+    def endless() -> Iterator[NDArray[np.uint8]]:
+        for i in itertools.count():
+            if i == before:
+                taken.set()
+            yield draw(i % 5, 200, 300)
+
+    results = proposer.map(endless(), workers=workers, mode="quality")
+    thread = threading.Thread(target=lambda: seen.extend(results), daemon=True)
+    thread.start()
+    assert taken.wait(HANG)
+    results.close()
+    thread.join(HANG)
+    assert not thread.is_alive()
+    assert next(results, None) is None
+
+
+def test_workers_of_numpy() -> None:
+    assert len(list(proposer.map(images(2), workers=np.int64(2), mode="single"))) == 2  # type: ignore[call-overload]
