@@ -174,7 +174,7 @@ func (o Options) Validate() error {
 		if err := s.validate(len(o.Images)); err != nil {
 			invalid("strategy %d: %w", i, err)
 		}
-		if j := slices.Index(o.Strategies, s); j < i {
+		if j := slices.Index(o.Strategies[:i], s); j >= 0 {
 			invalid("strategy %d equals strategy %d: want different strategies", i, j)
 		}
 	}

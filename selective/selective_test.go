@@ -317,6 +317,11 @@ func TestValidate(t *testing.T) {
 	if err := opts.Validate(); err == nil || !strings.Contains(err.Error(), "sigma") || !strings.Contains(err.Error(), "maximum") {
 		t.Errorf("two bad settings: %v, want both named", err)
 	}
+	opts = paper(t, "fast")
+	opts.Strategies[0].K = math.NaN() // not equal to itself
+	if err := opts.Validate(); err == nil || strings.Contains(err.Error(), "equals") {
+		t.Errorf("k = NaN: %v, want an error of k alone", err)
+	}
 	for name, img := range map[string]*raster.Image{
 		"space":   raster.New(raster.Lab, 4, 4),
 		"empty":   {Space: raster.RGB},
