@@ -20,7 +20,7 @@ type segmentCmd struct {
 	Images []string `arg:"" name:"image" help:"Image files: JPEG, PNG, WebP, BMP or TIFF. -: standard input."`
 
 	Out     string `placeholder:"PATH" help:"Where to write the labels: a .png or .npy file for one image, or a folder, for any number of images. -, the default for one image: standard output."`
-	Format  string `enum:",png,npy" default:"" placeholder:"png" help:"png: a gray PNG of 16 bits whose samples are the labels. npy: an int32 array of shape (height, width). Default: that of the extension of --out, or png."`
+	Format  string `placeholder:"png" help:"png: a gray PNG of 16 bits whose samples are the labels. npy: an int32 array of shape (height, width). Default: that of the extension of --out, or png."`
 	Overlay string `placeholder:"PATH" help:"Also write the image with the boundaries of the regions drawn on it: a .png or .jpg file for one image, or a folder."`
 
 	segmentFlags `embed:""`
@@ -117,11 +117,13 @@ func (c *segmentCmd) plan(std streams) ([]segmentFiles, error) {
 	c.Format = cmp.Or(c.Format, "png")
 	overlayIsFile := imageio.OverlayFormat(c.Overlay) != ""
 	switch {
+	case c.Format != "png" && c.Format != "npy":
+		return nil, fmt.Errorf("--format %q: want png or npy", c.Format)
 	case outIsFile && extension[1:] != c.Format:
 		return nil, fmt.Errorf("--format %s --out %s: want a name that ends in .%s", c.Format, c.Out, c.Format)
-	case !outIsFile && len(c.Images) == 1 && isOtherFile(c.Out):
+	case !outIsFile && isOtherFile(c.Out, len(c.Images)):
 		return nil, fmt.Errorf("--out %s: want a name that ends in .png or .npy or, for a folder, in /", c.Out)
-	case !overlayIsFile && len(c.Images) == 1 && isOtherFile(c.Overlay):
+	case !overlayIsFile && isOtherFile(c.Overlay, len(c.Images)):
 		return nil, fmt.Errorf("--overlay %s: want a name that ends in .png, .jpg or .jpeg or, for a folder, in /", c.Overlay)
 	case c.Out == "-" && len(c.Images) > 1:
 		return nil, fmt.Errorf("%d images: want --out FOLDER", len(c.Images))
@@ -135,7 +137,7 @@ func (c *segmentCmd) plan(std streams) ([]segmentFiles, error) {
 		return nil, fmt.Errorf("--overlay %s: want a folder for %d images", c.Overlay, len(c.Images))
 	}
 
-	outputs := map[string]string{} // image by output
+	outputs := map[string]string{} // image by real path of output
 	files := make([]segmentFiles, len(c.Images))
 	for i, image := range c.Images {
 		f := segmentFiles{image: image, out: c.Out, overlay: c.Overlay}
@@ -153,40 +155,49 @@ func (c *segmentCmd) plan(std streams) ([]segmentFiles, error) {
 			if name == "" || name == "-" {
 				continue
 			}
-			if other, ok := outputs[filepath.Clean(name)]; ok {
+			target := outputPath(name)
+			if other, ok := outputs[target]; ok {
 				return nil, fmt.Errorf("%s of %s and of %s: want images of different base names and different folders for --out and --overlay", name, other, image)
 			}
-			outputs[filepath.Clean(name)] = image
+			outputs[target] = image
 		}
 		files[i] = f
 	}
 	return files, checkOverwritten(c.Images, outputs)
 }
 
-// isOtherFile reports whether a name seems to be meant for a file: it has an extension and is not that of
-// a folder.
-func isOtherFile(name string) bool {
-	if filepath.Ext(name) == "" || strings.HasSuffix(name, string(filepath.Separator)) {
+// isOtherFile reports whether the name of an output for a number of images, which has no extension of an
+// output, is that of a file. For one image, a name with another extension seems to be meant for a file.
+func isOtherFile(name string, images int) bool {
+	if name == "" || name == "-" {
 		return false
 	}
-	info, err := os.Stat(name)
-	return err != nil || !info.IsDir()
+	if info, err := os.Stat(name); err == nil {
+		return !info.IsDir()
+	}
+	return images == 1 && filepath.Ext(name) != "" && !strings.HasSuffix(name, string(filepath.Separator))
 }
 
 // checkOverwritten returns an error if an output is one of the images.
 func checkOverwritten(images []string, outputs map[string]string) error {
-	existing := map[string]bool{} // real paths of outputs
-	for output := range outputs {
-		if name, err := realPath(output); err == nil {
-			existing[name] = true
-		}
-	}
 	for _, image := range images {
-		if name, err := realPath(image); err == nil && existing[name] {
+		name, err := realPath(image)
+		if _, ok := outputs[name]; ok && err == nil {
 			return fmt.Errorf("%s: would be overwritten: want another --out or --overlay", image)
 		}
 	}
 	return nil
+}
+
+// outputPath returns the absolute path of a file that may not exist, without the symbolic links on it that do.
+func outputPath(name string) string {
+	if path, err := realPath(name); err == nil {
+		return path
+	}
+	if folder := filepath.Dir(name); folder != name {
+		return filepath.Join(outputPath(folder), filepath.Base(name))
+	}
+	return name
 }
 
 // realPath returns the absolute path of a file without symbolic links.

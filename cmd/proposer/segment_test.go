@@ -262,8 +262,10 @@ func TestSegmentTooManyRegions(t *testing.T) {
 func TestSegmentUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "a.png", scene.Render(3, 96, 64, 5).PNG())
+	write(t, "file", nil)
 	before := readBytes(t, "a.png")
-	if err := errors.Join(os.Mkdir("links", 0o700), os.Symlink("a.png", "link.jpg"), os.Symlink("../a.png", "links/link.png")); err != nil {
+	if err := errors.Join(os.Mkdir("links", 0o700), os.Symlink("a.png", "link.jpg"), os.Symlink("../a.png", "links/link.png"),
+		os.Mkdir("l", 0o700), os.Symlink("l", "alias")); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ args, want string }{
@@ -276,7 +278,12 @@ func TestSegmentUsage(t *testing.T) {
 		{"a.png --overlay o.gif", "--overlay o.gif: want a name that ends in .png, .jpg or .jpeg or, for a folder, in /"},
 		{"a.png --overlay -", "--overlay -: want a name that ends in .png, .jpg or .jpeg, or a folder"},
 		{"a.png --out l.png --format npy", "--format npy --out l.png: want a name that ends in .npy"},
-		{"a.png --format tiff", "png"},
+		{"a.png --format tiff", `--format "tiff": want png or npy`},
+		{"a.png --out file", "--out file: want a name that ends in .png or .npy or, for a folder, in /"},
+		{"a.png b.png --out file", "--out file: want a name that ends in .png or .npy or, for a folder, in /"},
+		{"a.png --overlay file", "--overlay file: want a name that ends in .png, .jpg or .jpeg or, for a folder, in /"},
+		{"x.jpg --out l --overlay other/../alias", "alias/x.png of x.jpg and of x.jpg: want images of different base names and different folders"},
+		{"x.jpg --out l/l.png --overlay alias/l.png", "alias/l.png of x.jpg and of x.jpg"},
 		{"- --out l", "-: standard input has no name"},
 		{"d/a.jpg e/a.jpg --out l", "l/a.png of d/a.jpg and of e/a.jpg: want images of different base names"},
 		{"x.jpg --out l --overlay l", "l/x.png of x.jpg and of x.jpg: want images of different base names and different folders for --out and --overlay"},
@@ -322,7 +329,15 @@ func TestSegmentUnwritable(t *testing.T) {
 	if _, msg, code := call(t, nil, "segment", "a.jpg", "--overlay=null.png"); code != exitOK {
 		t.Errorf("%s: exit code %d, %q", os.DevNull, code, msg)
 	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // a device, but not a terminal
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
 	var msg bytes.Buffer
+	if code := run(t.Context(), []string{"segment", "a.jpg"}, streams{nil, null, &msg}); code != exitOK || msg.Len() != 0 {
+		t.Errorf("%s: exit code %d, %q", os.DevNull, code, msg.String())
+	}
 	if code := run(t.Context(), []string{"segment", "a.jpg"}, streams{nil, brokenPipe{}, &msg}); code != exitFailed || msg.Len() != 0 {
 		t.Errorf("closed pipe: exit code %d, %q", code, msg.String())
 	}
