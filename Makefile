@@ -137,7 +137,7 @@ python-test: python-deps ## test the wheel in a fresh virtual environment; insta
 	cmp bin/wheel/*.whl bin/sdist/*.whl
 	flake8 --max-line-length 120 --extend-ignore E203,W503 python
 	cd python && MYPYPATH=backend mypy proposer backend
-	bin/venv/bin/python -I -m pytest -q -c python/pyproject.toml python/tests
+	timeout 20m bin/venv/bin/python -I -m pytest -q -c python/pyproject.toml -o faulthandler_timeout=300 python/tests
 	bin/venv/bin/python -I -m pytest -q -c python/pyproject.toml --doctest-modules --pyargs proposer
 
 python-test-arm64: python-deps ## build the wheel for arm64 and compare its results, under qemu
