@@ -19,52 +19,102 @@ type edge struct {
 
 // edgeLister lists the edges between the components of the tiles.
 type edgeLister struct {
-	repeated [2][]uint8         // of two rows of cells, by column: a bit for each edge
-	edges    []edge             // in groups, by the upper bits of their keys; those of a group in any order
-	ends     [groups + 1]uint32 // by group: its end in edges
-	listed   []edge             // and scratch memory
-	sorter   sorter
+	bands   []band
+	edges   []edge             // in groups, by the upper bits of their keys; those of a group in any order
+	ends    [groups + 1]uint32 // by group: its end in edges
+	sorters freelist.List[groupSorter]
+	// firstKey is the lowest key of edges of which equal ones are sorted: 1 if the order of edges of
+	// weight 0 does not matter.
+	firstKey uint64
+}
+
+// band is the part of an edgeLister for some rows of the image.
+type band struct {
+	repeated [2][]uint8 // of two rows of cells, by column: a bit for each edge
+	edges    []edge
+	count    int            // of the edges
+	places   [groups]uint32 // by group: the number of edges, then the place of the next one in the lister
+}
+
+// groupSorter is the workspace to sort a group.
+type groupSorter struct {
+	counters counters
+	scratch  []edge
 }
 
 // The weights of a group differ by at most a quarter. A group mostly fits the second-level cache.
 const (
-	groupBits  = 10
-	groups     = 1 << groupBits
-	groupShift = 31 - groupBits
+	groupBits   = 10
+	groups      = 1 << groupBits
+	groupShift  = 31 - groupBits
+	groupsAhead = 32 // that are sorted before their edges are used, so that they are in the cache then
 )
+
+// minBand is the smallest number of rows of a band.
+const minBand = 32
 
 // list lists the edges between components. Of those between the same two components only
 // the first counts: when it is rejected, one of the two components has stopped growing (the paper's
 // lemma 1), so the others are rejected as well. Many of the others are left out; the rest does no harm.
 func (l *edgeLister) list(ctx context.Context, s *Segmenter) error {
-	g, n := &s.grid, 0
-	for i := range l.repeated {
-		l.repeated[i] = freelist.Resize(l.repeated[i], s.width+1)
+	l.bands = freelist.Extend(l.bands, max(1, min(s.pool.Threads(), s.height/minBand)))
+	n := len(l.bands)
+	err := s.pool.Run(n, func(i int) error {
+		return l.bands[i].list(ctx, s, split(s.height, i, n), split(s.height, i+1, n))
+	})
+	if err != nil {
+		return err
 	}
-	clear(l.ends[:])
-	above, here := l.repeated[0], l.repeated[1] // from the cells left of the image on
-	for y := -1; y < s.height; y++ {
+	total := uint32(0)
+	for group := range groups {
+		for i := range l.bands {
+			place := &l.bands[i].places[group]
+			total, *place = total+*place, total
+		}
+		l.ends[group] = total
+	}
+	l.edges = freelist.Resize(l.edges, int(total))
+	return s.pool.Run(n, func(i int) error {
+		b := &l.bands[i]
+		for j := range b.edges[:b.count] {
+			place := &b.places[b.edges[j].rank>>(32+groupShift)%groups]
+			l.edges[*place] = b.edges[j]
+			*place++
+		}
+		return ctx.Err()
+	})
+}
+
+// list lists the edges that begin in the given rows.
+func (b *band) list(ctx context.Context, s *Segmenter, top, bottom int) error {
+	g, n := &s.grid, 0
+	for i := range b.repeated {
+		b.repeated[i] = freelist.Resize(b.repeated[i], s.width+1)
+	}
+	clear(b.places[:])
+	above, here := b.repeated[0], b.repeated[1] // from the cells left of the image on
+	for y := top - 1; y < bottom; y++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		above, here = here, above
 		at := g.at(-1, y)
 		kernels.RepeatedEdges(here, g.cells(at, len(here)), s.labels[at:][:s.width+2], s.labels[at+g.stride:][:s.width+2])
-		if y < 0 {
+		if y < top {
 			continue
 		}
-		l.listed = grow(l.listed, n+directions*s.width)
+		b.edges = grow(b.edges, n+directions*s.width)
 		at++
-		// list lists the edges of a direction that are not repeated in any of two cells.
-		list := func(direction, step int, a []uint8, aEdge uint, b []uint8, bEdge uint) {
+		// list adds the edges of a direction that are not repeated in any of two cells.
+		list := func(direction, step int, first []uint8, firstEdge uint, second []uint8, secondEdge uint) {
 			from, keys := s.labels[at:][:s.width], g.keys[direction][at:][:s.width]
 			to := s.labels[at+step:][:s.width]
-			a, b = a[:s.width], b[:s.width]
-			first := edgeNumber(direction<<directionShift | at)
+			first, second = first[:s.width], second[:s.width]
+			number := edgeNumber(direction<<directionShift | at)
 			for x, k := range keys {
-				l.listed[n] = edge{uint64(k)<<32 | uint64(first+edgeNumber(x)), [2]int32{from[x], to[x]}}
-				listed := less(k, noEdge) &^ uint32(a[x]>>aEdge|b[x]>>bEdge)
-				l.ends[uint32(k)>>groupShift%groups] += listed
+				b.edges[n] = edge{uint64(k)<<32 | uint64(number+edgeNumber(x)), [2]int32{from[x], to[x]}}
+				listed := less(k, noEdge) &^ uint32(first[x]>>firstEdge|second[x]>>secondEdge)
+				b.places[uint32(k)>>groupShift%groups] += listed
 				n += int(listed)
 			}
 		}
@@ -73,32 +123,34 @@ func (l *edgeLister) list(ctx context.Context, s *Segmenter) error {
 		list(downRight, g.stride+1, here[1:], kernels.DownRightEdge, here[1:], kernels.DownRightEdge)
 		list(downLeft, g.stride-1, here, kernels.DownLeftEdge, here, kernels.DownLeftEdge)
 	}
-	l.listed = l.listed[:n]
-	l.edges = freelist.Resize(l.edges, n)
-	total := uint32(0)
-	for i, count := range l.ends {
-		l.ends[i] = total
-		total += count
-	}
-	for i := range l.listed {
-		end := &l.ends[l.listed[i].rank>>(32+groupShift)%groups]
-		l.edges[*end] = l.listed[i]
-		*end++
-	}
+	b.count = n
 	return ctx.Err()
 }
 
-// group returns the edges of a group, ascending.
-func (l *edgeLister) group(g *grid, i int) []edge {
+// sortGroups sorts the edges of groupsAhead groups from the given one on.
+func (l *edgeLister) sortGroups(ctx context.Context, s *Segmenter, first int) error {
+	return s.pool.Run(groupsAhead, func(i int) error {
+		edges := l.group(first + i)
+		if len(edges) < 2 {
+			return ctx.Err()
+		}
+		w := l.sorters.Get()
+		defer l.sorters.Put(w)
+		w.scratch = freelist.Resize(w.scratch, len(edges))
+		sortEdges(&w.counters, edges, w.scratch, l.firstKey, func(number uint32) (edgeNumber, float64) {
+			return edgeNumber(number), s.grid.weight(edgeNumber(number))
+		})
+		return ctx.Err()
+	})
+}
+
+// group returns the edges of a group.
+func (l *edgeLister) group(i int) []edge {
 	start := uint32(0)
 	if i > 0 {
 		start = l.ends[i-1]
 	}
-	edges := l.edges[start:l.ends[i]]
-	sortEdges(&l.sorter, edges, l.listed, func(number uint32) (edgeNumber, float64) {
-		return edgeNumber(number), g.weight(edgeNumber(number))
-	})
-	return edges
+	return l.edges[start:l.ends[i]]
 }
 
 // grow returns s with room for n elements and one more, all of which may be indexed.
@@ -128,11 +180,8 @@ func compareEdges[T any](a, b weightedEdge[T]) int {
 	return cmp.Compare(a.number, b.number)
 }
 
-// sorter sorts edges by weight, then number.
-type sorter struct {
-	// firstKey is the lowest key of edges of which equal ones are sorted: 1 if the order of edges of
-	// weight 0 does not matter.
-	firstKey  uint64
+// counters are those of two counting sorts.
+type counters struct {
 	low, high [1 << digitBits]uint32
 }
 
@@ -141,9 +190,10 @@ const digitBits = 10
 // rankOf returns the key of an edge, and below it a number.
 func rankOf[T uint64 | edge](e *T) uint64 { return *(*uint64)(unsafe.Pointer(e)) } // begins with it
 
-// sortEdges sorts edges; find returns the number and weight of an edge, given the lower half of its rank.
-// Two counting sorts by the upper bits of the keys leave little to do.
-func sortEdges[T uint64 | edge](s *sorter, edges, scratch []T, find func(uint32) (edgeNumber, float64)) {
+// sortEdges sorts edges by weight, then number. firstKey is the lowest key of edges of which equal ones
+// are sorted. find returns the number and weight of an edge, given the lower half of its rank. Two
+// counting sorts by the upper bits of the keys leave little to do.
+func sortEdges[T uint64 | edge](s *counters, edges, scratch []T, firstKey uint64, find func(uint32) (edgeNumber, float64)) {
 	if len(edges) < 2 {
 		return
 	}
@@ -180,8 +230,8 @@ func sortEdges[T uint64 | edge](s *sorter, edges, scratch []T, find func(uint32)
 		edges[*at] = scratch[i]
 		*at++
 	}
-	if insertionSort(edges, s.firstKey) {
-		sortEqual(edges, s.firstKey, find)
+	if insertionSort(edges, firstKey) {
+		sortEqual(edges, firstKey, find)
 	}
 }
 

@@ -26,11 +26,14 @@
 package felzenszwalb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 
 	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/parallel"
 )
 
 // The limits of the package.
@@ -69,6 +72,10 @@ type Options struct {
 	// Mirror continues the image beyond its borders as c b | a b c | b a, in place of
 	// b a | a b c | c b.
 	Mirror bool
+
+	// Threads is the maximum number of goroutines that work at a time; 0 means GOMAXPROCS. Labels do
+	// not depend on it.
+	Threads int
 }
 
 // Segmenter segments images. It reuses its memory. Its zero value is ready for use. It is not safe
@@ -80,9 +87,11 @@ type Segmenter struct {
 	grid          grid
 	smoother      smoother
 	sums          []float64 // of a row: the squares of weights
-	tiles         tileJoiner
-	components    []component // of all tiles
-	labels        []int32     // by pixel: its component; in the layout of grid
+	pool          *parallel.Pool
+	joiners       freelist.List[tileJoiner]
+	parts         [][]component // by tile: its components
+	components    []component   // of all tiles
+	labels        []int32       // by pixel: its component; in the layout of grid
 	lister        edgeLister
 	sets          disjointSets
 	rejected      [][2]int32 // the ends of the rejected edges, ascending by weight
@@ -122,10 +131,11 @@ func (s *Segmenter) Segment(ctx context.Context, labels []int32, img *Image, opt
 	if !(s.scale > 0) {
 		s.scale = 0
 	}
-	if s.lister.sorter.firstKey = 1; s.scale == 0 {
-		s.lister.sorter.firstKey = 0 // edges of weight 0 do not join
+	if s.lister.firstKey = 1; s.scale == 0 {
+		s.lister.firstKey = 0 // edges of weight 0 do not join
 	}
 	s.four, s.smoother.mirror = opts.Four, opts.Mirror
+	s.pool = parallel.NewPool(cmp.Or(max(0, opts.Threads), runtime.GOMAXPROCS(0)))
 	if err := s.computeKeys(ctx, img, kernel); err != nil {
 		return 0, err
 	}
@@ -164,10 +174,12 @@ func (s *Segmenter) joinComponents(ctx context.Context) error {
 	s.rejected = freelist.Resize(s.rejected, len(s.lister.edges))
 	n := 0
 	for i := range groups {
-		if err := ctx.Err(); err != nil {
-			return err
+		if i%groupsAhead == 0 {
+			if err := s.lister.sortGroups(ctx, s, i); err != nil {
+				return err
+			}
 		}
-		for _, e := range s.lister.group(&s.grid, i) {
+		for _, e := range s.lister.group(i) {
 			a, b := sets.nodes[e.ends[0]].root, sets.nodes[e.ends[1]].root
 			if a == b {
 				continue

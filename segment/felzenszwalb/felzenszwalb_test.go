@@ -3,6 +3,7 @@ package felzenszwalb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -51,6 +52,7 @@ func TestEqualsReference(t *testing.T) {
 			MinSize: rapid.SampledFrom([]int{-1, 0, 1, 2, 20, 500, math.MaxInt}).Draw(t, "min size"),
 			Four:    rapid.Bool().Draw(t, "four"),
 			Mirror:  rapid.Bool().Draw(t, "mirror"),
+			Threads: rapid.IntRange(0, 4).Draw(t, "threads"),
 		}
 		img := fromSamples(width, height, channels, samples)
 		labels := make([]int32, width*height)
@@ -114,10 +116,15 @@ func BenchmarkSegment(b *testing.B) {
 		}
 	}}
 	labels := make([]int32, src.Width*src.Height)
-	var s Segmenter
-	for b.Loop() {
-		if _, err := s.Segment(b.Context(), labels, img, Options{Scale: 300, Sigma: 0.8, MinSize: 20}); err != nil {
-			b.Fatal(err)
-		}
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			var s Segmenter
+			opts := Options{Scale: 300, Sigma: 0.8, MinSize: 20, Threads: threads}
+			for b.Loop() {
+				if _, err := s.Segment(b.Context(), labels, img, opts); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -25,7 +25,7 @@ type tile struct{ left, top, right, bottom int }
 type tileJoiner struct {
 	dropped       [2][tileSide + 1]uint8 // of two rows of cells, by column: a bit for each edge
 	keys, scratch []uint64               // of edges: the key, and below it the number within the tile
-	sorter        sorter
+	counters      counters
 	first, stride int // the place of the tile's first pixel, and that of the rows
 
 	// Disjoint sets as in disjointSets, but packed more tightly. The sets of a root accept edges whose
@@ -49,40 +49,63 @@ const blockedBit = math.MinInt32
 // joinTiles joins the pixels of each tile, and numbers the components of all tiles.
 func (s *Segmenter) joinTiles(ctx context.Context) error {
 	s.labels = freelist.Resize(s.labels, len(s.grid.keys[right]))
-	s.components = s.components[:0]
 	rows, columns := (s.height+tileSide-1)/tileSide, (s.width+tileSide-1)/tileSide
-	for i := range rows {
-		for j := range columns {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			s.tiles.join(s, &tile{
-				left: split(s.width, j, columns), top: split(s.height, i, rows),
-				right: split(s.width, j+1, columns), bottom: split(s.height, i+1, rows),
-			})
+	at := func(i int) *tile {
+		x, y := i%columns, i/columns
+		return &tile{
+			left: split(s.width, x, columns), top: split(s.height, y, rows),
+			right: split(s.width, x+1, columns), bottom: split(s.height, y+1, rows),
 		}
 	}
-	return nil
+	s.parts = freelist.Extend(s.parts, rows*columns)
+	err := s.pool.Run(len(s.parts), func(i int) error {
+		t := s.joiners.Get()
+		defer s.joiners.Put(t)
+		s.parts[i] = t.join(s, at(i), s.parts[i][:0])
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+
+	// The components of a tile have the numbers after those of the tiles before it.
+	s.components = s.components[:0]
+	for _, part := range s.parts {
+		s.components = append(s.components, part...)
+	}
+	return s.pool.Run(len(s.parts), func(i int) error {
+		first := int32(0)
+		for _, part := range s.parts[:i] {
+			first += int32(len(part))
+		}
+		tile := at(i)
+		for y := tile.top; y < tile.bottom; y++ {
+			row := s.labels[s.grid.at(tile.left, y):][:tile.right-tile.left]
+			for x := range row {
+				row[x] += first
+			}
+		}
+		return nil
+	})
 }
 
 // split returns the start of part i of a length that is split into n about equal parts. The product
 // may need more than the 32 bits of an int on some machines.
 func split(length, i, n int) int { return int(int64(length) * int64(i) / int64(n)) }
 
-// join joins the pixels of a tile.
-func (t *tileJoiner) join(s *Segmenter, tile *tile) {
+// join joins the pixels of a tile, labels them with their components, and appends those to dst.
+func (t *tileJoiner) join(s *Segmenter, tile *tile, dst []component) []component {
 	g := &s.grid
 	t.first, t.stride = g.at(tile.left, tile.top), g.stride
 	t.listEdges(tile, g)
 	t.scratch = freelist.Resize(t.scratch, len(t.keys))
-	t.sorter.firstKey = 1
-	sortEdges(&t.sorter, t.keys, t.scratch, func(number uint32) (edgeNumber, float64) {
+	sortEdges(&t.counters, t.keys, t.scratch, 1, func(number uint32) (edgeNumber, float64) {
 		n := t.edge(number)
 		return n, g.weight(n)
 	})
 	t.init(tile, g, s.scale)
 	t.mergeEdges(g)
-	t.emitComponents(s, tile)
+	return t.emitComponents(s, tile, dst)
 }
 
 // edge returns the number of an edge, given that within the tile.
@@ -244,20 +267,20 @@ func differ(a, b uint32) int32 {
 	return int32((d | -d) >> 31)
 }
 
-// emitComponents appends the components of a tile to those of the tiles before it, and labels its
-// pixels.
-func (t *tileJoiner) emitComponents(s *Segmenter, tile *tile) {
+// emitComponents appends the components of a tile to dst, and labels its pixels with their numbers in
+// the tile.
+func (t *tileJoiner) emitComponents(s *Segmenter, tile *tile, dst []component) []component {
 	width, height := tile.right-tile.left, tile.bottom-tile.top
 	for w := range t.isRoot[:height<<tileBits/64] {
 		for roots := t.isRoot[w]; roots != 0; roots &= roots - 1 {
 			i := (w*64 + bits.TrailingZeros64(roots)) & tileMask
-			t.numbers[i] = int32(len(s.components))
+			t.numbers[i] = int32(len(dst))
 			c := component{size: int32(t.size[i])}
 			if c.size > 1 {
 				c.last = t.edge(uint32(t.last[i]))
 				c.key = s.grid.keys[c.last.direction()][c.last.place()]
 			}
-			s.components = append(s.components, c)
+			dst = append(dst, c)
 		}
 	}
 	for y := range height {
@@ -268,4 +291,5 @@ func (t *tileJoiner) emitComponents(s *Segmenter, tile *tile) {
 			row[x] = t.numbers[root[x]&tileMask]
 		}
 	}
+	return dst
 }

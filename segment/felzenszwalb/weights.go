@@ -39,7 +39,7 @@ type grid struct {
 	height, stride int
 	keys           [directions][]int32 // noEdge where there is no edge
 	smoothed       [][]float64         // the smoothed image by channel, in the same layout
-	squares        []float64           // of the differences of an edge's ends, by channel
+	squares        []float64           // of the differences of an edge's ends, by channel; of computeKeys
 }
 
 // resize makes room for an image.
@@ -63,13 +63,15 @@ func (g *grid) at(x, y int) int { return (y+1)*g.stride + 1 + x }
 
 // weight returns the weight of an edge. It is needed rarely.
 func (g *grid) weight(n edgeNumber) float64 {
+	var buffer [pairwise]float64
+	squares := buffer[:0]
 	p := int(n.place())
 	q := p + [directions]int{right: 1, down: g.stride, downRight: g.stride + 1, downLeft: g.stride - 1}[n.direction()]
-	for c, plane := range g.smoothed {
+	for _, plane := range g.smoothed {
 		d := plane[q] - plane[p]
-		g.squares[c] = d * d
+		squares = append(squares, d*d)
 	}
-	return math.Sqrt(sum(g.squares))
+	return math.Sqrt(sum(squares))
 }
 
 // padded returns the keys of row y with the border; y is −1 to the height.
