@@ -49,7 +49,7 @@ build: deps ## build bin/proposer with OpenCV
 
 # Packages with concurrency, packages that decode images, packages that run vector kernels.
 RACE_GO    := ./api ./cmd/proposer ./evaluate ./internal/auth ./internal/batch/... ./internal/freelist ./internal/imageio \
-	./internal/overlap ./internal/parallel ./internal/propose ./objectness/... ./selective
+	./internal/overlap ./internal/parallel ./internal/propose ./objectness/... ./segment/felzenszwalb ./selective
 IMAGES_GO  := ./api ./internal/batch ./cmd/proposer ./internal/imageio ./internal/propose
 KERNELS_GO := ./box ./hierarchy ./internal/kernels ./internal/overlap ./objectness/... ./raster ./segment ./selective ./similarity
 

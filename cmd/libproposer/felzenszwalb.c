@@ -4,16 +4,16 @@
 #include "internal.h"
 
 EXPORT int proposer_felzenszwalb(const proposer_samples *image, double scale, double sigma, int64_t min_size,
-	const double *kernel, int32_t kernel_size, proposer_token *token, proposer_labels **result) {
+	const double *kernel, int32_t kernel_size, int32_t threads, proposer_token *token, proposer_labels **result) {
 	REQUIRE_RUNTIME(result);
 	return goFelzenszwalb((proposer_samples *)image, scale, sigma, min_size, (double *)kernel, kernel_size,
-		(uintptr_t)token, result);
+		threads, (uintptr_t)token, result);
 }
 
 EXPORT int proposer_graph_segmentation(const proposer_samples *image, double k, double sigma, int64_t min_size,
-	proposer_token *token, proposer_labels **result) {
+	int32_t threads, proposer_token *token, proposer_labels **result) {
 	REQUIRE_RUNTIME(result);
-	return goGraphSegmentation((proposer_samples *)image, k, sigma, min_size, (uintptr_t)token, result);
+	return goGraphSegmentation((proposer_samples *)image, k, sigma, min_size, threads, (uintptr_t)token, result);
 }
 
 EXPORT int proposer_group(const proposer_image *image, const int32_t *labels, const char *options,

@@ -19,7 +19,7 @@ import (
 
 //export goFelzenszwalb
 func goFelzenszwalb(
-	samples *C.proposer_samples, scale, sigma C.double, minSize C.int64_t, kernel *C.double, kernelSize C.int32_t,
+	samples *C.proposer_samples, scale, sigma C.double, minSize C.int64_t, kernel *C.double, kernelSize, threads C.int32_t,
 	token C.uintptr_t, result **C.proposer_labels,
 ) C.int {
 	return call(token, result, func(ctx context.Context) (*C.proposer_labels, error) {
@@ -36,12 +36,18 @@ func goFelzenszwalb(
 			}
 			opts.Kernel = unsafe.Slice((*float64)(kernel), int(kernelSize))
 		}
-		return segmentSamples(ctx, samples, opts)
+		return segmentSamples(ctx, samples, opts, threads)
 	})
 }
 
 // segmentSamples segments an image of C.
-func segmentSamples(ctx context.Context, samples *C.proposer_samples, opts felzenszwalb.Options) (*C.proposer_labels, error) {
+func segmentSamples(
+	ctx context.Context, samples *C.proposer_samples, opts felzenszwalb.Options, threads C.int32_t,
+) (*C.proposer_labels, error) {
+	if threads < 0 {
+		return nil, &argumentError{fmt.Sprintf("threads %d: want 0 or more", threads)}
+	}
+	opts.Threads = min(int(threads), maxThreads)
 	if samples == nil {
 		return nil, &imageError{"image: NULL, want a pointer to an image"}
 	}
@@ -91,6 +97,9 @@ type sampleLayout struct {
 	layout
 	kind int // the type of the samples
 }
+
+// maxThreads is the largest number of threads, as in the options.
+const maxThreads = 1024
 
 // maxChannels is the largest number of channels of a proposer_samples.
 const maxChannels = 1024

@@ -15,7 +15,8 @@ import (
 
 //export goGraphSegmentation
 func goGraphSegmentation(
-	samples *C.proposer_samples, k, sigma C.double, minSize C.int64_t, token C.uintptr_t, result **C.proposer_labels,
+	samples *C.proposer_samples, k, sigma C.double, minSize C.int64_t, threads C.int32_t,
+	token C.uintptr_t, result **C.proposer_labels,
 ) C.int {
 	return call(token, result, func(ctx context.Context) (*C.proposer_labels, error) {
 		if !(sigma > 0 && sigma <= felzenszwalb.MaxSigma) {
@@ -30,7 +31,7 @@ func goGraphSegmentation(
 		}
 		return segmentSamples(ctx, samples, felzenszwalb.Options{
 			Scale: scale, MinSize: int(minSize), Kernel: openCVKernel(float64(sigma)), Four: true, Mirror: true,
-		})
+		}, threads)
 	})
 }
 

@@ -212,18 +212,19 @@ typedef struct proposer_samples {
  * proposer_felzenszwalb returns the labels of scikit-image's skimage.segmentation.felzenszwalb with the
  * same parameters. kernel has the weights of the Gaussian with standard deviation sigma, that of the
  * center first; NULL: they are computed. Only the weights that NumPy computes give labels that are always
- * equal. It uses one processor. token may be NULL.
+ * equal. threads is the maximum number of processors, 0: all. token may be NULL.
  */
 int proposer_felzenszwalb(const proposer_samples *image, double scale, double sigma, int64_t min_size,
-	const double *kernel, int32_t kernel_size, proposer_token *token, proposer_labels **result);
+	const double *kernel, int32_t kernel_size, int32_t threads, proposer_token *token, proposer_labels **result);
 
 /*
  * proposer_graph_segmentation returns the labels of OpenCV's createGraphSegmentation(sigma, k,
  * min_size).processImage, up to rounding: OpenCV computes in float32, with results that depend on
- * the processor. Samples are from 0 to 255 here, also as doubles. It uses one processor. token may be NULL.
+ * the processor. Samples are from 0 to 255 here, also as doubles. threads is the maximum number of
+ * processors, 0: all. token may be NULL.
  */
 int proposer_graph_segmentation(const proposer_samples *image, double k, double sigma, int64_t min_size,
-	proposer_token *token, proposer_labels **result);
+	int32_t threads, proposer_token *token, proposer_labels **result);
 
 /*
  * proposer_tree returns the merge tree of one strategy. Its options are mode, strategy (the number of the

@@ -96,7 +96,10 @@ def comparisons(images: int) -> list[Comparison]:
     found.append(
         Comparison(
             {
-                "`proposer.felzenszwalb`": lambda image: proposer.felzenszwalb(image.rgb, **FELZENSZWALB),
+                "`proposer.felzenszwalb`": lambda image: proposer.felzenszwalb(image.rgb, **FELZENSZWALB, threads=1),
+                f"`proposer.felzenszwalb`, {os.cpu_count()} threads": lambda image: proposer.felzenszwalb(
+                    image.rgb, **FELZENSZWALB
+                ),
                 "`proposer.segment`": lambda image: proposer.segment(image.rgb, 300, 0.8, 20, threads=1),
             },
             "scikit-image, `felzenszwalb`",
@@ -238,8 +241,8 @@ def section(rows: Sequence[Row], equal: int, mapped: Map, call: tuple[float, flo
         f"{machine()}; proposer {_library.library().proposer_version().decode()}, OpenCV {cv2.__version__},",
         f"scikit-image {skimage.__version__}, NumPy {np.__version__}, Python {platform.python_version()}.",
         "",
-        "All engines work in one process, on one thread, on the same images, and take turns on each. Decoding",
-        "is not measured. Times are medians over the images; the speed ratio is the median, with quartiles, of",
+        "All engines work in one process, on the same images, on one thread if nothing else is said, and take",
+        "turns on each. Decoding is not measured. Times are medians over the images; the speed ratio is the median, with quartiles, of",
         "the ratios of the single images. `proposer.cv2` does the work that OpenCV does; the modes `single`, `fast`",
         "and `quality` are the paper's, which find more boxes ([modes](../README.md#modes)).",
         "",

@@ -18,6 +18,7 @@ __all__ = ["felzenszwalb"]
 
 _UINT8, _FLOAT64 = 0, 1  # values of proposer_samples.type
 _MAX_SIGMA = 1000
+_MAX_THREADS = 1024
 _MAX_CHANNELS = 1024
 
 
@@ -28,6 +29,7 @@ def felzenszwalb(
     min_size: int = 20,
     *,
     channel_axis: Optional[int] = -1,
+    threads: int = 0,
 ) -> NDArray[np.int64]:
     """Segment an image into regions of similar color.
 
@@ -49,6 +51,8 @@ def felzenszwalb(
         The smallest size of a region in pixels.
     channel_axis : int or None, optional
         The axis of the channels. None: the image is gray, and must have two axes.
+    threads : int, optional
+        The maximum number of processor cores. 0: all. Labels do not depend on it.
 
     Returns
     -------
@@ -102,6 +106,8 @@ def felzenszwalb(
         raise OptionError("scale is NaN: want a number")
     if not 0 <= sigma <= _MAX_SIGMA:
         raise OptionError(f"sigma {sigma}: want a number from 0 to {_MAX_SIGMA}")
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 0 <= threads <= _MAX_THREADS:
+        raise OptionError(f"threads {threads!r}: want a whole number from 0 to {_MAX_THREADS}")
     min_size = max(-(1 << 62), min(operator.index(min_size), 1 << 62))
     height, width, channels = samples.shape
     if samples.shape[2] > 3:
@@ -126,6 +132,7 @@ def felzenszwalb(
             min_size,
             kernel.ctypes.data,
             len(kernel),
+            int(threads),
             ctypes.byref(pointer),
         )
         labels = np.ctypeslib.as_array(pointer.contents.labels, (height, width))

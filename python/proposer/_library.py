@@ -172,7 +172,15 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "proposer_segment_file": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t, _OPTIONS, _TOKEN, _LABELS]),
     "proposer_graph_segmentation": (
         ctypes.c_int,
-        [ctypes.POINTER(SamplesStruct), ctypes.c_double, ctypes.c_double, ctypes.c_int64, _TOKEN, _LABELS],
+        [
+            ctypes.POINTER(SamplesStruct),
+            ctypes.c_double,
+            ctypes.c_double,
+            ctypes.c_int64,
+            ctypes.c_int32,
+            _TOKEN,
+            _LABELS,
+        ],
     ),
     "proposer_felzenszwalb": (
         ctypes.c_int,
@@ -182,6 +190,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
             ctypes.c_double,
             ctypes.c_int64,
             ctypes.c_void_p,
+            ctypes.c_int32,
             ctypes.c_int32,
             _TOKEN,
             _LABELS,

@@ -76,6 +76,7 @@ def test_photographs_have_equal_labels() -> None:
         expected = peer(image, scale=300, sigma=0.8, min_size=20)
         assert np.array_equal(labels, expected), path
         assert adjusted_rand_index(labels, expected) == 1
+        assert np.array_equal(ours(image, scale=300, threads=1), ours(image, scale=300, threads=3)), path
 
 
 @pytest.mark.parametrize(
@@ -194,6 +195,8 @@ def test_errors_where_scikit_image_has_them(arguments: dict[str, Any], message: 
         (dict(image=np.broadcast_to(np.uint8(0), (10**5, 10**5))), proposer.LimitError, "want at most 50000000 pixels"),
         (dict(image=np.zeros((4, 5)), sigma=np.nan), proposer.OptionError, "sigma nan: want"),
         (dict(image=np.zeros((4, 5)), sigma=np.inf), proposer.OptionError, "sigma inf: want"),
+        (dict(image=np.zeros((4, 5)), threads=-1), proposer.OptionError, "threads -1: want a whole number from 0"),
+        (dict(image=np.zeros((4, 5)), threads=1 << 40), proposer.OptionError, "threads 1099511627776: want"),
         (dict(image=np.zeros((4, 5)), scale=np.nan), proposer.OptionError, "scale is NaN: want"),
         (dict(image=np.zeros((4, 5)), min_size=2.5), TypeError, "integer"),
         (dict(image=np.zeros((4, 5, 3)), channel_axis=7), ValueError, "axis 7|source: 7"),

@@ -132,7 +132,7 @@ def test_random_arguments_do_not_crash() -> None:
 def segment(struct: Optional[SamplesStruct], k: float, sigma: float, min_size: int) -> int:
     result = ctypes.POINTER(LabelsStruct)()
     try:
-        _library.call("proposer_graph_segmentation", struct, k, sigma, min_size, ctypes.byref(result))
+        _library.call("proposer_graph_segmentation", struct, k, sigma, min_size, 0, ctypes.byref(result))
         return int(result.contents.count)
     finally:
         if result:

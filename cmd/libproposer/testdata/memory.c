@@ -35,9 +35,9 @@ static void *call_all(void *nothing) {
 	check(proposer_search_strategies(&image, &image, 1, strategies, 2, "masks=rle", token, &result), PROPOSER_OK);
 	proposer_result_free(result);
 	proposer_samples samples = {.samples = pixels, .width = WIDTH, .height = HEIGHT, .channels = 3};
-	check(proposer_felzenszwalb(&samples, 100, 0.8, 20, NULL, 0, token, &labels), PROPOSER_OK);
+	check(proposer_felzenszwalb(&samples, 100, 0.8, 20, NULL, 0, 0, token, &labels), PROPOSER_OK);
 	proposer_labels_free(labels);
-	check(proposer_graph_segmentation(&samples, 300, 0.5, 100, token, &labels), PROPOSER_OK);
+	check(proposer_graph_segmentation(&samples, 300, 0.5, 100, 0, token, &labels), PROPOSER_OK);
 	proposer_labels_free(labels);
 	check(proposer_search(&image, "max=all", token, &result), PROPOSER_INVALID_OPTION);
 	check(proposer_search_file(pixels, sizeof pixels, NULL, token, &result), PROPOSER_INVALID_IMAGE);

@@ -131,7 +131,7 @@ class GraphSegmentation(_Algorithm):
         try:
             _call(
                 "processImage", "proposer_graph_segmentation",
-                samples, self._k, self._sigma, self._min_size, ctypes.byref(result),
+                samples, self._k, self._sigma, self._min_size, threads(), ctypes.byref(result),
             )  # fmt: skip
             dst[...] = np.ctypeslib.as_array(result.contents.labels, shape)
         finally:
