@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import numbers
 import operator
 import warnings
 from typing import Any, Optional
@@ -101,11 +102,13 @@ def felzenszwalb(
     ((40, 60), False)
     """
     samples = _to_samples(image, channel_axis)
-    scale = float(scale)
+    scale, sigma = _number("scale", scale), _number("sigma", sigma)
     if math.isnan(scale):
         raise OptionError("scale is NaN: want a number")
     if not 0 <= sigma <= _MAX_SIGMA:
-        raise OptionError(f"sigma {sigma}: want a number from 0 to {_MAX_SIGMA}")
+        raise OptionError(f"sigma {sigma:g}: want a number from 0 to {_MAX_SIGMA}")
+    if not hasattr(min_size, "__index__"):
+        raise OptionError(f"min_size {min_size!r}: want a whole number")
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 0 <= threads <= _MAX_THREADS:
         raise OptionError(f"threads {threads!r}: want a whole number from 0 to {_MAX_THREADS}")
     min_size = max(-(1 << 62), min(operator.index(min_size), 1 << 62))
@@ -141,15 +144,29 @@ def felzenszwalb(
         library().proposer_labels_free(pointer)
 
 
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, (numbers.Real, np.number)) or isinstance(value, np.complexfloating):
+        raise OptionError(f"{name} {value!r}: want a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise OptionError(f"{name} is an integer of more than 300 digits: want a smaller number") from None
+
+
 def _to_samples(image: Any, channel_axis: Optional[int]) -> NDArray[Any]:
     """Return an image as an array of shape (H, W, C), of bytes or doubles."""
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except (RuntimeError, TypeError, ValueError) as err:  # of a tensor on a device, a list of lists of several lengths
+        raise ImageError(f"image of type {type(image).__name__}: cannot be converted to an array") from err
     what = f"image of shape {array.shape}"
     if channel_axis is None and array.ndim > 2:
         raise ImageError(f"{what}: want (H, W) with channel_axis=None")
     if array.ndim > 3:
         raise ImageError(f"{what}: want (H, W) or (H, W, C)")
     if channel_axis is not None and channel_axis != -1:
+        if not hasattr(channel_axis, "__index__") or not -array.ndim <= operator.index(channel_axis) < array.ndim:
+            raise OptionError(f"channel_axis {channel_axis!r}: want an axis of an {what}, or None")
         array = np.moveaxis(array, operator.index(channel_axis), -1)
     array = np.atleast_3d(array)
     height, width, channels = array.shape

@@ -186,7 +186,10 @@ def _type_name(value: object) -> str:
 
 
 def _read_file(path: Union[str, os.PathLike[str]], max_bytes: int) -> Encoded:
-    with open(path, "rb", buffering=0) as file:
+    name = os.fsdecode(path)
+    if "\0" in name:
+        raise ImageError(f"path {name!r}: want a path without null characters")
+    with open(name, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         parts = []
         read = 0
@@ -197,8 +200,8 @@ def _read_file(path: Union[str, os.PathLike[str]], max_bytes: int) -> Encoded:
             parts.append(part)
             read += len(part)
     if max(size, read) > max_bytes:
-        raise LimitError(f"{os.fspath(path)}: {max(size, read)} bytes or more: want at most {max_bytes} (max_bytes)")
-    return Encoded(b"".join(parts), os.fspath(path))
+        raise LimitError(f"{name}: {max(size, read)} bytes or more: want at most {max_bytes} (max_bytes)")
+    return Encoded(b"".join(parts), name)
 
 
 def _check_size(what: str, height: int, width: int, max_pixels: int) -> None:
@@ -239,7 +242,10 @@ def _as_array(image: Any) -> NDArray[Any]:
         raise ImageError(f"{name}: {_WANT_IMAGE}{hint}")
     if isinstance(image, type):
         raise ImageError(f"image is the class {image.__name__}: {_WANT_IMAGE}")
-    array: NDArray[Any] = np.asarray(image)
+    try:
+        array: NDArray[Any] = np.asarray(image)
+    except (RuntimeError, TypeError, ValueError) as err:
+        raise ImageError(f"image of type {_type_name(image)}: cannot be converted to an array") from err
     return array
 
 
@@ -293,6 +299,8 @@ def _float_error(image: NDArray[Any]) -> str:
         value = "NaN" if np.isnan(low) else "infinite values"
         return f"image of dtype {image.dtype} with {value}: want values from 0 to 1"
     hint = "; clip it with numpy.clip(image, 0, 1)"
+    if low < -0.5:
+        hint = "; if it has been normalized, pass it as it was before"
     if high > 2 and low >= 0 and high <= 255:
         hint = "; if its values are from 0 to 255, convert it with image.astype(numpy.uint8)"
     return f"image of dtype {image.dtype} with values from {low:.8g} to {high:.8g}: want values from 0 to 1{hint}"

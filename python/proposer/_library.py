@@ -443,7 +443,9 @@ def call(function_name: str, *args: Any, token: Optional[Token] = None) -> None:
         # The error is that of this thread.
         return status, "" if status == 0 else functions.proposer_last_error().decode("utf-8", "replace")
 
-    if token is None and threading.current_thread() is threading.main_thread():
+    # At the end of the program no other thread can begin.
+    in_main_thread = threading.current_thread() is threading.main_thread() and not sys.is_finalizing()
+    if token is None and in_main_thread:
         status, message = _run_interruptibly(run, used)
     else:
         status, message = run()

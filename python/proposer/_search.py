@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import enum
 import warnings
 from collections.abc import Sequence
 from typing import Any, Optional, Union
@@ -182,7 +183,10 @@ class SearchOptions:
     def __init__(self, options: dict[str, Any]) -> None:
         values = dict(options)
         self.channel_order: str = values.pop("channel_order")
-        self.masks = bool(values.pop("masks"))
+        masks = values.pop("masks")
+        if not isinstance(masks, (bool, np.bool_)):
+            raise OptionError(f"masks {masks!r}: want True or False")
+        self.masks = bool(masks)
         self.max_pixels, self.max_bytes = check_limits(values["max_pixels"], values["max_bytes"])
         self.text = format_options(max=values.pop("max_boxes"), masks="rle" if self.masks else None, **values)
 
@@ -242,8 +246,14 @@ def format_options(**options: Any) -> bytes:
     ).encode()
 
 
+_MAX_ITEMS = 1000  # of a list; no option has as many
+
+
 def _format_value(name: str, value: Any) -> str:
-    if isinstance(value, (list, tuple)) or isinstance(value, np.ndarray) and value.ndim == 1:
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
+    if is_sequence or isinstance(value, np.ndarray) and value.ndim == 1:
+        if len(value) > _MAX_ITEMS:
+            raise OptionError(f"{_python_name(name)} with {len(value)} values: want at most {_MAX_ITEMS}")
         return ",".join(_format_item(name, item) for item in value)
     return _format_item(name, value)
 
@@ -251,7 +261,12 @@ def _format_value(name: str, value: Any) -> str:
 def _format_item(name: str, value: Any) -> str:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, int, float, np.integer, np.floating)):
         raise OptionError(f"{_python_name(name)} {value!r}: want a number or a text")
-    text = str(value)
+    if isinstance(value, enum.Enum):
+        value = value.value
+    try:
+        text = str(value)
+    except ValueError:  # of an integer with thousands of digits
+        raise OptionError(f"{_python_name(name)} with more than 4000 digits: want a number") from None
     if not text.isascii() or not text.isprintable() or " " in text:
         raise OptionError(f"{_python_name(name)} {value!r}: want letters, digits and signs without spaces")
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import io
+import os
 import sys
 import types
 import warnings
@@ -30,6 +31,13 @@ def with_value(value: float, dtype: Any = np.float64) -> NDArray[Any]:
     image = np.full((30, 40, 3), 0.5, dtype)
     image[20, 30, 1] = value
     return image
+
+
+class WithoutArray:
+    """An object whose conversion to an array fails, as that of a tensor on a GPU does."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NDArray[Any]:
+        raise TypeError("copy it to the memory first")
 
 
 @pytest.mark.parametrize(
@@ -69,8 +77,11 @@ def with_value(value: float, dtype: Any = np.float64) -> NDArray[Any]:
             with_value(-0.25),
             "^image of dtype float64 with values from -0.25 to 0.5: want values from 0 to 1; clip it with numpy.clip",
         ),
+        (zeros(5, 5) - 2.1, "^image of dtype float64 .*; if it has been normalized, pass it as it was before$"),
         (with_value(np.nextafter(1, 2)), "^image of dtype float64 with values from 0.5 to 1: want .*; clip it"),
         (with_value(254.0), "^image of dtype float64 with values from 0.5 to 254: .*; if its values are from 0 to"),
+        (WithoutArray(), "^image of type test_image.WithoutArray: cannot be converted to an array$"),
+        ("a\0.jpg", r"^path 'a\\x00.jpg': want a path without null characters$"),
         (b"", "^an empty file: want JPEG, PNG, WebP, BMP or TIFF$"),
         (b"GIF89a......", "^a GIF image: convert it to PNG$"),
         (bytearray(b"\x89PNG\r\n\x1a\n"), "^broken png: "),
@@ -135,6 +146,23 @@ def test_files(scene: NDArray[np.uint8], tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no /dev/zero")
+def test_paths_of_bytes_and_integers(tmp_path: Path, scene: NDArray[np.uint8]) -> None:
+    class BytesPath:
+        def __fspath__(self) -> bytes:
+            return os.fsencode(tmp_path / "é.png")
+
+        def __index__(self) -> int:  # as unittest.mock.MagicMock has; open() would take it for a descriptor
+            return 1
+
+    with pytest.raises(FileNotFoundError):
+        proposer.selective_search(BytesPath())
+    (tmp_path / "é.png").write_bytes(png(scene))
+    assert_equal(proposer.selective_search(BytesPath()), proposer.selective_search(scene))
+    (tmp_path / "é.png").write_bytes(b"GIF89a")
+    with pytest.raises(proposer.ImageError, match=r"^[^']*é.png: a GIF image"):
+        proposer.selective_search(BytesPath())
+
+
 def test_endless_files_end() -> None:
     with pytest.raises(proposer.LimitError, match="^/dev/zero: 1001 bytes or more: want at most 1000 "):
         proposer.selective_search("/dev/zero", max_bytes=1000)

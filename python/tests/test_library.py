@@ -177,6 +177,31 @@ def test_interrupted_search_is_canceled(kind: str) -> None:
     assert [line for line in rest if line != "begins"] == ["interrupted [4]"]
 
 
+def test_calls_at_the_end_of_the_program() -> None:
+    """No thread begins when the interpreter ends, so the main thread must not wait for one."""
+    out = run(
+        """
+        import ctypes
+        from proposer._image import to_image
+
+        class Last:
+            def __init__(self):
+                self.call, self.write = _library.call, os.write
+                self.image = to_image(draw(1, 40, 50))
+                self.result = ctypes.POINTER(_library.ResultStruct)()
+                self.arguments = ctypes.byref(self.image.struct), b"mode=single", ctypes.byref(self.result)
+
+            def __del__(self):
+                self.call("proposer_search", *self.arguments)
+                self.write(1, b"%d" % (self.result.contents.count > 0))
+
+        _library.library()
+        last = Last()
+        """
+    )
+    assert out == "1"
+
+
 @needs_signals
 def test_exceptions_of_signal_handlers_end_a_search() -> None:
     run(

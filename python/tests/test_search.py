@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import pickle
 import subprocess
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -260,6 +262,10 @@ def test_channel_order(scene: NDArray[np.uint8]) -> None:
         ({"max_pixels": "many"}, "^max_pixels 'many': want a whole number from 1"),
         ({"resize_width": 10, "max_side": 10}, '^max_side "10": want 0, as images are resized'),
         ({"threads": -1}, '^threads "-1": want a whole number'),
+        ({"masks": "no"}, "^masks 'no': want True or False$"),
+        ({"min_side": 10**5000}, "^min_side (with more than 4000 digits: want a number|\"1000)"),
+        ({"k": range(10**9)}, "^k with 1000000000 values: want at most 1000$"),
+        ({"k": bytearray(b"50")}, r"^k bytearray\(b'50'\): want a number or a text$"),
     ],
 )
 def test_invalid_options(scene: NDArray[np.uint8], options: dict[str, Any], message: str) -> None:
@@ -267,6 +273,18 @@ def test_invalid_options(scene: NDArray[np.uint8], options: dict[str, Any], mess
         with pytest.raises(proposer.OptionError, match=message) as caught:
             proposer.selective_search(image, **options)
         assert isinstance(caught.value, ValueError)
+
+
+def test_options_are_sequences_and_members_of_enumerations(scene: NDArray[np.uint8]) -> None:
+    class Mode(str, enum.Enum):
+        SINGLE = "single"
+
+    class Count(enum.IntEnum):
+        FEW = 20
+
+    expected = proposer.selective_search(scene, "single", 20, k=[50, 100])
+    assert_equal(proposer.selective_search(scene, Mode.SINGLE, Count.FEW, k=range(50, 101, 50)), expected)
+    assert_equal(proposer.selective_search(scene, "single", 20, k=deque([50, 100])), expected)
 
 
 def test_proposals_are_a_sequence(scene: NDArray[np.uint8]) -> None:
