@@ -188,7 +188,10 @@ void proposer_result_free(proposer_result *result);
  */
 int proposer_segment(const proposer_image *image, const char *options, proposer_token *token, proposer_labels **result);
 
-/* proposer_segment_file segments an encoded image of size bytes. */
+/*
+ * proposer_segment_file segments an encoded image of size bytes. It also has the options orientation and
+ * depth.
+ */
 int proposer_segment_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_labels **result);
 
 /* proposer_labels_free frees a label image. NULL is allowed. */
