@@ -20,6 +20,7 @@ __all__ = [
     "MAX_PIXELS",
     "Encoded",
     "Pixels",
+    "is_pil",
     "to_image",
     "to_pixels",
 ]
@@ -137,7 +138,7 @@ def to_image(
         return Encoded(image, "")
     if isinstance(image, (str, os.PathLike)):
         return _read_file(image, max_bytes)
-    if _is_pil(image):
+    if is_pil(image):
         return _from_pil(image, max_pixels)
     return Pixels(_array_of(image, max_pixels), bgr)
 
@@ -330,7 +331,8 @@ def _from_tensor(tensor: Any, max_pixels: int) -> NDArray[np.uint8]:
     return _to_uint8(array)
 
 
-def _is_pil(image: object) -> bool:
+def is_pil(image: object) -> bool:
+    """Return whether an object is a PIL image, without importing PIL."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(image, getattr(pil, "Image", ()))
 

@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, Optional, TypeVar, Union, overload
 
 import numpy as np
 
+from proposer._image import is_pil
 from proposer._library import WAIT, Error, ImageError, LimitError, OptionError, Token
 from proposer._proposals import Proposals
 from proposer._search import SearchOptions, search, selective_search
@@ -124,7 +125,7 @@ def map(
 def _check_many(images: Any) -> None:
     """Raise an ImageError for one image in the place of many, of which iterating would give the parts."""
     shape = tuple(getattr(images, "shape", ()))
-    one = isinstance(images, (str, bytes, bytearray, memoryview)) or len(shape) == 2
+    one = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)) or is_pil(images) or len(shape) == 2
     if len(shape) == 3:
         one = shape[2] in (3, 4) or not isinstance(images, np.ndarray) and shape[0] in (1, 3, 4)
     if one:

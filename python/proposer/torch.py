@@ -19,6 +19,7 @@ import importlib
 import inspect
 import io
 import os
+import re
 import secrets
 import time
 import warnings
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from proposer._image import Encoded, Pixels, to_image
-from proposer._library import Error, library_content
+from proposer._library import Error, OptionError, library_content
 from proposer._proposals import Proposals
 from proposer._search import SearchOptions, search, selective_search
 
@@ -262,7 +263,8 @@ class ProposalDataset(Dataset[Any]):
                 raise KeyError(f"sample with keys {list(sample)}: want {self.image_key!r} (image_key)")
             _, sample = self.search(sample[self.image_key], sample)
             return sample if self.transforms is None else self.transforms(sample)
-        image, target, *others = sample if isinstance(sample, (tuple, list)) else (sample, None)
+        items = list(sample) if isinstance(sample, (tuple, list)) else [sample]
+        image, target, *others = items + [None] * (2 - len(items))
         if target is not None and not isinstance(target, dict):
             target = {"target": target}
         image, target = self.search(image, target)
@@ -274,7 +276,7 @@ class ProposalDataset(Dataset[Any]):
         return f"{type(self).__name__}({self.dataset!r}, {self.search!r})"
 
 
-def collate(samples: Sequence[Any]) -> tuple[Any, ...]:
+def collate(samples: Sequence[Any]) -> Any:
     """Return a batch: a tuple of the images, a tuple of the targets, and so on.
 
     Use it as ``collate_fn`` of a data loader, whose own function needs the same number of boxes in
@@ -282,19 +284,33 @@ def collate(samples: Sequence[Any]) -> tuple[Any, ...]:
 
     Parameters
     ----------
-    samples : sequence of tuples
-        The samples.
+    samples : sequence of tuples or dicts
+        The samples, which have the same number of items, or the same keys.
 
     Returns
     -------
-    tuple of tuples
-        The first items of all samples, the second ones, and so on.
+    tuple or dict of tuples
+        The first items of all samples, the second ones, and so on; or the values of each key.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the samples are not tuples or dicts, or differ in their numbers of items or in their keys.
 
     Examples
     --------
     >>> collate([("image 0", {"a": 0}), ("image 1", {"a": 1})])
     (('image 0', 'image 1'), ({'a': 0}, {'a': 1}))
     """
+    for sample in samples:
+        if not isinstance(sample, (tuple, list, dict)):
+            raise TypeError(f"sample of type {type(sample).__name__}: want a tuple or a dict")
+        if isinstance(sample, dict) != isinstance(samples[0], dict) or len(sample) != len(samples[0]):
+            raise ValueError("samples of different kinds or lengths: want the same number of items in all")
+    if len(samples) > 0 and isinstance(samples[0], dict):
+        if any(sample.keys() != samples[0].keys() for sample in samples):
+            raise ValueError("samples with different keys: want the same keys in all")
+        return {key: tuple(sample[key] for sample in samples) for key in samples[0]}
     return tuple(zip(*samples))
 
 
@@ -318,7 +334,9 @@ class _Cache:
     """A folder of proposals. It may be used by any number of processes."""
 
     def __init__(self, folder: Union[str, os.PathLike[str]]) -> None:
-        self.folder = os.path.abspath(os.fspath(folder))
+        if not os.fspath(folder):
+            raise OptionError("cache_dir is empty: want a folder, or None")
+        self.folder = os.path.abspath(os.fsdecode(folder))
         os.makedirs(self.folder, exist_ok=True)
         self._warned = False
         _remove_old_parts(self.folder)
@@ -420,7 +438,9 @@ def _remove_old_parts(folder: str) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
-                if entry.name.endswith(".part") and time.time() - entry.stat().st_mtime > 24 * 60 * 60:
+                # Other programs also give files such names.
+                is_part = re.fullmatch(r"[0-9a-f]{32}\.part", entry.name)
+                if is_part and time.time() - entry.stat().st_mtime > 24 * 60 * 60:
                     os.unlink(entry.path)
             except OSError:  # another process was faster
                 pass

@@ -129,13 +129,19 @@ def test_invalid_options() -> None:
 
 
 def test_one_image_in_the_place_of_many() -> None:
-    one: list[Any] = ["photo.jpg", b"GIF89a", np.zeros((9, 8), np.uint8), draw(1), draw(1)[..., [0, 1, 2, 2]]]
+    one: list[Any] = ["photo.jpg", Path("photo.jpg"), b"GIF89a", np.zeros((9, 8), np.uint8), draw(1), draw(1)[..., [0, 1, 2, 2]]]
     try:
         import torch
     except ImportError:
         pass
     else:
         one.append(torch.zeros(3, 8, 9))
+    try:
+        import PIL.Image
+    except ImportError:
+        pass
+    else:
+        one.append(PIL.Image.fromarray(draw(1)))
     for image in one:
         with pytest.raises(proposer.ImageError, match="^images of (type|shape) .*: this is one image, want an"):
             proposer.map(image)

@@ -233,6 +233,7 @@ class Samples:
     [
         (scene(), ["proposals", "proposal_scores"]),
         ((scene(), None), ["proposals", "proposal_scores"]),
+        ((scene(),), ["proposals", "proposal_scores"]),  # of a TensorDataset of images
         ([scene(), {"labels": 1}], ["labels", "proposals", "proposal_scores"]),
         ((scene(), 5), ["target", "proposals", "proposal_scores"]),
         ((scene(), [{"bbox": [0, 0, 5, 5]}]), ["target", "proposals", "proposal_scores"]),
@@ -257,6 +258,33 @@ def test_samples_that_are_dicts(tmp_path: Path) -> None:
     assert seen == ["id", "pixels", "proposal_scores", "proposals"]
     with pytest.raises(KeyError, match="want 'image'"):
         ProposalDataset(Samples(given), tmp_path)[0]
+
+
+def test_samples_without_an_image(tmp_path: Path) -> None:
+    for sample in ((), None):
+        with pytest.raises(proposer.ImageError, match="^sample 0: image is None: want"):
+            ProposalDataset(Samples(sample), tmp_path)[0]
+
+
+def test_batches() -> None:
+    assert collate([]) == ()
+    assert collate([(1, 2), (3, 4)]) == ((1, 3), (2, 4))
+    assert collate([{"a": 1, "b": 2}, {"b": 4, "a": 3}]) == {"a": (1, 3), "b": (2, 4)}
+
+
+@pytest.mark.parametrize(
+    ("samples", "error", "message"),
+    [
+        ([(1, 2), (3, 4, 5)], ValueError, "^samples of different kinds or lengths: "),
+        ([(1, 2), {"a": 1, "b": 2}], ValueError, "^samples of different kinds or lengths: "),
+        ([{"a": 1}, {"b": 2}], ValueError, "^samples with different keys: "),
+        ([torch.zeros(3, 4, 5)], TypeError, "^sample of type Tensor: want a tuple or a dict$"),
+        (["ab", "cd"], TypeError, "^sample of type str: "),
+    ],
+)
+def test_wrong_batches(samples: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        collate(samples)
 
 
 def test_transforms_follow_the_search(tmp_path: Path) -> None:
@@ -551,13 +579,21 @@ def test_interrupted_writes_leave_nothing(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_unfinished_files_are_removed(tmp_path: Path) -> None:
-    old, new, other = tmp_path / "1.part", tmp_path / "2.part", tmp_path / "1.txt"
-    for path in [old, new, other]:
+    old, new = tmp_path / ("1" * 32 + ".part"), tmp_path / ("2" * 32 + ".part")
+    others = [tmp_path / "1.txt", tmp_path / "film.part", tmp_path / ("1" * 33 + ".part")]
+    for path in [old, new, *others]:
         path.touch()
-    for path in [old, other]:
+    for path in [old, *others]:
         os.utime(path, (time.time() - 2 * 24 * 60 * 60,) * 2)
     SelectiveSearch(cache_dir=tmp_path)
-    assert sorted(tmp_path.iterdir()) == [other, new]
+    assert sorted(tmp_path.iterdir()) == sorted([new, *others])
+
+
+def test_names_of_folders(tmp_path: Path) -> None:
+    with pytest.raises(proposer.OptionError, match="^cache_dir is empty: want a folder, or None$"):
+        SelectiveSearch(cache_dir="")
+    SelectiveSearch(cache_dir=os.fsencode(tmp_path / "bytes"))(scene())  # type: ignore[arg-type]
+    assert entry(tmp_path / "bytes")
 
 
 def test_many_processes_use_a_folder(tmp_path: Path) -> None:
