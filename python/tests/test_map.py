@@ -129,7 +129,8 @@ def test_invalid_options() -> None:
 
 
 def test_one_image_in_the_place_of_many() -> None:
-    one: list[Any] = ["photo.jpg", Path("photo.jpg"), b"GIF89a", np.zeros((9, 8), np.uint8), draw(1), draw(1)[..., [0, 1, 2, 2]]]
+    one: list[Any] = ["photo.jpg", Path("photo.jpg"), b"GIF89a"]
+    one += [np.zeros((9, 8), np.uint8), draw(1), draw(1)[..., [0, 1, 2, 2]]]
     try:
         import torch
     except ImportError:
