@@ -12,7 +12,7 @@ from typing import Any, Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from proposer._image import MAX_PIXELS
+from proposer._image import MAX_PIXELS, to_array
 from proposer._library import ImageError, LabelsStruct, LimitError, OptionError, SamplesStruct, call, library
 
 __all__ = ["felzenszwalb"]
@@ -155,10 +155,7 @@ def _number(name: str, value: Any) -> float:
 
 def _to_samples(image: Any, channel_axis: Optional[int]) -> NDArray[Any]:
     """Return an image as an array of shape (H, W, C), of bytes or doubles."""
-    try:
-        array = np.asarray(image)
-    except (RuntimeError, TypeError, ValueError) as err:  # of a tensor on a device, a list of lists of several lengths
-        raise ImageError(f"image of type {type(image).__name__}: cannot be converted to an array") from err
+    array = to_array(image)
     what = f"image of shape {array.shape}"
     if channel_axis is None and array.ndim > 2:
         raise ImageError(f"{what}: want (H, W) with channel_axis=None")

@@ -21,6 +21,7 @@ __all__ = [
     "Encoded",
     "Pixels",
     "is_pil",
+    "to_array",
     "to_image",
     "to_pixels",
 ]
@@ -243,6 +244,29 @@ def _as_array(image: Any) -> NDArray[Any]:
         raise ImageError(f"{name}: {_WANT_IMAGE}{hint}")
     if isinstance(image, type):
         raise ImageError(f"image is the class {image.__name__}: {_WANT_IMAGE}")
+    return to_array(image)
+
+
+def to_array(image: Any) -> NDArray[Any]:
+    """Return an object as an array.
+
+    Parameters
+    ----------
+    image : array_like
+        The object.
+
+    Returns
+    -------
+    ndarray
+        The array.
+
+    Raises
+    ------
+    ImageError
+        If the object is None or cannot be converted, as a tensor that requires a gradient.
+    """
+    if image is None:
+        raise ImageError("image is None: want an array (cv2.imread returns None for a file that it cannot read)")
     try:
         array: NDArray[Any] = np.asarray(image)
     except (RuntimeError, TypeError, ValueError) as err:

@@ -208,7 +208,7 @@ def test_errors_where_scikit_image_has_them(arguments: dict[str, Any], message: 
         (dict(image=np.zeros((4, 5, 3)), channel_axis=1.0), proposer.OptionError, "channel_axis 1.0: want an axis"),
         (dict(image=[[1, 2], [3]]), proposer.ImageError, "image of (type list|dtype object)"),
         (dict(image="photo.jpg"), proposer.ImageError, "image of dtype <U9"),
-        (dict(image=None), proposer.ImageError, "image of dtype object"),
+        (dict(image=None), proposer.ImageError, "image is None: want an array"),
     ],
 )
 def test_errors(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -69,7 +69,7 @@ def test_one_region() -> None:
         (np.zeros((0, 5, 3), np.uint8), "image of shape"),
         (np.full((4, 5, 3), 7.0), "want values from 0 to 1"),
         (np.full((4, 5, 3), np.nan), "NaN"),
-        (None, r"image of shape \(\)"),
+        (None, "image is None: want an array"),
     ],
 )
 def test_errors(image: Any, message: str) -> None:

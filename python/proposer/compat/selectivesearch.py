@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proposer._felzenszwalb import felzenszwalb
-from proposer._image import MAX_PIXELS, to_pixels
+from proposer._image import MAX_PIXELS, to_array, to_pixels
 from proposer._library import ImageError, LimitError, MergeTreeStruct, NodeStruct, call, library
 
 __all__ = ["selective_search"]
@@ -80,7 +80,7 @@ def selective_search(
     >>> regions[-1]["rect"], regions[-1]["size"]
     ((0, 0, 59, 39), 2400)
     """
-    image = np.asarray(im_orig)
+    image = to_array(im_orig)
     if image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f"image of shape {image.shape}: want (H, W, 3)")
     pixels = to_pixels(image, max_pixels=MAX_PIXELS)
