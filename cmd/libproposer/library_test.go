@@ -366,6 +366,27 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// The header compiles without warnings in every standard of C and C++ that is in use.
+func TestHeader(t *testing.T) {
+	for _, c := range []struct {
+		language, compiler string
+		standards          []string
+	}{
+		{"c", e2e.Program(t, "cc", "gcc", "clang"), []string{"c99", "c11", "c17"}},
+		{"c++", e2e.Program(t, "c++", "g++", "clang++"), []string{"c++98", "c++11", "c++17", "c++20"}},
+	} {
+		for _, standard := range c.standards {
+			t.Run(standard, func(t *testing.T) {
+				cmd := exec.CommandContext(t.Context(), c.compiler, "-std="+standard, "-fsyntax-only", "-Wall", "-Wextra",
+					"-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Werror", "-x", c.language, "-include", "proposer.h", os.DevNull)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%v\n%s", err, out)
+				}
+			})
+		}
+	}
+}
+
 func TestABI(t *testing.T) {
 	if strconv.IntSize != 64 {
 		t.Skip("the sizes are those of machines with 64 bits")

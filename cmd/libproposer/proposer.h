@@ -256,7 +256,8 @@ proposer_token *proposer_token_new(void);
 
 /*
  * proposer_token_cancel ends all calls that have the token, and all that will get it, with
- * PROPOSER_CANCELED: within milliseconds, unless they decode a file.
+ * PROPOSER_CANCELED: within milliseconds, unless they decode a file or copy the pixels or labels of a
+ * large image.
  */
 void proposer_token_cancel(proposer_token *token);
 
