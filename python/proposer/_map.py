@@ -223,13 +223,20 @@ class MapIterator(Iterator[Result], Generic[Result]):
         self._pending: deque[_Job] = deque()
         self._count = 0
         self._lock = threading.RLock()  # of all that __next__ changes
+        self._running = False
         weakref.finalize(self, self._workers.stop)  # also at the end of the program
 
     def __next__(self) -> Result:
         if self._workers.pid != os.getpid():
             raise Error("a proposer.map of the parent process cannot be continued after a fork: make a new one")
         with self._lock:
-            job = self._next_job()
+            if self._running:  # of a signal handler, or of the images
+                raise ValueError("proposer.map is already executing in this thread")
+            self._running = True
+            try:
+                job = self._next_job()
+            finally:
+                self._running = False
             if self._bar is not None:
                 self._bar.update()
         if job.warning:

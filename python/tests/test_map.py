@@ -351,5 +351,18 @@ def test_another_thread_ends_the_iteration(workers: int, before: int) -> None:
     assert next(results, None) is None
 
 
+def test_images_that_need_their_own_results() -> None:
+    """As a generator that calls next of itself; a signal handler gets the same error."""
+
+    def source() -> Iterator[Any]:
+        yield draw(1)
+        yield next(results)
+
+    results = proposer.map(source(), workers=1, mode="single")
+    assert_equal(next(results), proposer.selective_search(draw(1), mode="single"))
+    with pytest.raises(ValueError, match="^proposer.map is already executing in this thread$"):
+        next(results)
+
+
 def test_workers_of_numpy() -> None:
     assert len(list(proposer.map(images(2), workers=np.int64(2), mode="single"))) == 2  # type: ignore[call-overload]
