@@ -381,7 +381,7 @@ def _from_pil(image: Any, max_pixels: int) -> Union[Pixels, Encoded]:
         elif mode not in ("L", "LA", "RGB", "RGBA"):
             image = image.convert("RGB")
         array: NDArray[np.uint8] = np.asarray(image)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as err:  # of a truncated file, a closed image, a mode that cannot be converted, ...
         raise ImageError(f"{what}: cannot be read or converted to RGB") from err

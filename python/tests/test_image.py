@@ -286,6 +286,18 @@ def test_exif_orientation_of_pil_images_is_not_applied() -> None:
     assert proposer.selective_search(data).height == image.width
 
 
+def test_pil_images_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pil = pytest.importorskip("PIL.Image")
+    image = pil.new("CMYK", (4, 5))
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(image, "convert", fail)
+    with pytest.raises(MemoryError):
+        proposer.selective_search(image)
+
+
 def test_pil_images_that_cannot_be_read() -> None:
     pil = pytest.importorskip("PIL.Image")
     with pytest.raises(proposer.ImageError, match=r"^PIL image of mode L and size \(0, 5\): want at least one pixel$"):
