@@ -50,17 +50,22 @@ func goSearch(image *C.proposer_image, options *C.char, token C.uintptr_t, resul
 		if err != nil {
 			return nil, err
 		}
-		img, err := readImage(image, opts.Decode.Limits)
-		if err != nil {
-			return nil, err
-		}
-		defer recycle(img)
-		r, err := propose.RunImage(ctx, img, opts)
+		r, err := searchImage(ctx, image, opts)
 		if err != nil {
 			return nil, err
 		}
 		return newResult(ctx, r, opts.Search.KeepRegions)
 	})
+}
+
+// searchImage searches an image of C.
+func searchImage(ctx context.Context, image *C.proposer_image, opts propose.Options) (*propose.Result, error) {
+	img, err := readImage(image, opts.Decode.Limits)
+	if err != nil {
+		return nil, err
+	}
+	defer recycle(img)
+	return propose.RunImage(ctx, img, opts)
 }
 
 //export goSearchFile
@@ -128,12 +133,7 @@ func goTree(image *C.proposer_image, options *C.char, token C.uintptr_t, result 
 		if err != nil {
 			return nil, err
 		}
-		img, err := readImage(image, opts.Decode.Limits)
-		if err != nil {
-			return nil, err
-		}
-		defer recycle(img)
-		r, err := propose.RunImage(ctx, img, opts)
+		r, err := searchImage(ctx, image, opts)
 		if err != nil {
 			return nil, err
 		}

@@ -222,23 +222,29 @@ func TestUsage(t *testing.T) {
 // The search flags have the names of the options of package propose.
 func TestSearchFlags(t *testing.T) {
 	var c struct{ searchFlags }
-	parser, err := kong.New(&c)
+	checkFlags(t, &c, c.searchFlags, propose.OptionNames(), c.values)
+}
+
+// checkFlags checks that the flags of a command, which embeds them alone, are options with these names.
+func checkFlags(t *testing.T, command, flags any, names []string, values func() map[string]string) {
+	t.Helper()
+	parser, err := kong.New(command)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var args []string
 	want := map[string]string{}
-	for _, name := range propose.OptionNames() {
+	for _, name := range names {
 		args = append(args, "--"+name+"=value of "+name)
 		want[name] = "value of " + name
 	}
 	if _, err := parser.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.values(); !reflect.DeepEqual(got, want) {
+	if got := values(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if n := reflect.TypeFor[searchFlags]().NumField(); n != len(want) {
+	if n := reflect.TypeOf(flags).NumField(); n != len(want) {
 		t.Errorf("%d flags for %d options", n, len(want))
 	}
 }

@@ -11,13 +11,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/alecthomas/kong"
 
 	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/propose"
@@ -354,23 +351,5 @@ func TestSegmentUnwritable(t *testing.T) {
 // The flags have the names of the options of package propose.
 func TestSegmentFlags(t *testing.T) {
 	var c struct{ segmentFlags }
-	parser, err := kong.New(&c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var args []string
-	want := map[string]string{}
-	for _, name := range propose.SegmentOptionNames() {
-		args = append(args, "--"+name+"=value of "+name)
-		want[name] = "value of " + name
-	}
-	if _, err := parser.Parse(args); err != nil {
-		t.Fatal(err)
-	}
-	if got := c.values(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	if n := reflect.TypeFor[segmentFlags]().NumField(); n != len(want) {
-		t.Errorf("%d flags for %d options", n, len(want))
-	}
+	checkFlags(t, &c, c.segmentFlags, propose.SegmentOptionNames(), c.values)
 }

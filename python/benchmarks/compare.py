@@ -309,7 +309,7 @@ def main() -> None:
     if not images:
         raise SystemExit(f"{arguments.folder}: no image that OpenCV can read")
 
-    proposer.cv2.setNumThreads(1)  # of OpenCV, too
+    proposer.cv2.setNumThreads(1)  # also sets that of OpenCV
     rows = []
     for comparison in comparisons(len(images)):
         for row in compare(comparison, images, arguments.rounds):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proposer._image import MAX_PIXELS, to_array
-from proposer._library import ImageError, LabelsStruct, LimitError, OptionError, SamplesStruct, call, library
+from proposer._library import ImageError, LabelsStruct, LimitError, OptionError, SamplesStruct, call, owned
 
 __all__ = ["felzenszwalb"]
 
@@ -125,8 +125,7 @@ def felzenszwalb(
     kernel = _kernel(sigma)
     kind = _UINT8 if samples.dtype == np.uint8 else _FLOAT64
     struct = SamplesStruct(samples.ctypes.data, width, height, channels, kind, *samples.strides)
-    pointer = ctypes.POINTER(LabelsStruct)()
-    try:
+    with owned(LabelsStruct, "proposer_labels_free") as pointer:
         call(
             "proposer_felzenszwalb",
             ctypes.byref(struct),
@@ -140,8 +139,6 @@ def felzenszwalb(
         )
         labels = np.ctypeslib.as_array(pointer.contents.labels, (height, width))
         return labels.astype(np.int64)
-    finally:
-        library().proposer_labels_free(pointer)
 
 
 def _number(name: str, value: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import ctypes
 import mmap
 import os
@@ -10,6 +11,7 @@ import re
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from typing import Any, Callable, Optional, Union
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "library",
     "library_content",
     "library_path",
+    "owned",
 ]
 
 _ABI = 1
@@ -406,19 +409,40 @@ class Token:
             self._library.proposer_token_free(self._pointer)
 
 
+@contextlib.contextmanager
+def owned(struct: type[ctypes.Structure], free_name: str) -> Iterator[Any]:
+    """Provide a pointer for a result of the C library, and free the result at the end of the block.
+
+    Parameters
+    ----------
+    struct : type
+        The type of the result.
+    free_name : str
+        The name of the function that frees it.
+
+    Yields
+    ------
+    pointer
+        A pointer to the type: NULL until a call stores a result in it.
+    """
+    pointer = ctypes.POINTER(struct)()
+    try:
+        yield pointer
+    finally:
+        if pointer:
+            getattr(library(), free_name)(pointer)
+
+
 def call(function_name: str, *args: Any, token: Optional[Token] = None) -> None:
     """Call a function of the C library that returns a status and takes a token.
 
     A call from the main thread runs in another thread, so that Ctrl-C and other signals are
-    handled at once: an exception of a handler cancels the call, and is raised after the call has
+    handled immediately: an exception of a handler cancels the call, and is raised after the call has
     ended. So the result that the call may have stored can be freed in any case::
 
-        pointer = ctypes.POINTER(ResultStruct)()
-        try:
-            call("proposer_search", image, options, ctypes.byref(pointer))
+        with owned(ResultStruct, "proposer_result_free") as result:
+            call("proposer_search", image, options, ctypes.byref(result))
             ...
-        finally:
-            library().proposer_result_free(pointer)
 
     Parameters
     ----------
@@ -482,7 +506,7 @@ def _run_interruptibly(run: Callable[[], tuple[int, str]], token: Token) -> tupl
         while True:
             try:
                 token.cancel()
-                # If the call begins later, the token ends it at once.
+                # If the call begins later, the token ends it immediately.
                 while began and not outcome and token.is_of_this_process():
                     done.acquire(timeout=0.01)
                 break

@@ -19,7 +19,7 @@ from proposer._image import (
     Pixels,
     to_image,
 )
-from proposer._library import ImageError, LimitError, OptionError, ResultStruct, Token, call, library
+from proposer._library import ImageError, LimitError, OptionError, ResultStruct, Token, call, owned
 from proposer._proposals import Proposals
 
 __all__ = ["SearchOptions", "call_with_image", "check_limits", "format_options", "search", "selective_search"]
@@ -296,13 +296,9 @@ def search(image: Any, options: SearchOptions, token: Optional[Token] = None) ->
         The warning about the image; empty if there is none.
     """
     converted = to_image(image, options.channel_order, options.max_pixels, options.max_bytes)
-    result = ctypes.POINTER(ResultStruct)()
-    try:
+    with owned(ResultStruct, "proposer_result_free") as result:
         call_with_image("proposer_search", converted, options.text, ctypes.byref(result), token=token)
         proposals, warning = _read_result(result.contents, options.masks)
-    finally:
-        if result:
-            library().proposer_result_free(result)
     if warning and isinstance(converted, Encoded) and converted.name:
         warning = f"{converted.name}: {warning}"
     return proposals, warning

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proposer._image import MAX_BYTES, MAX_PIXELS, to_image
-from proposer._library import LabelsStruct, library
+from proposer._library import LabelsStruct, owned
 from proposer._search import call_with_image, check_limits, format_options
 
 __all__ = ["segment"]
@@ -123,15 +123,11 @@ def segment(
         threads=threads,
     )
     converted = to_image(image, channel_order, max_pixels, max_bytes)
-    result = ctypes.POINTER(LabelsStruct)()
-    try:
+    with owned(LabelsStruct, "proposer_labels_free") as result:
         call_with_image("proposer_segment", converted, options, ctypes.byref(result))
         labels = np.ctypeslib.as_array(result.contents.labels, (result.contents.height, result.contents.width))
         warning = (result.contents.warning or b"").decode()
         copy: NDArray[np.int32] = labels.astype(np.int32)
-    finally:
-        if result:
-            library().proposer_labels_free(result)
     if warning:
         warnings.warn(warning, stacklevel=2)
     return copy

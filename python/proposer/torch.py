@@ -74,7 +74,7 @@ class SelectiveSearch:
     anything else that `proposer.selective_search` accepts. So the transform comes before ``Normalize``.
 
     Boxes are in pixels of the image that is given. Transforms that flip, crop or resize the image
-    later must change the proposals, too. Those of ``torchvision.transforms.v2`` do, except that
+    later must also change the proposals. Those of ``torchvision.transforms.v2`` do, except that
     ``RandomIoUCrop`` and ``SanitizeBoundingBoxes`` can only handle one set of boxes in a sample: put
     them before this transform. The transforms of torchvision's references change the boxes of the
     ground truth alone: put all of them that change the geometry before this transform. A crop leaves

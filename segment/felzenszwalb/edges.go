@@ -153,7 +153,7 @@ func (l *edgeLister) group(i int) []edge {
 	return l.edges[start:l.ends[i]]
 }
 
-// grow returns s with room for n elements and one more, all of which may be indexed.
+// grow returns s with a length greater than n.
 func grow[T any](s []T, n int) []T {
 	if n < len(s) {
 		return s

@@ -42,7 +42,7 @@ type grid struct {
 	squares        []float64           // of the differences of an edge's ends, by channel; of computeKeys
 }
 
-// resize makes room for an image.
+// resize allocates the planes for an image.
 func (g *grid) resize(width, height, channels int) {
 	g.height, g.stride = height, width+1
 	for d := range directions {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from proposer._felzenszwalb import felzenszwalb
 from proposer._image import MAX_PIXELS, to_array, to_pixels
-from proposer._library import ImageError, LimitError, MergeTreeStruct, NodeStruct, call, library
+from proposer._library import ImageError, LimitError, MergeTreeStruct, NodeStruct, call, owned
 
 __all__ = ["selective_search"]
 
@@ -64,7 +64,7 @@ def selective_search(
     - That package compares textures by local binary patterns, this one by Gaussian derivatives, as
       Uijlings et al. do.
     - That package counts colors from 0 to 1 in bins from 0 to 255, so that all colors are in the
-      first bin and do not count, and likewise nearly all of its texture. In this one all four
+      first bin and do not count, nor does nearly all of its texture. In this one all four
       measures of the paper count: color in HSV, texture, size and fill.
 
     There are about as many regions, and they fit objects as well: on 24 photographs of COCO the
@@ -93,15 +93,12 @@ def selective_search(
 
 def _group(image: ctypes.Structure, labels: NDArray[np.int32]) -> list[dict[str, Any]]:
     """Return the initial regions and the merged ones."""
-    pointer = ctypes.POINTER(MergeTreeStruct)()
-    try:
+    with owned(MergeTreeStruct, "proposer_tree_free") as pointer:
         call("proposer_group", ctypes.byref(image), labels.ctypes.data, None, ctypes.byref(pointer))
         tree = pointer.contents
         nodes = ctypes.cast(tree.nodes, ctypes.POINTER(NodeStruct * tree.count)).contents
         array: NDArray[Any] = np.frombuffer(nodes, np.dtype(NodeStruct)).copy()
         leaves = int(tree.leaves)
-    finally:
-        library().proposer_tree_free(pointer)
 
     children = array["children"].tolist()
     counts = [1] * leaves

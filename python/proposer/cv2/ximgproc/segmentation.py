@@ -127,16 +127,12 @@ class GraphSegmentation(_Algorithm):
         samples = SamplesStruct(
             image.ctypes.data, shape[1], shape[0], image.shape[2], int(image.dtype != np.uint8), *image.strides
         )
-        result = ctypes.POINTER(LabelsStruct)()
-        try:
+        with _library.owned(LabelsStruct, "proposer_labels_free") as result:
             _call(
                 "processImage", "proposer_graph_segmentation",
                 samples, self._k, self._sigma, self._min_size, threads(), ctypes.byref(result),
             )  # fmt: skip
             dst[...] = np.ctypeslib.as_array(result.contents.labels, shape)
-        finally:
-            if result:
-                _library.library().proposer_labels_free(result)
         return dst
 
 
@@ -421,16 +417,12 @@ class SelectiveSearchSegmentation(_Algorithm):
         pixels = [Pixels(image, bgr=True) for image in (ranked, *given)]
         images = (ImageStruct * len(given))(*(p.struct for p in pixels[1:]))
         options = f"mode=opencv-fast threads={threads()}"  # the mode is that of 4-connected pixels
-        result = ctypes.POINTER(ResultStruct)()
-        try:
+        with _library.owned(ResultStruct, "proposer_result_free") as result:
             _call(
                 "process", "proposer_search_strategies", pixels[0].struct, images, len(images),
                 strategies, len(strategies), options.encode(), ctypes.byref(result),
             )  # fmt: skip
             boxes: _Boxes = np.ctypeslib.as_array(result.contents.boxes, (result.contents.count, 4)).copy()
-        finally:
-            if result:
-                _library.library().proposer_result_free(result)
         boxes[:, 2:] -= boxes[:, :2]
         return boxes
 
