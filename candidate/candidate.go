@@ -1,6 +1,6 @@
 // Package candidate holds the unranked candidates of a selective search and the evidence
 // for each: the distinct boxes of all nodes of all merge trees, and the nodes that they are
-// the boxes of.
+// the boxes of. Candidates of another [Kind] have boxes that no node has.
 //
 // Package selective collects a [Set] and has it ranked; a custom ranker (selective.Ranker)
 // reads one.
@@ -8,6 +8,7 @@ package candidate
 
 import (
 	"context"
+	"fmt"
 	"math/bits"
 
 	"github.com/proposer/proposer/box"
@@ -21,12 +22,47 @@ import (
 // A Candidate is an unranked box that may hold an object.
 type Candidate struct {
 	Box box.Box
-	// Origins are the nodes whose bounding box is Box: by tree, and within a tree from the
-	// root on. There is at least one.
+	// Origins are the nodes that the candidate is made of, as its Kind says: by tree, and within
+	// a tree from the root on. There is at least one.
 	Origins []Origin
+	Kind    Kind
 }
 
-// An Origin is a node of a merge tree whose bounding box is a candidate. Birth and Death are
+// A Kind says how a candidate is made of its origins.
+type Kind uint8
+
+const (
+	// FromTree, the zero value, is a box of one or more nodes, the origins.
+	FromTree Kind = iota
+	// Union is the box of the union of two touching regions of one tree, which is no region of
+	// that tree. The origins are pairs of nodes; the union of each pair has the box.
+	Union
+	// Refined is a box that was moved from a candidate of kind FromTree, whose origins it has.
+	Refined
+	// RefinedUnion is a box that was moved from a candidate of kind Union, whose origins it has.
+	RefinedUnion
+	numKinds
+)
+
+var kindNames = [numKinds]string{"tree", "union", "refined", "refined union"}
+
+func (k Kind) String() string {
+	if k < numKinds {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// Parts returns the number of consecutive origins whose regions together make one region of a
+// candidate: 2 for unions, else 1.
+func (k Kind) Parts() int {
+	if k == Union || k == RefinedUnion {
+		return 2
+	}
+	return 1
+}
+
+// An Origin is a node of a merge tree that a candidate is made of. Birth and Death are
 // named after those of persistent homology (Edelsbrunner, Letscher and Zomorodian, 2002): the
 // longer the interval between them, the more a region stands out.
 type Origin struct {

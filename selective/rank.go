@@ -177,7 +177,7 @@ func assignScores(ctx context.Context, kept []int32, at func(k int32) (*candidat
 			// Ties, and values that are equal in float32, step down by one float.
 			score = min(score, math.Nextafter32(ranked[i-1].Score, 0))
 		}
-		ranked[i] = Proposal{Box: c.Box, Score: score, Origins: c.Origins}
+		ranked[i] = Proposal{Box: c.Box, Score: score, Origins: c.Origins, Kind: c.Kind}
 	}
 	return ranked, nil
 }

@@ -40,9 +40,10 @@ type Proposal struct {
 	// Score is in (0,1] and strictly decreases over the proposals of a result, so that a
 	// consumer that sorts by it keeps the order.
 	Score float32
-	// Origins are the tree nodes that Box is the bounding box of, in the order of the
-	// strategies.
+	// Origins are the tree nodes that the proposal is made of, in the order of the strategies,
+	// and Kind says how: mostly, Box is the bounding box of each of them.
 	Origins []candidate.Origin
+	Kind    candidate.Kind
 }
 
 // Result is the result of a search.
