@@ -13,10 +13,15 @@ import (
 
 // dataFlags say how a data set is read.
 type dataFlags struct {
-	Images        string `placeholder:"DIR" help:"Folder of the images of a COCO or PASCAL VOC data set. By default it is looked for beside the annotations and below them."`
-	Strict        bool   `help:"Refuse a data set with invalid annotations, which are otherwise left out and counted (batch reads none). batch, rois: exit with code 1 if any image failed, not only if all did."`
-	FollowLinks   bool   `help:"Follow symbolic links that lead out of the folder of the images."`
-	AbsolutePaths bool   `help:"Accept absolute file names in a data set."`
+	Images      string `placeholder:"DIR" help:"Folder of the images of a COCO or PASCAL VOC data set. By default it is looked for beside the annotations and below them."`
+	accessFlags `embed:""`
+}
+
+// accessFlags are the flags that apply to all data sets of a command.
+type accessFlags struct {
+	Strict        bool `help:"Refuse a data set with invalid annotations, which are otherwise left out and counted (batch reads none). batch, rois: exit with code 1 if any image failed, not only if all did."`
+	FollowLinks   bool `help:"Follow symbolic links that lead out of the folder of the images."`
+	AbsolutePaths bool `help:"Accept absolute file names in a data set."`
 }
 
 func (f *dataFlags) options() dataset.Options {

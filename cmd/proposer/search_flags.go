@@ -91,11 +91,15 @@ func flagDefaults() kong.Vars {
 		"max_pixels": fmt.Sprint(l.MaxPixels),
 		"formats":    strings.Join(batchFormats(), ","),
 		"shard_size": fmt.Sprint(batch.DefaultShardSize),
-		"trees":      fmt.Sprint(o.Trees.Trees),
-		"rate":       fmt.Sprint(o.Trees.Rate),
-		"epochs":     fmt.Sprint(o.Network.Epochs),
-		"units":      fmt.Sprint(o.Network.Units),
 
+		"samples":        fmt.Sprint(train.DefaultSampling().MaxSamples),
+		"trees":          fmt.Sprint(o.Trees.Trees),
+		"rate":           fmt.Sprint(o.Trees.Rate),
+		"tree_samples":   fmt.Sprint(o.Trees.MaxSamples),
+		"epochs":         fmt.Sprint(o.Network.Epochs),
+		"units":          fmt.Sprint(o.Network.Units),
+		"net_rate":       fmt.Sprint(o.Network.Rate),
+		"dropout":        fmt.Sprint(o.Network.Dropout),
 		"feature_groups": strings.Join(train.FeatureGroups(), ", "),
 	}
 }

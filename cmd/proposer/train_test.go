@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,12 +69,56 @@ func TestTrainedModel(t *testing.T) {
 	}
 }
 
+// The images of all data sets are used, at any number of threads with the same result. Only those of
+// the first are validated.
+func TestTrainOnSeveralDatasets(t *testing.T) {
+	first, _ := writeDataset(t, 4)
+	second, _ := writeDataset(t, 3)
+	images := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(filepath.Join(second, "images"), images); err != nil {
+		t.Fatal(err)
+	}
+	var want []byte
+	for _, threads := range []int{1, 3} {
+		t.Run(fmt.Sprint(threads), func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "model.json")
+			table, msg, code := call(t, nil, "train", "--data", first, "--data", second, "--images=", "--images", images,
+				"--partial=2", "--data-weight=1,0.5", "--samples=100", "--threads", fmt.Sprint(threads), "--out", out, "--trees=5", "--epochs=1", "--folds=2")
+			if code != exitOK || !strings.Contains(msg, "7 images") || !strings.Contains(table, "\n2 folds         4 ") {
+				t.Fatalf("got exit code %d, table %q, message %q", code, table, msg)
+			}
+			got, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if data := fmt.Sprintf(`"data":"%s (weight 1), %s (partial, weight 0.5)"`, filepath.Base(first), filepath.Base(second)); !strings.Contains(string(got), data) {
+				t.Errorf("the model file does not contain %s: %.200s", data, got)
+			}
+			if want == nil {
+				want = got
+			} else if !bytes.Equal(got, want) {
+				t.Error("the model depends on the number of threads")
+			}
+		})
+	}
+}
+
 func TestTrainUsage(t *testing.T) {
 	dir, _ := writeDataset(t, 1)
 	out := "--out=" + filepath.Join(t.TempDir(), "model.json")
 	for _, c := range []struct{ name, flags, want string }{
-		{"negative trees", "--trees=-1 " + out, `--trees "-1": want a whole number of at least 0`},
-		{"empty model", "--trees=0 --epochs=0 " + out, "neither trees nor"},
+		{"negative trees", "--trees=-1 " + out, "--trees -1: want 0 to 10000"},
+		{"tree samples", "--tree-samples=0 " + out, "--tree-samples 0: want 1 to"},
+		{"epochs", "--epochs=-1 " + out, "--epochs -1: want 0 to 1000"},
+		{"units", "--units=257 " + out, "--units 257: want 0 to 256"},
+		{"network rate", "--net-rate=0 " + out, "--net-rate 0: want a number above 0, at most 1"},
+		{"dropout", "--dropout=1 " + out, "--dropout 1: want a number from 0, below 1"},
+		{"samples", "--samples=0 " + out, "--samples 0: want 1 to"},
+		{"images", "--images=a --images=b " + out, "2 --images for 1 data set: want at most one for each"},
+		{"weights", "--data-weight=1,2 " + out, "--data-weight: 2 weights for 1 data set: want one for each"},
+		{"negative weight", "--data-weight=-1 " + out, "--data-weight -1: want a number from 0.001 to 1000"},
+		{"partial", "--partial=2 " + out, "--partial 2: want the number of a data set, 1 to 1"},
+		{"empty model", "--trees=0 --epochs=0 " + out, "--epochs 0: want at least 1 if there are no trees"},
 		{"one fold", "--folds=1 " + out, "--folds 1: want 2 to"},
 		{"unknown model", "--model=forest " + out, "--model"},
 		{"rate", "--rate=2 " + out, "--rate 2: want a number above 0, at most 1"},
@@ -80,9 +126,9 @@ func TestTrainUsage(t *testing.T) {
 		{"alpha", "--loss=alpha --alpha=1.5 " + out, `--alpha "1.5": want a number from 0 to 1`},
 		{"alpha NaN", "--loss=focal --alpha=NaN " + out, `--alpha "NaN": want a number from 0 to 1`},
 		{"unknown loss", "--loss=hinge " + out, "--loss"},
-		{"unknown feature group", "--without=votes,sides " + out, `unknown feature group "sides": want some of trees, place, votes, inside, around, grid`},
-		{"part of a feature group", "--without=vote " + out, `unknown feature group "vote"`},
-		{"empty feature group", "--without=votes, " + out, `unknown feature group ""`},
+		{"unknown feature group", "--without=votes,sides " + out, `--without "sides": want some of trees, place, votes, inside, around, grid`},
+		{"part of a feature group", "--without=vote " + out, `--without "vote": want`},
+		{"empty feature group", "--without=votes, " + out, `--without "": want`},
 		{"nothing to do", "", "neither --out nor --folds"},
 		{"nothing to evaluate", "--folds=2 --judge=" + dir, "want --out"},
 	} {

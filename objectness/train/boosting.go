@@ -21,6 +21,9 @@ type Boosting struct {
 	// Subsample is the fraction, in (0,1], of the samples, mirrored or not, that a tree is grown
 	// on. ColSample is that of the features.
 	Subsample, ColSample float64
+	// MaxSamples is the number of samples, about, to which Subsample is reduced. It bounds the time
+	// and, with a byte for each feature that is drawn, the memory of a tree.
+	MaxSamples int
 }
 
 const (
@@ -28,11 +31,12 @@ const (
 	numLeaves = 1 << depth
 )
 
-// binnedSamples are the samples, followed by the mirrored samples, with the levels of each
-// feature grouped into at most maxBins bins of about as many samples each.
-type binnedSamples struct {
-	bins [][]uint8 // by feature and sample
-	cuts [][]int8  // by feature: bin i has the levels below cuts[i]
+// bins group the levels of a feature into at most maxBins bins of about as many samples each.
+// Those of a feature and of its mirror image are equal, as both count all samples and all mirrored
+// samples. So the bins of the mirrored samples need no memory.
+type bins struct {
+	cuts []int8           // bin i has the levels below cuts[i]
+	of   [numLevels]uint8 // bin of each level
 }
 
 const maxBins = 64
@@ -40,38 +44,27 @@ const maxBins = 64
 // binSampling is the number of samples, about, that the bins are chosen by.
 const binSampling = 50_000
 
-func newBinnedSamples(ctx context.Context, o *Options, s *samples) (*binnedSamples, error) {
-	n, f := len(s.targets), len(s.means)
-	b := &binnedSamples{make([][]uint8, f), make([][]int8, f)}
-	stride := max(1, n/binSampling)
-	binOf := make([][numLevels]uint8, f) // by feature and level
-	err := o.parallel(ctx, f, func(k int) {
+// newBins returns the bins of each feature. Features that are not used have one bin.
+func newBins(ctx context.Context, o *Options, s *samples) ([]bins, error) {
+	all := make([]bins, len(s.means))
+	stride := max(1, len(s.used)/binSampling)
+	return all, o.parallel(ctx, len(all), func(k int) {
+		if s.scales[k] == 0 {
+			return
+		}
 		var counts [numLevels]int
-		for i := 0; i < n; i += stride {
-			row := s.row(i)
-			counts[levelIndex(row[k])]++
-			counts[levelIndex(row[s.mirror[k]])]++
+		for i := 0; i < len(s.used); i += stride {
+			u := s.used[i]
+			counts[levelIndex(s.levels.column(chunkOf(u), k)[inChunk(u)])]++
+			counts[levelIndex(s.levels.column(chunkOf(u), s.mirror[k])[inChunk(u)])]++
 		}
-		b.cuts[k] = quantileCuts(&counts)
-		b.bins[k] = make([]uint8, 2*n)
-		for l := range binOf[k] {
-			for _, c := range b.cuts[k] {
+		b := &all[k]
+		b.cuts = quantileCuts(&counts)
+		for l := range b.of {
+			for _, c := range b.cuts {
 				if l >= levelIndex(c) {
-					binOf[k][l]++
+					b.of[l]++
 				}
-			}
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	return b, o.parallel(ctx, (n+chunkSize-1)/chunkSize, func(c int) {
-		for k := range f {
-			bins, mirror := b.bins[k], s.mirror[k]
-			for i := c * chunkSize; i < min((c+1)*chunkSize, n); i++ {
-				row := s.row(i)
-				bins[i] = binOf[k][levelIndex(row[k])]
-				bins[n+i] = binOf[k][levelIndex(row[mirror])]
 			}
 		}
 	})
@@ -116,17 +109,18 @@ type boosting struct {
 	Boosting
 	opts    *Options
 	samples *samples
-	binned  *binnedSamples
+	starts  []int     // ranges of the samples
+	bins    []bins    // by feature
 	logits  []float32 // by sample and mirrored sample
 }
 
 // train grows the trees one after another. The only errors are the context's.
 func (b Boosting) train(ctx context.Context, o *Options, s *samples) (*objectness.Ensemble, error) {
-	binned, err := newBinnedSamples(ctx, o, s)
+	bins, err := newBins(ctx, o, s)
 	if err != nil {
 		return nil, err
 	}
-	t := &boosting{b, o, s, binned, make([]float32, 2*len(s.targets))}
+	t := &boosting{b, o, s, s.ranges(), bins, make([]float32, 2*len(s.targets))}
 	e := &objectness.Ensemble{Bias: prior(s)}
 	for i := range t.logits {
 		t.logits[i] = e.Bias
@@ -156,12 +150,13 @@ func (b Boosting) train(ctx context.Context, o *Options, s *samples) (*objectnes
 	return e, nil
 }
 
-// drawRows draws the samples of a tree.
+// drawRows draws the samples of a tree, in ascending order.
 func (t *boosting) drawRows(rng *rand.Rand) []int32 {
 	n := len(t.logits)
-	rows := make([]int32, 0, int(float64(n)*t.Subsample)+1)
+	fraction := min(t.Subsample, float64(t.MaxSamples)/float64(n))
+	rows := make([]int32, 0, int(float64(n)*fraction)+1)
 	for i := range n {
-		if rng.Float64() < t.Subsample {
+		if rng.Float64() < fraction {
 			rows = append(rows, int32(i))
 		}
 	}
@@ -170,8 +165,8 @@ func (t *boosting) drawRows(rng *rand.Rand) []int32 {
 
 // drawFeatures draws the features of a tree from those that vary.
 func (t *boosting) drawFeatures(rng *rand.Rand) (features []int) {
-	for f := range t.binned.bins {
-		if len(t.binned.cuts[f]) > 0 && rng.Float64() < t.ColSample {
+	for f := range t.bins {
+		if len(t.bins[f].cuts) > 0 && rng.Float64() < t.ColSample {
 			features = append(features, f)
 		}
 	}
@@ -203,16 +198,29 @@ func (t *boosting) gradients(ctx context.Context, rows []int32) (all []gradHess,
 
 // update adds a tree to the log-odds of all samples.
 func (t *boosting) update(ctx context.Context, tree *trainedTree) error {
-	n := len(t.logits)
-	return t.opts.parallel(ctx, (n+chunkSize-1)/chunkSize, func(c int) {
-		for i := c * chunkSize; i < min((c+1)*chunkSize, n); i++ {
-			leaf := 0
+	s, n := t.samples, len(t.samples.used)
+	return t.opts.parallel(ctx, len(s.levels.chunks), func(c int) {
+		from, to := t.starts[c], t.starts[c+1]
+		for _, mirrored := range []bool{false, true} {
+			var leaves [chunkSize]uint8
+			logits := t.logits[from:to]
+			if mirrored {
+				logits = t.logits[n+from : n+to]
+			}
 			for d, f := range tree.Features {
-				if t.binned.bins[f][i] > tree.bins[d] {
-					leaf |= 1 << d
+				if mirrored {
+					f = int32(s.mirror[f])
+				}
+				column, threshold := s.levels.column(c, int(f)), tree.Thresholds[d]
+				for i, u := range s.used[from:to] {
+					if column[inChunk(u)] >= threshold {
+						leaves[i] |= 1 << d
+					}
 				}
 			}
-			t.logits[i] += tree.values[leaf]
+			for i := range logits {
+				logits[i] += tree.values[leaves[i]]
+			}
 		}
 	})
 }
@@ -235,11 +243,9 @@ func quantizeLeaves(e *objectness.Ensemble, values [][numLeaves]float32) {
 	}
 }
 
-// trainedTree is a tree with its thresholds as bins, of which the higher ones are right, and
-// the values of its leaves.
+// trainedTree is a tree with the values of its leaves.
 type trainedTree struct {
 	objectness.Tree
-	bins   [depth]uint8
 	values [numLeaves]float32
 }
 
@@ -257,6 +263,7 @@ type treeGrower struct {
 	gradients []gradHess // by row
 
 	leaf       []uint8      // by row
+	columns    [][]uint8    // by feature: bins by row
 	histograms [][]gradHess // by feature: of the leaves of the last level, maxBins entries each
 	best       []split      // by feature
 
@@ -275,6 +282,7 @@ func (t *boosting) grow(ctx context.Context, rows []int32, features []int, gradi
 	g := &treeGrower{
 		boosting: t, rows: rows, features: features, gradients: gradients,
 		leaf:       make([]uint8, len(rows)),
+		columns:    make([][]uint8, len(features)),
 		histograms: make([][]gradHess, len(features)),
 		best:       make([]split, len(features)),
 		counted:    make([]int32, len(rows)),
@@ -286,10 +294,13 @@ func (t *boosting) grow(ctx context.Context, rows []int32, features []int, gradi
 	for level := range depth {
 		leaves := 1 << level
 		err := t.opts.parallel(ctx, len(features), func(c int) {
+			if level == 0 {
+				g.columns[c] = g.column(features[c])
+			}
 			h := g.histogram(c, leaves)
 			g.subtract(h, g.histograms[c], leaves)
 			g.histograms[c] = h
-			g.best[c] = g.bestSplit(h, leaves, len(t.binned.cuts[features[c]]))
+			g.best[c] = g.bestSplit(h, leaves, len(t.bins[features[c]].cuts))
 		})
 		if err != nil {
 			return nil, err
@@ -302,20 +313,37 @@ func (t *boosting) grow(ctx context.Context, rows []int32, features []int, gradi
 		}
 		f, bin := features[top], g.best[top].bin
 		tree.Features[level] = int32(f)
-		tree.Thresholds[level] = t.binned.cuts[f][bin]
-		tree.bins[level] = uint8(bin)
-		g.partition(level, t.binned.bins[f], uint8(bin))
+		tree.Thresholds[level] = t.bins[f].cuts[bin]
+		g.partition(level, g.columns[top], uint8(bin))
 	}
 	tree.values = g.leafValues()
 	return tree, nil
 }
 
+// column returns the bins of a feature by row.
+func (g *treeGrower) column(f int) []uint8 {
+	s, n, of := g.samples, len(g.samples.used), &g.bins[f].of
+	column := make([]uint8, len(g.rows))
+	for k := 0; k < len(g.rows); {
+		first, from := 0, f
+		if int(g.rows[k]) >= n {
+			first, from = n, s.mirror[f]
+		}
+		c := chunkOf(s.used[int(g.rows[k])-first])
+		levels, end := s.levels.column(c, from), first+g.starts[c+1]
+		for ; k < len(g.rows) && int(g.rows[k]) < end; k++ {
+			column[k] = of[levelIndex(levels[inChunk(s.used[int(g.rows[k])-first])])]
+		}
+	}
+	return column
+}
+
 // histogram sums up the derivatives of the counted rows by leaf and bin of a feature.
 func (g *treeGrower) histogram(c, leaves int) []gradHess {
 	h := make([]gradHess, leaves*maxBins) // fits the L1 cache
-	bins := g.binned.bins[g.features[c]]
+	bins := g.columns[c]
 	for _, k := range g.counted {
-		entry, gradient := &h[int(g.leaf[k])*maxBins+int(bins[g.rows[k]])], &g.gradients[k]
+		entry, gradient := &h[int(g.leaf[k])*maxBins+int(bins[k])], &g.gradients[k]
 		entry.gradient += gradient.gradient
 		entry.hessian += gradient.hessian
 	}
@@ -367,8 +395,8 @@ func (b Boosting) score(s gradHessSum) float64 { return s.gradient * s.gradient 
 // partition splits all leaves of a level at bins above bin.
 func (g *treeGrower) partition(level int, bins []uint8, bin uint8) {
 	var counts [numLeaves]int
-	for k, i := range g.rows {
-		if bins[i] > bin {
+	for k, b := range bins {
+		if b > bin {
 			g.leaf[k] |= 1 << level
 		}
 		counts[g.leaf[k]]++

@@ -33,14 +33,16 @@ func paint(seed uint64) (*raster.Image, dataset.Object) {
 
 func ExampleTrainer() {
 	ctx := context.Background()
-	trainer := train.NewTrainer(1)
+	trainer := train.NewTrainer(train.DefaultSampling())
 	opts := selective.Fast()
 	for i := range 3 {
 		img, object := paint(uint64(i))
-		opts.Ranker = trainer.Hook(i, []dataset.Object{object})
+		hook := trainer.Hook(i, train.Labels{Objects: []dataset.Object{object}})
+		opts.Ranker = hook
 		if _, err := selective.Search(ctx, img, opts); err != nil {
 			panic(err)
 		}
+		trainer.Add(hook)
 	}
 	small := train.DefaultOptions()
 	small.Trees.Trees = 10

@@ -85,25 +85,24 @@ func (a AdamOptions) train(ctx context.Context, o *Options, s *samples) (*object
 	for i := range parts {
 		parts[i] = newBatchPart((a.Batch+numParts-1)/numParts, a.Units, features)
 	}
-	order := make([]int32, n)
-	for i := range order {
-		order[i] = int32(i)
-	}
+	buffer := newRowBuffer(s)
 	opt := newAdam(len(w.all()))
 	perEpoch := max(1, n/a.Batch)
 	steps := a.Epochs * perEpoch
 	var loss, weight float64
 	for step := range steps {
-		i := step % perEpoch
-		if i == 0 {
-			rng.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
+		if step%perEpoch == 0 {
+			buffer.shuffle(rng.Shuffle)
 			loss, weight = 0, 0
 		}
-		rows := order[i*a.Batch : min((i+1)*a.Batch, n)]
-		err := o.parallel(ctx, numParts, func(k int) {
+		rows, err := buffer.take(ctx, o, a.Batch, rng.Shuffle)
+		if err != nil {
+			return nil, err
+		}
+		err = o.parallel(ctx, numParts, func(k int) {
 			from, to := k*len(rows)/numParts, (k+1)*len(rows)/numParts
 			rng := rand.New(rand.NewPCG(o.Seed+uint64(k), uint64(step)))
-			parts[k].computeGradient(o, s, rows[from:to], &w, rng)
+			parts[k].computeGradient(o, buffer, rows[from:to], &w, rng)
 		})
 		if err != nil {
 			return nil, err
@@ -172,10 +171,11 @@ func newBatchPart(samples, units, features int) *batchPart {
 	}
 }
 
-// computeGradient sets loss, weight and gradient to the sums over some samples.
-func (p *batchPart) computeGradient(o *Options, s *samples, rows []int32, w *networkWeights, rng *rand.Rand) {
+// computeGradient sets loss, weight and gradient to the sums over some rows of a buffer.
+func (p *batchPart) computeGradient(o *Options, b *rowBuffer, rows []int32, w *networkWeights, rng *rand.Rand) {
+	s := b.samples
 	p.x.Rows, p.z.Rows, p.dz.Rows = len(rows), len(rows), len(rows)
-	p.read(s, rows, rng)
+	p.read(b, rows, rng)
 	clear(p.gradient.all())
 	p.loss, p.weight = 0, 0
 	if len(rows) == 0 {
@@ -183,7 +183,8 @@ func (p *batchPart) computeGradient(o *Options, s *samples, rows []int32, w *net
 	}
 	blas32.Gemm(blas.NoTrans, blas.Trans, 1, p.x, w.rows, 0, p.z)
 	units, dropout := len(w.out), o.Network.Dropout
-	for i, r := range rows {
+	for i, row := range rows {
+		r := b.sources[row]
 		z, dz := p.z.Data[i*(units+1):(i+1)*(units+1)], p.dz.Data[i*(units+1):(i+1)*(units+1)]
 		logit := z[units] + w.biases[units]
 		for u := range units {
@@ -213,14 +214,14 @@ func (p *batchPart) computeGradient(o *Options, s *samples, rows []int32, w *net
 	blas32.Gemm(blas.Trans, blas.NoTrans, 1, p.dz, p.x, 0, p.gradient.rows)
 }
 
-// read sets x to the standardized features of some samples, half of them mirrored.
-func (p *batchPart) read(s *samples, rows []int32, rng *rand.Rand) {
-	features := len(s.means)
+// read sets x to the standardized features of some rows, half of them mirrored.
+func (p *batchPart) read(b *rowBuffer, rows []int32, rng *rand.Rand) {
+	features, mirror := b.samples.levels.features, b.samples.mirror
 	for i, r := range rows {
-		x, levels := p.x.Data[i*features:(i+1)*features], s.row(int(r))
+		x, levels := p.x.Data[i*features:(i+1)*features], b.row(int(r))
 		if rng.Uint64()%2 == 0 {
 			for k := range x {
-				x[k] = levelStep * float32(levels[s.mirror[k]])
+				x[k] = levelStep * float32(levels[mirror[k]])
 			}
 		} else {
 			for k := range x {

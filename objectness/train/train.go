@@ -1,10 +1,12 @@
 // Package train trains rankers of package objectness from images with annotated objects.
 //
-//	trainer := train.NewTrainer(1)
+//	trainer := train.NewTrainer(train.DefaultSampling())
 //	for i, img := range images {
-//		opts.Ranker = trainer.Hook(i, objects[i]) // collects training samples
+//		hook := trainer.Hook(i, train.Labels{Objects: objects[i]})
+//		opts.Ranker = hook // collects training samples
 //		_, err := selective.Search(ctx, img, opts)
 //		...
+//		trainer.Add(hook)
 //	}
 //	ranker, err := trainer.Train(ctx, train.DefaultOptions(), objectness.Metadata{}, nil)
 //
@@ -14,29 +16,46 @@ package train
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/imbalance"
+	"github.com/proposer/proposer/internal/freelist"
+	"github.com/proposer/proposer/internal/kernels"
 	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/objectness/internal/feature"
 )
 
-// A Trainer collects samples with Add and trains rankers from them. It keeps the features of
-// the candidates that it samples: about 1,300 bytes each, and about 1,500 candidates of an
-// image; training takes three quarters as much on top. It is not safe for concurrent use.
-type Trainer struct {
-	seed      uint64
-	extractor feature.Extractor
-	block     feature.Block
+// Sampling says which candidates of an image are samples.
+type Sampling struct {
+	Seed uint64
+	// MaxSamples is the maximum number of samples of an image, separately of those on the
+	// background and of the others.
+	MaxSamples int
+}
 
-	columns [][]float32 // the samples' features, by feature
+// DefaultSampling returns a sampling that suits some hundreds of images.
+func DefaultSampling() Sampling { return Sampling{Seed: 1, MaxSamples: 1250} }
+
+// A Trainer keeps the samples of images and trains rankers from them. A sample takes a byte for each
+// feature. Training takes little more: 8 bytes a sample, a byte for each feature of the samples that
+// a tree is grown on, and for each of the 2^18 samples that are shuffled at a time for the network.
+//
+// Features are quantized after they are standardized, by the mean and deviation of the first samples,
+// about 2^17, so images should be added in random order. Until then samples take four times as much.
+//
+// Only Hook and its search are safe for concurrent use.
+type Trainer struct {
+	sampling   Sampling
+	workspaces freelist.List[workspace]
+
+	pending       []sampleBlock // samples that are not quantized yet
+	means, scales []float32     // by feature; nil before they are known
+	levels        levels
+
 	targets []float32
 	weights []float32
 	images  []int32 // by sample: the index of its image
@@ -44,18 +63,26 @@ type Trainer struct {
 	imageCount, boxCount int
 }
 
-// NewTrainer returns a Trainer whose sampling is seeded.
-func NewTrainer(seed uint64) *Trainer {
-	return &Trainer{seed: seed, columns: make([][]float32, feature.Count())}
+// workspace is the memory to compute features.
+type workspace struct {
+	extractor feature.Extractor
+	block     feature.Block
 }
 
-// Candidates without an object are by far the most, so they are sampled: a quarter of them,
-// and fewer if an image has more than maxBackground·4 candidates. Each sample is weighted by
-// the inverse of the fraction.
-const (
-	maxBackgroundFraction = 0.25
-	maxBackground         = 1250
-)
+// standardizedBy is the number of samples, about, by which features are standardized.
+const standardizedBy = 1 << 17
+
+// NewTrainer returns a Trainer without samples. It panics if MaxSamples is below 1.
+func NewTrainer(sampling Sampling) *Trainer {
+	if sampling.MaxSamples < 1 {
+		panic(fmt.Sprintf("train: NewTrainer: at most %d samples of an image: want at least 1", sampling.MaxSamples))
+	}
+	return &Trainer{sampling: sampling, levels: levels{features: feature.Count()}}
+}
+
+// maxBackgroundFraction is the fraction of the background that is sampled, as it is by far the most.
+// Samples are weighted by the inverse of the fraction.
+const maxBackgroundFraction = 0.25
 
 // maxBackgroundIoU is the IoU below which a candidate counts as background.
 const maxBackgroundIoU = 0.4
@@ -69,65 +96,42 @@ const objectWeight = 20
 // 0 up to .5, 1 at 1, and linear in between, as average recall counts it.
 func targetOf(iou float64) float64 { return 2 * min(max(iou-.5, 0), .5) }
 
-// Add samples the candidates of an image, given the match of each. The image is an index of
-// the caller's, by which [Trainer.Train] selects images. The only errors are the context's;
-// after one the trainer must not be used. It panics if there are not as many matches as
-// candidates.
-func (t *Trainer) Add(ctx context.Context, image int, set *candidate.Set, matches []Match) error {
-	if len(matches) != len(set.Candidates) {
-		panic(fmt.Sprintf("train: Add: %d matches for %d candidates", len(matches), len(set.Candidates)))
+// Add adds the samples of a hook after its search, and takes them from it. Models depend on the order
+// in which hooks are added.
+func (t *Trainer) Add(h *Hook) {
+	t.imageCount++
+	t.boxCount += h.boxes
+	t.targets = append(t.targets, h.targets...)
+	t.weights = append(t.weights, h.weights...)
+	for range h.targets {
+		t.images = append(t.images, int32(h.image))
 	}
-	sampled := t.sample(image, matches)
-	defer t.extractor.Release()
-	if err := t.extractor.Reset(ctx, set); err != nil {
-		return err
+	if t.means != nil {
+		t.quantize(h.blocks)
+	} else if t.pending = append(t.pending, h.blocks...); len(t.targets) >= standardizedBy {
+		t.standardize(feature.Mirror())
 	}
-	next := 0
-	for from := 0; from < len(matches); from += feature.BlockSize {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		to := min(from+feature.BlockSize, len(matches))
-		t.block.Compute(&t.extractor, from, to)
-		for ; next < len(sampled) && sampled[next] < to; next++ {
-			for f := range t.columns {
-				t.columns[f] = append(t.columns[f], t.block.Columns[f][sampled[next]-from])
-			}
-		}
-	}
-	return nil
+	h.blocks, h.targets, h.weights = nil, nil, nil
 }
 
-// sample appends the targets and weights of the candidates that it samples, and returns their
-// indices.
-func (t *Trainer) sample(image int, matches []Match) (sampled []int) {
-	sums := map[int]float64{} // by object: of the targets of its candidates
-	for _, m := range matches {
-		sums[m.Object] += targetOf(m.IoU)
+// standardize standardizes and quantizes the pending samples.
+func (t *Trainer) standardize(mirror []int) {
+	t.means, t.scales = make([]float32, len(mirror)), make([]float32, len(mirror))
+	for f, m := range mirror {
+		t.means[f], t.scales[f] = standardize(t.pending, f, m)
 	}
-	rng := rand.New(rand.NewPCG(t.seed, uint64(image)))
-	t.imageCount++
-	t.boxCount += len(matches)
-	fraction := min(maxBackgroundFraction, maxBackground/float64(len(matches)))
-	for i, m := range matches {
-		target, weight := targetOf(m.IoU), float32(1)
-		switch {
-		case target > 0:
-			weight = float32(math.Sqrt(objectWeight / sums[m.Object]))
-		case m.Ignore:
-			continue
-		case m.IoU < maxBackgroundIoU:
-			if rng.Float64() >= fraction {
-				continue
-			}
-			weight = float32(1 / fraction)
-		}
-		sampled = append(sampled, i)
-		t.targets = append(t.targets, float32(target))
-		t.weights = append(t.weights, weight)
-		t.images = append(t.images, int32(image))
+	t.quantize(t.pending)
+	t.pending = nil
+}
+
+// quantize adds samples.
+func (t *Trainer) quantize(blocks []sampleBlock) {
+	quantized := make([][feature.BlockSize]int8, t.levels.features)
+	for i := range blocks {
+		b := &blocks[i]
+		kernels.QuantizeColumns(quantized, b.columns, t.means, t.scales, objectness.FeatureRange)
+		t.levels.add(quantized, b.n)
 	}
-	return sampled
 }
 
 // Samples returns the number of samples.
@@ -154,7 +158,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Loss:    imbalance.CrossEntropy(),
-		Trees:   Boosting{Trees: 400, Rate: .08, L2: 20, Subsample: .25, ColSample: .4},
+		Trees:   Boosting{Trees: 400, Rate: .08, L2: 20, Subsample: .25, ColSample: .4, MaxSamples: 500_000},
 		Network: AdamOptions{Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
 		Seed:    1,
 		Threads: 1,
@@ -164,35 +168,62 @@ func DefaultOptions() Options {
 // FeatureGroups returns the names of the groups of features.
 func FeatureGroups() []string { return feature.Groups() }
 
-// Validate reports the first option that is out of range.
+// An OptionError reports an option that is out of range.
+type OptionError struct {
+	Option string // name of the field, such as "Trees.Rate"
+	Value  any
+	Want   string // such as "a number above 0, at most 1"
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("train: %s %v: want %s", e.Option, e.Value, e.Want)
+}
+
+// Validate reports the first option that is out of range: an [OptionError], or an error of the loss.
 func (o *Options) Validate() error {
-	fraction := func(v float64) bool { return v > 0 && v <= 1 }
 	b, n := &o.Trees, &o.Network
-	switch {
-	case b.Trees == 0 && n.Epochs == 0:
-		return errors.New("train: neither trees nor epochs of a network: want one of them")
-	case b.Trees < 0 || b.Trees > objectness.MaxTrees:
-		return fmt.Errorf("train: %d trees: want 0 to %d", b.Trees, objectness.MaxTrees)
-	case b.Trees > 0 && !(fraction(b.Rate) && fraction(b.Subsample) && fraction(b.ColSample)):
-		return fmt.Errorf("train: rate %v, subsample %v, colsample %v of the trees: want numbers in (0,1]", b.Rate, b.Subsample, b.ColSample)
-	case b.Trees > 0 && (!(b.L2 > 0) || math.IsInf(b.L2, 0)):
-		return fmt.Errorf("train: L2 regularization %v: want a number above 0", b.L2)
-	case n.Epochs < 0 || n.Epochs > maxEpochs:
-		return fmt.Errorf("train: %d epochs: want 0 to %d", n.Epochs, maxEpochs)
-	case n.Epochs > 0 && (n.Units < 0 || n.Units > objectness.MaxUnits):
-		return fmt.Errorf("train: %d hidden units: want 0 to %d", n.Units, objectness.MaxUnits)
-	case n.Epochs > 0 && (n.Batch < 1 || n.Batch > maxBatch):
-		return fmt.Errorf("train: batches of %d: want 1 to %d", n.Batch, maxBatch)
-	case n.Epochs > 0 && !(fraction(n.Rate) && n.Dropout >= 0 && n.Dropout < 1):
-		return fmt.Errorf("train: rate %v, dropout %v of the network: want a number in (0,1], and one in [0,1)", n.Rate, n.Dropout)
+	check := func(name string, value any, ok bool, want string) error {
+		if ok {
+			return nil
+		}
+		return &OptionError{name, value, want}
+	}
+	whole := func(name string, value, low, high int) error {
+		return check(name, value, value >= low && value <= high, fmt.Sprintf("%d to %d", low, high))
+	}
+	fraction := func(name string, value float64) error {
+		return check(name, value, value > 0 && value <= 1, "a number above 0, at most 1")
+	}
+	errs := []error{
+		whole("Trees.Trees", b.Trees, 0, objectness.MaxTrees),
+		whole("Network.Epochs", n.Epochs, 0, maxEpochs),
+	}
+	if b.Trees == 0 {
+		errs = append(errs, check("Network.Epochs", n.Epochs, n.Epochs != 0, "at least 1 if there are no trees"))
+	} else {
+		errs = append(errs,
+			fraction("Trees.Rate", b.Rate), fraction("Trees.Subsample", b.Subsample), fraction("Trees.ColSample", b.ColSample),
+			check("Trees.L2", b.L2, b.L2 > 0 && !math.IsInf(b.L2, 0), "a number above 0"),
+			whole("Trees.MaxSamples", b.MaxSamples, 1, math.MaxInt32),
+		)
+	}
+	if n.Epochs > 0 {
+		errs = append(errs,
+			whole("Network.Units", n.Units, 0, objectness.MaxUnits), whole("Network.Batch", n.Batch, 1, maxBatch),
+			fraction("Network.Rate", n.Rate),
+			check("Network.Dropout", n.Dropout, n.Dropout >= 0 && n.Dropout < 1, "a number from 0, below 1"),
+		)
 	}
 	groups := FeatureGroups()
 	for _, name := range o.Exclude {
-		if !slices.Contains(groups, name) {
-			return fmt.Errorf("train: unknown feature group %q: want some of %s", name, strings.Join(groups, ", "))
+		errs = append(errs, check("Exclude", fmt.Sprintf("%q", name), slices.Contains(groups, name), "some of "+strings.Join(groups, ", ")))
+	}
+	for _, err := range append(errs, o.Loss.Validate()) {
+		if err != nil {
+			return err
 		}
 	}
-	return o.Loss.Validate()
+	return nil
 }
 
 const (
@@ -207,26 +238,26 @@ func (t *Trainer) Train(ctx context.Context, opts Options, metadata objectness.M
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	var used []int32
+	if t.means == nil {
+		t.standardize(feature.Mirror())
+	}
+	s := &samples{means: t.means, scales: slices.Clone(t.scales), mirror: feature.Mirror(), levels: &t.levels}
 	hasObjects := false
 	for i, image := range t.images {
 		if include == nil || include(int(image)) {
-			used = append(used, int32(i))
+			s.used = append(s.used, int32(i))
+			s.targets = append(s.targets, t.targets[i])
+			s.weights = append(s.weights, t.weights[i])
 			hasObjects = hasObjects || t.targets[i] > 0
 		}
 	}
 	if !hasObjects {
-		return nil, fmt.Errorf("train: none of %d boxes overlaps an object by more than half: want images with objects", len(used))
+		return nil, fmt.Errorf("train: none of %d boxes overlaps an object by more than half: want images with objects", len(s.used))
 	}
-	columns := slices.Clone(t.columns)
 	for f, name := range feature.Names() {
 		if slices.Contains(opts.Exclude, feature.Group(name)) {
-			columns[f] = nil
+			s.scales[f] = 0
 		}
-	}
-	s, err := newSamples(ctx, &opts, columns, feature.Mirror(), t.targets, t.weights, used)
-	if err != nil {
-		return nil, err
 	}
 	m, err := opts.train(ctx, s)
 	if err != nil {
@@ -237,14 +268,14 @@ func (t *Trainer) Train(ctx context.Context, opts Options, metadata objectness.M
 	return objectness.New(m, metadata)
 }
 
-// CrossValidate trains folds rankers, each from all images but those whose index is i modulo
-// folds. The result ranks image i by rankers[i%folds], which was not trained with it. Progress
-// is called after each, if not nil.
+// CrossValidate trains folds rankers, each from all images but those of an index below images that is
+// i modulo folds. The result ranks image i by rankers[i%folds], which was not trained with it. Images
+// of other indices train all rankers. Progress is called after each, if not nil.
 func (t *Trainer) CrossValidate(
-	ctx context.Context, opts Options, metadata objectness.Metadata, folds int, progress func(),
+	ctx context.Context, opts Options, metadata objectness.Metadata, images, folds int, progress func(),
 ) (rankers []*objectness.Ranker, err error) {
 	for k := range folds {
-		r, err := t.Train(ctx, opts, metadata, func(image int) bool { return image%folds != k })
+		r, err := t.Train(ctx, opts, metadata, func(image int) bool { return image >= images || image%folds != k })
 		if err != nil {
 			return nil, err
 		}

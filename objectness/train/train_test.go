@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -22,6 +23,7 @@ import (
 	"github.com/proposer/proposer/internal/testutil/candidates"
 	"github.com/proposer/proposer/internal/testutil/scene"
 	"github.com/proposer/proposer/objectness"
+	"github.com/proposer/proposer/objectness/internal/feature"
 )
 
 // synthetic is a data set whose target is 1 where the product of features 0 and 2 is
@@ -57,10 +59,23 @@ func newSynthetic(n int) *synthetic {
 
 func (s *synthetic) samples(t *testing.T) *samples {
 	t.Helper()
-	o := smallOptions()
-	samples, err := newSamples(t.Context(), &o, s.columns, s.mirror, s.targets, s.weights, s.used)
-	if err != nil {
-		t.Fatal(err)
+	var blocks []sampleBlock
+	for i := range s.targets {
+		if i%feature.BlockSize == 0 {
+			blocks = append(blocks, sampleBlock{columns: make(feature.Columns, len(s.columns))})
+		}
+		b := &blocks[len(blocks)-1]
+		for f, column := range s.columns {
+			b.columns[f][b.n] = column[i]
+		}
+		b.n++
+	}
+	trainer := &Trainer{levels: levels{features: len(s.columns)}, pending: blocks}
+	trainer.standardize(s.mirror)
+	samples := &samples{means: trainer.means, scales: trainer.scales, mirror: s.mirror, levels: &trainer.levels, used: s.used}
+	for _, u := range s.used {
+		samples.targets = append(samples.targets, s.targets[u])
+		samples.weights = append(samples.weights, s.weights[u])
 	}
 	return samples
 }
@@ -246,12 +261,13 @@ func TestNetworkGradient(t *testing.T) {
 		w.all()[i] = float32(rng.NormFloat64())
 	}
 	p := newBatchPart(50, o.Network.Units, 5)
-	rows := make([]int32, 50)
-	for i := range rows {
-		rows[i] = int32(i)
+	buffer := newRowBuffer(s)
+	rows, err := buffer.take(t.Context(), &o, 50, rng.Shuffle)
+	if err != nil {
+		t.Fatal(err)
 	}
 	loss := func() float64 {
-		p.computeGradient(&o, s, rows, &w, rng)
+		p.computeGradient(&o, buffer, rows, &w, rng)
 		return p.loss
 	}
 	loss()
@@ -286,22 +302,123 @@ func TestModelDoesNotDependOnThreads(t *testing.T) {
 
 func TestModelDoesNotDependOnOtherSamples(t *testing.T) {
 	var models []*objectness.Model
-	for _, noise := range []float32{0, 9} {
-		s := newSynthetic(3000)
-		s.used = s.used[:2000]
-		for i := 2000; i < 3000; i++ {
-			s.targets[i] = noise / 9
-			s.weights[i] = 1 + noise
-			for _, c := range s.columns {
-				c[i] += noise
+	for _, noise := range []int8{0, 9} {
+		synthetic := newSynthetic(9000)
+		synthetic.used = slices.DeleteFunc(synthetic.used, func(i int32) bool { return i%3 == 2 || i < 4500 && i > 100 })
+		s := synthetic.samples(t)
+		for i := range int32(9000) {
+			if !slices.Contains(s.used, i) {
+				for f := range s.levels.features {
+					s.levels.column(chunkOf(i), f)[inChunk(i)] += noise
+				}
 			}
 		}
 		o := smallOptions()
 		o.Trees.Trees, o.Network.Epochs = 3, 1
-		models = append(models, mustTrain(t, o, s.samples(t)))
+		models = append(models, mustTrain(t, o, s))
 	}
 	if !reflect.DeepEqual(models[0], models[1]) {
 		t.Error("the model depends on samples that are not used")
+	}
+}
+
+// So the mirrored samples need no copy.
+func TestMirroredFeaturesAreQuantizedEqually(t *testing.T) {
+	s := newSynthetic(4000)
+	s.mirror = []int{1, 0, 3, 2, 4}
+	for i := range s.columns[1] {
+		s.columns[1][i] *= 3
+	}
+	samples := s.samples(t)
+	o := smallOptions()
+	bins, err := newBins(t.Context(), &o, samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f, m := range s.mirror {
+		if samples.means[f] != samples.means[m] || samples.scales[f] != samples.scales[m] || !reflect.DeepEqual(bins[f], bins[m]) {
+			t.Errorf("feature %d is not quantized as its mirror image", f)
+		}
+	}
+}
+
+// The columns of a tree are those of a copy of all samples and all mirrored samples.
+func TestColumnsEqualReference(t *testing.T) {
+	synthetic := newSynthetic(3*chunkSize + 100)
+	synthetic.mirror = []int{1, 0, 2, 3, 4}
+	synthetic.used = slices.DeleteFunc(synthetic.used, func(i int32) bool { return i%5 == 0 || chunkOf(i) == 1 })
+	s := synthetic.samples(t)
+	o := smallOptions()
+	bins, err := newBins(t.Context(), &o, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &boosting{o.Trees, &o, s, s.ranges(), bins, make([]float32, 2*len(s.used))}
+	rows := b.drawRows(rand.New(rand.NewPCG(1, 2)))
+	g := &treeGrower{boosting: b, rows: rows}
+	for f := range s.mirror {
+		got := g.column(f)
+		for k, r := range rows {
+			from, u := f, s.used[int(r)%len(s.used)]
+			if int(r) >= len(s.used) {
+				from = s.mirror[f]
+			}
+			if want := bins[f].of[levelIndex(s.levels.column(chunkOf(u), from)[inChunk(u)])]; got[k] != want {
+				t.Fatalf("feature %d, row %d: got bin %d, want %d", f, k, got[k], want)
+			}
+		}
+	}
+}
+
+// An epoch has each sample once, with its features.
+func TestRowBuffer(t *testing.T) {
+	synthetic := newSynthetic((bufferedChunks+2)*chunkSize + 100)
+	synthetic.used = slices.DeleteFunc(synthetic.used, func(i int32) bool { return i%3 == 0 })
+	s := synthetic.samples(t)
+	s.scales[2] = 0 // not used
+	o := smallOptions()
+	o.Threads = 2
+	b := newRowBuffer(s)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2 {
+		b.shuffle(rng.Shuffle)
+		seen := make([]int, len(s.used))
+		ascending := 0
+		for last := int32(0); ; {
+			rows, err := b.take(t.Context(), &o, 1000, rng.Shuffle)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range rows {
+				i := b.sources[r]
+				seen[i]++
+				if i > last {
+					ascending++
+				}
+				last = i
+				for f, got := range b.row(int(r)) {
+					want := s.levels.column(chunkOf(s.used[i]), f)[inChunk(s.used[i])]
+					if f == 2 {
+						want = 0
+					}
+					if got != want {
+						t.Fatalf("sample %d, feature %d: got %d, want %d", i, f, got, want)
+					}
+				}
+			}
+			if len(rows) < 1000 {
+				break
+			}
+		}
+		if slices.Min(seen) != 1 || slices.Max(seen) != 1 {
+			t.Errorf("got samples %d to %d times, want each once", slices.Min(seen), slices.Max(seen))
+		}
+		if fraction := float64(ascending) / float64(len(seen)); fraction < .45 || fraction > .55 {
+			t.Errorf("got a fraction of %.2f ascending samples, want about half", fraction)
+		}
+		if limit := (bufferedChunks + 1) * chunkSize * s.levels.features; cap(b.rows) > limit {
+			t.Errorf("got a buffer of %d bytes, want at most %d", cap(b.rows), limit)
+		}
 	}
 }
 
@@ -327,27 +444,35 @@ func TestValidate(t *testing.T) {
 	if err := valid.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	for name, modify := range map[string]func(*Options){
-		"no part":       func(o *Options) { o.Trees.Trees, o.Network.Epochs = 0, 0 },
-		"trees":         func(o *Options) { o.Trees.Trees = -1 },
-		"rate of trees": func(o *Options) { o.Trees.Rate = 0 },
-		"L2":            func(o *Options) { o.Trees.L2 = math.NaN() },
-		"subsample":     func(o *Options) { o.Trees.Subsample = 2 },
-		"colsample":     func(o *Options) { o.Trees.ColSample = 0 },
-		"epochs":        func(o *Options) { o.Network.Epochs = 1e6 },
-		"units":         func(o *Options) { o.Network.Units = -1 },
-		"batch":         func(o *Options) { o.Network.Batch = 0 },
-		"network rate":  func(o *Options) { o.Network.Rate = 2 },
-		"dropout":       func(o *Options) { o.Network.Dropout = 1 },
-		"loss":          func(o *Options) { o.Loss.Gamma = -1 },
-		"exclude":       func(o *Options) { o.Exclude = []string{"votes", "sides"} },
-		"exclude empty": func(o *Options) { o.Exclude = []string{""} },
+	for name, c := range map[string]struct {
+		modify func(*Options)
+		option string
+	}{
+		"no part":       {func(o *Options) { o.Trees.Trees, o.Network.Epochs = 0, 0 }, "Network.Epochs"},
+		"trees":         {func(o *Options) { o.Trees.Trees = -1 }, "Trees.Trees"},
+		"rate of trees": {func(o *Options) { o.Trees.Rate = 0 }, "Trees.Rate"},
+		"L2":            {func(o *Options) { o.Trees.L2 = math.NaN() }, "Trees.L2"},
+		"subsample":     {func(o *Options) { o.Trees.Subsample = 2 }, "Trees.Subsample"},
+		"colsample":     {func(o *Options) { o.Trees.ColSample = 0 }, "Trees.ColSample"},
+		"samples":       {func(o *Options) { o.Trees.MaxSamples = 0 }, "Trees.MaxSamples"},
+		"epochs":        {func(o *Options) { o.Network.Epochs = 1e6 }, "Network.Epochs"},
+		"units":         {func(o *Options) { o.Network.Units = -1 }, "Network.Units"},
+		"batch":         {func(o *Options) { o.Network.Batch = 0 }, "Network.Batch"},
+		"network rate":  {func(o *Options) { o.Network.Rate = 2 }, "Network.Rate"},
+		"dropout":       {func(o *Options) { o.Network.Dropout = 1 }, "Network.Dropout"},
+		"loss":          {func(o *Options) { o.Loss.Gamma = -1 }, ""},
+		"exclude":       {func(o *Options) { o.Exclude = []string{"votes", "sides"} }, "Exclude"},
+		"exclude empty": {func(o *Options) { o.Exclude = []string{""} }, "Exclude"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := DefaultOptions()
-			modify(&o)
-			if o.Validate() == nil {
-				t.Error("got no error")
+			c.modify(&o)
+			err := o.Validate()
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			if e, ok := errors.AsType[*OptionError](err); ok != (c.option != "") || ok && e.Option != c.option {
+				t.Errorf("got error %v, want one about option %q", err, c.option)
 			}
 		})
 	}
@@ -358,42 +483,195 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// addCandidates adds the candidates of a drawn image, with a match each.
-func addCandidates(t *testing.T, trainer *Trainer, match func(i int) Match) {
+// sampled returns a hook that has sampled the candidates of a drawn image, with a match each.
+func sampled(t *testing.T, trainer *Trainer, image int, labels Labels, match func(i int) Match) *Hook {
 	t.Helper()
 	set := candidates.Collect(t, scene.Render(1, 160, 120, 4).Image)
 	matches := make([]Match, len(set.Candidates))
 	for i := range matches {
 		matches[i] = match(i)
 	}
-	if err := trainer.Add(t.Context(), 0, set, matches); err != nil {
+	h := trainer.Hook(image, labels)
+	if err := h.collect(t.Context(), set, matches); err != nil {
 		t.Fatal(err)
 	}
+	return h
 }
 
 func TestIgnoredBoxesAreNotBackground(t *testing.T) {
 	t.Run("half on an object", func(t *testing.T) {
-		trainer := NewTrainer(1)
-		addCandidates(t, trainer, func(i int) Match { return Match{IoU: .6 * float64(1-i%2), Ignore: true} })
-		if got, want := trainer.Samples(), (trainer.boxCount+1)/2; got != want || got == 0 {
+		h := sampled(t, NewTrainer(DefaultSampling()), 0, Labels{}, func(i int) Match { return Match{IoU: .6 * float64(1-i%2), Ignore: true} })
+		if got, want := len(h.targets), (h.boxes+1)/2; got != want || got == 0 {
 			t.Errorf("got %d samples, want %d", got, want)
 		}
-		if slices.Contains(trainer.targets, 0) {
+		if slices.Contains(h.targets, 0) {
 			t.Error("got a sample with target 0, want those on objects alone")
 		}
 	})
 	t.Run("none on an object", func(t *testing.T) {
-		trainer := NewTrainer(1)
-		addCandidates(t, trainer, func(int) Match { return Match{IoU: .45, Ignore: true} })
-		if got := trainer.Samples(); got != 0 {
+		h := sampled(t, NewTrainer(DefaultSampling()), 0, Labels{}, func(int) Match { return Match{IoU: .45, Ignore: true} })
+		if got := len(h.targets); got != 0 {
 			t.Errorf("got %d samples, want 0", got)
 		}
 	})
 }
 
+func TestPartialLabels(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		match   Match
+		partial bool
+		want    bool // any samples
+	}{
+		{"background", Match{}, false, true},
+		{"disjoint", Match{}, true, false},
+		{"hardly overlaps", Match{IoU: MinPartialIoU - .001}, true, false},
+		{"overlaps", Match{IoU: MinPartialIoU}, true, true},
+		{"overlaps, ignored", Match{IoU: .3, Ignore: true}, true, false},
+		{"on an object", Match{IoU: .8}, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := sampled(t, NewTrainer(DefaultSampling()), 0, Labels{Partial: c.partial}, func(int) Match { return c.match })
+			if got := len(h.targets) > 0; got != c.want {
+				t.Errorf("got %d samples, want some: %v", len(h.targets), c.want)
+			}
+		})
+	}
+}
+
+func TestWeights(t *testing.T) {
+	match := func(i int) Match { return Match{IoU: float64(i%10) / 10} }
+	plain := sampled(t, NewTrainer(DefaultSampling()), 0, Labels{}, match)
+	half := sampled(t, NewTrainer(DefaultSampling()), 0, Labels{Weight: .5}, match)
+	if !slices.Equal(plain.targets, half.targets) {
+		t.Fatal("the weight changes the samples")
+	}
+	for i, w := range plain.weights {
+		if half.weights[i] != w/2 {
+			t.Fatalf("sample %d: got weight %v, want %v", i, half.weights[i], w/2)
+		}
+	}
+}
+
+// The number of samples is bounded, and the total weight does not depend on the bound.
+func TestMaxSamples(t *testing.T) {
+	match := func(i int) Match { return Match{IoU: .7 * float64(i%2)} }
+	weights := func(h *Hook) (sums [2]float64) {
+		for i, w := range h.weights {
+			if h.targets[i] > 0 {
+				sums[1] += float64(w)
+			} else {
+				sums[0] += float64(w)
+			}
+		}
+		return sums
+	}
+	all := sampled(t, NewTrainer(Sampling{Seed: 1, MaxSamples: 1 << 20}), 0, Labels{}, match)
+	want := weights(all)
+	for _, limit := range []int{1, 7} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			h := sampled(t, NewTrainer(Sampling{Seed: 1, MaxSamples: limit}), 0, Labels{}, match)
+			if len(h.targets) != 2*limit {
+				t.Errorf("got %d samples, want %d", len(h.targets), 2*limit)
+			}
+			samples := 0
+			for _, b := range h.blocks {
+				samples += b.n
+			}
+			if samples != len(h.targets) {
+				t.Errorf("got the features of %d samples, want %d", samples, len(h.targets))
+			}
+			got := weights(h)
+			for k := range got {
+				if math.Abs(got[k]-want[k]) > 1e-3*want[k] {
+					t.Errorf("got a total weight of %v, want %v", got, want)
+				}
+			}
+		})
+	}
+}
+
+// Searches with hooks of one trainer run concurrently.
+func TestHooksAreConcurrent(t *testing.T) {
+	set := candidates.Collect(t, scene.Render(1, 160, 120, 4).Image)
+	trainer := NewTrainer(DefaultSampling())
+	var hooks [4]*Hook
+	var wg sync.WaitGroup
+	for i := range hooks {
+		hooks[i] = trainer.Hook(7, Labels{})
+		wg.Go(func() {
+			if err := hooks[i].Score(t.Context(), nil, set); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range hooks {
+		if !reflect.DeepEqual(hooks[i].blocks, hooks[0].blocks) || len(hooks[i].blocks) == 0 {
+			t.Errorf("the samples of hook %d differ from those of hook 0", i)
+		}
+	}
+}
+
+// Samples that come after the features were standardized are quantized in the same way.
+func TestSamplesAreQuantizedOnce(t *testing.T) {
+	match := func(i int) Match { return Match{IoU: float64(i%4) / 4} }
+	trainer := NewTrainer(DefaultSampling())
+	trainer.Add(sampled(t, trainer, 0, Labels{}, match))
+	n := trainer.Samples()
+	o := DefaultOptions()
+	o.Trees.Trees, o.Network.Epochs = 1, 0
+	if _, err := trainer.Train(t.Context(), o, objectness.Metadata{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	trainer.Add(sampled(t, trainer, 0, Labels{}, match))
+	if len(trainer.pending) != 0 || trainer.levels.n != 2*n {
+		t.Fatalf("got %d blocks of floating point and %d samples, want 0 and %d", len(trainer.pending), trainer.levels.n, 2*n)
+	}
+	for f := range feature.Count() {
+		column := trainer.levels.column(0, f)
+		if !slices.Equal(column[:n], column[n:2*n]) {
+			t.Fatalf("feature %d: the same samples are quantized differently", f)
+		}
+	}
+}
+
+// Images beyond those that are validated train all rankers.
+func TestCrossValidate(t *testing.T) {
+	trainer := NewTrainer(DefaultSampling())
+	for image := range 6 {
+		trainer.Add(sampled(t, trainer, image, Labels{}, func(i int) Match { return Match{IoU: float64((i+image)%5) / 5} }))
+	}
+	o := DefaultOptions()
+	o.Trees.Trees, o.Network.Epochs = 2, 0
+	got, err := trainer.CrossValidate(t.Context(), o, objectness.Metadata{}, 4, 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, images := range [][]int{{1, 3, 4, 5}, {0, 2, 4, 5}} {
+		want, err := trainer.Train(t.Context(), o, objectness.Metadata{}, func(image int) bool { return slices.Contains(images, image) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file(t, got[k]) != file(t, want) {
+			t.Errorf("ranker %d is not trained on images %v", k, images)
+		}
+	}
+}
+
+// file returns the model file of a ranker.
+func file(t *testing.T, r *objectness.Ranker) string {
+	t.Helper()
+	var file bytes.Buffer
+	if err := r.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	return file.String()
+}
+
 func TestTrainNeedsObjects(t *testing.T) {
-	trainer := NewTrainer(1)
-	addCandidates(t, trainer, func(int) Match { return Match{} })
+	trainer := NewTrainer(DefaultSampling())
+	trainer.Add(sampled(t, trainer, 0, Labels{}, func(int) Match { return Match{} }))
 	if _, err := trainer.Train(t.Context(), DefaultOptions(), objectness.Metadata{}, nil); err == nil {
 		t.Error("got no error for images without objects")
 	}
@@ -401,8 +679,8 @@ func TestTrainNeedsObjects(t *testing.T) {
 
 // Excluded features are not standardized, so no part of a model can use them.
 func TestExclude(t *testing.T) {
-	trainer := NewTrainer(1)
-	addCandidates(t, trainer, func(i int) Match { return Match{IoU: float64(i%4) / 4} })
+	trainer := NewTrainer(DefaultSampling())
+	trainer.Add(sampled(t, trainer, 0, Labels{}, func(i int) Match { return Match{IoU: float64(i%4) / 4} }))
 	o := DefaultOptions()
 	o.Trees.Trees, o.Network.Epochs = 3, 1
 	o.Exclude = []string{"votes", "grid"}
@@ -410,15 +688,11 @@ func TestExclude(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file bytes.Buffer
-	if err := ranker.Write(&file); err != nil {
-		t.Fatal(err)
-	}
 	var got struct {
 		Features []string
 		Model    struct{ Scales []float32 }
 	}
-	if err := json.Unmarshal(file.Bytes(), &got); err != nil {
+	if err := json.Unmarshal([]byte(file(t, ranker)), &got); err != nil {
 		t.Fatal(err)
 	}
 	for f, name := range got.Features {
