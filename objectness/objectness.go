@@ -160,10 +160,12 @@ func parse(data []byte) (*Ranker, error) {
 		return invalid("%w", err)
 	}
 	switch {
+	case file.Format == 0:
+		return invalid("no format: want a file that proposer train wrote")
 	case file.Format != formatVersion:
-		return invalid("format %d: want %d (train it again)", file.Format, formatVersion)
+		return invalid("format %d of another version, this one has %d: train it again with this version", file.Format, formatVersion)
 	case !slices.Equal(file.Features, feature.Names()):
-		return invalid("features of another version: want those of this one (train it again)")
+		return invalid("%d features of another version, this one has %d: train it again with this version", len(file.Features), feature.Count())
 	case file.Model == nil:
 		return invalid("no model")
 	}

@@ -385,8 +385,8 @@ func (t *training) metadata() objectness.Metadata {
 	return objectness.Metadata{Data: strings.Join(data, ", "), Mode: t.search.Mode, Model: t.Model, Loss: loss}
 }
 
-// train trains a model on all images, evaluates it on another data set unless that is nil, and
-// writes the model file and the loss curve.
+// train trains a model on all images and writes the model file and the loss curve. Then it evaluates
+// the model on another data set, unless that is nil, and adds the metrics to the file.
 func (t *training) train(ctx context.Context, other *evaluation) error {
 	curve := bytes.NewBufferString("part,step,loss\n")
 	part, bar := "", progress(t.std, 1, "")
@@ -406,32 +406,40 @@ func (t *training) train(ctx context.Context, other *evaluation) error {
 		return err
 	}
 
-	if other != nil {
-		name := filepath.Base(t.Judge)
-		other.ranker = func(int) selective.Ranker { return ranker }
-		report, err := t.evaluate(ctx, other, name)
-		if err != nil {
-			return err
-		}
-		var metrics []objectness.Metric
-		for _, b := range report.Budgets {
-			metrics = append(metrics, objectness.Metric{Boxes: b.N, AR: b.All.AR})
-		}
-		ranker = ranker.WithMetrics(name, metrics)
-	}
-	var file bytes.Buffer
-	if err := ranker.Write(&file); err != nil {
-		return err
-	}
-	if err := os.WriteFile(t.Out, file.Bytes(), 0o644); err != nil {
+	if err := t.write(ranker); err != nil {
 		return err
 	}
 	m := ranker.Metadata()
 	fmt.Fprintf(t.std.err, "trained on %d of the %d boxes of %d images\n", t.trainer.Samples(), m.Boxes, m.Images)
-	if t.Curve == "" {
+	if t.Curve != "" {
+		if err := os.WriteFile(t.Curve, curve.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	if other == nil {
 		return nil
 	}
-	return os.WriteFile(t.Curve, curve.Bytes(), 0o644)
+
+	name := filepath.Base(t.Judge)
+	other.ranker = func(int) selective.Ranker { return ranker }
+	report, err := t.evaluate(ctx, other, name)
+	if err != nil {
+		return err
+	}
+	var metrics []objectness.Metric
+	for _, b := range report.Budgets {
+		metrics = append(metrics, objectness.Metric{Boxes: b.N, AR: b.All.AR})
+	}
+	return t.write(ranker.WithMetrics(name, metrics))
+}
+
+// write writes the model file.
+func (t *training) write(ranker *objectness.Ranker) error {
+	var file bytes.Buffer
+	if err := ranker.Write(&file); err != nil {
+		return err
+	}
+	return os.WriteFile(t.Out, file.Bytes(), 0o644)
 }
 
 // evaluate evaluates rankers on a data set and prints a table.

@@ -142,13 +142,22 @@ func TestTrainUsage(t *testing.T) {
 }
 
 func TestInvalidRanker(t *testing.T) {
-	invalid := filepath.Join(t.TempDir(), "invalid.json")
-	write(t, invalid, []byte("{}"))
-	for name, file := range map[string]string{"invalid": invalid, "missing": invalid + ".not"} {
-		t.Run(name, func(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct{ name, file, want string }{
+		{"missing.json", "", "no such file"},
+		{"text.json", "text", "invalid model"},
+		{"other.json", "{}", "want a file that proposer train wrote"},
+		{"format.json", `{"format": 2, "features": ["a"], "model": {}}`, "format 2 of another version, this one has 3: train it again with this version"},
+		{"features.json", `{"format": 3, "features": ["a"], "model": {}}`, "1 features of another version"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(dir, c.name)
+			if c.file != "" {
+				write(t, file, []byte(c.file))
+			}
 			_, msg, code := call(t, nil, "propose", "--ranker", file, writeScene(t, 11))
-			if code != exitUsage || !strings.Contains(msg, "--ranker") {
-				t.Errorf("got exit code %d, message %q, want %d and the flag", code, msg, exitUsage)
+			if code != exitUsage || !strings.Contains(msg, "--ranker "+file+": ") || !strings.Contains(msg, c.want) {
+				t.Errorf("got exit code %d, message %q, want %d, the file and %q", code, msg, exitUsage, c.want)
 			}
 		})
 	}
