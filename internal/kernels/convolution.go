@@ -1,0 +1,255 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+)
+
+// MaxActivation is the largest magnitude of the values that a [Convolution] reads and writes.
+const MaxActivation = 4095
+
+// Convolution is a layer of a convolutional network in fixed point. It is safe for concurrent use.
+type Convolution struct {
+	shape     ConvolutionShape
+	low, high float32
+	// weights are, for each group of 16 output channels, and one of 8 if that is left, by tap and pair
+	// of input channels: two weights for each output channel of the group.
+	weights [][2]int16
+	bias    []int32
+	scales  []float32
+}
+
+// ConvolutionShape is the shape of the weights of a convolution of Side×Side taps.
+type ConvolutionShape struct {
+	Side, Stride int
+	In, Out      int // numbers of channels: multiples of 4 and of 8
+	Low, High    int // bounds of the output, within ±MaxActivation
+}
+
+// NewConvolution returns a convolution. Weights are in the order output channel, row, column, input
+// channel. The output is (sum + bias)·scale, limited to the shape's bounds and rounded to the nearest,
+// halves to even. The magnitude of no sum may exceed an int32, nor any scale be infinite or no number.
+func NewConvolution(shape ConvolutionShape, weights []int8, bias []int32, scales []float32) *Convolution {
+	if shape.In%4 != 0 || shape.Out%groupSize != 0 {
+		panic(fmt.Sprintf("kernels: NewConvolution: %d to %d channels", shape.In, shape.Out))
+	}
+	taps := shape.Side * shape.Side * shape.In
+	checkLengths("NewConvolution", shape.Out, len(bias), len(scales))
+	checkLengths("NewConvolution", shape.Out*taps, len(weights))
+	c := &Convolution{
+		shape: shape, low: float32(shape.Low), high: float32(shape.High),
+		weights: make([][2]int16, 0, len(weights)/2), bias: bias, scales: scales,
+	}
+	for first := 0; first < shape.Out; {
+		width := c.groupWidth(first)
+		for pair := range taps / 2 {
+			for k := range width {
+				w := weights[(first+k)*taps+2*pair:]
+				c.weights = append(c.weights, [2]int16{int16(w[0]), int16(w[1])})
+			}
+		}
+		first += width
+	}
+	return c
+}
+
+const groupSize = 8
+
+// groupWidth returns the number of output channels that are computed together.
+func (c *Convolution) groupWidth(first int) int { return min(c.shape.Out-first, 2*groupSize) }
+
+// Activations are rows of pixels, Stride values apart, with the channels of a pixel side by side.
+type Activations struct {
+	Values []int16
+	Stride int
+}
+
+// Apply writes height rows of width pixels. src begins at the first tap of the first pixel: borders are
+// part of src. All values of src are within ±MaxActivation. Apply panics if dst or src is too short.
+func (c *Convolution) Apply(dst, src Activations, width, height int) {
+	if width <= 0 || height <= 0 {
+		return
+	}
+	s := &c.shape
+	checkActivations("dst", dst, width*s.Out, height)
+	checkActivations("src", src, ((width-1)*s.Stride+s.Side)*s.In, (height-1)*s.Stride+s.Side)
+	for first := 0; first < s.Out; {
+		n := c.groupWidth(first)
+		taps := s.Side * s.Side * s.In / 2
+		g := convolutionGroup{
+			rows: s.Side, pairs: s.Side * s.In / 2, stride: src.Stride, step: s.Stride * s.In, channels: s.Out,
+			low: c.low, high: c.high,
+			weights: c.weights[first*taps:][:n*taps], bias: c.bias[first:][:n], scales: c.scales[first:][:n],
+		}
+		for y := range height {
+			convolve(dst.Values[y*dst.Stride+first:], src.Values[y*s.Stride*src.Stride:], width, &g)
+		}
+		first += n
+	}
+}
+
+func checkActivations(name string, a Activations, row, rows int) {
+	if a.Stride < 0 || int64(rows-1)*int64(a.Stride)+int64(row) > int64(len(a.Values)) {
+		panic(fmt.Sprintf("kernels: Convolution: %s has %d values in rows of %d: want %d rows with %d of them",
+			name, len(a.Values), a.Stride, rows, row))
+	}
+}
+
+// convolutionGroup is what a row of some output channels is computed from.
+type convolutionGroup struct {
+	rows, pairs int // of the taps of a pixel; the pairs of a row are side by side
+	stride      int // from a row of the input to the next
+	step        int // from the taps of a pixel to those of the next
+	channels    int // from a pixel of the output to the next
+	low, high   float32
+	weights     [][2]int16
+	bias        []int32
+	scales      []float32
+}
+
+func convolveGeneric(dst, src []int16, width int, g *convolutionGroup) {
+	for x := range width {
+		var sums [2 * groupSize]int32
+		copy(sums[:], g.bias)
+		weights := g.weights
+		for row := range g.rows {
+			taps := src[row*g.stride+x*g.step:][:2*g.pairs]
+			for ; len(taps) > 1; taps = taps[2:] {
+				a, b := int32(taps[0]), int32(taps[1])
+				for k, w := range weights[:len(g.bias)] {
+					sums[k%len(sums)] += a*int32(w[0]) + b*int32(w[1])
+				}
+				weights = weights[len(g.bias):]
+			}
+		}
+		out := dst[x*g.channels:][:len(g.bias)]
+		for k := range out {
+			v := min(max(float32(float32(sums[k%len(sums)])*g.scales[k]), g.low), g.high)
+			out[k] = int16(math.RoundToEven(float64(v)))
+		}
+	}
+}
+
+// AddUpsampled adds to each pixel of a row that of src at half its position, and limits the sums to 0 to
+// MaxActivation. All values are within ±MaxActivation. Pixels have channels values, a multiple of 16.
+func AddUpsampled(dst, src []int16, channels int) {
+	if channels <= 0 || channels%16 != 0 || len(dst)%channels != 0 {
+		panic(fmt.Sprintf("kernels: AddUpsampled: %d values in pixels of %d channels", len(dst), channels))
+	}
+	checkLengths("AddUpsampled", (len(dst)/channels+1)/2*channels, len(src))
+	addUpsampled(dst, src, channels)
+}
+
+func addUpsampledGeneric(dst, src []int16, channels int) {
+	for x := 0; x < len(dst)/channels; x++ {
+		to, from := dst[x*channels:][:channels], src[x/2*channels:][:channels]
+		for k, v := range from {
+			to[k] = min(max(to[k]+v, 0), MaxActivation)
+		}
+	}
+}
+
+// InterpolatedLine is a line of an [InterpolatedGrid]: it lies Fraction of a cell, 0 to 1, after the entry
+// At of the integral image.
+type InterpolatedLine struct {
+	At       int32
+	Fraction float32
+}
+
+// InterpolatedGrid is a grid of rectangles whose sides may lie inside of cells. The index of an entry of
+// the integral image is the sum of those of its row and column. The sum over a rectangle is multiplied by
+// the product of the scales of its row and column.
+type InterpolatedGrid struct {
+	Rows, Columns           [GridSide + 1]InterpolatedLine
+	RowScales, ColumnScales [GridSide]float32
+}
+
+// IntegralChannels is the number of channels of the integral image of [InterpolatedGridSums].
+const IntegralChannels = 16
+
+// InterpolatedGridSums writes the scaled sums of each rectangle of each grid, row by row, each as two rows
+// of eight channels. Entries of the integral image are integers below 2²⁴; its rows are stride entries
+// apart. InterpolatedGridSums panics if a line needs entries outside of the image.
+func InterpolatedGridSums(dst [][8]float32, integral [][IntegralChannels]float32, stride int, grids []InterpolatedGrid) {
+	checkLengths("InterpolatedGridSums", len(dst), 2*GridSide*GridSide*len(grids))
+	for k := range grids {
+		g := &grids[k]
+		var largest [2]uint32
+		for i, lines := range [2]*[GridSide + 1]InterpolatedLine{&g.Rows, &g.Columns} {
+			for _, l := range lines {
+				largest[i] = max(largest[i], uint32(l.At))
+			}
+		}
+		if stride < 0 || int64(largest[0])+int64(largest[1])+int64(stride)+1 >= int64(len(integral)) {
+			panic(fmt.Sprintf("kernels: InterpolatedGridSums: rows %v and columns %v in an integral image of %d, %d a row",
+				g.Rows, g.Columns, len(integral), stride))
+		}
+	}
+	interpolatedGridSums(dst, integral, stride, grids)
+}
+
+func interpolatedGridSumsGeneric(
+	dst [][8]float32, integral [][IntegralChannels]float32, stride int, grids []InterpolatedGrid,
+) {
+	const half = IntegralChannels / 2
+	for i := range grids {
+		g := &grids[i]
+		for part := range 2 {
+			var above [GridSide][half]float32
+			for row := range g.Rows {
+				r := &g.Rows[row]
+				var lines [2][GridSide][half]float32
+				for k := range lines {
+					columnSums(&lines[k], integral[int(r.At)+k*stride:], g, part*half)
+				}
+				for column := range above {
+					for c := range above[column] {
+						top, bottom := lines[0][column][c], lines[1][column][c]
+						v := top + float32(float32(bottom-top)*r.Fraction)
+						if row > 0 {
+							scale := float32(g.RowScales[row-1] * g.ColumnScales[column])
+							dst[2*((row-1)*GridSide+column)+part][c] = float32((v - above[column][c]) * scale)
+						}
+						above[column][c] = v
+					}
+				}
+			}
+		}
+		dst = dst[2*GridSide*GridSide:]
+	}
+}
+
+// columnSums writes the sums above a row of the integral image for each column of a grid, for half of the
+// channels. Differences of entries are exact.
+func columnSums(
+	dst *[GridSide][IntegralChannels / 2]float32, row [][IntegralChannels]float32, g *InterpolatedGrid, first int,
+) {
+	var entries, parts [GridSide + 1][IntegralChannels / 2]float32
+	for k := range g.Columns {
+		l := &g.Columns[k]
+		copy(entries[k][:], row[l.At][first:])
+		for c, next := range row[l.At+1][first:][:len(parts[k])] {
+			parts[k][c] = float32((next - entries[k][c]) * l.Fraction)
+		}
+	}
+	for k := range dst {
+		for c := range dst[k] {
+			dst[k][c] = (entries[k+1][c] - entries[k][c]) + (parts[k+1][c] - parts[k][c])
+		}
+	}
+}
+
+// TransposeRows is [TransposeBlock] for all eight elements of each row.
+func TransposeRows(columns [][BlockSize]float32, rows [][8]float32) {
+	checkLengths("TransposeRows", len(rows)*8, len(columns)*BlockSize)
+	transposeRows(columns, rows)
+}
+
+func transposeRowsGeneric(columns [][BlockSize]float32, rows [][8]float32) {
+	cells := len(rows) / BlockSize
+	for i, row := range rows {
+		for k, v := range row {
+			columns[i%cells*8+k][i/cells] = v
+		}
+	}
+}
