@@ -305,6 +305,14 @@ func dotPairs(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]i
 	}
 }
 
+func multiplyAdd(c []float32, cRow int, a []float32, aRow, aColumn int, b []float32, bRow, n int) {
+	if avx2 {
+		multiplyAddAVX2(&c[0], cRow, &a[0], aRow, aColumn, &b[0], bRow, n)
+	} else {
+		multiplyAddGeneric(c, cRow, a, aRow, aColumn, b, bRow, n)
+	}
+}
+
 func downsample2(dst, top, bottom []uint8) {
 	if n := len(dst); avx2 && n >= 16 {
 		downsample2AVX2(&dst[0], &top[0], &bottom[0], n)

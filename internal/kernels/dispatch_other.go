@@ -114,6 +114,10 @@ func dotPairs(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]i
 	dotPairsGeneric(dst, pairs, a, b)
 }
 
+func multiplyAdd(c []float32, cRow int, a []float32, aRow, aColumn int, b []float32, bRow, n int) {
+	multiplyAddGeneric(c, cRow, a, aRow, aColumn, b, bRow, n)
+}
+
 func downsample2(dst, top, bottom []uint8) { downsample2Generic(dst, top, bottom) }
 
 func split3(a, b, c, pixels []uint8) { split3Generic(a, b, c, pixels) }

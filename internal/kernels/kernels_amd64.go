@@ -179,6 +179,11 @@ func interleavePairsAVX2(pairs *[64][2]int16, columns *[64]int8, n int)
 //go:noescape
 func dotPairsAVX2(dst *[2][64]int32, pairs *[64][2]int16, a *[2]int16, b *[2]int16, n int)
 
+// multiplyAddAVX2 needs n > 0.
+//
+//go:noescape
+func multiplyAddAVX2(c *float32, cRow int, a *float32, aRow int, aColumn int, b *float32, bRow int, n int)
+
 // gradientMagnitudesAVX2 needs n ≥ 16, and the bytes before and after those of here.
 //
 //go:noescape

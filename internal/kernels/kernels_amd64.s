@@ -4396,6 +4396,78 @@ second:
 	VZEROUPPER
 	RET
 
+// func multiplyAddAVX2(c *float32, cRow int, a *float32, aRow int, aColumn int, b *float32, bRow int, n int)
+// Requires: AVX
+TEXT ·multiplyAddAVX2(SB), NOSPLIT, $0-64
+	MOVQ    c+0(FP), AX
+	MOVQ    a+16(FP), CX
+	MOVQ    b+40(FP), DX
+	MOVQ    n+56(FP), BX
+	MOVQ    cRow+8(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    aRow+24(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    aColumn+32(FP), R8
+	SHLQ    $0x02, R8
+	MOVQ    bRow+48(FP), R9
+	SHLQ    $0x02, R9
+	LEAQ    (DI)(DI*2), R10
+	MOVQ    AX, R11
+	VMOVUPS (R11), Y0
+	VMOVUPS 32(R11), Y1
+	ADDQ    SI, R11
+	VMOVUPS (R11), Y2
+	VMOVUPS 32(R11), Y3
+	ADDQ    SI, R11
+	VMOVUPS (R11), Y4
+	VMOVUPS 32(R11), Y5
+	ADDQ    SI, R11
+	VMOVUPS (R11), Y6
+	VMOVUPS 32(R11), Y7
+	ADDQ    SI, R11
+
+loop:
+	VMOVUPS      (DX), Y8
+	VMOVUPS      32(DX), Y9
+	VBROADCASTSS (CX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y1, Y1
+	VBROADCASTSS (CX)(DI*1), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y3, Y3
+	VBROADCASTSS (CX)(DI*2), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VBROADCASTSS (CX)(R10*1), Y10
+	VMULPS       Y8, Y10, Y8
+	VADDPS       Y8, Y6, Y6
+	VMULPS       Y9, Y10, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         R8, CX
+	ADDQ         R9, DX
+	DECQ         BX
+	JNZ          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Y6, (AX)
+	VMOVUPS      Y7, 32(AX)
+	ADDQ         SI, AX
+	VZEROUPPER
+	RET
+
 // func gradientMagnitudesAVX2(dst *[8]uint8, here0 *uint8, up0 *uint8, down0 *uint8, here1 *uint8, up1 *uint8, down1 *uint8, here2 *uint8, up2 *uint8, down2 *uint8, n int)
 // Requires: AVX, AVX2
 TEXT ·gradientMagnitudesAVX2(SB), NOSPLIT, $0-88

@@ -313,6 +313,22 @@ var checks = []check{
 		dotPairsGeneric(&want, pairs, weights[0], weights[1])
 		return got == want
 	}},
+	{name: "MultiplyAdd", equal: func(m generator, n int) bool {
+		n = max(n, 1)
+		aRow, aColumn, padding := n, 1, m.rng.IntN(2)
+		if m.rng.IntN(2) == 0 {
+			aRow, aColumn = 1, TileRows+padding
+		}
+		cRow, bRow := TileColumns+padding, TileColumns+padding
+		a := m.floats((TileRows-1)*aRow+(n-1)*aColumn+1, -4, 4)
+		b := m.floats((n-1)*bRow+TileColumns, -4, 4)
+		got, want := outputs[float32](m, (TileRows-1)*cRow+TileColumns)
+		copy(got, m.floats(len(got), -4, 4))
+		copy(want, got)
+		MultiplyAdd(got, cRow, a, aRow, aColumn, b, bRow, n)
+		multiplyAddGeneric(want, cRow, a, aRow, aColumn, b, bRow, n)
+		return slices.Equal(got, want)
+	}},
 	{name: "Downsample2", equal: func(m generator, n int) bool {
 		top, low := m.bytes(2*n), m.bytes(2*n)
 		got, want := outputs[uint8](m, n)
@@ -929,6 +945,10 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 		"DotPairs": func() {
 			DotPairs(new([2][BlockSize]int32), make([][BlockSize][2]int16, 3), make([][2]int16, 3), make([][2]int16, 2))
 		},
+		"MultiplyAdd: n":            func() { MultiplyAdd(make([]float32, 64), 16, make([]float32, 4), 1, 4, make([]float32, 16), 16, 0) },
+		"MultiplyAdd: a":            func() { MultiplyAdd(make([]float32, 64), 16, make([]float32, 7), 2, 4, make([]float32, 32), 16, 2) },
+		"MultiplyAdd: b":            func() { MultiplyAdd(make([]float32, 64), 16, make([]float32, 8), 1, 4, make([]float32, 31), 16, 2) },
+		"MultiplyAdd: c":            func() { MultiplyAdd(make([]float32, 63), 16, make([]float32, 8), 1, 4, make([]float32, 32), 16, 2) },
 		"MaxMeanMin: a run of none": func() { MaxMeanMin(make([][8]float32, 3), nil, []int32{0}) },
 		"MaxMeanMin: few rows":      func() { MaxMeanMin(make([][8]float32, 3), make([][8]float32, 1), []int32{2}) },
 		"TransposeBlock":            func() { TransposeBlock(make([][BlockSize]float32, 7), make([][8]float32, 2*BlockSize)) },

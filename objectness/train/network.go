@@ -5,9 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas32"
-
+	"github.com/proposer/proposer/internal/kernels"
 	"github.com/proposer/proposer/objectness"
 )
 
@@ -30,48 +28,70 @@ type AdamOptions struct {
 // up in order, so that the number of threads has no effect.
 const numParts = 4
 
-// networkWeights are the weights of a network, or their gradient, in one slice.
+// networkWeights are the weights of a network, or their gradient, in one slice. They are padded with
+// zeros to whole tiles of [kernels.MultiplyAdd], and keep them: their gradient is 0.
 type networkWeights struct {
-	rows   blas32.General // (units+1) × features: of each unit, and direct
-	biases []float32      // of each unit, and of the output
-	out    []float32      // of each unit
+	units, features int
+	width, stride   int       // numbers of units, with the output, and of features, padded
+	rows            []float32 // width × stride: of each unit, and direct
+	biases          []float32 // of each unit, and of the output
+	out             []float32 // of each unit
+}
+
+// padded returns n rounded up to a multiple of the columns of a tile, which is one of the rows of a tile.
+func padded(n int) int {
+	return (n + kernels.TileColumns - 1) / kernels.TileColumns * kernels.TileColumns
 }
 
 func newNetworkWeights(units, features int) networkWeights {
-	all := make([]float32, (units+1)*(features+1)+units)
-	rows, rest := all[:(units+1)*features], all[(units+1)*features:]
-	return networkWeights{
-		blas32.General{Rows: units + 1, Cols: features, Stride: features, Data: rows},
-		rest[:units+1], rest[units+1:],
-	}
+	width, stride := padded(units+1), padded(features)
+	all := make([]float32, width*stride+units+1+units)
+	rows, rest := all[:width*stride], all[width*stride:]
+	return networkWeights{units, features, width, stride, rows, rest[:units+1], rest[units+1:]}
 }
 
 // all returns the one slice.
 func (w *networkWeights) all() []float32 {
-	return w.rows.Data[:len(w.rows.Data)+len(w.biases)+len(w.out)]
+	return w.rows[:len(w.rows)+len(w.biases)+len(w.out)]
 }
+
+// row returns the weights of a unit, or the direct ones.
+func (w *networkWeights) row(i int) []float32 { return w.rows[i*w.stride:][:w.features] }
 
 // initialize draws the weights; those of the direct connections are 0.
 func (w *networkWeights) initialize(rng *rand.Rand, s *samples) {
-	units, features := len(w.out), w.rows.Cols
-	for i := range w.rows.Data[:units*features] {
-		w.rows.Data[i] = float32(rng.NormFloat64() * math.Sqrt(2/float64(features)))
+	for u := range w.units {
+		row := w.row(u)
+		for f := range row {
+			row[f] = float32(rng.NormFloat64() * math.Sqrt(2/float64(w.features)))
+		}
 	}
 	for i := range w.out {
-		w.out[i] = float32(rng.NormFloat64() * math.Sqrt(1/float64(units)))
+		w.out[i] = float32(rng.NormFloat64() * math.Sqrt(1/float64(w.units)))
 	}
-	w.biases[units] = prior(s)
+	w.biases[w.units] = prior(s)
 }
 
 // network returns the network with the weights.
 func (w *networkWeights) network() *objectness.Network {
-	units, features := len(w.out), w.rows.Cols
-	row := func(i int) []float32 { return w.rows.Data[i*features : (i+1)*features] }
-	n := &objectness.Network{Bias: w.biases[units], Direct: row(units)}
-	for u := range units {
-		n.Units = append(n.Units, objectness.HiddenUnit{Bias: w.biases[u], Out: w.out[u], Weights: row(u)})
+	n := &objectness.Network{Bias: w.biases[w.units], Direct: w.row(w.units)}
+	for u := range w.units {
+		n.Units = append(n.Units, objectness.HiddenUnit{Bias: w.biases[u], Out: w.out[u], Weights: w.row(u)})
 	}
 	return n
+}
+
+// transpose sets dst to the rows by feature, in tiles of TileColumns units.
+func (w *networkWeights) transpose(dst []float32) {
+	at := 0
+	for first := 0; first < w.width; first += kernels.TileColumns {
+		for f := range w.features {
+			for u := range kernels.TileColumns {
+				dst[at+u] = w.rows[(first+u)*w.stride+f]
+			}
+			at += kernels.TileColumns
+		}
+	}
 }
 
 // train trains a network. The only errors are the context's.
@@ -85,6 +105,7 @@ func (a AdamOptions) train(ctx context.Context, o *Options, s *samples) (*object
 	for i := range parts {
 		parts[i] = newBatchPart((a.Batch+numParts-1)/numParts, a.Units, features)
 	}
+	transposed := make([]float32, w.width*features)
 	buffer := newRowBuffer(s)
 	opt := newAdam(len(w.all()))
 	perEpoch := max(1, n/a.Batch)
@@ -99,10 +120,11 @@ func (a AdamOptions) train(ctx context.Context, o *Options, s *samples) (*object
 		if err != nil {
 			return nil, err
 		}
+		w.transpose(transposed)
 		err = o.parallel(ctx, numParts, func(k int) {
 			from, to := k*len(rows)/numParts, (k+1)*len(rows)/numParts
 			rng := rand.New(rand.NewPCG(o.Seed+uint64(k), uint64(step)))
-			parts[k].computeGradient(o, buffer, rows[from:to], &w, rng)
+			parts[k].computeGradient(o, buffer, rows[from:to], &w, transposed, rng)
 		})
 		if err != nil {
 			return nil, err
@@ -156,36 +178,42 @@ func schedule(at float64) float64 {
 
 // batchPart is a part of a batch: its samples, activations and gradient.
 type batchPart struct {
-	x, z, dz     blas32.General // samples × features; activations and derivatives, samples × (units+1)
+	x            []float32 // samples × stride
+	z, dz        []float32 // activations and derivatives, samples × width
 	gradient     networkWeights
 	loss, weight float64
 }
 
 func newBatchPart(samples, units, features int) *batchPart {
-	general := func(cols int) blas32.General {
-		return blas32.General{Rows: samples, Cols: cols, Stride: cols, Data: make([]float32, samples*cols)}
-	}
-	return &batchPart{
-		x: general(features), z: general(units + 1), dz: general(units + 1),
-		gradient: newNetworkWeights(units, features),
-	}
+	p := &batchPart{gradient: newNetworkWeights(units, features)}
+	samples = padded(samples)
+	p.x = make([]float32, samples*p.gradient.stride)
+	p.z = make([]float32, samples*p.gradient.width)
+	p.dz = make([]float32, samples*p.gradient.width)
+	return p
 }
 
-// computeGradient sets loss, weight and gradient to the sums over some rows of a buffer.
-func (p *batchPart) computeGradient(o *Options, b *rowBuffer, rows []int32, w *networkWeights, rng *rand.Rand) {
+// computeGradient sets loss, weight and gradient to the sums over some rows of a buffer. Transposed
+// are the weights of w.
+func (p *batchPart) computeGradient(o *Options, b *rowBuffer, rows []int32, w *networkWeights, transposed []float32, rng *rand.Rand) {
 	s := b.samples
-	p.x.Rows, p.z.Rows, p.dz.Rows = len(rows), len(rows), len(rows)
 	p.read(b, rows, rng)
 	clear(p.gradient.all())
 	p.loss, p.weight = 0, 0
 	if len(rows) == 0 {
 		return
 	}
-	blas32.Gemm(blas.NoTrans, blas.Trans, 1, p.x, w.rows, 0, p.z)
-	units, dropout := len(w.out), o.Network.Dropout
+	clear(p.z)
+	width, stride := w.width, w.stride
+	for u := 0; u < width; u += kernels.TileColumns {
+		for i := 0; i < len(rows); i += kernels.TileRows {
+			kernels.MultiplyAdd(p.z[i*width+u:], width, p.x[i*stride:], stride, 1, transposed[u*w.features:], kernels.TileColumns, w.features)
+		}
+	}
+	units, dropout := w.units, o.Network.Dropout
 	for i, row := range rows {
 		r := b.sources[row]
-		z, dz := p.z.Data[i*(units+1):(i+1)*(units+1)], p.dz.Data[i*(units+1):(i+1)*(units+1)]
+		z, dz := p.z[i*width:][:units+1], p.dz[i*width:][:units+1]
 		logit := z[units] + w.biases[units]
 		for u := range units {
 			dz[u] = 0
@@ -211,14 +239,18 @@ func (p *batchPart) computeGradient(o *Options, b *rowBuffer, rows []int32, w *n
 		dz[units] = g
 		p.gradient.biases[units] += g
 	}
-	blas32.Gemm(blas.Trans, blas.NoTrans, 1, p.dz, p.x, 0, p.gradient.rows)
+	for f := 0; f < stride; f += kernels.TileColumns {
+		for u := 0; u <= units; u += kernels.TileRows {
+			kernels.MultiplyAdd(p.gradient.rows[u*stride+f:], stride, p.dz[u:], 1, width, p.x[f:], stride, len(rows))
+		}
+	}
 }
 
 // read sets x to the standardized features of some rows, half of them mirrored.
 func (p *batchPart) read(b *rowBuffer, rows []int32, rng *rand.Rand) {
 	features, mirror := b.samples.levels.features, b.samples.mirror
 	for i, r := range rows {
-		x, levels := p.x.Data[i*features:(i+1)*features], b.row(int(r))
+		x, levels := p.x[i*p.gradient.stride:][:features], b.row(int(r))
 		if rng.Uint64()%2 == 0 {
 			for k := range x {
 				x[k] = levelStep * float32(levels[mirror[k]])

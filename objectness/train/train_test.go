@@ -261,13 +261,15 @@ func TestNetworkGradient(t *testing.T) {
 		w.all()[i] = float32(rng.NormFloat64())
 	}
 	p := newBatchPart(50, o.Network.Units, 5)
+	transposed := make([]float32, w.width*w.features)
 	buffer := newRowBuffer(s)
 	rows, err := buffer.take(t.Context(), &o, 50, rng.Shuffle)
 	if err != nil {
 		t.Fatal(err)
 	}
 	loss := func() float64 {
-		p.computeGradient(&o, buffer, rows, &w, rng)
+		w.transpose(transposed)
+		p.computeGradient(&o, buffer, rows, &w, transposed, rng)
 		return p.loss
 	}
 	loss()

@@ -49,6 +49,7 @@ func main() {
 	quantizeColumns()
 	interleavePairs()
 	dotPairs()
+	multiplyAdd()
 	gradientMagnitudes()
 	rectangleSums()
 	gridSums()
