@@ -264,7 +264,7 @@ func (q *query) row(ctx context.Context, result *propose.Result, file string) (r
 		}
 	}
 	if q.evidence {
-		row.Origins = result.Origins
+		row.Origins, row.Kinds = result.Origins, result.Kinds
 	}
 	if q.tree {
 		row.Tree, err = result.Tree(ctx, q.strategy)

@@ -26,6 +26,8 @@ type Candidate struct {
 	// a tree from the root on. There is at least one.
 	Origins []Origin
 	Kind    Kind
+	// Similarity is the largest similarity of the two parts of a union, else 0.
+	Similarity float32
 }
 
 // A Kind says how a candidate is made of its origins.
@@ -100,6 +102,8 @@ type Set struct {
 	table  []int32 // hash table, by open addressing: 1 + the index of a candidate, or 0
 	counts []int32 // by candidate: number of origins
 	nodes  []int32 // by node of all trees: its candidate, or −1
+
+	unions unions // of AddUnions
 }
 
 // pollEvery is the number of nodes between two checks of the context.
@@ -134,28 +138,26 @@ func (s *Set) Collect(ctx context.Context, minSide int, keep func(box.Box) bool)
 			if index < 0 {
 				continue
 			}
-			node, death := &t.Nodes[i], float32(0)
-			if node.Parent >= 0 {
-				death = t.Nodes[node.Parent].Similarity
-			}
 			c := &s.Candidates[index]
-			c.Origins = append(c.Origins, Origin{
-				Strategy: int32(strategy),
-				Position: int32(t.Position(i)),
-				Size:     node.Size,
-				Birth:    node.Similarity,
-				Death:    death,
-			})
+			c.Origins = append(c.Origins, originOf(t, strategy, i))
 		}
 	}
 	return nil
 }
 
+// originOf returns a node of the tree of a strategy as an origin.
+func originOf(t *hierarchy.Tree, strategy, i int) Origin {
+	node := &t.Nodes[i]
+	o := Origin{Strategy: int32(strategy), Position: int32(t.Position(i)), Size: node.Size, Birth: node.Similarity}
+	if node.Parent >= 0 {
+		o.Death = t.Nodes[node.Parent].Similarity
+	}
+	return o
+}
+
 // deduplicate numbers the distinct boxes of all nodes, total in number.
 func (s *Set) deduplicate(ctx context.Context, total, minSide int, keep func(box.Box) bool) error {
-	size := 1 << bits.Len(uint(2*total)) // at most half full
-	s.table = freelist.Resize(s.table, size)
-	clear(s.table)
+	s.reserve(total)
 	s.boxes = s.boxes[:0]
 	s.counts = s.counts[:0]
 	s.nodes = s.nodes[:0]
@@ -175,6 +177,12 @@ func (s *Set) deduplicate(ctx context.Context, total, minSide int, keep func(box
 		}
 	}
 	return nil
+}
+
+// reserve empties the table and makes room for a number of boxes.
+func (s *Set) reserve(boxes int) {
+	s.table = freelist.Resize(s.table, 1<<bits.Len(uint(2*boxes))) // at most half full
+	clear(s.table)
 }
 
 // insert returns the index of the candidate with box b, which it adds if there is none.

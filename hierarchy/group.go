@@ -29,6 +29,9 @@ type Measure interface {
 // until it wins, and only then is it replaced by the best of those left: a region makes one
 // update to the tournament, not one for every neighbor.
 type Grouper struct {
+	// MaxPairs is the maximum number of pairs that are kept in Tree.Pairs.
+	MaxPairs int
+
 	tree  *Tree
 	slots []int32 // by node: its slot in the Measure
 
@@ -102,6 +105,7 @@ func (g *Grouper) Group(ctx context.Context, dst *Tree, graph *Graph, labels *ra
 			work = 0
 		}
 		g.tournament[r+int(slot)] = g.weigh(m, slot)
+		g.keepPairs(slot)
 		work += 1 + int(g.lists[slot].weighed-g.lists[slot].start)
 	}
 	for i := r - 1; i > 0; i-- {
@@ -119,14 +123,17 @@ func (g *Grouper) Group(ctx context.Context, dst *Tree, graph *Graph, labels *ra
 		m.Merge(a, b)
 		g.update(b, 0)
 		g.update(a, g.weigh(m, a))
+		g.keepPairs(a)
 		work += 1 + int(g.lists[a].weighed-g.lists[a].start)
 	}
+	dst.Pairs = dst.Pairs[max(len(dst.Pairs)-g.MaxPairs, 0):]
 	return dst, nil
 }
 
 // begin sets up the leaves.
 func (g *Grouper) begin(graph *Graph, labels *raster.LabelImage) {
 	r := labels.Regions()
+	g.tree.Pairs = g.tree.Pairs[:0]
 	g.tree.Nodes = freelist.Resize(g.tree.Nodes, 2*r-1)[:r]
 	g.slots = freelist.Resize(g.slots, 2*r-1)[:r]
 	g.nodes = freelist.Resize(g.nodes, r)
@@ -166,6 +173,22 @@ func (g *Grouper) weigh(m Measure, slot int32) uint64 {
 	}
 	m.Similarities(g.similarities[l.start:l.weighed], slot, g.neighbors[l.start:l.weighed])
 	return g.choose(slot)
+}
+
+// keepPairs keeps the pairs of a region whose similarities were just computed. Twice as many as
+// are kept in the end have room, so that dropping the first ones takes constant time a pair.
+func (g *Grouper) keepPairs(slot int32) {
+	if g.MaxPairs <= 0 {
+		return
+	}
+	l, pairs := &g.lists[slot], g.tree.Pairs
+	if n := len(pairs) - g.MaxPairs; n >= g.MaxPairs {
+		pairs = append(pairs[:0], pairs[n:]...)
+	}
+	for i, x := range g.neighbors[l.start:l.weighed] {
+		pairs = append(pairs, Pair{g.nodes[x], g.nodes[slot], g.similarities[int(l.start)+i]})
+	}
+	g.tree.Pairs = pairs
 }
 
 // choose finds a region's best pair among those whose other region still exists, and

@@ -12,6 +12,18 @@ import "github.com/proposer/proposer/box"
 // the root.
 type Tree struct {
 	Nodes []Node
+	// Pairs are the last of the pairs of touching regions that existed at the same time, at most
+	// Grouper.MaxPairs, in the order in which the second region of each was created. Most of
+	// them were not merged with each other.
+	Pairs []Pair
+}
+
+// Pair is two regions of a merge tree that touch, and existed at the same time.
+type Pair struct {
+	// A and B are the numbers of the regions, A < B.
+	A, B int32
+	// Similarity is that of the two regions.
+	Similarity float32
 }
 
 // Node is a region of a merge tree.

@@ -12,6 +12,9 @@ import (
 	"github.com/proposer/proposer/similarity"
 )
 
+// maxPairs is the number of pairs of each tree from which unions are chosen.
+const maxPairs = 1 << 13
+
 // builder builds the merge trees of one search, as its plan says.
 type builder struct {
 	*workspace
@@ -183,8 +186,17 @@ func (b *builder) buildTree(strategy int, s *scaleWorkspace) error {
 	w := b.groups.Get()
 	defer b.groups.Put(w)
 	s.regions.WithWeights(&w.regions, b.opts.Strategies[strategy].Weights)
+	w.grouper.MaxPairs = b.maxPairs()
 	_, err := w.grouper.Group(b.ctx, b.trees[strategy], &s.adjacency, &s.labels, &w.regions)
 	return err
+}
+
+// maxPairs returns the number of pairs to keep of each tree, from which unions are chosen.
+func (b *builder) maxPairs() int {
+	if b.opts.Unions == 0 || b.opts.Order != OrderObjectness {
+		return 0
+	}
+	return maxPairs
 }
 
 // keepColumns keeps the segmentation of a scale for Result.Regions.

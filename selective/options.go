@@ -52,6 +52,7 @@ func ParseOrder(s string) (Order, error) {
 const (
 	MaxStrategies = 256
 	MaxSigma      = 16.0
+	MaxUnions     = 1 << 17
 )
 
 // A Strategy is one way to group the regions of an image: one tree.
@@ -123,6 +124,10 @@ type Options struct {
 	// Ranker estimates how likely a candidate contains an object, for OrderObjectness. Nil
 	// stands for objectness.Default(len(Strategies)).
 	Ranker Ranker
+	// Unions is the maximum number of candidates that are unions of two touching regions of one
+	// tree, which no tree holds: 0 to MaxUnions. Only OrderObjectness has them. See
+	// [candidate.Set.AddUnions].
+	Unions int
 	// Seed is the seed of OrderPaper.
 	Seed uint64
 	// NMS suppresses proposals that overlap a better one.
@@ -186,6 +191,9 @@ func (o Options) Validate() error {
 	}
 	if o.Order >= numOrders {
 		invalid("unknown order %v: want one of %s", o.Order, strings.Join(orderNames[:], ", "))
+	}
+	if o.Unions < 0 || o.Unions > MaxUnions {
+		invalid("%d unions: want 0 to %d", o.Unions, MaxUnions)
 	}
 	if err := o.NMS.Validate(); err != nil {
 		invalid("NMS: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/mask"
 	"github.com/proposer/proposer/raster"
@@ -43,13 +44,15 @@ type span struct{ first, leaves int32 }
 // pollEvery is the number of runs between two checks of the context.
 const pollEvery = 1 << 16
 
-// Mask returns the pixels of a node in the tree of a strategy. It takes time linear in the
-// number of runs of initial regions in the columns of the node's box. The only error is the
-// context's.
-func (r *Regions) Mask(ctx context.Context, strategy, node int) (mask.RLE, error) {
+// Mask returns the pixels of the union of nodes, of which there is at least one, in the tree of a
+// strategy. It takes time linear in the number of nodes and in that of the runs of initial regions
+// in the columns of the union's box. The only error is the context's.
+func (r *Regions) Mask(ctx context.Context, strategy int, nodes ...int) (mask.RLE, error) {
 	c, spans := r.columns[strategy], r.spans[strategy]
-	b, s := r.Trees[strategy].Nodes[node].Box, spans[node]
-	leaves := uint32(s.leaves)
+	var b box.Box
+	for _, node := range nodes {
+		b = b.Union(r.Trees[strategy].Nodes[node].Box)
+	}
 	e := mask.NewEncoder(r.Width, r.Height)
 	end := c.starts[b.X1]
 	for start := c.starts[b.X0]; start < end; start += pollEvery {
@@ -58,8 +61,12 @@ func (r *Regions) Mask(ctx context.Context, strategy, node int) (mask.RLE, error
 		}
 		runs := c.runs[start : min(start+pollEvery, end)+1]
 		for i, run := range runs[:len(runs)-1] {
-			if uint32(spans[run.label].first-s.first) < leaves {
-				e.Run(int(run.start), int(runs[i+1].start))
+			leaf := spans[run.label].first
+			for _, node := range nodes {
+				if s := spans[node]; uint32(leaf-s.first) < uint32(s.leaves) {
+					e.Run(int(run.start), int(runs[i+1].start))
+					break
+				}
 			}
 		}
 	}

@@ -157,6 +157,9 @@ func (s *Searcher) search(ctx context.Context, w *workspace, img *raster.Image) 
 	}
 	var proposals []Proposal
 	if s.opts.Order == OrderObjectness {
+		if err := set.AddUnions(ctx, s.opts.Unions, s.opts.MinSide, s.opts.Keep); err != nil {
+			return nil, err
+		}
 		proposals, err = rankByObjectness(ctx, set, &s.opts)
 	} else {
 		proposals, err = w.ranking.rankByPosition(ctx, set, &s.opts)

@@ -63,8 +63,9 @@ type Row struct {
 	Strategies []selective.Strategy
 	// Masks has, for each box, the mask of its region in the image.
 	Masks []mask.RLE
-	// Origins has, for each box, the tree nodes whose box it is: one or more.
+	// Origins has, for each box, the tree nodes that it is made of: one or more. Kinds says how.
 	Origins [][]candidate.Origin
+	Kinds   []candidate.Kind
 	// Tree is the merge tree of one strategy.
 	Tree *propose.Tree
 

@@ -25,12 +25,18 @@ func (r *Row) validateEvidence() error {
 	if r.Origins != nil && len(r.Origins) != len(r.Boxes) {
 		return fmt.Errorf("codec: %q has %d boxes and origins of %d: want equal numbers", r.File, len(r.Boxes), len(r.Origins))
 	}
-	for i, o := range r.Origins {
-		if len(o) == 0 {
-			return fmt.Errorf("codec: %q: box %d has no origin: want one or more", r.File, i)
+	if len(r.Kinds) != len(r.Origins) {
+		return fmt.Errorf("codec: %q has origins of %d boxes and kinds of %d: want equal numbers", r.File, len(r.Origins), len(r.Kinds))
+	}
+	for i, origins := range r.Origins {
+		parts := r.Kinds[i].Parts()
+		if len(origins) < parts {
+			return fmt.Errorf("codec: %q: box %d of kind %v has %d origins: want %d or more", r.File, i, r.Kinds[i], len(origins), parts)
 		}
-		if !isSimilarity(o[0].Birth) || !isSimilarity(o[0].Death) {
-			return fmt.Errorf("codec: %q: box %d has similarities %v and %v: want numbers", r.File, i, o[0].Birth, o[0].Death)
+		for _, o := range origins[:parts] {
+			if !isSimilarity(o.Birth) || !isSimilarity(o.Death) {
+				return fmt.Errorf("codec: %q: box %d has similarities %v and %v: want numbers", r.File, i, o.Birth, o.Death)
+			}
 		}
 	}
 	if t := r.Tree; t != nil {
@@ -62,7 +68,14 @@ func appendEvidence(dst []byte, r *Row) []byte {
 	}
 	if r.Origins != nil {
 		dst = append(dst, `,"evidence":`...)
-		dst = appendList(dst, r.Origins, appendOrigins)
+		dst = append(dst, '[')
+		for i, origins := range r.Origins {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendOrigins(dst, r.Kinds[i], origins)
+		}
+		dst = append(dst, ']')
 	}
 	if r.Tree != nil {
 		dst = append(dst, `,"tree":`...)
@@ -100,18 +113,33 @@ func appendMask(dst []byte, m mask.RLE) []byte {
 	return append(dst, `"}`...)
 }
 
-// appendOrigins appends the number of origins and the first one.
-func appendOrigins(dst []byte, all []candidate.Origin) []byte {
-	o := &all[0]
-	dst = appendField(dst, `{"strategies":`, len(all))
-	dst = appendField(dst, `,"strategy":`, int(o.Strategy))
-	dst = appendField(dst, `,"position":`, int(o.Position))
+// appendOrigins appends the number of nodes, or pairs of nodes, and the first one.
+func appendOrigins(dst []byte, kind candidate.Kind, all []candidate.Origin) []byte {
+	parts := kind.Parts()
+	dst = appendField(dst, `{"strategies":`, len(all)/parts)
+	dst = appendField(dst, `,"strategy":`, int(all[0].Strategy))
+	if kind != candidate.FromTree {
+		dst = append(dst, `,"kind":"`...)
+		dst = append(dst, kind.String()...)
+		dst = append(dst, '"')
+	}
+	dst = append(dst, ',')
+	dst = appendNode(dst, &all[0])
+	if parts == 2 {
+		dst = append(dst, `,"other":{`...)
+		dst = append(appendNode(dst, &all[1]), '}')
+	}
+	return append(dst, '}')
+}
+
+// appendNode appends the members that describe the node of an origin.
+func appendNode(dst []byte, o *candidate.Origin) []byte {
+	dst = appendField(dst, `"position":`, int(o.Position))
 	dst = appendField(dst, `,"size":`, int(o.Size))
 	dst = append(dst, `,"birth":`...)
 	dst = appendSimilarity(dst, o.Birth)
 	dst = append(dst, `,"death":`...)
-	dst = appendSimilarity(dst, o.Death)
-	return append(dst, '}')
+	return appendSimilarity(dst, o.Death)
 }
 
 func appendTree(dst []byte, t *propose.Tree) []byte {

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -44,6 +45,7 @@ func rich() Row {
 			{{Strategy: 0, Position: 1, Size: 12, Birth: .1}, {Strategy: 1, Position: 1, Size: 12, Birth: 2}},
 			{{Strategy: 1, Position: 3, Size: 4, Birth: inf, Death: 2}},
 		},
+		Kinds: make([]candidate.Kind, 2),
 		Tree: &propose.Tree{
 			Strategy: 1, Width: 3, Height: 4,
 			Nodes: []hierarchy.Node{
@@ -75,6 +77,13 @@ type evidence struct {
 		Size       int32    `json:"size"`
 		Birth      *float32 `json:"birth"`
 		Death      *float32 `json:"death"`
+		Kind       string   `json:"kind"`
+		Other      *struct {
+			Position int32    `json:"position"`
+			Size     int32    `json:"size"`
+			Birth    *float32 `json:"birth"`
+			Death    *float32 `json:"death"`
+		} `json:"other"`
 	} `json:"evidence"`
 	Tree *struct {
 		Strategy     int        `json:"strategy"`
@@ -114,11 +123,16 @@ func drawRich(t *rapid.T) Row {
 	}
 	if rapid.Bool().Draw(t, "origins") {
 		r.Origins = make([][]candidate.Origin, len(r.Boxes))
+		r.Kinds = make([]candidate.Kind, len(r.Boxes))
 		for i := range r.Origins {
-			r.Origins[i] = make([]candidate.Origin, rapid.IntRange(1, 3).Draw(t, "nodes"))
-			r.Origins[i][0] = candidate.Origin{
-				Strategy: rapid.Int32().Draw(t, "strategy"), Position: rapid.Int32().Draw(t, "position"),
-				Size: rapid.Int32().Draw(t, "size"), Birth: drawSimilarity(t, "birth"), Death: drawSimilarity(t, "death"),
+			r.Kinds[i] = rapid.SampledFrom([]candidate.Kind{candidate.FromTree, candidate.Union, candidate.Refined, candidate.RefinedUnion}).Draw(t, "kind")
+			parts := r.Kinds[i].Parts()
+			r.Origins[i] = make([]candidate.Origin, parts*rapid.IntRange(1, 3).Draw(t, "nodes"))
+			for k := range parts {
+				r.Origins[i][k] = candidate.Origin{
+					Strategy: rapid.Int32().Draw(t, "strategy"), Position: rapid.Int32().Draw(t, "position"),
+					Size: rapid.Int32().Draw(t, "size"), Birth: drawSimilarity(t, "birth"), Death: drawSimilarity(t, "death"),
+				}
 			}
 		}
 	}
@@ -178,8 +192,14 @@ func TestEvidenceRoundTrip(t *testing.T) {
 			}
 		}
 		for i, all := range r.Origins {
-			g, o := got.Evidence[i], all[0]
-			if g.Strategies != len(all) || g.Strategy != o.Strategy || g.Position != o.Position || g.Size != o.Size ||
+			g, o, kind := got.Evidence[i], all[0], r.Kinds[i]
+			if text := cmp.Or(g.Kind, "tree"); text != kind.String() || (g.Other != nil) != (kind.Parts() == 2) {
+				t.Fatalf("kind %v became %+v", kind, g)
+			}
+			if p := g.Other; p != nil && (p.Position != all[1].Position || p.Size != all[1].Size || !same(p.Birth, all[1].Birth) || !same(p.Death, all[1].Death)) {
+				t.Fatalf("origin %d: %+v became %+v", i, all[1], p)
+			}
+			if g.Strategies != len(all)/kind.Parts() || g.Strategy != o.Strategy || g.Position != o.Position || g.Size != o.Size ||
 				!same(g.Birth, o.Birth) || !same(g.Death, o.Death) {
 				t.Fatalf("origin %d: %+v became %+v", i, o, g)
 			}
@@ -200,7 +220,7 @@ func TestEvidenceRoundTrip(t *testing.T) {
 		// The reader takes the masks, and passes the rest over.
 		lines, err := read(bytes.NewReader(line))
 		plain := r
-		plain.Strategies, plain.Origins, plain.Tree = nil, nil, nil
+		plain.Strategies, plain.Origins, plain.Kinds, plain.Tree = nil, nil, nil, nil
 		plain.File = string([]rune(r.File))
 		plain.SearchTime, plain.DecodeTime = r.SearchTime.Round(time.Microsecond), r.DecodeTime.Round(time.Microsecond)
 		if err != nil || len(lines) != 1 || !reflect.DeepEqual(lines[0].Row, plain) {
@@ -223,10 +243,21 @@ func TestEvidenceText(t *testing.T) {
 	if err != nil || !strings.HasSuffix(string(line), want) {
 		t.Errorf("%v\n%s\nwant an end of\n%s", err, line, want)
 	}
+	// A union has a second node.
+	r.Kinds[0], r.Strategies, r.Masks, r.Tree = candidate.Union, nil, nil, nil
+	line, err = AppendJSON(nil, &r)
+	want = `"evidence":[{"strategies":1,"strategy":0,"kind":"union","position":1,"size":12,"birth":0.1,"death":0,` +
+		`"other":{"position":1,"size":12,"birth":2,"death":0}},` +
+		`{"strategies":1,"strategy":1,"position":3,"size":4,"birth":null,"death":2}]}`
+	if err != nil || !strings.HasSuffix(string(line), want) {
+		t.Errorf("%v\n%s\nwant an end of\n%s", err, line, want)
+	}
+	r = rich()
 	// A backslash is escaped in JSON.
 	e := mask.NewEncoder(100, 100)
 	e.Run(44, 45) // 44 is "\1"
 	r.Masks[0], r.Width, r.Height, r.Masks, r.Boxes, r.Scores, r.Origins = e.RLE(), 100, 100, r.Masks[:1], r.Boxes[:1], r.Scores[:1], nil
+	r.Kinds = nil
 	if line, err = AppendJSON(nil, &r); err != nil || !bytes.Contains(line, []byte(`"counts":"\\11`)) {
 		t.Errorf("%v, %s", err, line)
 	}
@@ -238,7 +269,9 @@ func TestInvalidEvidenceIsRejected(t *testing.T) {
 		"2 boxes and 1 masks":          func(r *Row) { r.Masks = r.Masks[:1] },
 		"mask 0 is of an image of":     func(r *Row) { r.Width = 4 },
 		"and origins of 1":             func(r *Row) { r.Origins = r.Origins[:1] },
-		"box 1 has no origin":          func(r *Row) { r.Origins[1] = nil },
+		"and kinds of 1":               func(r *Row) { r.Kinds = r.Kinds[:1] },
+		"box 1 of kind tree has 0":     func(r *Row) { r.Origins[1] = nil },
+		"box 1 of kind union has 1":    func(r *Row) { r.Kinds[1] = candidate.Union },
 		"similarities NaN and 2":       func(r *Row) { r.Origins[1][0].Birth = nan },
 		"similarities +Inf and -Inf":   func(r *Row) { r.Origins[1][0].Death = -inf },
 		"2 nodes and 10 labels":        func(r *Row) { r.Tree.Nodes = r.Tree.Nodes[:2] },
@@ -280,7 +313,7 @@ func TestResultWithoutBoxesHasNoNulls(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := NewRow("x", r)
-	row.Strategies, row.Origins = r.Strategies, r.Origins
+	row.Strategies, row.Origins, row.Kinds = r.Strategies, r.Origins, r.Kinds
 	if row.Masks, err = r.Masks(t.Context(), math.MaxInt64); err != nil {
 		t.Fatal(err)
 	}

@@ -65,6 +65,7 @@ func decodeAndSearch(ctx context.Context, opts Options, decode func() (*imageio.
 	if search.KeepRegions {
 		r.Strategies = search.Strategies
 		r.Origins = make([][]candidate.Origin, 0, n)
+		r.Kinds = make([]candidate.Kind, 0, n)
 		r.regions = found.Regions
 	}
 	for _, p := range found.Proposals {
@@ -82,6 +83,7 @@ func decodeAndSearch(ctx context.Context, opts Options, decode func() (*imageio.
 		r.Scores = append(r.Scores, p.Score)
 		if search.KeepRegions {
 			r.Origins = append(r.Origins, p.Origins)
+			r.Kinds = append(r.Kinds, p.Kind)
 		}
 	}
 	return r, nil

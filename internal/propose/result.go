@@ -30,11 +30,13 @@ type Result struct {
 	// Stages are the times of the parts of the search, summed over its threads.
 	Stages selective.Stages
 
-	// Strategies and Origins are set, and Masks and Tree can be used, if Options.Search.KeepRegions
-	// is set. Origins[i] are the tree nodes of Boxes[i]. Their sizes are in pixels of the searched
-	// image, which may have been resized.
+	// Strategies, Origins and Kinds are set, and Masks and Tree can be used, if
+	// Options.Search.KeepRegions is set. Origins[i] are the tree nodes of Boxes[i], and Kinds[i] says
+	// how it is made of them. Their sizes are in pixels of the searched image, which may have been
+	// resized.
 	Strategies []selective.Strategy
 	Origins    [][]candidate.Origin
+	Kinds      []candidate.Kind
 
 	regions *selective.Regions
 }
@@ -56,9 +58,10 @@ type Tree struct {
 // Leaves returns the number of initial regions.
 func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() }
 
-// Masks returns a mask for each box, in pixels of the original image: that of the box's region, and
-// of its first origin if there are several. In a shrunken image each pixel stands for the box that
-// it is rescaled to, so that the bounding box of a mask is always its box. In an enlarged image pixels
+// Masks returns a mask for each box, in pixels of the original image: that of the region of its first
+// origin, or of a union, both regions of its first pair. That of a refined box is the mask of the box
+// that it was moved from, so that its bounding box is another. In a shrunken image each pixel stands for the box that
+// it is rescaled to, so that the bounding box of other masks is always their box. In an enlarged image pixels
 // can vanish, so that the bounding box can be smaller. Masks panics if the regions were not kept.
 //
 // If the encoded masks exceed limit bytes in all, the error is an *imageio.LimitError. A mask takes
@@ -68,10 +71,13 @@ func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
 	regions := r.keptRegions()
 	masks := make([]mask.RLE, 0, len(r.Boxes))
 	size := int64(0)
-	for _, origins := range r.Origins {
-		first := origins[0]
-		node := regions.Trees[first.Strategy].At(int(first.Position))
-		m, err := regions.Mask(ctx, int(first.Strategy), node)
+	for i, origins := range r.Origins {
+		strategy := int(origins[0].Strategy)
+		var nodes []int
+		for _, o := range origins[:r.Kinds[i].Parts()] {
+			nodes = append(nodes, regions.Trees[strategy].At(int(o.Position)))
+		}
+		m, err := regions.Mask(ctx, strategy, nodes...)
 		if err != nil {
 			return nil, err
 		}

@@ -33,6 +33,7 @@ def selective_search(
     masks: bool = False,
     *,
     channel_order: str = "rgb",
+    unions: Optional[int] = None,
     seed: int = 1,
     nms: Union[float, str] = "off",
     min_side: int = 0,
@@ -81,6 +82,9 @@ def selective_search(
         Whether to return the region of each box as well.
     channel_order : {"rgb", "bgr"}, optional
         The order of the channels of arrays and tensors: "bgr" for what ``cv2.imread`` returns.
+    unions : int, optional
+        The maximum number of unions of two touching regions among the candidates of order "objectness".
+        0: every box is that of a region of a merge tree. The default is the mode's.
     seed : int, optional
         The seed of the paper's order.
     nms : float or {"off", "adaptive"}, optional

@@ -43,7 +43,7 @@ type section struct {
 
 // sections are in the order of the model file. The order is also that of their computation:
 // treeStatistics uses what treeCounts collects. The section learned is complete, but has no network yet.
-var sections = []section{treeCounts, geometry, overlaps, treeStatistics, appearance, grid}
+var sections = []section{treeCounts, geometry, overlaps, treeStatistics, appearance, grid, unionParts}
 
 var names = func() (all []string) {
 	for _, s := range sections {

@@ -32,6 +32,15 @@ var treeStatistics = section{
 
 const numStatistics = 3
 
+// unionParts say of which kind a candidate is and, of unions, else 0: the similarity of the two
+// regions, and how much it is below the larger of those at which they were merged away; the share
+// of the smaller region in the pixels of both; the share of the box that both fill, and that the
+// larger of their boxes fills. All but the similarity are those of the first pair.
+var unionParts = section{
+	names: []string{"trees.kind", "trees.similarity", "trees.margin", "trees.share", "trees.cover", "trees.part"},
+	fill:  fillUnionParts,
+}
+
 // leafBirth stands for the birth of an initial region, which was not merged: it exceeds the
 // sum of four similarities of at most 1.
 const leafBirth = 4
@@ -41,6 +50,7 @@ const leafBirth = 4
 type originNode struct {
 	leaf                   bool
 	parent                 int32
+	area                   float32 // of the box
 	parentArea, parentSize float32
 }
 
@@ -51,7 +61,7 @@ func (b *Block) gatherNodes(trees []*hierarchy.Tree) {
 		for _, o := range b.candidates[i].Origins {
 			nodes := trees[o.Strategy].Nodes
 			n := &nodes[len(nodes)-int(o.Position)]
-			b.origins = append(b.origins, originNode{leaf: n.Children[0] < 0, parent: n.Parent})
+			b.origins = append(b.origins, originNode{leaf: n.Children[0] < 0, parent: n.Parent, area: float32(n.Box.Area())})
 		}
 	}
 	next := 0
@@ -106,4 +116,23 @@ func fillTreeStatistics(_ *Extractor, b *Block, dst Columns) {
 	n := len(b.candidates)
 	kernels.MaxMeanMin(b.statistics[:numStatistics*n], b.nodes, b.counts[:n])
 	kernels.TransposeBlock(dst, b.statistics[:])
+}
+
+func fillUnionParts(_ *Extractor, b *Block, dst Columns) {
+	origins := b.origins
+	for i := range b.candidates {
+		c := &b.candidates[i]
+		var similarity, margin, share, cover, part float32
+		if c.Kind.Parts() == 2 {
+			x, y := c.Origins[0], c.Origins[1]
+			area, size := float32(c.Box.Area()), float32(x.Size)+float32(y.Size)
+			similarity = c.Similarity
+			margin = max(x.Death, y.Death) - similarity
+			share = float32(min(x.Size, y.Size)) / size
+			cover = size / area
+			part = max(origins[0].area, origins[1].area) / area
+		}
+		origins = origins[len(c.Origins):]
+		put(dst, i, float32(c.Kind), similarity, margin, share, cover, part)
+	}
 }
