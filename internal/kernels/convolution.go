@@ -30,8 +30,9 @@ type ConvolutionShape struct {
 // channel. The output is (sum + bias)·scale, limited to the shape's bounds and rounded to the nearest,
 // halves to even. The magnitude of no sum may exceed an int32, nor any scale be infinite or no number.
 func NewConvolution(shape ConvolutionShape, weights []int8, bias []int32, scales []float32) *Convolution {
-	if shape.In%4 != 0 || shape.Out%groupSize != 0 {
-		panic(fmt.Sprintf("kernels: NewConvolution: %d to %d channels", shape.In, shape.Out))
+	if shape.Side < 1 || shape.Stride < 1 || shape.In < 1 || shape.In%4 != 0 || shape.Out < 1 || shape.Out%groupSize != 0 ||
+		shape.Low > shape.High || shape.Low < -MaxActivation || shape.High > MaxActivation {
+		panic(fmt.Sprintf("kernels: NewConvolution: shape %+v", shape))
 	}
 	taps := shape.Side * shape.Side * shape.In
 	checkLengths("NewConvolution", shape.Out, len(bias), len(scales))
@@ -67,6 +68,11 @@ type Activations struct {
 // Apply writes height rows of width pixels. src begins at the first tap of the first pixel: borders are
 // part of src. All values of src are within ±MaxActivation. Apply panics if dst or src is too short.
 func (c *Convolution) Apply(dst, src Activations, width, height int) {
+	c.apply(dst, src, width, height, false)
+}
+
+// apply is Apply, by the portable implementation if portable.
+func (c *Convolution) apply(dst, src Activations, width, height int, portable bool) {
 	if width <= 0 || height <= 0 {
 		return
 	}
@@ -82,7 +88,12 @@ func (c *Convolution) Apply(dst, src Activations, width, height int) {
 			weights: c.weights[first*taps:][:n*taps], bias: c.bias[first:][:n], scales: c.scales[first:][:n],
 		}
 		for y := range height {
-			convolve(dst.Values[y*dst.Stride+first:], src.Values[y*s.Stride*src.Stride:], width, &g)
+			to, from := dst.Values[y*dst.Stride+first:], src.Values[y*s.Stride*src.Stride:]
+			if portable {
+				convolveGeneric(to, from, width, &g)
+			} else {
+				convolve(to, from, width, &g)
+			}
 		}
 		first += n
 	}

@@ -451,14 +451,50 @@ func repeatedEdges(dst []uint8, c *CellRow, top, bottom []int32) {
 	}
 }
 
-func convolve(dst, src []int16, width int, g *convolutionGroup) { convolveGeneric(dst, src, width, g) }
+func convolve(dst, src []int16, width int, g *convolutionGroup) {
+	const block = 4 // pixels
+	whole := len(g.bias) == 2*groupSize
+	switch {
+	case !avx2:
+		convolveGeneric(dst, src, width, g)
+	case whole && width >= block:
+		convolve16AVX2(&dst[0], &src[0], &g.weights[0][0], &g.bias[0], &g.scales[0], g.low, g.high,
+			g.stride, g.step, g.channels, g.rows, g.pairs, width)
+	case whole:
+		convolve16PixelAVX2(&dst[0], &src[0], &g.weights[0][0], &g.bias[0], &g.scales[0], g.low, g.high,
+			g.stride, g.step, g.channels, g.rows, g.pairs, width)
+	case width >= block:
+		convolve8AVX2(&dst[0], &src[0], &g.weights[0][0], &g.bias[0], &g.scales[0], g.low, g.high,
+			g.stride, g.step, g.channels, g.rows, g.pairs, width)
+	default:
+		convolve8PixelAVX2(&dst[0], &src[0], &g.weights[0][0], &g.bias[0], &g.scales[0], g.low, g.high,
+			g.stride, g.step, g.channels, g.rows, g.pairs, width)
+	}
+}
 
-func addUpsampled(dst, src []int16, channels int) { addUpsampledGeneric(dst, src, channels) }
+func addUpsampled(dst, src []int16, channels int) {
+	n := len(dst) / channels / 2 // pixels of src that are added twice
+	if !avx2 {
+		n = 0
+	}
+	if n > 0 {
+		addUpsampledAVX2(&dst[0], &src[0], channels, n)
+	}
+	addUpsampledGeneric(dst[2*n*channels:], src[n*channels:], channels)
+}
 
 func interpolatedGridSums(dst [][8]float32, integral [][IntegralChannels]float32, stride int, grids []InterpolatedGrid) {
-	interpolatedGridSumsGeneric(dst, integral, stride, grids)
+	if n := len(grids); avx2 && n > 0 {
+		interpolatedGridSumsAVX2(&dst[0], &integral[0], stride, &grids[0].Rows[0].At, n)
+	} else {
+		interpolatedGridSumsGeneric(dst, integral, stride, grids)
+	}
 }
 
 func transposeRows(columns [][BlockSize]float32, rows [][8]float32) {
-	transposeRowsGeneric(columns, rows)
+	if n := len(rows) / BlockSize; avx2 && n > 0 {
+		transposeRowsAVX2(&columns[0], &rows[0], n)
+	} else {
+		transposeRowsGeneric(columns, rows)
+	}
 }

@@ -5068,6 +5068,75 @@ group:
 	VZEROUPPER
 	RET
 
+// func transposeRowsAVX2(columns *[64]float32, rows *[8]float32, cells int)
+// Requires: AVX
+TEXT ·transposeRowsAVX2(SB), NOSPLIT, $0-24
+	MOVQ columns+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ cells+16(FP), DX
+	MOVQ DX, BX
+	SHLQ $0x05, BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ DX, DI
+
+cell:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ $0x00000008, DX
+
+group:
+	VMOVUPS    (R8), Y0
+	VMOVUPS    (R8)(BX*1), Y1
+	VMOVUPS    (R8)(BX*2), Y2
+	VMOVUPS    (R8)(SI*1), Y3
+	LEAQ       (R8)(BX*4), R10
+	VMOVUPS    (R10), Y4
+	VMOVUPS    (R10)(BX*1), Y5
+	VMOVUPS    (R10)(BX*2), Y6
+	VMOVUPS    (R10)(SI*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VUNPCKLPD  Y1, Y8, Y7
+	VUNPCKHPD  Y1, Y8, Y1
+	VUNPCKLPD  Y2, Y0, Y8
+	VUNPCKHPD  Y2, Y0, Y0
+	VUNPCKLPD  Y5, Y3, Y2
+	VUNPCKHPD  Y5, Y3, Y3
+	VUNPCKLPD  Y6, Y4, Y5
+	VUNPCKHPD  Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VMOVUPS    Y6, (R9)
+	VMOVUPS    Y2, 1024(R9)
+	VPERM2F128 $0x20, Y3, Y1, Y2
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VMOVUPS    Y2, 256(R9)
+	VMOVUPS    Y1, 1280(R9)
+	VPERM2F128 $0x20, Y5, Y8, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VMOVUPS    Y1, 512(R9)
+	VMOVUPS    Y2, 1536(R9)
+	VPERM2F128 $0x20, Y4, Y0, Y1
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y1, 768(R9)
+	VMOVUPS    Y0, 1792(R9)
+	LEAQ       (R8)(BX*8), R8
+	ADDQ       $0x20, R9
+	DECQ       DX
+	JNZ        group
+	ADDQ       $0x20, CX
+	ADDQ       $0x00000800, AX
+	DECQ       DI
+	JNZ        cell
+	VZEROUPPER
+	RET
+
 // func integralRowAVX2(here *[8]uint32, above *[8]uint32, values *[8]uint8, n int)
 // Requires: AVX, AVX2
 TEXT ·integralRowAVX2(SB), NOSPLIT, $0-32
@@ -6255,5 +6324,1181 @@ test:
 	VPSHUFB splitting<>+128(SB), X2, X1
 	VPOR    X1, X0, X0
 	VMOVDQU X0, (DX)(DI*1)
+	VZEROUPPER
+	RET
+
+// func convolve16AVX2(dst *int16, src *int16, weights *int16, bias *int32, scales *float32, low float32, high float32, stride int, step int, channels int, rows int, pairs int, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·convolve16AVX2(SB), NOSPLIT, $0-96
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ stride+48(FP), DX
+	MOVQ step+56(FP), BX
+	MOVQ channels+64(FP), SI
+	SHLQ $0x01, DX
+	SHLQ $0x01, BX
+	SHLQ $0x01, SI
+	LEAQ (BX)(BX*2), DI
+	MOVQ n+88(FP), R8
+
+block:
+	MOVQ    bias+24(FP), R9
+	VMOVDQU (R9), Y0
+	VMOVDQU 32(R9), Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y1, Y3
+	VMOVDQA Y0, Y4
+	VMOVDQA Y1, Y5
+	VMOVDQA Y0, Y6
+	VMOVDQA Y1, Y7
+	MOVQ    rows+72(FP), R10
+	MOVQ    weights+16(FP), R11
+	MOVQ    CX, R9
+
+row:
+	MOVQ pairs+80(FP), R13
+	MOVQ R9, R12
+	SHRQ $0x01, R13
+
+pairs:
+	VMOVDQU      (R11), Y8
+	VMOVDQU      32(R11), Y9
+	VPBROADCASTD (R12), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (R12)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (R12)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R12)(DI*1), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      64(R11), Y8
+	VMOVDQU      96(R11), Y9
+	VPBROADCASTD 4(R12), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 4(R12)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 4(R12)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 4(R12)(DI*1), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x08, R12
+	ADDQ         $0x00000080, R11
+	DECQ         R13
+	JNZ          pairs
+	ADDQ         DX, R9
+	DECQ         R10
+	JNZ          row
+	MOVQ         scales+32(FP), R9
+	VBROADCASTSS low+40(FP), Y8
+	VBROADCASTSS high+44(FP), Y9
+	MOVQ         AX, R10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (R9), Y0, Y0
+	VMAXPS       Y8, Y0, Y0
+	VMINPS       Y9, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(R9), Y1, Y1
+	VMAXPS       Y8, Y1, Y1
+	VMINPS       Y9, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y1, Y0, Y0
+	VPERMQ    $0xd8, Y0, Y0
+	VMOVDQU   Y0, (R10)
+	ADDQ      SI, R10
+	VCVTDQ2PS Y2, Y2
+	VMULPS    (R9), Y2, Y2
+	VMAXPS    Y8, Y2, Y2
+	VMINPS    Y9, Y2, Y2
+	VCVTPS2DQ Y2, Y2
+	VCVTDQ2PS Y3, Y3
+	VMULPS    32(R9), Y3, Y3
+	VMAXPS    Y8, Y3, Y3
+	VMINPS    Y9, Y3, Y3
+	VCVTPS2DQ Y3, Y3
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y3, Y2, Y2
+	VPERMQ    $0xd8, Y2, Y2
+	VMOVDQU   Y2, (R10)
+	ADDQ      SI, R10
+	VCVTDQ2PS Y4, Y4
+	VMULPS    (R9), Y4, Y4
+	VMAXPS    Y8, Y4, Y4
+	VMINPS    Y9, Y4, Y4
+	VCVTPS2DQ Y4, Y4
+	VCVTDQ2PS Y5, Y5
+	VMULPS    32(R9), Y5, Y5
+	VMAXPS    Y8, Y5, Y5
+	VMINPS    Y9, Y5, Y5
+	VCVTPS2DQ Y5, Y5
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y5, Y4, Y4
+	VPERMQ    $0xd8, Y4, Y4
+	VMOVDQU   Y4, (R10)
+	ADDQ      SI, R10
+	VCVTDQ2PS Y6, Y6
+	VMULPS    (R9), Y6, Y6
+	VMAXPS    Y8, Y6, Y6
+	VMINPS    Y9, Y6, Y6
+	VCVTPS2DQ Y6, Y6
+	VCVTDQ2PS Y7, Y7
+	VMULPS    32(R9), Y7, Y7
+	VMAXPS    Y8, Y7, Y7
+	VMINPS    Y9, Y7, Y7
+	VCVTPS2DQ Y7, Y7
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y7, Y6, Y6
+	VPERMQ    $0xd8, Y6, Y6
+	VMOVDQU   Y6, (R10)
+	SUBQ      $0x04, R8
+	JZ        done
+
+	// The last block ends with the row.
+	MOVQ    $0x00000004, R9
+	CMPQ    R8, R9
+	CMOVQLT R8, R9
+	MOVQ    R9, R10
+	IMULQ   BX, R10
+	ADDQ    R10, CX
+	IMULQ   SI, R9
+	ADDQ    R9, AX
+	MOVQ    $0x00000004, R9
+	CMPQ    R8, R9
+	CMOVQLT R9, R8
+	JMP     block
+
+done:
+	VZEROUPPER
+	RET
+
+// func convolve8AVX2(dst *int16, src *int16, weights *int16, bias *int32, scales *float32, low float32, high float32, stride int, step int, channels int, rows int, pairs int, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·convolve8AVX2(SB), NOSPLIT, $0-96
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ stride+48(FP), DX
+	MOVQ step+56(FP), BX
+	MOVQ channels+64(FP), SI
+	SHLQ $0x01, DX
+	SHLQ $0x01, BX
+	SHLQ $0x01, SI
+	LEAQ (BX)(BX*2), DI
+	MOVQ n+88(FP), R8
+
+block:
+	MOVQ    bias+24(FP), R9
+	VMOVDQU (R9), Y0
+	VMOVDQA Y0, Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y0, Y3
+	MOVQ    rows+72(FP), R10
+	MOVQ    weights+16(FP), R11
+	MOVQ    CX, R9
+
+row:
+	MOVQ pairs+80(FP), R13
+	MOVQ R9, R12
+	SHRQ $0x01, R13
+
+pairs:
+	VMOVDQU      (R11), Y4
+	VPBROADCASTD (R12), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD (R12)(BX*1), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD (R12)(BX*2), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD (R12)(DI*1), Y5
+	VPMADDWD     Y4, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVDQU      32(R11), Y4
+	VPBROADCASTD 4(R12), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD 4(R12)(BX*1), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD 4(R12)(BX*2), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD 4(R12)(DI*1), Y5
+	VPMADDWD     Y4, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x08, R12
+	ADDQ         $0x00000040, R11
+	DECQ         R13
+	JNZ          pairs
+	ADDQ         DX, R9
+	DECQ         R10
+	JNZ          row
+	MOVQ         scales+32(FP), R9
+	VBROADCASTSS low+40(FP), Y4
+	VBROADCASTSS high+44(FP), Y5
+	MOVQ         AX, R10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (R9), Y0, Y0
+	VMAXPS       Y4, Y0, Y0
+	VMINPS       Y5, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y0, Y0, Y0
+	VPERMQ    $0xd8, Y0, Y0
+	VMOVDQU   X0, (R10)
+	ADDQ      SI, R10
+	VCVTDQ2PS Y1, Y1
+	VMULPS    (R9), Y1, Y1
+	VMAXPS    Y4, Y1, Y1
+	VMINPS    Y5, Y1, Y1
+	VCVTPS2DQ Y1, Y1
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y1, Y1, Y1
+	VPERMQ    $0xd8, Y1, Y1
+	VMOVDQU   X1, (R10)
+	ADDQ      SI, R10
+	VCVTDQ2PS Y2, Y2
+	VMULPS    (R9), Y2, Y2
+	VMAXPS    Y4, Y2, Y2
+	VMINPS    Y5, Y2, Y2
+	VCVTPS2DQ Y2, Y2
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y2, Y2, Y2
+	VPERMQ    $0xd8, Y2, Y2
+	VMOVDQU   X2, (R10)
+	ADDQ      SI, R10
+	VCVTDQ2PS Y3, Y3
+	VMULPS    (R9), Y3, Y3
+	VMAXPS    Y4, Y3, Y3
+	VMINPS    Y5, Y3, Y3
+	VCVTPS2DQ Y3, Y3
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y3, Y3, Y3
+	VPERMQ    $0xd8, Y3, Y3
+	VMOVDQU   X3, (R10)
+	SUBQ      $0x04, R8
+	JZ        done
+
+	// The last block ends with the row.
+	MOVQ    $0x00000004, R9
+	CMPQ    R8, R9
+	CMOVQLT R8, R9
+	MOVQ    R9, R10
+	IMULQ   BX, R10
+	ADDQ    R10, CX
+	IMULQ   SI, R9
+	ADDQ    R9, AX
+	MOVQ    $0x00000004, R9
+	CMPQ    R8, R9
+	CMOVQLT R9, R8
+	JMP     block
+
+done:
+	VZEROUPPER
+	RET
+
+// func convolve16PixelAVX2(dst *int16, src *int16, weights *int16, bias *int32, scales *float32, low float32, high float32, stride int, step int, channels int, rows int, pairs int, n int)
+// Requires: AVX, AVX2
+TEXT ·convolve16PixelAVX2(SB), NOSPLIT, $0-96
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ stride+48(FP), DX
+	MOVQ step+56(FP), BX
+	MOVQ channels+64(FP), SI
+	SHLQ $0x01, DX
+	SHLQ $0x01, BX
+	SHLQ $0x01, SI
+	MOVQ n+88(FP), DI
+
+block:
+	MOVQ    bias+24(FP), R8
+	VMOVDQU (R8), Y0
+	VMOVDQU 32(R8), Y1
+	MOVQ    rows+72(FP), R9
+	MOVQ    weights+16(FP), R10
+	MOVQ    CX, R8
+
+row:
+	MOVQ pairs+80(FP), R12
+	MOVQ R8, R11
+	SHRQ $0x01, R12
+
+pairs:
+	VMOVDQU      (R10), Y2
+	VMOVDQU      32(R10), Y3
+	VPBROADCASTD (R11), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      64(R10), Y2
+	VMOVDQU      96(R10), Y3
+	VPBROADCASTD 4(R11), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x08, R11
+	ADDQ         $0x00000080, R10
+	DECQ         R12
+	JNZ          pairs
+	ADDQ         DX, R8
+	DECQ         R9
+	JNZ          row
+	MOVQ         scales+32(FP), R8
+	VBROADCASTSS low+40(FP), Y2
+	VBROADCASTSS high+44(FP), Y3
+	MOVQ         AX, R9
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (R8), Y0, Y0
+	VMAXPS       Y2, Y0, Y0
+	VMINPS       Y3, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(R8), Y1, Y1
+	VMAXPS       Y2, Y1, Y1
+	VMINPS       Y3, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y1, Y0, Y0
+	VPERMQ    $0xd8, Y0, Y0
+	VMOVDQU   Y0, (R9)
+	ADDQ      BX, CX
+	ADDQ      SI, AX
+	DECQ      DI
+	JNZ       block
+	VZEROUPPER
+	RET
+
+// func convolve8PixelAVX2(dst *int16, src *int16, weights *int16, bias *int32, scales *float32, low float32, high float32, stride int, step int, channels int, rows int, pairs int, n int)
+// Requires: AVX, AVX2
+TEXT ·convolve8PixelAVX2(SB), NOSPLIT, $0-96
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ stride+48(FP), DX
+	MOVQ step+56(FP), BX
+	MOVQ channels+64(FP), SI
+	SHLQ $0x01, DX
+	SHLQ $0x01, BX
+	SHLQ $0x01, SI
+	MOVQ n+88(FP), DI
+
+block:
+	MOVQ    bias+24(FP), R8
+	VMOVDQU (R8), Y0
+	MOVQ    rows+72(FP), R9
+	MOVQ    weights+16(FP), R10
+	MOVQ    CX, R8
+
+row:
+	MOVQ pairs+80(FP), R12
+	MOVQ R8, R11
+	SHRQ $0x01, R12
+
+pairs:
+	VMOVDQU      (R10), Y1
+	VPBROADCASTD (R11), Y2
+	VPMADDWD     Y1, Y2, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVDQU      32(R10), Y1
+	VPBROADCASTD 4(R11), Y2
+	VPMADDWD     Y1, Y2, Y1
+	VPADDD       Y1, Y0, Y0
+	ADDQ         $0x08, R11
+	ADDQ         $0x00000040, R10
+	DECQ         R12
+	JNZ          pairs
+	ADDQ         DX, R8
+	DECQ         R9
+	JNZ          row
+	MOVQ         scales+32(FP), R8
+	VBROADCASTSS low+40(FP), Y1
+	VBROADCASTSS high+44(FP), Y2
+	MOVQ         AX, R9
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (R8), Y0, Y0
+	VMAXPS       Y1, Y0, Y0
+	VMINPS       Y2, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+
+	// Packing leaves the halves of the vectors interleaved.
+	VPACKSSDW Y0, Y0, Y0
+	VPERMQ    $0xd8, Y0, Y0
+	VMOVDQU   X0, (R9)
+	ADDQ      BX, CX
+	ADDQ      SI, AX
+	DECQ      DI
+	JNZ       block
+	VZEROUPPER
+	RET
+
+// func addUpsampledAVX2(dst *int16, src *int16, channels int, n int)
+// Requires: AVX, AVX2
+TEXT ·addUpsampledAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         channels+16(FP), DX
+	MOVQ         n+24(FP), BX
+	SHLQ         $0x01, DX
+	MOVL         $0x0fff0fff, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	VPXOR        Y0, Y0, Y0
+
+pixel:
+	MOVQ DX, SI
+
+channels:
+	VMOVDQU (CX), Y2
+	VPADDW  (AX), Y2, Y3
+	VPMAXSW Y0, Y3, Y3
+	VPMINSW Y1, Y3, Y3
+	VMOVDQU Y3, (AX)
+	VPADDW  (AX)(DX*1), Y2, Y3
+	VPMAXSW Y0, Y3, Y3
+	VPMINSW Y1, Y3, Y3
+	VMOVDQU Y3, (AX)(DX*1)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, AX
+	SUBQ    $0x20, SI
+	JNZ     channels
+	ADDQ    DX, AX
+	DECQ    BX
+	JNZ     pixel
+	VZEROUPPER
+	RET
+
+// func interpolatedGridSumsAVX2(dst *[8]float32, integral *[16]float32, stride int, grids *int32, n int)
+// Requires: AVX
+TEXT ·interpolatedGridSumsAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ integral+8(FP), CX
+	MOVQ stride+16(FP), DX
+	MOVQ grids+24(FP), BX
+	MOVQ n+32(FP), SI
+	SHLQ $0x06, DX
+
+grid:
+	MOVLQSX      (BX), DI
+	SHLQ         $0x06, DI
+	LEAQ         (CX)(DI*1), DI
+	LEAQ         (DI)(DX*1), R8
+	MOVLQSX      56(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 60(BX), Y1
+	VMOVUPS      (DI)(R9*1), Y0
+	VMOVUPS      64(DI)(R9*1), Y2
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      (R8)(R9*1), Y4
+	VMOVUPS      64(R8)(R9*1), Y7
+	VSUBPS       Y4, Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	MOVLQSX      64(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 68(BX), Y8
+	VMOVUPS      (DI)(R9*1), Y1
+	VMOVUPS      64(DI)(R9*1), Y3
+	VSUBPS       Y1, Y3, Y3
+	VMULPS       Y8, Y3, Y3
+	VMOVUPS      (R8)(R9*1), Y5
+	VMOVUPS      64(R8)(R9*1), Y6
+	VSUBPS       Y5, Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y0, Y1, Y0
+	VSUBPS       Y2, Y3, Y2
+	VADDPS       Y2, Y0, Y0
+	VSUBPS       Y4, Y5, Y4
+	VSUBPS       Y7, Y6, Y7
+	VADDPS       Y7, Y4, Y4
+	VBROADCASTSS 4(BX), Y7
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VADDPS       Y4, Y0, Y4
+	VMOVAPS      Y4, Y0
+	MOVLQSX      72(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 76(BX), Y7
+	VMOVUPS      (DI)(R9*1), Y2
+	VMOVUPS      64(DI)(R9*1), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VMOVUPS      (R8)(R9*1), Y8
+	VMOVUPS      64(R8)(R9*1), Y9
+	VSUBPS       Y8, Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VSUBPS       Y1, Y2, Y1
+	VSUBPS       Y3, Y4, Y3
+	VADDPS       Y3, Y1, Y1
+	VSUBPS       Y5, Y8, Y5
+	VSUBPS       Y6, Y9, Y6
+	VADDPS       Y6, Y5, Y5
+	VBROADCASTSS 4(BX), Y6
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VADDPS       Y5, Y1, Y5
+	VMOVAPS      Y5, Y1
+	MOVLQSX      80(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 84(BX), Y10
+	VMOVUPS      (DI)(R9*1), Y3
+	VMOVUPS      64(DI)(R9*1), Y5
+	VSUBPS       Y3, Y5, Y5
+	VMULPS       Y10, Y5, Y5
+	VMOVUPS      (R8)(R9*1), Y6
+	VMOVUPS      64(R8)(R9*1), Y7
+	VSUBPS       Y6, Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VSUBPS       Y2, Y3, Y2
+	VSUBPS       Y4, Y5, Y4
+	VADDPS       Y4, Y2, Y2
+	VSUBPS       Y8, Y6, Y8
+	VSUBPS       Y9, Y7, Y9
+	VADDPS       Y9, Y8, Y8
+	VBROADCASTSS 4(BX), Y9
+	VSUBPS       Y2, Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y2, Y8
+	VMOVAPS      Y8, Y2
+	MOVLQSX      88(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 92(BX), Y8
+	VMOVUPS      (DI)(R9*1), Y4
+	VMOVUPS      64(DI)(R9*1), Y9
+	VSUBPS       Y4, Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      (R8)(R9*1), Y10
+	VMOVUPS      64(R8)(R9*1), Y11
+	VSUBPS       Y10, Y11, Y11
+	VMULPS       Y8, Y11, Y11
+	VSUBPS       Y3, Y4, Y3
+	VSUBPS       Y5, Y9, Y5
+	VADDPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y10, Y6
+	VSUBPS       Y7, Y11, Y7
+	VADDPS       Y7, Y6, Y6
+	VBROADCASTSS 4(BX), Y7
+	VSUBPS       Y3, Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VADDPS       Y6, Y3, Y6
+	VMOVAPS      Y6, Y3
+	MOVLQSX      96(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 100(BX), Y12
+	VMOVUPS      (DI)(R9*1), Y5
+	VMOVUPS      64(DI)(R9*1), Y6
+	VSUBPS       Y5, Y6, Y6
+	VMULPS       Y12, Y6, Y6
+	VMOVUPS      (R8)(R9*1), Y7
+	VMOVUPS      64(R8)(R9*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y12, Y8, Y8
+	VSUBPS       Y4, Y5, Y4
+	VSUBPS       Y9, Y6, Y9
+	VADDPS       Y9, Y4, Y4
+	VSUBPS       Y10, Y7, Y10
+	VSUBPS       Y11, Y8, Y11
+	VADDPS       Y11, Y10, Y10
+	VBROADCASTSS 4(BX), Y11
+	VSUBPS       Y4, Y10, Y10
+	VMULPS       Y11, Y10, Y10
+	VADDPS       Y10, Y4, Y10
+	VMOVAPS      Y10, Y4
+	MOVLQSX      104(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 108(BX), Y9
+	VMOVUPS      (DI)(R9*1), Y10
+	VMOVUPS      64(DI)(R9*1), Y11
+	VSUBPS       Y10, Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VMOVUPS      (R8)(R9*1), Y12
+	VMOVUPS      64(R8)(R9*1), Y13
+	VSUBPS       Y12, Y13, Y13
+	VMULPS       Y9, Y13, Y13
+	VSUBPS       Y5, Y10, Y5
+	VSUBPS       Y6, Y11, Y6
+	VADDPS       Y6, Y5, Y5
+	VSUBPS       Y7, Y12, Y7
+	VSUBPS       Y8, Y13, Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS 4(BX), Y8
+	VSUBPS       Y5, Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VADDPS       Y7, Y5, Y7
+	VMOVAPS      Y7, Y5
+	LEAQ         8(BX), DI
+	LEAQ         112(BX), R8
+	LEAQ         (AX), R9
+	MOVQ         $0x00000006, R10
+
+low:
+	MOVLQSX      (DI), R11
+	SHLQ         $0x06, R11
+	LEAQ         (CX)(R11*1), R11
+	LEAQ         (R11)(DX*1), R12
+	MOVLQSX      56(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 60(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y7
+	VMOVUPS      64(R11)(R13*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VMOVUPS      (R12)(R13*1), Y9
+	VMOVUPS      64(R12)(R13*1), Y10
+	VSUBPS       Y9, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	MOVLQSX      64(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 68(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y11
+	VMOVUPS      64(R11)(R13*1), Y12
+	VSUBPS       Y11, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VMOVUPS      (R12)(R13*1), Y13
+	VMOVUPS      64(R12)(R13*1), Y14
+	VSUBPS       Y13, Y14, Y14
+	VMULPS       Y6, Y14, Y14
+	VSUBPS       Y7, Y11, Y7
+	VSUBPS       Y8, Y12, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y13, Y9
+	VSUBPS       Y10, Y14, Y10
+	VADDPS       Y10, Y9, Y9
+	VBROADCASTSS 4(DI), Y10
+	VSUBPS       Y7, Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y7, Y9
+	VBROADCASTSS (R8), Y10
+	VBROADCASTSS 136(BX), Y8
+	VMULPS       Y8, Y10, Y10
+	VSUBPS       Y0, Y9, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, (R9)
+	VMOVAPS      Y9, Y0
+	MOVLQSX      72(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 76(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y7
+	VMOVUPS      64(R11)(R13*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VMOVUPS      (R12)(R13*1), Y9
+	VMOVUPS      64(R12)(R13*1), Y10
+	VSUBPS       Y9, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VSUBPS       Y11, Y7, Y11
+	VSUBPS       Y12, Y8, Y12
+	VADDPS       Y12, Y11, Y11
+	VSUBPS       Y13, Y9, Y13
+	VSUBPS       Y14, Y10, Y14
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(DI), Y14
+	VSUBPS       Y11, Y13, Y13
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y11, Y13
+	VBROADCASTSS (R8), Y14
+	VBROADCASTSS 140(BX), Y12
+	VMULPS       Y12, Y14, Y14
+	VSUBPS       Y1, Y13, Y11
+	VMULPS       Y14, Y11, Y11
+	VMOVUPS      Y11, 64(R9)
+	VMOVAPS      Y13, Y1
+	MOVLQSX      80(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 84(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y11
+	VMOVUPS      64(R11)(R13*1), Y12
+	VSUBPS       Y11, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VMOVUPS      (R12)(R13*1), Y13
+	VMOVUPS      64(R12)(R13*1), Y14
+	VSUBPS       Y13, Y14, Y14
+	VMULPS       Y6, Y14, Y14
+	VSUBPS       Y7, Y11, Y7
+	VSUBPS       Y8, Y12, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y13, Y9
+	VSUBPS       Y10, Y14, Y10
+	VADDPS       Y10, Y9, Y9
+	VBROADCASTSS 4(DI), Y10
+	VSUBPS       Y7, Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y7, Y9
+	VBROADCASTSS (R8), Y10
+	VBROADCASTSS 144(BX), Y8
+	VMULPS       Y8, Y10, Y10
+	VSUBPS       Y2, Y9, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 128(R9)
+	VMOVAPS      Y9, Y2
+	MOVLQSX      88(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 92(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y7
+	VMOVUPS      64(R11)(R13*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VMOVUPS      (R12)(R13*1), Y9
+	VMOVUPS      64(R12)(R13*1), Y10
+	VSUBPS       Y9, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VSUBPS       Y11, Y7, Y11
+	VSUBPS       Y12, Y8, Y12
+	VADDPS       Y12, Y11, Y11
+	VSUBPS       Y13, Y9, Y13
+	VSUBPS       Y14, Y10, Y14
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(DI), Y14
+	VSUBPS       Y11, Y13, Y13
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y11, Y13
+	VBROADCASTSS (R8), Y14
+	VBROADCASTSS 148(BX), Y12
+	VMULPS       Y12, Y14, Y14
+	VSUBPS       Y3, Y13, Y11
+	VMULPS       Y14, Y11, Y11
+	VMOVUPS      Y11, 192(R9)
+	VMOVAPS      Y13, Y3
+	MOVLQSX      96(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 100(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y11
+	VMOVUPS      64(R11)(R13*1), Y12
+	VSUBPS       Y11, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VMOVUPS      (R12)(R13*1), Y13
+	VMOVUPS      64(R12)(R13*1), Y14
+	VSUBPS       Y13, Y14, Y14
+	VMULPS       Y6, Y14, Y14
+	VSUBPS       Y7, Y11, Y7
+	VSUBPS       Y8, Y12, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y13, Y9
+	VSUBPS       Y10, Y14, Y10
+	VADDPS       Y10, Y9, Y9
+	VBROADCASTSS 4(DI), Y10
+	VSUBPS       Y7, Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y7, Y9
+	VBROADCASTSS (R8), Y10
+	VBROADCASTSS 152(BX), Y8
+	VMULPS       Y8, Y10, Y10
+	VSUBPS       Y4, Y9, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 256(R9)
+	VMOVAPS      Y9, Y4
+	MOVLQSX      104(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 108(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y7
+	VMOVUPS      64(R11)(R13*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VMOVUPS      (R12)(R13*1), Y9
+	VMOVUPS      64(R12)(R13*1), Y10
+	VSUBPS       Y9, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VSUBPS       Y11, Y7, Y11
+	VSUBPS       Y12, Y8, Y12
+	VADDPS       Y12, Y11, Y11
+	VSUBPS       Y13, Y9, Y13
+	VSUBPS       Y14, Y10, Y14
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(DI), Y14
+	VSUBPS       Y11, Y13, Y13
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y11, Y13
+	VBROADCASTSS (R8), Y14
+	VBROADCASTSS 156(BX), Y12
+	VMULPS       Y12, Y14, Y14
+	VSUBPS       Y5, Y13, Y11
+	VMULPS       Y14, Y11, Y11
+	VMOVUPS      Y11, 320(R9)
+	VMOVAPS      Y13, Y5
+	ADDQ         $0x08, DI
+	ADDQ         $0x04, R8
+	ADDQ         $0x00000180, R9
+	DECQ         R10
+	JNZ          low
+	MOVLQSX      (BX), DI
+	SHLQ         $0x06, DI
+	LEAQ         32(CX)(DI*1), DI
+	LEAQ         (DI)(DX*1), R8
+	MOVLQSX      56(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 60(BX), Y1
+	VMOVUPS      (DI)(R9*1), Y0
+	VMOVUPS      64(DI)(R9*1), Y2
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      (R8)(R9*1), Y4
+	VMOVUPS      64(R8)(R9*1), Y7
+	VSUBPS       Y4, Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	MOVLQSX      64(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 68(BX), Y8
+	VMOVUPS      (DI)(R9*1), Y1
+	VMOVUPS      64(DI)(R9*1), Y3
+	VSUBPS       Y1, Y3, Y3
+	VMULPS       Y8, Y3, Y3
+	VMOVUPS      (R8)(R9*1), Y5
+	VMOVUPS      64(R8)(R9*1), Y6
+	VSUBPS       Y5, Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y0, Y1, Y0
+	VSUBPS       Y2, Y3, Y2
+	VADDPS       Y2, Y0, Y0
+	VSUBPS       Y4, Y5, Y4
+	VSUBPS       Y7, Y6, Y7
+	VADDPS       Y7, Y4, Y4
+	VBROADCASTSS 4(BX), Y7
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VADDPS       Y4, Y0, Y4
+	VMOVAPS      Y4, Y0
+	MOVLQSX      72(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 76(BX), Y7
+	VMOVUPS      (DI)(R9*1), Y2
+	VMOVUPS      64(DI)(R9*1), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VMOVUPS      (R8)(R9*1), Y8
+	VMOVUPS      64(R8)(R9*1), Y9
+	VSUBPS       Y8, Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VSUBPS       Y1, Y2, Y1
+	VSUBPS       Y3, Y4, Y3
+	VADDPS       Y3, Y1, Y1
+	VSUBPS       Y5, Y8, Y5
+	VSUBPS       Y6, Y9, Y6
+	VADDPS       Y6, Y5, Y5
+	VBROADCASTSS 4(BX), Y6
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VADDPS       Y5, Y1, Y5
+	VMOVAPS      Y5, Y1
+	MOVLQSX      80(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 84(BX), Y10
+	VMOVUPS      (DI)(R9*1), Y3
+	VMOVUPS      64(DI)(R9*1), Y5
+	VSUBPS       Y3, Y5, Y5
+	VMULPS       Y10, Y5, Y5
+	VMOVUPS      (R8)(R9*1), Y6
+	VMOVUPS      64(R8)(R9*1), Y7
+	VSUBPS       Y6, Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VSUBPS       Y2, Y3, Y2
+	VSUBPS       Y4, Y5, Y4
+	VADDPS       Y4, Y2, Y2
+	VSUBPS       Y8, Y6, Y8
+	VSUBPS       Y9, Y7, Y9
+	VADDPS       Y9, Y8, Y8
+	VBROADCASTSS 4(BX), Y9
+	VSUBPS       Y2, Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y2, Y8
+	VMOVAPS      Y8, Y2
+	MOVLQSX      88(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 92(BX), Y8
+	VMOVUPS      (DI)(R9*1), Y4
+	VMOVUPS      64(DI)(R9*1), Y9
+	VSUBPS       Y4, Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      (R8)(R9*1), Y10
+	VMOVUPS      64(R8)(R9*1), Y11
+	VSUBPS       Y10, Y11, Y11
+	VMULPS       Y8, Y11, Y11
+	VSUBPS       Y3, Y4, Y3
+	VSUBPS       Y5, Y9, Y5
+	VADDPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y10, Y6
+	VSUBPS       Y7, Y11, Y7
+	VADDPS       Y7, Y6, Y6
+	VBROADCASTSS 4(BX), Y7
+	VSUBPS       Y3, Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VADDPS       Y6, Y3, Y6
+	VMOVAPS      Y6, Y3
+	MOVLQSX      96(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 100(BX), Y12
+	VMOVUPS      (DI)(R9*1), Y5
+	VMOVUPS      64(DI)(R9*1), Y6
+	VSUBPS       Y5, Y6, Y6
+	VMULPS       Y12, Y6, Y6
+	VMOVUPS      (R8)(R9*1), Y7
+	VMOVUPS      64(R8)(R9*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y12, Y8, Y8
+	VSUBPS       Y4, Y5, Y4
+	VSUBPS       Y9, Y6, Y9
+	VADDPS       Y9, Y4, Y4
+	VSUBPS       Y10, Y7, Y10
+	VSUBPS       Y11, Y8, Y11
+	VADDPS       Y11, Y10, Y10
+	VBROADCASTSS 4(BX), Y11
+	VSUBPS       Y4, Y10, Y10
+	VMULPS       Y11, Y10, Y10
+	VADDPS       Y10, Y4, Y10
+	VMOVAPS      Y10, Y4
+	MOVLQSX      104(BX), R9
+	SHLQ         $0x06, R9
+	VBROADCASTSS 108(BX), Y9
+	VMOVUPS      (DI)(R9*1), Y10
+	VMOVUPS      64(DI)(R9*1), Y11
+	VSUBPS       Y10, Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VMOVUPS      (R8)(R9*1), Y12
+	VMOVUPS      64(R8)(R9*1), Y13
+	VSUBPS       Y12, Y13, Y13
+	VMULPS       Y9, Y13, Y13
+	VSUBPS       Y5, Y10, Y5
+	VSUBPS       Y6, Y11, Y6
+	VADDPS       Y6, Y5, Y5
+	VSUBPS       Y7, Y12, Y7
+	VSUBPS       Y8, Y13, Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS 4(BX), Y8
+	VSUBPS       Y5, Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VADDPS       Y7, Y5, Y7
+	VMOVAPS      Y7, Y5
+	LEAQ         8(BX), DI
+	LEAQ         112(BX), R8
+	LEAQ         32(AX), R9
+	MOVQ         $0x00000006, R10
+
+high:
+	MOVLQSX      (DI), R11
+	SHLQ         $0x06, R11
+	LEAQ         32(CX)(R11*1), R11
+	LEAQ         (R11)(DX*1), R12
+	MOVLQSX      56(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 60(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y7
+	VMOVUPS      64(R11)(R13*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VMOVUPS      (R12)(R13*1), Y9
+	VMOVUPS      64(R12)(R13*1), Y10
+	VSUBPS       Y9, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	MOVLQSX      64(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 68(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y11
+	VMOVUPS      64(R11)(R13*1), Y12
+	VSUBPS       Y11, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VMOVUPS      (R12)(R13*1), Y13
+	VMOVUPS      64(R12)(R13*1), Y14
+	VSUBPS       Y13, Y14, Y14
+	VMULPS       Y6, Y14, Y14
+	VSUBPS       Y7, Y11, Y7
+	VSUBPS       Y8, Y12, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y13, Y9
+	VSUBPS       Y10, Y14, Y10
+	VADDPS       Y10, Y9, Y9
+	VBROADCASTSS 4(DI), Y10
+	VSUBPS       Y7, Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y7, Y9
+	VBROADCASTSS (R8), Y10
+	VBROADCASTSS 136(BX), Y8
+	VMULPS       Y8, Y10, Y10
+	VSUBPS       Y0, Y9, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, (R9)
+	VMOVAPS      Y9, Y0
+	MOVLQSX      72(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 76(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y7
+	VMOVUPS      64(R11)(R13*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VMOVUPS      (R12)(R13*1), Y9
+	VMOVUPS      64(R12)(R13*1), Y10
+	VSUBPS       Y9, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VSUBPS       Y11, Y7, Y11
+	VSUBPS       Y12, Y8, Y12
+	VADDPS       Y12, Y11, Y11
+	VSUBPS       Y13, Y9, Y13
+	VSUBPS       Y14, Y10, Y14
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(DI), Y14
+	VSUBPS       Y11, Y13, Y13
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y11, Y13
+	VBROADCASTSS (R8), Y14
+	VBROADCASTSS 140(BX), Y12
+	VMULPS       Y12, Y14, Y14
+	VSUBPS       Y1, Y13, Y11
+	VMULPS       Y14, Y11, Y11
+	VMOVUPS      Y11, 64(R9)
+	VMOVAPS      Y13, Y1
+	MOVLQSX      80(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 84(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y11
+	VMOVUPS      64(R11)(R13*1), Y12
+	VSUBPS       Y11, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VMOVUPS      (R12)(R13*1), Y13
+	VMOVUPS      64(R12)(R13*1), Y14
+	VSUBPS       Y13, Y14, Y14
+	VMULPS       Y6, Y14, Y14
+	VSUBPS       Y7, Y11, Y7
+	VSUBPS       Y8, Y12, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y13, Y9
+	VSUBPS       Y10, Y14, Y10
+	VADDPS       Y10, Y9, Y9
+	VBROADCASTSS 4(DI), Y10
+	VSUBPS       Y7, Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y7, Y9
+	VBROADCASTSS (R8), Y10
+	VBROADCASTSS 144(BX), Y8
+	VMULPS       Y8, Y10, Y10
+	VSUBPS       Y2, Y9, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 128(R9)
+	VMOVAPS      Y9, Y2
+	MOVLQSX      88(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 92(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y7
+	VMOVUPS      64(R11)(R13*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VMOVUPS      (R12)(R13*1), Y9
+	VMOVUPS      64(R12)(R13*1), Y10
+	VSUBPS       Y9, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VSUBPS       Y11, Y7, Y11
+	VSUBPS       Y12, Y8, Y12
+	VADDPS       Y12, Y11, Y11
+	VSUBPS       Y13, Y9, Y13
+	VSUBPS       Y14, Y10, Y14
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(DI), Y14
+	VSUBPS       Y11, Y13, Y13
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y11, Y13
+	VBROADCASTSS (R8), Y14
+	VBROADCASTSS 148(BX), Y12
+	VMULPS       Y12, Y14, Y14
+	VSUBPS       Y3, Y13, Y11
+	VMULPS       Y14, Y11, Y11
+	VMOVUPS      Y11, 192(R9)
+	VMOVAPS      Y13, Y3
+	MOVLQSX      96(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 100(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y11
+	VMOVUPS      64(R11)(R13*1), Y12
+	VSUBPS       Y11, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VMOVUPS      (R12)(R13*1), Y13
+	VMOVUPS      64(R12)(R13*1), Y14
+	VSUBPS       Y13, Y14, Y14
+	VMULPS       Y6, Y14, Y14
+	VSUBPS       Y7, Y11, Y7
+	VSUBPS       Y8, Y12, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y13, Y9
+	VSUBPS       Y10, Y14, Y10
+	VADDPS       Y10, Y9, Y9
+	VBROADCASTSS 4(DI), Y10
+	VSUBPS       Y7, Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y7, Y9
+	VBROADCASTSS (R8), Y10
+	VBROADCASTSS 152(BX), Y8
+	VMULPS       Y8, Y10, Y10
+	VSUBPS       Y4, Y9, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 256(R9)
+	VMOVAPS      Y9, Y4
+	MOVLQSX      104(BX), R13
+	SHLQ         $0x06, R13
+	VBROADCASTSS 108(BX), Y6
+	VMOVUPS      (R11)(R13*1), Y7
+	VMOVUPS      64(R11)(R13*1), Y8
+	VSUBPS       Y7, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VMOVUPS      (R12)(R13*1), Y9
+	VMOVUPS      64(R12)(R13*1), Y10
+	VSUBPS       Y9, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VSUBPS       Y11, Y7, Y11
+	VSUBPS       Y12, Y8, Y12
+	VADDPS       Y12, Y11, Y11
+	VSUBPS       Y13, Y9, Y13
+	VSUBPS       Y14, Y10, Y14
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(DI), Y14
+	VSUBPS       Y11, Y13, Y13
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y11, Y13
+	VBROADCASTSS (R8), Y14
+	VBROADCASTSS 156(BX), Y12
+	VMULPS       Y12, Y14, Y14
+	VSUBPS       Y5, Y13, Y11
+	VMULPS       Y14, Y11, Y11
+	VMOVUPS      Y11, 320(R9)
+	VMOVAPS      Y13, Y5
+	ADDQ         $0x08, DI
+	ADDQ         $0x04, R8
+	ADDQ         $0x00000180, R9
+	DECQ         R10
+	JNZ          high
+	ADDQ         $0x00000900, AX
+	ADDQ         $0x000000a0, BX
+	DECQ         SI
+	JNZ          grid
 	VZEROUPPER
 	RET

@@ -54,7 +54,8 @@ func main() {
 	rectangleSums()
 	gridSums()
 	maxMeanMin()
-	transposeBlock()
+	transposeBlock("transposeBlockAVX2", 7)
+	transposeBlock("transposeRowsAVX2", 8)
 	integralRow()
 	downsample2()
 	scaleFloat64()
@@ -66,6 +67,12 @@ func main() {
 	cycleEdges()
 	repeatedEdges()
 	split3()
+	convolve("convolve16AVX2", 2, 4)
+	convolve("convolve8AVX2", 1, 4)
+	convolve("convolve16PixelAVX2", 2, 1)
+	convolve("convolve8PixelAVX2", 1, 1)
+	addUpsampled()
+	interpolatedGridSums()
 	Generate()
 }
 
