@@ -3,9 +3,9 @@
 // strategies agree, how long a region lived in its tree, how many candidates overlap, and
 // sums over an integral image.
 //
-// A [Ranker] is the mean of boosted oblivious trees and a small neural network. [Default]
-// returns the ones that ship with the package, by which package selective ranks unless it is
-// given another. Package objectness/train trains others.
+// A [Ranker] is the mean of boosted oblivious trees and a small neural network. [ForMode] and
+// [Default] return those that ship with the package, by which package selective ranks unless it
+// is given another. Package objectness/train trains others.
 package objectness
 
 import (
@@ -17,6 +17,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/proposer/proposer/candidate"
@@ -67,29 +68,42 @@ const (
 	maxFileBytes  = 64 << 20
 )
 
-//go:embed fast.json best.json quality.json
-var embedded embed.FS
+//go:embed *.json
+var files embed.FS
 
-// embeddedRanker returns a function that reads a ranker when it is first called.
-func embeddedRanker(name string) func() *Ranker {
-	return sync.OnceValue(func() *Ranker {
-		data, err := embedded.ReadFile(name)
-		if err != nil {
-			panic(err)
-		}
-		r, err := parse(data)
-		if err != nil {
-			panic(err)
-		}
-		return r
-	})
+// rankers holds, by mode, functions that read the ranker of the mode when they are first called.
+var rankers = func() map[string]func() *Ranker {
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		panic(err)
+	}
+	all := make(map[string]func() *Ranker)
+	for _, entry := range entries {
+		all[strings.TrimSuffix(entry.Name(), ".json")] = sync.OnceValue(func() *Ranker {
+			data, err := files.ReadFile(entry.Name())
+			if err != nil {
+				panic(err)
+			}
+			r, err := parse(data)
+			if err != nil {
+				panic(err)
+			}
+			return r
+		})
+	}
+	return all
+}()
+
+// ForMode returns the ranker that was trained on the candidates of a mode of package selective,
+// or nil if the package has none. There is one of each of the modes fast, best and quality: how
+// many strategies agree, and how many candidates overlap, means something else in each.
+// docs/ranking.md has their metrics.
+func ForMode(mode string) *Ranker {
+	if read := rankers[mode]; read != nil {
+		return read()
+	}
+	return nil
 }
-
-var (
-	fastRanker    = embeddedRanker("fast.json")
-	bestRanker    = embeddedRanker("best.json")
-	qualityRanker = embeddedRanker("quality.json")
-)
 
 // Strategies up to which Default returns the ranker of mode fast, and of mode best: the
 // geometric means, about, of 8, 16 and 80.
@@ -98,18 +112,17 @@ const (
 	maxBestStrategies = 36
 )
 
-// Default returns the ranker that ships with the package for searches with a number of
-// strategies. There is one trained on the candidates of each of the modes fast (8), best (16)
-// and quality (80), as the number of strategies that agree means something else in each.
-// docs/ranking.md has their metrics.
+// Default returns the ranker for searches whose strategies are not those of a mode with a ranker:
+// that of the mode fast (8 strategies), best (16) or quality (80) whose number of strategies is
+// the nearest. See [ForMode].
 func Default(strategies int) *Ranker {
 	switch {
 	case strategies <= maxFastStrategies:
-		return fastRanker()
+		return ForMode("fast")
 	case strategies <= maxBestStrategies:
-		return bestRanker()
+		return ForMode("best")
 	}
-	return qualityRanker()
+	return ForMode("quality")
 }
 
 // New returns a ranker with a model. The error, which wraps [ErrInvalidModel], reports what

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -44,6 +45,23 @@ func TestDefault(t *testing.T) {
 	}
 }
 
+func TestForMode(t *testing.T) {
+	modes := []string{"best", "fast", "quality"}
+	if got := slices.Sorted(maps.Keys(rankers)); !slices.Equal(got, modes) {
+		t.Errorf("rankers of the modes %q, want %q", got, modes)
+	}
+	for _, mode := range modes {
+		if r := ForMode(mode); r.Metadata().Mode != mode {
+			t.Errorf("ranker of mode %s: trained on mode %q", mode, r.Metadata().Mode)
+		}
+	}
+	for _, mode := range []string{"single", "", "best.json"} {
+		if ForMode(mode) != nil {
+			t.Errorf("mode %q: got a ranker, want none", mode)
+		}
+	}
+}
+
 func TestWithMetrics(t *testing.T) {
 	r := Default(8)
 	before := r.Metadata()
@@ -75,7 +93,7 @@ func TestWriteAndRead(t *testing.T) {
 func TestWriteIsStable(t *testing.T) {
 	for _, name := range []string{"fast.json", "best.json", "quality.json"} {
 		t.Run(name, func(t *testing.T) {
-			want, err := embedded.ReadFile(name)
+			want, err := files.ReadFile(name)
 			if err != nil {
 				t.Fatal(err)
 			}

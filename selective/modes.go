@@ -2,8 +2,10 @@ package selective
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/similarity"
@@ -125,7 +127,7 @@ func mustMode(name string) Options {
 	return opts
 }
 
-func (m *mode) options() Options {
+func (m *mode) strategies() []Strategy {
 	sets := make([]similarity.Weights, len(m.measures))
 	for i, text := range m.measures {
 		var err error
@@ -133,12 +135,29 @@ func (m *mode) options() Options {
 			panic(err) // the table of modes is wrong
 		}
 	}
+	return Combine(m.spaces, m.ks, sets, m.minSize)
+}
+
+func (m *mode) options() Options {
 	return Options{
-		Strategies:   Combine(m.spaces, m.ks, sets, m.minSize),
+		Strategies:   m.strategies(),
 		Sigma:        0.8,
 		Connectivity: m.connectivity,
 		Seed:         1,
 	}
+}
+
+// defaultRanker returns the ranker of the mode with the given strategies. If there is no such mode,
+// or it has no ranker, it returns the one for the number of strategies.
+func defaultRanker(strategies []Strategy) *objectness.Ranker {
+	for i := range modes {
+		if slices.Equal(modes[i].strategies(), strategies) {
+			if r := objectness.ForMode(modes[i].name); r != nil {
+				return r
+			}
+		}
+	}
+	return objectness.Default(len(strategies))
 }
 
 // Combine returns a strategy for each combination of a color space, a scale and a set of

@@ -122,7 +122,7 @@ type Options struct {
 	// Order is that of the proposals.
 	Order Order
 	// Ranker estimates how likely a candidate contains an object, for OrderObjectness. Nil
-	// stands for objectness.Default(len(Strategies)).
+	// stands for that of the mode with the same strategies, see [New].
 	Ranker Ranker
 	// Unions is the maximum number of candidates that are unions of two touching regions of one
 	// tree, which no tree holds: 0 to MaxUnions. Only OrderObjectness has them. See

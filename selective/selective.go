@@ -29,7 +29,6 @@ import (
 	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/internal/parallel"
-	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 )
@@ -67,8 +66,8 @@ type Searcher struct {
 
 // New returns a Searcher. The error lists all invalid options; see [Options.Validate].
 //
-// If opts.Ranker is nil and opts.Order is OrderObjectness, the ranker is
-// [objectness.Default] for the number of strategies.
+// If opts.Ranker is nil and opts.Order is OrderObjectness, the ranker is that of the mode whose
+// strategies opts has ([objectness.ForMode]), otherwise [objectness.Default].
 func New(opts Options) (*Searcher, error) {
 	s := new(Searcher)
 	if err := s.init(opts); err != nil {
@@ -84,7 +83,7 @@ func (s *Searcher) init(opts Options) error {
 		return err
 	}
 	if opts.Order == OrderObjectness && opts.Ranker == nil {
-		opts.Ranker = objectness.Default(len(opts.Strategies))
+		opts.Ranker = defaultRanker(opts.Strategies)
 	}
 	s.opts = opts
 	s.plan = newPlan(opts.Strategies)

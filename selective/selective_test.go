@@ -25,6 +25,7 @@ import (
 	"github.com/proposer/proposer/internal/testutil/golden"
 	"github.com/proposer/proposer/internal/testutil/photos"
 	"github.com/proposer/proposer/internal/testutil/scene"
+	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/similarity"
 )
@@ -97,6 +98,39 @@ func TestPresets(t *testing.T) {
 	}
 	if _, err := Mode("best-ever"); err == nil || !strings.Contains(err.Error(), "quality") {
 		t.Errorf("unknown preset: %v, want an error that names the known ones", err)
+	}
+}
+
+// A search is ranked by the ranker of the mode whose strategies it has.
+func TestRankerOfMode(t *testing.T) {
+	all := Quality()
+	few := Quality()
+	few.Strategies = few.Strategies[:16]
+	best := Best()
+	best.Sigma, best.Max = 1, 5
+	own := Fast()
+	own.Ranker = objectness.ForMode("best")
+	for name, c := range map[string]struct {
+		opts Options
+		mode string
+	}{
+		"single":                     {Single(), "fast"},
+		"fast":                       {Fast(), "fast"},
+		"best with other options":    {best, "best"},
+		"quality":                    {all, "quality"},
+		"16 strategies of quality":   {few, "best"},
+		"fast with another ranker":   {own, "best"},
+		"opencv-fast, 12 other ones": {mustMode("opencv-fast"), "fast"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := New(c.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.opts.Ranker != Ranker(objectness.ForMode(c.mode)) {
+				t.Errorf("got another ranker than that of mode %s", c.mode)
+			}
+		})
 	}
 }
 
