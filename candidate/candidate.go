@@ -39,14 +39,13 @@ const (
 	// Union is the box of the union of two touching regions of one tree, which is no region of
 	// that tree. The origins are pairs of nodes; the union of each pair has the box.
 	Union
-	// Refined is a box that was moved from a candidate of kind FromTree, whose origins it has.
-	Refined
-	// RefinedUnion is a box that was moved from a candidate of kind Union, whose origins it has.
-	RefinedUnion
+	// Joined is the box of two candidates that overlap, mostly regions of different trees. The
+	// origins are the nodes of one region of each, without their other regions.
+	Joined
 	numKinds
 )
 
-var kindNames = [numKinds]string{"tree", "union", "refined", "refined union"}
+var kindNames = [numKinds]string{"tree", "union", "joined"}
 
 func (k Kind) String() string {
 	if k < numKinds {
@@ -55,11 +54,14 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
-// Parts returns the number of consecutive origins whose regions together make one region of a
-// candidate: 2 for unions, else 1.
-func (k Kind) Parts() int {
-	if k == Union || k == RefinedUnion {
+// Parts returns how many consecutive ones of a candidate's origins together make one region of
+// it: 2 for unions, all for joined ones, else 1.
+func (k Kind) Parts(origins int) int {
+	switch k {
+	case Union:
 		return 2
+	case Joined:
+		return origins
 	}
 	return 1
 }
@@ -95,8 +97,9 @@ type Set struct {
 	// Candidates have distinct boxes. Their order is that of their first origins.
 	Candidates []Candidate
 
-	boxes []box.Box     // by candidate
-	graph overlap.Graph // of boxes
+	boxes  []box.Box // by candidate
+	graph  *overlap.Graph
+	offset int // the index in graph of the first candidate
 
 	// Of Collect.
 	table  []int32 // hash table, by open addressing: 1 + the index of a candidate, or 0
@@ -158,8 +161,6 @@ func originOf(t *hierarchy.Tree, strategy, i int) Origin {
 // deduplicate numbers the distinct boxes of all nodes, total in number.
 func (s *Set) deduplicate(ctx context.Context, total, minSide int, keep func(box.Box) bool) error {
 	s.reserve(total)
-	s.boxes = s.boxes[:0]
-	s.counts = s.counts[:0]
 	s.nodes = s.nodes[:0]
 	for _, t := range s.Trees {
 		for i := len(t.Nodes) - 1; i >= 0; i-- {
@@ -183,6 +184,8 @@ func (s *Set) deduplicate(ctx context.Context, total, minSide int, keep func(box
 func (s *Set) reserve(boxes int) {
 	s.table = freelist.Resize(s.table, 1<<bits.Len(uint(2*boxes))) // at most half full
 	clear(s.table)
+	s.boxes = s.boxes[:0]
+	s.counts = s.counts[:0]
 }
 
 // insert returns the index of the candidate with box b, which it adds if there is none.
@@ -215,6 +218,9 @@ func (s *Set) FindOverlaps(ctx context.Context) error {
 	for i := range s.Candidates {
 		s.boxes = append(s.boxes, s.Candidates[i].Box)
 	}
+	if s.graph == nil {
+		s.graph = new(overlap.Graph)
+	}
 	return s.graph.Build(ctx, s.boxes, s.Run)
 }
 
@@ -224,13 +230,18 @@ type Histogram = overlap.Histogram
 
 // OverlapHistogram counts the candidates that overlap candidate i, without itself. It is
 // estimated from a subset where there are very many. It needs [Set.FindOverlaps].
-func (s *Set) OverlapHistogram(i int) Histogram { return s.graph.Histogram(i) }
+func (s *Set) OverlapHistogram(i int) Histogram { return s.graph.Histogram(s.offset + i) }
 
 // CoverageOrder returns candidates in the order in which they are best taken, given their
 // scores, and what each added. It needs [Set.FindOverlaps]; see [overlap.CoverageOrder].
 func (s *Set) CoverageOrder(ctx context.Context, scores []float32, limit int, includeRest bool) (order []int32, gains []float32, err error) {
-	return overlap.CoverageOrder(ctx, &s.graph, scores, limit, includeRest)
+	return overlap.CoverageOrder(ctx, s.graph, scores, limit, includeRest)
 }
 
 // OverlapMemory returns the number of bytes that are kept for overlaps.
-func (s *Set) OverlapMemory() int { return s.graph.EdgeBytes() }
+func (s *Set) OverlapMemory() int {
+	if s.graph == nil {
+		return 0
+	}
+	return s.graph.EdgeBytes()
+}

@@ -10,12 +10,11 @@ func TestKind(t *testing.T) {
 	}{
 		{FromTree, "tree", 1},
 		{Union, "union", 2},
-		{Refined, "refined", 1},
-		{RefinedUnion, "refined union", 2},
-		{numKinds, "Kind(4)", 1},
+		{Joined, "joined", 5},
+		{numKinds, "Kind(3)", 1},
 	} {
-		if c.kind.String() != c.name || c.kind.Parts() != c.parts {
-			t.Errorf("got %v with %d parts, want %s with %d", c.kind, c.kind.Parts(), c.name, c.parts)
+		if c.kind.String() != c.name || c.kind.Parts(5) != c.parts {
+			t.Errorf("got %v with %d parts, want %s with %d", c.kind, c.kind.Parts(5), c.name, c.parts)
 		}
 	}
 }

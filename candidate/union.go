@@ -40,7 +40,6 @@ func (s *Set) AddUnions(ctx context.Context, limit, minSide int, keep func(box.B
 		total += len(t.Pairs)
 	}
 	s.reserve(total)
-	s.boxes = s.boxes[:0]
 	for i := range s.Candidates {
 		s.insert(s.Candidates[i].Box)
 	}

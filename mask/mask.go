@@ -163,6 +163,35 @@ func (r RLE) Rescale(width, height int) RLE {
 	return e.RLE()
 }
 
+// Union returns the pixels that are in r or in s, which are sets of pixels of images of the same size;
+// it panics if they are not. Time is linear in the runs of both.
+func (r RLE) Union(s RLE) RLE {
+	if r.Width != s.Width || r.Height != s.Height {
+		panic(fmt.Sprintf("mask: Union: sets of %d×%d and %d×%d: want one size", r.Width, r.Height, s.Width, s.Height))
+	}
+	e := NewEncoder(r.Width, r.Height)
+	next, stop := iter.Pull2(s.runs())
+	defer stop()
+	start, end, ok := next()
+	at := 0 // up to which pixel runs are written
+	add := func(from, to int) {
+		if from = max(from, at); from < to {
+			e.Run(from, to)
+			at = to
+		}
+	}
+	for from, to := range r.runs() {
+		for ; ok && start < from; start, end, ok = next() {
+			add(start, end)
+		}
+		add(from, to)
+	}
+	for ; ok; start, end, ok = next() {
+		add(start, end)
+	}
+	return e.RLE()
+}
+
 // runs yields the runs of pixels inside the set as ranges of their numbers, [start, end).
 func (r RLE) runs() iter.Seq2[int, int] {
 	return func(yield func(start, end int) bool) {

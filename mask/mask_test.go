@@ -122,6 +122,22 @@ func TestEncoderMatchesReference(t *testing.T) {
 	})
 }
 
+func TestUnionMatchesReference(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, q := drawPixelSet(t), drawPixelSet(t)
+		if p.width != q.width || p.height != q.height {
+			q = &pixelSet{p.width, p.height, rapid.SliceOfN(rapid.Bool(), len(p.in), len(p.in)).Draw(t, "other")}
+		}
+		union := &pixelSet{p.width, p.height, slices.Clone(p.in)}
+		for i, in := range q.in {
+			union.in[i] = union.in[i] || in
+		}
+		if got, want := p.encode().Union(q.encode()), union.encode(); got != want {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	})
+}
+
 func TestLongRunsMatchReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const width, height = 1, math.MaxInt32

@@ -206,12 +206,29 @@ type workspace struct {
 // [candidate.Set.FindOverlaps]. Time is linear in the numbers of candidates and of pixels.
 // The only errors are the context's. It panics if there are not as many scores as candidates.
 func (r *Ranker) Score(ctx context.Context, scores []float32, set *candidate.Set) error {
+	score, end := r.Session()
+	defer end()
+	return score(ctx, scores, set)
+}
+
+// Session returns a function like [Ranker.Score] for several sets of one image, which computes what
+// it needs of the image only once. It must not be called concurrently. End releases its memory; after it the
+// function must not be called.
+func (r *Ranker) Session() (score func(ctx context.Context, scores []float32, set *candidate.Set) error, end func()) {
+	e := r.extractors.Get()
+	score = func(ctx context.Context, scores []float32, set *candidate.Set) error {
+		return r.score(ctx, e, scores, set)
+	}
+	return score, func() {
+		e.Release()
+		r.extractors.Put(e)
+	}
+}
+
+func (r *Ranker) score(ctx context.Context, e *feature.Extractor, scores []float32, set *candidate.Set) error {
 	if len(scores) != len(set.Candidates) {
 		panic(fmt.Sprintf("objectness: Score: %d scores for %d candidates", len(scores), len(set.Candidates)))
 	}
-	e := r.extractors.Get()
-	defer r.extractors.Put(e)
-	defer e.Release()
 	if err := e.Reset(ctx, set); err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ const (
 	MaxStrategies = 256
 	MaxSigma      = 16.0
 	MaxUnions     = 1 << 17
+	MaxJoins      = 1 << 12
 )
 
 // A Strategy is one way to group the regions of an image: one tree.
@@ -128,6 +129,9 @@ type Options struct {
 	// tree, which no tree holds: 0 to MaxUnions. Only OrderObjectness has them. See
 	// [candidate.Set.AddUnions].
 	Unions int
+	// Joins is the maximum number of candidates that are joined from two of the best: 0 to
+	// MaxJoins. Only OrderObjectness has them. See [candidate.Set.Join].
+	Joins int
 	// Seed is the seed of OrderPaper.
 	Seed uint64
 	// NMS suppresses proposals that overlap a better one.
@@ -194,6 +198,9 @@ func (o Options) Validate() error {
 	}
 	if o.Unions < 0 || o.Unions > MaxUnions {
 		invalid("%d unions: want 0 to %d", o.Unions, MaxUnions)
+	}
+	if o.Joins < 0 || o.Joins > MaxJoins {
+		invalid("%d joins: want 0 to %d", o.Joins, MaxJoins)
 	}
 	if err := o.NMS.Validate(); err != nil {
 		invalid("NMS: %w", err)

@@ -15,11 +15,24 @@ import (
 
 // A Ranker estimates how likely candidates hold an object. It must be safe for concurrent use
 // and return equal scores for equal sets.
+//
+// If Options.Joins is not 0, it is called twice in a search: for the candidates of the merge trees
+// and, unless there are none, for a set that holds only those that were joined from the best of
+// them, with the same image and trees. The scores of both are compared with each other.
 type Ranker interface {
 	// Score writes the probability, in [0,1], that each candidate holds an object to scores,
 	// which has the length of set.Candidates. Neither may be retained.
 	Score(ctx context.Context, scores []float32, set *candidate.Set) error
 }
+
+// sessionRanker is a ranker that keeps what it computes of an image for the second call in a search.
+type sessionRanker interface {
+	// Session returns a function that scores candidates as Score does, for the sets of one image. It
+	// is used until end is called.
+	Session() (score scoreFunc, end func())
+}
+
+type scoreFunc = func(ctx context.Context, scores []float32, set *candidate.Set) error
 
 // ranking is the memory of an order by position.
 type ranking struct {
@@ -134,9 +147,30 @@ func rankByObjectness(ctx context.Context, set *candidate.Set, opts *Options) ([
 	if err := set.FindOverlaps(ctx); err != nil {
 		return nil, err
 	}
-	scores := make([]float32, len(set.Candidates))
-	if err := opts.Ranker.Score(ctx, scores, set); err != nil {
+	score := opts.Ranker.Score
+	if r, ok := opts.Ranker.(sessionRanker); ok {
+		var end func()
+		score, end = r.Session()
+		defer end()
+	}
+	first := len(set.Candidates)
+	scores := make([]float32, first, first+opts.Joins)
+	if err := score(ctx, scores, set); err != nil {
 		return nil, err
+	}
+	if opts.Joins > 0 {
+		order, _, err := set.CoverageOrder(ctx, scores, candidate.MaxJoinSeeds, false)
+		if err != nil {
+			return nil, err
+		}
+		if err := set.Join(ctx, order, opts.Joins, opts.MinSide, opts.Keep); err != nil {
+			return nil, err
+		}
+		if scores = scores[:len(set.Candidates)]; len(scores) > first {
+			if err := score(ctx, scores[first:], set.Tail(first)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	limit, includeRest := maxCoverage, true
 	if opts.Max > 0 && opts.NMS == (box.NMS{}) {

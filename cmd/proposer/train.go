@@ -341,6 +341,7 @@ func (t *training) sampleImage(ctx context.Context, l labeledImage, checked *sid
 	search := opts.SearchOptions(decoded)
 	search.Order = selective.OrderObjectness
 	search.Max = 1 // proposals are not used
+	search.Joins = 0
 	search.Threads = 1
 	search.Ranker = hook
 	if _, err := selective.Search(ctx, decoded.Image, search); err != nil {

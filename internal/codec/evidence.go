@@ -29,9 +29,9 @@ func (r *Row) validateEvidence() error {
 		return fmt.Errorf("codec: %q has origins of %d boxes and kinds of %d: want equal numbers", r.File, len(r.Origins), len(r.Kinds))
 	}
 	for i, origins := range r.Origins {
-		parts := r.Kinds[i].Parts()
-		if len(origins) < parts {
-			return fmt.Errorf("codec: %q: box %d of kind %v has %d origins: want %d or more", r.File, i, r.Kinds[i], len(origins), parts)
+		parts := r.Kinds[i].Parts(len(origins))
+		if len(origins) < max(parts, 1) {
+			return fmt.Errorf("codec: %q: box %d of kind %v has %d origins: want %d or more", r.File, i, r.Kinds[i], len(origins), max(parts, 1))
 		}
 		for _, o := range origins[:parts] {
 			if !isSimilarity(o.Birth) || !isSimilarity(o.Death) {
@@ -113,9 +113,10 @@ func appendMask(dst []byte, m mask.RLE) []byte {
 	return append(dst, `"}`...)
 }
 
-// appendOrigins appends the number of nodes, or pairs of nodes, and the first one.
+// appendOrigins appends the number of nodes, or of the groups of nodes that make a region, and the
+// first node and the last one of the first group.
 func appendOrigins(dst []byte, kind candidate.Kind, all []candidate.Origin) []byte {
-	parts := kind.Parts()
+	parts := kind.Parts(len(all))
 	dst = appendField(dst, `{"strategies":`, len(all)/parts)
 	dst = appendField(dst, `,"strategy":`, int(all[0].Strategy))
 	if kind != candidate.FromTree {
@@ -125,9 +126,13 @@ func appendOrigins(dst []byte, kind candidate.Kind, all []candidate.Origin) []by
 	}
 	dst = append(dst, ',')
 	dst = appendNode(dst, &all[0])
-	if parts == 2 {
+	if parts > 1 {
+		other := &all[parts-1]
 		dst = append(dst, `,"other":{`...)
-		dst = append(appendNode(dst, &all[1]), '}')
+		if kind == candidate.Joined {
+			dst = append(appendField(dst, `"strategy":`, int(other.Strategy)), ',')
+		}
+		dst = append(appendNode(dst, other), '}')
 	}
 	return append(dst, '}')
 }

@@ -79,6 +79,7 @@ type evidence struct {
 		Death      *float32 `json:"death"`
 		Kind       string   `json:"kind"`
 		Other      *struct {
+			Strategy *int32   `json:"strategy"`
 			Position int32    `json:"position"`
 			Size     int32    `json:"size"`
 			Birth    *float32 `json:"birth"`
@@ -125,9 +126,13 @@ func drawRich(t *rapid.T) Row {
 		r.Origins = make([][]candidate.Origin, len(r.Boxes))
 		r.Kinds = make([]candidate.Kind, len(r.Boxes))
 		for i := range r.Origins {
-			r.Kinds[i] = rapid.SampledFrom([]candidate.Kind{candidate.FromTree, candidate.Union, candidate.Refined, candidate.RefinedUnion}).Draw(t, "kind")
-			parts := r.Kinds[i].Parts()
-			r.Origins[i] = make([]candidate.Origin, parts*rapid.IntRange(1, 3).Draw(t, "nodes"))
+			r.Kinds[i] = rapid.SampledFrom([]candidate.Kind{candidate.FromTree, candidate.Union, candidate.Joined}).Draw(t, "kind")
+			n := rapid.IntRange(1, 3).Draw(t, "nodes")
+			if r.Kinds[i] != candidate.FromTree {
+				n *= 2
+			}
+			parts := r.Kinds[i].Parts(n)
+			r.Origins[i] = make([]candidate.Origin, n)
 			for k := range parts {
 				r.Origins[i][k] = candidate.Origin{
 					Strategy: rapid.Int32().Draw(t, "strategy"), Position: rapid.Int32().Draw(t, "position"),
@@ -193,13 +198,15 @@ func TestEvidenceRoundTrip(t *testing.T) {
 		}
 		for i, all := range r.Origins {
 			g, o, kind := got.Evidence[i], all[0], r.Kinds[i]
-			if text := cmp.Or(g.Kind, "tree"); text != kind.String() || (g.Other != nil) != (kind.Parts() == 2) {
+			if text := cmp.Or(g.Kind, "tree"); text != kind.String() || (g.Other != nil) != (kind.Parts(len(all)) > 1) {
 				t.Fatalf("kind %v became %+v", kind, g)
 			}
-			if p := g.Other; p != nil && (p.Position != all[1].Position || p.Size != all[1].Size || !same(p.Birth, all[1].Birth) || !same(p.Death, all[1].Death)) {
-				t.Fatalf("origin %d: %+v became %+v", i, all[1], p)
+			last := all[kind.Parts(len(all))-1]
+			if p := g.Other; p != nil && ((p.Strategy != nil) != (kind == candidate.Joined) || p.Strategy != nil && *p.Strategy != last.Strategy ||
+				p.Position != last.Position || p.Size != last.Size || !same(p.Birth, last.Birth) || !same(p.Death, last.Death)) {
+				t.Fatalf("origin %d: %+v became %+v", i, last, p)
 			}
-			if g.Strategies != len(all)/kind.Parts() || g.Strategy != o.Strategy || g.Position != o.Position || g.Size != o.Size ||
+			if g.Strategies != len(all)/kind.Parts(len(all)) || g.Strategy != o.Strategy || g.Position != o.Position || g.Size != o.Size ||
 				!same(g.Birth, o.Birth) || !same(g.Death, o.Death) {
 				t.Fatalf("origin %d: %+v became %+v", i, o, g)
 			}

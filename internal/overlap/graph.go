@@ -33,9 +33,12 @@ type Graph struct {
 	starts []int      // by position: where its edges begin
 	stats  []rowStats // by position
 
-	ends    []int // by position: where its next edge is written
-	blocks  []forwardEdges
-	matches freelist.List[matches]
+	index *index // with positions as its ids; nil if the stride is above 1 or the graph was extended
+
+	newStarts []int // by position
+	ends      []int // by position: where its next edge is written
+	blocks    []forwardEdges
+	matches   freelist.List[matches]
 }
 
 // MinIoU is the IoU from which boxes are neighbors.
@@ -96,8 +99,9 @@ func (g *Graph) Build(ctx context.Context, boxes []box.Box, run parallel.Runner)
 }
 
 func (g *Graph) build(ctx context.Context, boxes []box.Box, limit int64, run parallel.Runner) error {
-	index := g.sortBoxes(boxes)
-	g.blocks = freelist.Extend(g.blocks, (len(boxes)+blockSize-1)/blockSize)
+	g.ids, g.boxes, g.positions, g.starts = g.ids[:0], g.boxes[:0], g.positions[:0], append(g.starts[:0], 0)
+	index := g.appendBoxes(boxes)
+	g.index = nil
 	for g.stride = 1; ; g.stride *= 2 {
 		last := (len(boxes) - 1) / g.stride
 		if last > maxTarget {
@@ -110,36 +114,77 @@ func (g *Graph) build(ctx context.Context, boxes []box.Box, limit int64, run par
 			index = g.sampledIndex()
 		}
 
-		err := g.findEdges(ctx, index, limit, run)
+		err := g.findEdges(ctx, index, 0, limit, run)
 		if errors.Is(err, errTooManyEdges) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if err := g.joinRows(ctx); err != nil {
+		if g.stride == 1 {
+			g.index = index
+		}
+		if err := g.joinRows(ctx, 0); err != nil {
 			return err
 		}
 		return g.computeStats(ctx, run)
 	}
 }
 
-// sortBoxes orders the boxes by a spatial index, empty boxes last, and returns the index with
-// positions as its ids.
-func (g *Graph) sortBoxes(boxes []box.Box) *index {
-	x := newIndex(boxes)
+// Extend adds boxes, whose ids follow those of g. The neighbors of each box, and how much they overlap,
+// are those of a graph that is built of all boxes at once. The first time after Build, only the new
+// boxes are compared with the others, unless g would have too many edges; else g is built again.
+// The only errors are the context's and the runner's, after which g must be built.
+func (g *Graph) Extend(ctx context.Context, boxes []box.Box, run parallel.Runner) error {
+	total := g.Len() + len(boxes)
+	return g.extend(ctx, boxes, max(maxEdges, maxEdgesPerBox*int64(total)), run)
+}
+
+func (g *Graph) extend(ctx context.Context, boxes []box.Box, limit int64, run parallel.Runner) error {
+	base := g.Len()
+	if len(boxes) == 0 {
+		return nil
+	}
+	if g.index != nil && base+len(boxes)-1 <= maxTarget {
+		index := g.appendBoxes(boxes)
+		err := g.findEdges(ctx, index, base, limit, run)
+		if err == nil {
+			g.index = nil
+			if err := g.joinRows(ctx, base); err != nil {
+				return err
+			}
+			return g.computeStats(ctx, run)
+		}
+		if !errors.Is(err, errTooManyEdges) {
+			return err
+		}
+	}
+	all := make([]box.Box, base, base+len(boxes))
+	for id := range all {
+		all[id] = g.boxes[g.positions[id]]
+	}
+	return g.build(ctx, append(all, boxes...), limit, run)
+}
+
+// appendBoxes appends boxes in the order of a spatial index, empty boxes last, and returns the index,
+// whose ids are positions less the number of boxes before.
+func (g *Graph) appendBoxes(boxes []box.Box) *index {
+	x, base := newIndex(boxes), len(g.boxes)
 	indexed := x.ids()
-	g.ids = append(g.ids[:0], indexed...)
+	for _, id := range indexed {
+		g.ids = append(g.ids, id+int32(base))
+	}
 	for i, b := range boxes {
 		if b.Empty() {
-			g.ids = append(g.ids, int32(i))
+			g.ids = append(g.ids, int32(base+i))
 		}
 	}
 
-	g.positions = freelist.Resize(g.positions, len(boxes))
-	g.boxes = freelist.Resize(g.boxes, len(boxes))
-	for pos, id := range g.ids {
-		g.boxes[pos] = boxes[id]
+	g.boxes = slices.Grow(g.boxes, len(boxes))[:base+len(boxes)]
+	g.positions = slices.Grow(g.positions, len(boxes))[:base+len(boxes)]
+	for pos := base; pos < len(g.ids); pos++ {
+		id := g.ids[pos]
+		g.boxes[pos] = boxes[id-int32(base)]
 		g.positions[id] = int32(pos)
 	}
 	for pos := range indexed {
@@ -157,10 +202,14 @@ func (g *Graph) sampledIndex() *index {
 	return newIndex(sampled)
 }
 
-// findEdges finds the edges of each block. With stride 1 it searches from the position of each box
-// on: edges to lower positions were found from their other end.
-func (g *Graph) findEdges(ctx context.Context, x *index, limit int64, run parallel.Runner) error {
+// findEdges finds the edges of each block of the boxes from position base on, which x is the index
+// of. With stride 1 it searches from the position of each box on: edges to lower positions were found
+// from their other end. The boxes below base are in g.index.
+func (g *Graph) findEdges(ctx context.Context, x *index, base int, limit int64, run parallel.Runner) error {
+	boxes := g.boxes[base:]
 	var total atomic.Int64
+	total.Store(int64(g.starts[base]))
+	g.blocks = freelist.Extend(g.blocks, (len(boxes)+blockSize-1)/blockSize)
 	return run.Run(len(g.blocks), func(k int) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -170,15 +219,17 @@ func (g *Graph) findEdges(ctx context.Context, x *index, limit int64, run parall
 
 		block := &g.blocks[k]
 		block.edges = block.edges[:0]
-		for i, b := range g.boxes[k*blockSize : min((k+1)*blockSize, len(g.boxes))] {
+		for i, b := range boxes[k*blockSize : min((k+1)*blockSize, len(boxes))] {
 			first := 0
 			if g.stride == 1 {
 				first = k*blockSize + i
 			}
 			x.search(m, b, MinIoU, int32(first))
-			n := len(block.edges)
-			block.edges = slices.Grow(block.edges, len(m.ids))[:n+len(m.ids)]
-			packEdges(block.edges[n:], m.ids, m.ious)
+			block.add(m, base)
+			if base > 0 {
+				g.index.search(m, b, MinIoU, 0)
+				block.add(m, 0)
+			}
 			block.starts[i+1] = int32(len(block.edges))
 
 			row := block.row(i)
@@ -190,40 +241,60 @@ func (g *Graph) findEdges(ctx context.Context, x *index, limit int64, run parall
 	})
 }
 
+// add appends an edge for each match. Their ids are targets less base.
+func (f *forwardEdges) add(m *matches, base int) {
+	n := len(f.edges)
+	f.edges = slices.Grow(f.edges, len(m.ids))[:n+len(m.ids)]
+	packEdges(f.edges[n:], m.ids, m.ious, base)
+}
+
 // packEdges writes an edge for each match.
-func packEdges(dst []uint32, targets []int32, ious []float32) {
+func packEdges(dst []uint32, targets []int32, ious []float32, base int) {
 	targets, ious = targets[:len(dst)], ious[:len(dst)]
 	for i := range dst {
 		coverage := int32(float32((ious[i]-MinIoU)*(2*maxCoverage)) + .5)
-		dst[i] = packEdge(uint32(targets[i]), uint32(coverage))
+		dst[i] = packEdge(uint32(base)+uint32(targets[i]), uint32(coverage))
 	}
 }
 
-// joinRows writes the row of each box: the edges to lower positions, then its forward edges.
-func (g *Graph) joinRows(ctx context.Context) error {
-	g.starts = freelist.Resize(g.starts, len(g.boxes)+1)
-	clear(g.starts)
-	for pos := range g.boxes {
+// joinRows writes the rows of all boxes. The row of a box from position base on is the edges that
+// were found from its neighbors, then those that were found from itself; the rows below base exist,
+// and edges that were found from their neighbors are added to them.
+func (g *Graph) joinRows(ctx context.Context, base int) error {
+	n := len(g.boxes)
+	g.newStarts = freelist.Resize(g.newStarts, n+1)
+	clear(g.newStarts)
+	for pos := range base {
+		g.newStarts[pos+1] = g.starts[pos+1] - g.starts[pos]
+	}
+	for pos := base; pos < n; pos++ {
 		if err := parallel.Poll(ctx, pos, pollEvery); err != nil {
 			return err
 		}
-		row := g.forward(pos)
-		g.starts[pos+1] += len(row)
+		row := g.forward(pos - base)
+		g.newStarts[pos+1] += len(row)
 		for _, e := range g.mirrored(row) {
-			g.starts[edgeTarget(e)+1]++
+			g.newStarts[edgeTarget(e)+1]++
 		}
 	}
 	for pos := range g.boxes {
-		g.starts[pos+1] += g.starts[pos]
+		g.newStarts[pos+1] += g.newStarts[pos]
 	}
 
-	g.edges = freelist.Resize(g.edges, g.starts[len(g.boxes)])
-	g.ends = append(g.ends[:0], g.starts...)
-	for pos := range g.boxes {
+	g.edges = slices.Grow(g.edges[:g.starts[base]], g.newStarts[n]-g.starts[base])[:g.newStarts[n]]
+	g.ends = append(g.ends[:0], g.newStarts...)
+	for pos := base - 1; pos >= 0; pos-- { // rows move towards the end
 		if err := parallel.Poll(ctx, pos, pollEvery); err != nil {
 			return err
 		}
-		row := g.forward(pos)
+		g.ends[pos] += copy(g.edges[g.newStarts[pos]:], g.row(pos))
+	}
+	g.starts, g.newStarts = g.newStarts, g.starts
+	for pos := base; pos < n; pos++ {
+		if err := parallel.Poll(ctx, pos, pollEvery); err != nil {
+			return err
+		}
+		row := g.forward(pos - base)
 		copy(g.edges[g.ends[pos]:], row)
 		for _, e := range g.mirrored(row) {
 			end := &g.ends[edgeTarget(e)]
@@ -234,9 +305,10 @@ func (g *Graph) joinRows(ctx context.Context) error {
 	return nil
 }
 
-// forward returns the edges that were found from a position.
-func (g *Graph) forward(pos int) []uint32 {
-	return g.blocks[pos/blockSize].row(pos % blockSize)
+// forward returns the edges that were found from a box, by its index among the boxes that findEdges
+// was called for.
+func (g *Graph) forward(i int) []uint32 {
+	return g.blocks[i/blockSize].row(i % blockSize)
 }
 
 // mirrored returns the forward edges that are also stored at their other end: with stride 1 all but
@@ -250,7 +322,7 @@ func (g *Graph) mirrored(row []uint32) []uint32 {
 
 func (g *Graph) computeStats(ctx context.Context, run parallel.Runner) error {
 	g.stats = freelist.Resize(g.stats, len(g.boxes))
-	return run.Run(len(g.blocks), func(k int) error {
+	return run.Run((len(g.boxes)+blockSize-1)/blockSize, func(k int) error {
 		for pos := k * blockSize; pos < min((k+1)*blockSize, len(g.stats)); pos++ {
 			g.stats[pos] = newRowStats(g.row(pos))
 		}

@@ -77,8 +77,18 @@ func TestGraphEqualsPairwiseComparison(t *testing.T) {
 		// More than blockSize boxes are more than one unit of work.
 		boxes := slices.Repeat(drawBoxes(t), rapid.SampledFrom([]int{1, 1, 10}).Draw(t, "times"))
 		limit := rapid.SampledFrom([]int64{0, 1, 10, 100, maxEdges}).Draw(t, "limit")
-		if err := g.build(context.Background(), boxes, limit, concurrent); err != nil {
+		first := rapid.OneOf(rapid.Just(len(boxes)), rapid.IntRange(0, len(boxes))).Draw(t, "first")
+		if err := g.build(context.Background(), boxes[:first], limit, concurrent); err != nil {
 			t.Fatal(err)
+		}
+		if first < len(boxes) {
+			// Extended again, the graph is built of all boxes.
+			second := rapid.OneOf(rapid.Just(len(boxes)), rapid.IntRange(first, len(boxes))).Draw(t, "second")
+			for _, added := range [][]box.Box{boxes[first:second], boxes[second:]} {
+				if err := g.extend(context.Background(), added, limit, concurrent); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 		if g.Len() != len(boxes) {
 			t.Fatalf("Len: got %d, want %d", g.Len(), len(boxes))

@@ -72,12 +72,7 @@ func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
 	masks := make([]mask.RLE, 0, len(r.Boxes))
 	size := int64(0)
 	for i, origins := range r.Origins {
-		strategy := int(origins[0].Strategy)
-		var nodes []int
-		for _, o := range origins[:r.Kinds[i].Parts()] {
-			nodes = append(nodes, regions.Trees[strategy].At(int(o.Position)))
-		}
-		m, err := regions.Mask(ctx, strategy, nodes...)
+		m, err := maskOf(ctx, regions, origins[:r.Kinds[i].Parts(len(origins))])
 		if err != nil {
 			return nil, err
 		}
@@ -88,6 +83,28 @@ func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
 		masks = append(masks, m)
 	}
 	return masks, nil
+}
+
+// maskOf returns the pixels of all nodes, which are in the order of their strategies.
+func maskOf(ctx context.Context, regions *selective.Regions, origins []candidate.Origin) (mask.RLE, error) {
+	var all mask.RLE
+	for first := true; len(origins) > 0; first = false {
+		strategy := origins[0].Strategy
+		var nodes []int
+		for ; len(origins) > 0 && origins[0].Strategy == strategy; origins = origins[1:] {
+			nodes = append(nodes, regions.Trees[strategy].At(int(origins[0].Position)))
+		}
+		m, err := regions.Mask(ctx, int(strategy), nodes...)
+		if err != nil {
+			return mask.RLE{}, err
+		}
+		if first {
+			all = m
+		} else {
+			all = all.Union(m)
+		}
+	}
+	return all, nil
 }
 
 // Tree returns the merge tree of the strategy with the given index. It panics if there is no such

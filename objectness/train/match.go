@@ -57,7 +57,8 @@ type Labels struct {
 const MinPartialIoU = .05
 
 // A Hook samples the candidates of a search. It implements the Ranker interface of package
-// selective but does not score, so the result of the search has no meaning.
+// selective but does not score, so the result of the search has no meaning. Joined candidates would be of
+// arbitrary ones: set Options.Joins to 0.
 type Hook struct {
 	trainer *Trainer
 	image   int

@@ -99,10 +99,10 @@ type Extractor struct {
 	learned  learnedImage
 }
 
-// Reset prepares for the candidates of a set, in time linear in the pixels of its image. The
-// only error is the context's.
+// Reset prepares for the candidates of a set, in time linear in the pixels of its image, unless
+// that is the image of the set before and Release was not called. The only error is the context's.
 func (e *Extractor) Reset(ctx context.Context, set *candidate.Set) error {
-	e.set = set
+	sameImage := e.set != nil && e.set.Image == set.Image
 	e.spaces = e.spaces[:0]
 	var seen []raster.Space
 	for _, space := range set.Spaces {
@@ -113,7 +113,20 @@ func (e *Extractor) Reset(ctx context.Context, set *candidate.Set) error {
 		}
 		e.spaces = append(e.spaces, uint8(i))
 	}
-	if err := e.integral.build(ctx, set.Image); err != nil {
+	e.set = set
+	if sameImage {
+		return nil
+	}
+	if err := e.build(ctx); err != nil {
+		e.set = nil
+		return err
+	}
+	return nil
+}
+
+// build computes what is computed of the image.
+func (e *Extractor) build(ctx context.Context) error {
+	if err := e.integral.build(ctx, e.set.Image); err != nil {
 		return err
 	}
 	for i := range sections {

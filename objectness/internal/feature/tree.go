@@ -123,7 +123,7 @@ func fillUnionParts(_ *Extractor, b *Block, dst Columns) {
 	for i := range b.candidates {
 		c := &b.candidates[i]
 		var similarity, margin, share, cover, part float32
-		if c.Kind.Parts() == 2 {
+		if c.Kind.Parts(len(c.Origins)) == 2 {
 			x, y := c.Origins[0], c.Origins[1]
 			area, size := float32(c.Box.Area()), float32(x.Size)+float32(y.Size)
 			similarity = c.Similarity

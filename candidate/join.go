@@ -1,0 +1,108 @@
+package candidate
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/parallel"
+)
+
+// The first MaxJoinSeeds candidates of an order are joined with up to maxPartners before them
+// whose IoU is at least minJoinIoU. Partners that overlap more than maxJoinIoU add little.
+const (
+	MaxJoinSeeds = 1000
+	maxPartners  = 3
+	minJoinIoU   = 0.1
+	maxJoinIoU   = 0.9
+)
+
+// Join appends candidates of kind [Joined], at most limit, and their overlaps, which need
+// [Set.FindOverlaps]. Order lists the indices of the best candidates, the best first; those
+// beyond MaxJoinSeeds are not used. Each in turn is joined with the first three of those before
+// it that overlap it by an IoU of 0.1 to 0.9: where no region is a whole object, regions of
+// different trees often hold different parts of it. Boxes that exist are dropped, and so are those
+// that minSide or keep drops, as in [Set.Collect].
+//
+// The time is that of MaxJoinSeeds² comparisons of boxes and of finding the overlaps of the new
+// ones. Errors are the context's and those of Run.
+func (s *Set) Join(ctx context.Context, order []int32, limit, minSide int, keep func(box.Box) bool) error {
+	seeds := order[:min(len(order), MaxJoinSeeds)]
+	first := len(s.Candidates)
+	limit = min(limit, maxPartners*len(seeds))
+	s.reserve(first + limit)
+	for i := range s.Candidates {
+		s.insert(s.Candidates[i].Box)
+	}
+	boxes := make([]box.Box, len(seeds))
+	for i, c := range seeds {
+		boxes[i] = s.Candidates[c].Box
+	}
+	for i, b := range boxes {
+		if err := parallel.Poll(ctx, i, pollSeeds); err != nil {
+			return err
+		}
+		partners := 0
+		for k, c := range boxes[:i] {
+			if !joinable(b, c) {
+				continue
+			}
+			if len(s.Candidates) == first+limit {
+				break
+			}
+			s.join(seeds[k], seeds[i], b.Union(c), minSide, keep)
+			if partners++; partners == maxPartners {
+				break
+			}
+		}
+	}
+	s.boxes = s.boxes[:0]
+	for i := range s.Candidates[first:] {
+		s.boxes = append(s.boxes, s.Candidates[first+i].Box)
+	}
+	return s.graph.Extend(ctx, s.boxes, s.Run)
+}
+
+// pollSeeds is the number of seeds between two checks of the context.
+const pollSeeds = 1 << 6
+
+// joinable reports whether the IoU of two boxes is in the range of partners.
+func joinable(b, c box.Box) bool {
+	w := min(b.X1, c.X1) - max(b.X0, c.X0)
+	h := min(b.Y1, c.Y1) - max(b.Y0, c.Y0)
+	if w <= 0 || h <= 0 {
+		return false
+	}
+	inter := float64(w) * float64(h)
+	union := float64(b.Area()+c.Area()) - inter
+	return inter >= minJoinIoU*union && inter <= maxJoinIoU*union
+}
+
+// join appends the candidate that joins two, unless it exists or is dropped.
+func (s *Set) join(i, k int32, b box.Box, minSide int, keep func(box.Box) bool) {
+	if int(b.Width()) < minSide || int(b.Height()) < minSide || keep != nil && !keep(b) {
+		return
+	}
+	known := len(s.boxes)
+	if int(s.insert(b)) < known {
+		return
+	}
+	origins := slices.Concat(s.Candidates[i].region(), s.Candidates[k].region())
+	slices.SortFunc(origins, func(a, b Origin) int {
+		return cmp.Or(cmp.Compare(a.Strategy, b.Strategy), cmp.Compare(a.Position, b.Position))
+	})
+	s.Candidates = append(s.Candidates, Candidate{Box: b, Origins: origins, Kind: Joined})
+}
+
+// region returns the origins of the first region of a candidate.
+func (c *Candidate) region() []Origin { return c.Origins[:c.Kind.Parts(len(c.Origins))] }
+
+// Tail returns a set of the candidates from index first on, whose overlaps are those with all
+// candidates of s. It shares the memory of s and is for reading.
+func (s *Set) Tail(first int) *Set {
+	return &Set{
+		Image: s.Image, Trees: s.Trees, Spaces: s.Spaces, Run: s.Run,
+		Candidates: s.Candidates[first:], graph: s.graph, offset: s.offset + first,
+	}
+}
