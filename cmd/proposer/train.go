@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -162,6 +163,9 @@ func (c *trainCmd) Run(ctx context.Context, std streams) error {
 	if n := search.Search.Threads; n > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
 	}
+	// The samples are most of the memory. They hold no pointers, so that it costs little to collect the
+	// garbage of the searches before it is as large.
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	opts, err := c.options()
 	if err != nil {
 		return usageError{err}

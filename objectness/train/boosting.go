@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/proposer/proposer/internal/freelist"
 	"github.com/proposer/proposer/objectness"
 )
 
@@ -104,6 +105,34 @@ func (s *gradHessSum) add(g gradHess) {
 	s.hessian += float64(g.hessian)
 }
 
+// fixedSum is a sum of derivatives in fixed point: the gradient in the high 32 bits, the hessian, which
+// is not negative, in the low ones. Both are added at once, and sums and differences are exact.
+type fixedSum int64
+
+// fixed rounds derivatives to multiples of units.
+func (g gradHess) fixed(units gradHessSum) fixedSum {
+	return fixedSum(math.RoundToEven(float64(g.gradient)/units.gradient))<<32 +
+		fixedSum(math.RoundToEven(float64(g.hessian)/units.hessian))
+}
+
+func (s fixedSum) times(units gradHessSum) gradHessSum {
+	return gradHessSum{float64(s>>32) * units.gradient, float64(uint32(s)) * units.hessian}
+}
+
+// fixedUnits returns the smallest units for which no sum of the derivatives overflows.
+func fixedUnits(all []gradHess) gradHessSum {
+	var sum gradHessSum
+	for _, g := range all {
+		sum.gradient += math.Abs(float64(g.gradient))
+		sum.hessian += float64(g.hessian)
+	}
+	rounded := float64(len(all)) // each may be rounded up
+	return gradHessSum{
+		max(sum.gradient/(math.MaxInt32-rounded), math.SmallestNonzeroFloat32),
+		max(sum.hessian/(math.MaxUint32-rounded), math.SmallestNonzeroFloat32),
+	}
+}
+
 // boosting is the state of a training.
 type boosting struct {
 	Boosting
@@ -112,6 +141,11 @@ type boosting struct {
 	starts  []int     // ranges of the samples
 	bins    []bins    // by feature
 	logits  []float32 // by sample and mirrored sample
+
+	// Memory that the trees reuse: without it, the garbage would reach the size of the samples.
+	rows      []int32
+	gradients []gradHess
+	grower    treeGrower
 }
 
 // train grows the trees one after another. The only errors are the context's.
@@ -120,7 +154,7 @@ func (b Boosting) train(ctx context.Context, o *Options, s *samples) (*objectnes
 	if err != nil {
 		return nil, err
 	}
-	t := &boosting{b, o, s, s.ranges(), bins, make([]float32, 2*len(s.targets))}
+	t := &boosting{Boosting: b, opts: o, samples: s, starts: s.ranges(), bins: bins, logits: make([]float32, 2*len(s.targets))}
 	e := &objectness.Ensemble{Bias: prior(s)}
 	for i := range t.logits {
 		t.logits[i] = e.Bias
@@ -128,12 +162,12 @@ func (b Boosting) train(ctx context.Context, o *Options, s *samples) (*objectnes
 	rng := rand.New(rand.NewPCG(o.Seed, 0x0b1ec7))
 	values := make([][numLeaves]float32, 0, b.Trees)
 	for k := range b.Trees {
-		rows := t.drawRows(rng)
-		gradients, loss, err := t.gradients(ctx, rows)
+		t.drawRows(rng)
+		loss, err := t.computeGradients(ctx)
 		if err != nil {
 			return nil, err
 		}
-		tree, err := t.grow(ctx, rows, t.drawFeatures(rng), gradients)
+		tree, err := t.grow(ctx, t.drawFeatures(rng))
 		if err != nil {
 			return nil, err
 		}
@@ -151,16 +185,15 @@ func (b Boosting) train(ctx context.Context, o *Options, s *samples) (*objectnes
 }
 
 // drawRows draws the samples of a tree, in ascending order.
-func (t *boosting) drawRows(rng *rand.Rand) []int32 {
+func (t *boosting) drawRows(rng *rand.Rand) {
 	n := len(t.logits)
 	fraction := min(t.Subsample, float64(t.MaxSamples)/float64(n))
-	rows := make([]int32, 0, int(float64(n)*fraction)+1)
+	t.rows = t.rows[:0]
 	for i := range n {
 		if rng.Float64() < fraction {
-			rows = append(rows, int32(i))
+			t.rows = append(t.rows, int32(i))
 		}
 	}
-	return rows
 }
 
 // drawFeatures draws the features of a tree from those that vary.
@@ -173,19 +206,19 @@ func (t *boosting) drawFeatures(rng *rand.Rand) (features []int) {
 	return features
 }
 
-// gradients returns the derivatives of the loss of each row, and the mean loss.
-func (t *boosting) gradients(ctx context.Context, rows []int32) (all []gradHess, loss float64, err error) {
-	all = make([]gradHess, len(rows))
-	chunks := make([]struct{ loss, weight float64 }, (len(rows)+chunkSize-1)/chunkSize)
+// computeGradients sets the derivatives of the loss of each row, and returns the mean loss.
+func (t *boosting) computeGradients(ctx context.Context) (loss float64, err error) {
+	t.gradients = freelist.Resize(t.gradients, len(t.rows))
+	chunks := make([]struct{ loss, weight float64 }, (len(t.rows)+chunkSize-1)/chunkSize)
 	err = t.opts.parallel(ctx, len(chunks), func(c int) {
-		for j := c * chunkSize; j < min((c+1)*chunkSize, len(rows)); j++ {
-			i := rows[j]
+		for j := c * chunkSize; j < min((c+1)*chunkSize, len(t.rows)); j++ {
+			i := t.rows[j]
 			sample := int(i) % len(t.samples.targets)
 			v, g, h := t.opts.Loss.At(float64(t.logits[i]), float64(t.samples.targets[sample]))
 			w := float64(t.samples.weights[sample])
 			chunks[c].loss += v * w
 			chunks[c].weight += w
-			all[j] = gradHess{float32(g * w), float32(max(h, minHessian) * w)}
+			t.gradients[j] = gradHess{float32(g * w), float32(max(h, minHessian) * w)}
 		}
 	})
 	sum, weight := 0.0, 0.0
@@ -193,7 +226,7 @@ func (t *boosting) gradients(ctx context.Context, rows []int32) (all []gradHess,
 		sum += c.loss
 		weight += c.weight
 	}
-	return all, sum / weight, err
+	return sum / weight, err
 }
 
 // update adds a tree to the log-odds of all samples.
@@ -255,51 +288,63 @@ type split struct {
 	bin  int
 }
 
+// histogram holds the sums of the leaves of a level but the last, maxBins entries each. It fits the L1
+// cache.
+type histogram [numLeaves / 2 * maxBins]fixedSum
+
+// countedRow is a row that is summed up in a histogram.
+type countedRow struct {
+	row  int32 // index into rows
+	base int32 // entry of the histogram at which its leaf begins
+	sum  fixedSum
+}
+
 // treeGrower is the state of growing one tree.
 type treeGrower struct {
 	*boosting
-	rows      []int32 // samples
-	features  []int
-	gradients []gradHess // by row
+	features []int
+	units    gradHessSum
 
-	leaf       []uint8      // by row
-	columns    [][]uint8    // by feature: bins by row
-	histograms [][]gradHess // by feature: of the leaves of the last level, maxBins entries each
-	best       []split      // by feature
+	leaf       []uint8         // by row
+	columns    [][]uint8       // by feature: bins by row
+	histograms [][2]*histogram // by feature: of even and of odd levels
+	best       []split         // by feature
 
 	// The histograms of the smaller child of each leaf are summed up over its rows. Those of the
 	// larger child follow by subtraction from the parent's.
-	counted    []int32         // rows in smaller children, as indices into rows
+	counted    []countedRow    // rows in smaller children
 	subtracted [numLeaves]bool // larger children
 }
 
 // grow grows a tree, level by level, or returns nil if there is nothing to split. The only
 // error is the context's.
-func (t *boosting) grow(ctx context.Context, rows []int32, features []int, gradients []gradHess) (*trainedTree, error) {
-	if len(rows) == 0 || len(features) == 0 {
+func (t *boosting) grow(ctx context.Context, features []int) (*trainedTree, error) {
+	if len(t.rows) == 0 || len(features) == 0 {
 		return nil, nil
 	}
-	g := &treeGrower{
-		boosting: t, rows: rows, features: features, gradients: gradients,
-		leaf:       make([]uint8, len(rows)),
-		columns:    make([][]uint8, len(features)),
-		histograms: make([][]gradHess, len(features)),
-		best:       make([]split, len(features)),
-		counted:    make([]int32, len(rows)),
-	}
-	for k := range g.counted {
-		g.counted[k] = int32(k)
-	}
+	g := &t.grower
+	g.boosting, g.features, g.units = t, features, fixedUnits(t.gradients)
+	g.leaf = freelist.Resize(g.leaf, len(t.rows))
+	clear(g.leaf)
+	g.columns = freelist.Extend(g.columns, len(features))
+	g.histograms = freelist.Extend(g.histograms, len(features))
+	g.best = freelist.Resize(g.best, len(features))
+	g.subtracted = [numLeaves]bool{}
+	g.count()
 	tree := new(trainedTree)
 	for level := range depth {
 		leaves := 1 << level
 		err := t.opts.parallel(ctx, len(features), func(c int) {
 			if level == 0 {
-				g.columns[c] = g.column(features[c])
+				g.columns[c] = freelist.Resize(g.columns[c], len(t.rows))
+				g.readColumn(g.columns[c], features[c])
+				if g.histograms[c][0] == nil {
+					g.histograms[c] = [2]*histogram{new(histogram), new(histogram)}
+				}
 			}
-			h := g.histogram(c, leaves)
-			g.subtract(h, g.histograms[c], leaves)
-			g.histograms[c] = h
+			h := g.histograms[c][level%2]
+			g.sum(h, c, leaves)
+			g.subtract(h, g.histograms[c][1-level%2], leaves)
 			g.best[c] = g.bestSplit(h, leaves, len(t.bins[features[c]].cuts))
 		})
 		if err != nil {
@@ -320,10 +365,9 @@ func (t *boosting) grow(ctx context.Context, rows []int32, features []int, gradi
 	return tree, nil
 }
 
-// column returns the bins of a feature by row.
-func (g *treeGrower) column(f int) []uint8 {
+// readColumn sets column to the bins of a feature by row.
+func (g *treeGrower) readColumn(column []uint8, f int) {
 	s, n, of := g.samples, len(g.samples.used), &g.bins[f].of
-	column := make([]uint8, len(g.rows))
 	for k := 0; k < len(g.rows); {
 		first, from := 0, f
 		if int(g.rows[k]) >= n {
@@ -335,49 +379,45 @@ func (g *treeGrower) column(f int) []uint8 {
 			column[k] = of[levelIndex(levels[inChunk(s.used[int(g.rows[k])-first])])]
 		}
 	}
-	return column
 }
 
-// histogram sums up the derivatives of the counted rows by leaf and bin of a feature.
-func (g *treeGrower) histogram(c, leaves int) []gradHess {
-	h := make([]gradHess, leaves*maxBins) // fits the L1 cache
+// sum sums up the derivatives of the counted rows by leaf and bin of a feature.
+func (g *treeGrower) sum(h *histogram, c, leaves int) {
+	clear(h[:leaves*maxBins])
 	bins := g.columns[c]
-	for _, k := range g.counted {
-		entry, gradient := &h[int(g.leaf[k])*maxBins+int(bins[k])], &g.gradients[k]
-		entry.gradient += gradient.gradient
-		entry.hessian += gradient.hessian
+	for i := range g.counted {
+		r := &g.counted[i]
+		h[(uint(r.base)+uint(bins[r.row]))%uint(len(h))] += r.sum // never beyond, which the compiler cannot know
 	}
-	return h
 }
 
 // subtract sets the histograms of the larger children to those of the parents minus those of
 // the smaller children.
-func (g *treeGrower) subtract(h, parents []gradHess, leaves int) {
+func (g *treeGrower) subtract(h, parents *histogram, leaves int) {
 	for l := range leaves / 2 {
-		smaller, larger, parent := l, l+leaves/2, parents[l*maxBins:]
+		smaller, larger, parent := l, l+leaves/2, parents[l*maxBins:][:maxBins]
 		if g.subtracted[smaller] {
 			smaller, larger = larger, smaller
 		}
 		for i, e := range h[smaller*maxBins:][:maxBins] {
-			h[larger*maxBins+i] = gradHess{parent[i].gradient - e.gradient, parent[i].hessian - e.hessian}
+			h[larger*maxBins+i] = parent[i] - e
 		}
 	}
 }
 
 // bestSplit returns the split with the largest gain over all leaves.
-func (g *treeGrower) bestSplit(h []gradHess, leaves, cuts int) split {
+func (g *treeGrower) bestSplit(h *histogram, leaves, cuts int) split {
 	gains := make([]float64, cuts)
 	for l := range leaves {
 		row := h[l*maxBins : (l+1)*maxBins]
-		var total, left gradHessSum
+		var total, left fixedSum
 		for _, e := range row {
-			total.add(e)
+			total += e
 		}
-		unsplit := g.score(total)
+		unsplit := g.score(total.times(g.units))
 		for i := range gains {
-			left.add(row[i])
-			right := gradHessSum{total.gradient - left.gradient, total.hessian - left.hessian}
-			gains[i] += g.score(left) + g.score(right) - unsplit
+			left += row[i]
+			gains[i] += g.score(left.times(g.units)) + g.score((total - left).times(g.units)) - unsplit
 		}
 	}
 	best := split{gain: -1}
@@ -406,10 +446,17 @@ func (g *treeGrower) partition(level int, bins []uint8, bin uint8) {
 		g.subtracted[l] = counts[l] > counts[l+leaves]
 		g.subtracted[l+leaves] = !g.subtracted[l]
 	}
+	if level+1 < depth {
+		g.count()
+	}
+}
+
+// count sets the counted rows.
+func (g *treeGrower) count() {
 	g.counted = g.counted[:0]
 	for k, l := range g.leaf {
 		if !g.subtracted[l] {
-			g.counted = append(g.counted, int32(k))
+			g.counted = append(g.counted, countedRow{int32(k), int32(l) * maxBins, g.gradients[k].fixed(g.units)})
 		}
 	}
 }

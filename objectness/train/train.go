@@ -204,7 +204,7 @@ func (o *Options) Validate() error {
 		errs = append(errs,
 			fraction("Trees.Rate", b.Rate), fraction("Trees.Subsample", b.Subsample), fraction("Trees.ColSample", b.ColSample),
 			check("Trees.L2", b.L2, b.L2 > 0 && !math.IsInf(b.L2, 0), "a number above 0"),
-			whole("Trees.MaxSamples", b.MaxSamples, 1, math.MaxInt32),
+			whole("Trees.MaxSamples", b.MaxSamples, 1, maxTreeSamples),
 		)
 	}
 	if n.Epochs > 0 {
@@ -227,8 +227,9 @@ func (o *Options) Validate() error {
 }
 
 const (
-	maxEpochs = 1000
-	maxBatch  = 1 << 16
+	maxTreeSamples = 1 << 24 // so that sums in fixed point are precise
+	maxEpochs      = 1000
+	maxBatch       = 1 << 16
 )
 
 // Train trains a ranker from the samples of the images for which include returns true, or of

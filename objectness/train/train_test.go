@@ -355,12 +355,13 @@ func TestColumnsEqualReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &boosting{o.Trees, &o, s, s.ranges(), bins, make([]float32, 2*len(s.used))}
-	rows := b.drawRows(rand.New(rand.NewPCG(1, 2)))
-	g := &treeGrower{boosting: b, rows: rows}
+	b := &boosting{Boosting: o.Trees, opts: &o, samples: s, starts: s.ranges(), bins: bins, logits: make([]float32, 2*len(s.used))}
+	b.drawRows(rand.New(rand.NewPCG(1, 2)))
+	g := &treeGrower{boosting: b}
 	for f := range s.mirror {
-		got := g.column(f)
-		for k, r := range rows {
+		got := make([]uint8, len(b.rows))
+		g.readColumn(got, f)
+		for k, r := range b.rows {
 			from, u := f, s.used[int(r)%len(s.used)]
 			if int(r) >= len(s.used) {
 				from = s.mirror[f]
@@ -371,6 +372,36 @@ func TestColumnsEqualReference(t *testing.T) {
 		}
 	}
 }
+
+// Sums in fixed point do not overflow, and differ little from those in floating point.
+func TestFixedSums(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		scale := rapid.Float32Range(1e-6, 1e6).Draw(t, "scale")
+		var all []gradHess
+		for range rapid.IntRange(1, 1000).Draw(t, "rows") {
+			all = append(all, gradHess{scale * rapid.Float32Range(-1, 1).Draw(t, "gradient"), scale * rapid.Float32Range(0, 1).Draw(t, "hessian")})
+		}
+		if rapid.Bool().Draw(t, "one sign") {
+			for i := range all {
+				all[i].gradient = -abs(all[i].gradient)
+			}
+		}
+		units := fixedUnits(all)
+		var sum, absolute gradHessSum
+		var fixed fixedSum
+		for _, g := range all {
+			sum.add(g)
+			absolute.add(gradHess{abs(g.gradient), g.hessian})
+			fixed += g.fixed(units)
+		}
+		got := fixed.times(units)
+		if math.Abs(got.gradient-sum.gradient) > 1e-6*absolute.gradient || math.Abs(got.hessian-sum.hessian) > 1e-6*absolute.hessian {
+			t.Errorf("got %v, want %v", got, sum)
+		}
+	})
+}
+
+func abs(v float32) float32 { return max(v, -v) }
 
 // An epoch has each sample once, with its features.
 func TestRowBuffer(t *testing.T) {
