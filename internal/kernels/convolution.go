@@ -15,8 +15,11 @@ type Convolution struct {
 	// weights are, for each group of 16 output channels, and one of 8 if that is left, by tap and pair
 	// of input channels: two weights for each output channel of the group.
 	weights [][2]int16
-	bias    []int32
-	scales  []float32
+	// wide are the weights for the portable implementation: for each 8 output channels, by tap and input
+	// channel, the weight of every second output channel plus 2³² times that of the next.
+	wide   [][groupSize / 2]int64
+	bias   []int32
+	scales []float32
 }
 
 // ConvolutionShape is the shape of the weights of a convolution of Side×Side taps.
@@ -39,7 +42,8 @@ func NewConvolution(shape ConvolutionShape, weights []int8, bias []int32, scales
 	checkLengths("NewConvolution", shape.Out*taps, len(weights))
 	c := &Convolution{
 		shape: shape, low: float32(shape.Low), high: float32(shape.High),
-		weights: make([][2]int16, 0, len(weights)/2), bias: bias, scales: scales,
+		weights: make([][2]int16, 0, len(weights)/2), wide: make([][groupSize / 2]int64, 0, len(weights)/groupSize),
+		bias: bias, scales: scales,
 	}
 	for first := 0; first < shape.Out; {
 		width := c.groupWidth(first)
@@ -50,6 +54,16 @@ func NewConvolution(shape ConvolutionShape, weights []int8, bias []int32, scales
 			}
 		}
 		first += width
+	}
+	for first := 0; first < shape.Out; first += groupSize {
+		for tap := range taps {
+			var wide [groupSize / 2]int64
+			for k := range wide {
+				w := weights[(first+2*k)*taps+tap:]
+				wide[k] = int64(w[0]) + int64(w[taps])<<32
+			}
+			c.wide = append(c.wide, wide)
+		}
 	}
 	return c
 }
@@ -80,12 +94,12 @@ func (c *Convolution) apply(dst, src Activations, width, height int, portable bo
 	checkActivations("dst", dst, width*s.Out, height)
 	checkActivations("src", src, ((width-1)*s.Stride+s.Side)*s.In, (height-1)*s.Stride+s.Side)
 	for first := 0; first < s.Out; {
-		n := c.groupWidth(first)
-		taps := s.Side * s.Side * s.In / 2
+		n, pairs := c.groupWidth(first), s.Side*s.Side*s.In/2
 		g := convolutionGroup{
 			rows: s.Side, pairs: s.Side * s.In / 2, stride: src.Stride, step: s.Stride * s.In, channels: s.Out,
-			low: c.low, high: c.high,
-			weights: c.weights[first*taps:][:n*taps], bias: c.bias[first:][:n], scales: c.scales[first:][:n],
+			low: c.low, high: c.high, bias: c.bias[first:][:n], scales: c.scales[first:][:n],
+			weights: c.weights[first*pairs:][:n*pairs],
+			wide:    c.wide[first/groupSize*2*pairs:][:n/groupSize*2*pairs],
 		}
 		for y := range height {
 			to, from := dst.Values[y*dst.Stride+first:], src.Values[y*s.Stride*src.Stride:]
@@ -114,29 +128,37 @@ type convolutionGroup struct {
 	channels    int // from a pixel of the output to the next
 	low, high   float32
 	weights     [][2]int16
+	wide        [][groupSize / 2]int64
 	bias        []int32
 	scales      []float32
 }
 
+// convolveGeneric computes two sums at a time, in the halves of an integer of 64 bits.
 func convolveGeneric(dst, src []int16, width int, g *convolutionGroup) {
+	n := len(g.bias)
 	for x := range width {
-		var sums [2 * groupSize]int32
-		copy(sums[:], g.bias)
-		weights := g.weights
-		for row := range g.rows {
-			taps := src[row*g.stride+x*g.step:][:2*g.pairs]
-			for ; len(taps) > 1; taps = taps[2:] {
-				a, b := int32(taps[0]), int32(taps[1])
-				for k, w := range weights[:len(g.bias)] {
-					sums[k%len(sums)] += a*int32(w[0]) + b*int32(w[1])
+		out, wide := dst[x*g.channels:][:n], g.wide
+		for first := 0; first < n; first += groupSize {
+			var s0, s1, s2, s3 int64
+			for row := range g.rows {
+				for _, v := range src[row*g.stride+x*g.step:][:2*g.pairs] {
+					w := &wide[0]
+					wide = wide[1:]
+					s0 += int64(v) * w[0]
+					s1 += int64(v) * w[1]
+					s2 += int64(v) * w[2]
+					s3 += int64(v) * w[3]
 				}
-				weights = weights[len(g.bias):]
 			}
-		}
-		out := dst[x*g.channels:][:len(g.bias)]
-		for k := range out {
-			v := min(max(float32(float32(sums[k%len(sums)])*g.scales[k]), g.low), g.high)
-			out[k] = int16(math.RoundToEven(float64(v)))
+			bias, scales, to := g.bias[first:][:groupSize], g.scales[first:][:groupSize], out[first:][:groupSize]
+			for k, s := range [groupSize / 2]int64{s0, s1, s2, s3} {
+				low := int32(s)
+				for lane, sum := range [2]int32{low, int32((s - int64(low)) >> 32)} {
+					i := 2*k + lane
+					v := min(max(float32(float32(sum+bias[i])*scales[i]), g.low), g.high)
+					to[i] = int16(math.RoundToEven(float64(v)))
+				}
+			}
 		}
 	}
 }
@@ -202,27 +224,33 @@ func InterpolatedGridSums(dst [][8]float32, integral [][IntegralChannels]float32
 func interpolatedGridSumsGeneric(
 	dst [][8]float32, integral [][IntegralChannels]float32, stride int, grids []InterpolatedGrid,
 ) {
-	const half = IntegralChannels / 2
 	for i := range grids {
 		g := &grids[i]
-		for part := range 2 {
-			var above [GridSide][half]float32
-			for row := range g.Rows {
-				r := &g.Rows[row]
-				var lines [2][GridSide][half]float32
-				for k := range lines {
-					columnSums(&lines[k], integral[int(r.At)+k*stride:], g, part*half)
+		var above [GridSide][IntegralChannels]float32 // the sums above the last line, by column
+		for row, r := range g.Rows {
+			top, bottom := integral[r.At:], integral[int(r.At)+stride:]
+			var last [IntegralChannels]lineSums
+			for column, l := range g.Columns {
+				scale := float32(0)
+				if row > 0 && column > 0 {
+					scale = float32(g.RowScales[row-1] * g.ColumnScales[column-1])
 				}
-				for column := range above {
-					for c := range above[column] {
-						top, bottom := lines[0][column][c], lines[1][column][c]
-						v := top + float32(float32(bottom-top)*r.Fraction)
-						if row > 0 {
-							scale := float32(g.RowScales[row-1] * g.ColumnScales[column])
-							dst[2*((row-1)*GridSide+column)+part][c] = float32((v - above[column][c]) * scale)
-						}
-						above[column][c] = v
+				top0, top1, bottom0, bottom1 := &top[l.At], &top[l.At+1], &bottom[l.At], &bottom[l.At+1]
+				for c := range last {
+					here := lineSums{
+						top0[c], float32((top1[c] - top0[c]) * l.Fraction),
+						bottom0[c], float32((bottom1[c] - bottom0[c]) * l.Fraction),
 					}
+					if column > 0 {
+						upper := (here.top - last[c].top) + (here.topPart - last[c].topPart)
+						lower := (here.bottom - last[c].bottom) + (here.bottomPart - last[c].bottomPart)
+						v := upper + float32((lower-upper)*r.Fraction)
+						if row > 0 {
+							dst[2*((row-1)*GridSide+column-1)+c/8][c%8] = float32((v - above[column-1][c]) * scale)
+						}
+						above[column-1][c] = v
+					}
+					last[c] = here
 				}
 			}
 		}
@@ -230,25 +258,10 @@ func interpolatedGridSumsGeneric(
 	}
 }
 
-// columnSums writes the sums above a row of the integral image for each column of a grid, for half of the
-// channels. Differences of entries are exact.
-func columnSums(
-	dst *[GridSide][IntegralChannels / 2]float32, row [][IntegralChannels]float32, g *InterpolatedGrid, first int,
-) {
-	var entries, parts [GridSide + 1][IntegralChannels / 2]float32
-	for k := range g.Columns {
-		l := &g.Columns[k]
-		copy(entries[k][:], row[l.At][first:])
-		for c, next := range row[l.At+1][first:][:len(parts[k])] {
-			parts[k][c] = float32((next - entries[k][c]) * l.Fraction)
-		}
-	}
-	for k := range dst {
-		for c := range dst[k] {
-			dst[k][c] = (entries[k+1][c] - entries[k][c]) + (parts[k+1][c] - parts[k][c])
-		}
-	}
-}
+// lineSums is the sums of a channel to the left of a column line, above the upper and the lower of the two
+// rows of entries between which a row line lies: the entry, and the part of the next cell. Differences of
+// entries are exact, so they are taken before parts are added.
+type lineSums struct{ top, topPart, bottom, bottomPart float32 }
 
 // TransposeRows is [TransposeBlock] for all eight elements of each row.
 func TransposeRows(columns [][BlockSize]float32, rows [][8]float32) {

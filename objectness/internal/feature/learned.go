@@ -45,17 +45,16 @@ const learnedUnit = 64
 type learnedImage struct {
 	shift         int // a cell is 1<<shift pixels wide and high
 	width, height int // in cells
-	// table has entries for the cells above and on the left of each corner of cells. All are below 2²⁴,
-	// so that they are exact: maxLearnedCells is the largest number of cells of a row, times 4.
+	// table is the integral image, with a row and a column of zeros. Sums are exact: an image of
+	// maxLearnedCells has at most 2¹⁵ cells here, so they are below 2²⁴.
 	table [][kernels.IntegralChannels]float32
 
 	workspace  channels.Workspace
 	small, lab raster.Image
 }
 
-// maxLearnedCells is the largest number of cells, as those of an integralImage, of which channels are
-// computed. It bounds the memory, about 30 bytes a cell, and the time. Images of up to 524,288 pixels have
-// cells of 2×2 pixels.
+// maxLearnedCells is the largest number of cells that the channels are computed from. It bounds time and
+// memory. Cells are 2×2 pixels if that are not too many, as for images of 524,288 pixels.
 const maxLearnedCells = 1 << 17
 
 // build computes the channels of the image of p. The only error is the context's.
