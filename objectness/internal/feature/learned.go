@@ -134,18 +134,20 @@ func fillLearned(e *Extractor, b *Block, dst Columns) {
 func gridLines(
 	lines *[gridSide + 1]kernels.InterpolatedLine, scales *[gridSide]float32, lo, hi int32, size, shift, pitch int,
 ) {
-	unit := int64(4) << shift // of quarters of pixels in a cell
-	last := (int64(size) - 1) >> shift
+	const quarters = 2 // of a pixel, as a shift
+	unit := float32(int64(1) << (shift + quarters))
+	end, last := int64(size)<<quarters, int64(size-1)>>shift
 	before := int64(0)
 	for k := range lines {
-		at := 4*int64(lo) + int64(k-1)*int64(hi-lo)
-		at = min(max(at, 0), 4*int64(size))
-		cell := min(at/unit, last)
-		lines[k] = kernels.InterpolatedLine{At: int32(int(cell) * pitch), Fraction: float32(at-cell*unit) / float32(unit)}
+		at := min(max(int64(lo)<<quarters+int64(k-1)*int64(hi-lo), 0), end)
+		cell := min(at>>(shift+quarters), last)
+		lines[k] = kernels.InterpolatedLine{
+			At: int32(int(cell) * pitch), Fraction: float32(at-cell<<(shift+quarters)) / unit,
+		}
 		if k > 0 {
 			scales[k-1] = 0
 			if at > before {
-				scales[k-1] = float32(unit) / float32(at-before)
+				scales[k-1] = unit / float32(at-before)
 			}
 		}
 		before = at
