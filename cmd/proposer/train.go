@@ -19,6 +19,7 @@ import (
 	"github.com/proposer/proposer/imbalance"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/propose"
+	"github.com/proposer/proposer/internal/safefs"
 	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/objectness/train"
 	"github.com/proposer/proposer/selective"
@@ -35,6 +36,7 @@ type trainCmd struct {
 	limitFlags  `embed:""`
 	accessFlags `embed:""`
 
+	Ranker      string  `placeholder:"FILE" help:"Model by whose scores the candidates that a search joins are chosen, if the mode joins any; they are then samples as well. By default none are joined."`
 	Samples     int     `default:"${samples}" help:"Maximum number of boxes of an image to train on, separately of background boxes and of others."`
 	Loss        string  `enum:"ce,alpha,focal" default:"ce" help:"Loss function: ce (cross entropy), alpha (class-balanced cross entropy) or focal (Lin et al. 2017)."`
 	Gamma       float64 `default:"2" min:"0" max:"100" help:"Focusing parameter of the focal loss, 0 to 100."`
@@ -175,6 +177,13 @@ func (c *trainCmd) Run(ctx context.Context, std streams) error {
 	}
 	sampling := train.DefaultSampling()
 	sampling.MaxSamples = c.Samples
+	if c.Ranker != "" {
+		r, _, err := readRanker(c.Ranker)
+		if err != nil {
+			return usageError{fmt.Errorf("--ranker %s: %w", c.Ranker, safefs.WithoutPath(err))}
+		}
+		sampling.Ranker = r.(*objectness.Ranker)
+	}
 	t := training{trainCmd: c, search: search, opts: opts, trainer: train.NewTrainer(sampling), std: std}
 	var sets []*evaluation
 	for i, path := range c.Data {
@@ -345,7 +354,9 @@ func (t *training) sampleImage(ctx context.Context, l labeledImage, checked *sid
 	search := opts.SearchOptions(decoded)
 	search.Order = selective.OrderObjectness
 	search.Max = 1 // proposals are not used
-	search.Joins = 0
+	if t.Ranker == "" {
+		search.Joins = 0
+	}
 	search.Threads = 1
 	search.Ranker = hook
 	if _, err := selective.Search(ctx, decoded.Image, search); err != nil {

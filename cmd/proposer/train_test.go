@@ -64,6 +64,10 @@ func TestTrainedModel(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("got exit code %d, message %q", code, msg)
 	}
+	again := filepath.Join(t.TempDir(), "again.json")
+	if _, msg, code := call(t, nil, "train", "--data", dir, "--ranker", out, "--out", again, "--trees=5", "--epochs=1"); code != exitOK {
+		t.Errorf("trained with a ranker: got exit code %d, message %q", code, msg)
+	}
 	if builtIn, _, _ := call(t, nil, "propose", file); timeless(trained) == timeless(builtIn) {
 		t.Error("the trained model ranks as the built-in one does")
 	}
@@ -113,6 +117,7 @@ func TestTrainUsage(t *testing.T) {
 		{"units", "--units=257 " + out, "--units 257: want 0 to 256"},
 		{"network rate", "--net-rate=0 " + out, "--net-rate 0: want a number above 0, at most 1"},
 		{"dropout", "--dropout=1 " + out, "--dropout 1: want a number from 0, below 1"},
+		{"ranker", "--ranker=missing.json " + out, "--ranker missing.json: no such file"},
 		{"samples", "--samples=0 " + out, "--samples 0: want 1 to"},
 		{"images", "--images=a --images=b " + out, "2 --images for 1 data set: want at most one for each"},
 		{"weights", "--data-weight=1,2 " + out, "--data-weight: 2 weights for 1 data set: want one for each"},

@@ -57,35 +57,42 @@ type Labels struct {
 const MinPartialIoU = .05
 
 // A Hook samples the candidates of a search. It implements the Ranker interface of package
-// selective but does not score, so the result of the search has no meaning. Joined candidates would be of
-// arbitrary ones: set Options.Joins to 0.
+// selective but scores only if the sampling has a ranker. Without one the result of the search has no
+// meaning, and joined candidates would be of arbitrary ones: set Options.Joins to 0.
 type Hook struct {
 	trainer *Trainer
 	image   int
 	labels  Labels
 
-	boxes   int // number of candidates
+	rng     *rand.Rand
+	boxes   int             // number of candidates
+	sums    map[int]float64 // by object: of the targets of its candidates
 	blocks  []sampleBlock
 	targets []float32
-	weights []float32
+	objects []int32   // by sample
+	factors []float64 // by sample: the weight, but for that of the object
 }
 
 // Hook returns a hook for one search of an image, with an index of the caller's, by which
 // [Trainer.Train] selects images. After the search, [Trainer.Add] adds the samples. Searches with
 // hooks of one trainer may run concurrently.
 func (t *Trainer) Hook(image int, labels Labels) *Hook {
-	return &Hook{trainer: t, image: image, labels: labels}
+	rng := rand.New(rand.NewPCG(t.sampling.Seed, uint64(image)))
+	return &Hook{trainer: t, image: image, labels: labels, rng: rng, sums: make(map[int]float64)}
 }
 
-// Score samples the candidates.
-func (h *Hook) Score(ctx context.Context, _ []float32, set *candidate.Set) error {
+// Score samples the candidates, and scores them by the ranker of the sampling, if it has one.
+func (h *Hook) Score(ctx context.Context, scores []float32, set *candidate.Set) error {
+	if r := h.trainer.sampling.Ranker; r != nil {
+		if err := r.Score(ctx, scores, set); err != nil {
+			return err
+		}
+	}
 	return h.collect(ctx, set, Matches(set.Candidates, h.labels.Objects))
 }
 
 // collect samples the candidates, given the match of each. The only errors are the context's.
 func (h *Hook) collect(ctx context.Context, set *candidate.Set, matches []Match) error {
-	h.boxes = len(matches)
-	h.blocks, h.targets, h.weights = nil, nil, nil
 	sampled := h.sample(matches)
 	w := h.trainer.workspaces.Get()
 	defer h.trainer.workspaces.Put(w)
@@ -148,14 +155,14 @@ func (h *Hook) kindOf(m Match) kind {
 	return background
 }
 
-// sample sets the targets and weights of the candidates that it samples, and returns their indices.
+// sample adds the targets and weights of the candidates that it samples, and returns their indices.
 // Of the candidates of a kind it draws a number that is fixed, each as likely as the others (Knuth,
 // The Art of Computer Programming, 3.4.2, algorithm S).
 func (h *Hook) sample(matches []Match) (sampled []int) {
-	sums := map[int]float64{} // by object: of the targets of its candidates
+	h.boxes += len(matches)
 	var left, wanted [numKinds]int
 	for _, m := range matches {
-		sums[m.Object] += targetOf(m.IoU)
+		h.sums[m.Object] += targetOf(m.IoU)
 		left[h.kindOf(m)]++
 	}
 	limit := h.trainer.sampling.MaxSamples
@@ -168,25 +175,33 @@ func (h *Hook) sample(matches []Match) (sampled []int) {
 			factors[k] *= h.labels.Weight
 		}
 	}
-	rng := rand.New(rand.NewPCG(h.trainer.sampling.Seed, uint64(h.image)))
 	for i, m := range matches {
 		k := h.kindOf(m)
 		if k == excluded {
 			continue
 		}
-		drawn := wanted[k] == left[k] || rng.Float64()*float64(left[k]) < float64(wanted[k])
+		drawn := wanted[k] == left[k] || h.rng.Float64()*float64(left[k]) < float64(wanted[k])
 		left[k]--
 		if !drawn {
 			continue
 		}
 		wanted[k]--
-		target, weight := targetOf(m.IoU), factors[k]
-		if target > 0 {
-			weight *= math.Sqrt(objectWeight / sums[m.Object])
-		}
 		sampled = append(sampled, i)
-		h.targets = append(h.targets, float32(target))
-		h.weights = append(h.weights, float32(weight))
+		h.targets = append(h.targets, float32(targetOf(m.IoU)))
+		h.objects = append(h.objects, int32(m.Object))
+		h.factors = append(h.factors, factors[k])
 	}
 	return sampled
+}
+
+// weights returns the weights of the samples.
+func (h *Hook) weights() []float32 {
+	weights := make([]float32, len(h.targets))
+	for i, w := range h.factors {
+		if h.targets[i] > 0 {
+			w *= math.Sqrt(objectWeight / h.sums[int(h.objects[i])])
+		}
+		weights[i] = float32(w)
+	}
+	return weights
 }

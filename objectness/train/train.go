@@ -35,6 +35,9 @@ type Sampling struct {
 	// MaxSamples is the maximum number of samples of an image, separately of those on the
 	// background and of the others.
 	MaxSamples int
+	// Ranker scores the candidates, which chooses those that a search joins, if it does. They are
+	// samples as well, and MaxSamples applies to them separately. Without it the scores are 0.
+	Ranker *objectness.Ranker
 }
 
 // DefaultSampling returns a sampling that suits some hundreds of images.
@@ -102,7 +105,7 @@ func (t *Trainer) Add(h *Hook) {
 	t.imageCount++
 	t.boxCount += h.boxes
 	t.targets = append(t.targets, h.targets...)
-	t.weights = append(t.weights, h.weights...)
+	t.weights = append(t.weights, h.weights()...)
 	for range h.targets {
 		t.images = append(t.images, int32(h.image))
 	}
@@ -111,7 +114,7 @@ func (t *Trainer) Add(h *Hook) {
 	} else if t.pending = append(t.pending, h.blocks...); len(t.targets) >= standardizedBy {
 		t.standardize(feature.Mirror())
 	}
-	h.blocks, h.targets, h.weights = nil, nil, nil
+	*h = Hook{}
 }
 
 // standardize standardizes and quantizes the pending samples.

@@ -579,9 +579,10 @@ func TestWeights(t *testing.T) {
 	if !slices.Equal(plain.targets, half.targets) {
 		t.Fatal("the weight changes the samples")
 	}
-	for i, w := range plain.weights {
-		if half.weights[i] != w/2 {
-			t.Fatalf("sample %d: got weight %v, want %v", i, half.weights[i], w/2)
+	got := half.weights()
+	for i, w := range plain.weights() {
+		if got[i] != w/2 {
+			t.Fatalf("sample %d: got weight %v, want %v", i, got[i], w/2)
 		}
 	}
 }
@@ -590,7 +591,7 @@ func TestWeights(t *testing.T) {
 func TestMaxSamples(t *testing.T) {
 	match := func(i int) Match { return Match{IoU: .7 * float64(i%2)} }
 	weights := func(h *Hook) (sums [2]float64) {
-		for i, w := range h.weights {
+		for i, w := range h.weights() {
 			if h.targets[i] > 0 {
 				sums[1] += float64(w)
 			} else {
@@ -621,6 +622,24 @@ func TestMaxSamples(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Candidates that are sampled in two parts, as joined ones are, share the weights of their objects.
+func TestCandidatesInTwoParts(t *testing.T) {
+	set := candidates.Collect(t, scene.Render(1, 160, 120, 4).Image)
+	first := len(set.Candidates) / 3
+	matches := make([]Match, len(set.Candidates))
+	for i := range matches {
+		matches[i] = Match{Object: i % 3, IoU: .5 + float64(i%5)/10}
+	}
+	trainer := NewTrainer(DefaultSampling())
+	whole, parts := trainer.Hook(0, Labels{}), trainer.Hook(0, Labels{})
+	whole.sample(matches)
+	parts.sample(matches[:first])
+	parts.sample(matches[first:])
+	if got, want := parts.weights(), whole.weights(); !slices.Equal(got, want) || parts.boxes != whole.boxes {
+		t.Errorf("got weights %v of %d candidates, want %v of %d", got, parts.boxes, want, whole.boxes)
 	}
 }
 
