@@ -10,12 +10,14 @@ import (
 )
 
 // The first MaxJoinSeeds candidates of an order are joined with up to maxPartners before them
-// whose IoU is at least minJoinIoU. Partners that overlap more than maxJoinIoU add little.
+// whose IoU is minJoinIoU to maxJoinIoU. MaxJoins is the largest number of joined candidates.
 const (
 	MaxJoinSeeds = 1000
-	maxPartners  = 3
-	minJoinIoU   = 0.1
-	maxJoinIoU   = 0.9
+	MaxJoins     = maxPartners * MaxJoinSeeds
+
+	maxPartners = 3
+	minJoinIoU  = 0.1
+	maxJoinIoU  = 0.9
 )
 
 // Join appends candidates of kind [Joined], at most limit, and their overlaps, which need

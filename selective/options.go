@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/similarity"
@@ -53,7 +54,7 @@ const (
 	MaxStrategies = 256
 	MaxSigma      = 16.0
 	MaxUnions     = 1 << 17
-	MaxJoins      = 1 << 12
+	MaxJoins      = candidate.MaxJoins
 )
 
 // A Strategy is one way to group the regions of an image: one tree.

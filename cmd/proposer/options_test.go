@@ -13,7 +13,7 @@ import (
 // number.
 func TestNegativeNumbers(t *testing.T) {
 	numeric := map[string]bool{ // of the flags that package propose or rois parses
-		"max": true, "unions": true, "seed": true, "nms": true, "min-side": true, "max-aspect": true, "min-area": true, "max-area": true,
+		"max": true, "unions": true, "joins": true, "seed": true, "nms": true, "min-side": true, "max-aspect": true, "min-area": true, "max-area": true,
 		"max-side": true, "resize-width": true, "min-resized-side": true, "k": true, "sigma": true, "min-size": true,
 		"connectivity": true, "depth": true, "threads": true, "size": true, "foreground": true, "rois-seed": true,
 	}

@@ -27,6 +27,7 @@ type searchFlags struct {
 	Max            *string `placeholder:"0" help:"Maximum number of boxes per image. 0: all."`
 	Order          *string `placeholder:"objectness" help:"Ranking: objectness (learned), paper (position in the merge tree times a seeded random number) or hierarchy (position alone)."`
 	Unions         *string `placeholder:"N" help:"Maximum number of unions of two touching regions among the candidates of order objectness, instead of the mode's. 0: every box is that of a region of a merge tree."`
+	Joins          *string `placeholder:"N" help:"Maximum number of candidates that are joined from two of the best, in order objectness, instead of the mode's."`
 	Seed           *string `placeholder:"1" help:"Seed of order paper, 0 to 2^64-1."`
 	NMS            *string `name:"nms" placeholder:"off" help:"Non-maximum suppression: off, an IoU threshold such as 0.8, or adaptive."`
 	MinSide        *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the image."`
@@ -49,7 +50,7 @@ type searchFlags struct {
 // values returns the flags that are given.
 func (f *searchFlags) values() map[string]string {
 	return nonNil(map[string]*string{
-		"mode": f.Mode, "max": f.Max, "order": f.Order, "unions": f.Unions, "seed": f.Seed, "nms": f.NMS,
+		"mode": f.Mode, "max": f.Max, "order": f.Order, "unions": f.Unions, "joins": f.Joins, "seed": f.Seed, "nms": f.NMS,
 		"min-side": f.MinSide, "max-aspect": f.MaxAspect, "min-area": f.MinArea, "max-area": f.MaxArea,
 		"max-side": f.MaxSide, "resize-width": f.ResizeWidth, "min-resized-side": f.MinResizedSide,
 		"colors": f.Colors, "k": f.K,

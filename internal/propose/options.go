@@ -28,7 +28,7 @@ const (
 
 // optionNames are the names of the options, in the order in which errors about them are reported.
 var optionNames = []string{
-	"mode", "max", "order", "unions", "seed", "nms", "min-side", "max-aspect", "min-area", "max-area",
+	"mode", "max", "order", "unions", "joins", "seed", "nms", "min-side", "max-aspect", "min-area", "max-area",
 	"max-side", "resize-width", "min-resized-side",
 	"colors", "k", "measures", "sigma", "min-size", "orientation", "depth", "threads",
 }
@@ -87,6 +87,8 @@ func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 //	order     objectness, paper or hierarchy; objectness
 //	unions    maximum number of unions of two touching regions among the candidates of order
 //	          objectness, 0 to 131072; the mode's
+//	joins     maximum number of candidates that are joined from two of the best in order objectness,
+//	          0 to 3000; the mode's
 //	seed      seed of order paper, a uint64; 1
 //	nms       off, an IoU in (0,1], or adaptive; off
 //	min-side  drop boxes with a shorter side, in pixels of the original; 0
@@ -142,6 +144,7 @@ func ReadOptions(r *optparse.Parser) (Options, error) {
 	r.Int("max", 0, maxInt, &search.Max)
 	optparse.Value(r, "order", "objectness, paper or hierarchy", selective.ParseOrder, &search.Order)
 	r.Int("unions", 0, selective.MaxUnions, &search.Unions)
+	r.Int("joins", 0, selective.MaxJoins, &search.Joins)
 	r.Uint64("seed", &search.Seed)
 	optparse.Value(r, "nms", "off, adaptive or a number in (0,1]", box.ParseNMS, &search.NMS)
 	readFilter(r, &o.Filter)
@@ -220,6 +223,7 @@ func (o Options) Values() map[string]string {
 		"max":      strconv.Itoa(s.Max),
 		"order":    s.Order.String(),
 		"unions":   strconv.Itoa(s.Unions),
+		"joins":    strconv.Itoa(s.Joins),
 		"seed":     strconv.FormatUint(s.Seed, 10),
 		"nms":      s.NMS.String(),
 		"min-side": strconv.Itoa(o.Filter.MinSide),

@@ -42,7 +42,7 @@ func TestDefaultOptions(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	// The documented defaults.
-	got, err := ParseOptions(queryValues(t, "mode=fast&max=0&order=objectness&unions=0&seed=1&nms=off&min-side=0&max-side=0"+
+	got, err := ParseOptions(queryValues(t, "mode=fast&max=0&order=objectness&unions=0&joins=0&seed=1&nms=off&min-side=0&max-side=0"+
 		"&max-aspect=0&min-area=0&max-area=0&resize-width=0&min-resized-side=0"+
 		"&sigma=0.8&min-size=0&orientation=exif&depth=16&threads=0"))
 	if err != nil || !reflect.DeepEqual(got, DefaultOptions()) {
@@ -73,6 +73,7 @@ func TestParseOptions(t *testing.T) {
 		"max=17&order=hierarchy&seed=18446744073709551615&threads=3": func(o Options) bool {
 			return o.Search.Max == 17 && o.Search.Order == selective.OrderHierarchy && o.Search.Seed == math.MaxUint64 && o.Search.Threads == 3
 		},
+		"joins=3000":               func(o Options) bool { return o.Search.Joins == 3000 },
 		"unions=17":                func(o Options) bool { return o.Search.Unions == 17 },
 		"nms=0.75":                 func(o Options) bool { return o.Search.NMS == box.NMS{Threshold: .75} },
 		"nms=adaptive":             func(o Options) bool { return o.Search.NMS.Threshold == .9 && o.Search.NMS.Decay == .9996 },
@@ -138,6 +139,7 @@ func TestInvalidOptions(t *testing.T) {
 		"order=random":                 `order "random": want objectness, paper or hierarchy`,
 		"seed=-1":                      `seed "-1": want a whole number from 0 to 18446744073709551615`,
 		"seed=18446744073709551616":    `seed "18446744073709551616"`,
+		"joins=3001":                   `joins "3001": want`,
 		"unions=131073":                `unions "131073": want`,
 		"nms=0":                        `nms "0": want off, adaptive or a number in (0,1]`,
 		"nms=1.01":                     `nms "1.01"`,
@@ -197,7 +199,7 @@ func TestInvalidOptions(t *testing.T) {
 }
 
 func TestAllErrorsAreReported(t *testing.T) {
-	_, err := ParseOptions(queryValues(t, "mode=x&max=x&order=x&unions=x&seed=x&nms=x&min-side=x&max-side=x&colors=x,y&k=x"+
+	_, err := ParseOptions(queryValues(t, "mode=x&max=x&order=x&unions=x&joins=x&seed=x&nms=x&min-side=x&max-side=x&colors=x,y&k=x"+
 		"&max-aspect=x&min-area=x&max-area=x&resize-width=x&min-resized-side=x"+
 		"&measures=x&sigma=x&min-size=x&orientation=x&depth=x&threads=x&x=x"))
 	var got []string
@@ -215,7 +217,7 @@ func TestAllErrorsAreReported(t *testing.T) {
 func FuzzParseOptions(f *testing.F) {
 	for _, s := range []string{
 		"orientation=ignore&max=1", "depth=10", "depth=auto&max=1", "", "max-aspect=1.5&min-area=1e-9&max-area=0.5&resize-width=7&min-resized-side=3", "mode=rcnn&resize-width=0&max-side=9",
-		"mode=quality&max=10&order=hierarchy&unions=5&seed=7&nms=0.8&min-side=3&max-side=640&sigma=0&min-size=9&threads=2",
+		"mode=quality&max=10&order=hierarchy&unions=5&joins=6&seed=7&nms=0.8&min-side=3&max-side=640&sigma=0&min-size=9&threads=2",
 		"colors=HSV,Lab&k=50,1e-300&measures=CTSF,C0.5TS0.25", "k=0x1p-2&nms=adaptive&mode=opencv-fast", "k=1_0&a=%00",
 	} {
 		f.Add(s)

@@ -95,28 +95,38 @@ func checkMasks(t rapid.TB, r *Result) {
 		}
 	}
 	for i, m := range masksOf(t, r) {
-		o := r.Origins[i][0]
-		tree := trees[o.Strategy]
-		node := len(tree.Nodes) - int(o.Position)
-		if m.Box() != r.Boxes[i] || tree.Nodes[node].Box != r.Boxes[i] || tree.Nodes[node].Size != o.Size {
-			t.Fatalf("box %d, %v: a mask in %v, node %+v, origin %+v", i, r.Boxes[i], m.Box(), tree.Nodes[node], o)
+		parts := r.Origins[i][:r.Kinds[i].Parts(len(r.Origins[i]))]
+		if m.Box() != r.Boxes[i] {
+			t.Fatalf("box %d, %v: a mask in %v", i, r.Boxes[i], m.Box())
 		}
-		if r.Width == tree.Width && r.Height == tree.Height && m.Area() != int(o.Size) {
-			t.Fatalf("box %d: a mask of %d pixels, want %d", i, m.Area(), o.Size)
+		under := make([][]bool, len(parts)) // by part and node
+		for k, o := range parts {
+			tree := trees[o.Strategy]
+			node := len(tree.Nodes) - int(o.Position)
+			if tree.Nodes[node].Size != o.Size || len(parts) == 1 && tree.Nodes[node].Box != r.Boxes[i] {
+				t.Fatalf("box %d, %v: node %+v, origin %+v", i, r.Boxes[i], tree.Nodes[node], o)
+			}
+			if len(parts) == 1 && r.Width == tree.Width && r.Height == tree.Height && m.Area() != int(o.Size) {
+				t.Fatalf("box %d: a mask of %d pixels, want %d", i, m.Area(), o.Size)
+			}
+			under[k] = make([]bool, len(tree.Nodes))
+			for n := len(tree.Nodes) - 1; n >= 0; n-- {
+				parent := tree.Nodes[n].Parent
+				under[k][n] = n == node || parent >= 0 && under[k][parent]
+			}
 		}
 		if i%7 > 0 {
 			continue // the comparison of all pixels is slow
 		}
-		under := make([]bool, len(tree.Nodes))
-		for n := len(tree.Nodes) - 1; n >= 0; n-- {
-			parent := tree.Nodes[n].Parent
-			under[n] = n == node || parent >= 0 && under[parent]
-		}
 		e := mask.NewEncoder(r.Width, r.Height)
 		for x := range r.Width {
 			for y := range r.Height {
-				if under[tree.pix[rows[y]*tree.Width+columns[x]]] {
-					e.Run(x*r.Height+y, x*r.Height+y+1)
+				for k, o := range parts {
+					tree := trees[o.Strategy]
+					if under[k][tree.pix[rows[y]*tree.Width+columns[x]]] {
+						e.Run(x*r.Height+y, x*r.Height+y+1)
+						break
+					}
 				}
 			}
 		}
@@ -128,7 +138,7 @@ func checkMasks(t rapid.TB, r *Result) {
 
 func TestMasks(t *testing.T) {
 	data := scene.Render(5, 151, 103, 6).PNG()
-	for _, query := range []string{"", "mode=quality&max=50", "order=paper&nms=0.7", "mode=single&max-side=60", "min-side=30&max-side=77", "max-side=1"} {
+	for _, query := range []string{"", "mode=quality&max=50", "order=paper&nms=0.7", "mode=single&max-side=60", "min-side=30&max-side=77", "max-side=1", "joins=50", "joins=50&unions=100&max-side=120"} {
 		r := runKept(t, data, parse(t, query))
 		check(t, r)
 		checkMasks(t, r)

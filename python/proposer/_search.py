@@ -34,6 +34,7 @@ def selective_search(
     *,
     channel_order: str = "rgb",
     unions: Optional[int] = None,
+    joins: Optional[int] = None,
     seed: int = 1,
     nms: Union[float, str] = "off",
     min_side: int = 0,
@@ -85,6 +86,9 @@ def selective_search(
     unions : int, optional
         The maximum number of unions of two touching regions among the candidates of order "objectness".
         0: every box is that of a region of a merge tree. The default is the mode's.
+    joins : int, optional
+        The maximum number of boxes that are joined from two of the best in order "objectness". 0: none.
+        The default is the mode's.
     seed : int, optional
         The seed of the paper's order.
     nms : float or {"off", "adaptive"}, optional
