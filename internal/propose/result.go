@@ -59,10 +59,10 @@ type Tree struct {
 func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() }
 
 // Masks returns a mask for each box, in pixels of the original image: that of the region of its first
-// origin, or of a union, both regions of its first pair. That of a refined box is the mask of the box
-// that it was moved from, so that its bounding box is another. In a shrunken image each pixel stands for the box that
-// it is rescaled to, so that the bounding box of other masks is always their box. In an enlarged image pixels
-// can vanish, so that the bounding box can be smaller. Masks panics if the regions were not kept.
+// origin, of both regions of its first pair if it is a union, or of all its origins if it is joined. In a
+// shrunken image each pixel stands for the box that it is rescaled to, so that the bounding box of a
+// mask is always its box. In an enlarged image pixels can vanish, so that the bounding box can be
+// smaller. Masks panics if the regions were not kept.
 //
 // If the encoded masks exceed limit bytes in all, the error is an *imageio.LimitError. A mask takes
 // one or two bytes for each time that a column of the image enters or leaves the region. Other
