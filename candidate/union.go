@@ -1,8 +1,8 @@
 package candidate
 
 import (
-	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/proposer/proposer/box"
@@ -13,102 +13,158 @@ import (
 
 // unions is the memory of AddUnions.
 type unions struct {
-	pairs  []unionPair
-	scores []float32 // by box after those of the nodes: the largest of its pairs
-	order  []int32   // such boxes
-}
-
-// unionPair is a pair of a tree, and the box of its union among those after the nodes'.
-type unionPair struct {
-	pair     hierarchy.Pair
-	strategy int32
-	box      int32
+	of     []int32   // by pair of all trees: the union whose box it has, or −1
+	values []float32 // by union: the lowest of its pairs
+	keys   []uint64  // the value and the number of each union
 }
 
 // MinUnionSide is the shortest side of a union, in pixels.
 const MinUnionSide = 10
 
-// AddUnions appends to Candidates the boxes of unions of two touching regions of one tree
-// (Tree.Pairs) that are no node's box: the limit best ones, in the order of their first pairs.
+// AddUnions appends candidates of kind [Union]: the boxes of two touching regions of one tree that
+// were not merged with each other, from Tree.Pairs. It follows [Set.Collect] and has its filters.
+// Boxes that are candidates already, or have a side below MinUnionSide, are left out, and of the
+// others at most limit are added: those with the lowest
+//
+//	log2(p·q) + 20·w + 9·(1−s)
+//
+// of a pair, where p and q are the positions of the two regions in their tree, w is the width of
+// the box as a fraction of the image's, and s is the share of the smaller region in the pixels of
+// both. They are added in the order of the first pairs with their boxes.
+//
+// Combinations of touching regions of a hierarchy are those of Arbeláez et al. (CVPR 2014, MCG)
+// and Pont-Tuset et al. (TPAMI 2017), who also rank them before use. The formula is rounded from
+// logistic regression on the pairs of 200 photographs of COCO, for by how much the IoU with an
+// object exceeds that of all boxes of nodes. Similarities did not contribute; the height did, but
+// not on other photographs.
+//
+// The only error is the context's. With P pairs and C candidates, time is O(P log P + C) and
+// memory is 40 bytes for each.
 func (s *Set) AddUnions(ctx context.Context, limit, minSide int, keep func(box.Box) bool) error {
 	if limit <= 0 {
 		return nil
 	}
-	u := &s.unions
-	total := len(s.Candidates)
+	first, pairs := len(s.Candidates), 0
 	for _, t := range s.Trees {
-		total += len(t.Pairs)
+		pairs += len(t.Pairs)
 	}
-	s.reserve(total)
+	s.reserve(first + pairs)
 	for i := range s.Candidates {
 		s.insert(s.Candidates[i].Box)
 	}
-	minSide = max(minSide, MinUnionSide)
-	u.pairs, u.scores = u.pairs[:0], u.scores[:0]
-	first := len(s.boxes)
-	for strategy, t := range s.Trees {
-		for i, p := range t.Pairs {
+	if err := s.numberUnions(ctx, max(minSide, MinUnionSide), keep); err != nil {
+		return err
+	}
+	s.selectUnions(limit)
+	return s.appendUnions(ctx)
+}
+
+// numberUnions sets unions.of and unions.values.
+func (s *Set) numberUnions(ctx context.Context, minSide int, keep func(box.Box) bool) error {
+	u := &s.unions
+	u.of, u.values = u.of[:0], u.values[:0]
+	first := int32(len(s.boxes))
+	for _, t := range s.Trees {
+		root := &t.Nodes[len(t.Nodes)-1]
+		scale := 1 / float32(root.Box.Width())
+		for i := len(t.Pairs) - 1; i >= 0; i-- {
 			if err := parallel.Poll(ctx, i, pollEvery); err != nil {
 				return err
 			}
+			p := &t.Pairs[i]
 			x, y := &t.Nodes[p.A], &t.Nodes[p.B]
 			b := x.Box.Union(y.Box)
-			if x.Parent == y.Parent || int(b.Width()) < minSide || int(b.Height()) < minSide {
+			u.of = append(u.of, -1)
+			if x.Parent == y.Parent || int(b.Width()) < minSide || int(b.Height()) < minSide || keep != nil && !keep(b) {
 				continue
 			}
-			index := int(s.insert(b)) - first
-			if index < 0 || keep != nil && !keep(b) {
+			n := s.insert(b) - first
+			if n < 0 {
 				continue
 			}
-			score := unionScore(t, &p, b)
-			if index == len(u.scores) {
-				u.scores = append(u.scores, score)
+			v := unionValue(t, p, float32(b.Width())*scale)
+			if int(n) == len(u.values) {
+				u.values = append(u.values, v)
 			}
-			u.scores[index] = max(u.scores[index], score)
-			u.pairs = append(u.pairs, unionPair{p, int32(strategy), int32(index)})
-		}
-	}
-	return s.appendUnions(limit, first)
-}
-
-func (s *Set) appendUnions(limit, first int) error {
-	u := &s.unions
-	u.order = freelist.Resize(u.order, len(u.scores))
-	for i := range u.order {
-		u.order[i] = int32(i)
-	}
-	slices.SortFunc(u.order, func(a, b int32) int { return cmp.Or(cmp.Compare(u.scores[b], u.scores[a]), cmp.Compare(a, b)) })
-	numbers := make([]int32, len(u.scores)) // 1 + candidate
-	chosen := u.order[:min(limit, len(u.order))]
-	slices.Sort(chosen)
-	start := len(s.Candidates)
-	for _, i := range chosen {
-		s.Candidates = append(s.Candidates, Candidate{Box: s.boxes[first+int(i)], Kind: Union})
-		numbers[i] = int32(len(s.Candidates))
-	}
-	counts := make([]int, len(s.Candidates)-start)
-	total := 0
-	for _, p := range u.pairs {
-		if n := numbers[p.box]; n > 0 {
-			counts[int(n)-1-start] += 2
-			total += 2
-		}
-	}
-	origins := make([]Origin, total)
-	for i, n := range counts {
-		s.Candidates[start+i].Origins = origins[:0:n]
-		origins = origins[n:]
-	}
-	for _, p := range u.pairs {
-		if n := numbers[p.box]; n > 0 {
-			c, t := &s.Candidates[n-1], s.Trees[p.strategy]
-			c.Similarity = max(c.Similarity, p.pair.Similarity)
-			c.Origins = append(c.Origins, originOf(t, int(p.strategy), int(p.pair.B)), originOf(t, int(p.strategy), int(p.pair.A)))
+			u.values[n] = min(u.values[n], v)
+			u.of[len(u.of)-1] = n
 		}
 	}
 	return nil
 }
 
-func unionScore(t *hierarchy.Tree, p *hierarchy.Pair, b box.Box) float32 {
-	return float32(p.B) - float32(len(t.Nodes))
+// unionValue returns the value of a pair whose union has a width, relative to the image's.
+func unionValue(t *hierarchy.Tree, p *hierarchy.Pair, width float32) float32 {
+	x, y := float32(t.Nodes[p.A].Size), float32(t.Nodes[p.B].Size)
+	positions := float32(t.Position(int(p.A))) * float32(t.Position(int(p.B)))
+	return log2(positions) + float32(20*width) + float32(9*(1-min(x, y)/(x+y)))
+}
+
+// log2 is exact at the powers of two and linear in between, which is the same on every machine.
+func log2(v float32) float32 { return float32(math.Float32bits(v))/(1<<23) - 127 }
+
+// selectUnions renumbers unions.of: the limit best ones are candidates, the others −1.
+func (s *Set) selectUnions(limit int) {
+	u := &s.unions
+	u.keys = freelist.Resize(u.keys, len(u.values))
+	for i, v := range u.values { // bits of positive floats are in the order of their values
+		u.keys[i] = uint64(math.Float32bits(v))<<32 | uint64(i)
+	}
+	slices.Sort(u.keys)
+	last := ^uint64(0)
+	if limit < len(u.keys) {
+		last = u.keys[limit-1]
+	}
+	first := len(s.boxes) - len(u.values)
+	numbers := freelist.Resize(s.nodes, len(u.values))
+	s.nodes = numbers
+	for i, v := range u.values {
+		numbers[i] = -1
+		if uint64(math.Float32bits(v))<<32|uint64(i) <= last {
+			numbers[i] = int32(len(s.Candidates))
+			s.Candidates = append(s.Candidates, Candidate{Box: s.boxes[first+i], Kind: Union})
+		}
+	}
+	for i, n := range u.of {
+		if n >= 0 {
+			u.of[i] = numbers[n]
+		}
+	}
+}
+
+// appendUnions sets the origins and similarities of unions.
+func (s *Set) appendUnions(ctx context.Context) error {
+	of := s.unions.of
+	s.counts = freelist.Resize(s.counts, len(s.Candidates))
+	clear(s.counts)
+	total := 0
+	for _, n := range of {
+		if n >= 0 {
+			s.counts[n] += 2
+			total += 2
+		}
+	}
+	origins := make([]Origin, total)
+	for i, n := range s.counts {
+		if n > 0 {
+			s.Candidates[i].Origins = origins[:0:n]
+			origins = origins[n:]
+		}
+	}
+	for strategy, t := range s.Trees {
+		for i := len(t.Pairs) - 1; i >= 0; i-- {
+			if err := parallel.Poll(ctx, i, pollEvery); err != nil {
+				return err
+			}
+			n := of[0]
+			of = of[1:]
+			if n < 0 {
+				continue
+			}
+			c, p := &s.Candidates[n], &t.Pairs[i]
+			c.Similarity = max(c.Similarity, p.Similarity)
+			c.Origins = append(c.Origins, originOf(t, strategy, int(p.B)), originOf(t, strategy, int(p.A)))
+		}
+	}
+	return nil
 }

@@ -259,6 +259,72 @@ func TestGroupMatchesReferenceOnManyRegions(t *testing.T) {
 	}
 }
 
+// Pairs are those of regions that touch, with their similarities, from the creation of the younger
+// region on, and the last ones if there are more than MaxPairs.
+func TestPairs(t *testing.T) {
+	for i, name := range []string{"spots", "mosaic", "comb"} {
+		t.Run(name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(uint64(i), 3))
+			l := drawings[name](rng, 130, 20, 60)
+			graph, v := adjacency(t, l), newVectors(rng, l.Sizes, 20)
+			pairs := func(n int) *Tree {
+				grouper := Grouper{MaxPairs: n}
+				tree, err := grouper.Group(t.Context(), nil, graph, l, v.clone())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return tree
+			}
+			all := pairs(math.MaxInt32)
+			neighbors := referenceNeighbors(l)
+			leaves := make([]map[int32]bool, len(all.Nodes))
+			for n := range all.Nodes {
+				leaves[n] = map[int32]bool{int32(n): true}
+				if c := all.Nodes[n].Children; c[0] >= 0 {
+					leaves[n] = maps.Clone(leaves[c[0]])
+					maps.Copy(leaves[n], leaves[c[1]])
+				}
+			}
+			touch := func(a, b int) bool {
+				for x := range leaves[a] {
+					for y := range leaves[b] {
+						if neighbors[x][y] {
+							return true
+						}
+					}
+				}
+				return false
+			}
+			got := map[[2]int]float32{}
+			for _, p := range all.Pairs {
+				got[[2]int{int(p.A), int(p.B)}] = p.Similarity
+			}
+			want := 0
+			for b := range all.Nodes {
+				for a := range b {
+					parent := int(all.Nodes[a].Parent)
+					if parent <= b && b >= l.Regions() || !touch(a, b) { // merged before b
+						continue
+					}
+					want++
+					s, ok := got[[2]int{a, b}]
+					if !ok || parent == int(all.Nodes[b].Parent) && s != all.Nodes[parent].Similarity {
+						t.Fatalf("pair %d, %d: %v, similarity %v", a, b, ok, s)
+					}
+				}
+			}
+			if len(all.Pairs) != want || len(got) != want {
+				t.Fatalf("got %d pairs, %d different, want %d", len(all.Pairs), len(got), want)
+			}
+			for _, n := range []int{0, 1, 7, want - 1, want + 1} {
+				if got, want := pairs(n).Pairs, all.Pairs[max(want-n, 0):]; !slices.Equal(got, want) {
+					t.Errorf("at most %d pairs: got %d others, want %d", n, len(got), len(want))
+				}
+			}
+		})
+	}
+}
+
 func TestGroupPanicsIfNotConnected(t *testing.T) {
 	defer func() {
 		if recover() == nil {

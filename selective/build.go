@@ -12,8 +12,12 @@ import (
 	"github.com/proposer/proposer/similarity"
 )
 
-// maxPairs is the number of pairs of each tree from which unions are chosen.
-const maxPairs = 1 << 13
+// The unions are chosen from the last pairs of the trees: from that many for each union, and in
+// each tree from at least minPairs.
+const (
+	pairsPerUnion = 16
+	minPairs      = 256
+)
 
 // builder builds the merge trees of one search, as its plan says.
 type builder struct {
@@ -196,7 +200,7 @@ func (b *builder) maxPairs() int {
 	if b.opts.Unions == 0 || b.opts.Order != OrderObjectness {
 		return 0
 	}
-	return maxPairs
+	return max(minPairs, pairsPerUnion*b.opts.Unions/len(b.opts.Strategies))
 }
 
 // keepColumns keeps the segmentation of a scale for Result.Regions.

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/hierarchy"
 	"github.com/proposer/proposer/internal/testutil/photos"
 	"github.com/proposer/proposer/internal/testutil/scene"
@@ -117,6 +118,10 @@ func checkRegions(t testing.TB, r *Result, strategies []Strategy) {
 		t.Fatalf("%d trees, want %d", len(r.Regions.Trees), len(strategies))
 	}
 	for i, p := range r.Proposals {
+		if p.Kind == candidate.Union {
+			checkUnion(t, r.Regions, &p)
+			continue
+		}
 		for _, o := range p.Origins {
 			tree := r.Regions.Trees[o.Strategy]
 			m := maskOf(t, r.Regions, int(o.Strategy), tree.At(int(o.Position)))
@@ -136,6 +141,24 @@ func checkRegions(t testing.TB, r *Result, strategies []Strategy) {
 			if u := union(a, b); u != m || a.Area()+b.Area() != m.Area() {
 				t.Fatalf("strategy %d, node %d is not the disjoint union of %v", s, n, node.Children)
 			}
+		}
+	}
+}
+
+// checkUnion holds what is true of all pairs of a union.
+func checkUnion(t testing.TB, r *Regions, p *Proposal) {
+	t.Helper()
+	for pair := range slices.Chunk(p.Origins, 2) {
+		a, b := pair[0], pair[1]
+		tree := r.Trees[a.Strategy]
+		x, y := tree.At(int(a.Position)), tree.At(int(b.Position))
+		m, err := r.Mask(t.Context(), int(a.Strategy), x, y)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Strategy != b.Strategy || m.Box() != p.Box || m.Area() != int(a.Size+b.Size) ||
+			m != union(maskOf(t, r, int(a.Strategy), x), maskOf(t, r, int(a.Strategy), y)) {
+			t.Fatalf("union %v of %+v and %+v: a mask of %d pixels in %v", p.Box, a, b, m.Area(), m.Box())
 		}
 	}
 }
@@ -172,6 +195,12 @@ func TestRegions(t *testing.T) {
 			t.Errorf("%s: other proposals when the regions are kept", mode)
 		}
 	}
+}
+
+func TestRegionsOfUnions(t *testing.T) {
+	opts := Fast()
+	opts.Unions, opts.Joins = 100, 0
+	checkRegions(t, kept(t, scene.Render(3, 150, 100, 6).Image, opts), opts.Strategies)
 }
 
 func TestRegionsOfNaturalPictures(t *testing.T) {

@@ -138,7 +138,7 @@ func checkMasks(t rapid.TB, r *Result) {
 
 func TestMasks(t *testing.T) {
 	data := scene.Render(5, 151, 103, 6).PNG()
-	for _, query := range []string{"", "mode=quality&max=50", "order=paper&nms=0.7", "mode=single&max-side=60", "min-side=30&max-side=77", "max-side=1", "joins=50", "joins=50&unions=100&max-side=120"} {
+	for _, query := range []string{"", "unions=300", "unions=300&max-side=60", "mode=quality&max=50", "order=paper&nms=0.7", "mode=single&max-side=60", "min-side=30&max-side=77", "max-side=1", "joins=50", "joins=50&unions=100&max-side=120"} {
 		r := runKept(t, data, parse(t, query))
 		check(t, r)
 		checkMasks(t, r)

@@ -12,7 +12,10 @@ import (
 	"github.com/proposer/proposer/similarity"
 )
 
-// Collect returns the candidates of img, and their overlaps, for the 8 trees of mode fast.
+const maxUnions = 200
+
+// Collect returns the candidates of img, up to 200 unions among them, and their overlaps, for the 8
+// trees of mode fast.
 func Collect(tb testing.TB, img *raster.Image) *candidate.Set {
 	tb.Helper()
 	ctx := tb.Context()
@@ -48,7 +51,8 @@ func Collect(tb testing.TB, img *raster.Image) *candidate.Set {
 				if err != nil {
 					tb.Fatal(err)
 				}
-				tree, err := new(hierarchy.Grouper).Group(ctx, nil, &adjacency, labels, regions.WithWeights(nil, weights))
+				grouper := hierarchy.Grouper{MaxPairs: 1000}
+				tree, err := grouper.Group(ctx, nil, &adjacency, labels, regions.WithWeights(nil, weights))
 				if err != nil {
 					tb.Fatal(err)
 				}
@@ -58,6 +62,9 @@ func Collect(tb testing.TB, img *raster.Image) *candidate.Set {
 		}
 	}
 	if err := set.Collect(ctx, 0, nil); err != nil {
+		tb.Fatal(err)
+	}
+	if err := set.AddUnions(ctx, maxUnions, 0, nil); err != nil {
 		tb.Fatal(err)
 	}
 	if err := set.FindOverlaps(ctx); err != nil {
