@@ -106,14 +106,14 @@ func ForMode(mode string) *Ranker {
 }
 
 // Strategies up to which Default returns the ranker of mode fast, and of mode best: the
-// geometric means, about, of 8, 16 and 80.
+// geometric means, about, of 8, 30 and 80.
 const (
-	maxFastStrategies = 12
-	maxBestStrategies = 36
+	maxFastStrategies = 15
+	maxBestStrategies = 49
 )
 
 // Default returns the ranker for searches whose strategies are not those of a mode with a ranker:
-// that of the mode fast (8 strategies), best (16) or quality (80) whose number of strategies is
+// that of the mode fast (8 strategies), best (30) or quality (80) whose number of strategies is
 // the nearest. See [ForMode].
 func Default(strategies int) *Ranker {
 	switch {

@@ -32,7 +32,7 @@ func TestDefault(t *testing.T) {
 	for _, c := range []struct {
 		strategies int
 		mode       string
-	}{{1, "fast"}, {8, "fast"}, {12, "fast"}, {16, "best"}, {36, "best"}, {80, "quality"}} {
+	}{{1, "fast"}, {8, "fast"}, {15, "fast"}, {16, "best"}, {30, "best"}, {49, "best"}, {50, "quality"}, {80, "quality"}} {
 		t.Run(fmt.Sprint(c.strategies), func(t *testing.T) {
 			m := Default(c.strategies).Metadata()
 			if m.Mode != c.mode {
