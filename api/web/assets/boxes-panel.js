@@ -149,7 +149,7 @@ export class BoxesPanel {
     const rank = this.#shown[Math.min(Math.max(this.#shown.indexOf(this.#selected) + step, 0), this.#shown.length - 1)];
     this.#select(rank);
     const box = this.answer.boxes[rank];
-    const origins = this.answer.evidence && `, from ${plural(this.answer.evidence[rank].strategies, "tree node")}`;
+    const origins = this.answer.evidence && `, from ${evidence.origins(this.answer.evidence[rank])}`;
     $("announce").textContent = `Box ${rank + 1}, score ${score(this.answer.scores[rank])}, ${size(box)} pixels at ${box[0]}, ${box[1]}${origins ?? ""}`;
     return true;
   }

@@ -5,7 +5,9 @@ import { element, measures, number, score, plural, size } from "./format.js";
 
 /**
  * @typedef {object} Evidence  the service's, of a box
- * @property {number} strategies  number of tree nodes that have this box
+ * @property {number} strategies  number of tree nodes, or of groups of them, that have this box
+ * @property {"union"|"joined"} [kind]  how the box is made of several nodes; absent: it is that of a node
+ * @property {{size: number}} [other]  the last of the nodes that together have this box
  * @property {number} strategy  strategy of the first origin: index into the answer's strategies
  * @property {number} position  the node's position in that tree; 1: the root
  * @property {number} size  in pixels
@@ -37,8 +39,8 @@ export function ofBox(rank, color, answer, crop, onShowInTree) {
   if (e) {
     const s = answer.strategies[e.strategy];
     terms.push(
-      ["Region", `${number(e.size)} px, ${fill(e.size, box)} of the box`],
-      ["Origins", plural(e.strategies, "tree node")],
+      ["Region", e.other ? `${number(e.size)} and ${number(e.other.size)} px` : `${number(e.size)} px, ${fill(e.size, box)} of the box`],
+      ["Origins", origins(e)],
       ["First tree", `${s.color}, k ${s.k}`],
       ["Measures", measures(s.measures).map(([name, w]) => (w === 1 ? name : `${name} × ${w}`)).join(", ")],
       ["Position", e.position === 1 ? "the root" : `${number(e.position)} from the root`],
@@ -53,6 +55,11 @@ export function ofBox(rank, color, answer, crop, onShowInTree) {
     parts.push(list(terms));
   }
   return parts;
+}
+
+/** @param {Evidence} e */
+export function origins(e) {
+  return e.kind ? `${plural(e.strategies, "group")} of tree nodes (${e.kind})` : plural(e.strategies, "tree node");
 }
 
 /** Describes a node of the tree of strategy s. */
