@@ -49,10 +49,12 @@ const FeatureRange = 4
 
 // Bounds of a model.
 const (
-	MaxTrees = 10_000
-	MaxUnits = 256
+	MaxTrees       = 10_000
+	MaxUnits       = 512 // of the first hidden layer
+	MaxSecondUnits = 128
 
-	maxWeight = 1e12 // keeps sums of products finite
+	maxWeight      = 1e12 // keeps sums of products finite
+	maxLayerWeight = 1e6  // and those of a hidden layer
 )
 
 // validate reports what would make scoring fail or give no numbers.
@@ -126,9 +128,10 @@ const blockSize = feature.BlockSize
 type modelWorkspace struct {
 	levels [][blockSize]int8 // quantized features
 	leaves [blockSize]int16
-	pairs  [][blockSize][2]int16
-	sums   [2][blockSize]int32
+	pairs  [][kernels.PairItems][2]int16
 	parts  [2][blockSize]float32
+
+	first, second []float32 // outputs of the layers of a network: a row of blockSize for each unit
 }
 
 // score writes the log-odds of a block of candidates. Sums have one order, so they are equal

@@ -64,7 +64,7 @@ type modelFile struct {
 }
 
 const (
-	formatVersion = 3
+	formatVersion = 4
 	maxFileBytes  = 64 << 20
 )
 
@@ -149,7 +149,7 @@ func (r *Ranker) WithMetrics(dataset string, metrics []Metric) *Ranker {
 }
 
 // Read reads a ranker that [Ranker.Write] wrote. The input may be untrusted: at most 64 MiB
-// are read, and models of more than 10,000 trees or 256 hidden units are refused.
+// are read, and models of more than 10,000 trees, or 512 and 128 hidden units, are refused.
 func Read(r io.Reader) (*Ranker, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFileBytes+1))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
@@ -115,11 +116,9 @@ func TestWriteIsStable(t *testing.T) {
 func TestReadErrors(t *testing.T) {
 	modified := func(modify func(*modelFile)) []byte {
 		r := Default(8)
-		network := *r.model.Network
-		network.Units = slices.Clone(network.Units[:2])
 		model := r.model
 		model.Trees = &Ensemble{Unit: 1, Trees: slices.Clone(r.model.Trees.Trees[:2])}
-		model.Network = &network
+		model.Network = randomNetwork(rand.New(rand.NewPCG(1, 1)), feature.Count(), 3, 2)
 		file := modelFile{Format: formatVersion, Features: feature.Names(), Model: &model}
 		modify(&file)
 		data, err := json.Marshal(&file)
@@ -146,11 +145,24 @@ func TestReadErrors(t *testing.T) {
 			f.Model.Trees.Trees[0].Leaves[0] = math.MinInt16
 			f.Model.Trees.Trees[1].Leaves[9] = 1
 		}),
-		"short direct":    modified(func(f *modelFile) { f.Model.Network.Direct = nil }),
-		"short weights":   modified(func(f *modelFile) { f.Model.Network.Units[1].Weights = nil }),
-		"too many units":  modified(func(f *modelFile) { f.Model.Network.Units = make([]HiddenUnit, MaxUnits+1) }),
-		"large bias":      modified(func(f *modelFile) { f.Model.Network.Bias = 1e20 }),
-		"number overflow": bytes.Replace(modified(func(*modelFile) {}), []byte(`"bias":`), []byte(`"bias":1e99,"x":`), 1),
+		"no direct":      modified(func(f *modelFile) { f.Model.Network.Direct = Layer{} }),
+		"short direct":   modified(func(f *modelFile) { f.Model.Network.Direct.Weights = f.Model.Network.Direct.Weights[1:] }),
+		"short weights":  modified(func(f *modelFile) { f.Model.Network.First.Weights = f.Model.Network.First.Weights[1:] }),
+		"short second":   modified(func(f *modelFile) { f.Model.Network.Second.Weights = nil }),
+		"short out":      modified(func(f *modelFile) { f.Model.Network.Out = nil }),
+		"few biases":     modified(func(f *modelFile) { f.Model.Network.Second.Biases = f.Model.Network.Second.Biases[1:] }),
+		"no first":       modified(func(f *modelFile) { f.Model.Network.First = Layer{} }),
+		"too many units": modified(func(f *modelFile) { f.Model.Network.First.Steps = make([]float32, MaxUnits+1) }),
+		"large bias":     modified(func(f *modelFile) { f.Model.Network.First.Biases[0] = 1e20 }),
+		"large step":     modified(func(f *modelFile) { f.Model.Network.Second.Steps[1] = 1e20 }),
+		"large weights": modified(func(f *modelFile) {
+			f.Model.Network.First.Steps[0] = 1
+			fill(f.Model.Network.First.Weights, math.MinInt16)
+		}),
+		"large output":    modified(func(f *modelFile) { f.Model.Network.Out[1] = 1e20 }),
+		"half a weight":   bytes.Replace(modified(func(*modelFile) {}), []byte(`"weights":"`), []byte(`"weights":"AAAA","weights":"AA==","x":"`), 1),
+		"not base64":      bytes.Replace(modified(func(*modelFile) {}), []byte(`"weights":"`), []byte(`"weights":"!`), 1),
+		"number overflow": bytes.Replace(modified(func(*modelFile) {}), []byte(`"steps":`), []byte(`"steps":[1e99],"x":`), 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := Read(bytes.NewReader(data)); !errors.Is(err, ErrInvalidModel) {
@@ -160,14 +172,32 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
+func fill(weights Weights, w int16) {
+	for i := range weights {
+		weights[i] = w
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	var file bytes.Buffer
 	if err := Default(8).Write(&file); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(file.Bytes()[:2000])
-	f.Add([]byte(`{"format":3,"features":[],"model":{"trees":{"trees":[{"features":[1,2,3]}]}}}`))
-	f.Add([]byte(`{"format":3,"features":[],"model":{"network":{"units":[{"weights":[1,2,3]}]}}}`))
+	f.Add([]byte(`{"format":4,"features":[],"model":{"trees":{"trees":[{"features":[1,2,3]}]}}}`))
+	f.Add([]byte(`{"format":4,"features":[],"model":{"network":{"first":{"biases":[1],"steps":[1],"weights":"AQID"}}}}`))
+	r, err := New(&Model{
+		Means: make([]float32, feature.Count()), Scales: make([]float32, feature.Count()),
+		Network: randomNetwork(rand.New(rand.NewPCG(1, 1)), feature.Count(), 2, 1),
+	}, Metadata{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	file.Reset()
+	if err := r.Write(&file); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(file.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Read(bytes.NewReader(data))
 		if err != nil {

@@ -46,7 +46,7 @@ type trainCmd struct {
 	Rate        float64 `default:"${rate}" help:"Learning rate of the boosted trees, in (0,1]."`
 	TreeSamples int     `default:"${tree_samples}" help:"Maximum number of samples, about, to grow a tree on; a quarter of all if that is less."`
 	Epochs      int     `default:"${epochs}" help:"Number of epochs of the network."`
-	Units       int     `default:"${units}" help:"Number of hidden units of the network."`
+	Units       []int   `default:"${units}" placeholder:"N,..." help:"Numbers of units of the hidden layers of the network, at most two: 128,32."`
 	NetRate     float64 `default:"${net_rate}" help:"Highest learning rate of the network, in (0,1]."`
 	Dropout     float64 `default:"${dropout}" help:"Fraction of the hidden units, in [0,1), that are dropped in a step of training."`
 	Without     string  `placeholder:"LIST" help:"Feature groups to leave out, such as votes,grid: ${feature_groups}."`
@@ -98,7 +98,7 @@ func (c *trainCmd) options() (train.Options, error) {
 		o.Trees.Trees = 0
 	case "linear":
 		o.Trees.Trees = 0
-		o.Network.Units = 0
+		o.Network.Units = nil
 	}
 	if c.Without != "" {
 		o.Exclude = strings.Split(c.Without, ",")

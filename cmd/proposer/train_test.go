@@ -15,7 +15,7 @@ func TestTrain(t *testing.T) {
 		flags                  string
 		minNetworkSteps, trees int // of the loss curve
 	}{
-		{"--loss=ce", 1, 5},
+		{"--loss=ce --units=20,5", 1, 5},
 		{"--loss=alpha --model=trees", 0, 5},
 		{"--loss=focal --model=network", 1, 0},
 		{"--model=linear", 1, 0},
@@ -114,7 +114,8 @@ func TestTrainUsage(t *testing.T) {
 		{"negative trees", "--trees=-1 " + out, "--trees -1: want 0 to 10000"},
 		{"tree samples", "--tree-samples=0 " + out, "--tree-samples 0: want 1 to"},
 		{"epochs", "--epochs=-1 " + out, "--epochs -1: want 0 to 1000"},
-		{"units", "--units=257 " + out, "--units 257: want 0 to 256"},
+		{"units", "--units=513 " + out, "--units [513]: want 0 to 512"},
+		{"layers", "--units=9,8,7 " + out, "--units [9 8 7]: want 0 to 512, and 0 to 128 of a second layer"},
 		{"network rate", "--net-rate=0 " + out, "--net-rate 0: want a number above 0, at most 1"},
 		{"dropout", "--dropout=1 " + out, "--dropout 1: want a number from 0, below 1"},
 		{"ranker", "--ranker=missing.json " + out, "--ranker missing.json: no such file"},
@@ -152,8 +153,8 @@ func TestInvalidRanker(t *testing.T) {
 		{"missing.json", "", "no such file"},
 		{"text.json", "text", "invalid model"},
 		{"other.json", "{}", "want a file that proposer train wrote"},
-		{"format.json", `{"format": 2, "features": ["a"], "model": {}}`, "format 2 of another version, this one has 3: train it again with this version"},
-		{"features.json", `{"format": 3, "features": ["a"], "model": {}}`, "1 features of another version"},
+		{"format.json", `{"format": 3, "features": ["a"], "model": {}}`, "format 3 of another version, this one has 4: train it again with this version"},
+		{"features.json", `{"format": 4, "features": ["a"], "model": {}}`, "1 features of another version"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(dir, c.name)

@@ -289,19 +289,19 @@ func quantizeColumns(
 	}
 }
 
-func interleavePairs(pairs [][BlockSize][2]int16, columns [][BlockSize]int8) {
-	if n := len(pairs); avx2 && n > 0 {
-		interleavePairsAVX2(&pairs[0], &columns[0], n)
+func interleavePairs(pairs [][PairItems][2]int16, columns [][BlockSize]int8, n, complete int) {
+	if avx2 && complete > 0 {
+		interleavePairsAVX2(&pairs[0], &columns[0], n, complete)
 	} else {
-		interleavePairsGeneric(pairs, columns)
+		interleavePairsGeneric(pairs, columns, n, complete)
 	}
 }
 
-func dotPairs(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
-	if n := len(a); avx2 && n > 0 {
-		dotPairsAVX2(dst, &pairs[0], &a[0], &b[0], n)
+func unitOutputs(dst []float32, pairs [][PairItems][2]int16, weights [][pairUnits][2]int16, g *unitGroup) {
+	if n := len(weights); avx2 && n > 0 {
+		unitOutputsAVX2(&dst[0], &pairs[0], &weights[0], &g.scales[0], n)
 	} else {
-		dotPairsGeneric(dst, pairs, a, b)
+		unitOutputsGeneric(dst, pairs, weights, g)
 	}
 }
 

@@ -106,12 +106,12 @@ func quantizeColumns(
 	quantizeColumnsGeneric(dst, columns, means, scales, limit, unit)
 }
 
-func interleavePairs(pairs [][BlockSize][2]int16, columns [][BlockSize]int8) {
-	interleavePairsGeneric(pairs, columns)
+func interleavePairs(pairs [][PairItems][2]int16, columns [][BlockSize]int8, n, complete int) {
+	interleavePairsGeneric(pairs, columns, n, complete)
 }
 
-func dotPairs(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
-	dotPairsGeneric(dst, pairs, a, b)
+func unitOutputs(dst []float32, pairs [][PairItems][2]int16, weights [][pairUnits][2]int16, g *unitGroup) {
+	unitOutputsGeneric(dst, pairs, weights, g)
 }
 
 func multiplyAdd(c []float32, cRow int, a []float32, aRow, aColumn int, b []float32, bRow, n int) {

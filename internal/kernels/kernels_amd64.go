@@ -169,15 +169,15 @@ func coverageHistogramAVX2(edges *uint32, groups int) (counts uint64, sum uint64
 //go:noescape
 func quantizeColumnsAVX2(dst *[64]int8, columns *[64]float32, means *float32, scales *float32, limit float32, unit float32, n int)
 
-// interleavePairsAVX2 needs n > 0 pairs and two columns for each.
+// interleavePairsAVX2 needs n > 0 pairs and two columns for each. Rows of pairs are stride pairs apart.
 //
 //go:noescape
-func interleavePairsAVX2(pairs *[64][2]int16, columns *[64]int8, n int)
+func interleavePairsAVX2(pairs *[16][2]int16, columns *[64]int8, stride int, n int)
 
-// dotPairsAVX2 needs n > 0.
+// unitOutputsAVX2 needs n > 0.
 //
 //go:noescape
-func dotPairsAVX2(dst *[2][64]int32, pairs *[64][2]int16, a *[2]int16, b *[2]int16, n int)
+func unitOutputsAVX2(dst *float32, pairs *[16][2]int16, weights *[6][2]int16, group *float32, n int)
 
 // multiplyAddAVX2 needs n > 0.
 //

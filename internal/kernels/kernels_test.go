@@ -289,29 +289,28 @@ var checks = []check{
 	}},
 	{name: "InterleavePairs", equal: func(m generator, n int) bool {
 		levels := m.levels(n)
-		got, want := outputs[[BlockSize][2]int16](m, PairCount(n))
+		got, want := outputs[[PairItems][2]int16](m, BlockSize/PairItems*PairCount(n))
 		InterleavePairs(got, levels)
-		interleavePairsGeneric(want, append(slices.Clone(levels), [BlockSize]int8{}))
+		interleavePairsGeneric(want, append(slices.Clone(levels), [BlockSize]int8{}), PairCount(n), PairCount(n))
 		return slices.Equal(got, want)
 	}},
-	{name: "DotPairs", equal: func(m generator, n int) bool {
-		pairs := fenced[[BlockSize][2]int16](m.t, n, m.front)
+	{name: "PairLayer", equal: func(m generator, n int) bool {
+		pairs := fenced[[PairItems][2]int16](m.t, BlockSize/PairItems*PairCount(n), m.front)
 		for k := range pairs {
 			for i := range pairs[k] {
 				pairs[k][i] = [2]int16{int16(m.rng.Uint32()), int16(m.rng.Uint32())}
 			}
 		}
-		var weights [2][][2]int16
-		for k := range weights {
-			weights[k] = fenced[[2]int16](m.t, n, m.front)
-			for f := range weights[k] {
-				weights[k][f] = [2]int16{int16(m.rng.Uint32()), int16(m.rng.Uint32())}
-			}
+		units := m.rng.IntN(20)
+		weights := make([]int16, units*n)
+		for f := range weights {
+			weights[f] = int16(m.rng.Uint32())
 		}
-		var got, want [2][BlockSize]int32
-		DotPairs(&got, pairs, weights[0], weights[1])
-		dotPairsGeneric(&want, pairs, weights[0], weights[1])
-		return got == want
+		l := NewPairLayer(n, weights, m.floats(units, -1, 1), m.floats(units, -1e6, 1e6), m.floats(units, -1e9, 0))
+		got, want := outputs[float32](m, l.Rows()*BlockSize)
+		l.Apply(got, pairs)
+		l.apply(want, pairs, unitOutputsGeneric)
+		return slices.Equal(got, want)
 	}},
 	{name: "MultiplyAdd", equal: func(m generator, n int) bool {
 		n = max(n, 1)
@@ -1071,9 +1070,11 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 		"QuantizeColumns": func() {
 			QuantizeColumns(make([][BlockSize]int8, 3), make([][BlockSize]float32, 3), make([]float32, 3), make([]float32, 2), 1)
 		},
-		"InterleavePairs": func() { InterleavePairs(make([][BlockSize][2]int16, 1), make([][BlockSize]int8, 3)) },
-		"DotPairs": func() {
-			DotPairs(new([2][BlockSize]int32), make([][BlockSize][2]int16, 3), make([][2]int16, 3), make([][2]int16, 2))
+		"InterleavePairs": func() { InterleavePairs(make([][PairItems][2]int16, 7), make([][BlockSize]int8, 3)) },
+		"NewPairLayer":    func() { NewPairLayer(3, make([]int16, 5), make([]float32, 2), make([]float32, 2), make([]float32, 2)) },
+		"PairLayer": func() {
+			l := NewPairLayer(3, make([]int16, 6), make([]float32, 2), make([]float32, 2), make([]float32, 2))
+			l.Apply(make([]float32, 6*BlockSize), make([][PairItems][2]int16, 7))
 		},
 		"MultiplyAdd: n":            func() { MultiplyAdd(make([]float32, 64), 16, make([]float32, 4), 1, 4, make([]float32, 16), 16, 0) },
 		"MultiplyAdd: a":            func() { MultiplyAdd(make([]float32, 64), 16, make([]float32, 7), 2, 4, make([]float32, 32), 16, 2) },
@@ -1259,4 +1260,14 @@ func BenchmarkConvolution(b *testing.B) {
 	src := Activations{m.activations(82 * 32 * 62), 82 * 32}
 	dst := Activations{make([]int16, 80*32*60), 80 * 32}
 	bench(b, func() { c.Apply(dst, src, 80, 60) }, func() { c.apply(dst, src, 80, 60, true) })
+}
+
+func BenchmarkPairLayer(b *testing.B) {
+	const columns, units = 311, 129
+	l := NewPairLayer(columns, make([]int16, columns*units), make([]float32, units), make([]float32, units), make([]float32, units))
+	pairs := make([][PairItems][2]int16, BlockSize/PairItems*PairCount(columns))
+	dst := make([]float32, l.Rows()*BlockSize)
+	for b.Loop() {
+		l.Apply(dst, pairs)
+	}
 }

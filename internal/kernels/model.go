@@ -102,40 +102,100 @@ func quantizeColumnsGeneric(
 // PairCount returns the number of pairs of n columns, the last of which may be incomplete.
 func PairCount(n int) int { return (n + 1) / 2 }
 
-// InterleavePairs interleaves each two columns. A missing last column is 0.
-func InterleavePairs(pairs [][BlockSize][2]int16, columns [][BlockSize]int8) {
-	checkLengths("InterleavePairs", len(pairs), PairCount(len(columns)))
+// The number of items and of units that a [PairLayer] computes at a time.
+const (
+	PairItems = 16
+	pairUnits = 6
+)
+
+// InterleavePairs interleaves each two columns: it writes all pairs of the first PairItems items, then
+// those of the next. A missing last column is 0.
+func InterleavePairs(pairs [][PairItems][2]int16, columns [][BlockSize]int8) {
+	n := PairCount(len(columns))
+	checkLengths("InterleavePairs", len(pairs), BlockSize/PairItems*n)
 	complete := len(columns) / 2
-	interleavePairs(pairs[:complete], columns[:2*complete])
-	if complete < len(pairs) {
+	interleavePairs(pairs, columns, n, complete)
+	if complete < n {
 		for i, v := range columns[2*complete] {
-			pairs[complete][i] = [2]int16{int16(v), 0}
+			pairs[i/PairItems*n+complete][i%PairItems] = [2]int16{int16(v), 0}
 		}
 	}
 }
 
-func interleavePairsGeneric(pairs [][BlockSize][2]int16, columns [][BlockSize]int8) {
-	for k := range pairs {
-		for i := range pairs[k] {
-			pairs[k][i] = [2]int16{int16(columns[2*k][i]), int16(columns[2*k+1][i])}
+// interleavePairsGeneric interleaves the complete ones of n pairs.
+func interleavePairsGeneric(pairs [][PairItems][2]int16, columns [][BlockSize]int8, n, complete int) {
+	for k := range complete {
+		for i, v := range columns[2*k] {
+			pairs[i/PairItems*n+k][i%PairItems] = [2]int16{int16(v), int16(columns[2*k+1][i])}
 		}
 	}
 }
 
-// DotPairs writes the dot product of each item with the weights a to dst[0] and with b to dst[1].
-// Sums wrap around.
-func DotPairs(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
-	checkLengths("DotPairs", len(pairs), len(a), len(b))
-	dotPairs(dst, pairs, a, b)
+// PairLayer is a layer of units whose inputs are pairs of quantized columns. It is safe for concurrent use.
+type PairLayer struct {
+	pairs   int
+	weights [][pairUnits][2]int16 // by group of units, and pair
+	units   []unitGroup
 }
 
-func dotPairsGeneric(dst *[2][BlockSize]int32, pairs [][BlockSize][2]int16, a, b [][2]int16) {
-	*dst = [2][BlockSize]int32{}
-	for s, weights := range [2][][2]int16{a, b} {
-		for f, w := range weights {
+// unitGroup is how the outputs of some units are computed from their sums. The assembly reads it.
+type unitGroup struct{ scales, biases, low [pairUnits]float32 }
+
+// NewPairLayer returns a layer. Weights are in the order unit, column. The output of a unit is its sum
+// of products times its scale, plus its bias, but at least low. Sums wrap around.
+func NewPairLayer(columns int, weights []int16, scales, biases, low []float32) *PairLayer {
+	checkLengths("NewPairLayer", len(scales), len(biases), len(low))
+	checkLengths("NewPairLayer", len(weights), len(scales)*columns)
+	groups := (len(scales) + pairUnits - 1) / pairUnits
+	l := &PairLayer{pairs: PairCount(columns), units: make([]unitGroup, groups)}
+	l.weights = make([][pairUnits][2]int16, groups*l.pairs)
+	for u := range scales {
+		group, k := u/pairUnits, u%pairUnits
+		for f, w := range weights[u*columns:][:columns] {
+			l.weights[group*l.pairs+f/2][k][f%2] = w
+		}
+		g := &l.units[group]
+		g.scales[k], g.biases[k], g.low[k] = scales[u], biases[u], low[u]
+	}
+	return l
+}
+
+// Rows returns the number of rows that Apply writes: one for each unit, and at the end some without
+// meaning.
+func (l *PairLayer) Rows() int { return len(l.units) * pairUnits }
+
+// Apply writes the outputs of each unit for the items of a block: rows of BlockSize. Apply panics if there
+// are not Rows rows, or not as many pairs as the layer's columns have.
+func (l *PairLayer) Apply(dst []float32, pairs [][PairItems][2]int16) {
+	l.apply(dst, pairs, unitOutputs)
+}
+
+func (l *PairLayer) apply(
+	dst []float32, pairs [][PairItems][2]int16,
+	outputs func([]float32, [][PairItems][2]int16, [][pairUnits][2]int16, *unitGroup),
+) {
+	checkLengths("PairLayer", len(dst), l.Rows()*BlockSize)
+	checkLengths("PairLayer", len(pairs), BlockSize/PairItems*l.pairs)
+	for first := 0; first < BlockSize; first += PairItems { // their pairs fit the L1 cache
+		items := pairs[first/PairItems*l.pairs:][:l.pairs]
+		for g := range l.units {
+			outputs(dst[g*pairUnits*BlockSize+first:], items, l.weights[g*l.pairs:][:l.pairs], &l.units[g])
+		}
+	}
+}
+
+// unitOutputsGeneric writes the outputs for PairItems items.
+func unitOutputsGeneric(dst []float32, pairs [][PairItems][2]int16, weights [][pairUnits][2]int16, g *unitGroup) {
+	for u := range pairUnits {
+		var sums [PairItems]int32
+		for f := range weights {
+			w := weights[f][u]
 			for i, v := range pairs[f] {
-				dst[s][i] += int32(w[0])*int32(v[0]) + int32(w[1])*int32(v[1])
+				sums[i] += int32(w[0])*int32(v[0]) + int32(w[1])*int32(v[1])
 			}
+		}
+		for i, sum := range sums {
+			dst[u*BlockSize+i] = max(float32(float32(sum)*g.scales[u])+g.biases[u], g.low[u])
 		}
 	}
 }

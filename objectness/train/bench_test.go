@@ -54,7 +54,7 @@ func BenchmarkTrees(b *testing.B) {
 
 // BenchmarkNetwork trains networks for an epoch.
 func BenchmarkNetwork(b *testing.B) {
-	for name, units := range map[string]int{"15 units": 15, "64 units": 64} {
+	for name, units := range map[string][]int{"15 units": {15}, "64 units": {64}, "128 and 32 units": {128, 32}} {
 		b.Run(name, func(b *testing.B) {
 			benchmarkTraining(b, 50_000, 320, func(o *Options) { o.Trees.Trees, o.Network.Epochs, o.Network.Units = 0, 1, units })
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/proposer/proposer/internal/kernels"
 	"github.com/proposer/proposer/objectness"
@@ -14,8 +15,9 @@ import (
 // dropout (Srivastava et al., JMLR 2014) of the hidden units. Half of the samples are mirrored
 // each time.
 type AdamOptions struct {
-	// Units is the number of hidden units.
-	Units int
+	// Units are the numbers of units of the hidden layers, at most two. Without any the network is
+	// logistic regression.
+	Units []int
 	// Epochs is how often each sample is used, Batch the number of samples of a step.
 	Epochs, Batch int
 	// Rate is the highest learning rate, in (0,1].
@@ -28,14 +30,32 @@ type AdamOptions struct {
 // up in order, so that the number of threads has no effect.
 const numParts = 4
 
+// layers returns the numbers of units of the hidden layers.
+func (a *AdamOptions) layers() (first, second int) {
+	units := append(slices.Clone(a.Units), 0, 0)
+	return units[0], units[1]
+}
+
+// validUnits reports whether there are at most two layers, within bounds, and no second without a first.
+func (a *AdamOptions) validUnits() bool {
+	first, second := a.layers()
+	return len(a.Units) <= 2 && first >= 0 && first <= objectness.MaxUnits &&
+		second >= 0 && second <= objectness.MaxSecondUnits && (first > 0 || second == 0)
+}
+
 // networkWeights are the weights of a network, or their gradient, in one slice. They are padded with
 // zeros to whole tiles of [kernels.MultiplyAdd], and keep them: their gradient is 0.
 type networkWeights struct {
-	units, features int
-	width, stride   int       // numbers of units, with the output, and of features, padded
-	rows            []float32 // width × stride: of each unit, and direct
-	biases          []float32 // of each unit, and of the output
-	out             []float32 // of each unit
+	all           []float32 // the one slice
+	features      int
+	units, units2 int       // of the first and second hidden layer
+	width, width2 int       // numbers of units, with the output in the first, padded
+	stride        int       // number of features, padded
+	rows          []float32 // width × stride: of each unit of the first layer, and direct
+	second        []float32 // width2 × width: of each unit of the second layer
+	biases        []float32 // of each unit of the first layer, and of the output
+	biases2       []float32
+	out           []float32 // of each unit of the last hidden layer
 }
 
 // padded returns n rounded up to a multiple of the columns of a tile, which is one of the rows of a tile.
@@ -43,53 +63,89 @@ func padded(n int) int {
 	return (n + kernels.TileColumns - 1) / kernels.TileColumns * kernels.TileColumns
 }
 
-func newNetworkWeights(units, features int) networkWeights {
-	width, stride := padded(units+1), padded(features)
-	all := make([]float32, width*stride+units+1+units)
-	rows, rest := all[:width*stride], all[width*stride:]
-	return networkWeights{units, features, width, stride, rows, rest[:units+1], rest[units+1:]}
+func newNetworkWeights(units, units2, features int) networkWeights {
+	w := networkWeights{
+		features: features, units: units, units2: units2,
+		width: padded(units + 1), width2: padded(units2), stride: padded(features),
+	}
+	last := units
+	if units2 > 0 {
+		last = units2
+	}
+	sizes := []int{w.width * w.stride, w.width2 * w.width, units + 1, units2, last}
+	for _, n := range sizes {
+		w.all = append(w.all, make([]float32, n)...)
+	}
+	rest := w.all
+	for i, part := range []*[]float32{&w.rows, &w.second, &w.biases, &w.biases2, &w.out} {
+		*part, rest = rest[:sizes[i]], rest[sizes[i]:]
+	}
+	return w
 }
 
-// all returns the one slice.
-func (w *networkWeights) all() []float32 {
-	return w.rows[:len(w.rows)+len(w.biases)+len(w.out)]
-}
-
-// row returns the weights of a unit, or the direct ones.
+// row returns the weights of a unit of the first layer, or the direct ones.
 func (w *networkWeights) row(i int) []float32 { return w.rows[i*w.stride:][:w.features] }
 
-// initialize draws the weights; those of the direct connections are 0.
+// row2 returns the weights of a unit of the second layer.
+func (w *networkWeights) row2(i int) []float32 { return w.second[i*w.width:][:w.units] }
+
+// initialize draws the weights and biases of units from uniform distributions as wide as the inverse
+// root of the number of their inputs. The weights of the direct connections are 0.
 func (w *networkWeights) initialize(rng *rand.Rand, s *samples) {
-	for u := range w.units {
-		row := w.row(u)
-		for f := range row {
-			row[f] = float32(rng.NormFloat64() * math.Sqrt(2/float64(w.features)))
+	draw := func(inputs int, values []float32) {
+		for i := range values {
+			values[i] = float32((2*rng.Float64() - 1) / math.Sqrt(float64(inputs)))
 		}
 	}
-	for i := range w.out {
-		w.out[i] = float32(rng.NormFloat64() * math.Sqrt(1/float64(w.units)))
+	for u := range w.units {
+		draw(w.features, w.row(u))
 	}
+	draw(w.features, w.biases[:w.units])
+	for u := range w.units2 {
+		draw(w.units, w.row2(u))
+	}
+	draw(w.units, w.biases2)
+	draw(len(w.out), w.out)
 	w.biases[w.units] = prior(s)
 }
 
 // network returns the network with the weights.
 func (w *networkWeights) network() *objectness.Network {
-	n := &objectness.Network{Bias: w.biases[w.units], Direct: w.row(w.units)}
+	var first, second [][]float32
 	for u := range w.units {
-		n.Units = append(n.Units, objectness.HiddenUnit{Bias: w.biases[u], Out: w.out[u], Weights: w.row(u)})
+		first = append(first, w.row(u))
 	}
-	return n
+	for u := range w.units2 {
+		second = append(second, w.row2(u))
+	}
+	return &objectness.Network{
+		Direct: objectness.NewLayer(w.biases[w.units:], [][]float32{w.row(w.units)}),
+		First:  objectness.NewLayer(w.biases[:w.units], first),
+		Second: objectness.NewLayer(w.biases2, second),
+		Out:    slices.Clone(w.out),
+	}
 }
 
-// transpose sets dst to the rows by feature, in tiles of TileColumns units.
-func (w *networkWeights) transpose(dst []float32) {
-	at := 0
-	for first := 0; first < w.width; first += kernels.TileColumns {
-		for f := range w.features {
+// transposed is the weights of the layers by input, in tiles of TileColumns units.
+type transposed struct{ rows, second []float32 }
+
+func newTransposed(w *networkWeights) *transposed {
+	return &transposed{make([]float32, w.width*w.features), make([]float32, w.width2*w.units)}
+}
+
+func (t *transposed) set(w *networkWeights) {
+	transpose(t.rows, w.rows, w.stride, w.features)
+	transpose(t.second, w.second, w.width, w.units)
+}
+
+// transpose transposes the first inputs columns of rows that begin stride apart.
+func transpose(dst, rows []float32, stride, inputs int) {
+	for first := 0; len(dst) > 0; first += kernels.TileColumns {
+		for k := range inputs {
 			for u := range kernels.TileColumns {
-				dst[at+u] = w.rows[(first+u)*w.stride+f]
+				dst[u] = rows[(first+u)*stride+k]
 			}
-			at += kernels.TileColumns
+			dst = dst[kernels.TileColumns:]
 		}
 	}
 }
@@ -98,16 +154,17 @@ func (w *networkWeights) transpose(dst []float32) {
 func (a AdamOptions) train(ctx context.Context, o *Options, s *samples) (*objectness.Network, error) {
 	n, features := len(s.targets), len(s.means)
 	rng := rand.New(rand.NewPCG(o.Seed, 0x0e7))
-	w := newNetworkWeights(a.Units, features)
+	units, units2 := a.layers()
+	w := newNetworkWeights(units, units2, features)
 	w.initialize(rng, s)
 
 	var parts [numParts]*batchPart
 	for i := range parts {
-		parts[i] = newBatchPart((a.Batch+numParts-1)/numParts, a.Units, features)
+		parts[i] = newBatchPart((a.Batch+numParts-1)/numParts, units, units2, features)
 	}
-	transposed := make([]float32, w.width*features)
+	transposed := newTransposed(&w)
 	buffer := newRowBuffer(s)
-	opt := newAdam(len(w.all()))
+	opt := newAdam(len(w.all))
 	perEpoch := max(1, n/a.Batch)
 	steps := a.Epochs * perEpoch
 	var loss, weight float64
@@ -120,7 +177,7 @@ func (a AdamOptions) train(ctx context.Context, o *Options, s *samples) (*object
 		if err != nil {
 			return nil, err
 		}
-		w.transpose(transposed)
+		transposed.set(&w)
 		err = o.parallel(ctx, numParts, func(k int) {
 			from, to := k*len(rows)/numParts, (k+1)*len(rows)/numParts
 			rng := rand.New(rand.NewPCG(o.Seed+uint64(k), uint64(step)))
@@ -135,7 +192,7 @@ func (a AdamOptions) train(ctx context.Context, o *Options, s *samples) (*object
 			total += p.weight
 		}
 		weight += total
-		opt.update(w.all(), parts[:], total, a.Rate*schedule(float64(step)/float64(steps)))
+		opt.update(w.all, parts[:], total, a.Rate*schedule(float64(step)/float64(steps)))
 		o.progress("network", step, steps, loss/weight)
 	}
 	return w.network(), nil
@@ -161,7 +218,7 @@ func (a *adam) update(weights []float32, parts []*batchPart, total, rate float64
 	for i := range weights {
 		g := 0.0
 		for _, p := range parts {
-			g += float64(p.gradient.all()[i])
+			g += float64(p.gradient.all[i])
 		}
 		g /= total
 		a.first[i] = float32(decay1*float64(a.first[i]) + (1-decay1)*g)
@@ -179,69 +236,123 @@ func schedule(at float64) float64 {
 // batchPart is a part of a batch: its samples, activations and gradient.
 type batchPart struct {
 	x            []float32 // samples × stride
-	z, dz        []float32 // activations and derivatives, samples × width
+	z, dz        []float32 // activations and derivatives of the first layer, samples × width
+	z2, dz2      []float32 // and of the second, samples × width2
 	gradient     networkWeights
 	loss, weight float64
 }
 
-func newBatchPart(samples, units, features int) *batchPart {
-	p := &batchPart{gradient: newNetworkWeights(units, features)}
+func newBatchPart(samples, units, units2, features int) *batchPart {
+	p := &batchPart{gradient: newNetworkWeights(units, units2, features)}
 	samples = padded(samples)
 	p.x = make([]float32, samples*p.gradient.stride)
 	p.z = make([]float32, samples*p.gradient.width)
 	p.dz = make([]float32, samples*p.gradient.width)
+	p.z2 = make([]float32, samples*p.gradient.width2)
+	p.dz2 = make([]float32, samples*p.gradient.width2)
 	return p
 }
 
 // computeGradient sets loss, weight and gradient to the sums over some rows of a buffer. Transposed
 // are the weights of w.
-func (p *batchPart) computeGradient(o *Options, b *rowBuffer, rows []int32, w *networkWeights, transposed []float32, rng *rand.Rand) {
+func (p *batchPart) computeGradient(o *Options, b *rowBuffer, rows []int32, w *networkWeights, t *transposed, rng *rand.Rand) {
 	s := b.samples
 	p.read(b, rows, rng)
-	clear(p.gradient.all())
+	clear(p.gradient.all)
 	p.loss, p.weight = 0, 0
 	if len(rows) == 0 {
 		return
 	}
-	clear(p.z)
-	width, stride := w.width, w.stride
-	for u := 0; u < width; u += kernels.TileColumns {
-		for i := 0; i < len(rows); i += kernels.TileRows {
-			kernels.MultiplyAdd(p.z[i*width+u:], width, p.x[i*stride:], stride, 1, transposed[u*w.features:], kernels.TileColumns, w.features)
+	n, g := len(rows), &p.gradient
+	forward(p.z, w.width, p.x, w.stride, t.rows, w.features, n)
+	// Derivatives first hold the slope of each unit. The output is not an input of the second layer.
+	z, dz, width := p.z, p.dz, w.width
+	logits := make([]float32, n)
+	for i := range n {
+		logits[i] = z[i*width+w.units] + w.biases[w.units]
+		z[i*width+w.units] = 0
+		rectify(z[i*width:], dz[i*width:], w.biases[:w.units], o.Network.Dropout, rng)
+	}
+	biases := g.biases[:w.units]
+	if w.units2 > 0 {
+		forward(p.z2, w.width2, z, width, t.second, w.units, n)
+		z, dz, width, biases = p.z2, p.dz2, w.width2, g.biases2
+		for i := range n {
+			rectify(z[i*width:], dz[i*width:], w.biases2, o.Network.Dropout, rng)
 		}
 	}
-	units, dropout := w.units, o.Network.Dropout
 	for i, row := range rows {
 		r := b.sources[row]
-		z, dz := p.z[i*width:][:units+1], p.dz[i*width:][:units+1]
-		logit := z[units] + w.biases[units]
-		for u := range units {
-			dz[u] = 0
-			v := z[u] + w.biases[u]
-			if v <= 0 || dropout > 0 && rng.Float64() < dropout {
-				z[u] = 0
-				continue
-			}
-			z[u] = v / float32(1-dropout)
-			dz[u] = w.out[u] / float32(1-dropout)
-			logit += w.out[u] * z[u]
+		z, dz := z[i*width:][:len(w.out)], dz[i*width:][:len(w.out)]
+		for u, out := range w.out {
+			logits[i] += out * z[u]
 		}
-		value, slope, _ := o.Loss.At(float64(logit), float64(s.targets[r]))
+		value, slope, _ := o.Loss.At(float64(logits[i]), float64(s.targets[r]))
 		weight := float64(s.weights[r])
 		p.loss += value * weight
 		p.weight += weight
-		g := float32(slope * weight)
-		for u := range units {
-			p.gradient.out[u] += g * z[u]
-			dz[u] *= g
-			p.gradient.biases[u] += dz[u]
+		d := float32(slope * weight)
+		for u, out := range w.out {
+			g.out[u] += d * z[u]
+			dz[u] *= d * out
+			biases[u] += dz[u]
 		}
-		dz[units] = g
-		p.gradient.biases[units] += g
+		p.dz[i*w.width+w.units] = d
+		g.biases[w.units] += d
 	}
+	if w.units2 > 0 {
+		p.backward(w, n)
+	}
+	addProducts(g.rows, p.dz, p.x, w.units+1, w.width, w.stride, n)
+}
+
+// backward computes the gradient of the second layer, and the derivatives of the first.
+func (p *batchPart) backward(w *networkWeights, n int) {
+	g := &p.gradient
+	addProducts(g.second, p.dz2, p.z, w.units2, w.width2, w.width, n)
+	for u := 0; u < w.units; u += kernels.TileColumns {
+		for i := 0; i < n; i += kernels.TileRows {
+			var sums [kernels.TileRows * kernels.TileColumns]float32
+			kernels.MultiplyAdd(sums[:], kernels.TileColumns, p.dz2[i*w.width2:], w.width2, 1, w.second[u:], w.width, w.units2)
+			for k := range min(kernels.TileRows, n-i) {
+				for c := range min(kernels.TileColumns, w.units-u) {
+					dz := &p.dz[(i+k)*w.width+u+c]
+					*dz *= sums[k*kernels.TileColumns+c]
+					g.biases[u+c] += *dz
+				}
+			}
+		}
+	}
+}
+
+// forward sets z to the products of n samples x with transposed weights.
+func forward(z []float32, width int, x []float32, stride int, transposed []float32, inputs, n int) {
+	clear(z)
+	for u := 0; u < width; u += kernels.TileColumns {
+		for i := 0; i < n; i += kernels.TileRows {
+			kernels.MultiplyAdd(z[i*width+u:], width, x[i*stride:], stride, 1, transposed[u*inputs:], kernels.TileColumns, inputs)
+		}
+	}
+}
+
+// addProducts adds the products of the derivatives dz of some units with their inputs x, over n samples.
+func addProducts(gradient, dz, x []float32, units, width, stride, n int) {
 	for f := 0; f < stride; f += kernels.TileColumns {
-		for u := 0; u <= units; u += kernels.TileRows {
-			kernels.MultiplyAdd(p.gradient.rows[u*stride+f:], stride, p.dz[u:], 1, width, p.x[f:], stride, len(rows))
+		for u := 0; u < units; u += kernels.TileRows {
+			kernels.MultiplyAdd(gradient[u*stride+f:], stride, dz[u:], 1, width, x[f:], stride, n)
+		}
+	}
+}
+
+// rectify computes the outputs of the units of a layer from their sums z, and their slopes.
+func rectify(z, slopes, biases []float32, dropout float64, rng *rand.Rand) {
+	scale := float32(1 / (1 - dropout))
+	for u, bias := range biases {
+		v := z[u] + bias
+		if v <= 0 || dropout > 0 && rng.Float64() < dropout {
+			z[u], slopes[u] = 0, 0
+		} else {
+			z[u], slopes[u] = v*scale, scale
 		}
 	}
 }

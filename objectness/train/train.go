@@ -162,7 +162,7 @@ func DefaultOptions() Options {
 	return Options{
 		Loss:    imbalance.CrossEntropy(),
 		Trees:   Boosting{Trees: 400, Rate: .08, L2: 20, Subsample: .25, ColSample: .4, MaxSamples: 500_000},
-		Network: AdamOptions{Units: 15, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
+		Network: AdamOptions{Units: []int{15}, Epochs: 10, Batch: 1024, Rate: .002, Dropout: .2},
 		Seed:    1,
 		Threads: 1,
 	}
@@ -212,7 +212,9 @@ func (o *Options) Validate() error {
 	}
 	if n.Epochs > 0 {
 		errs = append(errs,
-			whole("Network.Units", n.Units, 0, objectness.MaxUnits), whole("Network.Batch", n.Batch, 1, maxBatch),
+			check("Network.Units", n.Units, n.validUnits(),
+				fmt.Sprintf("0 to %d, and 0 to %d of a second layer", objectness.MaxUnits, objectness.MaxSecondUnits)),
+			whole("Network.Batch", n.Batch, 1, maxBatch),
 			fraction("Network.Rate", n.Rate),
 			check("Network.Dropout", n.Dropout, n.Dropout >= 0 && n.Dropout < 1, "a number from 0, below 1"),
 		)

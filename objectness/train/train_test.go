@@ -120,16 +120,31 @@ func referenceLogOdds(m *objectness.Model, row []float32) float64 {
 	}
 	if n := m.Network; n != nil {
 		parts++
-		dot := func(weights []float32) float64 {
-			sum := 0.
-			for f, w := range weights {
-				sum += float64(w) * levels[f] * float64(levelStep)
+		layer := func(l *objectness.Layer, inputs []float64) (outputs []float64) {
+			for u, bias := range l.Biases {
+				dot := 0.
+				for k, v := range inputs {
+					dot += float64(l.Weights[u*len(inputs)+k]) * float64(l.Steps[u]) * v
+				}
+				outputs = append(outputs, dot+float64(bias))
 			}
-			return sum
+			return outputs
 		}
-		sum += float64(n.Bias) + dot(n.Direct)
-		for _, u := range n.Units {
-			sum += float64(u.Out) * max(float64(u.Bias)+dot(u.Weights), 0)
+		inputs := slices.Clone(levels)
+		for f := range inputs {
+			inputs[f] *= float64(levelStep)
+		}
+		sum += layer(&n.Direct, inputs)[0]
+		for _, l := range []*objectness.Layer{&n.First, &n.Second} {
+			if len(l.Steps) > 0 {
+				inputs = layer(l, inputs)
+				for u, v := range inputs {
+					inputs[u] = max(v, 0)
+				}
+			}
+		}
+		for u, v := range n.Out {
+			sum += float64(v) * inputs[u]
 		}
 	}
 	return sum / parts
@@ -203,9 +218,9 @@ func TestMirroredSamples(t *testing.T) {
 // The product of two features needs hidden units.
 func TestNetworkNeedsUnits(t *testing.T) {
 	for _, c := range []struct {
-		units              int
+		units              []int
 		minError, maxError float64
-	}{{31, 0, .1}, {0, .3, 1}} {
+	}{{[]int{31}, 0, .1}, {[]int{31, 5}, 0, .1}, {nil, .3, 1}} {
 		t.Run(fmt.Sprint(c.units), func(t *testing.T) {
 			o := smallOptions()
 			o.Trees.Trees = 0
@@ -251,41 +266,66 @@ func TestQuantileCutsEqualReference(t *testing.T) {
 }
 
 func TestNetworkGradient(t *testing.T) {
-	s := newSynthetic(50).samples(t)
-	o := smallOptions()
-	o.Loss = imbalance.Focal()
-	o.Network = AdamOptions{Units: 3, Batch: 50}
-	w := newNetworkWeights(o.Network.Units, 5)
-	rng := rand.New(rand.NewPCG(3, 3))
-	for i := range w.all() {
-		w.all()[i] = float32(rng.NormFloat64())
-	}
-	p := newBatchPart(50, o.Network.Units, 5)
-	transposed := make([]float32, w.width*w.features)
-	buffer := newRowBuffer(s)
-	rows, err := buffer.take(t.Context(), &o, 50, rng.Shuffle)
-	if err != nil {
-		t.Fatal(err)
-	}
-	loss := func() float64 {
-		w.transpose(transposed)
-		p.computeGradient(&o, buffer, rows, &w, transposed, rng)
-		return p.loss
-	}
-	loss()
-	gradient := slices.Clone(p.gradient.all())
-	for i, got := range gradient {
-		const h = 1e-2
-		v := &w.all()[i]
-		at := *v
-		*v = at + h
-		above := loss()
-		*v = at - h
-		below := loss()
-		*v = at
-		if want := (above - below) / (2 * h); math.Abs(want-float64(got)) > .02+.02*math.Abs(want) {
-			t.Errorf("weight %d: got %v, want %v", i, got, want)
-		}
+	for _, units := range [][]int{nil, {3}, {18, 2}, {3, 5}} {
+		t.Run(fmt.Sprint(units), func(t *testing.T) {
+			s := newSynthetic(50).samples(t)
+			o := smallOptions()
+			o.Loss = imbalance.Focal()
+			o.Network = AdamOptions{Units: units, Batch: 50}
+			first, second := o.Network.layers()
+			w := newNetworkWeights(first, second, 5)
+			rng := rand.New(rand.NewPCG(3, 3))
+			w.initialize(rng, s)
+			p := newBatchPart(50, first, second, 5)
+			transposed := newTransposed(&w)
+			buffer := newRowBuffer(s)
+			rows, err := buffer.take(t.Context(), &o, 50, rng.Shuffle)
+			if err != nil {
+				t.Fatal(err)
+			}
+			loss := func() float64 {
+				transposed.set(&w)
+				p.computeGradient(&o, buffer, rows, &w, transposed, rng)
+				return p.loss
+			}
+			check := func(values []float32, gradient func() []float32) {
+				loss()
+				for i, got := range slices.Clone(gradient()) {
+					const h = 3e-3
+					v := &values[i]
+					at := *v
+					*v = at + h
+					above := loss()
+					*v = at - h
+					below := loss()
+					*v = at
+					if want := (above - below) / (2 * h); math.Abs(want-float64(got)) > .02+.02*math.Abs(want) {
+						t.Errorf("weight %d: got %v, want %v", i, got, want)
+					}
+				}
+			}
+			for u := range first + 1 {
+				check(w.row(u), func() []float32 { return p.gradient.row(u) })
+			}
+			for u := range second {
+				check(w.row2(u), func() []float32 { return p.gradient.row2(u) })
+			}
+			check(w.biases, func() []float32 { return p.gradient.biases })
+			check(w.biases2, func() []float32 { return p.gradient.biases2 })
+			check(w.out, func() []float32 { return p.gradient.out })
+
+			padding := newNetworkWeights(first, second, 5)
+			copy(padding.all, p.gradient.all)
+			for u := range first + 1 {
+				clear(padding.row(u))
+			}
+			for u := range second {
+				clear(padding.row2(u))
+			}
+			if g := padding.all[:len(padding.rows)+len(padding.second)]; slices.Min(g) != 0 || slices.Max(g) != 0 {
+				t.Error("the gradient of the padding is not 0")
+			}
+		})
 	}
 }
 
@@ -294,6 +334,7 @@ func TestModelDoesNotDependOnThreads(t *testing.T) {
 	var models []*objectness.Model
 	for _, threads := range []int{1, 3} {
 		o := DefaultOptions()
+		o.Network.Units = []int{20, 5}
 		o.Trees.Trees, o.Network.Epochs, o.Threads = 5, 1, threads
 		models = append(models, mustTrain(t, o, s))
 	}
@@ -489,7 +530,10 @@ func TestValidate(t *testing.T) {
 		"colsample":     {func(o *Options) { o.Trees.ColSample = 0 }, "Trees.ColSample"},
 		"samples":       {func(o *Options) { o.Trees.MaxSamples = 0 }, "Trees.MaxSamples"},
 		"epochs":        {func(o *Options) { o.Network.Epochs = 1e6 }, "Network.Epochs"},
-		"units":         {func(o *Options) { o.Network.Units = -1 }, "Network.Units"},
+		"units":         {func(o *Options) { o.Network.Units = []int{-1} }, "Network.Units"},
+		"second layer":  {func(o *Options) { o.Network.Units = []int{9, 129} }, "Network.Units"},
+		"no first":      {func(o *Options) { o.Network.Units = []int{0, 9} }, "Network.Units"},
+		"three layers":  {func(o *Options) { o.Network.Units = []int{9, 9, 9} }, "Network.Units"},
 		"batch":         {func(o *Options) { o.Network.Batch = 0 }, "Network.Batch"},
 		"network rate":  {func(o *Options) { o.Network.Rate = 2 }, "Network.Rate"},
 		"dropout":       {func(o *Options) { o.Network.Dropout = 1 }, "Network.Dropout"},

@@ -48,7 +48,7 @@ func main() {
 	coverageHistogram()
 	quantizeColumns()
 	interleavePairs()
-	dotPairs()
+	unitOutputs()
 	multiplyAdd()
 	gradientMagnitudes()
 	rectangleSums()

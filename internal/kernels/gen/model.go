@@ -120,65 +120,75 @@ func quantizeColumns() {
 }
 
 func interleavePairs() {
-	function("interleavePairsAVX2", "func(pairs *[64][2]int16, columns *[64]int8, n int)",
-		"interleavePairsAVX2 needs n > 0 pairs and two columns for each.")
-	pairs, columns, n := param("pairs"), param("columns"), param("n")
+	function("interleavePairsAVX2", "func(pairs *[16][2]int16, columns *[64]int8, stride, n int)",
+		"interleavePairsAVX2 needs n > 0 pairs and two columns for each. Rows of pairs are stride pairs apart.")
+	pairs, columns, stride, n := param("pairs"), param("columns"), param("stride"), param("n")
+	const itemBytes = columnBytes / 4 // of 16 items of a pair
+	SHLQ(U8(6), stride)
 	Label("loop")
+	to := GP64()
+	MOVQ(pairs, to)
 	for i := 0; i < columnBytes/4; i += 16 {
 		a, bytes, words := XMM(), XMM(), YMM()
 		VMOVDQU(Mem{Base: columns, Disp: i}, a)
 		for half, unpack := range []func(...Op){VPUNPCKLBW, VPUNPCKHBW} {
 			unpack(Mem{Base: columns, Disp: columnBytes/4 + i}, a, bytes)
 			VPMOVSXBW(bytes, words)
-			VMOVDQU(words, Mem{Base: pairs, Disp: 4*i + 32*half})
+			VMOVDQU(words, Mem{Base: to, Disp: 32 * half})
 		}
+		ADDQ(stride, to)
 	}
 	ADDQ(U32(columnBytes/2), columns)
-	ADDQ(U32(columnBytes), pairs)
+	ADDQ(U32(itemBytes), pairs)
 	DECQ(n)
 	JNZ(LabelRef("loop"))
 	finish()
 }
 
-func dotPairs() {
-	function("dotPairsAVX2", "func(dst *[2][64]int32, pairs *[64][2]int16, a, b *[2]int16, n int)",
-		"dotPairsAVX2 needs n > 0.")
-	const vectors = 4 // of each of the two sums at a time
-	dst, pairs, a, b, n := param("dst"), param("pairs"), param("a"), param("b"), param("n")
-	for half := 0; half < columnBytes; half += 32 * vectors {
-		name := []string{"first", "second"}[half/(32*vectors)]
-		var sums [2][vectors]reg.VecVirtual
-		for s := range sums {
-			for k := range sums[s] {
-				sums[s][k] = YMM()
-				VPXOR(sums[s][k], sums[s][k], sums[s][k])
-			}
+func unitOutputs() {
+	function("unitOutputsAVX2", "func(dst *float32, pairs *[16][2]int16, weights *[6][2]int16, group *float32, n int)",
+		"unitOutputsAVX2 needs n > 0.")
+	const units, vectors = 6, 2
+	dst, pairs, weights, group, n := param("dst"), param("pairs"), param("weights"), param("group"), param("n")
+	var sums [units][vectors]reg.VecVirtual
+	for u := range sums {
+		for k := range sums[u] {
+			sums[u][k] = YMM()
+			VPXOR(sums[u][k], sums[u][k], sums[u][k])
 		}
-		f, column := GP64(), GP64()
-		XORQ(f, f)
-		MOVQ(pairs, column)
-		Label(name)
-		var weights [2]reg.VecVirtual
-		for s, w := range []reg.Register{a, b} {
-			weights[s] = YMM()
-			VPBROADCASTD(at(w, f, 4, 0), weights[s])
+	}
+	Label("loop")
+	var items [vectors]reg.VecVirtual
+	for k := range items {
+		items[k] = YMM()
+		VMOVDQU(Mem{Base: pairs, Disp: 32 * k}, items[k])
+	}
+	for u := range sums {
+		w, product := YMM(), YMM()
+		VPBROADCASTD(Mem{Base: weights, Disp: 4 * u}, w)
+		VPMADDWD(items[0], w, product)
+		VPADDD(product, sums[u][0], sums[u][0])
+		VPMADDWD(items[1], w, w)
+		VPADDD(w, sums[u][1], sums[u][1])
+	}
+	ADDQ(U8(32*vectors), pairs)
+	ADDQ(U8(4*units), weights)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	for u := range sums {
+		scale, bias := YMM(), YMM()
+		VBROADCASTSS(Mem{Base: group, Disp: 4 * u}, scale)
+		VBROADCASTSS(Mem{Base: group, Disp: 4 * (units + u)}, bias)
+		for _, v := range sums[u] {
+			VCVTDQ2PS(v, v)
+			VMULPS(scale, v, v)
+			VADDPS(bias, v, v)
 		}
-		for k := range vectors {
-			v, p := YMM(), YMM()
-			VMOVDQU(Mem{Base: column, Disp: half + 32*k}, v)
-			VPMADDWD(weights[0], v, p)
-			VPADDD(p, sums[0][k], sums[0][k])
-			VPMADDWD(weights[1], v, v)
-			VPADDD(v, sums[1][k], sums[1][k])
-		}
-		ADDQ(U32(columnBytes), column)
-		INCQ(f)
-		CMPQ(f, n)
-		JLT(LabelRef(name))
-		for s := range sums {
-			for k := range sums[s] {
-				VMOVDQU(sums[s][k], Mem{Base: dst, Disp: columnBytes*s + half + 32*k})
-			}
+		low := scale
+		VBROADCASTSS(Mem{Base: group, Disp: 4 * (2*units + u)}, low)
+		for k, v := range sums[u] {
+			VMAXPS(low, v, v)
+			VMOVUPS(v, Mem{Base: dst, Disp: columnBytes*u + 32*k})
 		}
 	}
 	finish()
