@@ -107,9 +107,12 @@ func TestModeOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, mode := range got.Modes {
-		want := map[string]string(nil)
-		if mode.Name == "rcnn" {
-			want = map[string]string{"resize-width": "500", "min-resized-side": "20"}
+		want := map[string]string{"joins": "0"}
+		switch mode.Name {
+		case "fast", "best", "quality":
+			want = nil
+		case "rcnn":
+			want = map[string]string{"joins": "0", "resize-width": "500", "min-resized-side": "20"}
 		}
 		if fmt.Sprint(mode.Options) != fmt.Sprint(want) {
 			t.Errorf("%s: got options %v, want %v", mode.Name, mode.Options, want)

@@ -19,7 +19,12 @@ type mode struct {
 	measures     []string
 	minSize      int
 	connectivity segment.Connectivity
+	joins        int
 }
+
+// maxModeJoins is the maximum number of joined candidates of the modes that have them. There is room
+// for all of most photographs, which have about 1,000.
+const maxModeJoins = 2000
 
 // modes are described at [Mode]. The paper's smallest initial region is of k pixels, OpenCV's
 // of 100.
@@ -29,49 +34,49 @@ var modes = []mode{
 		[]raster.Space{raster.HSV},
 		[]float64{100},
 		[]string{"CTSF"},
-		0, segment.Eight,
+		0, segment.Eight, 0,
 	},
 	{
 		"fast",
 		[]raster.Space{raster.HSV, raster.Lab},
 		[]float64{50, 100},
 		[]string{"CTSF", "TSF"},
-		0, segment.Eight,
+		0, segment.Eight, maxModeJoins,
 	},
 	{
 		"quality",
 		[]raster.Space{raster.HSV, raster.Lab, raster.RgI, raster.Hue, raster.Gray},
 		[]float64{50, 100, 150, 300},
 		[]string{"CTSF", "TSF", "F", "S"},
-		0, segment.Eight,
+		0, segment.Eight, maxModeJoins,
 	},
 	{
 		"best",
 		[]raster.Space{raster.Lab, raster.RgI},
 		[]float64{50, 100, 150},
 		[]string{"CTSF", "TSF", "F", "S", "SF"},
-		0, segment.Eight,
+		0, segment.Eight, maxModeJoins,
 	},
 	{
 		"opencv-single",
 		[]raster.Space{raster.HSV},
 		[]float64{200},
 		[]string{"CTSF"},
-		100, segment.Four,
+		100, segment.Four, 0,
 	},
 	{
 		"opencv-fast",
 		[]raster.Space{raster.HSV, raster.Lab},
 		[]float64{150, 300, 450},
 		[]string{"CTSF", "TSF"},
-		100, segment.Four,
+		100, segment.Four, 0,
 	},
 	{
 		"opencv-quality",
 		[]raster.Space{raster.HSV, raster.Lab, raster.Gray, raster.Hue, raster.RGGray},
 		[]float64{150, 300, 450, 600, 750},
 		[]string{"CTSF", "TSF", "F", "S"},
-		100, segment.Four,
+		100, segment.Four, 0,
 	},
 }
 
@@ -145,6 +150,7 @@ func (m *mode) options() Options {
 		Sigma:        0.8,
 		Connectivity: m.connectivity,
 		Seed:         1,
+		Joins:        m.joins,
 	}
 }
 
