@@ -163,15 +163,3 @@ func cycleEdges(dst []uint8, cells *CellRow) { cycleEdgesGeneric(dst, cells) }
 func repeatedEdges(dst []uint8, cells *CellRow, top, bottom []int32) {
 	repeatedEdgesGeneric(dst, cells, top, bottom)
 }
-
-func convolve(dst, src []int16, width int, g *convolutionGroup) { convolveGeneric(dst, src, width, g) }
-
-func addUpsampled(dst, src []int16, channels int) { addUpsampledGeneric(dst, src, channels) }
-
-func interpolatedGridSums(dst [][8]float32, integral [][IntegralChannels]float32, stride int, grids []InterpolatedGrid) {
-	interpolatedGridSumsGeneric(dst, integral, stride, grids)
-}
-
-func transposeRows(columns [][BlockSize]float32, rows [][8]float32) {
-	transposeRowsGeneric(columns, rows)
-}

@@ -209,11 +209,6 @@ func maxMeanMinAVX2(dst *[8]float32, rows *[8]float32, counts *int32, n int)
 //go:noescape
 func transposeBlockAVX2(columns *[64]float32, rows *[8]float32, cells int)
 
-// transposeRowsAVX2 needs cells > 0.
-//
-//go:noescape
-func transposeRowsAVX2(columns *[64]float32, rows *[8]float32, cells int)
-
 // integralRowAVX2 needs n > 0.
 //
 //go:noescape
@@ -268,33 +263,3 @@ func repeatedEdgesAVX2(dst *uint8, top *int32, side *int32, downRight *int32, do
 //
 //go:noescape
 func split3AVX2(a *uint8, b *uint8, c *uint8, pixels *uint8, n int)
-
-// convolve16AVX2 needs n ≥ 4, rows ≥ 1, and an even number of pairs, at least 2.
-//
-//go:noescape
-func convolve16AVX2(dst *int16, src *int16, weights *int16, bias *int32, scales *float32, low float32, high float32, stride int, step int, channels int, rows int, pairs int, n int)
-
-// convolve8AVX2 needs n ≥ 4, rows ≥ 1, and an even number of pairs, at least 2.
-//
-//go:noescape
-func convolve8AVX2(dst *int16, src *int16, weights *int16, bias *int32, scales *float32, low float32, high float32, stride int, step int, channels int, rows int, pairs int, n int)
-
-// convolve16PixelAVX2 needs n ≥ 1, rows ≥ 1, and an even number of pairs, at least 2.
-//
-//go:noescape
-func convolve16PixelAVX2(dst *int16, src *int16, weights *int16, bias *int32, scales *float32, low float32, high float32, stride int, step int, channels int, rows int, pairs int, n int)
-
-// convolve8PixelAVX2 needs n ≥ 1, rows ≥ 1, and an even number of pairs, at least 2.
-//
-//go:noescape
-func convolve8PixelAVX2(dst *int16, src *int16, weights *int16, bias *int32, scales *float32, low float32, high float32, stride int, step int, channels int, rows int, pairs int, n int)
-
-// addUpsampledAVX2 needs a multiple of 16 channels and n > 0 pixels of src, each for two of dst.
-//
-//go:noescape
-func addUpsampledAVX2(dst *int16, src *int16, channels int, n int)
-
-// interpolatedGridSumsAVX2 takes the first number of n > 0 grids.
-//
-//go:noescape
-func interpolatedGridSumsAVX2(dst *[8]float32, integral *[16]float32, stride int, grids *int32, n int)

@@ -421,71 +421,6 @@ var checks = []check{
 		maxMeanMinGeneric(want, rows, counts)
 		return slices.Equal(got, want)
 	}},
-	{name: "Convolution", equal: func(m generator, n int) bool {
-		n = min(n, 200)
-		shape := ConvolutionShape{
-			Side: 1 + 2*m.rng.IntN(2), Stride: 1 + m.rng.IntN(2), In: 4 * (1 + m.rng.IntN(6)), Out: 8 * (1 + m.rng.IntN(6)),
-			Low: -MaxActivation * m.rng.IntN(2), High: MaxActivation,
-		}
-		c, height := m.convolution(shape), 1+m.rng.IntN(2)
-		dst, src := Activations{Stride: n*shape.Out + m.rng.IntN(9)}, Activations{Stride: (n*shape.Stride+2)*shape.In + m.rng.IntN(9)}
-		src.Values = m.activations((height+1)*shape.Stride*src.Stride + n*shape.Stride*shape.In + 3*shape.In)
-		if n > 0 {
-			src.Values = src.Values[len(src.Values)-((height-1)*shape.Stride+shape.Side-1)*src.Stride-((n-1)*shape.Stride+shape.Side)*shape.In:]
-		}
-		got, want := outputs[int16](m, (height-1)*dst.Stride+n*shape.Out)
-		dst.Values = got
-		c.Apply(dst, src, n, height)
-		dst.Values = want
-		c.apply(dst, src, n, height, true)
-		return slices.Equal(got, want)
-	}},
-	{name: "AddUpsampled", equal: func(m generator, n int) bool {
-		channels := 16 * (1 + m.rng.IntN(3))
-		src := m.activations((n + 1) / 2 * channels)
-		got := m.activations(n * channels)
-		want := slices.Clone(got)
-		AddUpsampled(got, src, channels)
-		addUpsampledGeneric(want, src, channels)
-		return slices.Equal(got, want)
-	}},
-	{name: "InterpolatedGridSums", equal: func(m generator, n int) bool {
-		n = min(n, 100)
-		width, height := 1+m.rng.IntN(9), 1+m.rng.IntN(9)
-		stride := width + 1
-		integral := fenced[[IntegralChannels]float32](m.t, stride*(height+1), m.front)
-		for i, v := range words[uint32](m, IntegralChannels*len(integral), 1<<24-1) {
-			integral[i/IntegralChannels][i%IntegralChannels] = float32(v)
-		}
-		grids := fenced[InterpolatedGrid](m.t, n, m.front)
-		for i := range grids {
-			g := &grids[i]
-			for k := range g.Rows {
-				g.Rows[k] = InterpolatedLine{int32(stride * m.rng.IntN(height)), m.rng.Float32()}
-				g.Columns[k] = InterpolatedLine{int32(m.rng.IntN(width)), float32(m.rng.IntN(17)) / 16}
-			}
-			for k := range g.RowScales {
-				g.RowScales[k], g.ColumnScales[k] = 8*m.rng.Float32(), 8*m.rng.Float32()
-			}
-		}
-		got, want := outputs[[8]float32](m, 2*GridSide*GridSide*n)
-		InterpolatedGridSums(got, integral, stride, grids)
-		interpolatedGridSumsGeneric(want, integral, stride, grids)
-		return slices.Equal(got, want)
-	}},
-	{name: "TransposeRows", equal: func(m generator, n int) bool {
-		n = min(n, 80)
-		rows := fenced[[8]float32](m.t, n*BlockSize, m.front)
-		for i := range rows {
-			for k := range rows[i] {
-				rows[i][k] = m.rng.Float32()
-			}
-		}
-		got, want := outputs[[BlockSize]float32](m, 8*n)
-		TransposeRows(got, rows)
-		transposeRowsGeneric(want, rows)
-		return slices.Equal(got, want)
-	}},
 	{name: "TransposeBlock", equal: func(m generator, n int) bool {
 		n %= 5
 		rows := fenced[[8]float32](m.t, n*BlockSize, m.front)
@@ -766,27 +701,6 @@ var checks = []check{
 	}},
 }
 
-// activations draws values that a convolution reads.
-func (m generator) activations(n int) []int16 {
-	s := fenced[int16](m.t, n, m.front)
-	for i, v := range words[uint16](m, n, 2*MaxActivation) {
-		s[i] = int16(v) - MaxActivation
-	}
-	return s
-}
-
-// convolution draws weights, with sums that fit an int32, and scales of which some make outputs that are
-// limited.
-func (m generator) convolution(shape ConvolutionShape) *Convolution {
-	weights := make([]int8, shape.Side*shape.Side*shape.In*shape.Out)
-	for i, v := range m.bytes(len(weights)) {
-		weights[i] = int8(v)
-	}
-	bias, scales := m.numbers(shape.Out, -1<<28, 1<<28), m.floats(shape.Out, 0, 1e-3)
-	scales[m.rng.IntN(shape.Out)] = math.MaxFloat32
-	return NewConvolution(shape, weights, bias, scales)
-}
-
 // colors draws three planes of samples with few or all levels.
 func (m generator) colors(n int) (planes [3][]uint8) {
 	for p := range planes {
@@ -934,50 +848,6 @@ func TestListGradients(t *testing.T) {
 	}
 }
 
-func TestConvolution(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		shape := ConvolutionShape{
-			Side: rapid.SampledFrom([]int{1, 3}).Draw(t, "side"), Stride: rapid.IntRange(1, 2).Draw(t, "stride"),
-			In: 4 * rapid.IntRange(1, 4).Draw(t, "in"), Out: 8 * rapid.IntRange(1, 4).Draw(t, "out"),
-			Low: rapid.SampledFrom([]int{-MaxActivation, 0}).Draw(t, "low"), High: rapid.SampledFrom([]int{255, MaxActivation}).Draw(t, "high"),
-		}
-		width, height := rapid.IntRange(1, 11).Draw(t, "width"), rapid.IntRange(1, 4).Draw(t, "height")
-		m := generator{rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))}
-		columns := (width-1)*shape.Stride + shape.Side
-		src := make([]int16, columns*shape.In*((height-1)*shape.Stride+shape.Side))
-		for i := range src {
-			src[i] = int16(m.rng.IntN(2*MaxActivation+1) - MaxActivation)
-		}
-		taps := shape.Side * shape.Side * shape.In
-		weights, bias, scales := make([]int8, shape.Out*taps), make([]int32, shape.Out), make([]float32, shape.Out)
-		for i := range weights {
-			weights[i] = int8(m.rng.Uint32())
-		}
-		for o := range bias {
-			bias[o], scales[o] = m.rng.Int32N(1<<20)-1<<19, m.rng.Float32()/1e3
-		}
-		got := make([]int16, width*height*shape.Out)
-		NewConvolution(shape, weights, bias, scales).Apply(
-			Activations{got, width * shape.Out}, Activations{src, columns * shape.In}, width, height)
-		for i, v := range got {
-			o, x, y := i%shape.Out, i/shape.Out%width, i/shape.Out/width
-			sum := int64(bias[o])
-			for ky := range shape.Side {
-				for kx := range shape.Side {
-					for c := range shape.In {
-						w := weights[((o*shape.Side+ky)*shape.Side+kx)*shape.In+c]
-						sum += int64(w) * int64(src[((y*shape.Stride+ky)*columns+x*shape.Stride+kx)*shape.In+c])
-					}
-				}
-			}
-			rounded := math.RoundToEven(float64(float32(float32(sum) * scales[o])))
-			if want := min(max(rounded, float64(shape.Low)), float64(shape.High)); float64(v) != want {
-				t.Fatalf("pixel %d,%d, channel %d: got %d, want %v", x, y, o, v, want)
-			}
-		}
-	})
-}
-
 func TestNormalizeEqualsDivision(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.Int32Range(1, 1<<30).Draw(t, "size")
@@ -1093,36 +963,6 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 			l := Grid{Rows: [GridSide]Span{{Begin: 4}, {}, {}, {}, {}, {End: 1}}, Columns: [GridSide]Span{{}, {End: 5}}}
 			GridSums(make([][8]float32, GridSide*GridSide), make([][8]uint32, 9), []Grid{l})
 		},
-		"NewConvolution: channels": func() {
-			NewConvolution(ConvolutionShape{Side: 1, Stride: 1, In: 3, Out: 8}, make([]int8, 24), make([]int32, 8), make([]float32, 8))
-		},
-		"NewConvolution: weights": func() {
-			NewConvolution(ConvolutionShape{Side: 1, Stride: 1, In: 4, Out: 8}, make([]int8, 33), make([]int32, 8), make([]float32, 8))
-		},
-		"NewConvolution: bounds": func() {
-			shape := ConvolutionShape{Side: 1, Stride: 1, In: 4, Out: 8, High: 1 << 15}
-			NewConvolution(shape, make([]int8, 32), make([]int32, 8), make([]float32, 8))
-		},
-		"Convolution: src": func() {
-			shape := ConvolutionShape{Side: 3, Stride: 2, In: 4, Out: 8}
-			c := NewConvolution(shape, make([]int8, 9*32), make([]int32, 8), make([]float32, 8))
-			c.Apply(Activations{make([]int16, 16), 16}, Activations{make([]int16, 2*20+19), 20}, 2, 1)
-		},
-		"Convolution: dst": func() {
-			shape := ConvolutionShape{Side: 1, Stride: 1, In: 4, Out: 8}
-			c := NewConvolution(shape, make([]int8, 32), make([]int32, 8), make([]float32, 8))
-			c.Apply(Activations{make([]int16, 23), 8}, Activations{make([]int16, 12), 4}, 1, 3)
-		},
-		"AddUpsampled":         func() { AddUpsampled(make([]int16, 48), make([]int16, 16), 16) },
-		"AddUpsampled: pixels": func() { AddUpsampled(make([]int16, 24), make([]int16, 8), 8) },
-		"InterpolatedGridSums": func() {
-			InterpolatedGridSums(make([][8]float32, 72), make([][IntegralChannels]float32, 4), 2, make([]InterpolatedGrid, 2))
-		},
-		"InterpolatedGridSums: beyond": func() {
-			g := InterpolatedGrid{Columns: [GridSide + 1]InterpolatedLine{{}, {At: 1}}}
-			InterpolatedGridSums(make([][8]float32, 72), make([][IntegralChannels]float32, 4), 2, []InterpolatedGrid{g})
-		},
-		"TransposeRows": func() { TransposeRows(make([][BlockSize]float32, 7), make([][8]float32, BlockSize)) },
 		"RectangleSums": func() {
 			RectangleSums(make([][8]float32, 1), make([][8]uint32, 9), [][4]int32{{0, 1, -1, 2}},
 				make([]float32, 1), new([8]float32), new([8]float32))
@@ -1251,15 +1091,6 @@ func BenchmarkAddNormalize(b *testing.B) {
 	m := newGenerator(b)
 	normal, sum, x, y := make([]uint16, histogramBins), make([]uint32, histogramBins), words[uint32](m, histogramBins, 100), words[uint32](m, histogramBins, 100)
 	bench(b, func() { AddNormalize(normal, sum, x, y, 1000) }, func() { addNormalizeGeneric(normal, sum, x, y, newReciprocal(1000)) })
-}
-
-func BenchmarkConvolution(b *testing.B) {
-	m := newGenerator(b)
-	shape := ConvolutionShape{Side: 3, Stride: 1, In: 32, Out: 32, High: MaxActivation}
-	c := m.convolution(shape)
-	src := Activations{m.activations(82 * 32 * 62), 82 * 32}
-	dst := Activations{make([]int16, 80*32*60), 80 * 32}
-	bench(b, func() { c.Apply(dst, src, 80, 60) }, func() { c.apply(dst, src, 80, 60, true) })
 }
 
 func BenchmarkPairLayer(b *testing.B) {

@@ -271,9 +271,9 @@ func maxMeanMin() {
 	finish()
 }
 
-// transposeBlock writes the first elements of each row.
-func transposeBlock(name string, elements int) {
-	function(name, "func(columns *[64]float32, rows *[8]float32, cells int)", name+" needs cells > 0.")
+func transposeBlock() {
+	function("transposeBlockAVX2", "func(columns *[64]float32, rows *[8]float32, cells int)",
+		"transposeBlockAVX2 needs cells > 0.")
 	columns, rows, cells := param("columns"), param("rows"), param("cells")
 	stride, wide, group := GP64(), GP64(), GP64()
 	MOVQ(cells, stride)
@@ -324,7 +324,7 @@ func transposeBlock(name string, elements int) {
 		VPERM2F128(U8(0x20), quads[k+4], quads[k], low)
 		VPERM2F128(U8(0x31), quads[k+4], quads[k], high)
 		VMOVUPS(low, Mem{Base: to, Disp: columnBytes * k})
-		if k+4 < elements {
+		if k < 3 { // the eighth is dropped
 			VMOVUPS(high, Mem{Base: to, Disp: columnBytes * (k + 4)})
 		}
 	}
@@ -333,7 +333,7 @@ func transposeBlock(name string, elements int) {
 	DECQ(group)
 	JNZ(LabelRef("group"))
 	ADDQ(U8(32), rows)
-	ADDQ(U32(uint32(elements)*columnBytes), columns)
+	ADDQ(U32(7*columnBytes), columns)
 	DECQ(left)
 	JNZ(LabelRef("cell"))
 	finish()

@@ -54,8 +54,7 @@ func main() {
 	rectangleSums()
 	gridSums()
 	maxMeanMin()
-	transposeBlock("transposeBlockAVX2", 7)
-	transposeBlock("transposeRowsAVX2", 8)
+	transposeBlock()
 	integralRow()
 	downsample2()
 	scaleFloat64()
@@ -67,12 +66,6 @@ func main() {
 	cycleEdges()
 	repeatedEdges()
 	split3()
-	convolve("convolve16AVX2", 2, 4)
-	convolve("convolve8AVX2", 1, 4)
-	convolve("convolve16PixelAVX2", 2, 1)
-	convolve("convolve8PixelAVX2", 1, 1)
-	addUpsampled()
-	interpolatedGridSums()
 	Generate()
 }
 

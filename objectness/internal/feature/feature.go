@@ -35,14 +35,12 @@ type section struct {
 	// mirror maps each feature to the one that has its value in the mirrored image, both by
 	// index in the section. Nil is the identity.
 	mirror []int
-	// prepare computes what fill needs of the image. Nil if that is what all sections need.
-	prepare func(ctx context.Context, e *Extractor) error
 	// fill writes the features of the first b.n candidates to dst.
 	fill func(e *Extractor, b *Block, dst Columns)
 }
 
 // sections are in the order of the model file. The order is also that of their computation:
-// treeStatistics uses what treeCounts collects. The section learned is complete, but has no network yet.
+// treeStatistics uses what treeCounts collects.
 var sections = []section{treeCounts, geometry, overlaps, treeStatistics, appearance, grid, unionParts}
 
 var names = func() (all []string) {
@@ -96,7 +94,6 @@ type Extractor struct {
 	set      *candidate.Set
 	spaces   []uint8 // by tree: index of its color space
 	integral integralImage
-	learned  learnedImage
 }
 
 // Reset prepares for the candidates of a set, in time linear in the pixels of its image, unless
@@ -117,24 +114,9 @@ func (e *Extractor) Reset(ctx context.Context, set *candidate.Set) error {
 	if sameImage {
 		return nil
 	}
-	if err := e.build(ctx); err != nil {
+	if err := e.integral.build(ctx, set.Image); err != nil {
 		e.set = nil
 		return err
-	}
-	return nil
-}
-
-// build computes what is computed of the image.
-func (e *Extractor) build(ctx context.Context) error {
-	if err := e.integral.build(ctx, e.set.Image); err != nil {
-		return err
-	}
-	for i := range sections {
-		if prepare := sections[i].prepare; prepare != nil {
-			if err := prepare(ctx, e); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
@@ -160,9 +142,6 @@ type Block struct {
 
 	grids     [BlockSize]kernels.Grid
 	gridCells []row
-
-	learnedGrids [BlockSize]kernels.InterpolatedGrid
-	learnedCells []row // two of each cell
 }
 
 // maxOrigins bounds the memory that a block keeps. Photographs have far fewer origins in a

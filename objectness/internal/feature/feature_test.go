@@ -253,8 +253,7 @@ func referenceStatistics(set *candidate.Set, c *candidate.Candidate) map[string]
 	return statistics
 }
 
-// A mirrored box of the mirrored image has the features that Mirror maps to, except for learned channels:
-// see TestLearnedMirror.
+// A mirrored box of the mirrored image has the features that Mirror maps to.
 func TestMirror(t *testing.T) {
 	img := render(3)
 	mirrored := raster.New(img.Space, img.Width, img.Height)
@@ -288,9 +287,6 @@ func TestMirror(t *testing.T) {
 		want := describe(img, b)
 		got := describe(mirrored, box.Box{X0: int32(img.Width) - b.X1, Y0: b.Y0, X1: int32(img.Width) - b.X0, Y1: b.Y1})
 		for f, name := range names {
-			if Group(name) == "learned" {
-				continue
-			}
 			if got, want := got[f][0], want[mirror[f]][0]; math.Abs(float64(got-want)) > 1e-4 {
 				t.Fatalf("%v: %s of the mirrored image is %v, want %v, as %s", b, name, got, want, names[mirror[f]])
 			}

@@ -52,7 +52,7 @@ func (p *integralImage) build(ctx context.Context, img *raster.Image) error {
 		p.shift++
 	}
 	p.width, p.height = cells(img.Width), cells(img.Height)
-	if err := shrink(ctx, &p.small, img, p.shift); err != nil {
+	if err := p.shrink(ctx, img); err != nil {
 		return err
 	}
 	if _, err := raster.Convert(ctx, &p.lab, &p.small, raster.Lab); err != nil {
@@ -91,28 +91,28 @@ func (p *integralImage) computeChannels(y int) {
 	kernels.GradientMagnitudes(p.channels, &here, &above, &below)
 }
 
-// shrink sets dst to src, in RGB or Gray, in cells of 1<<shift pixels: the mean of the pixels of each cell;
-// at the right and lower border, of those that are in the image.
-func shrink(ctx context.Context, dst, src *raster.Image, shift int) error {
-	dst.Space, dst.Width, dst.Height = raster.RGB, (src.Width-1)>>shift+1, (src.Height-1)>>shift+1
-	dst.Pix = freelist.Resize(dst.Pix, 3*dst.Width*dst.Height)
-	side := 1 << shift
+// shrink sets p.small to the mean of the pixels of each cell; at the right and lower border,
+// of those that are in the image.
+func (p *integralImage) shrink(ctx context.Context, img *raster.Image) error {
+	p.small.Space, p.small.Width, p.small.Height = raster.RGB, p.width, p.height
+	p.small.Pix = freelist.Resize(p.small.Pix, 3*p.width*p.height)
+	side := 1 << p.shift
 	for c := range 3 {
-		from, to := src.Plane(min(c, src.Space.Planes()-1)), dst.Plane(c)
-		for y := range dst.Height {
+		src, dst := img.Plane(min(c, img.Space.Planes()-1)), p.small.Plane(c)
+		for y := range p.height {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			y0, y1 := y*side, min((y+1)*side, src.Height)
-			out := to[y*dst.Width : (y+1)*dst.Width]
+			y0, y1 := y*side, min((y+1)*side, img.Height)
+			out := dst[y*p.width : (y+1)*p.width]
 			done := 0
-			if shift == 1 && y1-y0 == 2 {
-				done = src.Width / 2
-				kernels.Downsample2(out[:done], from[y0*src.Width:][:2*done], from[(y0+1)*src.Width:][:2*done])
+			if p.shift == 1 && y1-y0 == 2 {
+				done = img.Width / 2
+				kernels.Downsample2(out[:done], src[y0*img.Width:][:2*done], src[(y0+1)*img.Width:][:2*done])
 			}
 			for x := done; x < len(out); x++ {
-				x0, x1 := x*side, min((x+1)*side, src.Width)
-				out[x] = mean(from, src.Width, x0, y0, x1, y1)
+				x0, x1 := x*side, min((x+1)*side, img.Width)
+				out[x] = mean(src, img.Width, x0, y0, x1, y1)
 			}
 		}
 	}
