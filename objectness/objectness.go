@@ -65,7 +65,7 @@ type modelFile struct {
 
 const (
 	formatVersion = 4
-	maxFileBytes  = 64 << 20
+	maxFileBytes  = 8 << 20 // more than the largest model takes
 )
 
 //go:embed *.json
@@ -148,7 +148,7 @@ func (r *Ranker) WithMetrics(dataset string, metrics []Metric) *Ranker {
 	return s
 }
 
-// Read reads a ranker that [Ranker.Write] wrote. The input may be untrusted: at most 64 MiB
+// Read reads a ranker that [Ranker.Write] wrote. The input may be untrusted: at most 8 MiB
 // are read, and models of more than 10,000 trees, or 512 and 128 hidden units, are refused.
 func Read(r io.Reader) (*Ranker, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFileBytes+1))

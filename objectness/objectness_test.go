@@ -172,6 +172,33 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
+// The largest model can be read.
+func TestLargestModel(t *testing.T) {
+	tree := Tree{}
+	for i := range tree.Features {
+		tree.Features[i], tree.Thresholds[i] = int32(feature.Count()-1), -127
+	}
+	for i := range tree.Leaves {
+		tree.Leaves[i] = -3
+	}
+	m := &Model{
+		Means: make([]float32, feature.Count()), Scales: make([]float32, feature.Count()),
+		Trees:   &Ensemble{Trees: slices.Repeat([]Tree{tree}, MaxTrees)},
+		Network: randomNetwork(rand.New(rand.NewPCG(1, 1)), feature.Count(), MaxUnits, MaxSecondUnits),
+	}
+	r, err := New(m, Metadata{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := r.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(&file); err != nil {
+		t.Error(err)
+	}
+}
+
 func fill(weights Weights, w int16) {
 	for i := range weights {
 		weights[i] = w

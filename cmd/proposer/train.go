@@ -48,7 +48,7 @@ type trainCmd struct {
 	Epochs      int     `default:"${epochs}" help:"Number of epochs of the network."`
 	Units       []int   `default:"${units}" placeholder:"N,..." help:"Numbers of units of the hidden layers of the network, at most two: 128,32."`
 	NetRate     float64 `default:"${net_rate}" help:"Highest learning rate of the network, in (0,1]."`
-	Dropout     float64 `default:"${dropout}" help:"Fraction of the hidden units, in [0,1), that are dropped in a step of training."`
+	Dropout     float64 `default:"${dropout}" help:"Fraction of the units of each hidden layer, in [0,1), that are dropped in a step of training."`
 	Without     string  `placeholder:"LIST" help:"Feature groups to leave out, such as votes,grid: ${feature_groups}."`
 	Folds       int     `placeholder:"N" help:"Cross-validate with N folds of the first data set and print the metrics on the images left out, as eval does. Other data sets train all folds."`
 	Judge       string  `placeholder:"PATH" help:"Data set to evaluate the model on after training. The metrics are printed and stored in the model file."`
