@@ -169,14 +169,18 @@ func parse(data []byte) (*Ranker, error) {
 		return nil, fmt.Errorf("objectness: %w: %w", ErrInvalidModel, fmt.Errorf(format, args...))
 	}
 	file := modelFile{Model: new(Model)}
-	if err := json.Unmarshal(data, &file); err != nil {
-		return invalid("%w", err)
+	err := json.Unmarshal(data, &file)
+	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return invalid("%w: want a file that proposer train wrote", err)
 	}
+	// Files of other formats have values of other types as well.
 	switch {
 	case file.Format == 0:
 		return invalid("no format: want a file that proposer train wrote")
 	case file.Format != formatVersion:
 		return invalid("format %d of another version, this one has %d: train it again with this version", file.Format, formatVersion)
+	case err != nil:
+		return invalid("%w", err)
 	case !slices.Equal(file.Features, feature.Names()):
 		return invalid("%d features of another version, this one has %d: train it again with this version", len(file.Features), feature.Count())
 	case file.Model == nil:

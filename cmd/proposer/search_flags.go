@@ -99,7 +99,7 @@ func flagDefaults() kong.Vars {
 		"rate":           fmt.Sprint(o.Trees.Rate),
 		"tree_samples":   fmt.Sprint(o.Trees.MaxSamples),
 		"epochs":         fmt.Sprint(o.Network.Epochs),
-		"units":          strings.Trim(strings.ReplaceAll(fmt.Sprint(o.Network.Units), " ", ","), "[]"),
+		"units":          joinInts(o.Network.Units),
 		"net_rate":       fmt.Sprint(o.Network.Rate),
 		"dropout":        fmt.Sprint(o.Network.Dropout),
 		"feature_groups": strings.Join(train.FeatureGroups(), ", "),

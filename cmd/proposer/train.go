@@ -105,9 +105,18 @@ func (c *trainCmd) options() (train.Options, error) {
 	}
 	err := o.Validate()
 	if e, ok := errors.AsType[*train.OptionError](err); ok {
-		err = fmt.Errorf("%s %v: want %s", trainFlags[e.Option], e.Value, e.Want)
+		value := e.Value
+		if v, ok := value.([]int); ok {
+			value = joinInts(v)
+		}
+		err = fmt.Errorf("%s %v: want %s", trainFlags[e.Option], value, e.Want)
 	}
 	return o, err
+}
+
+// joinInts returns numbers as the flags have them, separated by commas.
+func joinInts(values []int) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(values), " ", ","), "[]")
 }
 
 // trainFlags are the flags of training options.
@@ -143,12 +152,27 @@ func (c *trainCmd) validate() error {
 			return fmt.Errorf("--partial %d: want the number of a data set, 1 to %d", k, len(c.Data))
 		}
 	}
+	for k, path := range c.Data {
+		if i := slices.IndexFunc(c.Data[:k], func(other string) bool { return sameFile(path, other) }); i >= 0 {
+			return fmt.Errorf("--data %s: want each data set once, it is number %d as well: weigh it with --data-weight", path, i+1)
+		}
+	}
 	for _, w := range c.DataWeight {
 		if !(w >= minDataWeight && w <= maxDataWeight) {
 			return fmt.Errorf("--data-weight %v: want a number from %g to %g", w, minDataWeight, maxDataWeight)
 		}
 	}
 	return nil
+}
+
+// sameFile reports whether two paths are those of one file or folder.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false // opening it reports the error
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 const (
@@ -301,7 +325,7 @@ func (t *training) sample(ctx context.Context, sets []*evaluation) error {
 			})
 		}
 	})
-	next := 0
+	next, failed := 0, 0
 	for done := range pending {
 		r, img := <-done, images[next]
 		next++
@@ -309,6 +333,7 @@ func (t *training) sample(ctx context.Context, sets []*evaluation) error {
 			continue // the workers end
 		}
 		if r.err != nil {
+			failed++
 			img.set.warn("%s: %v", printable(img.set.data.Images[img.index].File), r.err)
 		} else {
 			t.trainer.Add(r.hook)
@@ -323,11 +348,29 @@ func (t *training) sample(ctx context.Context, sets []*evaluation) error {
 		name := ""
 		if len(sets) > 1 {
 			name = t.Data[k]
+			t.reportNoObjects(k, set)
 		}
 		checked[set].print(t.std, name)
 	}
 	warned.print(t.std)
+	if failed == len(images) {
+		return fmt.Errorf("none of %s could be searched: want images to train on", plural(failed, "image"))
+	}
 	return nil
+}
+
+// reportNoObjects prints a message if data set k has no objects.
+func (t *training) reportNoObjects(k int, set *evaluation) {
+	for i := range set.data.Images {
+		if slices.ContainsFunc(set.data.Images[i].Objects, func(o dataset.Object) bool { return !o.Difficult }) {
+			return
+		}
+	}
+	effect := "all its boxes are background"
+	if slices.Contains(t.Partial, k+1) {
+		effect = "with --partial it has no samples"
+	}
+	fmt.Fprintf(t.std.err, "proposer: %s: the data set has no objects: %s\n", printable(t.Data[k]), effect)
 }
 
 // sampleImage searches an image and returns its training samples.

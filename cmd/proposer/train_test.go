@@ -107,6 +107,39 @@ func TestTrainOnSeveralDatasets(t *testing.T) {
 	}
 }
 
+// A data set without objects is reported, as its annotations may have been left out by mistake.
+func TestTrainWithoutObjects(t *testing.T) {
+	dir, _ := writeDataset(t, 1)
+	empty, _ := writeDataset(t, 2)
+	write(t, filepath.Join(empty, "instances.json"), []byte(
+		`{"images": [{"id": 0, "file_name": "0.jpg", "width": 96, "height": 64}], "annotations": [], "categories": []}`))
+	for _, c := range []struct{ name, flags, want string }{
+		{"background", "", empty + ": the data set has no objects: all its boxes are background"},
+		{"partial", "--partial=2", empty + ": the data set has no objects: with --partial it has no samples"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, msg, code := call(t, nil, append([]string{
+				"train", "--data", dir, "--data", empty, "--trees=1", "--epochs=0",
+				"--out", filepath.Join(t.TempDir(), "model.json"),
+			}, strings.Fields(c.flags)...)...)
+			if code != exitOK || strings.Count(msg, "has no objects") != 1 || !strings.Contains(msg, c.want) {
+				t.Errorf("got exit code %d, message %q, want %d, %q", code, msg, exitOK, c.want)
+			}
+		})
+	}
+}
+
+func TestTrainWithoutImages(t *testing.T) {
+	dir, files := writeDataset(t, 2)
+	for _, file := range files {
+		write(t, file, []byte("text"))
+	}
+	_, msg, code := call(t, nil, "train", "--data", dir, "--out", filepath.Join(t.TempDir(), "model.json"))
+	if want := "none of 2 images could be searched"; code != exitFailed || !strings.Contains(msg, want) {
+		t.Errorf("got exit code %d, message %q, want %d, %q", code, msg, exitFailed, want)
+	}
+}
+
 func TestTrainUsage(t *testing.T) {
 	dir, _ := writeDataset(t, 1)
 	out := "--out=" + filepath.Join(t.TempDir(), "model.json")
@@ -114,8 +147,10 @@ func TestTrainUsage(t *testing.T) {
 		{"negative trees", "--trees=-1 " + out, "--trees -1: want 0 to 10000"},
 		{"tree samples", "--tree-samples=0 " + out, "--tree-samples 0: want 1 to"},
 		{"epochs", "--epochs=-1 " + out, "--epochs -1: want 0 to 1000"},
-		{"units", "--units=513 " + out, "--units [513]: want 0 to 512"},
-		{"layers", "--units=9,8,7 " + out, "--units [9 8 7]: want 0 to 512, and 0 to 128 of a second layer"},
+		{"units", "--units=513 " + out, "--units 513: want 0 to 512"},
+		{"layers", "--units=9,8,7 " + out, "--units 9,8,7: want 0 to 512, and after a first layer at most 128 of a second"},
+		{"second layer alone", "--units=0,8 " + out, "--units 0,8: want 0 to 512, and after a first layer"},
+		{"same data set", "--data=" + dir + "/. " + out, "--data " + dir + "/.: want each data set once, it is number 1 as well"},
 		{"network rate", "--net-rate=0 " + out, "--net-rate 0: want a number above 0, at most 1"},
 		{"dropout", "--dropout=1 " + out, "--dropout 1: want a number from 0, below 1"},
 		{"ranker", "--ranker=missing.json " + out, "--ranker missing.json: no such file"},
@@ -151,7 +186,10 @@ func TestInvalidRanker(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct{ name, file, want string }{
 		{"missing.json", "", "no such file"},
-		{"text.json", "text", "invalid model"},
+		{"text.json", "text", "invalid model: invalid character 'e' in literal true (expecting 'r'): want a file that proposer train wrote"},
+		{"part.json", `{"format": 4, "features": ["a"]`, "invalid model: unexpected end of JSON input: want a file that proposer train wrote"},
+		{"list.json", "[]", "want a file that proposer train wrote"},
+		{"layer.json", `{"format": 3, "model": {"network": {"direct": [1, 2]}}}`, "format 3 of another version, this one has 4: train it again with this version"},
 		{"other.json", "{}", "want a file that proposer train wrote"},
 		{"format.json", `{"format": 3, "features": ["a"], "model": {}}`, "format 3 of another version, this one has 4: train it again with this version"},
 		{"features.json", `{"format": 4, "features": ["a"], "model": {}}`, "1 features of another version"},

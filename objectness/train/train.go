@@ -213,7 +213,7 @@ func (o *Options) Validate() error {
 	if n.Epochs > 0 {
 		errs = append(errs,
 			check("Network.Units", n.Units, n.validUnits(),
-				fmt.Sprintf("0 to %d, and 0 to %d of a second layer", objectness.MaxUnits, objectness.MaxSecondUnits)),
+				fmt.Sprintf("0 to %d, and after a first layer at most %d of a second", objectness.MaxUnits, objectness.MaxSecondUnits)),
 			whole("Network.Batch", n.Batch, 1, maxBatch),
 			fraction("Network.Rate", n.Rate),
 			check("Network.Dropout", n.Dropout, n.Dropout >= 0 && n.Dropout < 1, "a number from 0, below 1"),
