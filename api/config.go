@@ -79,8 +79,8 @@ type Config struct {
 	// Threads is the maximum number of goroutines of one search. 0, the default, means GOMAXPROCS.
 	Threads int
 	// WorkPixels is the maximum number of pixels searched concurrently, at least 1; the default is
-	// MaxImagePixels. Each initial region that a search may produce counts as 80 pixels. An image
-	// that exceeds WorkPixels is searched alone.
+	// MaxImagePixels. Each initial region that a search may produce counts as 80 pixels, each union
+	// that is asked for as 50. An image that exceeds WorkPixels is searched alone.
 	WorkPixels int64
 	// BodyMemory is the maximum memory for request bodies, in bytes, at least 1. It should be at
 	// least MaxImageBytes. The default is 512 MiB.

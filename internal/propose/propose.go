@@ -107,10 +107,15 @@ func (o *Options) SearchOptions(decoded *imageio.Decoded) selective.Options {
 // part of the merge tree: 7 KiB.
 const pixelsPerRegion = 80
 
+// pixelsPerUnion is the same for a union, with the pairs of regions that it is chosen from and its
+// overlaps: 4 KiB.
+const pixelsPerUnion = 50
+
 // WorkPixels returns a bound of the memory that [Run] uses for an image, in pixels of about 80
-// bytes: the pixels of the image, as it is or resized, and 80 for each initial region that it can
-// have. With a small min-size there can be as many regions as pixels. The error is a
-// *imageio.LimitError if the image would become too large.
+// bytes: the pixels of the image, as it is or resized, 80 for each initial region that it can have, and
+// 50 for each union that is asked for. With a small min-size there can be as many regions as pixels.
+// Joined candidates are few beside the regions. The error is a *imageio.LimitError if the image would
+// become too large.
 func (o *Options) WorkPixels(h imageio.Header) (int64, error) {
 	width, height, err := o.Decode.Size(h)
 	if err != nil {
@@ -123,7 +128,11 @@ func (o *Options) WorkPixels(h imageio.Header) (int64, error) {
 		minSize = min(minSize, max(s.EffectiveMinSize(), 1))
 	}
 	maxRegions := int64(cmp.Or(o.Search.MaxRegions, selective.DefaultMaxRegions))
-	return pixels + pixelsPerRegion*min(searched/int64(minSize), maxRegions), nil
+	work := pixels + pixelsPerRegion*min(searched/int64(minSize), maxRegions)
+	if o.Search.Order == selective.OrderObjectness {
+		work += pixelsPerUnion * int64(o.Search.Unions)
+	}
+	return work, nil
 }
 
 // Overlay writes the image, upright and in its original size, with boxes drawn on it, the first on

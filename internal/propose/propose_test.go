@@ -383,6 +383,8 @@ func TestWorkPixels(t *testing.T) {
 		"max-side=5000&k=100,50": 1e6 + 80*1e6/50,
 		"mode=rcnn":              1e6 + 80*250_000/50,
 		"resize-width=2000":      4e6 + 80*4e6/50,
+		"unions=1000":            1e6 + 80*1e6/50 + 50*1000,
+		"unions=9&order=paper":   1e6 + 80*1e6/50,
 	} {
 		t.Run(query, func(t *testing.T) {
 			o := parse(t, query)
