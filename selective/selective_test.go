@@ -653,6 +653,12 @@ func TestIsSmall(t *testing.T) {
 	if w.isSmall(raster.New(raster.Gray, maxSharedPixels+1, 1)) {
 		t.Error("large image: got true, want false")
 	}
+	tree := *w.trees[0]
+	w.trees[0].Pairs = make([]hierarchy.Pair, maxSharedPairs+1)
+	if w.isSmall(img) {
+		t.Error("many pairs: got true, want false")
+	}
+	*w.trees[0] = tree
 	w.trees[0].Nodes = make([]hierarchy.Node, maxSharedNodes+1)
 	if w.isSmall(img) {
 		t.Error("many nodes: got true, want false")

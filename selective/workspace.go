@@ -52,15 +52,17 @@ var sharedWorkspaces = sync.Pool{New: func() any { return new(workspace) }}
 const (
 	maxSharedPixels   = 4 << 20
 	maxSharedNodes    = 1 << 18   // of all trees
+	maxSharedPairs    = 1 << 19   // of all trees
 	maxSharedOverlaps = 128 << 20 // bytes
 )
 
 // isSmall reports whether the workspace is still small after a search of img.
 func (w *workspace) isSmall(img *raster.Image) bool {
-	nodes := 0
+	nodes, pairs := 0, 0
 	for _, t := range w.trees {
 		nodes += cap(t.Nodes)
+		pairs += cap(t.Pairs)
 	}
-	return img.Width*img.Height <= maxSharedPixels && nodes <= maxSharedNodes &&
+	return img.Width*img.Height <= maxSharedPixels && nodes <= maxSharedNodes && pairs <= maxSharedPairs &&
 		w.candidates.OverlapMemory() <= maxSharedOverlaps
 }
