@@ -94,7 +94,8 @@ type Set struct {
 	Spaces []raster.Space
 	// Run runs tasks on the threads of the search. Nil is sequential.
 	Run parallel.Runner
-	// Candidates have distinct boxes. Their order is that of their first origins.
+	// Candidates have distinct boxes. Those of nodes come first, then unions, then joined ones. The
+	// order of those of nodes and of unions is that of their first origins.
 	Candidates []Candidate
 
 	boxes  []box.Box // by candidate

@@ -27,9 +27,12 @@ const (
 // different trees often hold different parts of it. Boxes that exist are dropped, and so are those
 // that minSide or keep drops, as in [Set.Collect].
 //
-// The time is that of MaxJoinSeeds² comparisons of boxes and of finding the overlaps of the new
+// The time is that of MaxJoinSeeds²/2 comparisons of boxes and of finding the overlaps of the new
 // ones. Errors are the context's and those of Run.
 func (s *Set) Join(ctx context.Context, order []int32, limit, minSide int, keep func(box.Box) bool) error {
+	if limit <= 0 {
+		return nil
+	}
 	seeds := order[:min(len(order), MaxJoinSeeds)]
 	first := len(s.Candidates)
 	limit = min(limit, maxPartners*len(seeds))
@@ -47,11 +50,11 @@ func (s *Set) Join(ctx context.Context, order []int32, limit, minSide int, keep 
 		}
 		partners := 0
 		for k, c := range boxes[:i] {
-			if !joinable(b, c) {
-				continue
-			}
 			if len(s.Candidates) == first+limit {
 				break
+			}
+			if !joinable(b, c) {
+				continue
 			}
 			s.join(seeds[k], seeds[i], b.Union(c), minSide, keep)
 			if partners++; partners == maxPartners {
