@@ -114,6 +114,9 @@ func (l *Layer) validate(name string, inputs, maxUnits int) error {
 		if sum > maxWeightSum {
 			return fmt.Errorf("%s layer, unit %d: weights of %d steps: want at most %d", name, u, sum, maxWeightSum)
 		}
+		if step < 0 {
+			return fmt.Errorf("%s layer, unit %d: step %v: want at least 0", name, u, step)
+		}
 		for _, v := range []float64{float64(step), float64(step) * float64(sum), float64(l.Biases[u])} {
 			if !(math.Abs(v) <= maxLayerWeight) {
 				return fmt.Errorf("%s layer, unit %d: bias, step or sum of weights %v: want a number within ±%g", name, u, v, float64(maxLayerWeight))

@@ -155,6 +155,7 @@ func TestReadErrors(t *testing.T) {
 		"too many units": modified(func(f *modelFile) { f.Model.Network.First.Steps = make([]float32, MaxUnits+1) }),
 		"large bias":     modified(func(f *modelFile) { f.Model.Network.First.Biases[0] = 1e20 }),
 		"large step":     modified(func(f *modelFile) { f.Model.Network.Second.Steps[1] = 1e20 }),
+		"negative step":  modified(func(f *modelFile) { f.Model.Network.Second.Steps[1] = -1e-3 }),
 		"large weights": modified(func(f *modelFile) {
 			f.Model.Network.First.Steps[0] = 1
 			fill(f.Model.Network.First.Weights, math.MinInt16)

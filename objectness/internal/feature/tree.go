@@ -32,10 +32,11 @@ var treeStatistics = section{
 
 const numStatistics = 3
 
-// unionParts say of which kind a candidate is and, of unions, else 0: the similarity of the two
-// regions, and how much it is below the larger of those at which they were merged away; the share
-// of the smaller region in the pixels of both; the share of the box that both fill, and that the
-// larger of their boxes fills. All but the similarity are those of the first pair.
+// unionParts say of which kind a candidate is and, of unions and of joins of two nodes, else 0: the
+// similarity of the two regions, 0 of a join, and how much it is below the larger of those at which
+// they were merged away; the share of the smaller region in the pixels of both; the share of the box
+// that both fill, and that the larger of their boxes fills. Of a union, all but the similarity are
+// those of the first pair.
 var unionParts = section{
 	names: []string{"trees.kind", "trees.similarity", "trees.margin", "trees.share", "trees.cover", "trees.part"},
 	fill:  fillUnionParts,
