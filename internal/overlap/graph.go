@@ -19,7 +19,7 @@ import (
 // A Graph reuses its memory; once built, it is safe for concurrent use.
 //
 // The number of edges is bounded to the larger of 2²⁴ and 256 per box, which takes 128 MiB or
-// 2 KiB per box. If a list would have more, only every second box is a neighbor, or every fourth,
+// 2 KiB per box, and half as much again while [Graph.Extend] copies them. If a list would have more, only every second box is a neighbor, or every fourth,
 // and so on.
 type Graph struct {
 	// Boxes are stored in the order of a spatial index, so that neighbors are near in memory.
