@@ -167,7 +167,9 @@ def given_spaces(cv2: Any, image: NDArray[np.uint8]) -> list[Any]:
 
 def test_gray_image_is_the_color_space_i() -> None:
     gray = draw_scene(6)[:, :, 1]
-    want = proposer.selective_search(gray, "opencv-fast", 0, colors="I", k=[100, 200], measures=["CTSF", "F"])
+    want = proposer.selective_search(
+        gray, "opencv-fast", 0, colors="I", k=[100, 200], measures=["CTSF", "F"], unions=0, joins=0
+    )
     strategies = [multiple(ours, "CTSF"), multiple(ours, "F")]
     for image in (gray, gray[:, :, None]):
         found = combined(ours, [image], [(0.8, 100, 100), (0.8, 200, 100)], strategies)

@@ -14,7 +14,8 @@ Results differ from OpenCV's as follows.
 
 - ``process`` returns the boxes in the learned order of this package, best first. OpenCV's order is random.
 - The boxes are not exactly those of OpenCV, which describes the texture of a region in another way. They
-  are exactly those of the modes ``opencv-single``, ``opencv-fast`` and ``opencv-quality`` of this package.
+  are exactly those of the modes ``opencv-single``, ``opencv-fast`` and ``opencv-quality`` of this package:
+  each is the box of a region, and none is joined from others.
 - ``processImage`` rounds nothing. On photographs nine of ten label images are equal to OpenCV's, and the
   others differ in a few regions.
 - ``process`` returns an array without rows where OpenCV returns an empty tuple.

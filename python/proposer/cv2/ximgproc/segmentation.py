@@ -416,7 +416,8 @@ class SelectiveSearchSegmentation(_Algorithm):
         strategies = self._combine()
         pixels = [Pixels(image, bgr=True) for image in (ranked, *given)]
         images = (ImageStruct * len(given))(*(p.struct for p in pixels[1:]))
-        options = f"mode=opencv-fast threads={threads()}"  # the mode is that of 4-connected pixels
+        # The mode is that of 4-connected pixels. In OpenCV every box is that of a region.
+        options = f"mode=opencv-fast unions=0 joins=0 threads={threads()}"
         with _library.owned(ResultStruct, "proposer_result_free") as result:
             _call(
                 "process", "proposer_search_strategies", pixels[0].struct, images, len(images),
