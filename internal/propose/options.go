@@ -57,6 +57,7 @@ func optionsOf(mode string) (Options, error) {
 	if mode == "rcnn" {
 		o.Search = selective.Fast()
 		o.Search.MinSide = 20
+		o.Search.Unions = 0
 		o.Search.Joins = 0
 		o.Decode.Width = 500
 		return o, nil

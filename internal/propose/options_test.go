@@ -42,7 +42,7 @@ func TestDefaultOptions(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	// The documented defaults.
-	got, err := ParseOptions(queryValues(t, "mode=fast&max=0&order=objectness&unions=0&joins=2000&seed=1&nms=off&min-side=0&max-side=0"+
+	got, err := ParseOptions(queryValues(t, "mode=fast&max=0&order=objectness&unions=1000&joins=2000&seed=1&nms=off&min-side=0&max-side=0"+
 		"&max-aspect=0&min-area=0&max-area=0&resize-width=0&min-resized-side=0"+
 		"&sigma=0.8&min-size=0&orientation=exif&depth=16&threads=0"))
 	if err != nil || !reflect.DeepEqual(got, DefaultOptions()) {
