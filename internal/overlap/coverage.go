@@ -18,7 +18,7 @@ import (
 // scores. Let the coverage of boxes i and j be c(i,j) = max(0, 2·IoU−1), which is what average
 // recall integrates. Box j stands for an object that may be there, of weight
 //
-//	w(j) = score(j) / (Σᵢ c(i,j))^¾
+//	w(j) = (score(j) / Σᵢ c(i,j))^¾
 //
 // where the sum includes c(j,j) = 1. Given the set S of the boxes before it, box i has the gain
 //
@@ -101,8 +101,8 @@ func newCoverage(g *Graph, scores []float32) *coverage {
 	}
 	for i := range c.targets {
 		pos := i * g.stride
-		root := math.Sqrt(float64(max(g.stats[pos].density, 1)))
-		c.targets[i].Weight = scores[g.ids[pos]] / (maxCoverage * float32(root*math.Sqrt(root)))
+		root := math.Sqrt(float64(scores[g.ids[pos]] / max(g.stats[pos].density, 1)))
+		c.targets[i].Weight = float32(root*math.Sqrt(root)) / maxCoverage
 	}
 	for pos, id := range g.ids {
 		c.factors[pos] = float32(math.Sqrt(math.Sqrt(float64(scores[id]))))

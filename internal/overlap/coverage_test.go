@@ -27,7 +27,7 @@ func newReferenceCoverage(boxes []box.Box, scores []float32) *referenceCoverage 
 		for j := range boxes {
 			density += r.coverage(i, j)
 		}
-		r.weights[i] = float64(scores[i]) / math.Pow(max(density, 1), .75)
+		r.weights[i] = math.Pow(float64(scores[i])/max(density, 1), .75)
 	}
 	return r
 }
