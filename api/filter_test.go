@@ -89,7 +89,7 @@ func TestEnlargedImages(t *testing.T) {
 			done <- s.send(t, req)
 		}()
 		<-g.begun
-		s.wantMetric(t, "proposer_work_pixels", 200*150+80*(200*150/50))
+		s.wantMetric(t, "proposer_work_pixels", 200*150+80*(200*150/50)+50*1000)
 		close(g.open)
 		if r := <-done; r.status != http.StatusOK {
 			t.Errorf("got %d %s", r.status, r.body)
@@ -107,12 +107,14 @@ func TestModeOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, mode := range got.Modes {
-		want := map[string]string{"joins": "0"}
+		want := map[string]string{"unions": "0", "joins": "0"}
 		switch mode.Name {
-		case "fast", "best", "quality":
+		case "fast", "best":
 			want = nil
+		case "quality":
+			want = map[string]string{"unions": "2000"}
 		case "rcnn":
-			want = map[string]string{"joins": "0", "resize-width": "500", "min-resized-side": "20"}
+			want = map[string]string{"unions": "0", "joins": "0", "resize-width": "500", "min-resized-side": "20"}
 		}
 		if fmt.Sprint(mode.Options) != fmt.Sprint(want) {
 			t.Errorf("%s: got options %v, want %v", mode.Name, mode.Options, want)
