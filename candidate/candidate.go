@@ -169,7 +169,7 @@ func (s *Set) deduplicate(ctx context.Context, total, minSide int, keep func(box
 				return err
 			}
 			b := t.Nodes[i].Box
-			if int(b.Width()) < minSide || int(b.Height()) < minSide || keep != nil && !keep(b) {
+			if dropped(b, minSide, keep) {
 				s.nodes = append(s.nodes, -1)
 				continue
 			}
@@ -179,6 +179,19 @@ func (s *Set) deduplicate(ctx context.Context, total, minSide int, keep func(box
 		}
 	}
 	return nil
+}
+
+// dropped reports whether the filters of Collect drop a box.
+func dropped(b box.Box, minSide int, keep func(box.Box) bool) bool {
+	return int(b.Width()) < minSide || int(b.Height()) < minSide || keep != nil && !keep(b)
+}
+
+// insertCandidates makes the table that of all candidates, with room for a number of further boxes.
+func (s *Set) insertCandidates(more int) {
+	s.reserve(len(s.Candidates) + more)
+	for i := range s.Candidates {
+		s.insert(s.Candidates[i].Box)
+	}
 }
 
 // reserve empties the table and makes room for a number of boxes.

@@ -36,10 +36,7 @@ func (s *Set) Join(ctx context.Context, order []int32, limit, minSide int, keep 
 	seeds := order[:min(len(order), MaxJoinSeeds)]
 	first := len(s.Candidates)
 	limit = min(limit, maxPartners*len(seeds))
-	s.reserve(first + limit)
-	for i := range s.Candidates {
-		s.insert(s.Candidates[i].Box)
-	}
+	s.insertCandidates(limit)
 	boxes := make([]box.Box, len(seeds))
 	for i, c := range seeds {
 		boxes[i] = s.Candidates[c].Box
@@ -86,7 +83,7 @@ func joinable(b, c box.Box) bool {
 
 // join appends the candidate that joins two, unless it exists or is dropped.
 func (s *Set) join(i, k int32, b box.Box, minSide int, keep func(box.Box) bool) {
-	if int(b.Width()) < minSide || int(b.Height()) < minSide || keep != nil && !keep(b) {
+	if dropped(b, minSide, keep) {
 		return
 	}
 	known := len(s.boxes)

@@ -44,14 +44,11 @@ func (s *Set) AddUnions(ctx context.Context, limit, minSide int, keep func(box.B
 	if limit <= 0 {
 		return nil
 	}
-	first, pairs := len(s.Candidates), 0
+	pairs := 0
 	for _, t := range s.Trees {
 		pairs += len(t.Pairs)
 	}
-	s.reserve(first + pairs)
-	for i := range s.Candidates {
-		s.insert(s.Candidates[i].Box)
-	}
+	s.insertCandidates(pairs)
 	if err := s.numberUnions(ctx, max(minSide, MinUnionSide), keep); err != nil {
 		return err
 	}
@@ -75,7 +72,7 @@ func (s *Set) numberUnions(ctx context.Context, minSide int, keep func(box.Box) 
 			x, y := &t.Nodes[p.A], &t.Nodes[p.B]
 			b := x.Box.Union(y.Box)
 			u.of = append(u.of, -1)
-			if x.Parent == y.Parent || int(b.Width()) < minSide || int(b.Height()) < minSide || keep != nil && !keep(b) {
+			if x.Parent == y.Parent || dropped(b, minSide, keep) {
 				continue
 			}
 			n := s.insert(b) - first

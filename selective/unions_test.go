@@ -10,22 +10,30 @@ import (
 )
 
 func TestUnions(t *testing.T) {
-	img := scene.Render(11, 160, 120, 6).Image
 	opts := Fast()
-	opts.Joins, opts.Unions = 0, 0
-	without := search(t, img, opts)
-	unions := func(proposals []Proposal) (n int) {
+	opts.Joins = 0
+	testAdded(t, candidate.Union, opts, func(o *Options) *int { return &o.Unions })
+}
+
+// testAdded tests that an option adds as many proposals of a kind as it says. It returns the
+// options with 20 of them, and the proposals without and with these.
+func testAdded(t *testing.T, kind candidate.Kind, opts Options, limit func(*Options) *int) (with Options, without, all []Proposal) {
+	img := scene.Render(11, 160, 120, 6).Image
+	count := func(proposals []Proposal) (n int) {
 		for _, p := range proposals {
-			if p.Kind == candidate.Union {
+			if p.Kind == kind {
 				n++
 			}
 		}
 		return n
 	}
-	opts.Unions, opts.Threads = 20, 1
-	all := search(t, img, opts)
-	if unions(without) != 0 || unions(all) != 20 || len(all) != len(without)+20 {
-		t.Fatalf("%d unions of %d, without unions %d of %d: want 20 more", unions(all), len(all), unions(without), len(without))
+	*limit(&opts) = 0
+	without = search(t, img, opts)
+	*limit(&opts) = 20
+	opts.Threads = 1
+	all = search(t, img, opts)
+	if count(without) != 0 || count(all) != 20 || len(all) != len(without)+20 {
+		t.Fatalf("%d of kind %v among %d, without the option %d among %d: want 20 more", count(all), kind, len(all), count(without), len(without))
 	}
 
 	t.Run("threads", func(t *testing.T) {
@@ -40,8 +48,8 @@ func TestUnions(t *testing.T) {
 		opts.MinSide = 15
 		opts.Keep = func(b box.Box) bool { return b.X0%2 == 0 }
 		got := search(t, img, opts)
-		if unions(got) == 0 {
-			t.Error("no unions")
+		if count(got) == 0 {
+			t.Error("none of the kind")
 		}
 		for _, p := range got {
 			if p.Box.Width() < 15 || p.Box.Height() < 15 || p.Box.X0%2 != 0 {
@@ -52,8 +60,9 @@ func TestUnions(t *testing.T) {
 	t.Run("paper's order", func(t *testing.T) {
 		opts := opts
 		opts.Order = OrderPaper
-		if n := unions(search(t, img, opts)); n != 0 {
-			t.Errorf("%d unions, want 0", n)
+		if n := count(search(t, img, opts)); n != 0 {
+			t.Errorf("%d of the kind, want 0", n)
 		}
 	})
+	return opts, without, all
 }
