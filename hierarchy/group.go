@@ -175,8 +175,8 @@ func (g *Grouper) weigh(m Measure, slot int32) uint64 {
 	return g.choose(slot)
 }
 
-// keepPairs keeps the pairs of a region whose similarities were just computed. Twice as many as
-// are kept in the end have room, so that dropping the first ones takes constant time a pair.
+// keepPairs keeps the pairs of a region whose similarities were just computed. There is room
+// for twice as many as are kept, so that dropping the oldest takes amortized constant time per pair.
 func (g *Grouper) keepPairs(slot int32) {
 	if g.MaxPairs <= 0 {
 		return

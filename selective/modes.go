@@ -23,8 +23,8 @@ type mode struct {
 	joins        int
 }
 
-// maxModeJoins is the maximum number of joined candidates of the modes that have them. There is room
-// for all of most photographs, which have about 1,000.
+// maxModeJoins is the maximum number of joined candidates of the modes that have them. It
+// suffices for most photographs, which have about 1,000.
 const maxModeJoins = 2000
 
 // modes are described at [Mode]. The paper's smallest initial region is of k pixels, OpenCV's

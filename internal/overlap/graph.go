@@ -132,8 +132,8 @@ func (g *Graph) build(ctx context.Context, boxes []box.Box, limit int64, run par
 }
 
 // Extend adds boxes, whose ids follow those of g. The neighbors of each box, and how much they overlap,
-// are those of a graph that is built of all boxes at once. The first time after Build, only the new
-// boxes are compared with the others, unless g would have too many edges; else g is built again.
+// are those of a graph that Build makes of all boxes. The first call after Build compares only the
+// new boxes with the others, unless g would have too many edges. Otherwise Extend builds g again.
 // The only errors are the context's and the runner's, after which g must be built.
 func (g *Graph) Extend(ctx context.Context, boxes []box.Box, run parallel.Runner) error {
 	total := g.Len() + len(boxes)

@@ -106,7 +106,7 @@ func (s *gradHessSum) add(g gradHess) {
 }
 
 // fixedSum is a sum of derivatives in fixed point: the gradient in the high 32 bits, the hessian, which
-// is not negative, in the low ones. Both are added at once, and sums and differences are exact.
+// is not negative, in the low ones. One addition adds both, and sums and differences are exact.
 type fixedSum int64
 
 // fixed rounds derivatives to multiples of units.
