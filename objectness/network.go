@@ -213,6 +213,7 @@ func (n *Network) scoreSecond(w *modelWorkspace, first []float32) {
 		}
 	}
 	for i, v := range w.second {
-		w.second[i] = max(v, 0)
+		bits := math.Float32bits(v) // clear those of negative numbers: faster than max
+		w.second[i] = math.Float32frombits(bits &^ uint32(int32(bits)>>31))
 	}
 }

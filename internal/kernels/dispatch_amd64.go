@@ -4,7 +4,11 @@ package kernels
 
 import "golang.org/x/sys/cpu"
 
-var avx2 = cpu.X86.HasAVX2 && cpu.X86.HasPOPCNT
+var (
+	avx2 = cpu.X86.HasAVX2 && cpu.X86.HasPOPCNT
+	// avx512 reports whether the processor adds products of 16-bit integers in 512-bit vectors.
+	avx512 = avx2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VNNI
+)
 
 func distances1(dst []uint16, a, b []float32) {
 	if n := len(dst); avx2 && n >= 8 {
@@ -141,9 +145,12 @@ var (
 	numbers8 = [8]uint8{0, 1, 2, 3, 4, 5, 6, 7}
 )
 
-// Backend returns the name of the implementation: AVX2 or portable.
+// Backend returns the name of the implementation: AVX-512, AVX2 or portable.
 func Backend() string {
-	if avx2 {
+	switch {
+	case avx512:
+		return "AVX-512"
+	case avx2:
 		return "AVX2"
 	}
 	return "portable"
@@ -298,10 +305,15 @@ func interleavePairs(pairs [][PairItems][2]int16, columns [][BlockSize]int8, n, 
 }
 
 func unitOutputs(dst []float32, pairs [][PairItems][2]int16, weights [][pairUnits][2]int16, g *unitGroup) {
-	if n := len(weights); avx2 && n > 0 {
-		unitOutputsAVX2(&dst[0], &pairs[0], &weights[0], &g.scales[0], n)
-	} else {
+	n := len(weights)
+	switch {
+	case n == 0 || !avx2:
 		unitOutputsGeneric(dst, pairs, weights, g)
+	case avx512:
+		unitOutputsAVX512(&dst[0], &pairs[0], &weights[0], &g.scales[0], n)
+	default:
+		unitOutputsAVX2(&dst[0], &pairs[0], &weights[0], &g.scales[0], n)
+		unitOutputsAVX2(&dst[PairItems], &pairs[n], &weights[0], &g.scales[0], n)
 	}
 }
 

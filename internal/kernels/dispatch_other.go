@@ -54,7 +54,7 @@ func edgeKeys8(dst []uint32, number uint32, limit uint16, r, d, dr, dl []uint16)
 	return edgeKeys8Generic(dst, number, limit, r, d, dr, dl)
 }
 
-// Backend returns the name of the implementation: AVX2 or portable.
+// Backend returns the name of the implementation: portable.
 func Backend() string { return "portable" }
 
 func addCounts(sum, a []uint32) { addCountsGeneric(sum, a) }

@@ -1,5 +1,6 @@
 // Package kernels implements the inner loops of the search: AVX2 assembly on amd64, and portable Go
-// on other architectures, on processors without AVX2 and with the build tag purego.
+// on other architectures, on processors without AVX2 and with the build tag purego. The products of a
+// neural network, which take the longest, have an AVX-512 kernel as well.
 //
 // The specification of an exported function F is the loop in fGeneric, the portable implementation
 // below it. The assembly returns the same bits for all arguments in the documented ranges. In the

@@ -174,10 +174,15 @@ func quantizeColumnsAVX2(dst *[64]int8, columns *[64]float32, means *float32, sc
 //go:noescape
 func interleavePairsAVX2(pairs *[16][2]int16, columns *[64]int8, stride int, n int)
 
-// unitOutputsAVX2 needs n > 0.
+// unitOutputsAVX2 writes the outputs for 16 items. It needs n > 0.
 //
 //go:noescape
 func unitOutputsAVX2(dst *float32, pairs *[16][2]int16, weights *[6][2]int16, group *float32, n int)
+
+// unitOutputsAVX512 writes the outputs for 32 items, the pairs of 16 after those of the others. It needs n > 0.
+//
+//go:noescape
+func unitOutputsAVX512(dst *float32, pairs *[16][2]int16, weights *[6][2]int16, group *float32, n int)
 
 // multiplyAddAVX2 needs n > 0.
 //

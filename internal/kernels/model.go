@@ -102,10 +102,13 @@ func quantizeColumnsGeneric(
 // PairCount returns the number of pairs of n columns, the last of which may be incomplete.
 func PairCount(n int) int { return (n + 1) / 2 }
 
+// PairItems is the number of items whose pairs [InterleavePairs] writes together.
+const PairItems = 16
+
 // The number of items and of units that a [PairLayer] computes at a time.
 const (
-	PairItems = 16
-	pairUnits = 6
+	layerItems = 2 * PairItems
+	pairUnits  = 6
 )
 
 // InterleavePairs interleaves each two columns: it writes all pairs of the first PairItems items, then
@@ -176,22 +179,22 @@ func (l *PairLayer) apply(
 ) {
 	checkLengths("PairLayer", len(dst), l.Rows()*BlockSize)
 	checkLengths("PairLayer", len(pairs), BlockSize/PairItems*l.pairs)
-	for first := 0; first < BlockSize; first += PairItems { // their pairs fit the L1 cache
-		items := pairs[first/PairItems*l.pairs:][:l.pairs]
+	for first := 0; first < BlockSize; first += layerItems { // their pairs fit the L1 cache
+		items := pairs[first/PairItems*l.pairs:][:layerItems/PairItems*l.pairs]
 		for g := range l.units {
 			outputs(dst[g*pairUnits*BlockSize+first:], items, l.weights[g*l.pairs:][:l.pairs], &l.units[g])
 		}
 	}
 }
 
-// unitOutputsGeneric writes the outputs for PairItems items.
+// unitOutputsGeneric writes the outputs for layerItems items.
 func unitOutputsGeneric(dst []float32, pairs [][PairItems][2]int16, weights [][pairUnits][2]int16, g *unitGroup) {
 	for u := range pairUnits {
-		var sums [PairItems]int32
-		for f := range weights {
-			w := weights[f][u]
-			for i, v := range pairs[f] {
-				sums[i] += int32(w[0])*int32(v[0]) + int32(w[1])*int32(v[1])
+		var sums [layerItems]int32
+		for k, pair := range pairs {
+			w, first := weights[k%len(weights)][u], k/len(weights)*PairItems
+			for i, v := range pair {
+				sums[first+i] += int32(w[0])*int32(v[0]) + int32(w[1])*int32(v[1])
 			}
 		}
 		for i, sum := range sums {

@@ -1,4 +1,4 @@
-// Command gen writes the AVX2 kernels of internal/kernels. Each kernel performs, lane by lane, the
+// Command gen writes the AVX2 and AVX-512 kernels of internal/kernels. Each kernel performs, lane by lane, the
 // operations of its portable implementation in the same order and without fusing them, so that the
 // results are the same to the bit.
 package main
@@ -49,6 +49,7 @@ func main() {
 	quantizeColumns()
 	interleavePairs()
 	unitOutputs()
+	unitOutputs512()
 	multiplyAdd()
 	gradientMagnitudes()
 	rectangleSums()

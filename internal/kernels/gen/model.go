@@ -145,50 +145,85 @@ func interleavePairs() {
 	finish()
 }
 
+// The units of a group.
+const groupUnits = 6
+
 func unitOutputs() {
 	function("unitOutputsAVX2", "func(dst *float32, pairs *[16][2]int16, weights *[6][2]int16, group *float32, n int)",
-		"unitOutputsAVX2 needs n > 0.")
-	const units, vectors = 6, 2
-	dst, pairs, weights, group, n := param("dst"), param("pairs"), param("weights"), param("group"), param("n")
-	var sums [units][vectors]reg.VecVirtual
+		"unitOutputsAVX2 writes the outputs for 16 items. It needs n > 0.")
+	var items [2]reg.VecVirtual
+	pairs := param("pairs")
+	sumProducts(YMM, items[:], func() {
+		for k := range items {
+			items[k] = YMM()
+			VMOVDQU(Mem{Base: pairs, Disp: 32 * k}, items[k])
+		}
+		ADDQ(U8(32*len(items)), pairs)
+	}, func(w, items, sum reg.VecVirtual) {
+		product := YMM()
+		VPMADDWD(items, w, product)
+		VPADDD(product, sum, sum)
+	})
+}
+
+func unitOutputs512() {
+	function("unitOutputsAVX512", "func(dst *float32, pairs *[16][2]int16, weights *[6][2]int16, group *float32, n int)",
+		"unitOutputsAVX512 writes the outputs for 32 items, the pairs of 16 after those of the others. It needs n > 0.")
+	var items [2]reg.VecVirtual
+	pairs, next := param("pairs"), param("n")
+	SHLQ(U8(6), next)
+	ADDQ(pairs, next)
+	sumProducts(ZMM, items[:], func() {
+		for k, from := range []reg.GPVirtual{pairs, next} {
+			items[k] = ZMM()
+			VMOVDQU32(Mem{Base: from}, items[k])
+			ADDQ(U8(64), from)
+		}
+	}, func(w, items, sum reg.VecVirtual) { VPDPWSSD(items, w, sum) })
+}
+
+// sumProducts computes the outputs of a group. Load loads the next pair of each vector of items;
+// multiplyAdd adds the products of weights and items to sums.
+func sumProducts(vector func() reg.VecVirtual, items []reg.VecVirtual, load func(), multiplyAdd func(w, items, sum reg.VecVirtual)) {
+	dst, weights, group, n := param("dst"), param("weights"), param("group"), param("n")
+	var sums [groupUnits][]reg.VecVirtual
 	for u := range sums {
-		for k := range sums[u] {
-			sums[u][k] = YMM()
-			VPXOR(sums[u][k], sums[u][k], sums[u][k])
+		for range items {
+			v := vector()
+			if v.Size() == 64 {
+				VPXORD(v, v, v)
+			} else {
+				VPXOR(v, v, v)
+			}
+			sums[u] = append(sums[u], v)
 		}
 	}
 	Label("loop")
-	var items [vectors]reg.VecVirtual
-	for k := range items {
-		items[k] = YMM()
-		VMOVDQU(Mem{Base: pairs, Disp: 32 * k}, items[k])
-	}
+	load()
 	for u := range sums {
-		w, product := YMM(), YMM()
+		w := vector()
 		VPBROADCASTD(Mem{Base: weights, Disp: 4 * u}, w)
-		VPMADDWD(items[0], w, product)
-		VPADDD(product, sums[u][0], sums[u][0])
-		VPMADDWD(items[1], w, w)
-		VPADDD(w, sums[u][1], sums[u][1])
+		for k, v := range items {
+			multiplyAdd(w, v, sums[u][k])
+		}
 	}
-	ADDQ(U8(32*vectors), pairs)
-	ADDQ(U8(4*units), weights)
+	ADDQ(U8(4*groupUnits), weights)
 	DECQ(n)
 	JNZ(LabelRef("loop"))
 	for u := range sums {
-		scale, bias := YMM(), YMM()
+		scale, bias := vector(), vector()
 		VBROADCASTSS(Mem{Base: group, Disp: 4 * u}, scale)
-		VBROADCASTSS(Mem{Base: group, Disp: 4 * (units + u)}, bias)
+		VBROADCASTSS(Mem{Base: group, Disp: 4 * (groupUnits + u)}, bias)
 		for _, v := range sums[u] {
 			VCVTDQ2PS(v, v)
 			VMULPS(scale, v, v)
 			VADDPS(bias, v, v)
 		}
 		low := scale
-		VBROADCASTSS(Mem{Base: group, Disp: 4 * (2*units + u)}, low)
+		VBROADCASTSS(Mem{Base: group, Disp: 4 * (2*groupUnits + u)}, low)
 		for k, v := range sums[u] {
 			VMAXPS(low, v, v)
-			VMOVUPS(v, Mem{Base: dst, Disp: columnBytes*u + 32*k})
+			VMOVUPS(v, Mem{Base: dst, Disp: columnBytes*u + int(v.Size())*k})
 		}
 	}
 	finish()
