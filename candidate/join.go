@@ -20,7 +20,7 @@ const (
 	maxJoinIoU  = 0.9
 )
 
-// Join appends candidates of kind [Joined], at most limit, and their overlaps, which need
+// AddJoins appends candidates of kind [Joined], at most limit, and their overlaps, which need
 // [Set.FindOverlaps]. Order lists the indices of the best candidates, the best first; those
 // beyond MaxJoinSeeds are not used. Each in turn is joined with the first three of those before
 // it that overlap it by an IoU of 0.1 to 0.9: where no region is a whole object, regions of
@@ -29,7 +29,7 @@ const (
 //
 // The time is that of MaxJoinSeeds²/2 comparisons of boxes and of finding the overlaps of the new
 // ones. Errors are the context's and those of Run.
-func (s *Set) Join(ctx context.Context, order []int32, limit, minSide int, keep func(box.Box) bool) error {
+func (s *Set) AddJoins(ctx context.Context, order []int32, limit, minSide int, keep func(box.Box) bool) error {
 	if limit <= 0 {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/proposer/proposer/box"
 )
 
-// referenceJoins returns the pairs that Join joins, and their boxes.
+// referenceJoins returns the pairs that AddJoins joins, and their boxes.
 func referenceJoins(s *Set, order []int32, limit, minSide int, keep func(box.Box) bool) (pairs [][2]int32, boxes []box.Box) {
 	for _, c := range s.Candidates {
 		boxes = append(boxes, c.Box)
@@ -34,7 +34,7 @@ func referenceJoins(s *Set, order []int32, limit, minSide int, keep func(box.Box
 	return pairs, boxes
 }
 
-func TestJoinEqualsReference(t *testing.T) {
+func TestAddJoinsEqualsReference(t *testing.T) {
 	var s Set // reuses its memory
 	rapid.Check(t, func(t *rapid.T) {
 		s.Candidates = s.Candidates[:0]
@@ -64,7 +64,7 @@ func TestJoinEqualsReference(t *testing.T) {
 		keep := func(b box.Box) bool { return b.Area()%5 != 0 }
 
 		pairs, boxes := referenceJoins(&s, order, limit, minSide, keep)
-		if err := s.Join(t.Context(), order, limit, minSide, keep); err != nil {
+		if err := s.AddJoins(t.Context(), order, limit, minSide, keep); err != nil {
 			t.Fatal(err)
 		}
 		if len(s.Candidates) != len(boxes) {
@@ -112,7 +112,7 @@ func TestJoinEqualsReference(t *testing.T) {
 	})
 }
 
-func TestJoinIsBounded(t *testing.T) {
+func TestAddJoinsIsBounded(t *testing.T) {
 	var s Set
 	var order []int32
 	for i := range MaxJoinSeeds + 1 { // each box overlaps the next ones
@@ -125,10 +125,10 @@ func TestJoinIsBounded(t *testing.T) {
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Join(canceled, order, 1, 0, nil); !errors.Is(err, context.Canceled) {
+	if err := s.AddJoins(canceled, order, 1, 0, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
-	if err := s.Join(t.Context(), order, 1<<20, 0, nil); err != nil {
+	if err := s.AddJoins(t.Context(), order, 1<<20, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	last := s.Candidates[len(s.Candidates)-1].Box

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/proposer/proposer/objectness"
 	"github.com/proposer/proposer/raster"
@@ -160,11 +161,20 @@ func (m *mode) options() Options {
 	}
 }
 
+// modeStrategies returns the strategies of each of the modes.
+var modeStrategies = sync.OnceValue(func() [][]Strategy {
+	all := make([][]Strategy, len(modes))
+	for i := range modes {
+		all[i] = modes[i].strategies()
+	}
+	return all
+})
+
 // defaultRanker returns the ranker of the mode with the given strategies. If there is no such mode,
 // or it has no ranker, it returns the one for the number of strategies.
 func defaultRanker(strategies []Strategy) *objectness.Ranker {
-	for i := range modes {
-		if slices.Equal(modes[i].strategies(), strategies) {
+	for i, s := range modeStrategies() {
+		if slices.Equal(s, strategies) {
 			if r := objectness.ForMode(modes[i].name); r != nil {
 				return r
 			}

@@ -131,7 +131,7 @@ type Options struct {
 	// [candidate.Set.AddUnions].
 	Unions int
 	// Joins is the maximum number of candidates that are joined from two of the best: 0 to
-	// MaxJoins. Only OrderObjectness has them. See [candidate.Set.Join].
+	// MaxJoins. Only OrderObjectness has them. See [candidate.Set.AddJoins].
 	Joins int
 	// Seed is the seed of OrderPaper.
 	Seed uint64

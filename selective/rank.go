@@ -163,7 +163,7 @@ func rankByObjectness(ctx context.Context, set *candidate.Set, opts *Options) ([
 		if err != nil {
 			return nil, err
 		}
-		if err := set.Join(ctx, order, opts.Joins, opts.MinSide, opts.Keep); err != nil {
+		if err := set.AddJoins(ctx, order, opts.Joins, opts.MinSide, opts.Keep); err != nil {
 			return nil, err
 		}
 		if scores = scores[:len(set.Candidates)]; len(scores) > first {
