@@ -9,40 +9,35 @@ import (
 	"github.com/proposer/proposer/internal/parallel"
 )
 
-// The first MaxJoinSeeds candidates of an order are joined with up to maxPartners before them
-// whose IoU is minJoinIoU to maxJoinIoU. MaxJoins is the largest number of joined candidates.
+// A candidate is joined with up to MaxPartners others whose IoU is minJoinIoU to maxJoinIoU.
 const (
-	MaxJoinSeeds = 1000
-	MaxJoins     = maxPartners * MaxJoinSeeds
+	MaxPartners = 5
 
-	maxPartners = 3
-	minJoinIoU  = 0.1
-	maxJoinIoU  = 0.9
+	minJoinIoU = 0.1
+	maxJoinIoU = 0.9
 )
 
 // AddJoins appends candidates of kind [Joined], at most limit, and their overlaps, which need
-// [Set.FindOverlaps]. Order lists the indices of the best candidates, the best first; those
-// beyond MaxJoinSeeds are not used. Each in turn is joined with the first three of those before
-// it that overlap it by an IoU of 0.1 to 0.9: where no region is a whole object, regions of
-// different trees often hold different parts of it. Boxes that exist are dropped, and so are those
-// that minSide or keep drops, as in [Set.Collect].
+// [Set.FindOverlaps]. Order lists the indices of the best candidates, the best first. Each in turn
+// is joined with the first MaxPartners of those before it that overlap it by an IoU of 0.1 to 0.9:
+// where no region is a whole object, regions of different trees often hold different parts of it.
+// Boxes that exist are dropped, and so are those that minSide or keep drops, as in [Set.Collect].
 //
-// The time is that of MaxJoinSeeds²/2 comparisons of boxes and of finding the overlaps of the new
-// ones. Errors are the context's and those of Run.
+// The time is that of n²/2 comparisons of boxes for an order of length n, and of finding the
+// overlaps of the new ones. Errors are the context's and those of Run.
 func (s *Set) AddJoins(ctx context.Context, order []int32, limit, minSide int, keep func(box.Box) bool) error {
 	if limit <= 0 {
 		return nil
 	}
-	seeds := order[:min(len(order), MaxJoinSeeds)]
 	first := len(s.Candidates)
-	limit = min(limit, maxPartners*len(seeds))
+	limit = min(limit, MaxPartners*len(order))
 	s.insertCandidates(limit)
-	boxes := make([]box.Box, len(seeds))
-	for i, c := range seeds {
+	boxes := make([]box.Box, len(order))
+	for i, c := range order {
 		boxes[i] = s.Candidates[c].Box
 	}
 	for i, b := range boxes {
-		if err := parallel.Poll(ctx, i, pollSeeds); err != nil {
+		if err := parallel.Poll(ctx, i, pollJoins); err != nil {
 			return err
 		}
 		partners := 0
@@ -53,8 +48,8 @@ func (s *Set) AddJoins(ctx context.Context, order []int32, limit, minSide int, k
 			if !joinable(b, c) {
 				continue
 			}
-			s.join(seeds[k], seeds[i], b.Union(c), minSide, keep)
-			if partners++; partners == maxPartners {
+			s.join(order[k], order[i], b.Union(c), minSide, keep)
+			if partners++; partners == MaxPartners {
 				break
 			}
 		}
@@ -66,8 +61,8 @@ func (s *Set) AddJoins(ctx context.Context, order []int32, limit, minSide int, k
 	return s.graph.Extend(ctx, s.boxes, s.Run)
 }
 
-// pollSeeds is the number of seeds between two checks of the context.
-const pollSeeds = 1 << 6
+// pollJoins is the number of candidates of the order between two checks of the context.
+const pollJoins = 1 << 6
 
 // joinable reports whether the IoU of two boxes is in the range of partners.
 func joinable(b, c box.Box) bool {

@@ -42,6 +42,6 @@ func ExampleRead() {
 	}
 	// Output:
 	// trained in mode fast
-	// [0 0 100 80]
 	// [30 20 60 50]
+	// [0 0 100 80]
 }

@@ -40,8 +40,8 @@ func Example() {
 		fmt.Println(p.Box, "from", len(p.Origins), "nodes")
 	}
 	// Output:
-	// [0 0 100 80] from 16 nodes
 	// [30 20 60 50] from 8 nodes
+	// [0 0 100 80] from 16 nodes
 }
 
 // A filter applies before the ranking, so that Max boxes remain.

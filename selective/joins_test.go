@@ -42,7 +42,7 @@ func TestJoins(t *testing.T) {
 		if got := search(t, img, opts); !reflect.DeepEqual(got, all) {
 			t.Error("without sessions the proposals are others")
 		}
-		if want := []int{len(without), 20}; !slices.Equal(r.sizes, want) {
+		if want := []int{len(without), len(all) - len(without)}; !slices.Equal(r.sizes, want) {
 			t.Errorf("scored sets of %v, want %v", r.sizes, want)
 		}
 	})

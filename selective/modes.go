@@ -24,10 +24,6 @@ type mode struct {
 	joins        int
 }
 
-// maxModeJoins is the maximum number of joined candidates of the modes that have them. It
-// suffices for most photographs, which have about 1,000.
-const maxModeJoins = 2000
-
 // modes are described at [Mode]. The paper's smallest initial region is of k pixels, OpenCV's
 // of 100.
 var modes = []mode{
@@ -43,21 +39,21 @@ var modes = []mode{
 		[]raster.Space{raster.HSV, raster.Lab},
 		[]float64{50, 100},
 		[]string{"CTSF", "TSF"},
-		0, segment.Eight, 1000, maxModeJoins,
+		0, segment.Eight, 2000, 1500,
 	},
 	{
 		"quality",
 		[]raster.Space{raster.HSV, raster.Lab, raster.RgI, raster.Hue, raster.Gray},
 		[]float64{50, 100, 150, 300},
 		[]string{"CTSF", "TSF", "F", "S"},
-		0, segment.Eight, 2000, maxModeJoins,
+		0, segment.Eight, 2000, 3000,
 	},
 	{
 		"best",
 		[]raster.Space{raster.Lab, raster.RgI},
 		[]float64{50, 150, 200},
 		[]string{"CTSF", "TSF", "F", "S", "SF"},
-		0, segment.Eight, 1000, maxModeJoins,
+		0, segment.Eight, 1000, 1500,
 	},
 	{
 		"opencv-single",
@@ -119,9 +115,9 @@ func Modes() []string {
 // trees of OpenCV's ximgproc, with its initial regions of at least 100 pixels and its
 // 4-neighbor grid. All smooth with a sigma of 0.8 and rank by objectness.
 //
-// Modes fast, quality and best have Unions (1,000, 2,000 and 1,000) and Joins, which the paper does
-// not have. In another order than OrderObjectness, or without both, their boxes are those of the
-// trees alone.
+// Modes fast, quality and best have Unions (2,000, 2,000 and 1,000) and Joins (1,500, 3,000 and
+// 1,500), which the paper does not have. In another order than OrderObjectness, or without both,
+// their boxes are those of the trees alone.
 func Mode(name string) (Options, error) {
 	for i := range modes {
 		if modes[i].name == name {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/proposer/proposer/box"
-	"github.com/proposer/proposer/candidate"
 	"github.com/proposer/proposer/raster"
 	"github.com/proposer/proposer/segment"
 	"github.com/proposer/proposer/similarity"
@@ -54,7 +53,7 @@ const (
 	MaxStrategies = 256
 	MaxSigma      = 16.0
 	MaxUnions     = 1 << 17
-	MaxJoins      = candidate.MaxJoins
+	MaxJoins      = 10_000
 )
 
 // A Strategy is one way to group the regions of an image: one tree.
@@ -130,8 +129,9 @@ type Options struct {
 	// tree, which no tree holds: 0 to MaxUnions. Only OrderObjectness has them. See
 	// [candidate.Set.AddUnions].
 	Unions int
-	// Joins is the maximum number of candidates that are joined from two of the best: 0 to
-	// MaxJoins. Only OrderObjectness has them. See [candidate.Set.AddJoins].
+	// Joins is the maximum number of candidates that are joined from two of the best, 0 to
+	// MaxJoins. The first Joins of the order are joined, each with up to five, until there are as
+	// many. Only OrderObjectness has them. See [candidate.Set.AddJoins].
 	Joins int
 	// Seed is the seed of OrderPaper.
 	Seed uint64

@@ -159,7 +159,7 @@ func rankByObjectness(ctx context.Context, set *candidate.Set, opts *Options) ([
 		return nil, err
 	}
 	if opts.Joins > 0 {
-		order, _, err := set.CoverageOrder(ctx, scores, candidate.MaxJoinSeeds, false)
+		order, _, err := set.CoverageOrder(ctx, scores, opts.Joins, false)
 		if err != nil {
 			return nil, err
 		}

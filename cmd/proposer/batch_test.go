@@ -411,7 +411,7 @@ func TestBatchUsage(t *testing.T) {
 
 // A full disk and a missing destination or source stop the run, which can be resumed afterwards.
 func TestBatchStopsOnStorageFailure(t *testing.T) {
-	src, want := folder(t, 40), t.TempDir()
+	src, want := folder(t, 20), t.TempDir()
 	args := []string{"batch", src, "--mode", "single", "--shard-size", "5"}
 	if _, stderr, code := call(t, nil, append(args, "--out", want)...); code != 0 {
 		t.Fatal(stderr)
@@ -419,7 +419,7 @@ func TestBatchStopsOnStorageFailure(t *testing.T) {
 
 	t.Run("full disk", func(t *testing.T) {
 		out := t.TempDir()
-		disk := faultfs.MountTmpfs(t, out, "64k")
+		disk := faultfs.MountTmpfs(t, out, "32k")
 		_, stderr, code := call(t, nil, append(args, "--out", out)...)
 		if code != exitFailed || !strings.Contains(stderr, "no space left on device") || !strings.Contains(stderr, "run the same command to resume") {
 			t.Errorf("got exit code %d: %s", code, stderr)
@@ -481,11 +481,11 @@ func TestBatchStopsOnStorageFailure(t *testing.T) {
 	t.Run("image removed", func(t *testing.T) {
 		out := t.TempDir()
 		stderr, code := during(t, out, func() {
-			if err := os.Remove(filepath.Join(src, "003", "39.jpg")); err != nil {
+			if err := os.Remove(filepath.Join(src, "001", "19.jpg")); err != nil {
 				t.Error(err)
 			}
 		})
-		if code != 0 || !strings.Contains(stderr, "003/39.jpg: ") || !strings.Contains(stderr, "is complete: 4 images failed") {
+		if code != 0 || !strings.Contains(stderr, "001/19.jpg: ") || !strings.Contains(stderr, "is complete: 4 images failed") {
 			t.Errorf("got exit code %d: %s", code, stderr)
 		}
 	})

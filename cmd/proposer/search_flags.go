@@ -26,8 +26,8 @@ type searchFlags struct {
 	Mode           *string `placeholder:"fast" help:"Strategies to run: single, fast, quality (the paper's), best (tuned), opencv-single, opencv-fast, opencv-quality (OpenCV's) or rcnn (fast with --resize-width 500 --min-resized-side 20, as R-CNN)."`
 	Max            *string `placeholder:"0" help:"Maximum number of boxes per image. 0: all."`
 	Order          *string `placeholder:"objectness" help:"Ranking: objectness (learned), paper (position in the merge tree times a seeded random number) or hierarchy (position alone)."`
-	Unions         *string `placeholder:"N" help:"Maximum number of unions of two touching regions among the candidates of order objectness, instead of the mode's: 1000 in fast and best, 2000 in quality, 0 in the others."`
-	Joins          *string `placeholder:"N" help:"Maximum number of candidates that are joined from two of the best, in order objectness, instead of the mode's: 2000 in fast, best and quality, 0 in the others. With --unions 0 --joins 0 every box is that of a region of a merge tree."`
+	Unions         *string `placeholder:"N" help:"Maximum number of unions of two touching regions among the candidates of order objectness, instead of the mode's: 2000 in fast and quality, 1000 in best, 0 in the others."`
+	Joins          *string `placeholder:"N" help:"Maximum number of candidates that are joined from two of the best, in order objectness, instead of the mode's: 1500 in fast and best, 3000 in quality, 0 in the others. With --unions 0 --joins 0 every box is that of a region of a merge tree."`
 	Seed           *string `placeholder:"1" help:"Seed of order paper, 0 to 2^64-1."`
 	NMS            *string `name:"nms" placeholder:"off" help:"Non-maximum suppression: off, an IoU threshold such as 0.8, or adaptive."`
 	MinSide        *string `placeholder:"0" help:"Drop boxes with a shorter side, in pixels of the image."`

@@ -90,7 +90,7 @@ func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 //	unions    maximum number of unions of two touching regions among the candidates of order
 //	          objectness, 0 to 131072; the mode's
 //	joins     maximum number of candidates that are joined from two of the best in order objectness,
-//	          0 to 3000; the mode's
+//	          0 to 10000; the mode's
 //	seed      seed of order paper, a uint64; 1
 //	nms       off, an IoU in (0,1], or adaptive; off
 //	min-side  drop boxes with a shorter side, in pixels of the original; 0

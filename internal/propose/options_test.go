@@ -42,7 +42,7 @@ func TestDefaultOptions(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	// The documented defaults.
-	got, err := ParseOptions(queryValues(t, "mode=fast&max=0&order=objectness&unions=1000&joins=2000&seed=1&nms=off&min-side=0&max-side=0"+
+	got, err := ParseOptions(queryValues(t, "mode=fast&max=0&order=objectness&unions=2000&joins=1500&seed=1&nms=off&min-side=0&max-side=0"+
 		"&max-aspect=0&min-area=0&max-area=0&resize-width=0&min-resized-side=0"+
 		"&sigma=0.8&min-size=0&orientation=exif&depth=16&threads=0"))
 	if err != nil || !reflect.DeepEqual(got, DefaultOptions()) {
@@ -73,7 +73,7 @@ func TestParseOptions(t *testing.T) {
 		"max=17&order=hierarchy&seed=18446744073709551615&threads=3": func(o Options) bool {
 			return o.Search.Max == 17 && o.Search.Order == selective.OrderHierarchy && o.Search.Seed == math.MaxUint64 && o.Search.Threads == 3
 		},
-		"joins=3000":               func(o Options) bool { return o.Search.Joins == 3000 },
+		"joins=10000":              func(o Options) bool { return o.Search.Joins == 10_000 },
 		"unions=17":                func(o Options) bool { return o.Search.Unions == 17 },
 		"nms=0.75":                 func(o Options) bool { return o.Search.NMS == box.NMS{Threshold: .75} },
 		"nms=adaptive":             func(o Options) bool { return o.Search.NMS.Threshold == .9 && o.Search.NMS.Decay == .9996 },
@@ -139,7 +139,7 @@ func TestInvalidOptions(t *testing.T) {
 		"order=random":                 `order "random": want objectness, paper or hierarchy`,
 		"seed=-1":                      `seed "-1": want a whole number from 0 to 18446744073709551615`,
 		"seed=18446744073709551616":    `seed "18446744073709551616"`,
-		"joins=3001":                   `joins "3001": want`,
+		"joins=10001":                  `joins "10001": want`,
 		"unions=131073":                `unions "131073": want`,
 		"nms=0":                        `nms "0": want off, adaptive or a number in (0,1]`,
 		"nms=1.01":                     `nms "1.01"`,

@@ -85,11 +85,11 @@ def selective_search(
         The order of the channels of arrays and tensors: "bgr" for what ``cv2.imread`` returns.
     unions : int, optional
         The maximum number of unions of two touching regions among the candidates of order "objectness".
-        The default is the mode's: 1000 in "fast" and "best", 2000 in "quality", 0 in the others.
+        The default is the mode's: 2000 in "fast" and "quality", 1000 in "best", 0 in the others.
     joins : int, optional
         The maximum number of boxes that are joined from two of the best in order "objectness".
-        The default is the mode's: 2000 in "fast", "best" and "quality", 0 in the others. With 0 unions and
-        0 joins every box is that of a region of a merge tree.
+        The default is the mode's: 1500 in "fast" and "best", 3000 in "quality", 0 in the others. With 0 unions
+        and 0 joins every box is that of a region of a merge tree.
     seed : int, optional
         The seed of the paper's order.
     nms : float or {"off", "adaptive"}, optional

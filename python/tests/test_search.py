@@ -42,7 +42,7 @@ OPTIONS: list[tuple[dict[str, Any], list[str]]] = [
         ["--max=2000", "--colors=HSV", "--k=50", "--measures=TSF,F"],
     ),
     ({"unions": np.int64(300), "joins": 0}, ["--max=2000", "--unions=300", "--joins=0"]),
-    ({"mode": "single", "unions": 40, "joins": 3000}, ["--max=2000", "--mode=single", "--unions=40", "--joins=3000"]),
+    ({"mode": "single", "unions": 40, "joins": 10000}, ["--max=2000", "--mode=single", "--unions=40", "--joins=10000"]),
     ({"k": np.array([60, 90]), "threads": 1}, ["--max=2000", "--k=60,90", "--threads=1"]),
 ]
 
