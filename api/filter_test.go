@@ -89,7 +89,7 @@ func TestEnlargedImages(t *testing.T) {
 			done <- s.send(t, req)
 		}()
 		<-g.begun
-		s.wantMetric(t, "proposer_work_pixels", 200*150+80*(200*150/50)+50*1000)
+		s.wantMetric(t, "proposer_work_pixels", 200*150+80*(200*150/50)+50*3500)
 		close(g.open)
 		if r := <-done; r.status != http.StatusOK {
 			t.Errorf("got %d %s", r.status, r.body)
@@ -109,10 +109,12 @@ func TestModeOptions(t *testing.T) {
 	for _, mode := range got.Modes {
 		want := map[string]string{"unions": "0", "joins": "0"}
 		switch mode.Name {
-		case "fast", "best":
+		case "fast":
 			want = nil
+		case "best":
+			want = map[string]string{"unions": "1000"}
 		case "quality":
-			want = map[string]string{"unions": "2000"}
+			want = map[string]string{"joins": "3000"}
 		case "rcnn":
 			want = map[string]string{"unions": "0", "joins": "0", "resize-width": "500", "min-resized-side": "20"}
 		}

@@ -361,12 +361,12 @@ func TestBodyMemory(t *testing.T) {
 // A large image counts as several; one that exceeds the limit is searched alone.
 func TestWorkPixels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := start(t, func(c *Config) { c.Workers, c.Queue, c.WorkPixels = 4, 8, 121_000 })
+		s := start(t, func(c *Config) { c.Workers, c.Queue, c.WorkPixels = 4, 8, 371_000 })
 		g := newGate(s.Server)
 		// Images of 3,072, 4,800 and 80,000 pixels, with at most one initial region for 50 pixels, and
-		// 1,000 unions each.
+		// 2,000 unions and 1,500 joined boxes each.
 		little, large, huge := small().PNG(), scene.Render(1, 80, 60, 2).PNG(), scene.Render(1, 400, 200, 2).PNG()
-		const littleWork, largeWork = 3072 + 61*80 + 50*1000, 4800 + 96*80 + 50*1000
+		const littleWork, largeWork = 3072 + 61*80 + 50*3500, 4800 + 96*80 + 50*3500
 		var all []<-chan any
 		post := func(png []byte) { all = append(all, s.postAsync(t.Context(), png)) }
 		post(little)

@@ -108,12 +108,12 @@ func (o *Options) SearchOptions(decoded *imageio.Decoded) selective.Options {
 const pixelsPerRegion = 80
 
 // pixelsPerUnion is the same for a union, with the pairs of regions that it is chosen from and its
-// overlaps: 4 KiB.
+// overlaps, or for a joined candidate: 4 KiB.
 const pixelsPerUnion = 50
 
 // WorkPixels returns a bound of the memory that [Run] uses for an image, in pixels of about 80
 // bytes: the pixels of the image, as it is or resized, 80 for each initial region that it can have, and
-// 50 for each union that is asked for. With a small min-size there can be as many regions as pixels.
+// 50 for each union and joined box that is asked for. With a small min-size there can be as many regions as pixels.
 // Joined candidates are few beside the regions. The error is a *imageio.LimitError if the image would
 // become too large.
 func (o *Options) WorkPixels(h imageio.Header) (int64, error) {
@@ -130,7 +130,7 @@ func (o *Options) WorkPixels(h imageio.Header) (int64, error) {
 	maxRegions := int64(cmp.Or(o.Search.MaxRegions, selective.DefaultMaxRegions))
 	work := pixels + pixelsPerRegion*min(searched/int64(minSize), maxRegions)
 	if o.Search.Order == selective.OrderObjectness {
-		work += pixelsPerUnion * int64(o.Search.Unions)
+		work += pixelsPerUnion * int64(o.Search.Unions+o.Search.Joins)
 	}
 	return work, nil
 }

@@ -374,16 +374,17 @@ func TestDefaultOptionsAreFresh(t *testing.T) {
 
 func TestWorkPixels(t *testing.T) {
 	for query, want := range map[string]int64{
-		"mode=fast":              1e6 + 80*1e6/50 + 50*2000,
+		"mode=fast":              1e6 + 80*1e6/50 + 50*3500,
 		"mode=opencv-fast":       1e6 + 80*1e6/100,
-		"min-size=1":             1e6 + 80*262144 + 50*2000,
-		"k=20&min-size=0":        1e6 + 80*1e6/20 + 50*2000,
-		"max-side=500":           1e6 + 80*250_000/50 + 50*2000,
-		"max-side=500&k=.01":     1e6 + 80*250_000 + 50*2000,
-		"max-side=5000&k=100,50": 1e6 + 80*1e6/50 + 50*2000,
+		"min-size=1":             1e6 + 80*262144 + 50*3500,
+		"k=20&min-size=0":        1e6 + 80*1e6/20 + 50*3500,
+		"max-side=500":           1e6 + 80*250_000/50 + 50*3500,
+		"max-side=500&k=.01":     1e6 + 80*250_000 + 50*3500,
+		"max-side=5000&k=100,50": 1e6 + 80*1e6/50 + 50*3500,
 		"mode=rcnn":              1e6 + 80*250_000/50,
-		"resize-width=2000":      4e6 + 80*4e6/50 + 50*2000,
-		"unions=0":               1e6 + 80*1e6/50,
+		"resize-width=2000":      4e6 + 80*4e6/50 + 50*3500,
+		"unions=0":               1e6 + 80*1e6/50 + 50*1500,
+		"unions=0&joins=0":       1e6 + 80*1e6/50,
 		"unions=9&order=paper":   1e6 + 80*1e6/50,
 	} {
 		t.Run(query, func(t *testing.T) {
