@@ -113,9 +113,8 @@ const pixelsPerUnion = 50
 
 // WorkPixels returns a bound of the memory that [Run] uses for an image, in pixels of about 80
 // bytes: the pixels of the image, as it is or resized, 80 for each initial region that it can have, and
-// 50 for each union and joined box that is asked for. With a small min-size there can be as many regions as pixels.
-// Joined candidates are few beside the regions. The error is a *imageio.LimitError if the image would
-// become too large.
+// 50 for each union and joined box that is asked for. With a small min-size there can be as many
+// regions as pixels. The error is a *imageio.LimitError if the image would become too large.
 func (o *Options) WorkPixels(h imageio.Header) (int64, error) {
 	width, height, err := o.Decode.Size(h)
 	if err != nil {
