@@ -47,6 +47,9 @@ func imageNames(t testing.TB, n int) (dir string, names []string) {
 // What the consumers load from files of one image each are the boxes of jsonl, and the initial
 // regions.
 func TestConsumersLoadImageFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts Python for each format")
+	}
 	python := e2e.Python(t, "import numpy, scipy.io, torch, PIL", "NumPy, SciPy, PyTorch and Pillow")
 	src, names := imageNames(t, 50)
 	options := []string{"--mode", "single", "--k", "1000", "--min-size", "60", "--min-side", "20"}

@@ -455,6 +455,9 @@ func TestServeMatchesPropose(t *testing.T) {
 		compare(t, writeScene(t, 12))
 	})
 	t.Run("photographs", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("searches photographs: the scenes take the same paths")
+		}
 		for _, file := range photos.Paths(t)[:2] {
 			compare(t, file)
 		}
