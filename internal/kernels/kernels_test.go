@@ -765,17 +765,19 @@ func TestKernelsEqualGeneric(t *testing.T) {
 
 func TestKernelsEqualGenericForRandomLengths(t *testing.T) {
 	for _, c := range checks {
-		t.Run(c.name, func(t *testing.T) {
-			rapid.Check(t, func(r *rapid.T) {
-				seed := rapid.Uint64().Draw(r, "seed")
-				n := rapid.IntRange(0, 200).Draw(r, "n") * max(1, c.align)
-				m := generator{t, rand.New(rand.NewPCG(seed, 0)), rapid.IntRange(0, distributions-1).Draw(r, "kind"), seed%2 == 0}
-				if !c.equal(m, n) {
-					r.Fatal("kernel and portable implementation differ")
-				}
-			})
-		})
+		t.Run(c.name, c.testRandomLengths)
 	}
+}
+
+func (c check) testRandomLengths(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		seed := rapid.Uint64().Draw(r, "seed")
+		n := rapid.IntRange(0, 200).Draw(r, "n") * max(1, c.align)
+		m := generator{t, rand.New(rand.NewPCG(seed, 0)), rapid.IntRange(0, distributions-1).Draw(r, "kind"), seed%2 == 0}
+		if !c.equal(m, n) {
+			r.Fatal("kernel and portable implementation differ")
+		}
+	})
 }
 
 // Distances at the ends of the range and between two steps, where adding one half rounds up.

@@ -189,12 +189,20 @@ func (l *PairLayer) apply(
 
 // unitOutputsGeneric writes the outputs for layerItems items.
 func unitOutputsGeneric(dst []float32, pairs [][PairItems][2]int16, weights [][pairUnits][2]int16, g *unitGroup) {
+	n := len(weights)
+	for first := 0; first < layerItems; first += PairItems {
+		pairItemOutputsGeneric(dst[first:], pairs[first/PairItems*n:][:n], weights, g)
+	}
+}
+
+// pairItemOutputsGeneric writes the outputs for PairItems items.
+func pairItemOutputsGeneric(dst []float32, pairs [][PairItems][2]int16, weights [][pairUnits][2]int16, g *unitGroup) {
 	for u := range pairUnits {
-		var sums [layerItems]int32
-		for k, pair := range pairs {
-			w, first := weights[k%len(weights)][u], k/len(weights)*PairItems
-			for i, v := range pair {
-				sums[first+i] += int32(w[0])*int32(v[0]) + int32(w[1])*int32(v[1])
+		var sums [PairItems]int32
+		for f := range weights {
+			w := weights[f][u]
+			for i, v := range pairs[f] {
+				sums[i] += int32(w[0])*int32(v[0]) + int32(w[1])*int32(v[1])
 			}
 		}
 		for i, sum := range sums {

@@ -1,6 +1,6 @@
-// Command gen writes the AVX2 and AVX-512 kernels of internal/kernels. Each kernel performs, lane by lane, the
-// operations of its portable implementation in the same order and without fusing them, so that the
-// results are the same to the bit.
+// Command gen writes the AVX2 and AVX-512 kernels of internal/kernels. Each kernel performs, lane by
+// lane, the operations of its portable implementation in the same order and without fusing them, so
+// that the results are the same to the bit.
 package main
 
 import (
