@@ -213,7 +213,6 @@ func (n *Network) scoreSecond(w *modelWorkspace, first []float32) {
 		}
 	}
 	for i, v := range w.second {
-		bits := math.Float32bits(v) // clear those of negative numbers: faster than max
-		w.second[i] = math.Float32frombits(bits &^ uint32(int32(bits)>>31))
+		w.second[i] = max(v, 0)
 	}
 }
