@@ -54,11 +54,7 @@ func (s *Set) AddJoins(ctx context.Context, order []int32, limit, minSide int, k
 			}
 		}
 	}
-	s.boxes = s.boxes[:0]
-	for i := range s.Candidates[first:] {
-		s.boxes = append(s.boxes, s.Candidates[first+i].Box)
-	}
-	return s.graph.Extend(ctx, s.boxes, s.Run)
+	return s.graph.Extend(ctx, s.boxes[first:], s.Run)
 }
 
 // pollJoins is the number of candidates of the order between two checks of the context.

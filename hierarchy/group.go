@@ -175,8 +175,8 @@ func (g *Grouper) weigh(m Measure, slot int32) uint64 {
 	return g.choose(slot)
 }
 
-// keepPairs keeps the pairs of a region whose similarities were just computed. There is room
-// for twice as many as are kept, so that dropping the oldest takes amortized constant time per pair.
+// keepPairs appends the pairs of a region whose similarities have just been computed. The list grows
+// to twice MaxPairs before the oldest are removed, which takes amortized constant time per pair.
 func (g *Grouper) keepPairs(slot int32) {
 	if g.MaxPairs <= 0 {
 		return
