@@ -98,7 +98,7 @@ func TestAddUnionsEqualsReference(t *testing.T) {
 		if len(got) > 0 {
 			t.Fatalf("%d unions are not those of the reference, or in another order: the first is %v", len(got), got[0])
 		}
-		if selected > others+1e-3 { // values are rounded
+		if selected > others+1e-4 { // values are rounded
 			t.Fatalf("selected a union of value %v, but not one of %v", selected, others)
 		}
 	})

@@ -12,12 +12,12 @@ import (
 func TestUnions(t *testing.T) {
 	opts := Fast()
 	opts.Joins = 0
-	testAdded(t, candidate.Union, opts, func(o *Options) *int { return &o.Unions })
+	testAdded(t, candidate.Union, opts, func(o *Options) *int { return &o.Unions }, 20)
 }
 
-// testAdded tests that an option adds proposals of a kind, at most 20. It returns the options, and
-// the proposals without and with these.
-func testAdded(t *testing.T, kind candidate.Kind, opts Options, limit func(*Options) *int) (with Options, without, all []Proposal) {
+// testAdded tests how many proposals of a kind an option adds if their maximum is 20. It returns the
+// options, and the proposals without and with these.
+func testAdded(t *testing.T, kind candidate.Kind, opts Options, limit func(*Options) *int, want int) (with Options, without, all []Proposal) {
 	img := scene.Render(11, 160, 120, 6).Image
 	count := func(proposals []Proposal) (n int) {
 		for _, p := range proposals {
@@ -32,8 +32,8 @@ func testAdded(t *testing.T, kind candidate.Kind, opts Options, limit func(*Opti
 	*limit(&opts) = 20
 	opts.Threads = 1
 	all = search(t, img, opts)
-	if added := count(all); count(without) != 0 || added == 0 || added > 20 || kind == candidate.Union && added < 20 || len(all) != len(without)+added {
-		t.Fatalf("%d of kind %v among %d, without the option %d among %d: want up to 20 more", added, kind, len(all), count(without), len(without))
+	if count(without) != 0 || count(all) != want || len(all) != len(without)+want {
+		t.Fatalf("%d of kind %v among %d, without the option %d among %d: want %d more", count(all), kind, len(all), count(without), len(without), want)
 	}
 
 	t.Run("threads", func(t *testing.T) {
