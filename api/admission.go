@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
-	"io"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,18 +12,12 @@ import (
 // until none is left.
 const maxInFlight = 1 << 40
 
-// bodyChunk is the step, in bytes, in which memory for bodies is reserved.
-const bodyChunk = 64 << 10
-
-// errOverloaded reports that the memory for bodies is used up.
-var errOverloaded = errors.New("memory for request bodies is used up")
-
 // admission limits concurrent work. A request passes the limits in this order: it is counted
 // as in flight, reserves memory as its body arrives, takes a slot in the queue, and acquires
 // pixels for the search.
 type admission struct {
 	inFlight *semaphore.Weighted // requests
-	bodies   *semaphore.Weighted // bytes
+	memory   *memory
 	queue    *semaphore.Weighted // images that wait for a worker or have one
 	work     *semaphore.Weighted // pixels
 
@@ -33,8 +25,8 @@ type admission struct {
 	// than workers. capacity is all of work.
 	minWeight, capacity int64
 
-	bodyBytes, queueDepth, workPixels prometheus.Gauge
-	queueWait                         prometheus.Histogram
+	queueDepth, workPixels prometheus.Gauge
+	queueWait              prometheus.Histogram
 }
 
 func newAdmission(c Config, m *metrics) *admission {
@@ -42,12 +34,11 @@ func newAdmission(c Config, m *metrics) *admission {
 	capacity := minWeight * int64(c.Workers)
 	return &admission{
 		inFlight:   semaphore.NewWeighted(maxInFlight),
-		bodies:     semaphore.NewWeighted(c.BodyMemory),
+		memory:     newMemory(c, m),
 		queue:      semaphore.NewWeighted(int64(c.Workers + c.Queue)),
 		work:       semaphore.NewWeighted(capacity),
 		minWeight:  minWeight,
 		capacity:   capacity,
-		bodyBytes:  m.bodyBytes,
 		queueDepth: m.queueDepth,
 		workPixels: m.workPixels,
 		queueWait:  m.queueWait,
@@ -85,39 +76,4 @@ func (a *admission) acquire(ctx context.Context, pixels int64) (release func(), 
 		a.workPixels.Sub(float64(pixels))
 		a.work.Release(weight)
 	}, nil
-}
-
-// A requestBody reserves memory for the bytes that have arrived, not for those announced.
-// It remembers its first error, which a multipart reader may hide.
-type requestBody struct {
-	io.ReadCloser
-	admission *admission
-	read      int64 // bytes
-	reserved  int64 // bytes
-	err       error
-}
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	if b.read == b.reserved {
-		if !b.admission.bodies.TryAcquire(bodyChunk) {
-			b.err = errOverloaded
-			return 0, b.err
-		}
-		b.reserved += bodyChunk
-		b.admission.bodyBytes.Add(bodyChunk)
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.reserved-b.read)])
-	b.read += int64(n)
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	return n, err
-}
-
-// release returns the reserved memory. It may be called more than once.
-func (b *requestBody) release() {
-	b.admission.bodies.Release(b.reserved)
-	b.admission.bodyBytes.Sub(float64(b.reserved))
-	b.read = 0
-	b.reserved = 0
 }

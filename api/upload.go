@@ -88,7 +88,7 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, limit int64) (
 		err := &boundedio.LimitError{What: "bytes", Got: r.ContentLength, Max: s.cfg.MaxImageBytes}
 		return nil, 0, problemFor(r.Context(), err)
 	}
-	b = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), admission: s.admission}
+	b = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), memory: s.admission.memory}
 	r.Body = b
 	return b, min(max(r.ContentLength, 0), preallocLimit, s.cfg.MaxImageBytes), nil
 }
