@@ -1,8 +1,8 @@
 package api
 
 import (
-	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -23,7 +23,8 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 				fieldError{"Authorization", scheme, "Bearer and a valid token"}))
 			return
 		}
-		recordOf(r).token = name
+		rec := recordOf(r)
+		rec.token, rec.client = name, name
 		s.metrics.tokens.WithLabelValues(name).Inc()
 		next.ServeHTTP(w, r)
 	})
@@ -36,18 +37,23 @@ func (s *Server) limitRate() func(http.Handler) http.Handler {
 		return func(next http.Handler) http.Handler { return next }
 	}
 	return httprate.LimitBy(s.cfg.RateLimit, time.Minute,
-		func(r *http.Request) (string, error) {
-			if name := recordOf(r).token; name != "" {
-				return "token " + name, nil
-			}
-			host, _, err := net.SplitHostPort(r.RemoteAddr)
-			if err != nil {
-				host = r.RemoteAddr
-			}
-			return host, nil
-		},
+		func(r *http.Request) (string, error) { return recordOf(r).client, nil },
 		httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
 			fail(w, r, newProblem(http.StatusTooManyRequests, "rate",
 				"the client exceeded its requests per minute; retry after the delay in Retry-After"))
 		}))
+}
+
+// clientAddress returns the address of a client without its port. Of an IPv6 address it returns the
+// network of 64 bits, all of whose addresses a single client may have.
+func clientAddress(remote string) string {
+	addr, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote // not of a TCP connection
+	}
+	ip := addr.Addr().Unmap().WithZone("")
+	if ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, 64).Masked().String()
 }

@@ -78,6 +78,21 @@ func TestTokens(t *testing.T) {
 	})
 }
 
+func TestClientAddress(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.1:8080":              "192.0.2.1",
+		"[::ffff:192.0.2.1]:8080":     "192.0.2.1",
+		"[2001:db8:1:2:3:4:5:6]:8080": "2001:db8:1:2::/64",
+		"[2001:db8:1:2:ffff::6]:80":   "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:80":           "fe80::/64",
+		"@":                           "@",
+	} {
+		if got := clientAddress(remote); got != want {
+			t.Errorf("%s: got %q, want %q", remote, got, want)
+		}
+	}
+}
+
 func TestRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(c *Config) { c.RateLimit = 3; c.Authenticator = tokens(t) })

@@ -80,7 +80,7 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	headerLength := -1
-	resp, p := s.enqueue(r, req.Image, s.searchJob(opts, func(_ context.Context, result *propose.Result) (body []byte, err error) {
+	resp, p := s.enqueue(r.Context(), recordOf(r), req.Image, s.searchJob(opts, func(_ context.Context, result *propose.Result) (body []byte, err error) {
 		body, headerLength, err = openinference.AppendResponse(
 			nil, req, result.Boxes, result.Scores, openinference.ModelName, openinference.ModelVersion)
 		return body, err

@@ -24,6 +24,7 @@ const requestIDHeader = "X-Request-Id"
 type requestRecord struct {
 	problem *problem
 	token   string // name of the client's token
+	client  string // the token's name, or without one the client's address; see clientAddress
 	attrs   []slog.Attr
 }
 
@@ -70,7 +71,7 @@ func (s *Server) instrument(next http.Handler) http.Handler {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 
-		rec := &requestRecord{}
+		rec := &requestRecord{client: clientAddress(r.RemoteAddr)}
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
 			abort := false

@@ -145,7 +145,7 @@ func (s *Server) respondCached(w http.ResponseWriter, r *http.Request, key cache
 	if !ok {
 		cacheStatus = "miss"
 		var p *problem
-		resp, p = s.enqueue(r, data, j)
+		resp, p = s.enqueue(r.Context(), recordOf(r), data, j)
 		if p != nil {
 			fail(w, r, p)
 			return
@@ -312,12 +312,12 @@ func (s *Server) searchJob(opts propose.Options, encode encoder) job {
 }
 
 // enqueue takes a slot in the queue for the time of a job.
-func (s *Server) enqueue(r *http.Request, data []byte, j job) (encodedResult, *problem) {
+func (s *Server) enqueue(ctx context.Context, rec *requestRecord, data []byte, j job) (encodedResult, *problem) {
 	if p := s.admission.enqueue(); p != nil {
 		return encodedResult{}, p
 	}
 	defer s.admission.dequeue() // also if the job panics
-	return s.process(r.Context(), recordOf(r), data, j)
+	return s.process(ctx, rec, data, j)
 }
 
 // process waits for a worker and does the job. The worker is held until the response is encoded, which

@@ -44,7 +44,7 @@ func (s *Server) handleRoIs(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	resp, p := s.enqueue(r, img.data, s.searchJob(opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
+	resp, p := s.enqueue(r.Context(), recordOf(r), img.data, s.searchJob(opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
 		batch, err := rois.Sample(ctx, result.Boxes, truth, sampling)
 		if err != nil {
 			return nil, err
