@@ -257,19 +257,42 @@ func TestBatchResumesAfterKill(t *testing.T) {
 	t.Logf("%d runs were killed", killed)
 }
 
+// pausedBatch starts a batch that writes to a new folder, and pauses it between its first shard and
+// its third. SIGCONT resumes it.
+func pausedBatch(t *testing.T, args ...string) (c *exec.Cmd, out string) {
+	t.Helper()
+	for range 100 {
+		out = filepath.Join(t.TempDir(), "out")
+		c = program(t, append(args, "--out", out)...)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for !exists(filepath.Join(out, "shards", "000000.json")) {
+			time.Sleep(time.Millisecond)
+		}
+		c.Process.Signal(syscall.SIGSTOP)
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(c.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil {
+			t.Fatal(err)
+		}
+		if status.Stopped() && !exists(filepath.Join(out, "shards", "000002.json")) {
+			return c, out
+		}
+		c.Process.Kill()
+		c.Wait() // fails if the batch has ended
+	}
+	t.Fatal("every batch went on before it could be paused")
+	return nil, ""
+}
+
 func TestBatchInterrupted(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals on Windows")
 	}
-	src, out := folder(t, 40), t.TempDir()
-	c := program(t, "batch", src, "--out", out, "--shard-size", "2")
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for !exists(filepath.Join(out, "shards", "000001.json")) {
-		time.Sleep(time.Millisecond)
-	}
+	src := folder(t, 180)
+	c, out := pausedBatch(t, "batch", src, "--shard-size", "2")
 	c.Process.Signal(syscall.SIGTERM)
+	c.Process.Signal(syscall.SIGCONT)
 	if c.Wait(); c.ProcessState.ExitCode() != exitInterrupted {
 		t.Errorf("%v: %s", c.ProcessState, c.Stderr)
 	}
@@ -411,7 +434,7 @@ func TestBatchUsage(t *testing.T) {
 
 // A full disk and a missing destination or source stop the run, which can be resumed afterwards.
 func TestBatchStopsOnStorageFailure(t *testing.T) {
-	src, want := folder(t, 20), t.TempDir()
+	src, want := folder(t, 180), t.TempDir() // more than are read before the third shard is written
 	args := []string{"batch", src, "--mode", "single", "--shard-size", "5"}
 	if _, stderr, code := call(t, nil, append(args, "--out", want)...); code != 0 {
 		t.Fatal(stderr)
@@ -431,22 +454,16 @@ func TestBatchStopsOnStorageFailure(t *testing.T) {
 		filetree.Equal(t, "after the disk was enlarged", files(t, out), files(t, want))
 	})
 
-	during := func(t *testing.T, out string, fail func()) (stderr string, code int) {
+	during := func(t *testing.T, fail func(out string)) (out, stderr string, code int) {
 		t.Helper()
-		c := program(t, append(args, "--mode", "quality", "--threads", "1", "--out", out)...)
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for !exists(filepath.Join(out, "shards", "000001.json")) {
-			time.Sleep(time.Millisecond)
-		}
-		fail()
+		c, out := pausedBatch(t, append(args, "--threads", "1")...)
+		fail(out)
+		c.Process.Signal(syscall.SIGCONT)
 		c.Wait()
-		return c.Stderr.(*strings.Builder).String(), c.ProcessState.ExitCode()
+		return out, c.Stderr.(*strings.Builder).String(), c.ProcessState.ExitCode()
 	}
 	t.Run("destination removed", func(t *testing.T) {
-		out := filepath.Join(t.TempDir(), "out")
-		stderr, code := during(t, out, func() {
+		out, stderr, code := during(t, func(out string) {
 			if err := os.Rename(out, out+".away"); err != nil {
 				t.Error(err)
 			}
@@ -456,7 +473,6 @@ func TestBatchStopsOnStorageFailure(t *testing.T) {
 		}
 	})
 	t.Run("source removed", func(t *testing.T) {
-		out := t.TempDir()
 		kept := filepath.Join(t.TempDir(), "kept")
 		copied := func(from, to string) {
 			if text, err := exec.CommandContext(t.Context(), "cp", "-a", from, to).CombinedOutput(); err != nil {
@@ -464,7 +480,7 @@ func TestBatchStopsOnStorageFailure(t *testing.T) {
 			}
 		}
 		copied(src, kept)
-		stderr, code := during(t, out, func() {
+		out, stderr, code := during(t, func(string) {
 			away := src + ".away" // renaming is atomic
 			if err := errors.Join(os.Rename(src, away), os.RemoveAll(away)); err != nil {
 				t.Error(err)
@@ -474,18 +490,17 @@ func TestBatchStopsOnStorageFailure(t *testing.T) {
 		if code != exitFailed || !strings.Contains(stderr, "is no longer available") || exists(filepath.Join(out, "manifest.json")) {
 			t.Errorf("got exit code %d: %s", code, stderr)
 		}
-		if _, stderr, code := call(t, nil, append(args, "--mode", "quality", "--out", out)...); code != 0 || !strings.Contains(stderr, "is complete: 3 images failed") {
+		if _, stderr, code := call(t, nil, append(args, "--out", out)...); code != 0 || !strings.Contains(stderr, "is complete: 3 images failed") {
 			t.Errorf("got exit code %d: %s", code, stderr)
 		}
 	})
 	t.Run("image removed", func(t *testing.T) {
-		out := t.TempDir()
-		stderr, code := during(t, out, func() {
-			if err := os.Remove(filepath.Join(src, "001", "19.jpg")); err != nil {
+		_, stderr, code := during(t, func(string) {
+			if err := os.Remove(filepath.Join(src, "017", "179.jpg")); err != nil {
 				t.Error(err)
 			}
 		})
-		if code != 0 || !strings.Contains(stderr, "001/19.jpg: ") || !strings.Contains(stderr, "is complete: 4 images failed") {
+		if code != 0 || !strings.Contains(stderr, "017/179.jpg: ") || !strings.Contains(stderr, "is complete: 4 images failed") {
 			t.Errorf("got exit code %d: %s", code, stderr)
 		}
 	})
