@@ -52,39 +52,23 @@ func inferenceProblem(err error) *problem {
 // handleInfer responds with the boxes and scores of an image as tensors.
 func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 	// Base64 needs four thirds of the bytes, and the JSON around it a little.
-	limit := s.cfg.MaxImageBytes/3*4 + formOverhead
-	b, hint, p := s.openBody(w, r, limit)
+	body, release, p := s.readBody(w, r, s.cfg.MaxImageBytes/3*4+formOverhead)
 	if p != nil {
 		fail(w, r, p)
 		return
 	}
-	defer b.release()
-	body, err := boundedio.ReadAll(b, hint, limit)
-	if p := s.bodyProblem(r.Context(), b, nil, err, "body"); p != nil {
-		fail(w, r, p)
-		return
-	}
-	s.clearReadDeadline(w)
+	defer release()
 	req, err := openinference.Parse(body, r.Header.Values(openinference.HeaderLength))
 	if err != nil {
 		fail(w, r, inferenceProblem(err))
 		return
 	}
-	values := url.Values{}
-	for name, value := range req.Options {
-		values.Set(name, value)
-	}
-	opts, _, p := s.readSearchOptions(s.newSearchParser(values, searchOptions, DefaultMax))
-	if p != nil {
-		fail(w, r, p)
-		return
-	}
 	headerLength := -1
-	resp, p := s.enqueue(r.Context(), recordOf(r), req.Image, s.searchJob(opts, func(_ context.Context, result *propose.Result) (body []byte, err error) {
+	resp, p := s.infer(r.Context(), recordOf(r), req, func(_ context.Context, result *propose.Result) (body []byte, err error) {
 		body, headerLength, err = openinference.AppendResponse(
 			nil, req, result.Boxes, result.Scores, openinference.ModelName, openinference.ModelVersion)
 		return body, err
-	}))
+	})
 	if p != nil {
 		fail(w, r, p)
 		return
@@ -93,6 +77,34 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(openinference.HeaderLength, strconv.Itoa(headerLength))
 	}
 	s.writeSearched(w, openinference.ContentType(headerLength), resp)
+}
+
+// readBody reads a request body of at most limit bytes. Its memory is reserved until release is called.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, release func(), p *problem) {
+	b, hint, p := s.openBody(w, r, limit)
+	if p != nil {
+		return nil, nil, p
+	}
+	body, err := boundedio.ReadAll(b, hint, limit)
+	if p := s.bodyProblem(r.Context(), b, nil, err, "body"); p != nil {
+		b.release()
+		return nil, nil, p
+	}
+	s.clearReadDeadline(w)
+	return body, b.release, nil
+}
+
+// infer searches the image of a request, with the options that its parameters are.
+func (s *Server) infer(ctx context.Context, rec *requestRecord, req *openinference.Request, encode encoder) (encodedResult, *problem) {
+	values := url.Values{}
+	for name, value := range req.Options {
+		values.Set(name, value)
+	}
+	opts, _, p := s.readSearchOptions(s.newSearchParser(values, searchOptions, DefaultMax))
+	if p != nil {
+		return encodedResult{}, p
+	}
+	return s.enqueue(ctx, rec, req.Image, s.searchJob(opts, encode))
 }
 
 // writeJSON responds with a value as JSON.
