@@ -230,7 +230,7 @@ func TestAdmin(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx, listeners[0], listeners[1]) }()
+	go func() { ended <- s.Serve(ctx, Listeners{HTTP: listeners[0], Admin: listeners[1]}) }()
 	url := "http://" + listeners[1].Addr().String()
 	for path, want := range map[string]string{
 		"/metrics": "proposer_build_info", "/healthz": "alive", "/readyz": "ready",

@@ -99,11 +99,18 @@ func (s *Server) route() error {
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Serve serves clients on ln, and operators on admin unless it is nil, until ctx ends. Then it
-// drains: it keeps listening but rejects new requests, and /readyz, with 503 until all admitted
-// requests have been answered. It closes both listeners and returns nil if that takes no longer
-// than Config.ShutdownTimeout; otherwise it closes the remaining connections and returns an error.
-func (s *Server) Serve(ctx context.Context, ln, admin net.Listener) error {
+// Listeners are what [Server.Serve] accepts connections from. All but HTTP may be nil.
+type Listeners struct {
+	HTTP  net.Listener // the service
+	Admin net.Listener // the handler of [Server.Admin]
+}
+
+// Serve serves clients and operators until ctx ends. Then it drains: it keeps listening but rejects new
+// requests, and /readyz, with 503 until all admitted requests have been answered. It closes the
+// listeners and returns nil if that takes no longer than Config.ShutdownTimeout; otherwise it closes
+// the remaining connections and returns an error.
+func (s *Server) Serve(ctx context.Context, l Listeners) error {
+	ln, admin := l.HTTP, l.Admin
 	ended := make(chan error, 2)
 	service := s.cfg.httpServer(s)
 	servers := []*http.Server{service}

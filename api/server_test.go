@@ -720,7 +720,7 @@ func TestServeListenerError(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.Close()
-	if err := s.Serve(t.Context(), ln, nil); !errors.Is(err, net.ErrClosed) {
+	if err := s.Serve(t.Context(), Listeners{HTTP: ln}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v, want net.ErrClosed", err)
 	}
 }

@@ -149,7 +149,7 @@ func serve(t testing.TB, change func(*Config)) (s *service, stop func(), ended <
 	s = newService(t, change)
 	ctx, cancel := context.WithCancel(t.Context())
 	end := make(chan error, 1)
-	go func() { end <- s.Serve(ctx, s.listener, nil) }()
+	go func() { end <- s.Serve(ctx, Listeners{HTTP: s.listener}) }()
 	return s, cancel, end
 }
 

@@ -65,14 +65,14 @@ func (c *serveCmd) Run(ctx context.Context, std streams, values *config.Settings
 		return values.Wrong("addr", "an address to listen on: "+err.Error())
 	}
 	if c.AdminAddr == "" {
-		return server.Serve(ctx, ln, nil)
+		return server.Serve(ctx, api.Listeners{HTTP: ln})
 	}
 	admin, err := (&net.ListenConfig{}).Listen(ctx, "tcp", string(c.AdminAddr))
 	if err != nil {
 		_ = ln.Close() // unused
 		return values.Wrong("admin-addr", "an address to listen on: "+err.Error())
 	}
-	return server.Serve(ctx, ln, admin)
+	return server.Serve(ctx, api.Listeners{HTTP: ln, Admin: admin})
 }
 
 // reloadOnHangup calls reload at every SIGHUP until the context ends. The returned function

@@ -54,7 +54,7 @@ func serve(t *testing.T, change func(*api.Config)) (url, admin string) {
 	service, operators := listen(), listen()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() { ended <- s.Serve(ctx, service, operators) }()
+	go func() { ended <- s.Serve(ctx, api.Listeners{HTTP: service, Admin: operators}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
