@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -17,14 +18,17 @@ import (
 
 // routeInference adds the routes of the Open Inference Protocol, except for the server health.
 func (s *Server) routeInference(r chi.Router) {
-	r.Get("/v2", func(w http.ResponseWriter, _ *http.Request) { s.writeJSON(w, openinference.Server(s.cfg.Version)) })
+	r.Get("/v2", s.serveJSON(openinference.Server(s.cfg.Version)))
 	r = r.With(checkModel)
 	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
-		r.Get(model, func(w http.ResponseWriter, _ *http.Request) { s.writeJSON(w, openinference.Model()) })
-		r.Get(model+"/ready", s.serveReady)
+		r.Get(model, s.serveJSON(openinference.Model()))
+		r.Get(model+"/ready", s.whileReady(s.serveJSON(openinference.ModelReady{Name: openinference.ModelName, Ready: true})))
 		r.With(s.admit).Post(model+"/infer", s.handleInfer)
 	}
 }
+
+// isInferencePath reports whether errors have the form of the Open Inference Protocol.
+func isInferencePath(path string) bool { return path == "/v2" || strings.HasPrefix(path, "/v2/") }
 
 // checkModel rejects requests for an unknown model or version.
 func checkModel(next http.Handler) http.Handler {
@@ -107,11 +111,11 @@ func (s *Server) infer(ctx context.Context, rec *requestRecord, req *openinferen
 	return s.enqueue(ctx, rec, req.Image, s.searchJob(opts, encode))
 }
 
-// writeJSON responds with a value as JSON.
-func (s *Server) writeJSON(w http.ResponseWriter, v any) {
+// serveJSON returns a handler that responds with a value as JSON.
+func (s *Server) serveJSON(v any) http.HandlerFunc {
 	body, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // a struct of strings and numbers always encodes
 	}
-	s.writeResponse(w, "application/json", body)
+	return func(w http.ResponseWriter, _ *http.Request) { s.writeResponse(w, "application/json", body) }
 }

@@ -33,41 +33,92 @@ func (r response) failure(t testing.TB, status int) string {
 
 func TestInferenceMetadata(t *testing.T) {
 	s := start(t, func(c *Config) { c.Version = "v7" })
-	for path, want := range map[string]string{
-		"/v2": `{"name":"proposer","version":"v7","extensions":["binary_tensor_data"]}`,
-		"/v2/models/selective_search": `{"name":"selective_search","versions":["1"],"platform":"proposer_selective_search",` +
+	const (
+		server = `{"name":"proposer","version":"v7","extensions":["binary_tensor_data"]}`
+		model  = `{"name":"selective_search","versions":["1"],"platform":"proposer_selective_search",` +
 			`"inputs":[{"name":"image","datatype":"BYTES","shape":[1]}],` +
-			`"outputs":[{"name":"boxes","datatype":"FP32","shape":[-1,4]},{"name":"scores","datatype":"FP32","shape":[-1]}]}`,
+			`"outputs":[{"name":"boxes","datatype":"FP32","shape":[-1,4]},{"name":"scores","datatype":"FP32","shape":[-1]}]}`
+		ready = `{"name":"selective_search","ready":true}`
+	)
+	for path, want := range map[string]string{
+		"/v2":                                    server,
+		"/v2/":                                   server,
+		"/v2/health/live":                        `{"live":true}`,
+		"/v2/health/ready":                       `{"ready":true}`,
+		"/v2/models/selective_search":            model,
+		"/v2/models/selective_search/versions/1": model,
+		"/v2/models/selective_search/ready":      ready,
+		"/v2/models/selective_search/versions/1/ready": ready,
 	} {
 		t.Run(path, func(t *testing.T) {
-			if r := s.do(t, "GET", path, "", nil); string(r.body) != want || r.status != 200 {
-				t.Errorf("got %d %s, want %s", r.status, r.body, want)
+			r := s.do(t, "GET", path, "", nil)
+			if string(r.body) != want || r.status != 200 || r.header.Get("Content-Type") != "application/json" {
+				t.Errorf("got %d %v %s, want %s", r.status, r.header, r.body, want)
+			}
+			if r := s.do(t, "HEAD", path, "", nil); r.status != 200 {
+				t.Errorf("HEAD: got %d", r.status)
 			}
 		})
 	}
-	for _, path := range []string{"/v2/health/live", "/v2/health/ready", "/v2/models/selective_search/ready", "/v2/models/selective_search/versions/1/ready", "/v2/models/selective_search/versions/1"} {
-		if r := s.do(t, "GET", path, "", nil); r.status != http.StatusOK {
-			t.Errorf("%s: %d", path, r.status)
-		}
-	}
-	for _, path := range []string{"/v2/models/selective_search", "/v2/models/selective_search/versions/1", "/v2/models/selective_search/ready"} {
-		if r := s.do(t, "HEAD", path, "", nil); r.status != http.StatusOK {
-			t.Errorf("HEAD %s: %d", path, r.status)
-		}
+	for _, path := range []string{"/v2", "/v2/", "/v2/models/selective_search", "/v2/models/selective_search/versions/1/", "/v2/models/selective_search/ready"} {
 		r := s.do(t, "DELETE", path, "", nil)
 		r.failure(t, http.StatusMethodNotAllowed)
 		if allow := r.header.Get("Allow"); allow != "GET, HEAD" {
 			t.Errorf("%s: Allow %s", path, allow)
 		}
 	}
-	for _, path := range []string{"/v2/models/resnet", "/v2/models/selective_search/versions/2/ready", "/v2/nothing"} {
-		s.do(t, "GET", path, "", nil).failure(t, http.StatusNotFound)
-	}
 	s.do(t, "GET", inferPath, "", nil).failure(t, http.StatusMethodNotAllowed)
 	s.draining.Store(true)
 	s.do(t, "GET", "/v2/health/ready", "", nil).failure(t, http.StatusServiceUnavailable)
 	s.do(t, "GET", "/v2/models/selective_search/ready", "", nil).failure(t, http.StatusServiceUnavailable)
 	s.postWith(t, inferPath, "", nil).failure(t, http.StatusServiceUnavailable)
+	if r := s.do(t, "GET", "/v2/health/live", "", nil); string(r.body) != `{"live":true}` {
+		t.Errorf("got %d %s while draining, want the server to be live", r.status, r.body)
+	}
+}
+
+// What Triton's and KServe's clients call beyond the protocol, and unknown models, are errors that they can decode.
+func TestInferenceUnknown(t *testing.T) {
+	s := start(t, nil)
+	for _, c := range []struct{ method, path, want string }{
+		{"GET", "/v2/models/resnet", "selective_search"},
+		{"GET", "/v2/models/resnet/ready", "selective_search"},
+		{"GET", "/v2/models/selective_search/versions/2/ready", "version"},
+		{"GET", "/v2/models/stats", "selective_search"},
+		{"GET", "/v2/models/selective_search/stats", "extensions"},
+		{"GET", "/v2/models/selective_search/versions/1/stats", "extensions"},
+		{"GET", "/v2/models/selective_search/config", "extensions"},
+		{"GET", "/v2/models/selective_search/trace/setting", "extensions"},
+		{"GET", "/v2/models", "extensions"},
+		{"POST", "/v2/repository/index", "extensions"},
+		{"POST", "/v2/repository/models/selective_search/load", "extensions"},
+		{"GET", "/v2/systemsharedmemory/status", "extensions"},
+		{"POST", "/v2/cudasharedmemory/unregister", "extensions"},
+		{"GET", "/v2/logging", "extensions"},
+		{"GET", "/v2/nothing/", "extensions"},
+	} {
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			if text := s.do(t, c.method, c.path, "", nil).failure(t, http.StatusNotFound); !strings.Contains(text, c.want) {
+				t.Errorf("got %q, want it to contain %q", text, c.want)
+			}
+		})
+	}
+}
+
+// A slash at the end of a path is ignored.
+func TestTrailingSlash(t *testing.T) {
+	s := start(t, nil)
+	for _, path := range []string{"/healthz/", "/readyz/", "/docs/", "/openapi.yaml/", "/v1/modes/", "/v2/health/live/"} {
+		if r := s.do(t, "GET", path, "", nil); r.status != http.StatusOK {
+			t.Errorf("GET %s: got %d, want 200", path, r.status)
+		}
+	}
+	s.postWith(t, "/v1/proposals/?mode=single", "", small().PNG()).proposals(t)
+	s.do(t, "GET", "/v1/nothing/", "", nil).problem(t, http.StatusNotFound, "path")
+	s.do(t, "GET", "/v1/modes//", "", nil).problem(t, http.StatusNotFound, "path")
+	if r := s.do(t, "PUT", "/v1/proposals/", "", nil); r.header.Get("Allow") != "POST" {
+		t.Errorf("got Allow %q, want POST", r.header.Get("Allow"))
+	}
 }
 
 // All three forms of a request return the boxes of /v1/proposals.

@@ -149,6 +149,7 @@ func (s *Server) logRequest(w middleware.WrapResponseWriter, r *http.Request, re
 
 // isProbe reports whether the path is one that orchestrators poll.
 func isProbe(path string) bool {
+	path = strings.TrimSuffix(path, "/")
 	return path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/v2/health/")
 }
 

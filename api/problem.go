@@ -166,7 +166,7 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 		panic(err) // a struct of strings and numbers always encodes
 	}
 	media := "application/problem+json"
-	if r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") {
+	if isInferencePath(r.URL.Path) {
 		body, media = openinference.AppendError(nil, p.Detail), "application/json"
 	}
 	h := w.Header()

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/proposer/proposer/api/docs"
+	"github.com/proposer/proposer/api/openinference"
 	"github.com/proposer/proposer/api/web"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/propose"
@@ -76,16 +77,18 @@ func (s *Server) route() error {
 	if err != nil {
 		return err
 	}
-	s.mux.Use(s.instrument, s.crossOrigin, middleware.GetHead)
+	// A slash at the end of a path is ignored, as clients join paths to base URLs. A redirect would
+	// make them drop the body of a POST request.
+	s.mux.Use(s.instrument, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
 	s.mux.NotFound(notFound)
 	s.mux.MethodNotAllowed(s.methodNotAllowed)
 	web.Mount(s.mux)
 	s.mux.Get("/docs", docsPage.ServeHTTP)
 	s.mux.Get("/openapi.yaml", serveOpenAPI)
 	s.mux.Get("/healthz", serveLive)
-	s.mux.Get("/readyz", s.serveReady)
-	s.mux.Get("/v2/health/live", serveLive)
-	s.mux.Get("/v2/health/ready", s.serveReady)
+	s.mux.Get("/readyz", s.whileReady(serveReady))
+	s.mux.Get("/v2/health/live", s.serveJSON(openinference.ServerLive{Live: true}))
+	s.mux.Get("/v2/health/ready", s.whileReady(s.serveJSON(openinference.ServerReady{Ready: true})))
 	s.mux.Group(func(r chi.Router) {
 		r.Use(s.authenticate, s.limitRate())
 		r.Get("/v1/modes", s.handleModes)
@@ -179,12 +182,17 @@ func writeText(w http.ResponseWriter, s string) {
 
 func serveLive(w http.ResponseWriter, _ *http.Request) { writeText(w, "alive\n") }
 
-func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
-	if s.draining.Load() {
-		fail(w, r, drainingProblem())
-		return
+func serveReady(w http.ResponseWriter, _ *http.Request) { writeText(w, "ready\n") }
+
+// whileReady calls the handler unless the service drains.
+func (s *Server) whileReady(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			fail(w, r, drainingProblem())
+			return
+		}
+		next(w, r)
 	}
-	writeText(w, "ready\n")
 }
 
 func drainingProblem() *problem {
@@ -192,14 +200,19 @@ func drainingProblem() *problem {
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	fail(w, r, newProblem(http.StatusNotFound, "path", "the path does not exist; GET /docs lists the available paths",
+	detail := "the path does not exist; GET /docs lists the available paths"
+	if isInferencePath(r.URL.Path) {
+		detail = "the path does not exist; GET /v2 lists the supported extensions of the protocol, GET /docs the available paths"
+	}
+	fail(w, r, newProblem(http.StatusNotFound, "path", detail,
 		fieldError{"path", r.URL.Path, "one of the paths in /openapi.yaml"}))
 }
 
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
+	path := cmp.Or(chi.RouteContext(r.Context()).RoutePath, r.URL.Path) // without a slash at the end
 	for _, m := range []string{http.MethodGet, http.MethodPost} {
-		if s.mux.Match(chi.NewRouteContext(), m, r.URL.Path) {
+		if s.mux.Match(chi.NewRouteContext(), m, path) {
 			allowed = append(allowed, m)
 			if m == http.MethodGet {
 				allowed = append(allowed, http.MethodHead)

@@ -80,7 +80,7 @@ func TestMethodNotAllowed(t *testing.T) {
 
 func TestNotFound(t *testing.T) {
 	s := start(t, nil)
-	for _, path := range []string{"/metrics", "/debug/pprof/", "/v1", "/v1/proposals/", "/v1/../favicon.ico", "/%00"} {
+	for _, path := range []string{"/metrics", "/debug/pprof/", "/v1", "/v1/proposals//", "/v1/../favicon.ico", "/%00"} {
 		t.Run(path, func(t *testing.T) {
 			s.do(t, "GET", path, "", nil).problem(t, http.StatusNotFound, "path")
 		})

@@ -107,6 +107,22 @@ func Server(version string) ServerMetadata {
 	return ServerMetadata{Name: "proposer", Version: version, Extensions: []string{"binary_tensor_data"}}
 }
 
+// ServerLive is the response of GET /v2/health/live.
+type ServerLive struct {
+	Live bool `json:"live"`
+}
+
+// ServerReady is the response of GET /v2/health/ready.
+type ServerReady struct {
+	Ready bool `json:"ready"`
+}
+
+// ModelReady is the response of GET /v2/models/selective_search/ready.
+type ModelReady struct {
+	Name  string `json:"name"`
+	Ready bool   `json:"ready"`
+}
+
 // ModelMetadata is the response of GET /v2/models/selective_search.
 type ModelMetadata struct {
 	Name     string           `json:"name"`
