@@ -63,7 +63,7 @@ func (s *Server) marshalCapabilities() ([]byte, error) {
 			MaxBoxes: s.cfg.MaxBoxes, MaxPictures: s.cfg.MaxImages, TimeoutSeconds: s.cfg.Timeout.Seconds(),
 		},
 		Orders:  []string{selective.OrderObjectness.String(), selective.OrderPaper.String(), selective.OrderHierarchy.String()},
-		Formats: []string{"jpeg", "png", "webp", "bmp", "tiff"},
+		Formats: []string{"jpeg", "png", "webp", "gif", "bmp", "tiff"},
 		Ranker:  cmp.Or(s.cfg.RankerName, "built in"),
 	}
 	defaults := propose.DefaultOptions().Values()

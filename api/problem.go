@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,10 +114,11 @@ func classify(ctx context.Context, err error) *problem {
 		return newProblem(http.StatusUnprocessableEntity, "regions", message(many),
 			fieldError{"Accept", "image/png", "application/x-npy, application/json, or a larger k or min-size"})
 	}
+	if other, ok := errors.AsType[*imageio.UnsupportedError](err); ok {
+		return newProblem(http.StatusUnsupportedMediaType, "format", message(other),
+			fieldError{"image", other.Data, cmp.Or(other.Advice, imageio.Formats)})
+	}
 	switch {
-	case errors.Is(err, imageio.ErrUnsupported):
-		return newProblem(http.StatusUnsupportedMediaType, "format", message(err),
-			fieldError{"image", "not supported", "a JPEG, PNG, WebP, BMP or TIFF file"})
 	case errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusServiceUnavailable, "deadline",
 			"the search exceeded the time limit; retry later, use a smaller max-side or a faster mode")

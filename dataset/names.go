@@ -15,12 +15,12 @@ import (
 
 // Extensions returns the file extensions of images, in lower case.
 func Extensions() []string {
-	return []string{".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+	return []string{".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 }
 
 // imageExtensions are Extensions in the order in which an image is chosen if several files have the
 // same name.
-var imageExtensions = []string{".jpg", ".jpeg", ".png", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
+var imageExtensions = []string{".jpg", ".jpeg", ".png", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"}
 
 // stem returns name without its extension if that is one of the extensions, in any case.
 func stem(name string, extensions []string) string {

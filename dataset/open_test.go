@@ -190,9 +190,9 @@ func TestOpenVOC(t *testing.T) {
 			"ImageSets/Main/val.txt": "0\n\n2 -1\r\n", "Annotations/0.xml": named("0.jpg"), "Annotations/1.xml": "", "Annotations/2.xml": named(""), "JPEGImages/2.jpg": "", "JPEGImages/0.jpg": "",
 		}, "JPEGImages: 0=0.jpg 2=2.jpg", nil},
 		{"any extension in any case", "", map[string]string{
-			"Annotations/a.xml": named(""), "Annotations/b.xml": named(""), "Annotations/c.XML": named(""), "Annotations/d.e.xml": named(""),
-			"JPEGImages/a.JPEG": "", "JPEGImages/b.Png": "", "JPEGImages/c.tif": "", "JPEGImages/d.e.webp": "", "JPEGImages/a.txt": "", "JPEGImages/d.jpg": "",
-		}, "JPEGImages: a=a.JPEG b=b.Png c=c.tif d.e=d.e.webp", nil},
+			"Annotations/a.xml": named(""), "Annotations/b.xml": named(""), "Annotations/c.XML": named(""), "Annotations/d.e.xml": named(""), "Annotations/f.xml": named(""),
+			"JPEGImages/a.JPEG": "", "JPEGImages/b.Png": "", "JPEGImages/c.tif": "", "JPEGImages/d.e.webp": "", "JPEGImages/a.txt": "", "JPEGImages/d.jpg": "", "JPEGImages/f.GIF": "",
+		}, "JPEGImages: a=a.JPEG b=b.Png c=c.tif d.e=d.e.webp f=f.GIF", nil},
 		{
 			"file name of another image", "",
 			map[string]string{"Annotations/1.xml": named("2.jpg"), "Annotations/2.xml": named("1.jpg"), "JPEGImages/1.jpg": "", "JPEGImages/2.jpg": ""},

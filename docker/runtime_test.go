@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"image"
+	"image/gif"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,7 @@ func TestRuntime(t *testing.T) {
 	var names []string
 	for name, data := range map[string][]byte{
 		"a.png": s.PNG(), "a.jpg": s.JPEG(90), "a.webp": webp,
+		"a.gif":  encode(func(b *bytes.Buffer, img image.Image) error { return gif.Encode(b, img, nil) }),
 		"a.bmp":  encode(func(b *bytes.Buffer, img image.Image) error { return bmp.Encode(b, img) }),
 		"a.tiff": encode(func(b *bytes.Buffer, img image.Image) error { return tiff.Encode(b, img, nil) }),
 	} {

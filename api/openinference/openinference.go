@@ -5,7 +5,7 @@
 //
 // There is one model, [ModelName], with one input and two outputs:
 //
-//	image   BYTES [1]     an image file: JPEG, PNG, WebP, BMP or TIFF
+//	image   BYTES [1]     an image file: JPEG, PNG, WebP, GIF, BMP or TIFF
 //	boxes   FP32  [N,4]   x0 y0 x1 y1 in pixels of the upright image, half-open, best first
 //	scores  FP32  [N]     in the order of the boxes
 //

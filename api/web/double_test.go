@@ -81,7 +81,7 @@ func (d *double) propose(w http.ResponseWriter, r *http.Request) {
 	case bytes.HasPrefix(img, []byte("II*\x00")):
 		answer(w, []byte(`{"file":"","width":64,"height":48,"seconds":0.001,"decode_seconds":0.001,"boxes":[[4,4,40,40],[0,0,64,48]],"scores":[0.5,0.25]}`))
 	case !bytes.HasPrefix(img, []byte("\xff\xd8")):
-		refuse(w, http.StatusUnsupportedMediaType, "format", "the image's format is not supported", "image", "not supported", "a JPEG, PNG, WebP, BMP or TIFF file")
+		refuse(w, http.StatusUnsupportedMediaType, "format", "the image's format is not supported", "image", "not supported", "a JPEG, PNG, WebP, GIF, BMP or TIFF file")
 	case tree:
 		answer(w, d.corrupted(treeJSON))
 	case bytes.Equal(img, must(os.ReadFile("assets/meadow.jpg"))):

@@ -146,7 +146,7 @@ const char *proposer_last_error(void);
 int proposer_search(const proposer_image *image, const char *options, proposer_token *token, proposer_result **result);
 
 /*
- * proposer_search_file proposes boxes of an encoded image of size bytes: JPEG, PNG, WebP, BMP or TIFF.
+ * proposer_search_file proposes boxes of an encoded image of size bytes: JPEG, PNG, WebP, GIF, BMP or TIFF.
  * Decoding cannot be canceled, but the search can.
  */
 int proposer_search_file(const void *data, size_t size, const char *options, proposer_token *token, proposer_result **result);

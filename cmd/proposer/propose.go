@@ -17,7 +17,7 @@ import (
 )
 
 type proposeCmd struct {
-	Images []string `arg:"" name:"image" help:"Image files: JPEG, PNG, WebP, BMP or TIFF. -: standard input."`
+	Images []string `arg:"" name:"image" help:"Image files: JPEG, PNG, WebP, GIF, BMP or TIFF. -: standard input."`
 
 	searchFlags `embed:""`
 	rankerFlag  `embed:""`

@@ -17,7 +17,7 @@ import (
 )
 
 type segmentCmd struct {
-	Images []string `arg:"" name:"image" help:"Image files: JPEG, PNG, WebP, BMP or TIFF. -: standard input."`
+	Images []string `arg:"" name:"image" help:"Image files: JPEG, PNG, WebP, GIF, BMP or TIFF. -: standard input."`
 
 	Out     string `placeholder:"PATH" help:"Where to write the labels: a .png or .npy file for one image, or a folder, for any number of images. -, the default for one image: standard output."`
 	Format  string `placeholder:"png" help:"png: a gray PNG of 16 bits whose samples are the labels. npy: an int32 array of shape (height, width). Default: that of the extension of --out, or png."`

@@ -8,7 +8,7 @@ import (
 
 // A Header describes an image without its pixels.
 type Header struct {
-	Format        string // "jpeg", "png", "webp", "bmp" or "tiff"
+	Format        string // "jpeg", "png", "webp", "gif", "bmp" or "tiff"
 	Width, Height int    // as stored: orientations 5 to 8 exchange them
 	Orientation   int    // EXIF 1..8; 1 if there is none
 	Depth         int    // bits per sample; of the indices if there is a palette
@@ -22,6 +22,8 @@ type Header struct {
 	whiteIsZero   bool // TIFF
 	premultiplied bool // TIFF
 	orientationAt int  // TIFF: offset of the directory entry, 0 if none
+	gif           *gifFrame
+	webp          *webpFrame // nil if the file has no canvas
 	bmp           *bmpFormat
 	tiff          *tiffFormat
 }
@@ -50,6 +52,8 @@ func Inspect(data []byte, lim Limits) (Header, error) {
 		h.Format, parse = "png", h.parsePNG
 	case hasPrefix("RIFF") && len(data) >= 12 && string(data[8:12]) == "WEBP":
 		h.Format, parse = "webp", h.parseWebP
+	case hasPrefix(gifMagic87), hasPrefix(gifMagic89):
+		h.Format, parse = "gif", h.parseGIF
 	case hasPrefix("BM"):
 		h.Format, parse = "bmp", h.parseBMP
 	case hasPrefix(tiffMagicLittle), hasPrefix(tiffMagicBig):

@@ -259,7 +259,7 @@ func (h *Header) parseTIFF(b []byte) error {
 	case missing > 0:
 		return h.broken("ends early: %d bytes of the directory are missing", missing)
 	case isCameraRaw(d):
-		return &unsupportedError{"imageio: " + rawImage}
+		return identified(rawImage)
 	}
 	for i := 0; i < len(d.entries); i += tiffEntrySize {
 		switch tag := d.tag(i); {

@@ -6,14 +6,15 @@
 //   - JPEG: baseline, extended and progressive with 8 bits; gray, YCbCr, RGB, and Adobe's CMYK and
 //     YCCK.
 //   - PNG: everything; of an animation the still image.
-//   - WebP: lossy and lossless stills.
+//   - WebP: lossy and lossless; of an animation the first frame.
+//   - GIF: the first image, as wide and high as the screen. What it does not cover is transparent.
 //   - BMP: uncompressed, with any masks.
 //   - TIFF: the first page; gray of 1, 2, 4, 8 or 16 bits, palettes of up to 8, RGB of 8 or 16, gray
 //     and RGB with alpha, unsigned; uncompressed, PackBits, LZW, Deflate, CCITT. Of repeated tags the
 //     first one counts, as in libtiff.
 //
 // The format is detected from the first bytes, not from a name. Everything else is
-// [ErrUnsupported], including formats that OpenCV can read (GIF, HDR, EXR, PNM, JPEG 2000, big and
+// [ErrUnsupported], including formats that OpenCV can read (HDR, EXR, PNM, JPEG 2000, big and
 // floating-point TIFF): every decoder that untrusted bytes can reach is a risk, and these formats
 // are rarely photographs.
 //
@@ -210,7 +211,7 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, low, err := decodePixels(data, h, opts.Depth)
+	img, low, err := h.decode(data, opts.Depth)
 	if err != nil {
 		return nil, err
 	}
@@ -245,6 +246,21 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 	}
 	d.Image = img
 	return d, nil
+}
+
+// decode decodes the pixels as they are stored.
+func (h *Header) decode(data []byte, depth Depth) (img *raster.Image, low *LowRange, err error) {
+	switch {
+	case h.gif != nil:
+		img, err = h.decodeGIF()
+		return img, nil, err
+	case h.webp != nil:
+		if img, low, err = decodePixels(h.webp.file(), h.webp.header, depth); err != nil {
+			return nil, nil, err
+		}
+		return h.onCanvas(img), low, nil
+	}
+	return decodePixels(data, *h, depth)
 }
 
 // Resize returns an image of pixels as [Decode] returns that of a file: resized as LongestSide and

@@ -15,6 +15,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/proposer/proposer/box"
@@ -318,11 +319,12 @@ func samples(t testing.TB) []sample {
 	s = append(s, sample{
 		name: "bmp 5-6-5", data: bmpFile(56, testW, -testH, 16, 3, []uint32{0xf800, 0x7e0, 0x1f, 0}, nil, pixels565), want: opaque, off: 8,
 	})
+	s = append(append(s, gifSamples(t)...), webpSamples(t)...)
 	for i := range s {
 		if s[i].w == 0 {
 			s[i].w, s[i].h = testW, testH
 		}
-		fmt.Sscan(s[i].name, &s[i].format)
+		s[i].format, _, _ = strings.Cut(strings.ReplaceAll(s[i].name, ",", " "), " ")
 	}
 	return s
 }
@@ -779,11 +781,14 @@ func TestLimits(t *testing.T) {
 	tile := append(gray, tiffTag{322, 4, []uint32{1 << 20}}, tiffTag{323, 4, []uint32{1 << 20}})
 	const side, pixels = 50_000, 2_500_000_000
 	for name, data := range map[string][]byte{
-		"png":  pngFile(side, side, 8, 2, nil),
-		"jpeg": jpegFile(side, side, 1, nil),
-		"bmp":  bmpFile(40, side, -side, 24, 0, nil, nil, nil),
-		"tiff": tiffFile(binary.LittleEndian, side, side, gray, nil),
-		"webp": webpFile(make([]byte, 12), side, side, 0, nil),
+		"png":            pngFile(side, side, 8, 2, nil),
+		"jpeg":           jpegFile(side, side, 1, nil),
+		"bmp":            bmpFile(40, side, -side, 24, 0, nil, nil, nil),
+		"tiff":           tiffFile(binary.LittleEndian, side, side, gray, nil),
+		"webp":           webpFile(make([]byte, 12), side, side, 0, nil),
+		"webp animation": webpFile(make([]byte, 12), side, side, webpAnimation, nil),
+		"gif":            gifFile(side, side, gifColorsOf(2), gifImageBlock(image.Rect(0, 0, 1, 1), nil, false, 2, []byte{1})),
+		"gif frame":      gifFile(1, 1, gifColorsOf(2), gifImageBlock(image.Rect(side-1, side-1, side, side), nil, false, 2, []byte{1})),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -812,14 +817,9 @@ func TestUnsupported(t *testing.T) {
 	sof := func(marker byte) []byte {
 		return bytes.Replace(flat, []byte{0xff, 0xc0}, []byte{0xff, marker}, 1)
 	}
-	lossless, err := os.ReadFile("testdata/lossless.webp")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, data := range map[string][]byte{
 		"nothing":           nil,
 		"text":              []byte("not an image"),
-		"gif":               []byte("GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x01\x00\x00;"),
 		"pnm":               []byte("P5 1 1 255 x"),
 		"hdr":               []byte("#?RADIANCE\n"),
 		"exr":               []byte("\x76\x2f\x31\x01"),
@@ -831,7 +831,6 @@ func TestUnsupported(t *testing.T) {
 		"jpeg two channels": jpegFile(8, 8, 2, []uint8{9, 9}),
 		"jpeg four unknown": jpegFile(8, 8, 4, []uint8{9, 9, 9, 9}),
 		"jpeg 101 scans":    bytes.Join([][]byte{flat[:len(flat)-2], bytes.Repeat(segment(0xda, 1, 1, 0, 0, 63, 0), 100), flat[len(flat)-2:]}, nil),
-		"webp animation":    webpFile(lossless, testW, testH, 2, nil),
 		"bmp rle":           bmpFile(40, 8, 8, 8, 1, nil, make([]byte, 1024), make([]byte, 64)),
 		"bmp rle 4":         bmpFile(40, 8, 8, 4, 2, nil, make([]byte, 64), make([]byte, 64)),
 		"bmp jpeg":          bmpFile(40, 8, 8, 0, 4, nil, nil, make([]byte, 64)),
@@ -914,9 +913,27 @@ func TestBrokenFiles(t *testing.T) {
 			}
 		})
 	}
-	// Data after the end is ignored.
-	if _, err := Decode(t.Context(), append(j[:len(j):len(j)], "garbage"...), Options{}); err != nil {
-		t.Error(err)
+}
+
+// TestTrailingData appends what phones and other programs append: gain maps and further images, in
+// JPEG, or a video.
+func TestTrailingData(t *testing.T) {
+	trailers := map[string][]byte{
+		"jpeg":  jpegFile(8, 8, 1, []uint8{9}),
+		"video": []byte("\x00\x00\x00\x14ftypmp42\x00\x00\x00\x00isom\x00\x00\x00\x08mdat"),
+		"text":  []byte("SEFT garbage"),
+	}
+	for _, s := range samples(t) {
+		want, err := Decode(t.Context(), s.data, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, trailer := range trailers {
+			got, err := Decode(t.Context(), append(s.data[:len(s.data):len(s.data)], trailer...), Options{})
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s and %s: got another image, %v", s.name, name, err)
+			}
+		}
 	}
 }
 

@@ -2,39 +2,53 @@ package imageio
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// ErrUnsupported is wrapped by errors about data that is not an image, or is of a format or a
-// variant that this package does not read. Their messages say what the data is, if it is known.
-var ErrUnsupported error = &unsupportedError{"not a supported image: " + wantFormats}
+// Formats are the names of the formats that are read, for messages.
+const Formats = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 
-const wantFormats = "want JPEG, PNG, WebP, BMP or TIFF"
+// ErrUnsupported is wrapped by every *[UnsupportedError].
+var ErrUnsupported = errors.New("not a supported image: want " + Formats)
 
-type unsupportedError struct{ msg string }
+// An UnsupportedError reports data that is not an image, or is of a format or a variant that this
+// package does not read.
+type UnsupportedError struct {
+	Data   string // what the data is, as "a QOI image"
+	Advice string // what to do, as "convert it to PNG"; may be empty
+}
 
-func (e *unsupportedError) Error() string { return e.msg }
+func (e *UnsupportedError) Error() string {
+	return "imageio: " + e.Data + ": " + cmp.Or(e.Advice, "want "+Formats)
+}
 
-func (e *unsupportedError) Is(target error) bool { return target == ErrUnsupported }
+func (e *UnsupportedError) Unwrap() error { return ErrUnsupported }
 
 func unsupported(format, msg string, args ...any) error {
-	return &unsupportedError{fmt.Sprintf("imageio: %s: unsupported variant: %s: convert it to PNG", format, fmt.Sprintf(msg, args...))}
+	return &UnsupportedError{fmt.Sprintf("%s: unsupported variant: %s", format, fmt.Sprintf(msg, args...)), "convert it to PNG"}
+}
+
+// identified returns the error for data that a text says what it is and, after a colon, what to do.
+func identified(text string) error {
+	data, advice, _ := strings.Cut(text, ": ")
+	return &UnsupportedError{data, advice}
 }
 
 // unsupportedData returns the error for data of a format that is not read.
 func unsupportedData(data []byte) error {
-	msg := identify(data)
-	if !strings.Contains(msg, ": ") {
-		msg += ": " + wantFormats
+	if text := identify(data); text != "" {
+		return identified(text)
 	}
-	return &unsupportedError{"imageio: " + msg}
+	return &UnsupportedError{Data: fmt.Sprintf("unknown data, which begins with %q", data[:min(len(data), 8)])}
 }
 
-// identify returns what data is, and what to do with it if that is not to convert it.
+// identify returns what data is and, after a colon, what to do. If it is unknown, identify returns "".
 func identify(data []byte) string {
 	if len(data) == 0 {
 		return "an empty file"
@@ -57,17 +71,16 @@ func identify(data []byte) string {
 	if text, ok := asText(head, len(data) > len(head)); ok {
 		return identifyText(text)
 	}
-	return fmt.Sprintf("unknown data, which begins with %q: %s", data[:min(len(data), 8)], wantFormats)
+	return ""
 }
 
 const (
-	rawImage   = "a camera raw image: convert it to JPEG, PNG or TIFF"
-	heifImage  = "a HEIC or HEIF image: convert it to JPEG or PNG"
-	avifImage  = "an AVIF image: convert it to JPEG or PNG"
-	jxlImage   = "a JPEG XL image: convert it to JPEG or PNG"
-	jp2Image   = "a JPEG 2000 image: convert it to PNG or TIFF"
-	videoFile  = "a video: extract its frames as images"
-	compressed = ": decompress it"
+	rawImage  = "a camera raw image: convert it to JPEG, PNG or TIFF"
+	heifImage = "a HEIC or HEIF image: convert it to JPEG or PNG"
+	avifImage = "an AVIF image: convert it to JPEG or PNG"
+	jxlImage  = "a JPEG XL image: convert it to JPEG or PNG"
+	jp2Image  = "a JPEG 2000 image: convert it to PNG or TIFF"
+	videoFile = "a video: extract its frames as images"
 )
 
 // signatures are the first bytes of formats that this package does not read.
@@ -76,8 +89,6 @@ var signatures = []struct {
 	magic string
 	name  string
 }{
-	{0, "GIF87a", "a GIF image: convert it to PNG"},
-	{0, "GIF89a", "a GIF image: convert it to PNG"},
 	{0, "\x00\x00\x00\x0cJXL \r\n\x87\n", jxlImage},
 	{0, "\xff\x0a", jxlImage},
 	{0, "\x00\x00\x00\x0cjP  \r\n\x87\n", jp2Image},
@@ -124,10 +135,10 @@ var signatures = []struct {
 	{0, "Rar!", "a RAR archive: extract the images"},
 	{0, "7z\xbc\xaf\x27\x1c", "a 7z archive: extract the images"},
 	{257, "ustar", "a tar archive: extract the images, or give it to proposer batch"},
-	{0, "\x1f\x8b", "a gzip file" + compressed},
-	{0, "BZh", "a bzip2 file" + compressed},
-	{0, "\xfd7zXZ\x00", "an xz file" + compressed},
-	{0, "\x28\xb5\x2f\xfd", "a Zstandard file" + compressed},
+	{0, "\x1f\x8b", "a gzip file: decompress it"},
+	{0, "BZh", "a bzip2 file: decompress it"},
+	{0, "\xfd7zXZ\x00", "an xz file: decompress it"},
+	{0, "\x28\xb5\x2f\xfd", "a Zstandard file: decompress it"},
 	{0, "\x1a\x45\xdf\xa3", videoFile}, // Matroska, WebM
 	{8, "AVI ", videoFile},
 	{0, "\x00\x00\x01\xba", videoFile}, // MPEG

@@ -68,7 +68,7 @@ def selective_search(
           ``PIL.ImageOps.exif_transpose`` if the boxes are to be in the upright image;
         - a PyTorch tensor of shape (C, H, W) or (H, W), of the same types as an array;
         - the path of an image file, or its content as bytes, bytearray or memoryview: JPEG, PNG,
-          WebP, BMP or TIFF. Its EXIF orientation is applied.
+          WebP, GIF, BMP or TIFF. Its EXIF orientation is applied.
 
         Transparent pixels are composited over white. Color profiles are ignored.
     mode : str, optional

@@ -210,12 +210,12 @@ func listImages(folder string, n int) ([]string, error) {
 	var files []string
 	for _, e := range entries {
 		switch strings.ToLower(filepath.Ext(e.Name())) {
-		case ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff":
+		case ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff":
 			files = append(files, filepath.Join(folder, e.Name()))
 		}
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("no images in %s: want JPEG, PNG, WebP, BMP or TIFF files", folder)
+		return nil, fmt.Errorf("no images in %s: want JPEG, PNG, WebP, GIF, BMP or TIFF files", folder)
 	}
 	return evenlySpaced(files, n), nil
 }

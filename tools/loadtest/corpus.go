@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"image/gif"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,7 +102,7 @@ func readFolder(folder string) ([]*testImage, error) {
 // allFormats returns one small image in each format that the service reads.
 func allFormats() ([]*testImage, error) {
 	s := scene.Render(3, 96, 64, 3)
-	var b, t bytes.Buffer
+	var b, t, g bytes.Buffer
 	img := s.Image.ToImage()
 	if err := bmp.Encode(&b, img); err != nil {
 		return nil, err
@@ -109,9 +110,12 @@ func allFormats() ([]*testImage, error) {
 	if err := tiff.Encode(&t, img, &tiff.Options{Compression: tiff.Deflate}); err != nil {
 		return nil, err
 	}
+	if err := gif.Encode(&g, img, nil); err != nil {
+		return nil, err
+	}
 	var all []*testImage
 	for name, data := range map[string][]byte{
-		"a.jpg": s.JPEG(90), "a.png": s.PNG(), "a.bmp": b.Bytes(), "a.tif": t.Bytes(), "a.webp": tinyWebP,
+		"a.jpg": s.JPEG(90), "a.png": s.PNG(), "a.bmp": b.Bytes(), "a.tif": t.Bytes(), "a.webp": tinyWebP, "a.gif": g.Bytes(),
 	} {
 		img, err := newTestImage(name, data)
 		if err != nil {

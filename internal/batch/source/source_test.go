@@ -89,10 +89,10 @@ func wantFiles(t testing.TB, s *Source, want ...string) {
 
 func TestFolderOrder(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "b.jpg", "a/z.png", "a/A.TIFF", "a.jpg", "a-b/c.webp", "a/b/c/d.bmp", "ü é.JPEG", "new\nline.jpg",
+	write(t, dir, "b.jpg", "a/z.png", "a/A.TIFF", "a.jpg", "a-b/c.webp", "a/b/c/d.bmp", "a/e.GIF", "ü é.JPEG", "new\nline.jpg",
 		"notes.txt", "a/x", ".hidden.jpg", ".git/x.jpg", "a/._b.jpg", "A.jpg")
 	s := open(t, dir, Options{})
-	wantFiles(t, s, "A.jpg", "a-b/c.webp", "a.jpg", "a/A.TIFF", "a/b/c/d.bmp", "a/z.png", "b.jpg", "new\nline.jpg", "ü é.JPEG")
+	wantFiles(t, s, "A.jpg", "a-b/c.webp", "a.jpg", "a/A.TIFF", "a/b/c/d.bmp", "a/e.GIF", "a/z.png", "b.jpg", "new\nline.jpg", "ü é.JPEG")
 	wantFiles(t, open(t, "file://"+filepath.ToSlash(dir), Options{Exclude: []string{"a", "new*"}}), "A.jpg", "a-b/c.webp", "a.jpg", "b.jpg", "ü é.JPEG")
 	if s.Kind() != "folder" || s.String() != dir {
 		t.Error(s.Kind(), s)
