@@ -28,6 +28,8 @@ components:
       type: object
       properties:
         corners: {type: array, items: {type: number}, nullable: true, description: x0 y0 x1 y1}
+    Line:
+      oneOf: [{$ref: "#/components/schemas/Box"}, {type: string}]
 `
 
 func TestPage(t *testing.T) {
@@ -40,6 +42,7 @@ func TestPage(t *testing.T) {
 	body := w.Body.String()
 	for _, want := range []string{
 		`<article id="getBox">`, "<code>/boxes/{id}</code>", "<em>this</em>", "a | b", "list of number | null", `<article id="schema-Box">`,
+		`<article id="schema-Line">`, "Box | string",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page has no %q:\n%s", want, body)

@@ -117,6 +117,9 @@ func (d document) Type(schema node) string {
 	for _, v := range schema.At("enum").Items() {
 		values = append(values, v.Text())
 	}
+	for _, alternative := range schema.At("oneOf").Items() {
+		values = append(values, d.Type(alternative))
+	}
 	kind := schema.At("type").Text()
 	switch {
 	case len(values) > 0:

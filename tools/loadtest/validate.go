@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -40,10 +41,28 @@ type validator struct {
 }
 
 var registerDecoders = sync.OnceFunc(func() {
-	for _, media := range []string{"application/x-npy", "application/x-ndjson", "image/png", "image/jpeg", "text/csv"} {
+	for _, media := range []string{"application/x-npy", "image/png", "image/jpeg", "text/csv"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
 	}
+	openapi3filter.RegisterBodyDecoder("application/x-ndjson", decodeLines)
 })
+
+// decodeLines validates the lines of an NDJSON body and returns the last one.
+func decodeLines(body io.Reader, _ http.Header, schema *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
+	var last any
+	for d := json.NewDecoder(body); ; {
+		var line any
+		if err := d.Decode(&line); err == io.EOF {
+			return last, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if err := schema.Value.VisitJSON(line); err != nil {
+			return nil, err
+		}
+		last = line
+	}
+}
 
 func newValidator(description []byte) (*validator, error) {
 	registerDecoders()
