@@ -25,6 +25,7 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		}
 		rec := recordOf(r)
 		rec.token, rec.client = name, name
+		rec.memory.setClient(name)
 		s.metrics.tokens.WithLabelValues(name).Inc()
 		next.ServeHTTP(w, r)
 	})

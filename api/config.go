@@ -217,6 +217,7 @@ func (c Config) limits() imageio.Limits {
 const (
 	maxStreams    = 100
 	receiveBuffer = 256 << 10
+	readFrame     = 16 << 10 // a buffer of the size that a frame announces is allocated before it arrives
 )
 
 // httpServer returns a server for h with the timeouts and the limits of a connection.
@@ -231,6 +232,7 @@ func (c Config) httpServer(h http.Handler) *http.Server {
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: receiveBuffer,
 			MaxReceiveBufferPerStream:     receiveBuffer,
+			MaxReadFrameSize:              readFrame,
 			WriteByteTimeout:              c.WriteTimeout,
 		},
 		Handler:           h,

@@ -62,7 +62,13 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	req, err := openinference.Parse(body, r.Header.Values(openinference.HeaderLength))
+	headers := r.Header.Values(openinference.HeaderLength)
+	// The image may be a copy in base64.
+	if recordOf(r).memory.Reserve(openinference.ParseMemory(body, headers)) != nil {
+		fail(w, r, overloadProblem())
+		return
+	}
+	req, err := openinference.Parse(body, headers)
 	if err != nil {
 		fail(w, r, inferenceProblem(err))
 		return
@@ -83,19 +89,20 @@ func (s *Server) handleInfer(w http.ResponseWriter, r *http.Request) {
 	s.writeSearched(w, openinference.ContentType(headerLength), resp)
 }
 
-// readBody reads a request body of at most limit bytes. Its memory is reserved until release is called.
+// readBody reads a request body of at most limit bytes. Its memory is reserved until release is called
+// or the request ends.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, release func(), p *problem) {
-	b, hint, p := s.openBody(w, r, limit)
+	b, p := s.openBody(w, r, limit)
 	if p != nil {
 		return nil, nil, p
 	}
-	body, err := boundedio.ReadAll(b, hint, limit)
+	memory := recordOf(r).memory
+	body, err := boundedio.ReadReserved(b, max(b.announced, 0), limit, memory)
 	if p := s.bodyProblem(r.Context(), b, nil, err, "body"); p != nil {
-		b.release()
 		return nil, nil, p
 	}
 	s.clearReadDeadline(w)
-	return body, b.release, nil
+	return body, func() { memory.Release(int64(cap(body))) }, nil
 }
 
 // infer searches the image of a request, with the options that its parameters are.

@@ -3,58 +3,274 @@ package api
 import (
 	"errors"
 	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 )
 
-// bodyChunk is the step, in bytes, in which memory for bodies is reserved.
-const bodyChunk = 64 << 10
+const (
+	// requestMemory is reserved for every request: the stacks of its goroutines, the buffers of its
+	// connection or stream, and the first buffer of its body.
+	requestMemory = 64 << 10
+	// headerFieldMemory is reserved for each header field in addition to its bytes.
+	headerFieldMemory = 128
+	// formMemory is reserved while a multipart form is read: its buffer and the header of a part.
+	formMemory = 256 << 10
+	// maxRefused is the maximum number of requests without reserved memory, which are answered with
+	// 429. The memory for them is set aside.
+	maxRefused = 256
+)
 
-// errOverloaded reports that the memory for bodies is used up.
-var errOverloaded = errors.New("memory for request bodies is used up")
+// errOverloaded reports that there is no memory left for a client.
+var errOverloaded = errors.New("the memory for clients is used up")
 
-// memory is the memory for request bodies.
+// memory is the memory that clients can make the service hold. Nobody waits for it, so that two
+// requests that hold a part each cannot block each other.
+//
+// A client has at most two thirds of it: twice as much as is left. n clients that take what they can
+// get leave a share of 1/(2n+1) to the others.
 type memory struct {
-	bytes *semaphore.Weighted
-	gauge prometheus.Gauge // the reserved bytes
+	total int64 // bytes
+	gauge prometheus.Gauge
+
+	mu      sync.Mutex
+	used    int64
+	clients map[string]int64 // used bytes, if any
+
+	maxRefused int64
+	refused    atomic.Int64 // requests
 }
 
 func newMemory(c Config, m *metrics) *memory {
-	return &memory{bytes: semaphore.NewWeighted(c.BodyMemory), gauge: m.bodyBytes}
+	refused := max(min(maxRefused, c.BodyMemory/32/requestMemory), 1)
+	return &memory{
+		total: c.BodyMemory - refused*requestMemory, gauge: m.bodyBytes,
+		clients: map[string]int64{}, maxRefused: refused,
+	}
 }
 
-// A requestBody reserves memory for the bytes that have arrived, not for those announced.
-// It remembers its first error, which a multipart reader may hide.
+// reserve reserves n bytes for a client, or returns errOverloaded.
+func (m *memory) reserve(client string, n int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if left := m.total - m.used - n; left < 0 || m.clients[client]+n > 2*left {
+		return errOverloaded
+	}
+	m.add(client, n)
+	return nil
+}
+
+func (m *memory) release(client string, n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.add(client, -n)
+}
+
+// transfer makes bytes that were reserved for one client those of another.
+func (m *memory) transfer(from, to string, n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.add(from, -n)
+	m.add(to, n)
+}
+
+func (m *memory) add(client string, n int64) {
+	m.used += n
+	m.gauge.Add(float64(n))
+	if held := m.clients[client] + n; held != 0 {
+		m.clients[client] = held
+	} else {
+		delete(m.clients, client)
+	}
+}
+
+// inUse returns the number of reserved bytes.
+func (m *memory) inUse() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.used
+}
+
+// A reservation is the memory that a request holds. It is a boundedio.Budget.
+type reservation struct {
+	memory *memory
+
+	mu        sync.Mutex
+	client    string
+	held      int64
+	responses map[*sharedMemory]int // how many times each is held
+}
+
+// Reserve reserves n more bytes, or returns errOverloaded.
+func (r *reservation) Reserve(n int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.memory.reserve(r.client, n); err != nil {
+		return err
+	}
+	r.held += n
+	return nil
+}
+
+// Release returns n reserved bytes.
+func (r *reservation) Release(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.memory.release(r.client, n)
+	r.held -= n
+}
+
+// setClient makes the memory that of another client.
+func (r *reservation) setClient(client string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.memory.transfer(r.client, client, r.held)
+	r.client = client
+}
+
+// hold reserves the memory of a response until drop or end, unless another request already has.
+func (r *reservation) hold(resp encodedResult) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := resp.shared.acquire(r.memory, r.client, int64(cap(resp.body))); err != nil {
+		return err
+	}
+	if r.responses == nil {
+		r.responses = map[*sharedMemory]int{}
+	}
+	r.responses[resp.shared]++
+	return nil
+}
+
+// drop releases a response.
+func (r *reservation) drop(resp encodedResult) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	resp.shared.release(r.memory)
+	if r.responses[resp.shared]--; r.responses[resp.shared] == 0 {
+		delete(r.responses, resp.shared)
+	}
+}
+
+// end releases all that the request holds.
+func (r *reservation) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for shared, n := range r.responses {
+		for range n {
+			shared.release(r.memory)
+		}
+	}
+	r.memory.release(r.client, r.held)
+	r.responses, r.held = nil, 0
+}
+
+// sharedMemory is the memory of a response that several requests may be writing. It is that of the
+// first one's client. What the cache holds is counted there as well.
+type sharedMemory struct {
+	mu      sync.Mutex
+	holders int
+	client  string
+	bytes   int64
+}
+
+func (s *sharedMemory) acquire(m *memory, client string, bytes int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holders == 0 {
+		if err := m.reserve(client, bytes); err != nil {
+			return err
+		}
+		s.client, s.bytes = client, bytes
+	}
+	s.holders++
+	return nil
+}
+
+func (s *sharedMemory) release(m *memory) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holders--; s.holders == 0 {
+		m.release(s.client, s.bytes)
+	}
+}
+
+// headerMemory returns the approximate memory of a parsed header.
+func headerMemory(h http.Header) (n int64) {
+	for name, values := range h {
+		n += int64(len(name))
+		for _, v := range values {
+			n += int64(len(v)) + headerFieldMemory
+		}
+	}
+	return n
+}
+
+// reserve reserves the memory of each request before it is handled, and releases all that the
+// request holds at its end. If there is none it answers 429, and if too many requests are being
+// refused, because their clients do not read the answer, it closes the connection. Probes need no
+// reserved memory, so that an overloaded service is not restarted.
+func (s *Server) reserve(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m := s.admission.memory
+		rec := recordOf(r)
+		rec.memory = &reservation{memory: m, client: rec.client}
+		defer rec.memory.end()
+		if rec.memory.Reserve(requestMemory+headerMemory(r.Header)) != nil {
+			rec.problem = overloadProblem()
+			if m.refused.Add(1) > m.maxRefused {
+				m.refused.Add(-1)
+				panic(http.ErrAbortHandler)
+			}
+			defer m.refused.Add(-1)
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // not supported by recorders
+			r.Header = http.Header{}
+			if isProbe(r.URL.Path) {
+				rec.problem = nil
+			} else {
+				next = overloaded
+			}
+		}
+		next.ServeHTTP(w, r)
+		if r.ProtoMajor == 2 {
+			// What has arrived of the body and the rest of the response would be held until the client
+			// has read the response.
+			_ = r.Body.Close()
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+}
+
+var overloaded = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, overloadProblem()) })
+
+// A requestBody remembers the first error of a body, which a multipart reader may hide.
 type requestBody struct {
 	io.ReadCloser
-	memory   *memory
-	read     int64 // bytes
-	reserved int64 // bytes
-	err      error
+	announced int64 // bytes that have not arrived yet; negative if not announced
+	allowed   int64 // bytes that may be read before errPartHeader
+	err       error
 }
 
+var errPartHeader = errors.New("the header of a part is too long")
+
+// allow limits the bytes that are read until the next call of allow.
+func (b *requestBody) allow(n int64) { b.allowed = n }
+
 func (b *requestBody) Read(p []byte) (int, error) {
-	if b.read == b.reserved {
-		if !b.memory.bytes.TryAcquire(bodyChunk) {
-			b.err = errOverloaded
-			return 0, b.err
-		}
-		b.reserved += bodyChunk
-		b.memory.gauge.Add(bodyChunk)
+	if b.allowed == 0 && len(p) > 0 {
+		b.err = errPartHeader
+		return 0, b.err
 	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.reserved-b.read)])
-	b.read += int64(n)
-	if err != nil && err != io.EOF {
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.allowed)])
+	b.allowed -= int64(n)
+	if b.announced > 0 {
+		b.announced -= int64(n)
+	}
+	if err != nil && err != io.EOF && b.err == nil {
 		b.err = err
 	}
 	return n, err
-}
-
-// release returns the reserved memory. It may be called more than once.
-func (b *requestBody) release() {
-	b.memory.bytes.Release(b.reserved)
-	b.memory.gauge.Sub(float64(b.reserved))
-	b.read = 0
-	b.reserved = 0
 }

@@ -25,6 +25,7 @@ type requestRecord struct {
 	problem *problem
 	token   string // name of the client's token
 	client  string // the token's name, or without one the client's address; see clientAddress
+	memory  *reservation
 	attrs   []slog.Attr
 }
 

@@ -32,7 +32,7 @@ import (
 //	422 picture       the image is corrupt
 //	422 depth         a sample of the image is larger than the option depth allows
 //	422 regions       the options segment the image into too many regions
-//	429 full          the queue or the memory for bodies is full: see Retry-After
+//	429 full          the queue or the memory for clients is full: see Retry-After
 //	429 rate          the token or address exceeded its request rate: see Retry-After
 //	499 gone          the client disconnected; only in the log and the metrics
 //	500 internal      internal error
@@ -151,7 +151,7 @@ func (p *problem) ndjsonLine(index int, file string) []byte {
 	return append(body, '\n')
 }
 
-// overloadProblem rejects a request because the queue or the memory for bodies is full.
+// overloadProblem rejects a request because the queue or the memory for clients is full.
 func overloadProblem() *problem {
 	return newProblem(http.StatusTooManyRequests, "full", "the server is at capacity; retry after the delay in Retry-After")
 }

@@ -332,32 +332,6 @@ func TestCanonicalOptions(t *testing.T) {
 	})
 }
 
-// A body reserves memory for the bytes that arrive, not for those announced, and is rejected if there is
-// no memory left.
-func TestBodyMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := start(t, func(c *Config) {
-			c.MaxImageBytes, c.BodyMemory = 1<<20, 1<<20+2*bodyChunk
-			c.Workers, c.Queue = 1, 8
-		})
-		g := newGate(s.Server)
-		large := append(small().PNG(), make([]byte, 900<<10)...)
-		working := s.postAsync(t.Context(), large)
-		<-g.begun
-		s.post(t, "", large).problem(t, http.StatusTooManyRequests, "full")
-		conn := s.dial(t)
-		if _, err := conn.Write([]byte("POST /v1/proposals HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")); err != nil {
-			t.Fatal(err)
-		}
-		waiting := s.postAsync(t.Context(), small().PNG())
-		s.wantInFlight(t, 3)
-		close(g.open)
-		wantOK(t, working, waiting)
-		conn.Close()
-		s.wantMetric(t, "proposer_body_bytes", 0)
-	})
-}
-
 // A large image counts as several; one that exceeds the limit is searched alone.
 func TestWorkPixels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

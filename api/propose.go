@@ -142,7 +142,11 @@ func (s *Server) respondCached(w http.ResponseWriter, r *http.Request, key cache
 
 	cacheStatus := "hit"
 	resp, ok := s.cache.get(key)
-	if !ok {
+	switch {
+	case ok && recordOf(r).memory.hold(resp) != nil:
+		fail(w, r, overloadProblem())
+		return
+	case !ok:
 		cacheStatus = "miss"
 		var p *problem
 		resp, p = s.enqueue(r.Context(), recordOf(r), data, j)
@@ -174,11 +178,14 @@ func (s *Server) respondMany(w http.ResponseWriter, r *http.Request, images []im
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", q.rep.media)
 	var mu sync.Mutex
-	writeLine := func(line []byte) {
+	writeLine := func(l line) {
 		mu.Lock()
 		defer mu.Unlock()
 		_ = out.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // not supported by recorders
-		_, err := w.Write(line)
+		_, err := w.Write(l.start)
+		if err == nil {
+			_, err = w.Write(l.rest)
+		}
 		if err == nil {
 			err = out.Flush()
 		}
@@ -195,49 +202,61 @@ func (s *Server) respondMany(w http.ResponseWriter, r *http.Request, images []im
 			if i > 0 && s.admission.queue.Acquire(ctx, 1) != nil {
 				return nil
 			}
-			writeLine(s.searchLine(ctx, i, img, q))
+			l := s.searchLine(ctx, rec.memory, i, img, q)
+			writeLine(l)
+			l.release()
 			return nil
 		})
 	}
 	_ = group.Wait() // the functions return no errors
 }
 
+// A line of a response for several images is the bytes of start and rest, until release is called.
+type line struct {
+	start, rest []byte
+	release     func()
+}
+
+func (p *problem) line(index int, file string) line {
+	return line{start: p.ndjsonLine(index, file), release: func() {}}
+}
+
 // searchLine returns the line for one of several images. It releases the image's slot in the queue.
-func (s *Server) searchLine(ctx context.Context, index int, img imageFile, q query) (line []byte) {
+func (s *Server) searchLine(ctx context.Context, memory *reservation, index int, img imageFile, q query) (l line) {
 	defer s.admission.dequeue()
 	defer func() {
 		if v := recover(); v != nil { // the middleware recovers only its own goroutine
 			p := panicProblem(v)
 			s.cfg.Logger.Error("image failed", "file", img.name, "error", p.cause)
 			s.metrics.rejected.WithLabelValues(p.kind).Inc()
-			line = p.ndjsonLine(index, img.name)
+			l = p.line(index, img.name)
 		}
 	}()
 
 	key := s.cacheKey(img, q)
 	resp, ok := s.cache.get(key)
+	var p *problem
 	if !ok {
-		var p *problem
-		resp, p = s.process(ctx, &requestRecord{}, img.data, s.searchJob(q.Options, q.encoder(img)))
-		if p != nil {
-			s.metrics.rejected.WithLabelValues(p.kind).Inc()
-			return p.ndjsonLine(index, img.name)
-		}
+		resp, p = s.process(ctx, &requestRecord{memory: memory}, img.data, s.searchJob(q.Options, q.encoder(img)))
+	} else if memory.hold(resp) != nil {
+		p = overloadProblem()
+	}
+	if p != nil {
+		s.metrics.rejected.WithLabelValues(p.kind).Inc()
+		return p.line(index, img.name)
+	}
+	if !ok {
 		s.cache.set(key, resp)
 	}
-	return prependIndex(resp.body, index)
+	start, rest := withIndex(resp.body, index)
+	return line{start, rest, func() { memory.drop(resp) }}
 }
 
-// prependIndex returns a copy of a JSON object, which must not be empty, with the member "index"
+// withIndex returns the two parts of a JSON object, which must not be empty, with the member "index"
 // before the others. The cached object has no index, as the same image may be at another one in
 // the next request.
-func prependIndex(object []byte, index int) []byte {
-	members := bytes.TrimPrefix(object, []byte("{"))
-	line := make([]byte, 0, len(object)+len(`"index":,`)+20)
-	line = append(line, `{"index":`...)
-	line = strconv.AppendInt(line, int64(index), 10)
-	line = append(line, ',')
-	return append(line, members...)
+func withIndex(object []byte, index int) (start, rest []byte) {
+	return fmt.Appendf(nil, `{"index":%d,`, index), bytes.TrimPrefix(object, []byte("{"))
 }
 
 // encoder returns a function that encodes a result as the query asks.
@@ -289,7 +308,15 @@ type job struct {
 // encodedResult is the result of a job as it is sent.
 type encodedResult struct {
 	body    []byte
-	warning string // that of the result
+	warning string        // that of the result
+	shared  *sharedMemory // that of the body; see reservation.hold
+}
+
+func newEncodedResult(body []byte, warning string) encodedResult {
+	if len(body) < cap(body)/4*3 {
+		body = bytes.Clone(body)
+	}
+	return encodedResult{body, warning, new(sharedMemory)}
 }
 
 // searchJob returns the job of a search.
@@ -307,7 +334,7 @@ func (s *Server) searchJob(opts propose.Options, encode encoder) job {
 		s.metrics.observeSearch(result, opts.Mode, pixels, time.Since(start))
 		rec.attrs = append(rec.attrs, slog.Int("boxes", len(result.Boxes)))
 		rec.addTimes(result.DecodeTime, result.SearchTime)
-		return encodedResult{body, result.Warning}, nil
+		return newEncodedResult(body, result.Warning), nil
 	}}
 }
 
@@ -346,6 +373,10 @@ func (s *Server) process(ctx context.Context, rec *requestRecord, data []byte, j
 	result, err := j.run(ctx, rec, data, int64(header.Width)*int64(header.Height))
 	if err != nil {
 		return encodedResult{}, s.searchProblem(ctx, err)
+	}
+	// The response is held after its worker is free, for as long as the client takes to read it.
+	if rec.memory.hold(result) != nil {
+		return encodedResult{}, overloadProblem()
 	}
 	if result.warning != "" {
 		rec.attrs = append(rec.attrs, slog.String("warning", result.warning))

@@ -108,7 +108,7 @@ func (s *Server) segmentJob(img imageFile, q segmentQuery) job {
 		})
 		rec.attrs = append(rec.attrs, slog.Int("regions", result.Regions))
 		rec.addTimes(result.DecodeTime, result.SegmentTime)
-		return encodedResult{body, result.Warning}, nil
+		return newEncodedResult(body, result.Warning), nil
 	}}
 }
 

@@ -79,7 +79,7 @@ func (s *Server) route() error {
 	}
 	// A slash at the end of a path is ignored, as clients join paths to base URLs. A redirect would
 	// make them drop the body of a POST request.
-	s.mux.Use(s.instrument, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
+	s.mux.Use(s.instrument, s.reserve, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
 	s.mux.NotFound(notFound)
 	s.mux.MethodNotAllowed(s.methodNotAllowed)
 	web.Mount(s.mux)

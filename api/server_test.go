@@ -476,12 +476,11 @@ func TestPanic(t *testing.T) {
 		}
 		s.wantInFlight(t, 0)
 		all := int64(s.cfg.Workers + s.cfg.Queue)
-		if !s.admission.queue.TryAcquire(all) || !s.admission.work.TryAcquire(s.admission.capacity) || !s.admission.memory.bytes.TryAcquire(s.cfg.BodyMemory) {
+		if !s.admission.queue.TryAcquire(all) || !s.admission.work.TryAcquire(s.admission.capacity) || s.admission.memory.inUse() != 0 {
 			t.Fatal("slots, pixels or memory have not been released")
 		}
 		s.admission.queue.Release(all)
 		s.admission.work.Release(s.admission.capacity)
-		s.admission.memory.bytes.Release(s.cfg.BodyMemory)
 		// The service keeps working.
 		s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
 			return &propose.Result{DecodeTime: 1, SearchTime: 1}, nil
@@ -766,7 +765,7 @@ func TestConcurrentClients(t *testing.T) {
 		}
 		s.wantInFlight(t, 0)
 		a := s.admission
-		if !a.queue.TryAcquire(4) || !a.work.TryAcquire(a.capacity) || !a.memory.bytes.TryAcquire(s.cfg.BodyMemory) || !a.inFlight.TryAcquire(maxInFlight) {
+		if !a.queue.TryAcquire(4) || !a.work.TryAcquire(a.capacity) || a.memory.inUse() != 0 || !a.inFlight.TryAcquire(maxInFlight) {
 			t.Error("slots, pixels or memory have not been released")
 		}
 	})

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"mime/multipart"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/proposer/proposer/internal/boundedio"
@@ -19,10 +21,14 @@ import (
 const (
 	// formOverhead is the maximum size of a form or a JSON request in addition to its images.
 	formOverhead = 64 << 10
-	// preallocLimit is the maximum memory allocated on the strength of a Content-Length alone.
-	preallocLimit = 1 << 20
 	// maxFieldBytes is the maximum size of a form field that is not an image.
 	maxFieldBytes = 1 << 20
+	// maxOptionBytes is the maximum size of the options of a form.
+	maxOptionBytes = 64 << 10
+	// partBuffer is the size of the buffer of a multipart reader.
+	partBuffer = 4 << 10
+	// maxPartHeader is the maximum size of what precedes the content of a part of a form.
+	maxPartHeader = 4 << 10
 )
 
 // imageFile is an image file and its name in the form, if any.
@@ -39,8 +45,8 @@ type upload struct {
 
 // readUpload reads a request body: an image, or a form with images in the fields named "image"
 // and at most one of each of the fields named by fields. It reads a form to its end, because a
-// client may not read the response before it has sent everything. The memory counts toward
-// Config.BodyMemory until release is called.
+// client may not read the response before it has sent everything. The memory is reserved until
+// release is called, or the request ends.
 func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, fields ...string) (up *upload, release func(), p *problem) {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // if invalid, the body decides
 	isForm := media == "multipart/form-data"
@@ -48,18 +54,19 @@ func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, fields ...st
 	if isForm {
 		limit += formOverhead + int64(len(fields))*maxFieldBytes
 	}
-	body, hint, p := s.openBody(w, r, limit)
+	body, p := s.openBody(w, r, limit)
 	if p != nil {
 		return nil, nil, p
 	}
 
+	memory := recordOf(r).memory
 	up = &upload{fields: map[string][]byte{}}
 	var err error
 	if isForm {
-		p, err = up.readForm(r, hint, s.cfg, fields)
+		p, err = up.readForm(r, body, memory, s.cfg, fields)
 	} else {
 		var data []byte
-		data, err = boundedio.ReadAll(body, hint, s.cfg.MaxImageBytes)
+		data, err = boundedio.ReadReserved(body, max(body.announced, 0), s.cfg.MaxImageBytes, memory)
 		up.images = []imageFile{{data: data}}
 	}
 	p = s.bodyProblem(r.Context(), body, p, err, media)
@@ -68,29 +75,39 @@ func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, fields ...st
 			fieldError{"image", "", "an image as the body, or in the field image of a multipart form"})
 	}
 	if p != nil {
-		body.release()
+		memory.Release(up.bytes())
 		return nil, nil, p
 	}
 	s.clearReadDeadline(w)
-	return up, body.release, nil
+	return up, sync.OnceFunc(func() { memory.Release(up.bytes()) }), nil
 }
 
-// openBody limits the size and the memory of the request body. hint is the size to allocate in
-// advance.
-func (s *Server) openBody(w http.ResponseWriter, r *http.Request, limit int64) (b *requestBody, hint int64, p *problem) {
+// bytes returns the memory of the images and fields.
+func (up *upload) bytes() (n int64) {
+	for _, img := range up.images {
+		n += int64(cap(img.data))
+	}
+	for _, data := range up.fields {
+		n += int64(cap(data))
+	}
+	return n
+}
+
+// openBody limits the size of the request body.
+func (s *Server) openBody(w http.ResponseWriter, r *http.Request, limit int64) (*requestBody, *problem) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		w.Header().Set("Accept-Encoding", "identity")
-		return nil, 0, newProblem(http.StatusUnsupportedMediaType, "format",
+		return nil, newProblem(http.StatusUnsupportedMediaType, "format",
 			"compressed request bodies are not supported: images are already compressed",
 			fieldError{"Content-Encoding", encoding, "no Content-Encoding, or identity"})
 	}
 	if r.ContentLength > limit {
 		err := &boundedio.LimitError{What: "bytes", Got: r.ContentLength, Max: s.cfg.MaxImageBytes}
-		return nil, 0, problemFor(r.Context(), err)
+		return nil, problemFor(r.Context(), err)
 	}
-	b = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), memory: s.admission.memory}
+	b := &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), announced: r.ContentLength, allowed: limit + 1}
 	r.Body = b
-	return b, min(max(r.ContentLength, 0), preallocLimit, s.cfg.MaxImageBytes), nil
+	return b, nil
 }
 
 // clearReadDeadline lifts the body timeout, which would otherwise cancel the request during the search.
@@ -99,20 +116,26 @@ func (s *Server) clearReadDeadline(w http.ResponseWriter) {
 }
 
 // readForm reads a multipart form. The problem describes a valid form that is not accepted.
-func (up *upload) readForm(r *http.Request, hint int64, cfg Config, fields []string) (*problem, error) {
+func (up *upload) readForm(r *http.Request, body *requestBody, memory *reservation, cfg Config, fields []string) (*problem, error) {
+	if err := memory.Reserve(formMemory); err != nil {
+		return nil, err
+	}
+	defer memory.Release(formMemory)
 	form, err := r.MultipartReader()
 	if err != nil {
 		return nil, err
 	}
 	for {
+		body.allow(maxPartHeader)
 		part, err := form.NextPart()
+		body.allow(math.MaxInt64)
 		if err == io.EOF { // unlike a wrapped EOF, which is a truncated form
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		if p, err := up.readPart(part, hint, cfg, fields); p != nil || err != nil {
+		if p, err := up.readPart(part, body, memory, cfg, fields); p != nil || err != nil {
 			return p, err
 		}
 	}
@@ -122,25 +145,34 @@ func (up *upload) readForm(r *http.Request, hint int64, cfg Config, fields []str
 }
 
 // readPart reads one field of a form.
-func (up *upload) readPart(part *multipart.Part, hint int64, cfg Config, fields []string) (*problem, error) {
+func (up *upload) readPart(part *multipart.Part, body *requestBody, memory *reservation, cfg Config, fields []string) (*problem, error) {
 	name := part.FormName()
 	_, repeated := up.fields[name]
 	switch {
 	case name == "image" && len(up.images) < cfg.MaxImages:
-		data, err := boundedio.ReadAll(part, hint, cfg.MaxImageBytes)
+		announced := min(max(body.announced+partBuffer, 0), cfg.MaxImageBytes) // at most
+		data, err := boundedio.ReadReserved(part, announced, cfg.MaxImageBytes, memory)
 		if err != nil {
 			return nil, err
 		}
+		up.images = append(up.images, imageFile{part.FileName(), data})
 		if len(data) == 0 {
 			return newProblem(http.StatusBadRequest, "request", "a field image of the form is empty",
 				fieldError{"image", part.FileName(), "an image"}), nil
 		}
-		up.images = append(up.images, imageFile{part.FileName(), data})
 	case name == "image":
 		return newProblem(http.StatusRequestEntityTooLarge, "size", "the form has too many images",
 			fieldError{"image", part.FileName(), fmt.Sprintf("at most %d images", cfg.MaxImages)}), nil
 	case slices.Contains(fields, name) && !repeated:
-		data, err := boundedio.ReadAll(part, 0, maxFieldBytes)
+		limit := int64(maxFieldBytes)
+		if name == "options" {
+			limit = maxOptionBytes
+		}
+		data, err := boundedio.ReadReserved(part, 0, limit, memory)
+		if _, ok := errors.AsType[*boundedio.LimitError](err); ok {
+			return newProblem(http.StatusRequestEntityTooLarge, "size", "the field "+name+" of the form is too large",
+				fieldError{name, "", fmt.Sprintf("at most %d bytes", limit)}), nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -162,6 +194,11 @@ func severalImagesProblem(up *upload) *problem {
 // is the most specific, then the form's problem p, then err.
 func (s *Server) bodyProblem(ctx context.Context, b *requestBody, p *problem, err error, media string) *problem {
 	switch {
+	case errors.Is(err, errOverloaded):
+		return overloadProblem()
+	case errors.Is(b.err, errPartHeader):
+		return newProblem(http.StatusBadRequest, "request", "the header of a part of the form is too long",
+			fieldError{"body", media, fmt.Sprintf("at most %d bytes before the content of a part", maxPartHeader)})
 	case b.err != nil:
 		return b.problem(ctx, s.cfg.MaxImageBytes)
 	case p != nil:
@@ -178,9 +215,6 @@ func (s *Server) bodyProblem(ctx context.Context, b *requestBody, p *problem, er
 
 // problem describes the error of reading the body. maxBytes is the maximum size of an image.
 func (b *requestBody) problem(ctx context.Context, maxBytes int64) *problem {
-	if errors.Is(b.err, errOverloaded) {
-		return overloadProblem()
-	}
 	if e, ok := errors.AsType[*http.MaxBytesError](b.err); ok {
 		return problemFor(ctx, &boundedio.LimitError{What: "bytes", Got: e.Limit + 1, Max: maxBytes})
 	}

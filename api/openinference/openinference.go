@@ -23,8 +23,8 @@
 // Unknown members of objects and unknown parameters of tensors are ignored, except for requests
 // for classification and shared memory, which are rejected.
 //
-// The time to parse a request is linear in its length. So is the memory: at most about four times
-// the length plus 512 KiB for JSON, and none for a binary image.
+// The time to parse a request is linear in its length. So is the memory, see [ParseMemory]: little for
+// a binary image.
 package openinference
 
 import (

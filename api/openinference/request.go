@@ -18,6 +18,27 @@ import (
 // color spaces and scales fit.
 const maxParameterLen = 1024
 
+// maxParameters is the maximum number of parameters of a request.
+const maxParameters = 100
+
+// ParseMemory returns a bound, in bytes, of the memory that [Parse] allocates, including that of the
+// image.
+func ParseMemory(body []byte, headerLength []string) int64 {
+	text := body
+	if len(headerLength) > 0 {
+		n, err := strconv.ParseUint(headerLength[0], 10, 64)
+		if err != nil || n > uint64(len(body)) {
+			return 0
+		}
+		text = body[:n]
+	}
+	n := int64(len(text))
+	if bytes.IndexByte(text, '\\') >= 0 {
+		n *= 3 // the base64 is copied twice
+	}
+	return n + min(3*int64(len(text)), 3*maxParameters*maxParameterLen)
+}
+
 // Parse parses a request, given its body and the values of its header [HeaderLength], of which there
 // may be none. Errors are of type [*Error] with status 400.
 func Parse(body []byte, headerLength []string) (*Request, error) {
@@ -113,6 +134,9 @@ func (r *requestParser) parameter(name string, value []byte) (err error) {
 	default:
 		if len(value) > maxParameterLen || len(name) > maxParameterLen {
 			return invalid("parameter %.40q is %d bytes long, and its name %d: want at most %d each", name, len(value), len(name), maxParameterLen)
+		}
+		if len(r.options) == maxParameters {
+			return invalid("more than %d parameters: want at most %d", maxParameters, maxParameters)
 		}
 		r.options[name], err = optionText(name, value)
 	}

@@ -1,11 +1,14 @@
 package boundedio
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"pgregory.net/rapid"
 )
 
 func TestReadAll(t *testing.T) {
@@ -47,4 +50,65 @@ func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
 	return n, err
+}
+
+// budget is a Budget that records its peak.
+type budget struct{ limit, used, peak int64 }
+
+var errBudget = errors.New("no memory")
+
+func (b *budget) Reserve(n int64) error {
+	if b.used+n > b.limit {
+		return errBudget
+	}
+	b.used += n
+	b.peak = max(b.peak, b.used)
+	return nil
+}
+
+func (b *budget) Release(n int64) { b.used -= n }
+
+// ReadReserved reads what ReadAll reads, and reserves in proportion to what has arrived.
+func TestReadReserved(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const maxLength = 64 << 10
+		length := rapid.OneOf(rapid.Just(0), rapid.IntRange(0, maxLength)).Draw(t, "length")
+		limit := int64(rapid.OneOf(rapid.Just(length), rapid.IntRange(0, maxLength)).Draw(t, "limit"))
+		announced := int64(rapid.OneOf(rapid.Just(length), rapid.Just(0), rapid.IntRange(0, 1<<30)).Draw(t, "announced"))
+		b := &budget{limit: rapid.Int64Range(0, 4*maxLength).Draw(t, "memory")}
+		in := make([]byte, length)
+		for i := range in {
+			in[i] = byte(i ^ i>>8)
+		}
+		reader := rapid.SampledFrom([]func(io.Reader) io.Reader{
+			func(r io.Reader) io.Reader { return r }, iotest.HalfReader, iotest.DataErrReader, iotest.OneByteReader,
+		}).Draw(t, "reader")
+		r := &counter{r: reader(bytes.NewReader(in))}
+		got, err := ReadReserved(r, announced, limit, b)
+
+		factor := int64(3)
+		if announced == int64(length) {
+			factor = 2
+		}
+		if most := max(factor*r.n, 2*minBuffer); b.peak > most {
+			t.Fatalf("reserved %d bytes when %d had arrived: want at most %d", b.peak, r.n, most)
+		}
+		_, limited := errors.AsType[*LimitError](err)
+		switch {
+		case err == nil:
+			if !bytes.Equal(got, in) || int64(cap(got)) != b.used || int64(length) > limit || announced > limit {
+				t.Fatalf("%d bytes in %d, %d reserved; want %d, at most %d", len(got), cap(got), b.used, length, limit)
+			}
+		case limited && (int64(length) > limit || announced > limit), errors.Is(err, errBudget) && b.limit < max(factor*int64(length), 2*minBuffer):
+			if got != nil || b.used != 0 || r.n > limit+1 {
+				t.Fatalf("%v: %d bytes, %d read, %d reserved", err, len(got), r.n, b.used)
+			}
+		default:
+			t.Fatal(err)
+		}
+	})
+	b := &budget{limit: 1 << 20}
+	if _, err := ReadReserved(iotest.ErrReader(io.ErrClosedPipe), 0, 5, b); !errors.Is(err, io.ErrClosedPipe) || b.used != 0 {
+		t.Errorf("a reader's error became %v; %d bytes remain reserved", err, b.used)
+	}
 }

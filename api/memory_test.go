@@ -1,0 +1,194 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"pgregory.net/rapid"
+)
+
+func newTestMemory(total int64) *memory {
+	return &memory{total: total, gauge: prometheus.NewGauge(prometheus.GaugeOpts{}), clients: map[string]int64{}}
+}
+
+// No sequence of calls exceeds the budget, gives a client more than its share, or loses memory.
+func TestMemory(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const total = 1000
+		m := newTestMemory(total)
+		var requests []*reservation
+		responses := make([]encodedResult, 3)
+		for i := range responses {
+			responses[i] = newEncodedResult(make([]byte, 100*(i+1)), "")
+		}
+		request := func(t *rapid.T) *reservation {
+			if len(requests) == 0 {
+				t.Skip("no request")
+			}
+			return rapid.SampledFrom(requests).Draw(t, "request")
+		}
+		drawClient := func(t *rapid.T) string { return rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "client") }
+		t.Repeat(map[string]func(*rapid.T){
+			"begin": func(t *rapid.T) { requests = append(requests, &reservation{memory: m, client: drawClient(t)}) },
+			"end": func(t *rapid.T) {
+				request(t).end() // may be called more than once
+			},
+			"reserve": func(t *rapid.T) {
+				r, n := request(t), rapid.Int64Range(0, total).Draw(t, "n")
+				held, left := m.clients[r.client], total-m.used
+				err := r.Reserve(n)
+				if want := n <= left && held+n <= 2*(left-n); (err == nil) != want {
+					t.Fatalf("%d bytes with %d held and %d left: %v", n, held, left, err)
+				}
+			},
+			"release": func(t *rapid.T) {
+				r := request(t)
+				r.Release(rapid.Int64Range(0, r.held).Draw(t, "n"))
+			},
+			"client": func(t *rapid.T) { request(t).setClient(drawClient(t)) },
+			"hold":   func(t *rapid.T) { _ = request(t).hold(rapid.SampledFrom(responses).Draw(t, "response")) },
+			"drop": func(t *rapid.T) {
+				r, resp := request(t), rapid.SampledFrom(responses).Draw(t, "response")
+				if r.responses[resp.shared] > 0 {
+					r.drop(resp)
+				}
+			},
+			"": func(t *rapid.T) {
+				want := int64(0)
+				for _, r := range requests {
+					want += r.held
+				}
+				for _, resp := range responses {
+					if resp.shared.holders > 0 {
+						want += int64(len(resp.body))
+					}
+				}
+				sum := int64(0)
+				for _, n := range m.clients {
+					sum += n
+				}
+				if m.inUse() != want || sum != want || want > total {
+					t.Fatalf("%d bytes are reserved, %d of clients: want %d, at most %d", m.inUse(), sum, want, total)
+				}
+			},
+		})
+		for _, r := range requests {
+			r.end()
+		}
+		if m.inUse() != 0 || len(m.clients) != 0 {
+			t.Fatalf("%d bytes of %v remain", m.inUse(), m.clients)
+		}
+	})
+}
+
+// A client that takes all it can get leaves a third to the others.
+func TestMemoryShares(t *testing.T) {
+	m := newTestMemory(3 << 20)
+	for i, want := range []int64{2 << 20, 2 << 20 / 3, 2 << 20 / 9} {
+		r := reservation{memory: m, client: fmt.Sprint(i)}
+		for r.Reserve(1) == nil {
+		}
+		if r.held < want-1 || r.held > want+1 {
+			t.Errorf("client %d has %d bytes, want %d", i, r.held, want)
+		}
+	}
+}
+
+// A body is rejected if there is no memory for it, whatever the others wait for.
+func TestBodyMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, func(c *Config) {
+			c.MaxImageBytes, c.BodyMemory = 1<<20, 4<<20
+			c.Workers, c.Queue = 1, 8
+		})
+		g := newGate(s.Server)
+		large := append(small().PNG(), make([]byte, 900<<10)...)
+		working := s.postAsync(t.Context(), large)
+		<-g.begun
+		waiting := s.postAsync(t.Context(), large)
+		s.wantInFlight(t, 2)
+		s.post(t, "", large).problem(t, http.StatusTooManyRequests, "full")
+		also := s.postAsync(t.Context(), small().PNG())
+		s.wantInFlight(t, 3)
+		close(g.open)
+		wantOK(t, working, waiting, also)
+		s.wantMetric(t, "proposer_body_bytes", 0)
+	})
+}
+
+// heap returns the bytes of the heap that are in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// attackMemory is the budget of the service under attack, in bytes.
+const attackMemory = 16 << 20
+
+func startAttacked(t *testing.T) *service {
+	return start(t, func(c *Config) {
+		c.BodyMemory, c.MaxImageBytes = attackMemory, 4<<20
+		c.UnencryptedHTTP2 = true
+	})
+}
+
+// wantBounded checks that the service holds memory within its budget. before is the heap before the
+// attack, and own what the attackers hold themselves.
+func (s *service) wantBounded(t *testing.T, before, own int64) {
+	t.Helper()
+	synctest.Wait()
+	if got := heap() - before - own; got > attackMemory {
+		t.Errorf("the service holds %d bytes, with %d reserved: want at most %d", got, s.admission.memory.inUse(), attackMemory)
+	}
+}
+
+// Bodies that are announced but do not arrive take little memory, over HTTP/1.1 and HTTP/2.
+func TestAnnouncedBodies(t *testing.T) {
+	t.Run("HTTP/1.1", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := startAttacked(t)
+			before := heap()
+			for range 100 {
+				fmt.Fprint(s.dial(t), "POST /v1/proposals HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\nxyz")
+			}
+			s.wantBounded(t, before, 0)
+		})
+	})
+	t.Run("HTTP/2", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := startAttacked(t)
+			before := heap()
+			for range 4 {
+				c := s.dialHTTP2(t, func(http2.Frame) {})
+				for i := range maxStreams {
+					if err := c.beginPost(uint32(2*i+1), "4000000", []byte("xyz")); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			s.wantBounded(t, before, 0)
+		})
+	})
+}
+
+// beginPost begins a request of announced length and sends the first bytes of its body.
+func (c *http2Conn) beginPost(stream uint32, length string, body []byte) error {
+	c.header.Reset()
+	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", "x"}, {":path", "/v1/proposals"}, {"content-length", length}} {
+		if err := c.encode.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
+			return err
+		}
+	}
+	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: c.header.Bytes(), EndHeaders: true}); err != nil {
+		return err
+	}
+	return c.framer.WriteData(stream, false, body)
+}
