@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -106,7 +104,7 @@ func handlePanic(w middleware.WrapResponseWriter, r *http.Request, rec *requestR
 // panicProblem returns the problem of a recovered panic. It must be called while recovering.
 func panicProblem(v any) *problem {
 	p := newProblem(http.StatusInternalServerError, "internal", "internal error; the log of the service has the details")
-	p.cause = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+	p.cause = panicError(v)
 	return p
 }
 
@@ -193,12 +191,16 @@ func (s *Server) admit(next http.Handler) http.Handler {
 	})
 }
 
+// maxOriginBytes is the maximum length of the origin and the headers that a browser asks for. They need
+// a few hundred bytes.
+const maxOriginBytes = 2 << 10
+
 // crossOrigin allows pages of the configured origins to call the service.
 func (s *Server) crossOrigin(next http.Handler) http.Handler {
 	if len(s.cfg.CORSOrigins) == 0 {
 		return next
 	}
-	return cors.Handler(cors.Options{
+	allow := cors.Handler(cors.Options{
 		AllowedOrigins: s.cfg.CORSOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
 		AllowedHeaders: []string{
@@ -207,4 +209,12 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 		ExposedHeaders: []string{"ETag", "Retry-After", "X-Cache", warningHeader, requestIDHeader, openinference.HeaderLength},
 		MaxAge:         600,
 	})(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The response repeats them.
+		if len(r.Header.Get("Origin"))+len(r.Header.Get("Access-Control-Request-Headers")) > maxOriginBytes {
+			next.ServeHTTP(w, r)
+			return
+		}
+		allow.ServeHTTP(w, r)
+	})
 }

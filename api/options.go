@@ -1,11 +1,9 @@
 package api
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -13,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/proposer/proposer/internal/jsonscan"
 	"github.com/proposer/proposer/internal/optparse"
 	"github.com/proposer/proposer/internal/propose"
 )
@@ -20,9 +19,16 @@ import (
 // searchOptions names the options of a search. The number of threads is left to the operator.
 var searchOptions = slices.DeleteFunc(propose.OptionNames(), func(name string) bool { return name == "threads" })
 
+// maxOptions is the maximum number of options in a query and in a form each. There are fewer than 40.
+const maxOptions = 64
+
 // optionValues returns the options in a query string and in the options field of a form, which
-// may be nil. An option that is in both has two values.
+// may be nil. An option that is given twice has two values.
 func optionValues(rawQuery string, form []byte) (url.Values, *problem) {
+	if n := strings.Count(rawQuery, "&") + 1; n > maxOptions {
+		return nil, newProblem(http.StatusBadRequest, "request", fmt.Sprintf("the query has %d options", n),
+			fieldError{"query", fmt.Sprintf("%d options", n), fmt.Sprintf("at most %d options", maxOptions)})
+	}
 	values, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return nil, newProblem(http.StatusBadRequest, "request", "the query cannot be parsed: "+err.Error(),
@@ -31,52 +37,62 @@ func optionValues(rawQuery string, form []byte) (url.Values, *problem) {
 	if form == nil {
 		return values, nil
 	}
-	fields, p := parseFormOptions(form)
-	for name, value := range fields {
-		values.Add(name, value)
-	}
-	return values, p
+	return values, addFormOptions(values, form)
 }
 
-// parseFormOptions reads options from a JSON object: strings, numbers, booleans, and lists of
-// them, which become texts in the syntax of the query.
-func parseFormOptions(data []byte) (map[string]string, *problem) {
-	fail := func(reason string) *problem {
-		return newProblem(http.StatusBadRequest, "request", "the options field of the form cannot be parsed: "+reason,
+// addFormOptions adds options from a JSON object: strings, numbers, booleans, and lists of them, which
+// become texts in the syntax of the query. The text has at most maxOptionBytes.
+func addFormOptions(values url.Values, data []byte) *problem {
+	fail := func(format string, args ...any) *problem {
+		return newProblem(http.StatusBadRequest, "request", "the options field of the form cannot be parsed: "+fmt.Sprintf(format, args...),
 			fieldError{"options", "", `a JSON object as in {"mode":"fast","max":100,"colors":["HSV","Lab"]}`})
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	var object map[string]any
-	if err := d.Decode(&object); err != nil {
-		return nil, fail(err.Error())
+	var object json.RawMessage
+	if err := json.Unmarshal(data, &object); err != nil {
+		return fail("%v", err)
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fail("data follows the object")
+	// Not decoded to a map, which would hide that an option is repeated.
+	scan := jsonscan.New(object)
+	if !scan.Consume('{') {
+		return fail("it is not an object")
 	}
-
-	values := make(map[string]string, len(object))
-	for name, value := range object {
-		list, ok := value.([]any)
+	for n := 1; !scan.Consume('}'); n++ {
+		if n > maxOptions {
+			return fail("it has more than %d options", maxOptions)
+		}
+		name := jsonscan.Unquote(scan.Value())
+		scan.Consume(':')
+		text, ok := optionText(&scan)
 		if !ok {
-			list = []any{value}
+			return fail("%.40q is not a string, a number, a boolean or a list of these", name)
 		}
-		texts := make([]string, len(list))
-		for i, item := range list {
-			switch item := item.(type) {
-			case string:
-				texts[i] = item
-			case json.Number:
-				texts[i] = item.String()
-			case bool:
-				texts[i] = strconv.FormatBool(item)
-			default:
-				return nil, fail(fmt.Sprintf("%q is not a string, a number, a boolean or a list of these", name))
-			}
-		}
-		values[name] = strings.Join(texts, ",")
+		values.Add(name, text)
+		scan.Consume(',')
 	}
-	return values, nil
+	return nil
+}
+
+// optionText consumes a JSON value and returns it in the syntax of the query.
+func optionText(scan *jsonscan.Scanner) (text string, ok bool) {
+	var items []string
+	scalar := func() error {
+		switch scan.Peek() {
+		case '{', '[', 'n':
+			return strconv.ErrSyntax
+		case '"':
+			items = append(items, jsonscan.Unquote(scan.Value()))
+		default:
+			items = append(items, string(scan.Value()))
+		}
+		return nil
+	}
+	var err error
+	if scan.Peek() == '[' {
+		err = scan.Array(scalar)
+	} else {
+		err = scalar()
+	}
+	return strings.Join(items, ","), err == nil
 }
 
 // newSearchParser returns a parser of the options of a search and others with the given names. If
@@ -118,7 +134,7 @@ func (s *Server) readSearchOptions(p *optparse.Parser) (opts propose.Options, ca
 		err = p.Err()
 	}
 	if err != nil {
-		return propose.Options{}, "", optionProblem(propose.OptionErrors(err))
+		return propose.Options{}, "", optionProblem(err)
 	}
 	canonical = canonicalOptions(opts.Values())
 

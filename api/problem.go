@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"github.com/proposer/proposer/api/openinference"
+	"github.com/proposer/proposer/internal/clip"
 	"github.com/proposer/proposer/internal/codec"
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/optparse"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/selective"
 )
@@ -44,6 +46,7 @@ type problem struct {
 	Status int          `json:"status"`
 	Detail string       `json:"detail"`
 	Errors []fieldError `json:"errors,omitempty"`
+	More   int          `json:"more_errors,omitempty"` // number of errors that Errors leaves out
 
 	kind  string
 	cause error // logged, not sent
@@ -73,15 +76,32 @@ func newProblem(status int, kind, detail string, fields ...fieldError) *problem 
 	}
 }
 
-// optionProblem reports all invalid options of a request.
-func optionProblem(all []*propose.OptionError) *problem {
-	details := make([]string, len(all))
-	fields := make([]fieldError, len(all))
-	for i, e := range all {
-		details[i] = e.Error()
-		fields[i] = fieldError(*e)
+// maxProblem is the maximum size of the texts of a problem, in bytes of JSON. A line of NDJSON has the
+// detail twice, and with the names of the members it is below 16 KiB.
+const maxProblem = 7 << 10
+
+// maxFileName is the maximum size of a file name beside a problem, in bytes of JSON.
+const maxFileName = 512
+
+// optionProblem reports the invalid options of a request.
+func optionProblem(err error) *problem {
+	var fields []fieldError
+	for _, e := range propose.OptionErrors(err) {
+		fields = append(fields, fieldError(*e))
 	}
-	return newProblem(http.StatusBadRequest, "option", strings.Join(details, "; "), fields...)
+	p := newProblem(http.StatusBadRequest, "option", optparse.Message(err), fields...)
+	p.More = optparse.More(err)
+	return p
+}
+
+// clip shortens the texts of a problem, as what a client sends may be long. It does so before the problem
+// is sent or logged, not where texts of the client become part of it.
+func (p *problem) clip() {
+	texts := []*string{&p.Detail}
+	for i := range p.Errors {
+		texts = append(texts, &p.Errors[i].Name, &p.Errors[i].Value, &p.Errors[i].Want)
+	}
+	clip.Texts(maxProblem, texts...)
 }
 
 // problemFor returns the problem that describes err to the client. ctx must be the context of the
@@ -139,12 +159,13 @@ func message(err error) string {
 
 // ndjsonLine returns the problem as a line of a response for several images.
 func (p *problem) ndjsonLine(index int, file string) []byte {
+	p.clip()
 	body, err := json.Marshal(struct {
 		Index   int      `json:"index"`
 		File    string   `json:"file"`
 		Error   string   `json:"error"`
 		Problem *problem `json:"problem"`
-	}{index, file, p.Detail, p})
+	}{index, clip.Text(file, maxFileName), p.Detail, p})
 	if err != nil {
 		panic(err) // a struct of strings and numbers always encodes
 	}
@@ -163,6 +184,7 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(p.Status)
 		return
 	}
+	p.clip()
 	body, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // a struct of strings and numbers always encodes

@@ -105,11 +105,8 @@ func (s *Server) parseQuery(rawQuery string, form []byte, rep *representation) (
 		return query{}, prob
 	}
 	if n := len(opts.Search.Strategies); q.strategy >= n {
-		return query{}, optionProblem([]*propose.OptionError{{
-			Name:  "strategy",
-			Value: strconv.Itoa(q.strategy),
-			Want:  fmt.Sprintf("a whole number below the number of strategies, %d", n),
-		}})
+		p.Fail("strategy", strconv.Itoa(q.strategy), fmt.Sprintf("a whole number below the number of strategies, %d", n))
+		return query{}, optionProblem(p.Err())
 	}
 	opts.Search.KeepRegions = q.masks || q.evidence || q.tree
 	q.Options = opts

@@ -82,7 +82,7 @@ func (s *Server) parseSegments(rawQuery string, form []byte, media string) (segm
 	}
 	opts, err := propose.ReadSegmentOptions(p)
 	if err != nil {
-		return segmentQuery{}, optionProblem(propose.OptionErrors(err))
+		return segmentQuery{}, optionProblem(err)
 	}
 	q.canonical = canonicalOptions(opts.Values()) + strconv.FormatBool(q.overlay)
 	opts.Decode.Limits = s.cfg.limits()

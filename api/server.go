@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -52,6 +53,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.MaxImageBytes = cmp.Or(cfg.MaxImageBytes, limits.MaxBytes)
 	cfg.MaxImagePixels = cmp.Or(cfg.MaxImagePixels, limits.MaxPixels)
 	cfg.MaxImageSide = cmp.Or(cfg.MaxImageSide, limits.MaxSide)
+	cfg.Logger = slog.New(clipHandler{cfg.Logger.Handler()})
 	m, err := newMetrics(cfg)
 	if err != nil {
 		return nil, err

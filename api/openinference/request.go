@@ -14,8 +14,8 @@ import (
 	"github.com/proposer/proposer/internal/jsonscan"
 )
 
-// maxParameterLen is the maximum length of a parameter's name or value, in bytes of JSON. Lists of
-// color spaces and scales fit.
+// maxParameterLen is the maximum length of a parameter's name or value, in bytes of JSON, and of an id. Lists
+// of color spaces and scales fit.
 const maxParameterLen = 1024
 
 // maxParameters is the maximum number of parameters of a request.
@@ -107,7 +107,9 @@ func (r *requestParser) request() error {
 	err := r.json.object("the request", func(key string) (err error) {
 		switch key {
 		case "id":
-			r.id, err = r.json.str("id")
+			if r.id, err = r.json.str("id"); len(r.id) > maxParameterLen {
+				err = invalid("id is %d bytes long: want at most %d", len(r.id), maxParameterLen)
+			}
 		case "parameters":
 			err = r.json.parameters("parameters", r.parameter)
 		case "inputs":

@@ -17,6 +17,7 @@ import (
 	"unsafe"
 
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/optparse"
 	"github.com/proposer/proposer/internal/parallel"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/selective"
@@ -102,12 +103,8 @@ func message(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "the call was canceled"
 	}
-	if invalid := propose.OptionErrors(err); len(invalid) > 0 {
-		texts := make([]string, len(invalid))
-		for i, e := range invalid {
-			texts[i] = e.Error()
-		}
-		return strings.Join(texts, "; ")
+	if text := optparse.Message(err); text != "" {
+		return text
 	}
 	text := err.Error()
 	for _, name := range []string{"imageio: ", "selective: "} {

@@ -124,7 +124,7 @@ func OptionErrors(err error) []*OptionError { return optparse.Errors(err) }
 // options alone modifies the mode, all three together replace it. Duplicate items of a list and
 // empty values are errors.
 //
-// The error joins an [OptionError] for each invalid value.
+// The error joins an [OptionError] for each of the first invalid values, and the number of the others.
 func ParseOptions(values map[string]string) (Options, error) {
 	return ReadOptions(optparse.New(values, optionNames))
 }

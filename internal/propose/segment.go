@@ -63,7 +63,7 @@ func DefaultSegmentOptions() SegmentOptions {
 //	connectivity  neighbors of a pixel, 4 or 8; 8
 //	max-side, resize-width, orientation, depth, threads  as those of [ParseOptions]
 //
-// The error joins an [OptionError] for each invalid value.
+// The error is as that of [ParseOptions].
 func ParseSegmentOptions(values map[string]string) (SegmentOptions, error) {
 	return ReadSegmentOptions(optparse.New(values, segmentOptionNames))
 }

@@ -162,7 +162,8 @@ func TestParseSegmentOptions(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"colors":       `colors "x": want an option that exists: color, k, sigma, min-size, connectivity, max-side, resize-width, orientation, depth, threads`,
+		"colors":       `colors "x": want an option that exists, such as color`,
+		"unions":       `unions "x": want an option that exists: color, k, sigma, min-size, connectivity, max-side, resize-width, orientation, depth, threads`,
 		"color":        `color "x": want one of RGB, I, rgI, Lab, HSV, H, rgb, C, R-G-I`,
 		"k":            `k "x": want a number above 0, at most 1000000`,
 		"sigma":        `sigma "x": want a number from 0 to 16`,

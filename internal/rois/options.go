@@ -112,7 +112,7 @@ var optionNames = []string{"sampler", "size", "foreground", "rois-seed", "append
 func OptionNames() []string { return slices.Clone(optionNames) }
 
 // ParseOptions parses options by name, as propose.ParseOptions does. The error joins a
-// *propose.OptionError for each invalid option.
+// *propose.OptionError for each of the first invalid options, and the number of the others.
 //
 //	option         value                                                default
 //	sampler        fast-rcnn, detectron2 or iou-balanced                fast-rcnn
