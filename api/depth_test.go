@@ -68,8 +68,8 @@ func TestDepth(t *testing.T) {
 // TestUnsupportedImage checks that the problem says what a file is, without names of packages.
 func TestUnsupportedImage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := start(t, nil).post(t, "", []byte("qoif")).problem(t, http.StatusUnsupportedMediaType, "format")
-		if p.Detail != "a QOI image: convert it to PNG" || p.Errors[0] != (fieldError{"image", "a QOI image", "convert it to PNG"}) {
+		p := start(t, nil).post(t, "", []byte("farbfeld")).problem(t, http.StatusUnsupportedMediaType, "format")
+		if p.Detail != "a farbfeld image: convert it to PNG" || p.Errors[0] != (fieldError{"image", "a farbfeld image", "convert it to PNG"}) {
 			t.Errorf("got %q, %+v", p.Detail, p.Errors)
 		}
 	})

@@ -259,7 +259,7 @@ func TestInvalidImages(t *testing.T) {
 	}{
 		"empty":                      {nil, []string{"request"}, "image"},
 		"text":                       {[]byte("hello"), []string{"format"}, "image"},
-		"QOI":                        {[]byte("qoif\x00\x00\x00\x01"), []string{"format"}, "image"},
+		"farbfeld":                   {[]byte("farbfeld\x00\x00\x00\x01"), []string{"format"}, "image"},
 		"truncated":                  {png[:len(png)/2], []string{"picture"}, "image"},
 		"truncated header":           {png[:20], []string{"picture"}, "image"},
 		"too many pixels":            {large, []string{"size"}, "pixels"},

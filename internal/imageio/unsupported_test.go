@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -16,10 +18,10 @@ func TestRefusedData(t *testing.T) {
 	}
 	for data, want := range map[string]string{
 		"":                                     "an empty file: want JPEG, PNG, WebP, GIF, BMP or TIFF",
-		ftyp("heic", "mif1", "heic"):           "a HEIC or HEIF image: convert it",
+		ftyp("heic", "mif1", "heic"):           "a HEIC or HEIF image: convert it to JPEG: heif-convert photo.heic photo.jpg",
 		ftyp("mif1", "mif1", "heix"):           "a HEIC or HEIF image",
 		ftyp("mif1"):                           "a HEIC or HEIF image",
-		ftyp("avif", "mif1", "miaf"):           "an AVIF image: convert it",
+		ftyp("avif", "mif1", "miaf"):           "an AVIF image: convert it to JPEG: heif-convert photo.avif photo.jpg",
 		ftyp("mif1", "avif"):                   "an AVIF image",
 		ftyp("crx ", "isom"):                   "a camera raw image: convert it",
 		ftyp("isom", "iso2", "avc1", "mp41"):   "a video: extract its frames",
@@ -35,6 +37,11 @@ func TestRefusedData(t *testing.T) {
 		"\x1f\x8b\x08\x00":                     "a gzip file: decompress it",
 		"\x1aE\xdf\xa3":                        "a video",
 		"RIFF\x00\x00\x00\x00AVI LIST":         "a video",
+		"RIFF\x00\x00\x00\x00WAVEfmt ":         "an audio file, not an image: want JPEG",
+		ftyp("M4A ", "isom"):                   "an audio file, not an image: want JPEG",
+		"\x00\x00\x01\x00\x01\x00":             "a Windows icon (ICO): convert it",
+		"\x00\x00\x02\x00\x01\x00":             "a Windows cursor (CUR): convert it",
+		"II\x1a\x00\x00\x00HEAPCCDR":           "a camera raw image: convert it",
 		"\x00\x00\x00\x00":                     "a file of zeros, not an image: copy or download it again",
 		strings.Repeat("\x00", 128) + "DICM":   "a DICOM file",
 		strings.Repeat("x", 257) + "ustar\x00": "a tar archive",
@@ -45,6 +52,13 @@ func TestRefusedData(t *testing.T) {
 		"\ufeff \n<html lang=\"en\">":                                               "an HTML page",
 		"<?xml version=\"1.0\"?><html xmlns=\"x\">":                                 "an HTML page",
 		"<?xml version=\"1.0\"?>\n<svg xmlns=\"x\">":                                "an SVG drawing",
+		"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\x00\x10JFIF":              "an image that was read as text",
+		"\xef\xbf\xbdPNG\r\n\x1a\n":                                                 "an image that was read as text",
+		"\u00ff\u00d8\u00ff\u00e0\x00\x10JFIF":                                      "an image that was read as text",
+		"\u0089PNG\r\n\x1a\n":                                                       "an image that was read as text",
+		"\x89PNG\n\x1a\n":                                                           "an image that was read as text",
+		"\x89PNG\r\n\x1a\r\n":                                                       "an image that was read as text",
+		"--x\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n\xff\xd8":     "a multipart form, not the image",
 		"<svg width=\"1\">":                                                         "an SVG drawing",
 		"<?xml version=\"1.0\"?><Error><Code>AccessDenied":                          "an XML document",
 		`{"message": "Not Found"}`:                                                  "a JSON document, not the image",
@@ -110,6 +124,29 @@ func TestTruncatedFilesSaySo(t *testing.T) {
 			}
 			if err == nil || !strings.Contains(err.Error(), "ends early") {
 				t.Errorf("%s, %d bytes of %d: got %v", s.name, n, len(s.data), err)
+			}
+		}
+	}
+}
+
+// TestFormatNames checks that every text that lists the formats has all of them.
+func TestFormatNames(t *testing.T) {
+	list := regexp.MustCompile(`JPEG,\s+PNG,\s+[^.]*?TIFF`)
+	for _, file := range []string{
+		"README.md", "python/README.md", "python/proposer/_search.py", "api/openapi.yaml", "api/openinference/openinference.go", "api/web/double_test.go",
+		"cmd/proposer/propose.go", "cmd/proposer/segment.go", "cmd/libproposer/proposer.h", "tools/compare-peers/main.go",
+	} {
+		text, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := list.FindAllString(string(text), -1)
+		if len(found) == 0 {
+			t.Errorf("%s does not list the formats", file)
+		}
+		for _, f := range found {
+			if names := strings.Join(strings.Fields(f), " "); names != Formats {
+				t.Errorf("%s: got %s, want %s", file, names, Formats)
 			}
 		}
 	}

@@ -83,7 +83,7 @@ class WithoutArray:
         (WithoutArray(), "^image of type test_image.WithoutArray: cannot be converted to an array$"),
         ("a\0.jpg", r"^path 'a\\x00.jpg': want a path without null characters$"),
         (b"", "^an empty file: want JPEG, PNG, WebP, GIF, BMP or TIFF$"),
-        (b"qoif......", "^a QOI image: convert it to PNG$"),
+        (b"farbfeld......", "^a farbfeld image: convert it to PNG$"),
         (b"GIF89a......", "^broken gif: ends early$"),
         (bytearray(b"\x89PNG\r\n\x1a\n"), "^broken png: "),
         (memoryview(b"GIF89a......")[::-1], "^a text file, not an image: "),
@@ -159,8 +159,8 @@ def test_paths_of_bytes_and_integers(tmp_path: Path, scene: NDArray[np.uint8]) -
         proposer.selective_search(BytesPath())
     (tmp_path / "é.png").write_bytes(png(scene))
     assert_equal(proposer.selective_search(BytesPath()), proposer.selective_search(scene))
-    (tmp_path / "é.png").write_bytes(b"qoif")
-    with pytest.raises(proposer.ImageError, match=r"^[^']*é.png: a QOI image"):
+    (tmp_path / "é.png").write_bytes(b"farbfeld")
+    with pytest.raises(proposer.ImageError, match=r"^[^']*é.png: a farbfeld image"):
         proposer.selective_search(BytesPath())
 
 

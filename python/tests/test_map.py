@@ -86,7 +86,7 @@ def test_error_of_the_source_comes_after_the_results_before_it(workers: int) -> 
 
 WRONG: list[tuple[Any, type[Exception], str]] = [
     (np.zeros((5, 5, 2), np.uint8), proposer.ImageError, r"^image 3: image of shape \(5, 5, 2\): want"),
-    (b"qoif", proposer.ImageError, "^image 3: a QOI image: convert it to PNG$"),
+    (b"farbfeld", proposer.ImageError, "^image 3: a farbfeld image: convert it to PNG$"),
     (np.zeros((70_000, 1), np.uint8), proposer.LimitError, r"^image 3: image of shape \(70000, 1\): want"),
     ("missing.png", FileNotFoundError, "missing.png"),
 ]
