@@ -4,14 +4,18 @@ import (
 	"image"
 	"image/color"
 	"math"
+
+	"github.com/proposer/proposer/internal/ycbcr"
 )
 
 // FromImage returns a copy of m: in Gray if m is an [image.Gray] or [image.Gray16], else in
 // RGB. Pixel (0, 0) of the copy is m.Bounds().Min.
 //
 // Transparent pixels are composited over white. Samples of 16 bits are rounded to 8, except
-// that the colors of a palette are truncated, as by [color.NRGBAModel]; YCbCr and CMYK are
-// converted by [color.YCbCrToRGB] and [color.CMYKToRGB].
+// that the colors of a palette are truncated, as by [color.NRGBAModel]. CMYK is converted by
+// [color.CMYKToRGB]. YCbCr has the range of JFIF, and its chroma is interpolated as libjpeg-turbo
+// does, so that an image of [image/jpeg] becomes what other decoders make of its file; m.At
+// repeats each chroma sample instead.
 //
 // The types that the decoders of the standard library return are read directly, at a few
 // nanoseconds per pixel; all others by m.At, which takes several times as long. FromImage
@@ -35,6 +39,23 @@ func FromImage(m image.Image) *Image {
 	}
 	img := New(RGB, w, h)
 	red, green, blue := img.Plane(0), img.Plane(1), img.Plane(2)
+	if bounds.Min.X >= 0 && bounds.Min.Y >= 0 { // package image has no others
+		switch m := m.(type) {
+		case *image.YCbCr:
+			ycbcr.JPEG(red, green, blue, m)
+			return img
+		case *image.NYCbCrA:
+			ycbcr.JPEG(red, green, blue, &m.YCbCr)
+			for y := range h {
+				for x, a := range m.A[y*m.AStride:][:w] {
+					i := y*w + x
+					c := overWhite(color.NRGBA{R: red[i], G: green[i], B: blue[i], A: a})
+					red[i], green[i], blue[i] = c[0], c[1], c[2]
+				}
+			}
+			return img
+		}
+	}
 	read := rowReader(m)
 	row := make([][3]uint8, w)
 	for y := range h {
@@ -92,23 +113,6 @@ func rowReader(m image.Image) func(dst [][3]uint8, y int) {
 		return func(dst [][3]uint8, y int) {
 			for x, i := range m.Pix[m.PixOffset(left, y):][:len(dst)] {
 				dst[x] = palette[i]
-			}
-		}
-	case *image.YCbCr:
-		return func(dst [][3]uint8, y int) {
-			luma := m.Y[m.YOffset(left, y):][:len(dst)]
-			for x := range dst {
-				c := m.COffset(left+x, y)
-				r, g, b := color.YCbCrToRGB(luma[x], m.Cb[c], m.Cr[c])
-				dst[x] = [3]uint8{r, g, b}
-			}
-		}
-	case *image.NYCbCrA:
-		return func(dst [][3]uint8, y int) {
-			for x := range dst {
-				c := m.NYCbCrAAt(left+x, y)
-				r, g, b := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
-				dst[x] = overWhite(color.NRGBA{R: r, G: g, B: b, A: c.A})
 			}
 		}
 	case *image.CMYK:

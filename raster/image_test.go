@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/proposer/proposer/internal/ycbcr"
 	"pgregory.net/rapid"
 )
 
@@ -66,9 +67,27 @@ func referenceFromImage(m image.Image) *Image {
 		space = Gray
 	}
 	img := New(space, b.Dx(), b.Dy())
+	var chroma *Image // interpolated as package ycbcr does, which has its own reference
+	switch m := m.(type) {
+	case *image.YCbCr:
+		chroma = New(RGB, b.Dx(), b.Dy())
+		ycbcr.JPEG(chroma.Plane(0), chroma.Plane(1), chroma.Plane(2), m)
+	case *image.NYCbCrA:
+		chroma = New(RGB, b.Dx(), b.Dy())
+		ycbcr.JPEG(chroma.Plane(0), chroma.Plane(1), chroma.Plane(2), &m.YCbCr)
+	}
 	for y := range img.Height {
 		for x := range img.Width {
-			c := referenceColor(m.At(b.Min.X+x, b.Min.Y+y), m)
+			at := m.At(b.Min.X+x, b.Min.Y+y)
+			if chroma != nil {
+				i := y*img.Width + x
+				n := color.NRGBA{chroma.Plane(0)[i], chroma.Plane(1)[i], chroma.Plane(2)[i], 255}
+				if c, ok := at.(color.NYCbCrA); ok {
+					n.A = c.A
+				}
+				at = n
+			}
+			c := referenceColor(at, m)
 			for p := range space.Planes() {
 				img.Plane(p)[y*img.Width+x] = c[p]
 			}
@@ -83,15 +102,9 @@ func referenceColor(c color.Color, m image.Image) [3]uint8 {
 	}
 	var r, g, b, a uint64
 	switch c := c.(type) {
-	case color.YCbCr:
-		x, y, z := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
-		return [3]uint8{x, y, z}
 	case color.CMYK:
 		x, y, z := color.CMYKToRGB(c.C, c.M, c.Y, c.K)
 		return [3]uint8{x, y, z}
-	case color.NYCbCrA:
-		x, y, z := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
-		return referenceColor(color.NRGBA{R: x, G: y, B: z, A: c.A}, m)
 	case color.NRGBA64:
 		// Composited with one rounding, and then rounded to 8 bits.
 		over := func(v uint16) uint64 {

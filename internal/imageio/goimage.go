@@ -12,6 +12,7 @@ import (
 	"image/png"
 	"math"
 
+	"github.com/proposer/proposer/internal/ycbcr"
 	"github.com/proposer/proposer/raster"
 	"golang.org/x/image/webp"
 )
@@ -51,6 +52,9 @@ func decodePixels(data []byte, h Header, depth Depth) (img *raster.Image, low *L
 		img := h.newImage()
 		low, err := writeRows16(img, row, l, depth)
 		return img, low, err
+	}
+	if h.Format == "webp" {
+		return h.webpToRaster(m), nil, nil
 	}
 	return h.toRaster(m), nil, nil
 }
@@ -97,6 +101,9 @@ const stripRows = 64
 // toRaster converts a decoded image. The header decides whether it has one plane or three, and
 // whether its alpha counts, as decoders have more general types than necessary.
 func (h *Header) toRaster(m image.Image) *raster.Image {
+	if m, ok := m.(*image.YCbCr); ok {
+		return raster.FromImage(m)
+	}
 	if !h.Alpha {
 		dropAlpha(m)
 	}
@@ -109,9 +116,6 @@ func (h *Header) toRaster(m image.Image) *raster.Image {
 		part := m.(interface {
 			SubImage(r image.Rectangle) image.Image
 		}).SubImage(strip)
-		if h.Format == "webp" {
-			part = fromVideoRange(part)
-		}
 		from := raster.FromImage(part)
 		for p := range img.Space.Planes() {
 			// All planes of a gray image are equal.
@@ -121,40 +125,31 @@ func (h *Header) toRaster(m image.Image) *raster.Image {
 	return img
 }
 
-// fromVideoRange converts a lossy WebP image, whose range is that of video, Y in 16..235 and
-// Cb and Cr in 16..240 (ITU-R BT.601). Package image only knows the full range of JPEG.
-func fromVideoRange(m image.Image) image.Image {
-	alpha, _ := m.(*image.NYCbCrA)
-	ycbcr, _ := m.(*image.YCbCr)
-	if alpha != nil {
-		ycbcr = &alpha.YCbCr
+// webpToRaster converts a lossy frame of a WebP file as libwebp does, and others as toRaster does.
+func (h *Header) webpToRaster(m image.Image) *raster.Image {
+	var alpha *image.NYCbCrA
+	planes, _ := m.(*image.YCbCr)
+	if planes == nil {
+		if alpha, _ = m.(*image.NYCbCrA); alpha == nil {
+			return h.toRaster(m)
+		}
+		planes = &alpha.YCbCr
 	}
-	if ycbcr == nil {
-		return m
+	img := h.newImage()
+	ycbcr.WebP(img.Plane(0), img.Plane(1), img.Plane(2), planes)
+	if alpha == nil || !h.Alpha {
+		return img
 	}
-	bounds := m.Bounds()
-	dst := image.NewNRGBA(bounds)
-	i := 0
-	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
-		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			c := ycbcr.COffset(x, y)
-			luma := 298 * (int32(ycbcr.Y[ycbcr.YOffset(x, y)]) - 16)
-			u, v := int32(ycbcr.Cb[c])-128, int32(ycbcr.Cr[c])-128
-			p := dst.Pix[i:][:4]
-			p[0] = clamp8((luma + 409*v + 128) >> 8)
-			p[1] = clamp8((luma - 100*u - 208*v + 128) >> 8)
-			p[2] = clamp8((luma + 516*u + 128) >> 8)
-			p[3] = math.MaxUint8
-			if alpha != nil {
-				p[3] = alpha.A[alpha.AOffset(x, y)]
+	for p := range 3 {
+		for y := range h.Height {
+			row := img.Plane(p)[y*h.Width:][:h.Width]
+			for x, a := range alpha.A[y*alpha.AStride:][:h.Width] {
+				row[x] = overWhite(row[x], a, false)
 			}
-			i += 4
 		}
 	}
-	return dst
+	return img
 }
-
-func clamp8(v int32) uint8 { return uint8(min(max(v, 0), 255)) }
 
 // dropAlpha makes an image opaque without changing its colors.
 func dropAlpha(m image.Image) {
@@ -174,8 +169,6 @@ func dropAlpha(m image.Image) {
 		opaque(m.Pix, 8, 2)
 	case *image.RGBA64:
 		opaque(m.Pix, 8, 2)
-	case *image.NYCbCrA:
-		opaque(m.A, 1, 1)
 	case *image.Paletted:
 		for i, c := range m.Palette {
 			n := color.NRGBAModel.Convert(c).(color.NRGBA)
