@@ -7,6 +7,5 @@ const exifPrefix = "Exif\x00\x00"
 // there is none or it is invalid.
 func exifOrientation(b []byte) int {
 	d, _, _ := openTIFF(b)
-	orientation, _ := d.orientation()
-	return orientation
+	return d.orientation()
 }

@@ -21,7 +21,6 @@ type Header struct {
 	grayKey       int  // PNG: the gray sample that stands for transparent, -1 if none
 	whiteIsZero   bool // TIFF
 	premultiplied bool // TIFF
-	orientationAt int  // TIFF: offset of the directory entry, 0 if none
 	gif           *gifFrame
 	webp          *webpFrame // nil if the file has no canvas
 	bmp           *bmpFormat

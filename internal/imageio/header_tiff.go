@@ -15,6 +15,7 @@ const (
 // Tags of TIFF 6.0.
 const (
 	tagNewSubfileType  = 254
+	tagSubfileType     = 255
 	tagImageWidth      = 256
 	tagImageLength     = 257
 	tagBitsPerSample   = 258
@@ -37,6 +38,10 @@ const (
 	tagSubIFDs         = 330
 	tagExtraSamples    = 338
 	tagSampleFormat    = 339
+	tagIndexed         = 346
+	tagDataType        = 32996 // the sample format, before TIFF 6.0
+	tagImageDepth      = 32997
+	tagLeafData        = 34310
 	tagDNGVersion      = 50706
 )
 
@@ -47,13 +52,20 @@ const (
 	photometricRGB         = 2
 	photometricPalette     = 3
 	photometricCFA         = 32803
+	photometricLinearRaw   = 34892
 
+	subfileReduced    = 1 // bit of tagNewSubfileType
+	oldSubfileReduced = 2 // value of tagSubfileType
+
+	extraUnspecified   = 0
 	extraPremultiplied = 1 // associated alpha
 	extraAlpha         = 2 // unassociated alpha
 
 	planarChunky   = 1
 	planarSeparate = 2
 	formatUnsigned = 1
+
+	dataUnsigned = 2 // of tagDataType
 
 	fillOrderHighFirst = 1 // the first pixel is in the highest bit
 	fillOrderLowFirst  = 2
@@ -64,44 +76,57 @@ const (
 	predictorHorizontal = 2
 
 	compressionNone       = 1
+	compressionRLE        = 2 // the runs of Group 3
 	compressionG3         = 3
 	compressionG4         = 4
 	compressionLZW        = 5
 	compressionDeflate    = 8
+	compressionRLEWord    = 32771
 	compressionPackBits   = 32773
 	compressionOldDeflate = 32946
 )
 
 // tiffCompressions are the readable compressions.
 var tiffCompressions = []uint32{
-	compressionNone, compressionG3, compressionG4, compressionLZW, compressionDeflate, compressionPackBits, compressionOldDeflate,
+	compressionNone, compressionRLE, compressionG3, compressionG4, compressionLZW, compressionDeflate,
+	compressionRLEWord, compressionPackBits, compressionOldDeflate,
 }
+
+// faxCompressions are those of a [faxReader].
+var faxCompressions = []uint32{compressionRLE, compressionG3, compressionG4, compressionRLEWord}
 
 // requiredTags must have a value in the file if they are there: decoders would otherwise read
 // beyond its end, or take a default.
 var requiredTags = []uint16{
 	tagImageWidth, tagImageLength, tagBitsPerSample, tagCompression, tagPhotometric, tagSamplesPerPixel,
 	tagRowsPerStrip, tagPlanarConfig, tagTileWidth, tagTileLength, tagExtraSamples, tagSampleFormat,
-	tagFillOrder, tagT4Options, tagPredictor, tagColorMap,
+	tagFillOrder, tagT4Options, tagPredictor, tagColorMap, tagIndexed, tagDataType, tagImageDepth,
 	tagStripOffsets, tagStripByteCounts, tagTileOffsets, tagTileByteCounts,
 }
 
-// A tiffDir is the first directory of a TIFF file: entries of 12 bytes, each with a tag, a type,
-// a count, and the values or their offset.
+// A tiffDir is a directory of a TIFF file: entries of 12 bytes, each with a tag, a type, a count, and
+// the values or their offset.
 type tiffDir struct {
 	data    []byte
 	order   binary.ByteOrder
-	at      int // offset of entries
 	entries []byte
+	next    uint32 // offset of the next directory, 0 if there is none
 }
 
 const tiffEntrySize = 12
 
-// Types of values, with their sizes in bytes.
+// Types of whole numbers, with their sizes in bytes. Like libtiff this package reads them in every tag.
 var tiffTypeSizes = map[uint16]int{
-	1: 1, // BYTE
-	3: 2, // SHORT
-	4: 4, // LONG
+	1:  1, // BYTE
+	3:  2, // SHORT
+	4:  4, // LONG
+	6:  1, // SBYTE
+	8:  2, // SSHORT
+	9:  4, // SLONG
+	13: 4, // IFD
+	16: 8, // LONG8, of BigTIFF
+	17: 8, // SLONG8
+	18: 8, // IFD8
 }
 
 // openTIFF returns the first directory. missing is the number of its bytes behind the end of the
@@ -118,34 +143,45 @@ func openTIFF(b []byte) (d tiffDir, missing int, ok bool) {
 	default:
 		return d, 0, false
 	}
-	at := int64(d.order.Uint32(b[4:]))
-	if at < 8 || at > int64(len(b)-2) {
-		return d, 0, false
-	}
 	d.data = b
-	d.at = int(at) + 2
-	n := int(d.order.Uint16(b[at:])) * tiffEntrySize
-	d.entries = b[d.at:min(len(b), d.at+n)]
+	return d.directory(d.order.Uint32(b[4:]))
+}
+
+// directory returns the directory at an offset of the file, as openTIFF does.
+func (d tiffDir) directory(offset uint32) (_ tiffDir, missing int, ok bool) {
+	at := int64(offset)
+	if at < 8 || at > int64(len(d.data)-2) {
+		return tiffDir{order: d.order}, 0, false
+	}
+	b := d.data[at+2:]
+	n := int(d.order.Uint16(d.data[at:])) * tiffEntrySize
+	d.entries = b[:min(len(b), n)]
+	d.next = 0
+	if len(b) >= n+4 {
+		d.next = d.order.Uint32(b[n:])
+	}
 	return d, n - len(d.entries), n > 0
 }
 
 // tag returns the tag of the entry at an offset in d.entries.
 func (d tiffDir) tag(at int) uint16 { return d.order.Uint16(d.entries[at:]) }
 
-// find returns the first entry of a tag and its offset. Like libtiff it ignores the later ones, and
-// the order of the tags. ok is false if there is none.
-func (d tiffDir) find(tag uint16) (entry []byte, at int, ok bool) {
+// find returns the first entry of a tag, nil if there is none. Like libtiff it ignores the later ones,
+// and the order of the tags.
+func (d tiffDir) find(tag uint16) (entry []byte) {
 	for i := 0; i+tiffEntrySize <= len(d.entries); i += tiffEntrySize {
 		if d.tag(i) == tag {
-			return d.entries[i : i+tiffEntrySize], d.at + i, true
+			return d.entries[i : i+tiffEntrySize]
 		}
 	}
-	return nil, 0, false
+	return nil
 }
+
+func (d tiffDir) has(tag uint16) bool { return d.find(tag) != nil }
 
 // isCut reports whether the values of a tag are behind the end of the data.
 func (d tiffDir) isCut(tag uint16) bool {
-	entry, _, _ := d.find(tag)
+	entry := d.find(tag)
 	if entry == nil {
 		return false
 	}
@@ -156,11 +192,12 @@ func (d tiffDir) isCut(tag uint16) bool {
 // list returns the values of a tag. It is empty if the tag is missing, is not of whole numbers, or
 // points outside the file.
 func (d tiffDir) list(tag uint16) tiffList {
-	entry, _, ok := d.find(tag)
-	if !ok {
+	entry := d.find(tag)
+	if entry == nil {
 		return tiffList{}
 	}
-	size, ok := tiffTypeSizes[d.order.Uint16(entry[2:])]
+	kind := d.order.Uint16(entry[2:])
+	size, ok := tiffTypeSizes[kind]
 	if !ok {
 		return tiffList{}
 	}
@@ -173,12 +210,13 @@ func (d tiffDir) list(tag uint16) tiffList {
 		}
 		raw = d.data[at:]
 	}
-	return tiffList{raw[:n], size, d.order}
+	return tiffList{raw[:n], kind, size, d.order}
 }
 
 // A tiffList are the values of a tag in a file.
 type tiffList struct {
 	raw   []byte
+	kind  uint16
 	size  int // bytes of a value
 	order binary.ByteOrder
 }
@@ -190,15 +228,26 @@ func (l tiffList) len() int {
 	return len(l.raw) / l.size
 }
 
+// at returns a value. Those that no tag can have, negative and large ones, are 2^32-1.
 func (l tiffList) at(i int) uint32 {
-	switch raw := l.raw[i*l.size:]; l.size {
+	var v uint64
+	switch raw := l.raw[i*l.size:]; l.kind {
 	case 1:
 		return uint32(raw[0])
-	case 2:
+	case 3:
 		return uint32(l.order.Uint16(raw))
-	default:
+	case 6:
+		v = uint64(int8(raw[0]))
+	case 8:
+		v = uint64(int16(l.order.Uint16(raw)))
+	case 9:
+		v = uint64(int32(l.order.Uint32(raw)))
+	case 4, 13:
 		return l.order.Uint32(raw)
+	default:
+		v = l.order.Uint64(raw)
 	}
+	return uint32(min(v, math.MaxUint32))
 }
 
 // maxTIFFValues bounds what values returns: no more samples of a pixel are read.
@@ -221,13 +270,12 @@ func (d tiffDir) value(tag uint16, missing uint32) uint32 {
 	return missing
 }
 
-// orientation returns the orientation and the offset of its entry: 1, 0 if there is none.
-func (d tiffDir) orientation() (value, entry int) {
-	_, entry, _ = d.find(tagOrientation)
+// orientation returns the orientation, 1 if there is none.
+func (d tiffDir) orientation() int {
 	if l := d.list(tagOrientation); l.len() == 1 && l.at(0) >= 1 && l.at(0) <= 8 {
-		return int(l.at(0)), entry
+		return int(l.at(0))
 	}
-	return 1, entry
+	return 1
 }
 
 // A tiffFormat describes how the samples of a TIFF are stored.
@@ -258,8 +306,9 @@ func (h *Header) parseTIFF(b []byte) error {
 		return h.broken("no directory")
 	case missing > 0:
 		return h.broken("ends early: %d bytes of the directory are missing", missing)
-	case isCameraRaw(d):
-		return identified(rawImage)
+	}
+	if err := h.checkPages(d); err != nil {
+		return err
 	}
 	for i := 0; i < len(d.entries); i += tiffEntrySize {
 		switch tag := d.tag(i); {
@@ -283,19 +332,56 @@ func (h *Header) parseTIFF(b []byte) error {
 	if err := h.parseTiles(f); err != nil {
 		return err
 	}
-	h.Orientation, h.orientationAt = d.orientation()
+	h.Orientation = d.orientation()
 	h.tiff = f
 	return nil
 }
 
-// isCameraRaw reports whether a file is a camera raw image, whose first page is a small preview or
-// has the samples of a sensor.
-func isCameraRaw(d tiffDir) bool {
-	_, _, dng := d.find(tagDNGVersion)
-	_, _, more := d.find(tagSubIFDs)
-	preview := more && d.value(tagNewSubfileType, 0)&1 != 0
-	canon := len(d.data) >= 10 && string(d.data[8:10]) == "CR"
-	return dng || preview || canon || d.value(tagPhotometric, 0) == photometricCFA
+// maxPages bounds the directories that checkPages reads.
+const maxPages = 16
+
+// checkPages returns an error if the first page of a TIFF is not the image: that of a camera raw file is
+// a small preview or has the samples of a sensor, and that of others can be a preview as well.
+func (h *Header) checkPages(first tiffDir) error {
+	raw := first.has(tagDNGVersion) || first.has(tagLeafData)
+	if b := first.data; len(b) >= 12 {
+		raw = raw || string(b[8:10]) == "CR" || string(b[8:12]) == "IIII" || string(b[8:12]) == "MMMM" // Canon, Phase One
+	}
+	next := first.next
+	for n := 0; next != 0 && n < maxPages; n++ {
+		d, _, ok := first.directory(next)
+		if !ok {
+			break
+		}
+		raw = raw || d.isSensor()
+		next = d.next
+	}
+	larger := false
+	size := first.pixels()
+	for subs, i := first.list(tagSubIFDs), 0; i < min(subs.len(), maxPages); i++ {
+		if d, _, ok := first.directory(subs.at(i)); ok {
+			raw = raw || d.isSensor()
+			larger = larger || d.pixels() > size
+		}
+	}
+	reduced := first.value(tagNewSubfileType, 0)&subfileReduced != 0 || first.value(tagSubfileType, 0) == oldSubfileReduced
+	switch {
+	case raw || first.isSensor() || reduced && first.has(tagSubIFDs):
+		return identified(rawImage)
+	case larger || reduced && first.next != 0:
+		return h.unsupported("its first page is a preview of another one")
+	}
+	return nil
+}
+
+// isSensor reports whether a page has the samples of a sensor.
+func (d tiffDir) isSensor() bool {
+	p := d.value(tagPhotometric, 0)
+	return p == photometricCFA || p == photometricLinearRaw
+}
+
+func (d tiffDir) pixels() int64 {
+	return int64(d.value(tagImageWidth, 0)) * int64(min(d.value(tagImageLength, 0), math.MaxInt32))
 }
 
 // parseSamples reads what the samples of a pixel are.
@@ -320,22 +406,26 @@ func (h *Header) parseSamples(f *tiffFormat) error {
 
 	for _, format := range d.values(tagSampleFormat) {
 		if format != formatUnsigned {
-			return h.unsupported("samples that are signed or floating-point numbers")
+			return h.unsupported("samples that are not unsigned whole numbers")
 		}
 	}
+	switch {
+	case d.value(tagDataType, dataUnsigned) != dataUnsigned && !d.has(tagSampleFormat):
+		return h.unsupported("samples that are not unsigned whole numbers")
+	case d.value(tagImageDepth, 1) > 1:
+		return h.unsupported("a volume")
+	}
 
-	photometric, extra := d.value(tagPhotometric, math.MaxUint32), d.value(tagExtraSamples, 0)
+	photometric := d.value(tagPhotometric, math.MaxUint32)
 	f.photometric = photometric
 	is8or16 := depth == 8 || depth == 16
-	alpha := extra == extraPremultiplied || extra == extraAlpha
+	extra := d.value(tagExtraSamples, math.MaxUint32)
+	known := extra <= extraAlpha
 	switch {
-	case photometric <= photometricBlackIsZero && (n == 1 && (depth == 1 || depth == 2 || depth == 4 || is8or16) || n == 2 && is8or16 && alpha):
+	case photometric <= photometricBlackIsZero && (n == 1 && (depth == 1 || depth == 2 || depth == 4 || is8or16) || n == 2 && is8or16 && known):
 		h.Gray = true
-		h.Alpha = n == 2
 		h.whiteIsZero = photometric == photometricWhiteIsZero
-	case photometric == photometricRGB && n == 3 && is8or16:
-	case photometric == photometricRGB && n == 4 && is8or16 && alpha:
-		h.Alpha = true
+	case photometric == photometricRGB && is8or16 && (n == 3 || n == 4 && known):
 	case photometric == photometricPalette && n == 1 && (depth == 1 || depth == 2 || depth == 4 || depth == 8):
 		if d.list(tagColorMap).len() < 3<<depth {
 			return h.broken("no color map of %d colors", 1<<depth)
@@ -343,8 +433,11 @@ func (h *Header) parseSamples(f *tiffFormat) error {
 	default:
 		return h.unsupported("%s with %d samples of %d bits a pixel", photometricName(photometric), n, depth)
 	}
+	h.Alpha = (n == 2 || n == 4) && extra != extraUnspecified
 	h.premultiplied = h.Alpha && extra == extraPremultiplied
-
+	if d.value(tagIndexed, 0) != 0 && photometric != photometricPalette {
+		return h.unsupported("samples that are indices")
+	}
 	switch planar := d.value(tagPlanarConfig, planarChunky); {
 	case planar == planarSeparate:
 		f.separate = n > 1
@@ -370,8 +463,9 @@ func photometricName(p uint32) string {
 // compressionName returns the name of a compression that is not read.
 func compressionName(c uint32) string {
 	names := map[uint32]string{
-		2: "CCITT run-length coding", 6: "old-style JPEG", 7: "JPEG compression", 9: "JBIG compression", 10: "JBIG compression",
-		34676: "SGILog coding", 34677: "SGILog coding", 34712: "JPEG 2000 compression", 34887: "LERC compression",
+		6: "old-style JPEG", 7: "JPEG compression", 9: "JBIG compression", 10: "JBIG compression",
+		32766: "NeXT compression", 32809: "ThunderScan compression", 32895: "IT8 compression", 32908: "Pixar film compression",
+		32909: "PixarLog compression", 34676: "SGILog coding", 34677: "SGILog coding", 34712: "JPEG 2000 compression", 34887: "LERC compression",
 		34925: "LZMA compression", 50000: "Zstandard compression", 50001: "WebP compression", 50002: "JPEG XL compression",
 	}
 	if name, ok := names[c]; ok {
@@ -398,7 +492,7 @@ func (h *Header) parseCompression(f *tiffFormat) error {
 		return h.broken("fill order %d", order)
 	}
 	switch f.compression {
-	case compressionG3, compressionG4:
+	case compressionRLE, compressionG3, compressionG4, compressionRLEWord:
 		if h.Depth != 1 || f.samples != 1 {
 			return h.unsupported("compression %d with %d samples of %d bits", f.compression, f.samples, h.Depth)
 		}
@@ -423,7 +517,7 @@ func (h *Header) parseTiles(f *tiffFormat) error {
 	d := f.dir
 	width := int64(h.Width)
 	height := min(int64(d.value(tagRowsPerStrip, math.MaxUint32)), int64(h.Height))
-	if _, _, ok := d.find(tagTileWidth); ok {
+	if d.has(tagTileWidth) {
 		f.tiled = true
 		width = int64(d.value(tagTileWidth, 0))
 		height = int64(d.value(tagTileLength, 0))

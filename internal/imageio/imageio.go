@@ -9,9 +9,10 @@
 //   - WebP: lossy and lossless; of an animation the first frame.
 //   - GIF: the first image, as wide and high as the screen. What it does not cover is transparent.
 //   - BMP: uncompressed, with any masks.
-//   - TIFF: the first page; gray of 1, 2, 4, 8 or 16 bits, palettes of up to 8, RGB of 8 or 16, gray
-//     and RGB with alpha, unsigned; uncompressed, PackBits, LZW, Deflate, CCITT. Of repeated tags the
-//     first one counts, as in libtiff.
+//   - TIFF: the first page, unless it is a preview of another one; gray of 1, 2, 4, 8 or 16 bits,
+//     palettes of up to 8, RGB of 8 or 16, gray and RGB with alpha or a sample that is ignored,
+//     unsigned; uncompressed, PackBits, LZW, Deflate, CCITT. Of repeated tags the first one counts,
+//     as in libtiff.
 //
 // The format is detected from the first bytes, not from a name. Everything else is
 // [ErrUnsupported], including formats that OpenCV can read (HDR, EXR, PNM, JPEG 2000, big and
@@ -27,9 +28,9 @@
 //
 // # Builds
 //
-// With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels of JPEG, PNG, WebP and
-// TIFF with CCITT codes, else Go's own decoders do; see [Decoder]. BMP and other TIFF, headers,
-// limits, orientation and shrinking are the same code in both builds. Pixels of lossy formats differ
+// With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels of JPEG, PNG and WebP,
+// else Go's own decoders do; see [Decoder]. BMP and TIFF, headers, limits, orientation and shrinking
+// are the same code in both builds. Pixels of lossy formats differ
 // by the decoders' rounding and chroma interpolation. Go's decoders reject a few rare variants
 // ([ErrUnsupported]) and more kinds of damage.
 //

@@ -845,7 +845,7 @@ func TestUnsupported(t *testing.T) {
 		"tiff lab":          tiffOf(short(258, 8, 8, 8), short(262, 8), short(277, 3)),
 		"tiff 12 bits":      tiffOf(short(258, 12), short(262, 1)),
 		"tiff 5 bands":      tiffOf(short(258, 8, 8, 8, 8, 8), short(262, 2), short(277, 5)),
-		"tiff infrared":     tiffOf(short(258, 8, 8, 8, 8), short(262, 2), short(277, 4), short(338, 0)),
+		"tiff 4 bands":      tiffOf(short(258, 8, 8, 8, 8), short(262, 2), short(277, 4)),
 		"tiff predictor 3":  tiffOf(short(258, 8), short(259, 5), short(262, 1), short(317, 3)),
 		"tiff lzw 4 bits":   tiffOf(short(258, 4), short(259, 5), short(262, 1), short(317, 2)),
 		"tiff fax of gray":  tiffOf(short(258, 8), short(259, 4), short(262, 1)),

@@ -121,7 +121,7 @@ func bmpFile(info, width, height, depth, compression int, masks []uint32, palett
 }
 
 type tiffTag struct {
-	tag, kind uint16 // kind 3: SHORT, 4: LONG
+	tag, kind uint16 // kind 3: SHORT, 4: LONG, see tiffTypeSizes
 	values    []uint32
 }
 
@@ -154,9 +154,14 @@ func rawTIFF(order binary.AppendByteOrder, all []tiffTag, data []byte) []byte {
 	for _, t := range all {
 		var v []byte
 		for _, x := range t.values {
-			if t.kind == 3 {
+			switch tiffTypeSizes[t.kind] {
+			case 1:
+				v = append(v, byte(x))
+			case 2:
 				v = order.AppendUint16(v, uint16(x))
-			} else {
+			case 8:
+				v = order.AppendUint64(v, uint64(x))
+			default:
 				v = order.AppendUint32(v, x)
 			}
 		}

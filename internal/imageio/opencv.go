@@ -17,13 +17,8 @@ func decodePixels(data []byte, h Header, depth Depth) (*raster.Image, *LowRange,
 	switch {
 	case h.Format == "bmp":
 		return h.decodeBMP(data), nil, nil
-	case h.Format == "tiff" && !h.tiff.isFax():
-		return h.decodeTIFF(depth)
 	case h.Format == "tiff":
-		if err := h.checkSegments(); err != nil {
-			return nil, nil, err
-		}
-		data = h.withoutOrientation(data)
+		return h.decodeTIFF(depth)
 	case h.Format == "jpeg" && h.Gray:
 		flags = gocv.IMReadGrayScale | gocv.IMReadIgnoreOrientation
 	case h.Format == "jpeg":
@@ -73,35 +68,3 @@ func decodePixels(data []byte, h Header, depth Depth) (*raster.Image, *LowRange,
 // minWebP is the least number of bytes of a file that OpenCV recognizes as WebP. It ignores those
 // behind the end.
 const minWebP = 32
-
-// isFax reports whether OpenCV decodes the pixels, because libtiff reads more variants of CCITT codes.
-// It would make colors of one bit gray.
-func (f *tiffFormat) isFax() bool {
-	return (f.compression == compressionG3 || f.compression == compressionG4) && f.photometric != photometricPalette
-}
-
-// checkSegments returns an error if a strip or tile is not in the file, for which OpenCV only prints one.
-func (h *Header) checkSegments() error {
-	offsets, sizes := h.tiff.segments()
-	for i := range min(offsets.len(), sizes.len()) {
-		if end := int64(offsets.at(i)) + int64(sizes.at(i)); end > int64(len(h.tiff.dir.data)) {
-			return h.broken("ends early: %d bytes of %d", len(h.tiff.dir.data), end)
-		}
-	}
-	return nil
-}
-
-// withoutOrientation returns a TIFF file without its orientation, which OpenCV would apply
-// regardless of the flags.
-func (h *Header) withoutOrientation(data []byte) []byte {
-	if h.orientationAt == 0 {
-		return data
-	}
-	entry := []byte{3, 0, 1, 0, 0, 0, 1, 0, 0, 0} // SHORT, one value, 1
-	if data[0] == 'M' {
-		entry = []byte{0, 3, 0, 0, 0, 1, 0, 1, 0, 0}
-	}
-	data = bytes.Clone(data)
-	copy(data[h.orientationAt+2:], entry)
-	return data
-}

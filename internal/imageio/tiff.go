@@ -8,9 +8,9 @@ import (
 	"errors"
 	"io"
 	"math/bits"
+	"slices"
 
 	"github.com/proposer/proposer/raster"
-	"golang.org/x/image/ccitt"
 	"golang.org/x/image/tiff/lzw"
 )
 
@@ -27,7 +27,7 @@ func (h *Header) decodeTIFF(depth Depth) (*raster.Image, *LowRange, error) {
 		}
 		return pixel * n, 1
 	}
-	l := rowLayout{channels: n, premultiplied: h.premultiplied, invert: h.whiteIsZero, grayKey: -1}
+	l := rowLayout{channels: n, premultiplied: h.premultiplied, opaque: !h.Alpha, invert: h.whiteIsZero, grayKey: -1}
 	switch {
 	case f.photometric == photometricPalette:
 		palette := f.palette(h.Depth)
@@ -120,7 +120,7 @@ func (h *Header) readTIFF(put func(pixel, plane, pixels int, row []byte)) error 
 		plane, tile := i/(across*down), i%(across*down)
 		x, y := tile%across*f.tileWidth, tile/across*f.tileHeight
 		rows := min(f.tileHeight, h.Height-y)
-		r, err := h.openSegment(offsets.at(i), sizes, i, rows)
+		r, err := h.openSegment(offsets.at(i), sizes, i)
 		if err != nil {
 			return err
 		}
@@ -129,9 +129,6 @@ func (h *Header) readTIFF(put func(pixel, plane, pixels int, row []byte)) error 
 			if _, err := io.ReadFull(r, row); err != nil {
 				if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 					return h.broken("ends early: the pixels of row %d are missing", y)
-				}
-				if f.compression == compressionG3 { // more often a variant than damage
-					return h.unsupported("a variant of CCITT Group 3 (%v)", err)
 				}
 				return h.broken("row %d: %w", y, err)
 			}
@@ -153,9 +150,8 @@ func (f *tiffFormat) segments() (offsets, sizes tiffList) {
 	return f.dir.list(tagStripOffsets), f.dir.list(tagStripByteCounts)
 }
 
-// openSegment returns a reader of the samples of strip or tile i, of which only a number of rows is
-// read.
-func (h *Header) openSegment(offset uint32, sizes tiffList, i, rows int) (io.Reader, error) {
+// openSegment returns a reader of the samples of strip or tile i.
+func (h *Header) openSegment(offset uint32, sizes tiffList, i int) (io.Reader, error) {
 	f := h.tiff
 	data := f.dir.data[min(int64(offset), int64(len(f.dir.data))):]
 	if i < sizes.len() && sizes.at(i) > 0 {
@@ -166,8 +162,8 @@ func (h *Header) openSegment(offset uint32, sizes tiffList, i, rows int) (io.Rea
 		}
 	}
 	var r io.Reader = bytes.NewReader(data)
-	if f.compression == compressionG3 || f.compression == compressionG4 {
-		return h.openCCITT(r, rows)
+	if slices.Contains(faxCompressions, f.compression) { // whose white is 0, whatever the tags say, as in libtiff
+		return newFaxReader(data, f.tileWidth, f.compression, f.t4Options, f.lowFirst), nil
 	}
 	if f.lowFirst {
 		r = bitReverser{r}
@@ -195,22 +191,6 @@ func (h *Header) openSegment(offset uint32, sizes tiffList, i, rows int) (io.Rea
 		return &packBits{r: bufio.NewReader(r)}, nil
 	}
 	return r, nil
-}
-
-// openCCITT returns a reader of fax codes. As in libtiff white is 0, whatever the tags say.
-func (h *Header) openCCITT(r io.Reader, rows int) (io.Reader, error) {
-	f := h.tiff
-	order, format := ccitt.MSB, ccitt.Group4
-	if f.lowFirst {
-		order = ccitt.LSB
-	}
-	if f.compression == compressionG3 {
-		if f.t4Options&t4TwoDimensional != 0 {
-			return nil, h.unsupported("two-dimensional coding of compression 3")
-		}
-		format = ccitt.Group3
-	}
-	return ccitt.NewReader(r, order, format, f.tileWidth, rows, &ccitt.Options{Invert: true}), nil
 }
 
 // undoPredictor adds to each sample that of the pixel at its left.

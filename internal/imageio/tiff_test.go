@@ -5,6 +5,8 @@ import (
 	stdlzw "compress/lzw"
 	"compress/zlib"
 	"encoding/binary"
+	"errors"
+	"math"
 	"math/bits"
 	"slices"
 	"strings"
@@ -405,5 +407,171 @@ func TestTIFFFax(t *testing.T) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestTIFFTypes checks that whole numbers of all types are read, in any tag.
+func TestTIFFTypes(t *testing.T) {
+	s, pix := grayTIFF()
+	want := decodeGray(t, s.file(pix))
+	for _, order := range []byteOrder{binary.LittleEndian, binary.BigEndian} {
+		for kind := range tiffTypeSizes {
+			s.order = order
+			tags := []tiffTag{
+				{256, kind, []uint32{5}},
+				{257, kind, []uint32{4}},
+				{258, kind, []uint32{8}},
+				{259, kind, []uint32{1}},
+				{262, kind, []uint32{1}},
+				{273, kind, []uint32{8}},
+				{274, kind, []uint32{3}},
+				{277, kind, []uint32{1}},
+				{279, kind, []uint32{20}},
+			}
+			var pixels []byte
+			for _, v := range pix {
+				pixels = append(pixels, byte(v))
+			}
+			got := decodeGray(t, rawTIFF(order, tags, pixels))
+			slices.Reverse(got)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%v, type %d: got %v, want %v", order, kind, got, want)
+			}
+		}
+	}
+	for kind := range tiffTypeSizes {
+		e := rawTIFF(binary.BigEndian, []tiffTag{{274, kind, []uint32{6}}}, nil)
+		if got := exifOrientation(e); got != 6 {
+			t.Errorf("orientation of type %d: got %d, want 6", kind, got)
+		}
+	}
+	if got := exifOrientation(rawTIFF(binary.BigEndian, []tiffTag{{274, 9, []uint32{math.MaxUint32}}}, nil)); got != 1 {
+		t.Errorf("orientation -1: got %d, want 1", got)
+	}
+}
+
+// TestTIFFPages checks that a page that is a preview of another one is not taken for the image.
+func TestTIFFPages(t *testing.T) {
+	short := func(tag uint16, v ...uint32) tiffTag { return tiffTag{tag, 3, v} }
+	// page returns a page of zeros.
+	page := func(width, height uint32, tags ...tiffTag) []tiffTag {
+		return append([]tiffTag{short(256, width), short(257, height), short(258, 8), short(262, 1), {273, 4, []uint32{8}}}, tags...)
+	}
+	reduced, full := tiffTag{254, 4, []uint32{1}}, tiffTag{254, 4, []uint32{0}}
+	sensor := page(4, 4)
+	sensor[3] = short(262, 32803)
+	for _, c := range []struct {
+		name  string
+		pages [][]tiffTag // the first one, and those that follow it or are below it
+		below bool
+		want  string // "": read
+	}{
+		{"one page", [][]tiffTag{page(4, 4)}, false, ""},
+		{"one reduced page", [][]tiffTag{page(4, 4, reduced)}, false, ""},
+		{"pages", [][]tiffTag{page(4, 4), page(8, 8)}, false, ""},
+		{"reduced pages at the end", [][]tiffTag{page(4, 4, full), page(2, 2, reduced)}, false, ""},
+		{"smaller pages below", [][]tiffTag{page(4, 4, full), page(2, 2, reduced)}, true, ""},
+		{"reduced page first", [][]tiffTag{page(4, 4, reduced), page(8, 8)}, false, "preview of another"},
+		{"reduced page first, old tag", [][]tiffTag{page(4, 4, short(255, 2)), page(8, 8)}, false, "preview of another"},
+		{"larger page below", [][]tiffTag{page(4, 4), page(8, 8)}, true, "preview of another"},
+		{"reduced page with others below", [][]tiffTag{page(4, 4, reduced), page(2, 2)}, true, rawImage},
+		{"sensor at the end", [][]tiffTag{page(4, 4), page(2, 2), sensor}, false, rawImage},
+		{"sensor below", [][]tiffTag{page(4, 4), sensor}, true, rawImage},
+		{"linear sensor", [][]tiffTag{page(4, 4), {short(262, 34892)}}, true, rawImage},
+		{"Leaf", [][]tiffTag{page(4, 4, tiffTag{34310, 7, []uint32{1}})}, false, rawImage},
+	} {
+		for _, order := range []byteOrder{binary.LittleEndian, binary.BigEndian} {
+			if _, err := Decode(t.Context(), tiffPages(order, c.pages, c.below), Options{}); c.want == "" && err != nil ||
+				c.want != "" && (!errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+			}
+		}
+	}
+	for _, magic := range []string{"CR\x02\x00", "IIII", "MMMM"} {
+		data := rawTIFF(binary.LittleEndian, page(2, 2), []byte(magic+"\x00\x00\x00\x00"))
+		if _, err := Decode(t.Context(), data, Options{}); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), rawImage) {
+			t.Errorf("%q: got %v", magic, err)
+		}
+	}
+	// A chain without an end.
+	data := rawTIFF(binary.LittleEndian, page(2, 2), make([]byte, 8))
+	n := len(data) - 4
+	binary.LittleEndian.PutUint32(data[n:], binary.LittleEndian.Uint32(data[4:]))
+	if _, err := Decode(t.Context(), data, Options{}); err != nil {
+		t.Errorf("page that follows itself: got %v", err)
+	}
+}
+
+// tiffPages returns a TIFF of pages without values outside of their directories. The others follow the
+// first one or are below it.
+func tiffPages(order byteOrder, pages [][]tiffTag, below bool) []byte {
+	const data = 64
+	at := uint32(8 + data)
+	var offsets []uint32
+	for _, tags := range pages[1:] {
+		offsets = append(offsets, at)
+		at += uint32(6 + 12*len(tags))
+	}
+	b := rawTIFF(order, nil, make([]byte, data))[:8+data]
+	directory := func(tags []tiffTag, next uint32) {
+		file := rawTIFF(order, tags, nil)
+		b = append(b, file[8:8+2+12*len(tags)]...)
+		b = order.AppendUint32(b, next)
+	}
+	for i, tags := range pages[1:] {
+		next := uint32(0)
+		if !below && i+1 < len(offsets) {
+			next = offsets[i+1]
+		}
+		directory(tags, next)
+	}
+	order.PutUint32(b[4:], at)
+	first, next := pages[0], uint32(0)
+	switch {
+	case len(offsets) == 0:
+	case below:
+		first = append(first, tiffTag{330, 4, offsets})
+	default:
+		next = offsets[0]
+	}
+	directory(first, next)
+	return b
+}
+
+// TestTIFFExtraSamples checks that a sample that is not alpha is ignored.
+func TestTIFFExtraSamples(t *testing.T) {
+	for _, c := range []struct {
+		photometric uint32
+		samples     int
+	}{{1, 2}, {2, 4}} {
+		s := &tiffSpec{
+			order: binary.LittleEndian, width: 2, height: 1, samples: c.samples, depth: 8, photometric: c.photometric, compression: 1,
+			tileWidth: 2, tileHeight: 1, extraTags: []tiffTag{{338, 3, []uint32{0}}},
+		}
+		pix := []uint16{10, 20, 30, 40, 50, 60, 70, 80}[:2*c.samples]
+		p, err := Decode(t.Context(), s.file(pix), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Image.Plane(0); got[0] != 10 || got[1] != uint8(pix[c.samples]) {
+			t.Errorf("%d samples: got %v", c.samples, got)
+		}
+	}
+}
+
+// TestTIFFSampleFormats checks that samples which are not unsigned whole numbers are refused.
+func TestTIFFSampleFormats(t *testing.T) {
+	for name, tag := range map[string]tiffTag{
+		"signed":         {339, 3, []uint32{2}},
+		"floating point": {339, 3, []uint32{3}},
+		"signed, old":    {32996, 3, []uint32{1}},
+		"volume":         {32997, 4, []uint32{2}},
+		"indexed":        {346, 3, []uint32{1}},
+	} {
+		s, pix := grayTIFF()
+		s.extraTags = []tiffTag{tag}
+		if _, err := Decode(t.Context(), s.file(pix), Options{}); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
