@@ -25,6 +25,7 @@ type requestRecord struct {
 	client  string // the token's name, or without one the client's address; see clientAddress
 	memory  *reservation
 	attrs   []slog.Attr
+	rpc     bool // the request is a call of gRPC
 }
 
 // addTimes adds the times of a job.
@@ -40,12 +41,19 @@ func recordOf(r *http.Request) *requestRecord {
 
 // fail responds with a problem and records it.
 func fail(w http.ResponseWriter, r *http.Request, p *problem) {
-	recordOf(r).problem = p
+	recordOf(r).fail(w, r, p)
+}
+
+func (rec *requestRecord) fail(w http.ResponseWriter, r *http.Request, p *problem) {
+	rec.problem = p
+	if rec.rpc {
+		p.writeStatus(w)
+		return
+	}
 	p.write(w, r)
 }
 
-// instrument logs and counts every request, assigns its ID, sets the headers common to all
-// responses, and turns panics into problems.
+// instrument logs and counts every request, assigns its ID, and turns panics into problems.
 func (s *Server) instrument(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -58,16 +66,8 @@ func (s *Server) instrument(next http.Handler) http.Handler {
 		}
 		h := w.Header()
 		h.Set(requestIDHeader, id)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-store")
 		if s.draining.Load() {
 			h.Set("Connection", "close") // the next request should go to another instance
-		}
-		if r.TLS != nil {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 
 		rec := &requestRecord{client: clientAddress(r.RemoteAddr)}
@@ -86,6 +86,22 @@ func (s *Server) instrument(next http.Handler) http.Handler {
 	})
 }
 
+// restrictBrowsers sets headers that limit what browsers do with a response.
+func restrictBrowsers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // handlePanic responds for a handler that panicked. It reports whether the response had already
 // begun, in which case the connection must be closed so that the client notices the truncation.
 func handlePanic(w middleware.WrapResponseWriter, r *http.Request, rec *requestRecord, v any) bool {
@@ -93,11 +109,11 @@ func handlePanic(w middleware.WrapResponseWriter, r *http.Request, rec *requestR
 		return true
 	}
 	p := panicProblem(v)
-	rec.problem = p
 	if w.Status() != 0 {
+		rec.problem = p
 		return true
 	}
-	p.write(w, r)
+	rec.fail(w, r, p)
 	return false
 }
 
@@ -149,7 +165,11 @@ func (s *Server) logRequest(w middleware.WrapResponseWriter, r *http.Request, re
 // isProbe reports whether the path is one that orchestrators poll.
 func isProbe(path string) bool {
 	path = strings.TrimSuffix(path, "/")
-	return path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/v2/health/")
+	switch path {
+	case "/healthz", "/readyz", healthCheck, inferenceService + "ServerLive", inferenceService + "ServerReady":
+		return true
+	}
+	return strings.HasPrefix(path, "/v2/health/")
 }
 
 // routePattern returns the pattern that matched the request. Unlike the path, it has few values.

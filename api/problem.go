@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/proposer/proposer/api/internal/rpc"
 	"github.com/proposer/proposer/api/openinference"
 	"github.com/proposer/proposer/internal/clip"
 	"github.com/proposer/proposer/internal/codec"
@@ -20,26 +21,26 @@ import (
 )
 
 // A problem is an RFC 9457 problem. Its kind is the last part of its type and the reason label of
-// proposer_requests_rejected_total:
+// proposer_requests_rejected_total. Calls of gRPC get the status code in the third column:
 //
-//	400 option        an option is unknown, invalid or not available to clients
-//	400 request       the body or the query cannot be parsed
-//	401 token         the bearer token is missing or invalid
-//	404 path          the resource does not exist
-//	405 method        the resource does not support the method: see Allow
-//	406 accept        no available format matches Accept
-//	408 slow          the body did not arrive within the body timeout
-//	413 size          the image has too many bytes or pixels, or too long a side
-//	415 format        the data is not an image of a supported format
-//	422 picture       the image is corrupt
-//	422 depth         a sample of the image is larger than the option depth allows
-//	422 regions       the options segment the image into too many regions
-//	429 full          the queue or the memory for clients is full: see Retry-After
-//	429 rate          the token or address exceeded its request rate: see Retry-After
-//	499 gone          the client disconnected; only in the log and the metrics
-//	500 internal      internal error
-//	503 deadline      the search exceeded the request timeout
-//	503 draining      the service is shutting down
+//	400 option   INVALID_ARGUMENT   an option is unknown, invalid or not available to clients
+//	400 request  INVALID_ARGUMENT   the body or the query cannot be parsed
+//	401 token    UNAUTHENTICATED    the bearer token is missing or invalid
+//	404 path     NOT_FOUND          the resource does not exist
+//	405 method   UNIMPLEMENTED      the resource does not support the method: see Allow
+//	406 accept   -                  no available format matches Accept
+//	408 slow     DEADLINE_EXCEEDED  the body did not arrive within the body timeout
+//	413 size     INVALID_ARGUMENT   the image has too many bytes or pixels, or too long a side
+//	415 format   INVALID_ARGUMENT   the data is not an image of a supported format
+//	422 picture  INVALID_ARGUMENT   the image is corrupt
+//	422 depth    INVALID_ARGUMENT   a sample of the image is larger than the option depth allows
+//	422 regions  INVALID_ARGUMENT   the options segment the image into too many regions
+//	429 full     RESOURCE_EXHAUSTED the queue or the memory for clients is full: see Retry-After
+//	429 rate     RESOURCE_EXHAUSTED the token or address exceeded its request rate: see Retry-After
+//	499 gone     CANCELLED          the client disconnected; only in the log and the metrics
+//	500 internal INTERNAL           internal error
+//	503 deadline DEADLINE_EXCEEDED  the search exceeded the request timeout
+//	503 draining UNAVAILABLE        the service is shutting down
 type problem struct {
 	Type   string       `json:"type"`
 	Title  string       `json:"title"`
@@ -49,7 +50,8 @@ type problem struct {
 	More   int          `json:"more_errors,omitempty"` // number of errors that Errors leaves out
 
 	kind  string
-	cause error // logged, not sent
+	code  rpc.Code // if not OK, the code of gRPC instead of the kind's
+	cause error    // logged, not sent
 }
 
 // A fieldError names an invalid part of the request and states what is expected.
@@ -177,6 +179,11 @@ func overloadProblem() *problem {
 	return newProblem(http.StatusTooManyRequests, "full", "the server is at capacity; retry after the delay in Retry-After")
 }
 
+// retry reports whether the client may retry the same request later.
+func (p *problem) retry() bool {
+	return p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests
+}
+
 // write responds with the problem. If the client has disconnected it sets only the status, which
 // the metrics and the log report.
 func (p *problem) write(w http.ResponseWriter, r *http.Request) {
@@ -196,7 +203,7 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", media)
 	h.Set("Content-Length", strconv.Itoa(len(body)+1))
-	if retry := p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests; retry && h.Get("Retry-After") == "" {
+	if p.retry() && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	w.WriteHeader(p.Status)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
-	"golang.org/x/net/netutil"
 
 	"github.com/proposer/proposer/api/docs"
 	"github.com/proposer/proposer/api/openinference"
@@ -32,7 +32,7 @@ var newDocsPage = sync.OnceValues(func() (*docs.Page, error) { return docs.New(o
 // Server is the HTTP service. It is an http.Handler, safe for concurrent use. Make one with [New].
 type Server struct {
 	cfg          Config
-	mux          *chi.Mux
+	mux, grpc    *chi.Mux
 	metrics      *metrics
 	admission    *admission
 	cache        *responseCache
@@ -61,6 +61,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:       cfg,
 		mux:       chi.NewRouter(),
+		grpc:      chi.NewRouter(),
 		metrics:   m,
 		admission: newAdmission(cfg, m),
 		run:       propose.Run,
@@ -81,7 +82,7 @@ func (s *Server) route() error {
 	}
 	// A slash at the end of a path is ignored, as clients join paths to base URLs. A redirect would
 	// make them drop the body of a POST request.
-	s.mux.Use(s.instrument, s.reserve, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
+	s.mux.Use(s.instrument, restrictBrowsers, s.reserve, s.crossOrigin, middleware.StripSlashes, middleware.GetHead)
 	s.mux.NotFound(notFound)
 	s.mux.MethodNotAllowed(s.methodNotAllowed)
 	web.Mount(s.mux)
@@ -91,14 +92,16 @@ func (s *Server) route() error {
 	s.mux.Get("/readyz", s.whileReady(serveReady))
 	s.mux.Get("/v2/health/live", s.serveJSON(openinference.ServerLive{Live: true}))
 	s.mux.Get("/v2/health/ready", s.whileReady(s.serveJSON(openinference.ServerReady{Ready: true})))
+	access := chi.Middlewares{s.authenticate, s.limitRate()}
 	s.mux.Group(func(r chi.Router) {
-		r.Use(s.authenticate, s.limitRate())
+		r.Use(access...)
 		r.Get("/v1/modes", s.handleModes)
 		r.With(s.admit).Post("/v1/proposals", s.handleProposals)
 		r.With(s.admit).Post("/v1/rois", s.handleRoIs)
 		r.With(s.admit).Post("/v1/segments", s.handleSegments)
 		s.routeInference(r)
 	})
+	s.routeGRPC(access...)
 	return nil
 }
 
@@ -107,6 +110,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // Listeners are what [Server.Serve] accepts connections from. All but HTTP may be nil.
 type Listeners struct {
 	HTTP  net.Listener // the service
+	GRPC  net.Listener // the handler of [Server.GRPC], with HTTP/2, and TLS if Config.TLSConfig is set
 	Admin net.Listener // the handler of [Server.Admin]
 }
 
@@ -115,23 +119,31 @@ type Listeners struct {
 // listeners and returns nil if that takes no longer than Config.ShutdownTimeout; otherwise it closes
 // the remaining connections and returns an error.
 func (s *Server) Serve(ctx context.Context, l Listeners) error {
-	ln, admin := l.HTTP, l.Admin
-	ended := make(chan error, 2)
-	service := s.cfg.httpServer(s)
-	servers := []*http.Server{service}
-	ln = netutil.LimitListener(ln, s.cfg.MaxConnections)
-	if c := s.cfg.TLSConfig; c != nil {
-		service.TLSConfig = c.Clone()
-		go func() { ended <- service.ServeTLS(ln, "", "") }()
-	} else {
-		go func() { ended <- service.Serve(ln) }()
+	var servers []*http.Server
+	ended := make(chan error, 3)
+	connections := make(connectionLimit, s.cfg.MaxConnections)
+	serve := func(hs *http.Server, ln net.Listener) {
+		servers = append(servers, hs)
+		ln = connections.listen(ln)
+		if c := s.cfg.TLSConfig; c != nil {
+			hs.TLSConfig = c.Clone()
+			go func() { ended <- hs.ServeTLS(ln, "", "") }()
+		} else {
+			go func() { ended <- hs.Serve(ln) }()
+		}
 	}
-	s.cfg.Logger.Info("listening", "addr", ln.Addr().String(), "tls", s.cfg.TLSConfig != nil, "h2c", s.cfg.UnencryptedHTTP2)
-	if admin != nil {
+	serve(s.cfg.httpServer(s), l.HTTP)
+	s.cfg.Logger.Info("listening", "addr", l.HTTP.Addr().String(), "tls", s.cfg.TLSConfig != nil, "h2c", s.cfg.UnencryptedHTTP2)
+	if l.GRPC != nil {
+		serve(s.grpcServer(), l.GRPC)
+		s.cfg.Logger.Info("gRPC listening", "addr", l.GRPC.Addr().String(), "tls", s.cfg.TLSConfig != nil)
+	}
+	services := servers
+	if l.Admin != nil {
 		operations := s.adminServer()
 		servers = append(servers, operations)
-		go func() { ended <- operations.Serve(admin) }()
-		s.cfg.Logger.Info("admin listening", "addr", admin.Addr().String())
+		go func() { ended <- operations.Serve(l.Admin) }()
+		s.cfg.Logger.Info("admin listening", "addr", l.Admin.Addr().String())
 	}
 	left := len(servers)
 	var err error
@@ -140,7 +152,7 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 		left--
 		err = fmt.Errorf("api: %w", err)
 	case <-ctx.Done():
-		err = s.drain(ctx, service)
+		err = s.drain(ctx, services)
 	}
 	for _, hs := range servers {
 		_ = hs.Close() // closes what is still open
@@ -152,7 +164,7 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 }
 
 // drain waits until all admitted requests have been answered.
-func (s *Server) drain(ctx context.Context, hs *http.Server) error {
+func (s *Server) drain(ctx context.Context, services []*http.Server) error {
 	s.draining.Store(true)
 	s.cfg.Logger.Info("draining", "grace_seconds", s.cfg.ShutdownTimeout.Seconds())
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
@@ -160,7 +172,9 @@ func (s *Server) drain(ctx context.Context, hs *http.Server) error {
 	err := s.admission.inFlight.Acquire(grace, maxInFlight)
 	if err == nil {
 		s.admission.inFlight.Release(maxInFlight)
-		err = hs.Shutdown(grace) // the last responses may not be written yet
+		for _, hs := range services { // the last responses may not be written yet
+			err = errors.Join(err, hs.Shutdown(grace))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("api: shutdown: some requests were not answered within %v", s.cfg.ShutdownTimeout)

@@ -122,17 +122,17 @@ func (r *requestParser) request() error {
 		return err
 	})
 	if err == nil && r.image == nil {
-		err = invalid("the request has no input: want one, %q", Image)
+		err = errNoInput
 	}
 	return err
 }
 
 // parameter reads a parameter of the request.
 func (r *requestParser) parameter(name string, value []byte) (err error) {
-	switch name {
-	case "binary_data_output":
+	switch {
+	case name == binaryDataOutput:
 		r.binaryDefault, err = parseBool("parameters: "+name, value)
-	case "sequence_id", "sequence_start", "sequence_end", "priority", "timeout":
+	case isProtocolParameter(name):
 	default:
 		if len(value) > maxParameterLen || len(name) > maxParameterLen {
 			return invalid("parameter %.40q is %d bytes long, and its name %d: want at most %d each", name, len(value), len(name), maxParameterLen)
@@ -143,6 +143,17 @@ func (r *requestParser) parameter(name string, value []byte) (err error) {
 		r.options[name], err = optionText(name, value)
 	}
 	return err
+}
+
+const binaryDataOutput = "binary_data_output"
+
+// isProtocolParameter reports whether the protocol defines a parameter, which is no option then.
+func isProtocolParameter(name string) bool {
+	switch name {
+	case binaryDataOutput, "sequence_id", "sequence_start", "sequence_end", "priority", "timeout":
+		return true
+	}
+	return false
 }
 
 // optionText converts a parameter's value to the syntax of options.
@@ -212,15 +223,21 @@ func (r *requestParser) output() error {
 		}
 		return err
 	})
-	switch {
-	case err != nil:
-		return err
-	case !isOutputName(o.name):
-		return invalid("output %.40q is unknown: want %q or %q", o.name, Boxes, Scores)
-	case slices.ContainsFunc(r.outputs, func(other outputSpec) bool { return other.name == o.name }):
-		return invalid("output %q is requested twice: want it once", o.name)
+	if err == nil {
+		err = checkOutput(o.name, slices.ContainsFunc(r.outputs, func(other outputSpec) bool { return other.name == o.name }))
 	}
 	r.outputs = append(r.outputs, o)
+	return err
+}
+
+// checkOutput rejects requested outputs that do not exist or are repeated.
+func checkOutput(name string, repeated bool) error {
+	switch {
+	case !isOutputName(name):
+		return invalid("output %.40q is unknown: want %q or %q", name, Boxes, Scores)
+	case repeated:
+		return invalid("output %q is requested twice: want it once", name)
+	}
 	return nil
 }
 
@@ -257,15 +274,10 @@ type input struct {
 // header [HeaderLength].
 func (in *input) decode(tail []byte, hasHeader bool) ([]byte, error) {
 	dims := unitDims(in.shape)
+	if err := checkInput(in.name, in.datatype, string(in.shape), dims); err != nil {
+		return nil, err
+	}
 	switch {
-	case in.name != Image:
-		return nil, invalid("input %.40q is unknown: want %q", in.name, Image)
-	case in.datatype != "BYTES":
-		return nil, invalid(`input %q: datatype %.40q: want "BYTES"`, Image, in.datatype)
-	case in.shape == nil:
-		return nil, invalid("input %q has no shape: want [1]", Image)
-	case dims != 1 && dims != 2:
-		return nil, invalid("input %q: shape %.40s: want [1] or [1,1], for one image per request", Image, in.shape)
 	case in.data == nil && in.size == nil:
 		return nil, invalid(`input %q has neither data nor the parameter binary_data_size: want one of them`, Image)
 	case in.data != nil && in.size != nil:
@@ -280,21 +292,43 @@ func (in *input) decode(tail []byte, hasHeader bool) ([]byte, error) {
 	return in.decodeText(dims)
 }
 
+// checkInput rejects inputs that are not one image. The shape is a text, empty if there is none; dims is
+// its number of dimensions if all of them are 1, and 0 otherwise.
+func checkInput(name, datatype, shape string, dims int) error {
+	switch {
+	case name != Image:
+		return invalid("input %.40q is unknown: want %q", name, Image)
+	case datatype != "BYTES":
+		return invalid(`input %q: datatype %.40q: want "BYTES"`, Image, datatype)
+	case shape == "":
+		return invalid("input %q has no shape: want [1]", Image)
+	case dims != 1 && dims != 2:
+		return invalid("input %q: shape %.40s: want [1] or [1,1], for one image per request", Image, shape)
+	}
+	return nil
+}
+
 func (in *input) decodeBinary(tail []byte) ([]byte, error) {
 	size, err := strconv.ParseUint(string(in.size), 10, 64)
 	if err != nil || size != uint64(len(tail)) {
 		return nil, invalid("input %q: binary_data_size %.40s: want %d, the bytes that follow the JSON", Image, in.size, len(tail))
 	}
+	return decodeElement(tail)
+}
+
+// decodeElement returns the only element of a binary tensor.
+func decodeElement(tensor []byte) ([]byte, error) {
+	size := uint64(len(tensor))
 	if size < 4 {
 		return nil, invalid("input %q: %d binary bytes: want 4 with the length of the image, little-endian, and the image", Image, size)
 	}
-	if n := binary.LittleEndian.Uint32(tail); uint64(n) != size-4 {
+	if n := binary.LittleEndian.Uint32(tensor); uint64(n) != size-4 {
 		return nil, invalid("input %q: the first 4 binary bytes announce %d more: want %d, little-endian", Image, n, size-4)
 	}
 	if size == 4 {
 		return nil, errEmptyImage
 	}
-	return tail[4:], nil
+	return tensor[4:], nil
 }
 
 // decodeText returns the image in base64: the only element of dims nested lists, or of one list, as
@@ -321,7 +355,10 @@ func (in *input) decodeText(dims int) ([]byte, error) {
 	return image, nil
 }
 
-var errEmptyImage = invalid("input %q is empty: want an image", Image)
+var (
+	errEmptyImage = invalid("input %q is empty: want an image", Image)
+	errNoInput    = invalid("the request has no input: want one, %q", Image)
+)
 
 // unitDims returns the number of dimensions of a shape if all of them are 1, and 0 otherwise.
 func unitDims(shape []byte) int {

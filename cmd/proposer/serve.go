@@ -60,19 +60,39 @@ func (c *serveCmd) Run(ctx context.Context, std streams, values *config.Settings
 		return err
 	}
 	defer c.reloadOnHangup(ctx, server.RecordReload)()
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", string(c.Addr))
+	listeners, err := c.listen(ctx, values)
 	if err != nil {
-		return values.Wrong("addr", "an address to listen on: "+err.Error())
+		return err
 	}
-	if c.AdminAddr == "" {
-		return server.Serve(ctx, api.Listeners{HTTP: ln})
+	return server.Serve(ctx, listeners)
+}
+
+// listen listens on the addresses that are set.
+func (c *serveCmd) listen(ctx context.Context, values *config.Settings) (api.Listeners, error) {
+	var listeners api.Listeners
+	var open []net.Listener
+	for _, l := range []struct {
+		name, addr string
+		listener   *net.Listener
+	}{
+		{"addr", string(c.Addr), &listeners.HTTP},
+		{"grpc-addr", string(c.GRPCAddr), &listeners.GRPC},
+		{"admin-addr", string(c.AdminAddr), &listeners.Admin},
+	} {
+		if l.addr == "" {
+			continue
+		}
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.addr)
+		if err != nil {
+			for _, unused := range open {
+				_ = unused.Close()
+			}
+			return api.Listeners{}, values.Wrong(l.name, "an address to listen on: "+err.Error())
+		}
+		open = append(open, ln)
+		*l.listener = ln
 	}
-	admin, err := (&net.ListenConfig{}).Listen(ctx, "tcp", string(c.AdminAddr))
-	if err != nil {
-		_ = ln.Close() // unused
-		return values.Wrong("admin-addr", "an address to listen on: "+err.Error())
-	}
-	return server.Serve(ctx, api.Listeners{HTTP: ln, Admin: admin})
+	return listeners, nil
 }
 
 // reloadOnHangup calls reload at every SIGHUP until the context ends. The returned function

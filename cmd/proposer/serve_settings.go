@@ -22,6 +22,7 @@ type serveSettings struct {
 	Config config.File `placeholder:"FILE" env:"PROPOSER_CONFIG" help:"Settings file (YAML), one NAME: VALUE per line. Names are those of the flags."`
 
 	Addr      address         `default:":8080" placeholder:"HOST:PORT" env:"PROPOSER_ADDR" help:"Address to listen on. Without a host: all interfaces."`
+	GRPCAddr  optionalAddress `name:"grpc-addr" placeholder:"HOST:PORT" env:"PROPOSER_GRPC_ADDR" help:"Address of the Open Inference Protocol over gRPC, with the limits, tokens and certificate of addr. Empty: none."`
 	AdminAddr optionalAddress `default:"127.0.0.1:9090" placeholder:"HOST:PORT" env:"PROPOSER_ADMIN_ADDR" help:"Address of metrics, profiler and health checks, which need no token. Empty: none."`
 	Ranker    string          `placeholder:"FILE" env:"PROPOSER_RANKER" help:"Ranking model for order objectness, written by proposer train. If unset, the built-in model is used."`
 

@@ -55,7 +55,7 @@ func TestServeDefaults(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(c.cfg, want) {
 		t.Errorf("got %+v, %v; want %+v", c.cfg, err, want)
 	}
-	if c.Addr != ":8080" || c.AdminAddr != "127.0.0.1:9090" || c.LogFormat != "auto" || c.LogLevel != "info" {
+	if c.Addr != ":8080" || c.AdminAddr != "127.0.0.1:9090" || c.GRPCAddr != "" || c.LogFormat != "auto" || c.LogLevel != "info" {
 		t.Errorf("got %q, %q, %q, %q", c.Addr, c.AdminAddr, c.LogFormat, c.LogLevel)
 	}
 }
@@ -84,7 +84,7 @@ func TestServeSettings(t *testing.T) {
 		t.Fatal(msg)
 	}
 	flags := map[string]string{
-		"config": "", "addr": ":1", "admin-addr": ":2", "ranker": ranker,
+		"config": "", "addr": ":1", "admin-addr": ":2", "grpc-addr": ":3", "ranker": ranker,
 		"max-bytes": "3kB", "max-pixels": "4", "max-picture-side": "5", "max-boxes": "6", "max-pictures": "7",
 		"workers": "8", "queue": "auto", "threads": "10", "work-pixels": "auto", "body-memory": "12MiB",
 		"max-connections": "13", "timeout": "14s", "header-timeout": "15s", "body-timeout": "16s",
@@ -127,7 +127,7 @@ func TestServeSettings(t *testing.T) {
 	if !strings.HasPrefix(got.RankerName, "ranker.json sha256:") {
 		t.Errorf("the ranker is called %q", got.RankerName)
 	}
-	if c.Addr != ":1" || c.AdminAddr != ":2" || c.LogFormat != "text" || c.LogLevel != "debug" {
+	if c.Addr != ":1" || c.AdminAddr != ":2" || c.GRPCAddr != ":3" || c.LogFormat != "text" || c.LogLevel != "debug" {
 		t.Errorf("got %q, %q, %q, %q", c.Addr, c.AdminAddr, c.LogFormat, c.LogLevel)
 	}
 	if err := got.Validate(); err != nil {
