@@ -115,7 +115,7 @@ func (s *Server) infer(ctx context.Context, rec *requestRecord, req *openinferen
 	if p != nil {
 		return encodedResult{}, p
 	}
-	return s.enqueue(ctx, rec, req.Image, s.searchJob(opts, encode))
+	return s.enqueue(ctx, rec, req.Image, s.searchJob(opts, limitBoxes(opts.Search.Max, encode)))
 }
 
 // serveJSON returns a handler that responds with a value as JSON.

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -11,6 +14,11 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"pgregory.net/rapid"
+
+	"github.com/proposer/proposer/api/openinference"
+	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
 )
 
 func newTestMemory(total int64) *memory {
@@ -191,4 +199,59 @@ func (c *http2Conn) beginPost(stream uint32, length string, body []byte) error {
 		return err
 	}
 	return c.framer.WriteData(stream, false, body)
+}
+
+// The size of a response is estimated before the search: what photographs usually make is tried.
+func TestCheckSize(t *testing.T) {
+	s := mustNew(t, nil)
+	for _, c := range []struct {
+		query         string
+		width, height int
+		want          string // of the problem; empty if the size is accepted
+	}{
+		{"", 10000, 5000, ""},
+		{"max=0", 10000, 5000, ""},
+		{"masks=rle&evidence=1&tree=1", 5400, 3600, ""},
+		{"max=0&masks=rle&evidence=1&tree=1", 640, 480, ""},
+		{"max=0&masks=rle&evidence=1&tree=1&mode=quality", 500, 375, ""},
+		{"max=0&masks=rle&mode=quality", 640, 480, ""},
+		{"max=0&masks=rle", 2048, 1536, ""},
+		{"max=0&evidence=1&tree=1", 4000, 3000, ""},
+		{"max=0&masks=rle&evidence=1&tree=1", 5400, 3600, "max 0: want a whole number from 1 to 40000, or a smaller max-side"},
+		{"max=100000&masks=rle&mode=quality", 5400, 3600, "max 100000: want a whole number from 1 to 80000, or a smaller max-side"},
+		{"max=0&masks=rle&evidence=1&tree=1&max-side=640", 5400, 3600, ""},
+		{"max=0&masks=rle&min-area=0.1", 5400, 3600, ""}, // few boxes may be left
+		{"tree=1", 10000, 5000, "tree 1: want 0, or a max-side of at most 6853"},
+	} {
+		q, p := s.parseQuery(c.query, nil, representations[0])
+		if p != nil {
+			t.Fatal(c.query, p.Detail)
+		}
+		got := ""
+		if e, ok := errors.AsType[*responseSizeError](q.checkSize(imageio.Header{Width: c.width, Height: c.height})); ok {
+			got = fmt.Sprintf("%s %s: want %s", e.field.Name, e.field.Value, e.field.Want)
+		}
+		if got != c.want {
+			t.Errorf("%s at %d×%d: got %q, want %q", c.query, c.width, c.height, got, c.want)
+		}
+	}
+}
+
+// A response that would be too large is not encoded.
+func TestResponseSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, nil)
+		s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
+			n := 2_000_000
+			return &propose.Result{Width: 64, Height: 48, Boxes: make([]box.Box, n), Scores: make([]float32, n), DecodeTime: 1, SearchTime: 1}, nil
+		}
+		for _, media := range []string{"application/json", "text/csv", "application/x-npy", "application/octet-stream"} {
+			p := s.postWith(t, "/v1/proposals?max=0", "", small().PNG(), "Accept: "+media).problem(t, http.StatusRequestEntityTooLarge, "size")
+			if len(p.Errors) != 1 || p.Errors[0].Name != "max" || !strings.HasPrefix(p.Detail, "the response would have about") {
+				t.Errorf("%s: got %+v", media, p)
+			}
+		}
+		s.postWith(t, inferPath, "application/octet-stream", small().PNG(), openinference.HeaderLength+": 0").failure(t, http.StatusRequestEntityTooLarge)
+		s.wantMetric(t, "proposer_body_bytes", 0)
+	})
 }

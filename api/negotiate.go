@@ -41,7 +41,7 @@ var representations = []*representation{
 var ndjson = representations[1]
 
 func encodeJSON(_ context.Context, row *codec.Row, _ []byte, _ propose.Options) ([]byte, error) {
-	object, err := codec.AppendJSON(nil, row)
+	object, err := codec.AppendJSON(make([]byte, 0, codec.JSONSize(row)), row)
 	return append(object, '\n'), err
 }
 

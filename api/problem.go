@@ -30,7 +30,7 @@ import (
 //	405 method   UNIMPLEMENTED      the resource does not support the method: see Allow
 //	406 accept   -                  no available format matches Accept
 //	408 slow     DEADLINE_EXCEEDED  the body did not arrive within the body timeout
-//	413 size     INVALID_ARGUMENT   the image has too many bytes or pixels, or too long a side
+//	413 size     INVALID_ARGUMENT   the image has too many bytes or pixels, or too long a side, or the response would be too large
 //	415 format   INVALID_ARGUMENT   the data is not an image of a supported format
 //	422 picture  INVALID_ARGUMENT   the image is corrupt
 //	422 depth    INVALID_ARGUMENT   a sample of the image is larger than the option depth allows
@@ -140,7 +140,12 @@ func classify(ctx context.Context, err error) *problem {
 		return newProblem(http.StatusUnsupportedMediaType, "format", message(other),
 			fieldError{"image", other.Data, cmp.Or(other.Advice, imageio.Formats)})
 	}
+	if large, ok := errors.AsType[*responseSizeError](err); ok {
+		return large.problem()
+	}
 	switch {
+	case errors.Is(err, errOverloaded):
+		return overloadProblem()
 	case errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusServiceUnavailable, "deadline",
 			"the search exceeded the time limit; retry later, use a smaller max-side or a faster mode")

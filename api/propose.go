@@ -23,9 +23,6 @@ import (
 // detailOptions names the options that only JSON responses support, in sorted order.
 var detailOptions = []string{"evidence", "masks", "strategy", "tree"}
 
-// maxMaskBytes limits the memory of the masks of one response.
-const maxMaskBytes = 64 << 20
-
 // query is a parsed request for proposals.
 type query struct {
 	propose.Options
@@ -123,7 +120,7 @@ func parseMasks(s string) (bool, error) {
 
 // respondOne responds with the proposals of one image.
 func (s *Server) respondOne(w http.ResponseWriter, r *http.Request, img imageFile, q query, release func()) {
-	s.respondCached(w, r, s.cacheKey(img, q), q.rep.media, img.data, s.searchJob(q.Options, q.encoder(img)), release)
+	s.respondCached(w, r, s.cacheKey(img, q), q.rep.media, img.data, s.proposalJob(q, img), release)
 }
 
 // respondCached responds with the result of a job, which may be in the cache of the client or of the
@@ -234,7 +231,7 @@ func (s *Server) searchLine(ctx context.Context, memory *reservation, index int,
 	resp, ok := s.cache.get(key)
 	var p *problem
 	if !ok {
-		resp, p = s.process(ctx, &requestRecord{memory: memory}, img.data, s.searchJob(q.Options, q.encoder(img)))
+		resp, p = s.process(ctx, &requestRecord{memory: memory}, img.data, s.proposalJob(q, img))
 	} else if memory.hold(resp) != nil {
 		p = overloadProblem()
 	}
@@ -263,6 +260,9 @@ func (q *query) encoder(img imageFile) encoder {
 		if err != nil {
 			return nil, err
 		}
+		if err := q.reserveResponse(ctx, row); err != nil {
+			return nil, err
+		}
 		return q.rep.encode(ctx, row, img.data, q.Options)
 	}
 }
@@ -275,7 +275,7 @@ func (q *query) row(ctx context.Context, result *propose.Result, file string) (r
 	}
 	row.Strategies = result.Strategies
 	if q.masks {
-		if row.Masks, err = result.Masks(ctx, maxMaskBytes); err != nil {
+		if row.Masks, err = q.responseMasks(ctx, result); err != nil {
 			return nil, err
 		}
 	}
@@ -335,6 +335,18 @@ func (s *Server) searchJob(opts propose.Options, encode encoder) job {
 	}}
 }
 
+// proposalJob returns the job of a query about an image.
+func (s *Server) proposalJob(q query, img imageFile) job {
+	j := s.searchJob(q.Options, q.encoder(img))
+	j.workPixels = func(h imageio.Header) (int64, error) {
+		if err := q.checkSize(h); err != nil {
+			return 0, err
+		}
+		return q.WorkPixels(h)
+	}
+	return j
+}
+
 // enqueue takes a slot in the queue for the time of a job.
 func (s *Server) enqueue(ctx context.Context, rec *requestRecord, data []byte, j job) (encodedResult, *problem) {
 	if p := s.admission.enqueue(); p != nil {
@@ -367,6 +379,8 @@ func (s *Server) process(ctx context.Context, rec *requestRecord, data []byte, j
 		return encodedResult{}, s.searchProblem(ctx, err)
 	}
 	defer release()
+	ctx, releaseResponse := withResponseMemory(ctx, rec.memory)
+	defer releaseResponse()
 	result, err := j.run(ctx, rec, data, int64(header.Width)*int64(header.Height))
 	if err != nil {
 		return encodedResult{}, s.searchProblem(ctx, err)

@@ -44,13 +44,13 @@ func (s *Server) handleRoIs(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, p)
 		return
 	}
-	resp, p := s.enqueue(r.Context(), recordOf(r), img.data, s.searchJob(opts, func(ctx context.Context, result *propose.Result) ([]byte, error) {
+	resp, p := s.enqueue(r.Context(), recordOf(r), img.data, s.searchJob(opts, limitBoxes(opts.Search.Max, func(ctx context.Context, result *propose.Result) ([]byte, error) {
 		batch, err := rois.Sample(ctx, result.Boxes, truth, sampling)
 		if err != nil {
 			return nil, err
 		}
 		return append(batch.AppendJSON(nil, img.name, result.Width, result.Height), '\n'), nil
-	}))
+	})))
 	if p != nil {
 		fail(w, r, p)
 		return

@@ -114,6 +114,9 @@ func (s *Server) segmentJob(img imageFile, q segmentQuery) job {
 
 // encode encodes a label image as the query asks.
 func (q *segmentQuery) encode(ctx context.Context, result *propose.Segmentation, img imageFile) ([]byte, error) {
+	if err := reserveResponse(ctx, q.responseBytes(result)); err != nil {
+		return nil, err
+	}
 	switch {
 	case q.overlay:
 		var buf bytes.Buffer
@@ -126,4 +129,28 @@ func (q *segmentQuery) encode(ctx context.Context, result *propose.Segmentation,
 		return append(segments.AppendJSON(nil), '\n'), nil
 	}
 	return codec.EncodeLabelsPNG(result.Width, result.Height, result.Labels)
+}
+
+// responseBytes returns a bound of the memory of a response.
+func (q *segmentQuery) responseBytes(result *propose.Segmentation) int64 {
+	pixels := int64(result.Width) * int64(result.Height)
+	switch q.media {
+	case "image/jpeg":
+		return pixels
+	case "image/png":
+		if q.overlay {
+			return 3 * pixels
+		}
+		return 2 * pixels
+	case "application/x-npy":
+		return 4*pixels + 1<<10
+	}
+	runs := int64(1)
+	for i := 1; i < len(result.Labels); i++ {
+		if result.Labels[i] != result.Labels[i-1] {
+			runs++
+		}
+	}
+	number := int64(len(strconv.FormatInt(pixels, 10))) + 1
+	return 2*runs*number + 1<<10
 }

@@ -64,25 +64,51 @@ func (t *Tree) Leaves() int { return (&hierarchy.Tree{Nodes: t.Nodes}).Leaves() 
 // mask is always its box. In an enlarged image pixels can vanish, so that the bounding box can be
 // smaller. Masks panics if the regions were not kept.
 //
-// If the encoded masks exceed limit bytes in all, the error is an *imageio.LimitError. A mask takes
-// one or two bytes for each time that a column of the image enters or leaves the region. Other
-// errors are the context's.
+// If the encoded masks exceed limit bytes in all, the error is an *imageio.LimitError. If a sample of
+// many masks shows that they will exceed it by far, its Got is an estimate. A mask takes one or two
+// bytes for each time that a column of the image enters or leaves the region. Other errors are the
+// context's.
 func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
 	regions := r.keptRegions()
-	masks := make([]mask.RLE, 0, len(r.Boxes))
+	n := len(r.Boxes)
+	if n >= 4*sampledMasks {
+		size := 0.
+		for i := range sampledMasks {
+			m, err := r.mask(ctx, regions, i*n/sampledMasks)
+			if err != nil {
+				return nil, err
+			}
+			size += float64(len(m.String()))
+		}
+		if size *= float64(n) / sampledMasks; size > 2*float64(limit) {
+			return nil, &imageio.LimitError{What: "bytes of masks", Got: int64(size), Max: limit}
+		}
+	}
+	masks := make([]mask.RLE, 0, n)
 	size := int64(0)
-	for i, origins := range r.Origins {
-		m, err := maskOf(ctx, regions, origins[:r.Kinds[i].Parts(len(origins))])
+	for i := range n {
+		m, err := r.mask(ctx, regions, i)
 		if err != nil {
 			return nil, err
 		}
-		m = m.Rescale(r.Width, r.Height)
 		if size += int64(len(m.String())); size > limit {
 			return nil, &imageio.LimitError{What: "bytes of masks", Got: size, Max: limit}
 		}
 		masks = append(masks, m)
 	}
 	return masks, nil
+}
+
+// sampledMasks is the number of masks whose size is that of the others, more or less.
+const sampledMasks = 256
+
+// mask returns the mask of a box.
+func (r *Result) mask(ctx context.Context, regions *selective.Regions, i int) (mask.RLE, error) {
+	m, err := maskOf(ctx, regions, r.Origins[i][:r.Kinds[i].Parts(len(r.Origins[i]))])
+	if err != nil {
+		return mask.RLE{}, err
+	}
+	return m.Rescale(r.Width, r.Height), nil
 }
 
 // maskOf returns the pixels of all nodes, which are in the order of their strategies.

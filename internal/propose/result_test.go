@@ -259,3 +259,32 @@ func TestMasksThreads(t *testing.T) {
 		}
 	}
 }
+
+// Masks that exceed their limit by far are not all computed.
+func TestMasksSample(t *testing.T) {
+	opts := DefaultOptions()
+	opts.Search.Max, opts.Search.KeepRegions = 0, true
+	opts.Search.Strategies[0].MinSize = 5
+	result, err := Run(t.Context(), scene.Render(1, 320, 240, 30).PNG(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	masks, err := result.Masks(t.Context(), 1<<30)
+	if err != nil || len(masks) < 4*sampledMasks {
+		t.Fatalf("%d masks, %v; want at least %d", len(masks), err, 4*sampledMasks)
+	}
+	size := int64(0)
+	for _, m := range masks {
+		size += int64(len(m.String()))
+	}
+	for _, limit := range []int64{size / 10, size - 1, size} {
+		got, err := result.Masks(t.Context(), limit)
+		e, limited := errors.AsType[*imageio.LimitError](err)
+		switch {
+		case limit == size && err == nil && len(got) == len(masks):
+		case limit < size && limited && e.Max == limit && e.Got > limit && e.Got < 2*size:
+		default:
+			t.Errorf("limit %d of %d bytes: got %d masks, %v", limit, size, len(got), err)
+		}
+	}
+}
