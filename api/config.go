@@ -24,10 +24,15 @@
 // Requests are rejected as early as possible, in this order: token, rate, options, memory for
 // the body, image header, queue. The memory of all bodies together is at most Config.BodyMemory;
 // a body reserves it as its bytes arrive. Responses in the cache need no slot in the queue. Every
-// other image takes one of Workers + Queue slots, or is rejected with 429. Images in the queue
-// are searched in FIFO order, as many at a time as Workers and WorkPixels allow, which bounds
-// the memory of searches. When a client disconnects, its memory and slots are released
-// immediately.
+// other request takes one of Workers + Queue slots, or is rejected with 429. Of a form one image
+// waits at a time, in a single slot. As many images are searched at a time as Workers and WorkPixels
+// allow, which bounds the memory of searches. When a client disconnects, its memory and slots are
+// released immediately.
+//
+// Slots and workers are divided fairly between the clients that wait: see package fairqueue. A client is
+// a token, or without authentication a remote address, or of IPv6 a network of 64 bits. A client
+// with less than its equal share of the slots gets one even if all are taken. While an image waits, at most
+// as much work of each other client begins as its own, and one more image.
 package api
 
 import (
@@ -73,8 +78,8 @@ type Config struct {
 	// Workers is the maximum number of images that are searched concurrently, at least 1. The
 	// default is GOMAXPROCS.
 	Workers int
-	// Queue is the maximum number of images that wait for a worker, 0 or more. The default is
-	// [DefaultQueue] of Workers.
+	// Queue is the maximum number of requests that wait for a worker, 0 or more. Clients below their
+	// share may exceed it. The default is [DefaultQueue] of Workers.
 	Queue int
 	// Threads is the maximum number of goroutines of one search. 0, the default, means GOMAXPROCS.
 	Threads int
@@ -167,10 +172,10 @@ func DefaultConfig() Config {
 	}
 }
 
-// DefaultQueue returns the default queue length for a number of workers: half of it, at least
-// one. A full queue then delays an admitted image to less than three times its search time; a
-// longer queue would increase the delay but not the throughput.
-func DefaultQueue(workers int) int { return max(workers/2, 1) }
+// DefaultQueue returns the default queue length for a number of workers: half of it, at least 16. A few
+// clients with several requests each, such as the processes of a data loader, then wait instead of
+// being rejected. A longer queue would increase the delay but not the throughput.
+func DefaultQueue(workers int) int { return max(workers/2, 16) }
 
 // Validate returns an error that lists every invalid field, by the name of its command-line flag.
 func (c Config) Validate() error {

@@ -14,6 +14,7 @@ import (
 	"github.com/proposer/proposer/api/openinference"
 	"github.com/proposer/proposer/internal/clip"
 	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/fairqueue"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/optparse"
 	"github.com/proposer/proposer/internal/propose"
@@ -144,7 +145,7 @@ func classify(ctx context.Context, err error) *problem {
 		return large.problem()
 	}
 	switch {
-	case errors.Is(err, errOverloaded):
+	case errors.Is(err, errOverloaded), errors.Is(err, fairqueue.ErrFull):
 		return overloadProblem()
 	case errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusServiceUnavailable, "deadline",

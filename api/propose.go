@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/fairqueue"
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/optparse"
 	"github.com/proposer/proposer/internal/propose"
@@ -157,14 +158,15 @@ func (s *Server) respondCached(w http.ResponseWriter, r *http.Request, key cache
 }
 
 // respondMany responds with one line for each image, written as soon as its search is done.
-// Each image takes its own slot in the queue for the time of its search, so that a client that
-// reads slowly holds no slot. If there is no slot for the first image the request is rejected.
+// The images wait for a worker one after another, in one slot of the queue. While a client reads
+// slowly, its request holds neither a worker nor a slot.
 func (s *Server) respondMany(w http.ResponseWriter, r *http.Request, images []imageFile, q query) {
-	if p := s.admission.enqueue(); p != nil {
-		fail(w, r, p)
+	rec := recordOf(r)
+	queued := s.admission.queue.Request(rec.client)
+	if err := queued.Admit(); err != nil {
+		fail(w, r, problemFor(r.Context(), err))
 		return
 	}
-	rec := recordOf(r)
 	rec.attrs = append(rec.attrs, slog.Int("pictures", len(images)))
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
@@ -192,11 +194,7 @@ func (s *Server) respondMany(w http.ResponseWriter, r *http.Request, images []im
 	group.SetLimit(s.cfg.Workers)
 	for i, img := range images {
 		group.Go(func() error {
-			// The first image uses the slot taken above.
-			if i > 0 && s.admission.queue.Acquire(ctx, 1) != nil {
-				return nil
-			}
-			l := s.searchLine(ctx, rec.memory, i, img, q)
+			l := s.searchLine(ctx, rec.memory, queued, i, img, q)
 			writeLine(l)
 			l.release()
 			return nil
@@ -215,9 +213,8 @@ func (p *problem) line(index int, file string) line {
 	return line{start: p.ndjsonLine(index, file), release: func() {}}
 }
 
-// searchLine returns the line for one of several images. It releases the image's slot in the queue.
-func (s *Server) searchLine(ctx context.Context, memory *reservation, index int, img imageFile, q query) (l line) {
-	defer s.admission.dequeue()
+// searchLine returns the line for one of several images.
+func (s *Server) searchLine(ctx context.Context, memory *reservation, queued *fairqueue.Request, index int, img imageFile, q query) (l line) {
 	defer func() {
 		if v := recover(); v != nil { // the middleware recovers only its own goroutine
 			p := panicProblem(v)
@@ -231,7 +228,7 @@ func (s *Server) searchLine(ctx context.Context, memory *reservation, index int,
 	resp, ok := s.cache.get(key)
 	var p *problem
 	if !ok {
-		resp, p = s.process(ctx, &requestRecord{memory: memory}, img.data, s.proposalJob(q, img))
+		resp, p = s.process(ctx, &requestRecord{memory: memory}, queued, img.data, s.proposalJob(q, img))
 	} else if memory.hold(resp) != nil {
 		p = overloadProblem()
 	}
@@ -347,18 +344,14 @@ func (s *Server) proposalJob(q query, img imageFile) job {
 	return j
 }
 
-// enqueue takes a slot in the queue for the time of a job.
+// enqueue does the job of a request for one image.
 func (s *Server) enqueue(ctx context.Context, rec *requestRecord, data []byte, j job) (encodedResult, *problem) {
-	if p := s.admission.enqueue(); p != nil {
-		return encodedResult{}, p
-	}
-	defer s.admission.dequeue() // also if the job panics
-	return s.process(ctx, rec, data, j)
+	return s.process(ctx, rec, s.admission.queue.Request(rec.client), data, j)
 }
 
 // process waits for a worker and does the job. The worker is held until the response is encoded, which
 // also takes memory and time.
-func (s *Server) process(ctx context.Context, rec *requestRecord, data []byte, j job) (encodedResult, *problem) {
+func (s *Server) process(ctx context.Context, rec *requestRecord, queued *fairqueue.Request, data []byte, j job) (encodedResult, *problem) {
 	header, err := imageio.Inspect(data, s.cfg.limits())
 	rec.attrs = append(rec.attrs,
 		slog.Int("picture_bytes", len(data)), slog.String("format", header.Format),
@@ -374,7 +367,7 @@ func (s *Server) process(ctx context.Context, rec *requestRecord, data []byte, j
 
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	release, err := s.admission.acquire(ctx, pixels)
+	release, err := s.admission.acquire(ctx, queued, pixels)
 	if err != nil {
 		return encodedResult{}, s.searchProblem(ctx, err)
 	}

@@ -475,12 +475,9 @@ func TestPanic(t *testing.T) {
 			t.Errorf("several images: got %d %s, want two problems", r.status, r.body)
 		}
 		s.wantInFlight(t, 0)
-		all := int64(s.cfg.Workers + s.cfg.Queue)
-		if !s.admission.queue.TryAcquire(all) || !s.admission.work.TryAcquire(s.admission.capacity) || s.admission.memory.inUse() != 0 {
-			t.Fatal("slots, pixels or memory have not been released")
+		if !s.admission.queue.Idle() || s.admission.memory.inUse() != 0 {
+			t.Fatal("workers or memory have not been released")
 		}
-		s.admission.queue.Release(all)
-		s.admission.work.Release(s.admission.capacity)
 		// The service keeps working.
 		s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
 			return &propose.Result{DecodeTime: 1, SearchTime: 1}, nil
@@ -765,8 +762,8 @@ func TestConcurrentClients(t *testing.T) {
 		}
 		s.wantInFlight(t, 0)
 		a := s.admission
-		if !a.queue.TryAcquire(4) || !a.work.TryAcquire(a.capacity) || a.memory.inUse() != 0 || !a.inFlight.TryAcquire(maxInFlight) {
-			t.Error("slots, pixels or memory have not been released")
+		if !a.queue.Idle() || a.memory.inUse() != 0 || !a.inFlight.TryAcquire(maxInFlight) {
+			t.Error("workers or memory have not been released")
 		}
 	})
 }

@@ -113,7 +113,7 @@ func TestServeSettings(t *testing.T) {
 	}
 	got.CertificateExpiry = nil // functions are never equal
 	want := api.Config{
-		MaxBoxes: 6, MaxImages: 7, Workers: 8, Queue: 4, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20,
+		MaxBoxes: 6, MaxImages: 7, Workers: 8, Queue: 16, Threads: 10, WorkPixels: 4, BodyMemory: 12 << 20,
 		MaxConnections: 13, Timeout: 14 * time.Second, HeaderTimeout: 15 * time.Second, BodyTimeout: 16 * time.Second,
 		WriteTimeout: 17 * time.Second, ShutdownTimeout: 18 * time.Second, CacheBytes: 19, RateLimit: 20,
 		CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
