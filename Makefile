@@ -20,6 +20,7 @@ PYARM64  := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-pip
 PYRELEASE := gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-mingw-w64-x86-64-win32 $(PYTESTS)
 IMPORTS  := import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenblas.so.0")
 PYTHON   := /usr/bin/python3
+NPM      := tools/clients/npm
 
 # Only these three OpenCV libraries are linked and only their headers are installed. Defining its
 # include guard turns off the header that includes every module.
@@ -64,12 +65,15 @@ test: deps ## run all tests, with and without OpenCV
 	$(GO) test -tags purego -short $(KERNELS_GO)
 	$(GO) -C tools test -tags $(TAGS) ./...
 
-e2e: build ## run the end-to-end tests (browser, Prometheus, Python, PyTorch, Slurm, container root); install what is missing
+e2e: build ## run the end-to-end tests (browser, Prometheus, Python, PyTorch, Slurm, container root, generated clients); install what is missing
 	@command -v chromium >/dev/null && command -v promtool >/dev/null && command -v python3 >/dev/null && \
 	$(PYTHON) -c 'import scipy.io; $(IMPORTS)' 2>/dev/null && \
 	[ -x /usr/sbin/slurmctld ] && [ -x /usr/sbin/slurmd ] && [ -x /usr/sbin/munged ] || { \
 	$(call install,E2E,NO_E2E); }
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./internal/codec ./internal/npy ./internal/rois
+	@[ $(NPM)/node_modules/.package-lock.json -nt $(NPM)/package-lock.json ] || npm ci --silent --ignore-scripts --prefix $(NPM) || \
+	echo 'Skipping tests with npm packages: npm cannot install them'
+	PROPOSER_E2E=1 $(GO) -C tools test -tags $(TAGS) -count 1 ./clients
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run 'ConsumersLoad|PythonWrites|COCOeval' ./cmd/proposer ./internal/proposalfile ./evaluate
 
 race: deps ## run the tests of concurrent packages with the race detector

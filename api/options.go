@@ -23,7 +23,7 @@ var searchOptions = slices.DeleteFunc(propose.OptionNames(), func(name string) b
 const maxOptions = 64
 
 // optionValues returns the options in a query string and in the options field of a form, which
-// may be nil. An option that is given twice has two values.
+// may be empty. An option that is given twice has two values.
 func optionValues(rawQuery string, form []byte) (url.Values, *problem) {
 	if n := strings.Count(rawQuery, "&") + 1; n > maxOptions {
 		return nil, newProblem(http.StatusBadRequest, "request", fmt.Sprintf("the query has %d options", n),
@@ -34,7 +34,7 @@ func optionValues(rawQuery string, form []byte) (url.Values, *problem) {
 		return nil, newProblem(http.StatusBadRequest, "request", "the query cannot be parsed: "+err.Error(),
 			fieldError{"query", rawQuery, "name=value pairs separated by &, percent-encoded"})
 	}
-	if form == nil {
+	if strings.TrimSpace(string(form)) == "" { // browsers and generated clients send empty fields
 		return values, nil
 	}
 	return values, addFormOptions(values, form)

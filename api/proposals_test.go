@@ -175,6 +175,10 @@ func TestFormOptions(t *testing.T) {
 	if _, got := s.do(t, "POST", "/v1/proposals?measures=CTSF", contentType, body).proposals(t); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+	contentType, body = form(t, [3]string{"options", "", ""}, [3]string{"image", "a.png", png})
+	if _, got := s.do(t, "POST", "/v1/proposals?max=5&colors=HSV,Lab&k=100&measures=CTSF", contentType, body).proposals(t); !slices.Equal(got, want) {
+		t.Errorf("empty options: got %v, want %v", got, want)
+	}
 	contentType, body = form(t, [3]string{"image", "a.png", png}, [3]string{"options", "", `{"max":5,"mode":"slow"}`})
 	p := s.do(t, "POST", "/v1/proposals?max=6", contentType, body).problem(t, http.StatusBadRequest, "option")
 	if len(p.Errors) != 2 || p.Errors[0].Value != "6, 5" || p.Errors[1].Name != "mode" {
