@@ -9,7 +9,7 @@ import (
 
 // decodeBMP decodes the pixels of a BMP whose header has been parsed. Both builds use it: decoders
 // differ in how they expand samples of fewer than 8 bits, and in the headers they know.
-func (h *Header) decodeBMP(b []byte) *raster.Image {
+func (h *Header) decodeBMP(b []byte) (*raster.Image, error) {
 	f := h.bmp
 	stride := f.stride(h.Width)
 	pix := make([]uint8, h.Width*f.channels())
@@ -21,7 +21,7 @@ func (h *Header) decodeBMP(b []byte) *raster.Image {
 	if whole {
 		l.channels, l.bgr = f.depth/8, true
 	}
-	palette := f.palette(b)
+	palette, colors := f.palette(b)
 	for y := range h.Height {
 		stored := y
 		if !f.topDown {
@@ -33,13 +33,15 @@ func (h *Header) decodeBMP(b []byte) *raster.Image {
 			writeRow(img, y, row, l)
 			continue
 		case f.depth <= 8:
-			unpackPalette(pix, row, f.depth, palette)
+			if x, i := unpackPalette(pix, row, f.depth, palette, colors); x >= 0 {
+				return nil, h.broken("pixel %d,%d has color %d of a palette of %d", x, y, i, colors)
+			}
 		default:
 			f.unpack(pix, row)
 		}
 		writeRow(img, y, pix, l)
 	}
-	return img
+	return img, nil
 }
 
 // A bmpFormat describes how the pixels of a BMP are stored.
@@ -62,33 +64,46 @@ func (f *bmpFormat) channels() int {
 // stride returns the number of bytes of a row: rows are of whole words.
 func (f *bmpFormat) stride(width int) int { return (width*f.depth + 31) / 32 * 4 }
 
-// palette returns 256 colors. Those that are missing in the file are black.
-func (f *bmpFormat) palette(b []byte) (colors [256][3]uint8) {
-	size := 4
+// paletteEntry returns the number of bytes of a color.
+func (f *bmpFormat) paletteEntry() int {
 	if f.info == bmpCoreHeader {
-		size = 3
+		return 3
 	}
+	return 4
+}
+
+// paletteSize returns the number of bytes of the palette.
+func (f *bmpFormat) paletteSize() int {
 	n := 1 << min(f.depth, 8)
 	if f.colors > 0 {
-		n = min(n, f.colors)
+		n = f.colors
 	}
+	return n * f.paletteEntry()
+}
+
+// palette returns the colors that pixels can have, and their number.
+func (f *bmpFormat) palette(b []byte) (colors [256][3]uint8, n int) {
+	size := f.paletteEntry()
 	start := bmpFileHeader + f.info
-	n = min(n, (len(b)-start)/size) // some writers count the pixels from the start of the palette
+	n = min(f.paletteSize()/size, 1<<min(f.depth, 8), (f.pixels-start)/size)
 	for i := range n {
 		c := b[start+i*size:]
 		colors[i] = [3]uint8{c[2], c[1], c[0]}
 	}
-	return colors
+	return colors, n
 }
 
 // unpackPalette writes the colors of a row of indices of 1, 2, 4 or 8 bits, the first in the highest
-// bits.
-func unpackPalette(dst, row []uint8, depth int, palette [256][3]uint8) {
+// bits. It returns the first pixel that has none of the n colors, and its index, or -1.
+func unpackPalette(dst, row []uint8, depth int, palette [256][3]uint8, n int) (x, index int) {
 	for x := 0; 3*x < len(dst); x++ {
-		bit := x * depth
-		i := row[bit/8] >> (8 - depth - bit%8) & (1<<depth - 1)
+		i := sampleAt(row, x, depth)
+		if i >= n {
+			return x, i
+		}
 		copy(dst[3*x:], palette[i][:])
 	}
+	return -1, 0
 }
 
 // pixel returns pixel x of a row.

@@ -2,8 +2,10 @@ package imageio
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -98,15 +100,18 @@ func TestBMPPalette(t *testing.T) {
 		}
 		colors := 1 << depth
 		if info != 12 {
-			colors = rapid.IntRange(1, colors).Draw(t, "colors")
+			colors = rapid.SampledFrom([]int{colors, max(1, colors-1), 1}).Draw(t, "colors")
 		}
 		palette := rapid.SliceOfN(rapid.Byte(), colors*entry, colors*entry).Draw(t, "palette")
 		stride := (w*depth + 31) / 32 * 4
 		pixels := rapid.SliceOfN(rapid.Byte(), stride*h, stride*h).Draw(t, "pixels")
-		p, err := Decode(t.Context(), bmpFile(info, w, h, depth, 0, nil, palette, pixels), Options{})
-		if err != nil {
-			t.Fatal(err)
+		data := bmpFile(info, w, h, depth, 0, nil, palette, pixels)
+		if rapid.Bool().Draw(t, "offset without palette") {
+			binary.LittleEndian.PutUint32(data[10:], uint32(14+info))
 		}
+		p, err := Decode(t.Context(), data, Options{})
+		var index []int // of each pixel
+		bad := false
 		for y := range h {
 			row := ""
 			for _, b := range pixels[(h-1-y)*stride:][:stride] {
@@ -115,14 +120,23 @@ func TestBMPPalette(t *testing.T) {
 			for x := range w {
 				var i int
 				fmt.Sscanf(row[x*depth:(x+1)*depth], "%b", &i)
-				for c := range 3 {
-					want := uint8(0)
-					if i < colors {
-						want = palette[i*entry+2-c]
-					}
-					if got := p.Image.Plane(c)[y*w+x]; got != want {
-						t.Fatalf("pixel %d,%d, channel %d: got %d, want %d", x, y, c, got, want)
-					}
+				index = append(index, i)
+				bad = bad || i >= colors
+			}
+		}
+		if bad {
+			if !errors.As(err, new(*FormatError)) || !strings.Contains(err.Error(), "of a palette of") {
+				t.Fatalf("got %v for an index outside of the palette", err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, i := range index {
+			for c := range 3 {
+				if got, want := p.Image.Plane(c)[k], palette[i*entry+2-c]; got != want {
+					t.Fatalf("pixel %d,%d, channel %d: got %d, want %d", k%w, k/w, c, got, want)
 				}
 			}
 		}

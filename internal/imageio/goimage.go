@@ -4,12 +4,9 @@ package imageio
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"image"
-	"image/color"
 	"image/jpeg"
-	"image/png"
 	"math"
 
 	"github.com/proposer/proposer/internal/ycbcr"
@@ -20,76 +17,37 @@ import (
 // Decoder returns the name of the decoder of pixels in this build: opencv and its version, or go.
 func Decoder() string { return "go" }
 
-func decodePixels(data []byte, h Header, depth Depth) (img *raster.Image, low *LowRange, err error) {
+func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
 	// The decoders of x/image have panicked on hostile files before; one image
 	// must not end the process.
 	defer func() {
 		if p := recover(); p != nil {
-			img, low, err = nil, nil, h.broken("the decoder panics: %v", p)
+			img, err = nil, h.broken("the decoder panics: %v", p)
 		}
 	}()
 	r := bytes.NewReader(data)
 	var m image.Image
-	switch h.Format {
-	case "bmp":
-		return h.decodeBMP(data), nil, nil
-	case "tiff":
-		return h.decodeTIFF(depth)
-	case "jpeg":
-		m, err = jpeg.Decode(r)
-	case "png":
-		m, err = png.Decode(r)
-	case "webp":
+	if h.Format == "webp" {
 		m, err = webp.Decode(r)
+	} else {
+		m, err = jpeg.Decode(r)
 	}
 	if err != nil {
-		return nil, nil, h.goError(err)
+		return nil, h.goError(err)
 	}
 	if err := h.checkSize(m.Bounds().Dx(), m.Bounds().Dy()); err != nil {
-		return nil, nil, err
-	}
-	if row, l := h.rows16(m); row != nil {
-		img := h.newImage()
-		low, err := writeRows16(img, row, l, depth)
-		return img, low, err
+		return nil, err
 	}
 	if h.Format == "webp" {
-		return h.webpToRaster(m), nil, nil
+		return h.webpToRaster(m), nil
 	}
-	return h.toRaster(m), nil, nil
-}
-
-// rows16 returns the rows of an image of 16-bit samples, and nil for others. The result of a call is
-// valid until the next one.
-func (h *Header) rows16(m image.Image) (row func(y int) []uint16, l rowLayout) {
-	l = rowLayout{channels: 4, opaque: !h.Alpha, grayKey: -1}
-	var pix []uint8
-	var stride int
-	switch m := m.(type) {
-	case *image.Gray16:
-		pix, stride = m.Pix, m.Stride
-		l.channels = 1
-	case *image.NRGBA64:
-		pix, stride = m.Pix, m.Stride
-	case *image.RGBA64: // opaque, as PNG is not premultiplied
-		pix, stride = m.Pix, m.Stride
-	default:
-		return nil, l
-	}
-	samples := make([]uint16, h.Width*l.channels)
-	return func(y int) []uint16 {
-		for i := range samples {
-			samples[i] = binary.BigEndian.Uint16(pix[y*stride+2*i:])
-		}
-		return samples
-	}, l
+	return h.toRaster(m), nil
 }
 
 // goError returns the error of this package for a decoder's error.
 func (h *Header) goError(err error) error {
 	var j jpeg.UnsupportedError
-	var p png.UnsupportedError
-	if errors.As(err, &j) || errors.As(err, &p) {
+	if errors.As(err, &j) {
 		return h.unsupported("%v", err)
 	}
 	return h.broken("%w", err)
@@ -104,8 +62,10 @@ func (h *Header) toRaster(m image.Image) *raster.Image {
 	if m, ok := m.(*image.YCbCr); ok {
 		return raster.FromImage(m)
 	}
-	if !h.Alpha {
-		dropAlpha(m)
+	if m, ok := m.(*image.NRGBA); ok && !h.Alpha {
+		for i := 3; i < len(m.Pix); i += 4 {
+			m.Pix[i] = math.MaxUint8
+		}
 	}
 	img := h.newImage()
 	bounds := m.Bounds()
@@ -149,31 +109,4 @@ func (h *Header) webpToRaster(m image.Image) *raster.Image {
 		}
 	}
 	return img
-}
-
-// dropAlpha makes an image opaque without changing its colors.
-func dropAlpha(m image.Image) {
-	opaque := func(pix []uint8, pixel, alpha int) {
-		for i := 0; i < len(pix); i += pixel {
-			for j := i + pixel - alpha; j < i+pixel; j++ {
-				pix[j] = math.MaxUint8
-			}
-		}
-	}
-	switch m := m.(type) {
-	case *image.NRGBA:
-		opaque(m.Pix, 4, 1)
-	case *image.RGBA:
-		opaque(m.Pix, 4, 1)
-	case *image.NRGBA64:
-		opaque(m.Pix, 8, 2)
-	case *image.RGBA64:
-		opaque(m.Pix, 8, 2)
-	case *image.Paletted:
-		for i, c := range m.Palette {
-			n := color.NRGBAModel.Convert(c).(color.NRGBA)
-			n.A = math.MaxUint8
-			m.Palette[i] = n
-		}
-	}
 }

@@ -18,11 +18,11 @@ type Header struct {
 	limits Limits
 
 	// For the decoders.
-	grayKey       int  // PNG: the gray sample that stands for transparent, -1 if none
 	whiteIsZero   bool // TIFF
 	premultiplied bool // TIFF
 	gif           *gifFrame
 	webp          *webpFrame // nil if the file has no canvas
+	png           *pngFormat
 	bmp           *bmpFormat
 	tiff          *tiffFormat
 }
@@ -38,7 +38,7 @@ func (h Header) Upright() (width, height int) {
 // Inspect reads the header of an image. It allocates no memory for pixels and reads a few bytes
 // of each segment. Errors are those of [Decode]. [Decode] can still fail after Inspect succeeds.
 func Inspect(data []byte, lim Limits) (Header, error) {
-	h := Header{Orientation: 1, Depth: 8, grayKey: -1, limits: lim.WithDefaults()}
+	h := Header{Orientation: 1, Depth: 8, limits: lim.WithDefaults()}
 	if n := int64(len(data)); n > h.limits.MaxBytes {
 		return Header{}, &LimitError{What: "bytes", Got: n, Max: h.limits.MaxBytes}
 	}

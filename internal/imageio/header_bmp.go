@@ -59,13 +59,17 @@ func (h *Header) parseBMP(b []byte) error {
 	if err != nil {
 		return err
 	}
+	f.info = int(info)
+	if f.depth <= 8 && pixels == end { // counted without the palette
+		pixels += int64(f.paletteSize())
+	}
 	h.Depth = min(f.depth, 8)
 	h.Alpha = f.masks[3] != 0
 	need := int64(f.stride(h.Width)) * height
 	if pixels < end || int64(len(b))-pixels < need {
 		return h.broken("ends early: %d bytes, want %d at %d", len(b), need, pixels)
 	}
-	f.info, f.pixels = int(info), int(pixels)
+	f.pixels = int(pixels)
 	h.bmp = f
 	return nil
 }

@@ -1,6 +1,14 @@
 package imageio
 
-import "encoding/binary"
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"encoding/hex"
+	"io"
+	"regexp"
+	"slices"
+)
 
 const pngMagic = "\x89PNG\r\n\x1a\n"
 
@@ -13,6 +21,11 @@ const (
 	pngRGBAlpha  = 6
 )
 
+// pngDepths are the depths of each color type.
+var pngDepths = map[byte][]int{
+	pngGray: {1, 2, 4, 8, 16}, pngRGB: {8, 16}, pngPalette: {1, 2, 4, 8}, pngGrayAlpha: {8, 16}, pngRGBAlpha: {8, 16},
+}
+
 // maxDeflateRatio is the best compression of Deflate.
 const maxDeflateRatio = 1032
 
@@ -24,6 +37,9 @@ func (h *Header) parsePNG(b []byte) error {
 	if len(b) < ihdr+13 {
 		return h.broken("ends early: no header")
 	}
+	if string(b[ihdr-4:ihdr]) == "CgBI" {
+		return h.unsupported("an image that Xcode has changed for iPhones (CgBI)")
+	}
 	if string(b[ihdr-4:ihdr]) != "IHDR" || binary.BigEndian.Uint32(b[ihdr-8:]) != 13 {
 		return h.broken("no header")
 	}
@@ -33,40 +49,158 @@ func (h *Header) parsePNG(b []byte) error {
 		return err
 	}
 	h.Depth = int(b[ihdr+8])
-	colorType := b[ihdr+9]
-	channels := map[byte]int{pngGray: 1, pngRGB: 3, pngPalette: 1, pngGrayAlpha: 2, pngRGBAlpha: 4}[colorType]
-	if channels == 0 || h.Depth == 0 || h.Depth > 16 {
-		return h.broken("color type %d with %d bits", colorType, h.Depth)
+	f := &pngFormat{colorType: b[ihdr+9], interlaced: b[ihdr+12] == 1}
+	channels := f.channels()
+	if !slices.Contains(pngDepths[f.colorType], h.Depth) {
+		return h.broken("color type %d with %d bits", f.colorType, h.Depth)
 	}
-	h.Gray = colorType == pngGray || colorType == pngGrayAlpha
-	h.Alpha = colorType == pngGrayAlpha || colorType == pngRGBAlpha
+	if b[ihdr+10] != 0 || b[ihdr+11] != 0 || b[ihdr+12] > 1 {
+		return h.unsupported("compression %d, filter %d, interlacing %d", b[ihdr+10], b[ihdr+11], b[ihdr+12])
+	}
+	h.Gray = f.colorType == pngGray || f.colorType == pngGrayAlpha
 	row := (width*int64(channels*h.Depth) + 7) / 8
 	if err := h.checkDataSize(len(b), row*height, maxDeflateRatio); err != nil {
 		return err
 	}
-	return h.parsePNGChunks(b[len(pngMagic):], colorType)
+	if err := h.parsePNGChunks(f, b[len(pngMagic):]); err != nil {
+		return err
+	}
+	h.Alpha = f.colorType == pngGrayAlpha || f.colorType == pngRGBAlpha || f.transparency != nil
+	h.png = f
+	return nil
 }
 
-// parsePNGChunks reads the chunks that describe transparency and orientation.
-func (h *Header) parsePNGChunks(b []byte, colorType byte) error {
-	for len(b) >= pngChunkOverhead {
-		size := binary.BigEndian.Uint32(b)
-		if int64(size) > int64(len(b)-pngChunkOverhead) {
-			break // it ends early
+// parsePNGChunks reads the chunks that describe colors, transparency and orientation. It checks those that
+// it uses and ignores other ancillary ones, as their damage does not matter.
+func (h *Header) parsePNGChunks(f *pngFormat, b []byte) error {
+	var orientations [3]int // of eXIf, of its predecessor, of XMP: the first one counts
+	ended := false
+	for first := true; !ended; first = false {
+		chunk, next, ok := nextPNGChunk(b)
+		if !ok {
+			return h.broken("ends early: no end chunk")
 		}
-		body := b[8 : 8+size]
-		switch string(b[4:8]) {
-		case "tRNS":
-			h.Alpha = true
-			if colorType == pngGray && len(body) == 2 {
-				h.grayKey = int(binary.BigEndian.Uint16(body))
+		kind, body := string(chunk[4:8]), chunk[8:len(chunk)-4]
+		used := true
+		switch kind {
+		case "IHDR":
+			if !first {
+				return h.broken("two headers")
 			}
-		case "eXIf":
-			h.Orientation = exifOrientation(body)
+		case "PLTE":
+			if f.palette != nil || f.pixels != nil || len(body) == 0 || len(body)%3 != 0 {
+				return h.broken("a palette of %d bytes: want one, in front of the pixels, of 3 bytes a color", len(body))
+			}
+			f.palette = body
+		case "tRNS":
+			want := map[byte]int{pngGray: 2, pngRGB: 6, pngPalette: len(f.palette) / 3}[f.colorType]
+			if used = f.colorType != pngGrayAlpha && f.colorType != pngRGBAlpha; !used {
+				break
+			}
+			if f.pixels != nil || f.transparency != nil || len(body) == 0 || len(body) > want || len(body) < want && f.colorType != pngPalette {
+				return h.broken("a transparency of %d bytes: want one of %d, in front of the pixels", len(body), want)
+			}
+			f.transparency = body
+		case "IDAT":
+			if f.colorType == pngPalette && f.palette == nil {
+				return h.broken("no palette")
+			}
+			if f.pixels == nil {
+				f.pixels = b
+			}
+			used = false // checked when it is read
 		case "IEND":
-			return nil
+			ended = true
+		case "eXIf":
+			orientations[0] = exifOrientation(bytes.TrimPrefix(body, []byte(exifPrefix)))
+		case "zTXt", "tEXt", "iTXt":
+			profile, text, compressed := pngProfile(kind, body)
+			if used = profile != 0 && orientations[profile] == 0; used {
+				if compressed {
+					text = inflate(text)
+				}
+				orientations[profile] = profileOrientation(profile, text)
+			}
+		default:
+			if used = kind[0]&0x20 == 0; used {
+				return h.unsupported("chunk %q", kind)
+			}
 		}
-		b = b[pngChunkOverhead+size:]
+		if used && !checkPNGChunk(chunk) {
+			return h.broken("chunk %s has a wrong checksum", kind)
+		}
+		b = next
 	}
-	return h.broken("ends early: no end chunk")
+	if f.pixels == nil {
+		return h.broken("no pixels")
+	}
+	for _, o := range orientations {
+		if o > 0 {
+			h.Orientation = o
+			break
+		}
+	}
+	return nil
+}
+
+// maxPNGText bounds the texts that are read.
+const maxPNGText = 1 << 20
+
+// xmpOrientation is the orientation in XMP, as an attribute or an element.
+var xmpOrientation = regexp.MustCompile(`tiff:Orientation(?:=["']|>)([1-8])`)
+
+// Profiles with an orientation in texts of PNG. Like Pillow this package reads both.
+const (
+	pngRawEXIF = 1 // as ImageMagick writes it, in hexadecimal digits
+	pngXMP     = 2
+)
+
+// pngProfile returns which profile a text is, 0 if none, and the profile.
+func pngProfile(kind string, body []byte) (profile int, text []byte, compressed bool) {
+	keyword, text, _ := bytes.Cut(body, []byte{0})
+	switch k := string(keyword); {
+	case kind == "iTXt" && k == "XML:com.adobe.xmp" && len(text) > 2:
+		compressed = text[0] != 0
+		text = text[2:]
+		for range 2 { // language, translated keyword
+			_, text, _ = bytes.Cut(text, []byte{0})
+		}
+		return pngXMP, text, compressed
+	case kind != "iTXt" && (k == "Raw profile type exif" || k == "Raw profile type APP1") && len(text) > 1:
+		if kind == "zTXt" {
+			return pngRawEXIF, text[1:], true
+		}
+		return pngRawEXIF, text, false
+	}
+	return 0, nil, false
+}
+
+func profileOrientation(profile int, text []byte) int {
+	text = text[:min(len(text), maxPNGText)]
+	if profile == pngXMP {
+		if m := xmpOrientation.FindSubmatch(text); m != nil {
+			return int(m[1][0] - '0')
+		}
+		return 1
+	}
+	// A line end, the type, the number of bytes, and their digits.
+	fields := bytes.Fields(text)
+	if len(fields) < 3 {
+		return 1
+	}
+	data, err := hex.AppendDecode(nil, bytes.Join(fields[2:], nil))
+	if err != nil {
+		return 1
+	}
+	return exifOrientation(bytes.TrimPrefix(data, []byte(exifPrefix)))
+}
+
+// inflate returns the start of compressed data.
+func inflate(b []byte) []byte {
+	z, err := zlib.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(z, maxPNGText))
+	return text
 }

@@ -130,7 +130,7 @@ func (h *Header) parseWebPFrame(body []byte) error {
 	if !f.rect.In(image.Rect(0, 0, h.Width, h.Height)) {
 		return h.broken("a frame of %d×%d pixels at %d,%d in a canvas of %d×%d", size.Dx(), size.Dy(), f.rect.Min.X, f.rect.Min.Y, h.Width, h.Height)
 	}
-	f.header = Header{Format: h.Format, Width: size.Dx(), Height: size.Dy(), Orientation: 1, Depth: 8, grayKey: -1, limits: h.limits}
+	f.header = Header{Format: h.Format, Width: size.Dx(), Height: size.Dy(), Orientation: 1, Depth: 8, limits: h.limits}
 	f.chunks.extended = true
 	if err := f.header.parseWebPChunks(body[16:], &f.chunks); err != nil {
 		return err

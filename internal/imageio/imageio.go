@@ -23,14 +23,15 @@
 //
 // Gray files give one plane, all others R, G and B. Samples of 16 bits are rounded to 8, see
 // [Depth]. Samples of fewer bits are scaled to 0 to 255. Transparent pixels are composited over
-// white. Color profiles are ignored. The EXIF orientation is applied. A truncated file is an error,
+// white. Color profiles are ignored. The EXIF orientation is applied, and of
+// PNG without one that in XMP. A truncated file is an error,
 // even if a decoder would fill the rest with gray.
 //
 // # Builds
 //
-// With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels of JPEG, PNG and WebP,
-// else Go's own decoders do; see [Decoder]. BMP and TIFF, headers, limits, orientation and shrinking
-// are the same code in both builds. Pixels of lossy formats differ
+// With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels of JPEG and WebP, else Go's
+// own decoders do; see [Decoder]. PNG, GIF, BMP, TIFF, headers, limits, orientation and shrinking are the
+// same code in both builds. Pixels of lossy formats differ
 // by the decoders' rounding and chroma interpolation. Go's decoders reject a few rare variants
 // ([ErrUnsupported]) and more kinds of damage.
 //
@@ -256,12 +257,20 @@ func (h *Header) decode(data []byte, depth Depth) (img *raster.Image, low *LowRa
 		img, err = h.decodeGIF()
 		return img, nil, err
 	case h.webp != nil:
-		if img, low, err = decodePixels(h.webp.file(), h.webp.header, depth); err != nil {
+		if img, err = decodePixels(h.webp.file(), h.webp.header); err != nil {
 			return nil, nil, err
 		}
-		return h.onCanvas(img), low, nil
+		return h.onCanvas(img), nil, nil
+	case h.png != nil:
+		return h.decodePNG(depth)
+	case h.tiff != nil:
+		return h.decodeTIFF(depth)
+	case h.bmp != nil:
+		img, err = h.decodeBMP(data)
+		return img, nil, err
 	}
-	return decodePixels(data, *h, depth)
+	img, err = decodePixels(data, *h)
+	return img, nil, err
 }
 
 // Resize returns an image of pixels as [Decode] returns that of a file: resized as LongestSide and
