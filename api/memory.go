@@ -215,7 +215,7 @@ func headerMemory(h http.Header) (n int64) {
 // reserved memory, so that an overloaded service is not restarted.
 func (s *Server) reserve(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		m := s.admission.memory
+		m, handler := s.admission.memory, next
 		rec := recordOf(r)
 		rec.memory = &reservation{memory: m, client: rec.client}
 		defer rec.memory.end()
@@ -231,10 +231,10 @@ func (s *Server) reserve(next http.Handler) http.Handler {
 			if isProbe(r.URL.Path) {
 				rec.problem = nil
 			} else {
-				next = overloaded
+				handler = overloaded
 			}
 		}
-		next.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 		if r.ProtoMajor == 2 {
 			// What has arrived of the body and the rest of the response would be held until the client
 			// has read the response.
