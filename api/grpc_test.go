@@ -10,16 +10,26 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"reflect"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -322,4 +332,434 @@ func (s *service) inferHTTP(t testing.TB, image []byte, names []string, params m
 		got[i] = output{o.Name, o.Shape, bitsOf(o.Data)}
 	}
 	return got
+}
+
+func TestGRPCRejects(t *testing.T) {
+	s := startGRPC(t, func(c *Config) { c.MaxImageBytes = 20_000; c.MaxImagePixels = 10_000 })
+	s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
+		panic("a search") // none of the requests gets here, except for the last two
+	}
+	image := small().PNG()
+	shape := func(dims ...int64) func(*inferencepb.ModelInferRequest) {
+		return func(r *inferencepb.ModelInferRequest) { r.Inputs[0].Shape = dims }
+	}
+	contents := func(c *inferencepb.InferTensorContents) func(*inferencepb.ModelInferRequest) {
+		return func(r *inferencepb.ModelInferRequest) { r.RawInputContents, r.Inputs[0].Contents = nil, c }
+	}
+	raw := func(raw ...[]byte) func(*inferencepb.ModelInferRequest) {
+		return func(r *inferencepb.ModelInferRequest) { r.RawInputContents = raw }
+	}
+	params := func(values map[string]any) func(*inferencepb.ModelInferRequest) {
+		return func(r *inferencepb.ModelInferRequest) { r.Parameters = parameters(values) }
+	}
+	output := func(names ...string) func(*inferencepb.ModelInferRequest) {
+		return func(r *inferencepb.ModelInferRequest) {
+			for _, name := range names {
+				r.Outputs = append(r.Outputs, &inferencepb.ModelInferRequest_InferRequestedOutputTensor{Name: name})
+			}
+		}
+	}
+	shared := parameters(map[string]any{"shared_memory_region": "x"})
+	for name, c := range map[string]struct {
+		change func(*inferencepb.ModelInferRequest)
+		code   codes.Code
+		kind   string
+		want   string
+	}{
+		"unknown model":      {func(r *inferencepb.ModelInferRequest) { r.ModelName = "resnet" }, codes.NotFound, "path", `model "resnet" is unknown`},
+		"unknown version":    {func(r *inferencepb.ModelInferRequest) { r.ModelVersion = "7" }, codes.NotFound, "path", `no version "7"`},
+		"no input":           {func(r *inferencepb.ModelInferRequest) { r.Inputs = nil }, codes.InvalidArgument, "request", "no input"},
+		"two inputs":         {func(r *inferencepb.ModelInferRequest) { r.Inputs = append(r.Inputs, r.Inputs[0]) }, codes.InvalidArgument, "request", "more than one input"},
+		"input name":         {func(r *inferencepb.ModelInferRequest) { r.Inputs[0].Name = "img" }, codes.InvalidArgument, "request", `input "img" is unknown`},
+		"datatype":           {func(r *inferencepb.ModelInferRequest) { r.Inputs[0].Datatype = "UINT8" }, codes.InvalidArgument, "request", `want "BYTES"`},
+		"no shape":           {shape(), codes.InvalidArgument, "request", "no shape"},
+		"shape of two":       {shape(2), codes.InvalidArgument, "request", "shape [2]: want [1] or [1,1]"},
+		"shape of three":     {shape(1, 1, 1), codes.InvalidArgument, "request", "shape [1,1,1]"},
+		"huge shape":         {shape(math.MaxInt64, math.MaxInt64), codes.InvalidArgument, "request", "shape [2147483647,2147483647]"},
+		"negative dimension": {shape(-1), codes.InvalidArgument, "request", "shape [-1]"},
+		"zero dimension":     {shape(0), codes.InvalidArgument, "request", "shape [0]"},
+		"many dimensions":    {shape(make([]int64, 10_000)...), codes.InvalidArgument, "request", "shape [0,0,0,0,...]"},
+		"contents and raw": {func(r *inferencepb.ModelInferRequest) {
+			r.Inputs[0].Contents = &inferencepb.InferTensorContents{BytesContents: [][]byte{image}}
+		}, codes.InvalidArgument, "request", "want one of them"},
+		"no contents":       {raw(), codes.InvalidArgument, "request", "no contents"},
+		"empty contents":    {contents(&inferencepb.InferTensorContents{BytesContents: [][]byte{{}}}), codes.InvalidArgument, "request", "is empty"},
+		"two contents":      {contents(&inferencepb.InferTensorContents{BytesContents: [][]byte{image, image}}), codes.InvalidArgument, "request", "2 bytes_contents"},
+		"other contents":    {contents(&inferencepb.InferTensorContents{UintContents: []uint32{1}}), codes.InvalidArgument, "request", "want bytes_contents"},
+		"no length":         {raw([]byte("abc")), codes.InvalidArgument, "request", "3 binary bytes: want 4"},
+		"short length":      {raw(append([]byte{1, 0, 0, 0}, image...)), codes.InvalidArgument, "request", "announce 1 more"},
+		"long length":       {raw(append([]byte{0xff, 0xff, 0xff, 0xff}, image...)), codes.InvalidArgument, "request", "announce 4294967295 more"},
+		"big-endian length": {raw(append(binary.BigEndian.AppendUint32(nil, uint32(len(image))), image...)), codes.InvalidArgument, "request", "little-endian"},
+		"empty raw":         {raw(element(nil)), codes.InvalidArgument, "request", "is empty"},
+		"two raw":           {raw(element(image), element(image)), codes.InvalidArgument, "request", "2 raw_input_contents"},
+		"unknown output":    {output("boxes", "labels"), codes.InvalidArgument, "request", `output "labels" is unknown`},
+		"65 outputs":        {output(slices.Repeat([]string{"boxes"}, 65)...), codes.InvalidArgument, "request", "requested twice"},
+		"classification": {func(r *inferencepb.ModelInferRequest) {
+			r.Inputs[0].Parameters = parameters(map[string]any{"classification": 3})
+		}, codes.InvalidArgument, "request", "not supported"},
+		"shared memory": {func(r *inferencepb.ModelInferRequest) {
+			r.Outputs = []*inferencepb.ModelInferRequest_InferRequestedOutputTensor{{Name: "boxes", Parameters: shared}}
+		}, codes.InvalidArgument, "request", "not supported"},
+		"long id":             {func(r *inferencepb.ModelInferRequest) { r.Id = strings.Repeat("x", 2000) }, codes.InvalidArgument, "request", "id is 2000 bytes long"},
+		"unknown option":      {params(map[string]any{"colours": "HSV"}), codes.InvalidArgument, "option", "colours"},
+		"two invalid options": {params(map[string]any{"mode": "slow", "max": -1}), codes.InvalidArgument, "option", "max"},
+		"threads":             {params(map[string]any{"threads": 4}), codes.InvalidArgument, "option", "threads"},
+		"NaN":                 {params(map[string]any{"sigma": math.NaN()}), codes.InvalidArgument, "option", "sigma"},
+		"no value":            {params(map[string]any{"max": nil}), codes.InvalidArgument, "request", "want a string, a number, true or false"},
+		"long value":          {params(map[string]any{"mode": strings.Repeat("x", 2000)}), codes.InvalidArgument, "request", "2000 bytes long"},
+		"not an image":        {raw(element([]byte("hello, this is no image"))), codes.InvalidArgument, "format", "JPEG"},
+		"too many bytes":      {raw(element(make([]byte, 20_001))), codes.InvalidArgument, "size", "bytes"},
+		"far too many bytes":  {raw(element(make([]byte, 200_000))), codes.InvalidArgument, "size", "more than 20000 bytes"},
+		"panic":               {func(*inferencepb.ModelInferRequest) {}, codes.Internal, "internal", "internal error"},
+		"ignored":             {params(map[string]any{"timeout": 3, "priority": uint64(1), "sequence_id": nil, "binary_data_output": true}), codes.Internal, "internal", "internal error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := inferRequest(image, nil)
+			c.change(r)
+			_, err := s.ModelInfer(t.Context(), r)
+			wantProblem(t, err, c.code, c.kind, c.want)
+		})
+	}
+	s.wantNoMemory(t)
+}
+
+// wantNoMemory checks that no memory is reserved once the connections are closed.
+func (s *grpcService) wantNoMemory(t testing.TB) {
+	t.Helper()
+	t.Cleanup(func() { // runs before that of startGRPC
+		s.conn.Close()
+		for s.admission.memory.inUse() > 0 {
+			runtime.Gosched() // until the last handlers have returned
+		}
+	})
+}
+
+// Bytes that no generated client sends.
+func TestGRPCFraming(t *testing.T) {
+	s := startGRPC(t, nil)
+	protocols := http.Protocols{}
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.calls.dial(ctx) },
+		Protocols:   &protocols,
+	}
+	defer transport.CloseIdleConnections()
+	const infer = "/inference.GRPCInferenceService/ModelInfer"
+	message, err := proto.Marshal(inferRequest(small().PNG(), map[string]any{"mode": "single"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	framed := func(flag byte, length int, message string) string {
+		return string(binary.BigEndian.AppendUint32([]byte{flag}, uint32(length))) + message
+	}
+	valid := framed(0, len(message), string(message))
+	for name, c := range map[string]struct {
+		method, path, body string
+		headers            []string
+		status             int    // of HTTP
+		code               string // of gRPC
+		want               string
+	}{
+		"valid":                {"POST", infer, valid, nil, 200, "0", ""},
+		"content type":         {"POST", infer, valid, []string{"Content-Type: application/grpc+proto"}, 200, "0", ""},
+		"timeout":              {"POST", infer, valid, []string{"Grpc-Timeout: 99999999H"}, 200, "0", ""},
+		"no message":           {"POST", infer, "", nil, 200, "3", "the call has 0 bytes: want a message"},
+		"half a prefix":        {"POST", infer, "\x00\x00", nil, 200, "3", "the call has 2 bytes: want a message"},
+		"truncated":            {"POST", infer, framed(0, len(message)+1, string(message)), nil, 200, "3", "want one message of"},
+		"two messages":         {"POST", infer, valid + valid, nil, 200, "3", "want one message of"},
+		"huge message":         {"POST", infer, framed(0, math.MaxUint32, ""), nil, 200, "3", "too large"},
+		"not a message":        {"POST", infer, framed(0, 3, "\xff\xff\xff"), nil, 200, "3", "not a message of Protocol Buffers"},
+		"compressed":           {"POST", infer, framed(1, 1, "x"), []string{"Grpc-Encoding: gzip"}, 200, "12", "compressed messages are not supported"},
+		"flag alone":           {"POST", infer, framed(1, 1, "x"), nil, 200, "3", "no grpc-encoding"},
+		"HTTP compression":     {"POST", infer, valid, []string{"Content-Encoding: gzip"}, 200, "3", "compressed request bodies"},
+		"invalid timeout":      {"POST", infer, valid, []string{"Grpc-Timeout: soon"}, 200, "3", "grpc-timeout"},
+		"expired":              {"POST", infer, valid, []string{"Grpc-Timeout: 1n"}, 200, "4", "time limit"},
+		"unknown service":      {"POST", "/x.Y/Z", valid, nil, 200, "12", "does not implement"},
+		"health, too large":    {"POST", healthCheck, framed(0, 5000, ""), nil, 200, "3", "cannot be read"},
+		"health, wrong":        {"POST", healthCheck, framed(0, 1, "x"), nil, 200, "3", "not a message"},
+		"watch":                {"POST", "/grpc.health.v1.Health/Watch", framed(0, 0, ""), nil, 200, "12", "does not implement"},
+		"other content type":   {"POST", infer, valid, []string{"Content-Type: application/json"}, 415, "", "speaks gRPC alone"},
+		"gRPC-Web":             {"POST", infer, valid, []string{"Content-Type: application/grpc-web"}, 415, "", "speaks gRPC alone"},
+		"other method":         {"GET", infer, "", nil, 415, "", "speaks gRPC alone"},
+		"a path of HTTP":       {"GET", "/healthz", "", nil, 415, "", "speaks gRPC alone"},
+		"a path of HTTP, POST": {"POST", "/v1/proposals", valid, nil, 200, "12", "does not implement"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), c.method, "http://"+s.calls.Addr().String()+c.path, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/grpc")
+			for _, h := range c.headers {
+				name, value, _ := strings.Cut(h, ": ")
+				req.Header.Set(name, value)
+			}
+			res, err := transport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := readAll(t, res)
+			text, _ := url.PathUnescape(res.Trailer.Get("Grpc-Message"))
+			if c.code == "" {
+				text = string(r.body)
+			}
+			if r.status != c.status || res.Trailer.Get("Grpc-Status") != c.code || !strings.Contains(text, c.want) {
+				t.Errorf("got %d, %v, %q; want %d, %s %q", r.status, res.Trailer, text, c.status, c.code, c.want)
+			}
+			if c.code != "" && r.header.Get("Content-Type") != "application/grpc" {
+				t.Errorf("got %v", r.header)
+			}
+			if c.code == "0" && len(r.body) < 100 || c.code != "0" && c.code != "" && len(r.body) > 0 {
+				t.Errorf("got a body of %d bytes", len(r.body))
+			}
+		})
+	}
+}
+
+// inferAsync calls ModelInfer and delivers its error later.
+func (s *grpcService) inferAsync(ctx context.Context, image []byte) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.ModelInfer(ctx, inferRequest(image, nil))
+		done <- err
+	}()
+	return done
+}
+
+// Calls pass the limits of other requests, and share them.
+func TestGRPCLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startGRPC(t, func(c *Config) { c.Timeout = time.Minute })
+		g := newGate(s.Server)
+		image := small().PNG()
+		working := s.inferAsync(t.Context(), image)
+		<-g.begun
+		waiting := []<-chan any{s.postAsync(t.Context(), image), s.postAsync(t.Context(), image)}
+		s.wantInFlight(t, 3)
+		_, err := s.ModelInfer(t.Context(), inferRequest(image, nil))
+		wantProblem(t, err, codes.ResourceExhausted, "full", "capacity")
+		close(g.open)
+		if err := <-working; err != nil {
+			t.Error(err)
+		}
+		wantOK(t, waiting...)
+		if metrics := s.scrape(t); !strings.Contains(metrics, `proposer_http_requests_total{code="429",route="/inference.GRPCInferenceService/ModelInfer"} 1`) ||
+			!strings.Contains(metrics, `proposer_http_requests_total{code="200",route="/inference.GRPCInferenceService/ModelInfer"} 1`) {
+			t.Errorf("got metrics\n%s", metrics)
+		}
+		s.wantInFlight(t, 0)
+	})
+}
+
+// A call ends when its client cancels it, when the client's deadline passes, and when the service's does.
+func TestGRPCEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startGRPC(t, func(c *Config) { c.Timeout = time.Minute })
+		g := newGate(s.Server)
+		image := small().PNG()
+		ctx, cancel := context.WithCancel(t.Context())
+		canceled := s.inferAsync(ctx, image)
+		search := <-g.begun
+		cancel()
+		<-search.Done()
+		if got := status.Code(<-canceled); got != codes.Canceled {
+			t.Errorf("canceled: got %v", got)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, ctx := range []context.Context{short, t.Context()} {
+			late := s.inferAsync(ctx, image)
+			search := <-g.begun
+			<-search.Done()
+			if got := status.Code(<-late); got != codes.DeadlineExceeded {
+				t.Errorf("late: got %v", got)
+			}
+		}
+		s.wantInFlight(t, 0)
+		if used := s.admission.memory.inUse(); used != 0 {
+			t.Errorf("%d bytes are reserved", used)
+		}
+	})
+}
+
+// Probes are answered without memory, other calls are rejected.
+func TestGRPCMemory(t *testing.T) {
+	s := startGRPC(t, nil)
+	s.admission.memory.total = 0
+	_, err := s.ServerMetadata(t.Context(), nil)
+	wantProblem(t, err, codes.ResourceExhausted, "full", "capacity")
+	_, err = s.ModelInfer(t.Context(), inferRequest(small().PNG(), nil))
+	wantProblem(t, err, codes.ResourceExhausted, "full", "capacity")
+	if _, err := grpc_health_v1.NewHealthClient(s.conn).Check(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.ServerReady(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	// There is memory for a call, not for its message.
+	s.admission.memory.total = 5 * requestMemory / 2
+	_, err = s.ModelInfer(t.Context(), inferRequest(make([]byte, 3*requestMemory), nil))
+	wantProblem(t, err, codes.ResourceExhausted, "full", "capacity")
+	s.admission.memory.total = 1 << 30
+	s.wantNoMemory(t)
+}
+
+func TestGRPCTokensAndRate(t *testing.T) {
+	s := startGRPC(t, func(c *Config) { c.Authenticator = tokens(t); c.RateLimit = 2 })
+	call := func(authorization ...string) error {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), authorization...)
+		_, err := s.ModelReady(ctx, &inferencepb.ModelReadyRequest{Name: "selective_search"})
+		return err
+	}
+	wantProblem(t, call(), codes.Unauthenticated, "token", "bearer token")
+	wantProblem(t, call("authorization", "Bearer wrong"), codes.Unauthenticated, "token", "bearer token")
+	if err := call("authorization", "Bearer alice-0123456789abcdef"); err != nil {
+		t.Error(err)
+	}
+	// The limit is that of HTTP and gRPC together.
+	req, err := http.NewRequest("GET", s.url+"/v2", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer alice-0123456789abcdef")
+	if r := s.send(t, req); r.status != http.StatusOK {
+		t.Errorf("got %d %s", r.status, r.body)
+	}
+	wantProblem(t, call("authorization", "Bearer alice-0123456789abcdef"), codes.ResourceExhausted, "rate", "requests per minute")
+	for range 3 { // probes need no token and have no limit
+		if _, err := grpc_health_v1.NewHealthClient(s.conn).Check(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestGRPCRequestID(t *testing.T) {
+	s := startGRPC(t, nil)
+	var header metadata.MD
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-request-id", "mine")
+	if _, err := s.ServerLive(ctx, nil, grpc.Header(&header)); err != nil || !slices.Equal(header.Get("x-request-id"), []string{"mine"}) {
+		t.Errorf("got %v, %v", header, err)
+	}
+}
+
+// Serve serves all listeners with the same certificate, and drains them.
+func TestGRPCServe(t *testing.T) {
+	for _, encrypted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TLS %t", encrypted), func(t *testing.T) {
+			cert, pool := certificate(t)
+			s := newService(t, func(c *Config) {
+				if encrypted {
+					c.TLSConfig = cert.TLSConfig()
+				}
+			})
+			g := newGate(s.Server)
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- s.Serve(ctx, Listeners{HTTP: s.listener, GRPC: ln}) }()
+
+			creds := insecure.NewCredentials()
+			if encrypted {
+				creds = credentials.NewClientTLSFromCert(pool, "")
+			}
+			conn, err := grpc.NewClient(ln.Addr().String(), grpc.WithTransportCredentials(creds))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			client := &grpcService{service: s, GRPCInferenceServiceClient: inferencepb.NewGRPCInferenceServiceClient(conn)}
+			working := client.inferAsync(t.Context(), small().PNG())
+			<-g.begun
+			stop()
+			health := grpc_health_v1.NewHealthClient(conn)
+			for {
+				res, err := health.Check(t.Context(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if res.Status == grpc_health_v1.HealthCheckResponse_NOT_SERVING {
+					break
+				}
+			}
+			_, err = client.ModelInfer(t.Context(), inferRequest(small().PNG(), nil))
+			wantProblem(t, err, codes.Unavailable, "draining", "shutting down")
+			close(g.open)
+			if err := <-working; err != nil {
+				t.Error(err)
+			}
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The table in problem.go is that of the service.
+func TestGRPCCodes(t *testing.T) {
+	source, err := os.ReadFile("problem.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, row := range regexp.MustCompile(`(?m)^//\t\d{3} (\w+) +([A-Z_]+|-) `).FindAllStringSubmatch(string(source), -1) {
+		if row[2] != "-" {
+			got[row[1]] = row[2]
+		}
+	}
+	want := map[string]string{}
+	for kind, code := range grpcCodes {
+		var c codes.Code
+		for name := range maps.Values(got) {
+			if c.UnmarshalJSON([]byte(strconv.Quote(name))) == nil && c == codes.Code(code) {
+				want[kind] = name
+			}
+		}
+	}
+	if !maps.Equal(got, want) || len(got) < 10 {
+		t.Errorf("the table has %v, the service %v", got, want)
+	}
+}
+
+// A listener that waits for connections does not take those of another.
+func TestConnectionLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := make(connectionLimit, 1)
+		a, b := newMemoryListener(), newMemoryListener()
+		accepted := make(chan net.Conn, 2)
+		var wg sync.WaitGroup
+		for _, ln := range []*memoryListener{a, b} {
+			limited := limit.listen(ln)
+			t.Cleanup(func() { limited.Close(); limited.Close() })
+			wg.Go(func() {
+				for {
+					conn, err := limited.Accept()
+					if err != nil {
+						return
+					}
+					accepted <- conn
+				}
+			})
+			conn, err := ln.dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+		}
+		first := <-accepted
+		synctest.Wait()
+		if len(accepted) > 0 {
+			t.Fatal("two connections are open, want one")
+		}
+		first.Close()
+		first.Close() // counts once
+		second := <-accepted
+		synctest.Wait()
+		if len(limit) != 1 {
+			t.Errorf("%d connections are counted, want 1", len(limit))
+		}
+		second.Close()
+	})
 }
