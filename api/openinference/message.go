@@ -22,7 +22,7 @@ func ParseMessage(message []byte) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckModel(r.model, r.version); err != nil {
+	if err := CheckModel(string(r.model), string(r.version)); err != nil {
 		return nil, err
 	}
 	image, err := r.decodeImage()
@@ -30,7 +30,7 @@ func ParseMessage(message []byte) (*Request, error) {
 		return nil, err
 	}
 	raw := r.rawInputs > 0
-	req := &Request{ID: r.id, Image: image, Options: r.options, Outputs: allOutputs(raw)}
+	req := &Request{ID: string(r.id), Image: image, Options: r.options, Outputs: allOutputs(raw)}
 	if len(r.outputs) > 0 {
 		req.Outputs = req.Outputs[:0]
 		for _, name := range r.outputs {
@@ -45,9 +45,10 @@ func MessageMemory(message []byte) int64 {
 	return 4<<10 + min(2*int64(len(message)), 3*maxParameters*maxParameterLen)
 }
 
-// messageParser holds what is known of a ModelInferRequest.
+// messageParser holds what is known of a ModelInferRequest. Texts are copied at the end, as a field may be
+// repeated.
 type messageParser struct {
-	model, version, id string
+	model, version, id []byte
 	options            map[string]string
 	parameters         int
 	image              *messageInput
@@ -58,7 +59,7 @@ type messageParser struct {
 
 // messageInput is an InferInputTensor.
 type messageInput struct {
-	name, datatype string
+	name, datatype []byte
 	parameters     int
 	dims           int   // number of dimensions
 	shape          []int // the first of them
@@ -168,7 +169,7 @@ func (in *messageInput) content(number protowire.Number, wire protowire.Type, va
 }
 
 func (r *messageParser) output(value []byte) error {
-	var name string
+	var name []byte
 	parameters := 0
 	err := readFields("output", value, func(number protowire.Number, wire protowire.Type, value []byte) (err error) {
 		switch {
@@ -183,9 +184,9 @@ func (r *messageParser) output(value []byte) error {
 		return err
 	})
 	if err == nil {
-		err = checkOutput(name, slices.Contains(r.outputs, name))
+		err = checkOutput(string(name), slices.Contains(r.outputs, string(name)))
 	}
-	r.outputs = append(r.outputs, name)
+	r.outputs = append(r.outputs, string(name))
 	return err
 }
 
@@ -202,7 +203,7 @@ func (r *messageParser) decodeImage() ([]byte, error) {
 	if in.dims <= 2 && !slices.ContainsFunc(in.shape, func(d int) bool { return d != 1 }) {
 		dims = in.dims
 	}
-	if err := checkInput(in.name, in.datatype, shape, dims); err != nil {
+	if err := checkInput(string(in.name), string(in.datatype), shape, dims); err != nil {
 		return nil, err
 	}
 	hasContents := in.elements > 0 || in.otherContents
@@ -242,7 +243,7 @@ func (in *messageInput) shapeText() string {
 // ParseModelRequest parses a ModelReadyRequest or a ModelMetadataRequest. The errors are those of
 // [CheckModel], and an [*Error] of status 400 if the message is invalid.
 func ParseModelRequest(message []byte) error {
-	var name, version string
+	var name, version []byte
 	err := readFields("the request", message, func(number protowire.Number, wire protowire.Type, value []byte) (err error) {
 		switch {
 		case wire != protowire.BytesType:
@@ -256,19 +257,20 @@ func ParseModelRequest(message []byte) error {
 	if err != nil {
 		return err
 	}
-	return CheckModel(name, version)
+	return CheckModel(string(name), string(version))
 }
 
 // ParseHealthRequest returns the service that a HealthCheckRequest of grpc.health.v1 names, or an
 // [*Error] of status 400.
 func ParseHealthRequest(message []byte) (service string, err error) {
+	var name []byte
 	err = readFields("the request", message, func(number protowire.Number, wire protowire.Type, value []byte) (err error) {
 		if number == 1 && wire == protowire.BytesType {
-			service, err = readString("service", value)
+			name, err = readString("service", value)
 		}
 		return err
 	})
-	return service, err
+	return string(name), err
 }
 
 // AppendHealth appends a HealthCheckResponse of grpc.health.v1.
@@ -310,15 +312,15 @@ func errMessage(what string) error {
 	return invalid("%s: the bytes are not a message of Protocol Buffers: want one of the protocol's .proto file", what)
 }
 
-// readString returns a string field.
-func readString(what string, value []byte) (string, error) {
+// readString returns the text of a string field.
+func readString(what string, value []byte) ([]byte, error) {
 	switch {
 	case len(value) > maxParameterLen:
-		return "", invalid("%s is %d bytes long: want at most %d", what, len(value), maxParameterLen)
+		return nil, invalid("%s is %d bytes long: want at most %d", what, len(value), maxParameterLen)
 	case !utf8.Valid(value):
-		return "", invalid("%s is not UTF-8: want UTF-8", what)
+		return nil, invalid("%s is not UTF-8: want UTF-8", what)
 	}
-	return string(value), nil
+	return value, nil
 }
 
 // readParameter calls f with the name and the InferParameter of an entry of a map. count is the number
@@ -328,8 +330,7 @@ func readParameter(what string, entry []byte, count *int, f func(name string, va
 		return invalid("%s: more than %d: want fewer", what, maxParameters)
 	}
 	*count++
-	var name string
-	var value []byte
+	var name, value []byte
 	err := readFields(what, entry, func(number protowire.Number, wire protowire.Type, v []byte) (err error) {
 		switch {
 		case wire != protowire.BytesType:
@@ -343,39 +344,44 @@ func readParameter(what string, entry []byte, count *int, f func(name string, va
 	if err != nil {
 		return err
 	}
-	return f(name, value)
+	return f(string(name), value)
 }
 
 // readParameterValue returns the value of an InferParameter in the syntax of options, and whether there
 // is one.
 func readParameterValue(name string, message []byte) (text string, ok bool, err error) {
 	what := "parameters: " + strconv.Quote(name[:min(len(name), 40)])
-	err = readFields(what, message, func(number protowire.Number, wire protowire.Type, value []byte) (err error) {
-		var v uint64
+	var number protowire.Number // of the last choice, which counts
+	var value []byte
+	err = readFields(what, message, func(n protowire.Number, wire protowire.Type, v []byte) (err error) {
 		switch {
-		case wire == protowire.VarintType:
-			v, _ = protowire.ConsumeVarint(value)
-		case wire == protowire.Fixed64Type:
-			v, _ = protowire.ConsumeFixed64(value)
-		}
-		switch {
-		case number == 1 && wire == protowire.VarintType:
-			text = strconv.FormatBool(v != 0)
-		case number == 2 && wire == protowire.VarintType:
-			text = strconv.FormatInt(int64(v), 10)
-		case number == 3 && wire == protowire.BytesType:
-			text, err = readString(what, value)
-		case number == 4 && wire == protowire.Fixed64Type:
-			text = strconv.FormatFloat(math.Float64frombits(v), 'f', -1, 64)
-		case number == 5 && wire == protowire.VarintType:
-			text = strconv.FormatUint(v, 10)
+		case n == 3 && wire == protowire.BytesType:
+			v, err = readString(what, v)
+		case n == 4 && wire == protowire.Fixed64Type:
+		case (n == 1 || n == 2 || n == 5) && wire == protowire.VarintType:
 		default:
 			return nil
 		}
-		ok = true
+		number, value = n, v
 		return err
 	})
-	return text, ok, err
+	switch number {
+	case 3:
+		return string(value), true, err
+	case 4:
+		v, _ := protowire.ConsumeFixed64(value)
+		return strconv.FormatFloat(math.Float64frombits(v), 'f', -1, 64), true, err
+	}
+	v, _ := protowire.ConsumeVarint(value)
+	switch number {
+	case 1:
+		text = strconv.FormatBool(v != 0)
+	case 2:
+		text = strconv.FormatInt(int64(v), 10)
+	case 5:
+		text = strconv.FormatUint(v, 10)
+	}
+	return text, text != "", err
 }
 
 // AppendMessage appends the ModelInferResponse to a request that [ParseMessage] returned. The outputs are
