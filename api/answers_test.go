@@ -266,7 +266,7 @@ func TestManyInvalidOptions(t *testing.T) {
 
 func TestFormOptionSyntax(t *testing.T) {
 	for text, want := range map[string]string{
-		`{}`: "",
+		``: "", " \n": "", `{}`: "", // browsers and generated clients send empty fields
 		` { "a" : "x" , "b" : 1.50, "c":true , "d" : [ "x" , 2 , false ] , "e" : [ ] } `: "a=x&b=1.50&c=true&d=x%2C2%2Cfalse&e=",
 		`{"a\u0041":"\"\\"}`:    "aA=%22%5C",
 		`{"a":1,"a":2}`:         "a=1&a=2",
@@ -278,7 +278,7 @@ func TestFormOptionSyntax(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		``, `null`, `1`, `"a"`, `[]`, `{`, `{"a":1,}`, `{"a" 1}`, `{} {}`, `{"a":null}`, `{"a":[[]]}`, `{"a":[null]}`, `{"a":{}}`, strings.Repeat("[", 20_000),
+		`null`, `1`, `"a"`, `[]`, `{`, `{"a":1,}`, `{"a" 1}`, `{} {}`, `{"a":null}`, `{"a":[[]]}`, `{"a":[null]}`, `{"a":{}}`, strings.Repeat("[", 20_000),
 	} {
 		if values, p := optionValues("", []byte(text)); p == nil || p.Status != http.StatusBadRequest {
 			t.Errorf("%.40s: got %v, want a problem", text, values)
@@ -299,6 +299,9 @@ func FuzzFormOptions(f *testing.F) {
 			return // there are limits, and types that are not accepted
 		}
 		if err != nil || object == nil {
+			if strings.TrimSpace(text) == "" {
+				return
+			}
 			t.Fatalf("%q: got %v, want a problem", text, values)
 		}
 		for name, value := range object {
