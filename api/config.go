@@ -137,6 +137,12 @@ type Config struct {
 	// 0 or more. The default is 30 seconds.
 	ShutdownTimeout time.Duration
 
+	// CaptureDecoder captures what the decoder of an image prints on standard error. It is called before
+	// the pixels are decoded, and end afterwards, on the same goroutine. end returns the beginning of the
+	// text and the number of lines of all of it. The lines are counted, and logged at level debug with the
+	// ID of the request. Nil, the default, captures nothing.
+	CaptureDecoder func() (end func() (text []byte, lines int))
+
 	// Version is exported as a metric and is part of every ETag. The default is "unknown".
 	Version string
 	// Logger receives one line per request. It must not be nil. The default is slog.Default().

@@ -36,6 +36,7 @@ type metrics struct {
 
 	images         *prometheus.CounterVec
 	decodeFailures *prometheus.CounterVec
+	decoderLines   prometheus.Counter
 	stage          *prometheus.HistogramVec
 	pixels, boxes  prometheus.Histogram
 
@@ -74,6 +75,8 @@ func newMetrics(c Config) (*metrics, error) {
 			"Searched images by format and mode; of segmented ones the mode is segments.", "format", "mode"),
 		decodeFailures: r.counterVec("proposer_decode_failures_total",
 			"Images that could not be decoded, by format.", "format"),
+		decoderLines: r.counter("proposer_decoder_messages_total",
+			"Lines that image decoders printed on standard error; the log has them at level debug."),
 		stage: r.histogramVec("proposer_stage_duration_seconds",
 			"Time per image and stage. Except for decode and encode, summed over the threads of the search.", durationBuckets, "stage"),
 		pixels: r.histogram("proposer_picture_pixels",

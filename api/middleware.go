@@ -20,6 +20,7 @@ const requestIDHeader = "X-Request-Id"
 
 // requestRecord collects what the handlers add to the log line of their request.
 type requestRecord struct {
+	id      string
 	problem *problem
 	token   string // name of the client's token
 	client  string // the token's name, or without one the client's address; see clientAddress
@@ -70,14 +71,14 @@ func (s *Server) instrument(next http.Handler) http.Handler {
 			h.Set("Connection", "close") // the next request should go to another instance
 		}
 
-		rec := &requestRecord{client: clientAddress(r.RemoteAddr)}
+		rec := &requestRecord{id: id, client: clientAddress(r.RemoteAddr)}
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
 			abort := false
 			if v := recover(); v != nil {
 				abort = handlePanic(ww, r, rec, v)
 			}
-			s.logRequest(ww, r, rec, id, time.Since(start))
+			s.logRequest(ww, r, rec, time.Since(start))
 			if abort {
 				panic(http.ErrAbortHandler) // closes the connection
 			}
@@ -125,14 +126,14 @@ func panicProblem(v any) *problem {
 }
 
 // logRequest counts a finished request and logs it.
-func (s *Server) logRequest(w middleware.WrapResponseWriter, r *http.Request, rec *requestRecord, id string, d time.Duration) {
+func (s *Server) logRequest(w middleware.WrapResponseWriter, r *http.Request, rec *requestRecord, d time.Duration) {
 	status := w.Status()
 	if status == 0 {
 		status = http.StatusOK
 	}
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
-		slog.String("id", id),
+		slog.String("id", rec.id),
 		slog.String("method", r.Method),
 		slog.String("path", r.URL.Path),
 		slog.String("remote", r.RemoteAddr),

@@ -194,7 +194,7 @@ func (s *Server) respondMany(w http.ResponseWriter, r *http.Request, images []im
 	group.SetLimit(s.cfg.Workers)
 	for i, img := range images {
 		group.Go(func() error {
-			l := s.searchLine(ctx, rec.memory, queued, i, img, q)
+			l := s.searchLine(ctx, &requestRecord{id: rec.id, memory: rec.memory}, queued, i, img, q)
 			writeLine(l)
 			l.release()
 			return nil
@@ -214,11 +214,11 @@ func (p *problem) line(index int, file string) line {
 }
 
 // searchLine returns the line for one of several images.
-func (s *Server) searchLine(ctx context.Context, memory *reservation, queued *fairqueue.Request, index int, img imageFile, q query) (l line) {
+func (s *Server) searchLine(ctx context.Context, rec *requestRecord, queued *fairqueue.Request, index int, img imageFile, q query) (l line) {
 	defer func() {
 		if v := recover(); v != nil { // the middleware recovers only its own goroutine
 			p := panicProblem(v)
-			s.cfg.Logger.Error("image failed", "file", img.name, "error", p.cause)
+			s.cfg.Logger.Error("image failed", "id", rec.id, "file", img.name, "error", p.cause)
 			s.metrics.rejected.WithLabelValues(p.kind).Inc()
 			l = p.line(index, img.name)
 		}
@@ -228,8 +228,8 @@ func (s *Server) searchLine(ctx context.Context, memory *reservation, queued *fa
 	resp, ok := s.cache.get(key)
 	var p *problem
 	if !ok {
-		resp, p = s.process(ctx, &requestRecord{memory: memory}, queued, img.data, s.proposalJob(q, img))
-	} else if memory.hold(resp) != nil {
+		resp, p = s.process(ctx, rec, queued, img.data, s.proposalJob(q, img))
+	} else if rec.memory.hold(resp) != nil {
 		p = overloadProblem()
 	}
 	if p != nil {
@@ -240,7 +240,7 @@ func (s *Server) searchLine(ctx context.Context, memory *reservation, queued *fa
 		s.cache.set(key, resp)
 	}
 	start, rest := withIndex(resp.body, index)
-	return line{start, rest, func() { memory.drop(resp) }}
+	return line{start, rest, func() { rec.memory.drop(resp) }}
 }
 
 // withIndex returns the two parts of a JSON object, which must not be empty, with the member "index"
@@ -374,6 +374,7 @@ func (s *Server) process(ctx context.Context, rec *requestRecord, queued *fairqu
 	defer release()
 	ctx, releaseResponse := withResponseMemory(ctx, rec.memory)
 	defer releaseResponse()
+	ctx = s.observeDecoding(ctx, rec)
 	result, err := j.run(ctx, rec, data, int64(header.Width)*int64(header.Height))
 	if err != nil {
 		return encodedResult{}, s.searchProblem(ctx, err)

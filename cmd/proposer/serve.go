@@ -15,7 +15,12 @@ import (
 	"github.com/proposer/proposer/api"
 	"github.com/proposer/proposer/internal/auth"
 	"github.com/proposer/proposer/internal/config"
+	"github.com/proposer/proposer/internal/cstderr"
 )
+
+// maxDecoderText is the maximum length of what a decoder prints about an image that is kept for the log, in
+// bytes.
+const maxDecoderText = 4 << 10
 
 type serveCmd struct {
 	serveSettings `embed:""`
@@ -52,6 +57,10 @@ func (c *serveCmd) Run(ctx context.Context, std streams, values *config.Settings
 	for _, warning := range warnings {
 		c.cfg.Logger.Warn("environment", "warning", warning)
 	}
+	if err := cstderr.Redirect(); err != nil {
+		c.cfg.Logger.Warn("what image decoders print is not captured", "error", err)
+	}
+	c.cfg.CaptureDecoder = func() func() ([]byte, int) { return cstderr.Capture(maxDecoderText) }
 	c.warnReadableTokens()
 	limitMemory(c.cfg.Logger)
 

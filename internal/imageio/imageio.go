@@ -35,8 +35,8 @@
 // by the decoders' rounding and chroma interpolation. Go's decoders reject a few rare variants
 // ([ErrUnsupported]) and more kinds of damage.
 //
-// OpenCV's codecs print a line on standard error for some damaged files, which cannot be turned
-// off. Damage to the coded pixels of a complete JPEG is not reported.
+// OpenCV's codecs print lines on standard error for some files, with texts of these files, which cannot be
+// turned off; package cstderr captures them, with [WithObserver]. Damage to the coded pixels of a complete JPEG is not reported.
 package imageio
 
 import (
@@ -213,7 +213,7 @@ func Decode(ctx context.Context, data []byte, opts Options) (*Decoded, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, low, err := h.decode(data, opts.Depth)
+	img, low, err := h.decodeObserved(ctx, data, opts.Depth)
 	if err != nil {
 		return nil, err
 	}
@@ -271,6 +271,21 @@ func (h *Header) decode(data []byte, depth Depth) (img *raster.Image, low *LowRa
 	}
 	img, err = decodePixels(data, *h)
 	return img, nil, err
+}
+
+type observerKey struct{}
+
+// WithObserver returns a context for [Decode]. It calls begin before it decodes the pixels of a file, and
+// afterwards the function that begin returned.
+func WithObserver(ctx context.Context, begin func() (end func())) context.Context {
+	return context.WithValue(ctx, observerKey{}, begin)
+}
+
+func (h *Header) decodeObserved(ctx context.Context, data []byte, depth Depth) (*raster.Image, *LowRange, error) {
+	if begin, ok := ctx.Value(observerKey{}).(func() func()); ok {
+		defer begin()()
+	}
+	return h.decode(data, depth)
 }
 
 // Resize returns an image of pixels as [Decode] returns that of a file: resized as LongestSide and
