@@ -15,6 +15,12 @@ const (
 	webpAlpha     = 1 << 4
 )
 
+// Bytes of a frame that no encoder exceeds: tables, and those of a pixel.
+const (
+	maxWebPOverhead = 1 << 20
+	maxWebPPixel    = 16
+)
+
 // webpChunks is the state of parseWebPChunks: the chunks seen so far.
 type webpChunks struct {
 	extended  bool // VP8X
@@ -45,12 +51,25 @@ func (h *Header) parseWebP(b []byte) error {
 	if err := h.parseWebPChunks(b[12:riff], &seen); err != nil {
 		return err
 	}
-	if seen.extended && h.webp == nil && seen.pixels != nil {
-		h.webp = &webpFrame{rect: image.Rect(0, 0, h.Width, h.Height), header: *h, chunks: seen}
-	}
-	if seen.pixels == nil && h.webp == nil {
+	switch {
+	case h.webp != nil:
+		return nil
+	case seen.pixels == nil:
 		return h.broken("no frame")
+	case seen.extended:
+		return h.setFrame(&webpFrame{rect: image.Rect(0, 0, h.Width, h.Height), header: *h, chunks: seen})
 	}
+	return nil
+}
+
+// setFrame sets the frame that is decoded, of which file will make a copy.
+func (h *Header) setFrame(f *webpFrame) error {
+	n := int64(len(f.chunks.alpha)) + int64(len(f.chunks.pixels))
+	width, height := f.rect.Dx(), f.rect.Dy()
+	if n > maxWebPOverhead+maxWebPPixel*int64(width)*int64(height) {
+		return h.broken("%d bytes for %d×%d pixels", n, width, height)
+	}
+	h.webp = f
 	return nil
 }
 
@@ -139,8 +158,7 @@ func (h *Header) parseWebPFrame(body []byte) error {
 		return h.broken("a frame without pixels")
 	}
 	h.Alpha = f.header.Alpha || size.Dx() < h.Width || size.Dy() < h.Height
-	h.webp = f
-	return nil
+	return h.setFrame(f)
 }
 
 // file returns a file of only the frame, as decoders read no animations and not all orders of chunks.

@@ -103,6 +103,7 @@ func TestBrokenAnimation(t *testing.T) {
 		"a frame in a frame":    {[][]byte{webpFrameChunk(whole, 0, webpFrameChunk(whole, 0, lossless))}, "a frame without pixels"},
 		"outside of the canvas": {[][]byte{webpFrameChunk(whole.Add(image.Pt(8, 0)), 0, lossless)}, "a frame of 24×16 pixels at 8,0 in a canvas of 30×16"},
 		"another size":          {[][]byte{webpFrameChunk(image.Rect(0, 0, 23, 16), 0, lossless)}, "a frame of 24×16 pixels in a canvas of 23×16"},
+		"too many bytes":        {[][]byte{webpFrameChunk(image.Rect(0, 0, 8, 8), 0, webpChunk("VP8L", append([]byte("\x2f\x07\xc0\x01\x00"), make([]byte, 1<<20+1020)...)))}, "1049601 bytes for 8×8 pixels"},
 		"a long chunk":          {[][]byte{webpFrameChunk(whole, 0, []byte("VP8L\xff\x00\x00\x00"))}, "chunk of 255 bytes in a file with 0 left"},
 	} {
 		t.Run(name, func(t *testing.T) {

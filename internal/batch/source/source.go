@@ -86,7 +86,7 @@ type Image struct {
 // against the last path element. Matching is case-sensitive.
 type Options struct {
 	// Include are patterns of which an image has to match one. If there are none, images of a
-	// folder, an archive or a bucket need one of [Extensions], and all images of a list or a data
+	// folder, an archive or a bucket need the extension of one, and all images of a list or a data
 	// set are selected.
 	Include []string
 	// Exclude are patterns that neither an image nor a folder above it may match. Excluded
@@ -106,14 +106,18 @@ type selection struct {
 	leftOut  func(name string) // called with the names of links; those of folders end in a slash
 }
 
-// Extensions returns the file extensions of the formats that package imageio reads, in lower case.
-func Extensions() []string { return dataset.Extensions() }
+// isImage reports whether file has the extension of a format that package imageio reads or that phones
+// and browsers write: an image that cannot be read is to fail, not to be missed.
+func isImage(file string) bool {
+	ext := strings.ToLower(path.Ext(file))
+	return slices.Contains(dataset.Extensions(), ext) || slices.Contains([]string{".heic", ".heif", ".hif", ".avif"}, ext)
+}
 
 // Source is an open source of images. All methods but Close are safe for concurrent use.
 type Source struct {
 	location, kind string
 	options        Options
-	anyExtension   bool // images do not need one of Extensions
+	anyExtension   bool // images need no extension
 	report         dataset.Dataset
 	backend        backend
 }
@@ -371,7 +375,7 @@ func (s *Source) match(file string) bool {
 	if len(s.options.Include) > 0 {
 		return matchAny(s.options.Include, file)
 	}
-	return s.anyExtension || slices.Contains(Extensions(), strings.ToLower(path.Ext(file)))
+	return s.anyExtension || isImage(file)
 }
 
 // excluded reports whether an image, or a folder, whose name ends in a slash, is excluded.
