@@ -6,12 +6,14 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/proposer/proposer/internal/imageio"
 	"github.com/proposer/proposer/internal/testutil/hostile"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 // A decoder of the service does not write lines to the log that a client chose, but messages about
@@ -33,20 +35,24 @@ func TestDecodersDoNotWriteToTheLog(t *testing.T) {
 	addr := regexp.MustCompile(`"addr":"([^"]+)"`)
 	log.waitFor(t, "an address", addr.MatchString)
 	url := "http://" + addr.FindStringSubmatch(log.String())[1]
-	post, err := http.NewRequestWithContext(t.Context(), "POST", url+"/v1/proposals?mode=single", bytes.NewReader(hostile.PNG("\n"+forged+"\n", 100)))
-	if err != nil {
-		t.Fatal(err)
+	jpeg := scene.Render(1, 64, 48, 3).JPEG(90)
+	jpeg = slices.Insert(jpeg, len(jpeg)-2, make([]byte, 9)...) // about which libjpeg prints a line
+	for id, data := range map[string][]byte{"png": hostile.PNG("\n"+forged+"\n", 100), "jpeg": jpeg} {
+		post, err := http.NewRequestWithContext(t.Context(), "POST", url+"/v1/proposals?mode=single", bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		post.Header.Set("X-Request-Id", id)
+		res, err := http.DefaultClient.Do(post)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body) // only the status matters
+		if res.Body.Close(); res.StatusCode != http.StatusOK {
+			t.Errorf("%s: got status %d, want 200", id, res.StatusCode)
+		}
+		log.waitFor(t, "the request", regexp.MustCompile(`"msg":"request".*"id":"`+id+`"`).MatchString)
 	}
-	post.Header.Set("X-Request-Id", "the-request")
-	res, err := http.DefaultClient.Do(post)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, res.Body) // only the status matters
-	if res.Body.Close(); res.StatusCode != http.StatusOK {
-		t.Errorf("got status %d, want 200", res.StatusCode)
-	}
-	log.waitFor(t, "the request", regexp.MustCompile(`"msg":"request".*"id":"the-request"`).MatchString)
 
 	var texts []string
 	for line := range strings.Lines(log.String()) {
@@ -54,11 +60,11 @@ func TestDecodersDoNotWriteToTheLog(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &attrs); err != nil || attrs.Level == "ERROR" {
 			t.Errorf("got a line %q, %v", line, err)
 		}
-		if attrs.Msg == "decoder" && attrs.Level == "DEBUG" && attrs.ID == "the-request" && attrs.Text != "" {
+		if attrs.Msg == "decoder" && attrs.Level == "DEBUG" && attrs.ID == "jpeg" && attrs.Text != "" {
 			texts = append(texts, attrs.Text)
 		}
 	}
-	if opencv := strings.HasPrefix(imageio.Decoder(), "opencv"); opencv != (len(texts) == 10) || opencv && texts[1] != forged {
+	if opencv := strings.HasPrefix(imageio.Decoder(), "opencv"); opencv != (len(texts) == 1) || opencv && !strings.HasPrefix(texts[0], "Corrupt JPEG data") {
 		t.Errorf("got texts %q of decoders", texts)
 	}
 
