@@ -75,6 +75,8 @@ e2e: build ## run the end-to-end tests (browser, Prometheus, Python, PyTorch, Sl
 	echo 'Skipping tests with npm packages: npm cannot install them'
 	PROPOSER_E2E=1 $(GO) -C tools test -tags $(TAGS) -count 1 ./clients
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run 'ConsumersLoad|PythonWrites|COCOeval' ./cmd/proposer ./internal/proposalfile ./evaluate
+	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run Pillow ./internal/imageio
+	PROPOSER_E2E=1 $(GO) test -count 1 -run Pillow ./internal/imageio
 
 race: deps ## run the tests of concurrent packages with the race detector
 	$(GO) test -tags $(TAGS) -race -short $(RACE_GO)

@@ -111,6 +111,14 @@ func (w *faxWriter) row2D(above, row []byte) {
 	}
 }
 
+func reversedBits(data []byte) []byte {
+	data = slices.Clone(data)
+	for i, v := range data {
+		data[i] = bits.Reverse8(v)
+	}
+	return data
+}
+
 const faxEOL = "000000000001"
 
 // TestFaxCodes reads what other code writes, in each compression, and compares it with x/image where
@@ -188,9 +196,7 @@ func TestFaxCodes(t *testing.T) {
 		order := ccitt.MSB
 		if lowFirst {
 			order = ccitt.LSB
-			for i, v := range data {
-				data[i] = bits.Reverse8(v)
-			}
+			data = reversedBits(data)
 		}
 		options := uint32(0)
 		if mixed {

@@ -808,7 +808,8 @@ func TestLimits(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-func TestUnsupported(t *testing.T) {
+// unsupportedFiles returns files of formats and variants that Decode does not read.
+func unsupportedFiles() map[string][]byte {
 	short := func(tag uint16, v ...uint32) tiffTag { return tiffTag{tag, 3, v} }
 	tiffOf := func(tags ...tiffTag) []byte {
 		return tiffFile(binary.LittleEndian, 8, 8, tags, make([]byte, 8*8*16))
@@ -817,7 +818,7 @@ func TestUnsupported(t *testing.T) {
 	sof := func(marker byte) []byte {
 		return bytes.Replace(flat, []byte{0xff, 0xc0}, []byte{0xff, marker}, 1)
 	}
-	for name, data := range map[string][]byte{
+	return map[string][]byte{
 		"nothing":           nil,
 		"text":              []byte("not an image"),
 		"pnm":               []byte("P5 1 1 255 x"),
@@ -850,7 +851,11 @@ func TestUnsupported(t *testing.T) {
 		"tiff lzw 4 bits":   tiffOf(short(258, 4), short(259, 5), short(262, 1), short(317, 2)),
 		"tiff fax of gray":  tiffOf(short(258, 8), short(259, 4), short(262, 1)),
 		"tiff many tiles":   tiffFile(binary.LittleEndian, 4096, 4096, []tiffTag{short(258, 8), short(262, 1), short(322, 1), short(323, 1)}, make([]byte, 64)),
-	} {
+	}
+}
+
+func TestUnsupported(t *testing.T) {
+	for name, data := range unsupportedFiles() {
 		t.Run(name, func(t *testing.T) {
 			_, err := Decode(t.Context(), data, Options{})
 			var f *FormatError
@@ -861,7 +866,9 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
-func TestBrokenFiles(t *testing.T) {
+// brokenFiles returns damaged files.
+func brokenFiles(t testing.TB) map[string][]byte {
+	t.Helper()
 	s := map[string][]byte{}
 	for _, v := range samples(t) {
 		s[v.name] = v.data
@@ -904,7 +911,11 @@ func TestBrokenFiles(t *testing.T) {
 			files[fmt.Sprintf("%s, %d bytes of %d", name, n, len(s[name]))] = s[name][:n]
 		}
 	}
-	for name, data := range files {
+	return files
+}
+
+func TestBrokenFiles(t *testing.T) {
+	for name, data := range brokenFiles(t) {
 		t.Run(name, func(t *testing.T) {
 			_, err := Decode(t.Context(), data, Options{})
 			var f *FormatError
