@@ -105,6 +105,91 @@ func TestInferenceUnknown(t *testing.T) {
 	}
 }
 
+// Requests as KServe's InferenceRESTClient and tritonclient.http send them, and what these read in the responses.
+func TestInferenceClients(t *testing.T) {
+	s := start(t, nil)
+	png := small().PNG()
+	_, want := s.post(t, "mode=single&max=5", png).proposals(t)
+	tensor := append(binary.LittleEndian.AppendUint32(nil, uint32(len(png))), png...)
+	size := len(tensor)
+	for name, c := range map[string]struct {
+		json    string
+		headers []string
+		binary  bool // the outputs
+	}{
+		"KServe, binary": {
+			json: fmt.Sprintf(`{"id":"2f8b8f3e-4a51-4c92-9a9e-5f6a34b1c2d3","model_name":"selective_search","inputs":[{"name":"image","shape":[1],"datatype":"BYTES",`+
+				`"parameters":{"binary_data_size":%d}}],"parameters":{"mode":"single","max":5}}`, size),
+			headers: []string{"Content-Type: application/octet-stream", "Accept: */*", "Accept-Encoding: gzip, deflate"},
+		},
+		"KServe, binary outputs": {
+			json: fmt.Sprintf(`{"id":"1","model_name":"selective_search","inputs":[{"name":"image","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":%d}}],`+
+				`"outputs":[{"name":"boxes","parameters":{"binary_data":true}},{"name":"scores","parameters":{"binary_data":true}}],"parameters":{"mode":"single","max":5}}`, size),
+			headers: []string{"Content-Type: application/octet-stream"}, binary: true,
+		},
+		"Triton": {
+			json: fmt.Sprintf(`{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":%d}}],`+
+				`"parameters":{"binary_data_output":true,"mode":"single","max":5}}`, size),
+			binary: true,
+		},
+		"Triton, all arguments": {
+			json: fmt.Sprintf(`{"id":"7","inputs":[{"name":"image","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":%d}}],`+
+				`"outputs":[{"name":"boxes","parameters":{"binary_data":false}},{"name":"scores","parameters":{"binary_data":false}}],`+
+				`"parameters":{"sequence_id":3,"sequence_start":true,"sequence_end":false,"priority":3,"timeout":5000000,"mode":"single","max":5}}`, size),
+			headers: []string{"Accept-Encoding: gzip"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			headers := append(c.headers, openinference.HeaderLength+": "+strconv.Itoa(len(c.json)))
+			r := s.postWith(t, inferPath, "", append([]byte(c.json), tensor...), headers...)
+			header, data := r.body, []byte(nil)
+			if length := r.header.Get(openinference.HeaderLength); length != "" {
+				n, err := strconv.Atoi(length)
+				if err != nil {
+					t.Fatal(err)
+				}
+				header, data = r.body[:n], r.body[n:]
+			}
+			var res struct {
+				Model   string `json:"model_name"`
+				Version string `json:"model_version"`
+				Outputs []struct {
+					Name       string
+					Shape      []int
+					Datatype   string
+					Parameters struct {
+						Size int `json:"binary_data_size"`
+					}
+					Data []float32
+				}
+			}
+			if err := json.Unmarshal(header, &res); err != nil || r.status != 200 || r.header.Get("Content-Encoding") != "" {
+				t.Fatalf("%d %v %s: %v", r.status, r.header, header, err)
+			}
+			if res.Model != "selective_search" || res.Version != "1" || len(res.Outputs) != 2 || res.Outputs[0].Name != "boxes" || res.Outputs[1].Name != "scores" {
+				t.Fatalf("got %+v", res)
+			}
+			for i, width := range []int{4, 1} {
+				o := res.Outputs[i]
+				if c.binary {
+					o.Data = make([]float32, o.Parameters.Size/4)
+					n, err := binary.Decode(data, binary.LittleEndian, o.Data)
+					if err != nil {
+						t.Fatal(err)
+					}
+					data = data[n:]
+				}
+				if o.Datatype != "FP32" || o.Shape[0] != len(want) || len(o.Data) != width*len(want) {
+					t.Errorf("got %+v, want %d boxes", o, len(want))
+				}
+			}
+			if len(data) > 0 {
+				t.Errorf("%d bytes follow the outputs", len(data))
+			}
+		})
+	}
+}
+
 // A slash at the end of a path is ignored.
 func TestTrailingSlash(t *testing.T) {
 	s := start(t, nil)
