@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -71,6 +72,7 @@ type service struct {
 	url                           string
 	requests, refusals, unchanged atomic.Int64
 	refuse                        atomic.Int64 // requests to refuse with 429
+	retryAfter                    atomic.Int64 // seconds
 }
 
 type statusWriter struct {
@@ -93,7 +95,6 @@ func serve(t *testing.T) *service {
 	}
 	cfg := api.DefaultConfig()
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
-	cfg.Queue = 16
 	var err error
 	if cfg.Authenticator, err = auth.LoadTokens(file); err != nil {
 		t.Fatal(err)
@@ -107,7 +108,7 @@ func serve(t *testing.T) *service {
 		s.requests.Add(1)
 		if s.refuse.Add(-1) >= 0 {
 			s.refusals.Add(1)
-			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Retry-After", strconv.FormatInt(s.retryAfter.Load(), 10))
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusTooManyRequests)
 			_, _ = io.WriteString(w, `{"type":"urn:proposer:problem:full","title":"Too Many Requests","status":429,"detail":"full"}`)
@@ -202,9 +203,20 @@ func TestClients(t *testing.T) {
 			}
 			t.Run("retry", func(t *testing.T) {
 				s.refuse.Store(1)
+				s.retryAfter.Store(1)
 				if good(t); s.refusals.Load() != 1 {
 					t.Errorf("%d requests refused, want 1", s.refusals.Load())
 				}
+			})
+			t.Run("give up", func(t *testing.T) {
+				before := s.requests.Load()
+				s.refuse.Store(100)
+				s.retryAfter.Store(0)
+				stdout, stderr, code := c.run(t, testToken, append(all, files[0])...)
+				if n := s.requests.Load() - before; stdout != "" || code != 1 || !strings.Contains(stderr, "429 ") || n != 8 {
+					t.Errorf("exit code %d after %d requests, want 8\n%s%s", code, n, stdout, stderr)
+				}
+				s.refuse.Store(0)
 			})
 			t.Run("cache", func(t *testing.T) {
 				cache := c.cache + t.TempDir()

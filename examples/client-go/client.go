@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -36,8 +37,9 @@ func (p *Problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.T
 // Client is a client of one service. Cache, unless empty, is a folder for responses.
 type Client struct{ URL, Token, Options, Cache string }
 
-// post sends a body, and retries while the service is at capacity. The status of the response
-// is 200 or 304.
+// post sends a body. While the service is at capacity it retries after the delay that the service
+// wants and up to as long again, so that clients do not all return together. The status of the
+// response is 200 or 304.
 func (c *Client) post(ctx context.Context, mediaType, etag string, body []byte) (*http.Response, error) {
 	const attempts = 8
 	for attempt := 1; ; attempt++ {
@@ -68,8 +70,9 @@ func (c *Client) post(ctx context.Context, mediaType, etag string, body []byte) 
 		if err != nil {
 			seconds = attempt
 		}
+		delay := time.Duration(float64(seconds) * (1 + rand.Float64()) * float64(time.Second))
 		select {
-		case <-time.After(time.Duration(seconds) * time.Second):
+		case <-time.After(delay):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

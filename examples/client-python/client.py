@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import random
 import struct
 import sys
 import time
@@ -33,7 +34,8 @@ class Client:
         self.url, self.options, self.token, self.cache = url, options, token, cache
 
     def post(self, path, body, headers):
-        """Sends a body, retries while the service is at capacity, and returns status, headers and body."""
+        """Sends a body, and returns status, headers and body. While the service is at capacity it retries
+        after the delay that the service wants and up to as long again, so that clients do not all return together."""
         if self.token:
             headers = headers | {"Authorization": "Bearer " + self.token}
         for attempt in range(1, 9):
@@ -49,7 +51,7 @@ class Client:
                 if problem.status not in (429, 503) or attempt == 8:
                     raise problem from None
                 wait = error.headers.get("Retry-After", "")
-                time.sleep(int(wait) if wait.isdecimal() else attempt)
+                time.sleep((int(wait) if wait.isdecimal() else attempt) * random.uniform(1, 2))
 
     def one(self, file):
         """Requests JSON. With a cache it sends the ETag of the cached response, which the service

@@ -1,8 +1,10 @@
 """Proposals from a running service, one image per request."""
 
 import json
+import random
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +40,15 @@ def address(process: subprocess.Popen, log: Path) -> str:
 
 
 def propose(url: str, image: bytes, options: str) -> Tensor:
-    """Returns the boxes of an image, best first. examples/client-python also retries when the service is
-    at capacity, and sends a token."""
+    """Returns the boxes of an image, best first. Retries while the service is at capacity."""
     request = urllib.request.Request(f"{url}/v1/proposals?{options}", image, {"Content-Type": "application/octet-stream"})
-    with urllib.request.urlopen(request) as response:
-        return torch.tensor(json.load(response)["boxes"], dtype=torch.float32).reshape(-1, 4)
+    for attempt in range(1, 9):
+        try:
+            with urllib.request.urlopen(request) as response:
+                boxes = json.load(response)["boxes"]
+                break
+        except urllib.error.HTTPError as error:
+            if error.code not in (429, 503) or attempt == 8:
+                raise
+            time.sleep(int(error.headers["Retry-After"]) * random.uniform(1, 2))
+    return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
