@@ -161,15 +161,19 @@ example: build ## train a two-stage detector on proposals under several losses (
 	rm -rf bin/two-stage
 	$(PYTHON) examples/two-stage/two_stage.py $(EXAMPLEFLAGS)
 
-generate: ## generate the vector kernels with internal/kernels/gen
+generate: ## generate the vector kernels, and the gRPC client that tests use
 	go -C internal/kernels/gen generate
+	go -C internal/testutil/inferencepb/gen generate
 
-# The second and third run of the linter are for files that the first build leaves out. The kernels are
+# The second and third run of the linter are for files that the first build leaves out. Generated files are
 # generated into a copy and compared.
-lint: deps ## run gofumpt and golangci-lint on all builds; check that generated kernels are up to date
+lint: deps ## run gofumpt and golangci-lint on all builds; check that generated files are up to date
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
 	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp -r internal/kernels "$$copy" && \
-	go -C "$$copy/kernels/gen" generate && diff -r internal/kernels "$$copy/kernels"
+	go -C "$$copy/kernels/gen" generate && diff -r internal/kernels "$$copy/kernels" && \
+	cp -r internal/testutil/inferencepb "$$copy" && \
+	go -C internal/testutil/inferencepb/gen run . "$$PWD/api/openinference" "$$copy/inferencepb" && \
+	diff -r internal/testutil/inferencepb "$$copy/inferencepb"
 	$(LINT) --build-tags $(TAGS) ./...
 	$(LINT) ./internal/imageio
 	$(LINT) --build-tags purego ./internal/kernels

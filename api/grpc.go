@@ -198,7 +198,7 @@ func readMessage(r *http.Request, body io.Reader, limit int64, read func(length 
 	var prefix [rpc.PrefixLen]byte
 	n, err := io.ReadFull(body, prefix[:])
 	switch {
-	case err == io.EOF || err == io.ErrUnexpectedEOF:
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, messageProblem(int64(n), "a message"), nil
 	case err != nil:
 		return nil, nil, err

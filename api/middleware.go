@@ -45,13 +45,13 @@ func fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	recordOf(r).fail(w, r, p)
 }
 
-func (rec *requestRecord) fail(w http.ResponseWriter, r *http.Request, p *problem) {
-	rec.problem = p
-	if rec.rpc {
+func (r *requestRecord) fail(w http.ResponseWriter, req *http.Request, p *problem) {
+	r.problem = p
+	if r.rpc {
 		p.writeStatus(w)
 		return
 	}
-	p.write(w, r)
+	p.write(w, req)
 }
 
 // instrument logs and counts every request, assigns its ID, and turns panics into problems.

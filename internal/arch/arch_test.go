@@ -36,8 +36,8 @@ func addDeps(t *testing.T, deps map[string]bool, pkg string) {
 
 func TestLinkedPackages(t *testing.T) {
 	const (
-		core    = "C gocv.io/ github.com/go-chi/ gonum.org/v1/plot " + module + "api " + module + "internal/batch"
-		service = "gonum.org/v1/plot " + module + "objectness/train " + module + "internal/batch"
+		core    = "C google.golang.org/ gocv.io/ github.com/go-chi/ gonum.org/v1/plot " + module + "api " + module + "internal/batch"
+		service = "google.golang.org/grpc gonum.org/v1/plot " + module + "objectness/train " + module + "internal/batch"
 	)
 	for _, c := range []struct{ packages, forbidden string }{
 		{"box mask raster segment segment/felzenszwalb similarity hierarchy selective", core + " gonum.org/"},

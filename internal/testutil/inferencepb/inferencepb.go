@@ -2,5 +2,3 @@
 // generate. Only tests use it: the service reads messages in place, without the memory that generated
 // code may need for a small message.
 package inferencepb
-
-//go:generate go -C gen run . ../../../../api/openinference ..

@@ -3,6 +3,8 @@
 //	gen FOLDER OUT
 package main
 
+//go:generate go run . ../../../../api/openinference ..
+
 import (
 	"bytes"
 	"context"
