@@ -6,7 +6,8 @@
 //	POST /v1/rois       sampled and labeled proposals for training a detector
 //	POST /v1/segments   the regions of an image as a label image
 //	GET  /v1/modes      modes, options and limits
-//	     /v2/...        the Open Inference Protocol, see package openinference
+//	     /v2/...        the Open Inference Protocol, see package openinference; [Server.GRPC] serves
+//	                    it over gRPC
 //	GET  /healthz       200 while the process runs
 //	GET  /readyz        200 while the service accepts requests, 503 while it drains
 //

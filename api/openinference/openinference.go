@@ -1,7 +1,8 @@
 // Package openinference encodes and decodes messages of the Open Inference Protocol, version 2,
-// over HTTP, which KServe, Triton and their clients use. [Parse] turns the bytes of a request into
-// an image and options, [AppendResponse] turns boxes and scores into the bytes of a response. The
-// package neither serves HTTP nor decodes images.
+// which KServe, Triton and their clients use. [Parse] turns the bytes of a request over HTTP into
+// an image and options, [AppendResponse] turns boxes and scores into the bytes of a response;
+// [ParseMessage] and [AppendMessage] do so over gRPC. The package neither serves requests nor decodes
+// images.
 //
 // There is one model, [ModelName], with one input and two outputs:
 //
@@ -22,6 +23,11 @@
 // sequence_start, sequence_end, priority and timeout are ignored, as they concern schedulers.
 // Unknown members of objects and unknown parameters of tensors are ignored, except for requests
 // for classification and shared memory, which are rejected.
+//
+// Over gRPC, open_inference_grpc.proto describes the messages. The image is the only element of
+// raw_input_contents, in the format above, and the outputs are raw_output_contents, or it is in
+// bytes_contents, and the outputs in fp32_contents. Where the protocol leaves a choice, both forms have
+// the same rules and the same messages of errors.
 //
 // The time to parse a request is linear in its length. So is the memory, see [ParseMemory]: little for
 // a binary image.
