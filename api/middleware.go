@@ -30,8 +30,8 @@ type requestRecord struct {
 }
 
 // addTimes adds the times of a job.
-func (rec *requestRecord) addTimes(decode, search time.Duration) {
-	rec.attrs = append(rec.attrs, slog.Float64("decode_seconds", decode.Seconds()), slog.Float64("search_seconds", search.Seconds()))
+func (r *requestRecord) addTimes(decode, search time.Duration) {
+	r.attrs = append(r.attrs, slog.Float64("decode_seconds", decode.Seconds()), slog.Float64("search_seconds", search.Seconds()))
 }
 
 type recordKey struct{}

@@ -6,9 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"image"
-	"image/jpeg"
-	"math"
 
+	"github.com/proposer/proposer/internal/jpeg"
 	"github.com/proposer/proposer/internal/ycbcr"
 	"github.com/proposer/proposer/raster"
 	"golang.org/x/image/webp"
@@ -25,88 +24,89 @@ func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
 			img, err = nil, h.broken("the decoder panics: %v", p)
 		}
 	}()
-	r := bytes.NewReader(data)
-	var m image.Image
 	if h.Format == "webp" {
-		m, err = webp.Decode(r)
-	} else {
-		m, err = jpeg.Decode(r)
+		return h.decodeWebP(data)
+	}
+	return h.decodeJPEG(data)
+}
+
+// decodeJPEG decodes a JPEG file to the pixels that OpenCV makes of it with libjpeg-turbo.
+func (h *Header) decodeJPEG(data []byte) (*raster.Image, error) {
+	m, err := jpeg.Decode(data)
+	if _, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
+		return nil, h.unsupported("%v", err)
 	}
 	if err != nil {
-		return nil, h.goError(err)
+		return nil, h.broken("%w", err)
 	}
-	if err := h.checkSize(m.Bounds().Dx(), m.Bounds().Dy()); err != nil {
+	if err := h.checkSize(m.Planes.Rect.Dx(), m.Planes.Rect.Dy()); err != nil {
 		return nil, err
 	}
-	if h.Format == "webp" {
-		return h.webpToRaster(m), nil
-	}
-	return h.toRaster(m), nil
-}
-
-// goError returns the error of this package for a decoder's error.
-func (h *Header) goError(err error) error {
-	var j jpeg.UnsupportedError
-	if errors.As(err, &j) {
-		return h.unsupported("%v", err)
-	}
-	return h.broken("%w", err)
-}
-
-// stripRows is the number of rows that toRaster converts at a time, to need little memory.
-const stripRows = 64
-
-// toRaster converts a decoded image. The header decides whether it has one plane or three, and
-// whether its alpha counts, as decoders have more general types than necessary.
-func (h *Header) toRaster(m image.Image) *raster.Image {
-	if m, ok := m.(*image.YCbCr); ok {
-		return raster.FromImage(m)
-	}
-	if m, ok := m.(*image.NRGBA); ok && !h.Alpha {
-		for i := 3; i < len(m.Pix); i += 4 {
-			m.Pix[i] = math.MaxUint8
-		}
-	}
 	img := h.newImage()
-	bounds := m.Bounds()
-	for y := 0; y < h.Height; y += stripRows {
-		strip := bounds
-		strip.Min.Y += y
-		strip.Max.Y = min(strip.Min.Y+stripRows, bounds.Max.Y)
-		part := m.(interface {
-			SubImage(r image.Rectangle) image.Image
-		}).SubImage(strip)
-		from := raster.FromImage(part)
-		for p := range img.Space.Planes() {
-			// All planes of a gray image are equal.
-			copy(img.Plane(p)[y*h.Width:], from.Plane(min(p, from.Space.Planes()-1)))
+	if m.Color == jpeg.Gray {
+		for y := range h.Height {
+			copy(img.Pix[y*h.Width:][:h.Width], m.Planes.Y[y*m.Planes.YStride:])
 		}
+		return img, nil
 	}
-	return img
-}
-
-// webpToRaster converts a lossy frame of a WebP file as libwebp does, and others as toRaster does.
-func (h *Header) webpToRaster(m image.Image) *raster.Image {
-	var alpha *image.NYCbCrA
-	planes, _ := m.(*image.YCbCr)
-	if planes == nil {
-		if alpha, _ = m.(*image.NYCbCrA); alpha == nil {
-			return h.toRaster(m)
-		}
-		planes = &alpha.YCbCr
+	if m.Color == jpeg.YCbCr || m.Color == jpeg.YCCK {
+		ycbcr.JPEG(img.Plane(0), img.Plane(1), img.Plane(2), &m.Planes)
+	} else {
+		ycbcr.Upsample(img.Plane(0), img.Plane(1), img.Plane(2), &m.Planes)
 	}
-	img := h.newImage()
-	ycbcr.WebP(img.Plane(0), img.Plane(1), img.Plane(2), planes)
-	if alpha == nil || !h.Alpha {
-		return img
+	if m.Fourth == nil {
+		return img, nil
 	}
 	for p := range 3 {
 		for y := range h.Height {
 			row := img.Plane(p)[y*h.Width:][:h.Width]
-			for x, a := range alpha.A[y*alpha.AStride:][:h.Width] {
+			for x, k := range m.Fourth[y*m.Planes.YStride:][:h.Width] {
+				white := row[x]
+				if m.Color == jpeg.CMYK {
+					white = 255 - white
+				}
+				row[x] = k - uint8(uint16(white)*uint16(k)>>8)
+			}
+		}
+	}
+	return img, nil
+}
+
+// decodeWebP decodes a WebP file to the pixels that libwebp makes of it.
+func (h *Header) decodeWebP(data []byte) (*raster.Image, error) {
+	m, err := webp.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, h.broken("%w", err)
+	}
+	if err := h.checkSize(m.Bounds().Dx(), m.Bounds().Dy()); err != nil {
+		return nil, err
+	}
+	img := h.newImage()
+	switch m := m.(type) {
+	case *image.NRGBA: // lossless
+		writeRows(img, m.Pix, rowLayout{channels: 4, opaque: !h.Alpha, grayKey: -1})
+	case *image.YCbCr:
+		ycbcr.WebP(img.Plane(0), img.Plane(1), img.Plane(2), m)
+	case *image.NYCbCrA:
+		ycbcr.WebP(img.Plane(0), img.Plane(1), img.Plane(2), &m.YCbCr)
+		if h.Alpha {
+			overWhitePlanes(img, m)
+		}
+	default:
+		return nil, h.broken("decoded to %T", m)
+	}
+	return img, nil
+}
+
+// overWhitePlanes composites the planes of img with the alpha of m over white.
+func overWhitePlanes(img *raster.Image, m *image.NYCbCrA) {
+	w := img.Width
+	for p := range 3 {
+		for y := range img.Height {
+			row := img.Plane(p)[y*w:][:w]
+			for x, a := range m.A[y*m.AStride:][:w] {
 				row[x] = overWhite(row[x], a, false)
 			}
 		}
 	}
-	return img
 }

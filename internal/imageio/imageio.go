@@ -29,11 +29,12 @@
 //
 // # Builds
 //
-// With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels of JPEG and WebP, else Go's
-// own decoders do; see [Decoder]. PNG, GIF, BMP, TIFF, headers, limits, orientation and shrinking are the
-// same code in both builds. Pixels of lossy formats differ
-// by the decoders' rounding and chroma interpolation. Go's decoders reject a few rare variants
-// ([ErrUnsupported]) and more kinds of damage.
+// With cgo and the build tag gocv_specific_modules OpenCV decodes the pixels of JPEG and WebP, else
+// package jpeg and Go's decoder of WebP do, with conversion of package ycbcr; see [Decoder]. PNG, GIF,
+// BMP, TIFF, headers, limits, orientation and shrinking are the same code in both builds. Pixels are
+// equal: those of libjpeg-turbo, with its accurate inverse transform and interpolated chroma, and of
+// libwebp. Exceptions are damaged files, of which Go's decoders reject more, progressive JPEG files
+// without their last scans, which libjpeg smooths, and rare subsampling ([ErrUnsupported]).
 //
 // OpenCV's codecs print lines on standard error for some files, with texts of these files, which cannot be
 // turned off; package cstderr captures them, with [WithObserver]. Damage to the coded pixels of a complete JPEG is not reported.

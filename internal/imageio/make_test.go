@@ -44,51 +44,90 @@ func adobe(transform byte) []byte {
 	return segment(0xee, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, transform)
 }
 
-// jpegFile returns an image of flat blocks of 8×8: the DC coefficients are all it
-// codes, with a quantizer of 8 they are the levels less 128. levels holds the
-// channels of each block, row by row; extra segments come first.
+// jpegFile returns an image of flat blocks of 8×8. levels holds the channels of each block, row by row, or as
+// many as the file has; extra segments come first.
 func jpegFile(width, height, channels int, levels []uint8, extra ...[]byte) []byte {
+	w := newJPEGWriter(width, height, bytes.Repeat([]byte{0x11}, channels), extra)
+	for i, level := range levels {
+		w.block(i%channels, level)
+	}
+	return w.end()
+}
+
+// subsampledJPEG returns an image of flat blocks of 8×8. factors are the sampling factors of each channel, as in
+// the file, and level returns that of block (x, y) of channel c. Extra segments come first.
+func subsampledJPEG(width, height int, factors []byte, level func(c, x, y int) uint8, extra ...[]byte) []byte {
+	w := newJPEGWriter(width, height, factors, extra)
+	columns, rows := 8, 8 // pixels in a minimum coded unit
+	for _, f := range factors {
+		columns, rows = max(columns, 8*int(f>>4)), max(rows, 8*int(f&15))
+	}
+	for y := range (height + rows - 1) / rows {
+		for x := range (width + columns - 1) / columns {
+			for c, f := range factors {
+				h, v := int(f>>4), int(f&15)
+				for i := range h * v {
+					w.block(c, level(c, x*h+i%h, y*v+i/h))
+				}
+			}
+		}
+	}
+	return w.end()
+}
+
+// A jpegWriter writes flat blocks: the DC coefficients are all it codes, with a quantizer of 8 they are the levels
+// less 128.
+type jpegWriter struct {
+	b    []byte
+	acc  uint64
+	n    int
+	last []int
+}
+
+func newJPEGWriter(width, height int, factors []byte, extra [][]byte) *jpegWriter {
+	channels := len(factors)
 	b := append([]byte{0xff, 0xd8}, bytes.Join(extra, nil)...)
 	b = append(b, segment(0xdb, append([]byte{0}, bytes.Repeat([]byte{8}, 64)...)...)...)
 	frame := []byte{8, byte(height >> 8), byte(height), byte(width >> 8), byte(width), byte(channels)}
 	scan := []byte{byte(channels)}
-	for c := range byte(channels) {
-		frame = append(frame, c+1, 0x11, 0)
-		scan = append(scan, c+1, 0)
+	for c, f := range factors {
+		frame = append(frame, byte(c+1), f, 0)
+		scan = append(scan, byte(c+1), 0)
 	}
 	b = append(b, segment(0xc0, frame...)...)
 	// DC: 12 sizes, each a code of 4 bits. AC: only "end of block", in one bit.
 	b = append(b, segment(0xc4, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)...)
 	b = append(b, segment(0xc4, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...)
 	b = append(b, segment(0xda, append(scan, 0, 63, 0)...)...)
+	return &jpegWriter{b: b, last: make([]int, channels)}
+}
 
-	var acc uint64
-	n := 0
-	put := func(v uint64, size int) {
-		acc, n = acc<<size|v, n+size
-		for n >= 8 {
-			n -= 8
-			c := byte(acc >> n)
-			if b = append(b, c); c == 0xff {
-				b = append(b, 0)
-			}
+func (w *jpegWriter) put(v uint64, size int) {
+	w.acc, w.n = w.acc<<size|v, w.n+size
+	for w.n >= 8 {
+		w.n -= 8
+		c := byte(w.acc >> w.n)
+		if w.b = append(w.b, c); c == 0xff {
+			w.b = append(w.b, 0)
 		}
 	}
-	last := make([]int, channels)
-	for i, level := range levels {
-		c := i % channels
-		diff := int(level) - 128 - last[c]
-		last[c] += diff
-		size := bits.Len(uint(max(diff, -diff)))
-		put(uint64(size), 4)
-		if diff < 0 {
-			diff += 1<<size - 1
-		}
-		put(uint64(diff), size)
-		put(0, 1)
+}
+
+func (w *jpegWriter) block(c int, level uint8) {
+	diff := int(level) - 128 - w.last[c]
+	w.last[c] += diff
+	size := bits.Len(uint(max(diff, -diff)))
+	w.put(uint64(size), 4)
+	if diff < 0 {
+		diff += 1<<size - 1
 	}
-	put(0x7f, 7)
-	return append(b, 0xff, 0xd9)
+	w.put(uint64(diff), size)
+	w.put(0, 1)
+}
+
+func (w *jpegWriter) end() []byte {
+	w.put(0x7f, 7)
+	return append(w.b, 0xff, 0xd9)
 }
 
 // bmpFile returns a BMP with a header of info bytes. pixels are the rows as stored. Masks that the

@@ -78,25 +78,8 @@ def write():
     # BMP.
     for mode in ("1", "L", "P", "RGB", "RGBA"):
         save((rgba if "A" in mode else rgb).convert(mode), f"{mode}.bmp")
-    # GIF and animations.
+    # GIF.
     save(rgb, "palette.gif")
-    frames = [rgb, rgb.rotate(180), gray.convert("RGB")]
-    shown = Image.new("L", rgb.size)
-    shown.paste(alpha.resize((60, 40)), (20, 10))
-    veiled = [Image.merge("RGBA", (*frame.split(), shown)) for frame in frames]
-    for optimize in (False, True):
-        for interlace in (0, 1):
-            options = {"save_all": True, "optimize": optimize, "interlace": interlace, "duration": 50}
-            save(frames[0], f"animation {optimize} {interlace}.gif", append_images=frames[1:], **options)
-            save(veiled[0], f"animation with alpha {optimize} {interlace}.gif", append_images=veiled[1:], disposal=2, **options)
-    for colors in (2, 16):
-        few = [frame.quantize(colors) for frame in frames]
-        save(few[0], f"animation of {colors} colors.gif", save_all=True, append_images=few[1:])
-    for lossless in (False, True):
-        for minimize in (False, True):
-            options = {"save_all": True, "lossless": lossless, "minimize_size": minimize, "quality": 90}
-            save(frames[0], f"animation {lossless} {minimize}.webp", append_images=frames[1:], **options)
-            save(veiled[0], f"animation with alpha {lossless} {minimize}.webp", append_images=veiled[1:], **options)
     # Formats that are refused.
     for name in ("jp2", "ppm", "tga", "pcx", "sgi", "ico"):
         save(rgb, f"refused.{name}")
