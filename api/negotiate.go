@@ -86,10 +86,11 @@ func negotiate(r *http.Request, media []string) (int, *problem) {
 	if strings.TrimSpace(header) == "" {
 		return 0, nil
 	}
+	ranges := parseAccept(header)
 	best := -1
 	bestQuality := 0.
 	for i := range media {
-		if q := quality(header, media[i]); q > bestQuality {
+		if q := quality(ranges, media[i]); q > bestQuality {
 			best = i
 			bestQuality = q
 		}
@@ -101,16 +102,24 @@ func negotiate(r *http.Request, media []string) (int, *problem) {
 	return best, nil
 }
 
-// quality returns the quality value, from 0 to 1, that an Accept header gives a media type.
-func quality(header, media string) float64 {
-	kind, _, _ := strings.Cut(media, "/")
-	ranges := []string{"*/*", kind + "/*", media}
-	best := 0.
-	specificity := -1
+// maxMediaRanges is the maximum number of media ranges of an Accept header that count. Browsers send ten.
+const maxMediaRanges = 100
+
+// mediaRange is a media range of an Accept header, with its quality value from 0 to 1.
+type mediaRange struct {
+	name    string
+	quality float64
+}
+
+// parseAccept returns the valid media ranges of an Accept header.
+func parseAccept(header string) (ranges []mediaRange) {
+	n := 0
 	for item := range strings.SplitSeq(header, ",") {
+		if n++; n > maxMediaRanges {
+			break
+		}
 		name, params, err := mime.ParseMediaType(item)
-		level := slices.Index(ranges, name)
-		if err != nil || level < 0 || level < specificity {
+		if err != nil {
 			continue
 		}
 		q := 1.
@@ -119,8 +128,24 @@ func quality(header, media string) float64 {
 				continue
 			}
 		}
-		if level > specificity || q > best {
-			best = q
+		ranges = append(ranges, mediaRange{name, q})
+	}
+	return ranges
+}
+
+// quality returns the quality value, from 0 to 1, that media ranges give a media type.
+func quality(ranges []mediaRange, media string) float64 {
+	kind, _, _ := strings.Cut(media, "/")
+	names := []string{"*/*", kind + "/*", media}
+	best := 0.
+	specificity := -1
+	for _, r := range ranges {
+		level := slices.Index(names, r.name)
+		if level < 0 || level < specificity {
+			continue
+		}
+		if level > specificity || r.quality > best {
+			best = r.quality
 			specificity = level
 		}
 	}
