@@ -1,15 +1,19 @@
 package api
 
 import (
+	"math"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/go-chi/httprate"
 )
 
-// authenticate requires a valid bearer token, unless authentication is off.
+// maxFailedLogins is the number of requests per minute of a remote address that are answered with 401.
+const maxFailedLogins = 10
+
+// authenticate requires a valid bearer token, unless authentication is off. Requests without one are
+// limited by address. A valid token is accepted even then, as clients may share an address.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	if s.cfg.Authenticator == nil {
 		return next
@@ -18,6 +22,10 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		name, ok := s.cfg.Authenticator.Authenticate(strings.TrimSpace(token))
 		if !ok || !strings.EqualFold(scheme, "Bearer") {
+			if wait := s.failedLogins.take(recordOf(r).client); wait > 0 {
+				failRate(w, r, wait, "too many requests without a valid bearer token; retry after the delay in Retry-After")
+				return
+			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="proposer"`)
 			fail(w, r, newProblem(http.StatusUnauthorized, "token", "a valid bearer token is required",
 				fieldError{"Authorization", scheme, "Bearer and a valid token"}))
@@ -31,18 +39,26 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
-// limitRate limits the requests of each client: of each token, or without authentication of
-// each remote address. It ignores X-Forwarded-For and the like, which clients can forge.
-func (s *Server) limitRate() func(http.Handler) http.Handler {
+// limitRate limits the images per minute of each client: of each token, or without authentication of
+// each remote address. A request counts as one image; the others of a form are counted once it has been
+// read. It ignores X-Forwarded-For and the like, which clients can forge.
+func (s *Server) limitRate(next http.Handler) http.Handler {
 	if s.cfg.RateLimit == 0 {
-		return func(next http.Handler) http.Handler { return next }
+		return next
 	}
-	return httprate.LimitBy(s.cfg.RateLimit, time.Minute,
-		func(r *http.Request) (string, error) { return recordOf(r).client, nil },
-		httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
-			fail(w, r, newProblem(http.StatusTooManyRequests, "rate",
-				"the client exceeded its requests per minute; retry after the delay in Retry-After"))
-		}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if wait := s.rates.take(recordOf(r).client); wait > 0 {
+			failRate(w, r, wait, "the client exceeded its images per minute; retry after the delay in Retry-After")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// failRate responds to a client that has exceeded a rate and may retry after a delay.
+func failRate(w http.ResponseWriter, r *http.Request, wait time.Duration, detail string) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	fail(w, r, newProblem(http.StatusTooManyRequests, "rate", detail))
 }
 
 // clientAddress returns the address of a client without its port. Of an IPv6 address it returns the

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,7 @@ func TestTokens(t *testing.T) {
 				t.Errorf("%s: got status %d", path, r.status)
 			}
 		}
+		time.Sleep(time.Minute) // of the bubble: failed logins are limited
 		for _, path := range []string{"/v1/modes", "/v2", "/v2/models/selective_search", "/v2/models/selective_search/ready"} {
 			if r := s.do(t, "GET", path, "", nil); r.status != http.StatusUnauthorized {
 				t.Errorf("%s: got status %d", path, r.status)
@@ -93,6 +95,27 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
+// Requests without a valid token are limited, but not those with one from the same address.
+func TestFailedLogins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, func(c *Config) { c.Authenticator = tokens(t) })
+		post := func(token string) response {
+			return s.postWith(t, "/v1/proposals?mode=single", "", small().PNG(), "Authorization: Bearer "+token)
+		}
+		for range maxFailedLogins {
+			post("wrong").problem(t, http.StatusUnauthorized, "token")
+		}
+		r := post("wrong")
+		r.problem(t, http.StatusTooManyRequests, "rate")
+		if got := r.header.Get("Retry-After"); got != "6" {
+			t.Errorf("got Retry-After %s, want 6", got)
+		}
+		post("alice-0123456789abcdef").proposals(t)
+		time.Sleep(6 * time.Second)
+		post("wrong").problem(t, http.StatusUnauthorized, "token")
+	})
+}
+
 func TestRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(c *Config) { c.RateLimit = 3; c.Authenticator = tokens(t) })
@@ -110,6 +133,18 @@ func TestRateLimit(t *testing.T) {
 		if r := ask("bob-0123456789abcdef"); r.status != http.StatusOK {
 			t.Errorf("another client: %d %s", r.status, r.body)
 		}
+		// A form counts as its images, also beyond the limit.
+		contentType, body := form(t, slices.Repeat([][3]string{{"image", "a.png", string(small().PNG())}}, 8)...)
+		token := "Authorization: Bearer bob-0123456789abcdef"
+		if r := s.postWith(t, "/v1/proposals?mode=single", contentType, body.Bytes(), token); r.status != http.StatusOK {
+			t.Errorf("a form: %d %s", r.status, r.body)
+		}
+		r := s.postWith(t, "/v1/proposals?mode=single", "", small().PNG(), token)
+		r.problem(t, http.StatusTooManyRequests, "rate")
+		if got := r.header.Get("Retry-After"); got != "140" { // one and eight images of three per minute, and one more
+			t.Errorf("got Retry-After %s, want 140", got)
+		}
+
 		anonymous := start(t, func(c *Config) { c.RateLimit = 1 })
 		anonymous.do(t, "GET", "/v1/modes", "", nil)
 		anonymous.do(t, "GET", "/v1/modes", "", nil).problem(t, http.StatusTooManyRequests, "rate")

@@ -103,8 +103,9 @@ type Config struct {
 	// cache. The default is 64 MiB.
 	CacheBytes int64
 
-	// RateLimit is the maximum number of requests per minute of each client: of each name that
-	// Authenticator returns, or of each remote address without one. 0, the default, means no limit.
+	// RateLimit is the maximum number of images per minute of each client: of each name that
+	// Authenticator returns, or of each remote address without one. A request that has no image counts
+	// as one. 0, the default, means no limit.
 	RateLimit int
 	// Authenticator checks the bearer token of each request. Nil, the default, disables
 	// authentication.

@@ -167,6 +167,9 @@ func (s *Server) respondMany(w http.ResponseWriter, r *http.Request, images []im
 		fail(w, r, problemFor(r.Context(), err))
 		return
 	}
+	if s.cfg.RateLimit > 0 {
+		s.rates.charge(rec.client, len(images)-1)
+	}
 	rec.attrs = append(rec.attrs, slog.Int("pictures", len(images)))
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

@@ -35,6 +35,8 @@ type Server struct {
 	mux, grpc    *chi.Mux
 	metrics      *metrics
 	admission    *admission
+	rates        *rateLimiter // images, if Config.RateLimit is not 0
+	failedLogins *rateLimiter
 	cache        *responseCache
 	capabilities []byte
 	draining     atomic.Bool
@@ -64,7 +66,10 @@ func New(cfg Config) (*Server, error) {
 		grpc:      chi.NewRouter(),
 		metrics:   m,
 		admission: newAdmission(cfg, m),
+		rates:     newRateLimiter(cfg.RateLimit),
 		run:       propose.Run,
+
+		failedLogins: newRateLimiter(maxFailedLogins),
 	}
 	if s.cache, err = newResponseCache(cfg, m); err != nil {
 		return nil, err
@@ -92,7 +97,7 @@ func (s *Server) route() error {
 	s.mux.Get("/readyz", s.whileReady(serveReady))
 	s.mux.Get("/v2/health/live", s.serveJSON(openinference.ServerLive{Live: true}))
 	s.mux.Get("/v2/health/ready", s.whileReady(s.serveJSON(openinference.ServerReady{Ready: true})))
-	access := chi.Middlewares{s.authenticate, s.limitRate()}
+	access := chi.Middlewares{s.authenticate, s.limitRate}
 	s.mux.Group(func(r chi.Router) {
 		r.Use(access...)
 		r.Get("/v1/modes", s.handleModes)

@@ -46,7 +46,7 @@ type serveSettings struct {
 	Grace         time.Duration `default:"30s" min:"0s" max:"24h" placeholder:"TIME" env:"PROPOSER_GRACE" help:"Time limit for finishing admitted requests on shutdown."`
 
 	Cache      config.ByteSize `default:"64MiB" min:"0" max:"1TiB" placeholder:"SIZE" env:"PROPOSER_CACHE" help:"Memory of the response cache. 0: no cache."`
-	RateLimit  int             `default:"0" min:"0" max:"1000000" placeholder:"N" env:"PROPOSER_RATE_LIMIT" help:"Maximum requests per minute of each token, or of each address if authentication is off. 0: no limit."`
+	RateLimit  int             `default:"0" min:"0" max:"1000000" placeholder:"N" env:"PROPOSER_RATE_LIMIT" help:"Maximum images per minute of each token, or of each address if authentication is off. Other requests count as one image. 0: no limit."`
 	Tokens     string          `placeholder:"FILE" env:"PROPOSER_TOKENS" help:"Token file, one NAME TOKEN per line. If unset, authentication is off."`
 	TLSCert    string          `name:"tls-cert" placeholder:"FILE" env:"PROPOSER_TLS_CERT" help:"TLS certificate (PEM) with its intermediate certificates. If unset, the service speaks plain HTTP."`
 	TLSKey     string          `name:"tls-key" placeholder:"FILE" env:"PROPOSER_TLS_KEY" help:"Private key of the TLS certificate (PEM)."`
