@@ -1,11 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"maps"
 	"math"
 	"net"
@@ -33,6 +36,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/proposer/proposer/api/openinference"
+	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/internal/testutil/inferencepb"
 )
@@ -762,4 +767,78 @@ func TestConnectionLimit(t *testing.T) {
 		}
 		second.Close()
 	})
+}
+
+// BenchmarkInference compares the transports: with a search that takes no time, so that only the
+// transport is measured, and with that of a small image. Four clients send requests over the network.
+func BenchmarkInference(b *testing.B) {
+	s := newService(b, func(c *Config) { c.Workers, c.Queue, c.Logger = 8, 8, slog.New(slog.DiscardHandler) })
+	var listeners [2]net.Listener
+	for i := range listeners {
+		var err error
+		if listeners[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, Listeners{HTTP: listeners[0], GRPC: listeners[1]}) }()
+	defer func() { stop(); <-ended }()
+	conn, err := grpc.NewClient(listeners[1].Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	client := inferencepb.NewGRPCInferenceServiceClient(conn)
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	defer transport.CloseIdleConnections()
+
+	overHTTP := func(image []byte) error {
+		req, err := http.NewRequest("POST", "http://"+listeners[0].Addr().String()+inferPath, bytes.NewReader(image))
+		if err != nil {
+			return err
+		}
+		req.Header.Set(openinference.HeaderLength, "0")
+		res, err := transport.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %w", res.Status, err)
+		}
+		return nil
+	}
+	overGRPC := func(image []byte) error {
+		_, err := client.ModelInfer(ctx, inferRequest(image, nil))
+		return err
+	}
+	instant := func(context.Context, []byte, propose.Options) (*propose.Result, error) {
+		return &propose.Result{Boxes: make([]box.Box, 2000), Scores: make([]float32, 2000), DecodeTime: 1, SearchTime: 1}, nil
+	}
+	for _, c := range []struct {
+		name  string
+		image []byte
+		run   func(context.Context, []byte, propose.Options) (*propose.Result, error)
+	}{
+		{"transport/200kB", append(small().PNG(), make([]byte, 200<<10)...), instant},
+		{"transport/10kB", small().PNG(), instant},
+		{"search/64x48", small().PNG(), runSearch},
+	} {
+		for name, call := range map[string]func([]byte) error{"http": overHTTP, "grpc": overGRPC} {
+			b.Run(c.name+"/"+name, func(b *testing.B) {
+				s.run = c.run
+				b.ReportAllocs()
+				b.SetParallelism(max(4/runtime.GOMAXPROCS(0), 1))
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						if err := call(c.image); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			})
+		}
+	}
 }

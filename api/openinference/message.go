@@ -14,7 +14,7 @@ import (
 // ParseMessage parses a ModelInferRequest. The image shares memory with the message. Errors are of type
 // [*Error], with status 404 if the model is unknown and 400 otherwise.
 //
-// The message is read in place: generated code would take up to a hundred times the memory of a message
+// The message is read in place: generated code would take up to 80 times the memory of a message
 // that is made of empty tensors.
 func ParseMessage(message []byte) (*Request, error) {
 	r := messageParser{options: map[string]string{}}
