@@ -40,6 +40,7 @@ import (
 	"github.com/proposer/proposer/box"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/internal/testutil/inferencepb"
+	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
 // grpcService is a service on two in-memory networks with a generated client.
@@ -220,47 +221,47 @@ func TestGRPCMetadata(t *testing.T) {
 // Requests over HTTP and gRPC get the same bytes.
 func TestGRPCEqualsHTTP(t *testing.T) {
 	s := startGRPC(t, nil)
-	image := small().PNG()
-	for _, mode := range propose.Modes() {
-		for _, c := range []struct {
-			outputs []string
-			params  map[string]any
-		}{
-			{nil, map[string]any{"max": 20}},
-			{[]string{"scores"}, map[string]any{"max": uint64(7), "nms": 0.5}},
-			{[]string{"scores", "boxes"}, map[string]any{"min-side": "10", "order": "paper", "seed": 3}},
+	image := scene.Render(1, 32, 24, 2).PNG()
+	queries := []struct {
+		outputs []string
+		params  map[string]any
+	}{
+		{nil, map[string]any{"max": 20}},
+		{[]string{"scores"}, map[string]any{"max": uint64(7), "nms": 0.5}},
+		{[]string{"scores", "boxes"}, map[string]any{"min-side": "4", "order": "paper", "seed": 3}},
+	}
+	for i, mode := range propose.Modes() {
+		c := queries[i%len(queries)]
+		params := maps.Clone(c.params)
+		params["mode"] = mode
+		want := s.inferHTTP(t, image, c.outputs, params)
+		req := inferRequest(image, params)
+		for _, name := range c.outputs {
+			req.Outputs = append(req.Outputs, &inferencepb.ModelInferRequest_InferRequestedOutputTensor{Name: name})
+		}
+		for name, change := range map[string]func(*inferencepb.ModelInferRequest){
+			"raw": func(*inferencepb.ModelInferRequest) {},
+			"contents": func(r *inferencepb.ModelInferRequest) {
+				r.RawInputContents = nil
+				r.Inputs[0].Contents = &inferencepb.InferTensorContents{BytesContents: [][]byte{image}}
+			},
+			"batch": func(r *inferencepb.ModelInferRequest) { r.Inputs[0].Shape = []int64{1, 1} },
 		} {
-			params := maps.Clone(c.params)
-			params["mode"] = mode
-			want := s.inferHTTP(t, image, c.outputs, params)
-			req := inferRequest(image, params)
-			for _, name := range c.outputs {
-				req.Outputs = append(req.Outputs, &inferencepb.ModelInferRequest_InferRequestedOutputTensor{Name: name})
-			}
-			for name, change := range map[string]func(*inferencepb.ModelInferRequest){
-				"raw": func(*inferencepb.ModelInferRequest) {},
-				"contents": func(r *inferencepb.ModelInferRequest) {
-					r.RawInputContents = nil
-					r.Inputs[0].Contents = &inferencepb.InferTensorContents{BytesContents: [][]byte{image}}
-				},
-				"batch": func(r *inferencepb.ModelInferRequest) { r.Inputs[0].Shape = []int64{1, 1} },
-			} {
-				t.Run(fmt.Sprint(mode, c.outputs, name), func(t *testing.T) {
-					r := proto.Clone(req).(*inferencepb.ModelInferRequest)
-					r.Id = "42"
-					change(r)
-					res, err := s.ModelInfer(t.Context(), r)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if res.ModelName != "selective_search" || res.ModelVersion != "1" || res.Id != "42" {
-						t.Errorf("got %v", res)
-					}
-					if got := outputsOf(t, res, len(r.RawInputContents) > 0); !reflect.DeepEqual(got, want) {
-						t.Errorf("got %v, want %v", got, want)
-					}
-				})
-			}
+			t.Run(fmt.Sprint(mode, c.outputs, name), func(t *testing.T) {
+				r := proto.Clone(req).(*inferencepb.ModelInferRequest)
+				r.Id = "42"
+				change(r)
+				res, err := s.ModelInfer(t.Context(), r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if res.ModelName != "selective_search" || res.ModelVersion != "1" || res.Id != "42" {
+					t.Errorf("got %v", res)
+				}
+				if got := outputsOf(t, res, len(r.RawInputContents) > 0); !reflect.DeepEqual(got, want) {
+					t.Errorf("got %v, want %v", got, want)
+				}
+			})
 		}
 	}
 }
@@ -439,16 +440,62 @@ func (s *grpcService) wantNoMemory(t testing.TB) {
 	})
 }
 
-// Bytes that no generated client sends.
-func TestGRPCFraming(t *testing.T) {
-	s := startGRPC(t, nil)
-	protocols := http.Protocols{}
+// roundTrip sends a request to the address of gRPC as any HTTP/2 client can.
+func (s *grpcService) roundTrip(t testing.TB, method, path string, body io.Reader, headers ...string) *http.Response {
+	t.Helper()
+	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.calls.dial(ctx) },
 		Protocols:   &protocols,
 	}
-	defer transport.CloseIdleConnections()
+	t.Cleanup(transport.CloseIdleConnections)
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.calls.Addr().String()+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/grpc")
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// Messages that are announced and do not arrive take little memory, and time out.
+func TestGRPCAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const calls = 50
+		s := startGRPC(t, nil)
+		var wg sync.WaitGroup
+		for range calls {
+			wg.Go(func() {
+				body, stop := io.Pipe()
+				defer stop.Close()
+				go stop.Write([]byte("\x00\x03\xff\xff\xff\x3a\xff")) // 64 MiB
+				res := s.roundTrip(t, "POST", "/inference.GRPCInferenceService/ModelInfer", body)
+				r := readAll(t, res)
+				if text := res.Trailer.Get("Grpc-Message"); res.Trailer.Get("Grpc-Status") != "4" || !strings.Contains(text, "did not arrive") || len(r.body) > 0 {
+					t.Errorf("got %v, %q", res.Trailer, r.body)
+				}
+			})
+		}
+		s.wantInFlight(t, calls)
+		if used := s.admission.memory.inUse(); used < calls*requestMemory || used > 2*calls*requestMemory {
+			t.Errorf("%d bytes are reserved", used)
+		}
+		wg.Wait()
+		s.wantInFlight(t, 0)
+	})
+}
+
+// Bytes that no generated client sends.
+func TestGRPCFraming(t *testing.T) {
+	s := startGRPC(t, nil)
 	const infer = "/inference.GRPCInferenceService/ModelInfer"
 	message, err := proto.Marshal(inferRequest(small().PNG(), map[string]any{"mode": "single"}))
 	if err != nil {
@@ -490,19 +537,7 @@ func TestGRPCFraming(t *testing.T) {
 		"a path of HTTP, POST": {"POST", "/v1/proposals", valid, nil, 200, "12", "does not implement"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			req, err := http.NewRequestWithContext(t.Context(), c.method, "http://"+s.calls.Addr().String()+c.path, strings.NewReader(c.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Content-Type", "application/grpc")
-			for _, h := range c.headers {
-				name, value, _ := strings.Cut(h, ": ")
-				req.Header.Set(name, value)
-			}
-			res, err := transport.RoundTrip(req)
-			if err != nil {
-				t.Fatal(err)
-			}
+			res := s.roundTrip(t, c.method, c.path, strings.NewReader(c.body), c.headers...)
 			r := readAll(t, res)
 			text, _ := url.PathUnescape(res.Trailer.Get("Grpc-Message"))
 			if c.code == "" {
