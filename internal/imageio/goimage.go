@@ -4,7 +4,6 @@ package imageio
 
 import (
 	"bytes"
-	"errors"
 	"image"
 
 	"github.com/proposer/proposer/internal/jpeg"
@@ -33,11 +32,8 @@ func decodePixels(data []byte, h Header) (img *raster.Image, err error) {
 // decodeJPEG decodes a JPEG file to the pixels that OpenCV makes of it with libjpeg-turbo.
 func (h *Header) decodeJPEG(data []byte) (*raster.Image, error) {
 	m, err := jpeg.Decode(data)
-	if _, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
-		return nil, h.unsupported("%v", err)
-	}
 	if err != nil {
-		return nil, h.broken("%w", err)
+		return nil, h.jpegError(err)
 	}
 	if err := h.checkSize(m.Planes.Rect.Dx(), m.Planes.Rect.Dy()); err != nil {
 		return nil, err

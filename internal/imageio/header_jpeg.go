@@ -3,6 +3,9 @@ package imageio
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+
+	"github.com/proposer/proposer/internal/jpeg"
 )
 
 const jpegMagic = "\xff\xd8\xff"
@@ -149,4 +152,12 @@ func (h *Header) checkScans(b []byte) error {
 		}
 		i = next
 	}
+}
+
+// jpegError returns the error of this package for one of package jpeg.
+func (h *Header) jpegError(err error) error {
+	if _, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
+		return h.unsupported("%v", err)
+	}
+	return h.broken("%w", err)
 }

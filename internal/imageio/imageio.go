@@ -33,11 +33,12 @@
 // package jpeg and Go's decoder of WebP do, with conversion of package ycbcr; see [Decoder]. PNG, GIF,
 // BMP, TIFF, headers, limits, orientation and shrinking are the same code in both builds. Pixels are
 // equal: those of libjpeg-turbo, with its accurate inverse transform and interpolated chroma, and of
-// libwebp. Exceptions are damaged files, of which Go's decoders reject more, progressive JPEG files
-// without their last scans, which libjpeg smooths, and rare subsampling ([ErrUnsupported]).
+// libwebp. Exceptions are progressive JPEG files without their last scans, which libjpeg smooths. Both
+// builds refuse the same files: package jpeg checks the codes of JPEG files for OpenCV, which would show
+// damaged ones as gray.
 //
 // OpenCV's codecs print lines on standard error for some files, with texts of these files, which cannot be
-// turned off; package cstderr captures them, with [WithObserver]. Damage to the coded pixels of a complete JPEG is not reported.
+// turned off; package cstderr captures them, with [WithObserver].
 package imageio
 
 import (

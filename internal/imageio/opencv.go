@@ -5,6 +5,7 @@ package imageio
 import (
 	"bytes"
 
+	"github.com/proposer/proposer/internal/jpeg"
 	"github.com/proposer/proposer/raster"
 	"gocv.io/x/gocv"
 )
@@ -23,6 +24,12 @@ func decodePixels(data []byte, h Header) (*raster.Image, error) {
 		data = append(bytes.Clone(data), make([]byte, minWebP-len(data))...)
 	}
 
+	if h.Format == "jpeg" {
+		// OpenCV shows damaged codes as gray.
+		if err := jpeg.Check(data); err != nil {
+			return nil, h.jpegError(err)
+		}
+	}
 	mat := gocv.NewMat()
 	defer mat.Close()
 	// Not IMDecode, which reports errors in a global variable.

@@ -7,10 +7,12 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -267,6 +269,31 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestCheck changes bytes of files: Check finds the errors that Decode finds.
+func TestCheck(t *testing.T) {
+	all := files(t)
+	all["gray"] = encoded(t, 64, 48, 70, true)
+	names := slices.Sorted(maps.Keys(all))
+	broken := 0
+	rapid.Check(t, func(t *rapid.T) {
+		data := bytes.Clone(all[rapid.SampledFrom(names).Draw(t, "file")])
+		start := bytes.Index(data, []byte{0xff, markerSOS})
+		for range rapid.IntRange(0, 3).Draw(t, "changes") {
+			data[rapid.IntRange(start, len(data)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
+		}
+		_, want := Decode(data)
+		if got := Check(data); got != want {
+			t.Fatalf("got %v, Decode returns %v", got, want)
+		}
+		if want != nil {
+			broken++
+		}
+	})
+	if broken == 0 {
+		t.Error("no file was broken")
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, data := range files(f) {
 		f.Add(data)
@@ -283,6 +310,9 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		m, err := Decode(data)
+		if got := Check(data); got != err {
+			t.Errorf("Check returns %v, Decode %v", got, err)
+		}
 		if err != nil {
 			return
 		}
@@ -299,6 +329,14 @@ func BenchmarkDecode(b *testing.B) {
 		benchmetric.ReportMegapixels(b, 640*480)
 		for b.Loop() {
 			if _, err := Decode(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("check", func(b *testing.B) {
+		benchmetric.ReportMegapixels(b, 640*480)
+		for b.Loop() {
+			if err := Check(data); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -1,5 +1,7 @@
 package jpeg
 
+import "math/bits"
+
 // A scanChannel is a component of a scan.
 type scanChannel struct {
 	*component
@@ -14,6 +16,7 @@ type scan struct {
 	start, end int  // of the coefficients in zigzag order, both included
 	high, low  uint // successive approximation: the previous bit position (0: none), and this one
 	blocksLeft int32
+	checked    [64]int16 // the block that is read in a check
 }
 
 // readScan reads the header of a scan and its coded data.
@@ -91,9 +94,13 @@ func (d *decoder) begin(c *component, dc bool) error {
 		}
 		c.quant = *d.quant[c.table]
 		c.scanned = true
-		if d.progressive {
+		switch {
+		case d.check && d.progressive:
+			c.set = make([]uint64, c.stride*c.rows)
+		case d.check:
+		case d.progressive:
 			c.coefficients = make([]int16, 64*c.stride*c.rows)
-		} else {
+		default:
 			c.pix = make([]uint8, 64*c.stride*c.rows)
 		}
 	}
@@ -214,7 +221,9 @@ func (s *scan) sequential(c *scanChannel, x, y int) error {
 	if r.exhausted() {
 		return errEnds
 	}
-	transform(c.pix[64*y*c.stride+8*x:], 8*c.stride, &b)
+	if !s.check {
+		transform(c.pix[64*y*c.stride+8*x:], 8*c.stride, &b)
+	}
 	return nil
 }
 
@@ -232,7 +241,15 @@ func (s *scan) level(c *scanChannel, dst *int32) error {
 	return nil
 }
 
-func (c *scanChannel) coefficientsOf(x, y int) *[64]int16 {
+// coefficientsOf returns the block (x, y) of a component. In a check all that are not 0 are 1.
+func (s *scan) coefficientsOf(c *scanChannel, x, y int) *[64]int16 {
+	if s.check {
+		clear(s.checked[:])
+		for set := c.set[y*c.stride+x]; set != 0; set &= set - 1 {
+			s.checked[bits.TrailingZeros64(set)] = 1
+		}
+		return &s.checked
+	}
 	return (*[64]int16)(c.coefficients[64*(y*c.stride+x):])
 }
 
@@ -241,7 +258,7 @@ func (s *scan) firstDC(c *scanChannel, x, y int) error {
 	if err := s.level(c, &v); err != nil {
 		return err
 	}
-	c.coefficientsOf(x, y)[0] = int16(v << s.low)
+	s.coefficientsOf(c, x, y)[0] = int16(v << s.low)
 	if s.bits.exhausted() {
 		return errEnds
 	}
@@ -250,12 +267,25 @@ func (s *scan) firstDC(c *scanChannel, x, y int) error {
 
 func (s *scan) refineDC(c *scanChannel, x, y int) error {
 	if s.bits.take(1) != 0 {
-		c.coefficientsOf(x, y)[0] |= 1 << s.low
+		s.coefficientsOf(c, x, y)[0] |= 1 << s.low
 	}
 	if s.bits.exhausted() {
 		return errEnds
 	}
 	return nil
+}
+
+// keep keeps which coefficients of block (x, y) are not 0, in a check.
+func (s *scan) keep(c *scanChannel, x, y int) {
+	if !s.check {
+		return
+	}
+	set := &c.set[y*c.stride+x]
+	for _, at := range zigzag[s.start : s.end+1] {
+		if s.checked[at] != 0 {
+			*set |= 1 << at
+		}
+	}
 }
 
 // firstAC reads the first bits of AC coefficients (G.1.2.2).
@@ -264,7 +294,7 @@ func (s *scan) firstAC(c *scanChannel, x, y int) error {
 		s.blocksLeft--
 		return nil
 	}
-	r, b := &s.bits, c.coefficientsOf(x, y)
+	r, b := &s.bits, s.coefficientsOf(c, x, y)
 	for k := s.start; k <= s.end; k++ {
 		code, ok := r.next(c.ac)
 		if !ok {
@@ -286,6 +316,7 @@ func (s *scan) firstAC(c *scanChannel, x, y int) error {
 		}
 		b[zigzag[k]] = int16(v << s.low)
 	}
+	s.keep(c, x, y)
 	if r.exhausted() {
 		return errEnds
 	}
@@ -294,7 +325,7 @@ func (s *scan) firstAC(c *scanChannel, x, y int) error {
 
 // refineAC reads one more bit of AC coefficients (G.1.2.3).
 func (s *scan) refineAC(c *scanChannel, x, y int) error {
-	r, b := &s.bits, c.coefficientsOf(x, y)
+	r, b := &s.bits, s.coefficientsOf(c, x, y)
 	k := s.start
 	for s.blocksLeft == 0 && k <= s.end {
 		code, ok := r.next(c.ac)
@@ -325,6 +356,7 @@ func (s *scan) refineAC(c *scanChannel, x, y int) error {
 		s.blocksLeft--
 		s.refine(b, k, 64)
 	}
+	s.keep(c, x, y)
 	if r.exhausted() {
 		return errEnds
 	}
