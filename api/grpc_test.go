@@ -519,7 +519,7 @@ func TestGRPCFraming(t *testing.T) {
 		"half a prefix":        {"POST", infer, "\x00\x00", nil, 200, "3", "the call has 2 bytes: want a message"},
 		"truncated":            {"POST", infer, framed(0, len(message)+1, string(message)), nil, 200, "3", "want one message of"},
 		"two messages":         {"POST", infer, valid + valid, nil, 200, "3", "want one message of"},
-		"huge message":         {"POST", infer, framed(0, math.MaxUint32, ""), nil, 200, "3", "too large"},
+		"huge message":         {"POST", infer, framed(0, math.MaxInt32, ""), nil, 200, "3", "too large"},
 		"not a message":        {"POST", infer, framed(0, 3, "\xff\xff\xff"), nil, 200, "3", "not a message of Protocol Buffers"},
 		"compressed":           {"POST", infer, framed(1, 1, "x"), []string{"Grpc-Encoding: gzip"}, 200, "12", "compressed messages are not supported"},
 		"flag alone":           {"POST", infer, framed(1, 1, "x"), nil, 200, "3", "no grpc-encoding"},
