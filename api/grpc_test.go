@@ -665,7 +665,7 @@ func TestGRPCTokensAndRate(t *testing.T) {
 	if r := s.send(t, req); r.status != http.StatusOK {
 		t.Errorf("got %d %s", r.status, r.body)
 	}
-	wantProblem(t, call("authorization", "Bearer alice-0123456789abcdef"), codes.ResourceExhausted, "rate", "requests per minute")
+	wantProblem(t, call("authorization", "Bearer alice-0123456789abcdef"), codes.ResourceExhausted, "rate", "images per minute")
 	for range 3 { // probes need no token and have no limit
 		if _, err := grpc_health_v1.NewHealthClient(s.conn).Check(t.Context(), nil); err != nil {
 			t.Error(err)
