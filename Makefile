@@ -12,7 +12,7 @@ URL      ?= http://127.0.0.1:8080
 PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 PEERS    := python3-opencv python3-skimage libdlib-dev
 EXAMPLE  := python3-torch python3-torchvision python3-numpy python3-pil libopenblas0
-E2E      := chromium prometheus python3 python3-scipy slurm-wlm munge $(EXAMPLE)
+E2E      := chromium prometheus python3 python3-scipy python3-grpcio python3-protobuf slurm-wlm munge $(EXAMPLE)
 PYDEPS   := gcc libc6-dev git python3
 PYTESTS  := python3-numpy python3-pil python3-opencv python3-skimage python3-torch python3-torchvision python3-matplotlib \
 	python3-tqdm python3-pytest python3-venv mypy flake8
@@ -67,14 +67,14 @@ test: deps ## run all tests, with and without OpenCV
 
 e2e: build ## run the end-to-end tests (browser, Prometheus, Python, PyTorch, Slurm, container root, generated clients); install what is missing
 	@command -v chromium >/dev/null && command -v promtool >/dev/null && command -v python3 >/dev/null && \
-	$(PYTHON) -c 'import scipy.io; $(IMPORTS)' 2>/dev/null && \
+	$(PYTHON) -c 'import scipy.io, grpc, google.protobuf; $(IMPORTS)' 2>/dev/null && \
 	[ -x /usr/sbin/slurmctld ] && [ -x /usr/sbin/slurmd ] && [ -x /usr/sbin/munged ] || { \
 	$(call install,E2E,NO_E2E); }
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./internal/codec ./internal/npy ./internal/rois
 	@[ $(NPM)/node_modules/.package-lock.json -nt $(NPM)/package-lock.json ] || npm ci --silent --ignore-scripts --prefix $(NPM) || \
 	echo 'Skipping tests with npm packages: npm cannot install them'
 	PROPOSER_E2E=1 $(GO) -C tools test -tags $(TAGS) -count 1 ./clients
-	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run 'ConsumersLoad|PythonWrites|COCOeval' ./cmd/proposer ./internal/proposalfile ./evaluate
+	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run 'ConsumersLoad|PythonWrites|COCOeval|GRPCPython' ./api ./cmd/proposer ./internal/proposalfile ./evaluate
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run Pillow ./internal/imageio
 	PROPOSER_E2E=1 $(GO) test -count 1 -run Pillow ./internal/imageio
 
@@ -213,7 +213,7 @@ endef
 
 NO_PACKAGES := "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) and run make OPENCV=<folder of its headers>," \
 	"or build without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer"
-NO_E2E := "Install Chromium, Prometheus with promtool, Slurm, MUNGE, OpenBLAS, and Python 3 with NumPy, SciPy, Pillow, PyTorch and torchvision for $(PYTHON)"
+NO_E2E := "Install Chromium, Prometheus with promtool, Slurm, MUNGE, OpenBLAS, and Python 3 with NumPy, SciPy, Pillow, grpcio, protobuf, PyTorch and torchvision for $(PYTHON)"
 NO_EXAMPLE := "Install PyTorch, torchvision, NumPy and Pillow for $(PYTHON), and OpenBLAS"
 NO_PYDEPS := "Install a C compiler, git and Python 3.9 or newer as $(PYTHON)"
 NO_PYTESTS := "Install NumPy, Pillow, OpenCV with ximgproc, scikit-image, PyTorch, torchvision, Matplotlib, tqdm and pytest for" \
