@@ -225,12 +225,12 @@ func (c Config) limits() imageio.Limits {
 	return imageio.Limits{MaxBytes: c.MaxImageBytes, MaxPixels: c.MaxImagePixels, MaxSide: c.MaxImageSide}
 }
 
-// Limits of an HTTP/2 connection. The buffers hold what has arrived of bodies before a handler reads
-// it, so they count beside Config.BodyMemory.
+// Limits of a connection.
 const (
-	maxStreams    = 100
-	receiveBuffer = 256 << 10
-	readFrame     = 16 << 10 // a buffer of the size that a frame announces is allocated before it arrives
+	maxHeaderBytes = 16 << 10
+	maxStreams     = 100
+	receiveBuffer  = 128 << 10 // of an HTTP/2 connection, for what has arrived before a handler reads it
+	readFrame      = 16 << 10  // a buffer of the size that a frame announces is allocated before it arrives
 )
 
 // httpServer returns a server for h with the timeouts and the limits of a connection.
@@ -253,7 +253,7 @@ func (c Config) httpServer(h http.Handler) *http.Server {
 		ReadTimeout:       c.BodyTimeout,
 		WriteTimeout:      c.BodyTimeout + c.Timeout + c.WriteTimeout,
 		IdleTimeout:       30 * time.Second, // idle connections count toward MaxConnections
-		MaxHeaderBytes:    16 << 10,
+		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn),
 	}
 }

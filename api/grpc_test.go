@@ -766,12 +766,12 @@ func TestGRPCCodes(t *testing.T) {
 // A listener that waits for connections does not take those of another.
 func TestConnectionLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limit := make(connectionLimit, 1)
+		limit := newConnections(Config{MaxConnections: 1}, newTestMemory(1<<20))
 		a, b := newMemoryListener(), newMemoryListener()
 		accepted := make(chan net.Conn, 2)
 		var wg sync.WaitGroup
 		for _, ln := range []*memoryListener{a, b} {
-			limited := limit.listen(ln)
+			limited := limit.serve(&http.Server{}, ln)
 			t.Cleanup(func() { limited.Close(); limited.Close() })
 			wg.Go(func() {
 				for {
@@ -797,10 +797,13 @@ func TestConnectionLimit(t *testing.T) {
 		first.Close() // counts once
 		second := <-accepted
 		synctest.Wait()
-		if len(limit) != 1 {
-			t.Errorf("%d connections are counted, want 1", len(limit))
+		if n := limit.memory.inUse(); len(limit.places) != 1 || n != connectionMemory {
+			t.Errorf("%d connections are counted, of %d bytes, want 1 of %d", len(limit.places), n, connectionMemory)
 		}
 		second.Close()
+		if n := limit.memory.inUse(); n != 0 {
+			t.Errorf("%d bytes remain reserved", n)
+		}
 	})
 }
 

@@ -166,6 +166,16 @@ type http2Conn struct {
 // dialHTTP2 opens a raw connection that calls read with each frame of the service.
 func (s *service) dialHTTP2(t testing.TB, read func(http2.Frame)) *http2Conn {
 	t.Helper()
+	c, err := s.tryHTTP2(t, read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// tryHTTP2 is dialHTTP2, but the service may close the connection.
+func (s *service) tryHTTP2(t testing.TB, read func(http2.Frame)) (*http2Conn, error) {
+	t.Helper()
 	c := &http2Conn{Conn: s.dial(t), ended: make(chan error, 1)}
 	c.framer = http2.NewFramer(c, c)
 	c.encode = hpack.NewEncoder(&c.header)
@@ -180,12 +190,9 @@ func (s *service) dialHTTP2(t testing.TB, read func(http2.Frame)) *http2Conn {
 		}
 	}()
 	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if err := c.framer.WriteSettings(); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return c, c.framer.WriteSettings()
 }
 
 // postAndCancel begins a request and cancels it.
@@ -246,7 +253,7 @@ func TestHTTP2RapidReset(t *testing.T) {
 			}
 		})
 		requests := 0
-		for ; requests < 10*maxStreams; requests++ {
+		for ; requests < 1000*maxStreams; requests++ {
 			if c.postAndCancel(uint32(2*requests+1), image) != nil {
 				break
 			}

@@ -36,9 +36,10 @@ type memory struct {
 	total int64 // bytes
 	gauge prometheus.Gauge
 
-	mu      sync.Mutex
-	used    int64
-	clients map[string]int64 // used bytes, if any
+	mu          sync.Mutex
+	used        int64
+	connections int64            // used bytes that are those of connections
+	clients     map[string]int64 // used bytes, if any
 
 	maxRefused int64
 	refused    atomic.Int64 // requests
@@ -56,11 +57,16 @@ func newMemory(c Config, m *metrics) *memory {
 func (m *memory) reserve(client string, n int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if left := m.total - m.used - n; left < 0 || m.clients[client]+n > 2*left {
+	if !m.fits(client, n) {
 		return errOverloaded
 	}
 	m.add(client, n)
 	return nil
+}
+
+func (m *memory) fits(client string, n int64) bool {
+	left := m.total - m.used - n
+	return left >= 0 && m.clients[client]+n <= 2*left
 }
 
 func (m *memory) release(client string, n int64) {
@@ -85,6 +91,25 @@ func (m *memory) add(client string, n int64) {
 	} else {
 		delete(m.clients, client)
 	}
+}
+
+// reserveConnection reserves n bytes for a connection of a client.
+func (m *memory) reserveConnection(client string, n int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.connections+n > m.total/2 || !m.fits(client, n) {
+		return errOverloaded
+	}
+	m.connections += n
+	m.add(client, n)
+	return nil
+}
+
+func (m *memory) releaseConnection(client string, n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.connections -= n
+	m.add(client, -n)
 }
 
 // inUse returns the number of reserved bytes.
@@ -219,22 +244,27 @@ func (s *Server) reserve(next http.Handler) http.Handler {
 		rec := recordOf(r)
 		rec.memory = &reservation{memory: m, client: rec.client}
 		defer rec.memory.end()
-		if rec.memory.Reserve(requestMemory+headerMemory(r.Header)) != nil {
-			rec.problem = overloadProblem()
-			if m.refused.Add(1) > m.maxRefused {
-				m.refused.Add(-1)
+		conn, _ := r.Context().Value(connectionKey{}).(*connection)
+		err := conn.beginRequest(r.ProtoMajor == 2)
+		header := headerMemory(r.Header)
+		if err != nil {
+			w.Header().Set("Connection", "close")
+		} else {
+			err = rec.memory.Reserve(requestMemory + header)
+		}
+		if err != nil {
+			defer m.refused.Add(-1)
+			if m.refused.Add(1) > m.maxRefused || header > requestMemory {
+				rec.problem = overloadProblem()
 				panic(http.ErrAbortHandler)
 			}
-			defer m.refused.Add(-1)
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // not supported by recorders
-			r.Header = http.Header{}
-			if isProbe(r.URL.Path) {
-				rec.problem = nil
-			} else {
+			if !isProbe(r.URL.Path) {
 				handler = overloaded
 			}
 		}
 		handler.ServeHTTP(w, r)
+		// The client may read the end of the response slowly.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // not supported by recorders
 		if r.ProtoMajor == 2 {
 			// What has arrived of the body and the rest of the response would be held until the client
 			// has read the response.

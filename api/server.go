@@ -126,10 +126,10 @@ type Listeners struct {
 func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	var servers []*http.Server
 	ended := make(chan error, 3)
-	connections := make(connectionLimit, s.cfg.MaxConnections)
+	connections := newConnections(s.cfg, s.admission.memory)
 	serve := func(hs *http.Server, ln net.Listener) {
 		servers = append(servers, hs)
-		ln = connections.listen(ln)
+		ln = connections.serve(hs, ln)
 		if c := s.cfg.TLSConfig; c != nil {
 			hs.TLSConfig = c.Clone()
 			go func() { ended <- hs.ServeTLS(ln, "", "") }()
