@@ -35,37 +35,49 @@ func (h *Header) decodeJPEG(data []byte) (*raster.Image, error) {
 	if err != nil {
 		return nil, h.jpegError(err)
 	}
-	if err := h.checkSize(m.Planes.Rect.Dx(), m.Planes.Rect.Dy()); err != nil {
+	if err := h.checkSize(m.Width, m.Height); err != nil {
 		return nil, err
 	}
 	img := h.newImage()
-	if m.Color == jpeg.Gray {
-		for y := range h.Height {
-			copy(img.Pix[y*h.Width:][:h.Width], m.Planes.Y[y*m.Planes.YStride:])
+	var components []*ycbcr.Upsampler
+	for _, c := range m.Components {
+		components = append(components, ycbcr.NewUpsampler(ycbcr.Plane(c), m.Width, m.Height))
+	}
+	for y := range h.Height {
+		var row [4][]uint8
+		for i, c := range components {
+			row[i] = c.Row(y)
 		}
-		return img, nil
-	}
-	if m.Color == jpeg.YCbCr || m.Color == jpeg.YCCK {
-		ycbcr.JPEG(img.Plane(0), img.Plane(1), img.Plane(2), &m.Planes)
-	} else {
-		ycbcr.Upsample(img.Plane(0), img.Plane(1), img.Plane(2), &m.Planes)
-	}
-	if m.Fourth == nil {
-		return img, nil
-	}
-	for p := range 3 {
-		for y := range h.Height {
-			row := img.Plane(p)[y*h.Width:][:h.Width]
-			for x, k := range m.Fourth[y*m.Planes.YStride:][:h.Width] {
-				white := row[x]
-				if m.Color == jpeg.CMYK {
-					white = 255 - white
-				}
-				row[x] = k - uint8(uint16(white)*uint16(k)>>8)
-			}
-		}
+		h.writeJPEGRow(img, y, row, m.Color)
 	}
 	return img, nil
+}
+
+// writeJPEGRow writes row y of a JPEG file to the planes of img.
+func (h *Header) writeJPEGRow(img *raster.Image, y int, row [4][]uint8, color jpeg.Color) {
+	var dst [3][]uint8
+	for p := range img.Space.Planes() {
+		dst[p] = img.Plane(p)[y*h.Width:][:h.Width]
+	}
+	if color == jpeg.YCbCr || color == jpeg.YCCK {
+		ycbcr.Convert(dst[0], dst[1], dst[2], row[0], row[1], row[2])
+	} else {
+		for p := range img.Space.Planes() {
+			copy(dst[p], row[p])
+		}
+	}
+	if row[3] == nil {
+		return
+	}
+	for p := range dst {
+		for x, k := range row[3] { // as OpenCV, with 8 bits
+			ink := dst[p][x]
+			if color == jpeg.CMYK {
+				ink = 255 - ink
+			}
+			dst[p][x] = k - uint8(uint16(ink)*uint16(k)>>8)
+		}
+	}
 }
 
 // decodeWebP decodes a WebP file to the pixels that libwebp makes of it.

@@ -192,7 +192,7 @@ func (d *Decoded) Enlarged() bool {
 	return d.Image.Width > d.Width || d.Image.Height > d.Height
 }
 
-// Decode decodes an image file. Memory peaks at 6 bytes per pixel, 9 for a progressive JPEG, 11 for
+// Decode decodes an image file. Memory peaks at 6 bytes per pixel, 7 for CMYK, 9 for a progressive JPEG, 11 for
 // 16 bits with alpha, 3 more for each pixel of an enlarged image, and the bytes of the frame of an
 // animated WebP.
 //

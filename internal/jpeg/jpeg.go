@@ -8,7 +8,6 @@ package jpeg
 import (
 	"bytes"
 	"encoding/binary"
-	"image"
 )
 
 // A FormatError reports a broken file.
@@ -35,12 +34,16 @@ const (
 
 // An Image is a decoded file.
 type Image struct {
-	Color Color
-	// Planes has the first three components, of any color space, or one as Y. Its planes are larger than its
-	// bounds.
-	Planes image.YCbCr
-	// Fourth is the fourth component, at the full resolution, with the stride of Planes.Y.
-	Fourth []uint8
+	Color         Color
+	Width, Height int
+	Components    []Component // 1, 3 or 4
+}
+
+// A Component is the samples of a channel.
+type Component struct {
+	Pix    []uint8
+	Stride int
+	H, V   int // pixels that a sample covers in a row and in a column
 }
 
 // Markers.
@@ -106,7 +109,7 @@ func Check(data []byte) error {
 	return err
 }
 
-// decode reads the file. The image is nil in a check.
+// decode reads the file. In a check the image has no samples.
 func (d *decoder) decode() (*Image, error) {
 	data := d.bits.data
 	if len(data) < 2 || data[0] != 0xff || data[1] != markerSOI {
@@ -201,8 +204,10 @@ func (d *decoder) readFrame(body []byte, progressive bool) error {
 		}
 		d.hMax, d.vMax = max(d.hMax, c.h), max(d.vMax, c.v)
 	}
-	if _, ok := d.ratio(); !ok {
-		return UnsupportedError("chroma subsampling with these factors")
+	for _, c := range d.comps {
+		if d.hMax%c.h != 0 || d.vMax%c.v != 0 {
+			return UnsupportedError("subsampling by a fraction")
+		}
 	}
 	d.mcusX = ceilDiv(d.width, 8*d.hMax)
 	d.mcusY = ceilDiv(d.height, 8*d.vMax)
@@ -216,36 +221,6 @@ func (d *decoder) readFrame(body []byte, progressive bool) error {
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
-
-// ratio returns the subsampling of the second and third components. The first and fourth are never subsampled.
-func (d *decoder) ratio() (image.YCbCrSubsampleRatio, bool) {
-	if len(d.comps) == 1 {
-		return image.YCbCrSubsampleRatio444, true
-	}
-	full, chroma := &d.comps[0], &d.comps[1]
-	if full.h != d.hMax || full.v != d.vMax || full.h%chroma.h != 0 || full.v%chroma.v != 0 ||
-		d.comps[2].h != chroma.h || d.comps[2].v != chroma.v {
-		return 0, false
-	}
-	if len(d.comps) == 4 && (d.comps[3].h != full.h || d.comps[3].v != full.v) {
-		return 0, false
-	}
-	switch [2]int{full.h / chroma.h, full.v / chroma.v} {
-	case [2]int{1, 1}:
-		return image.YCbCrSubsampleRatio444, true
-	case [2]int{2, 1}:
-		return image.YCbCrSubsampleRatio422, true
-	case [2]int{1, 2}:
-		return image.YCbCrSubsampleRatio440, true
-	case [2]int{2, 2}:
-		return image.YCbCrSubsampleRatio420, true
-	case [2]int{4, 1}:
-		return image.YCbCrSubsampleRatio411, true
-	case [2]int{4, 2}:
-		return image.YCbCrSubsampleRatio410, true
-	}
-	return 0, false
-}
 
 // colorSpace decides as libjpeg's default_decompress_parms does.
 func (d *decoder) colorSpace() Color {
@@ -325,6 +300,7 @@ func (d *decoder) finish() (*Image, error) {
 	if d.comps == nil {
 		return nil, FormatError("no frame")
 	}
+	m := &Image{Color: d.color, Width: d.width, Height: d.height}
 	for i := range d.comps {
 		c := &d.comps[i]
 		if !c.scanned {
@@ -333,20 +309,7 @@ func (d *decoder) finish() (*Image, error) {
 		if d.progressive && !d.check {
 			c.transformAll()
 		}
-	}
-	if d.check {
-		return nil, nil
-	}
-	ratio, _ := d.ratio()
-	m := &Image{Color: d.color, Planes: image.YCbCr{
-		Y: d.comps[0].pix, YStride: 8 * d.comps[0].stride,
-		SubsampleRatio: ratio, Rect: image.Rect(0, 0, d.width, d.height),
-	}}
-	if len(d.comps) >= 3 {
-		m.Planes.Cb, m.Planes.Cr, m.Planes.CStride = d.comps[1].pix, d.comps[2].pix, 8*d.comps[1].stride
-	}
-	if len(d.comps) == 4 {
-		m.Fourth = d.comps[3].pix
+		m.Components = append(m.Components, Component{c.pix, 8 * c.stride, d.hMax / c.h, d.vMax / c.v})
 	}
 	return m, nil
 }

@@ -91,26 +91,28 @@ func compareFile(t fataler, data []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, b := &got.Planes, want.Bounds()
-	if p.Rect != b {
-		t.Fatalf("bounds %v, want %v", p.Rect, b)
+	w, h := want.Bounds().Dx(), want.Bounds().Dy()
+	if got.Width != w || got.Height != h {
+		t.Fatalf("%d×%d pixels, want %d×%d", got.Width, got.Height, w, h)
 	}
+	y := got.Components[0]
 	switch m := want.(type) {
 	case *image.Gray:
-		compare(t, "gray", p.Y, m.Pix, p.YStride, m.Stride, b.Dx(), b.Dy())
+		compare(t, "gray", y.Pix, m.Pix, y.Stride, m.Stride, w, h)
 	case *image.YCbCr:
-		if p.SubsampleRatio != m.SubsampleRatio {
-			t.Fatalf("%v, want %v", p.SubsampleRatio, m.SubsampleRatio)
-		}
-		w, h := (b.Dx()+1)/2, (b.Dy()+1)/2 // at least as many columns and rows in every ratio of these files
-		compare(t, "Y", p.Y, m.Y, p.YStride, m.YStride, b.Dx(), b.Dy())
-		compare(t, "Cb", p.Cb, m.Cb, p.CStride, m.CStride, w, h)
-		compare(t, "Cr", p.Cr, m.Cr, p.CStride, m.CStride, w, h)
+		cb, cr := got.Components[1], got.Components[2]
+		columns, rows := (w+cb.H-1)/cb.H, (h+cb.V-1)/cb.V
+		compare(t, "Y", y.Pix, m.Y, y.Stride, m.YStride, w, h)
+		compare(t, "Cb", cb.Pix, m.Cb, cb.Stride, m.CStride, columns, rows)
+		compare(t, "Cr", cr.Pix, m.Cr, cr.Stride, m.CStride, columns, rows)
 	}
 }
 
 func TestMatchesImageJPEG(t *testing.T) {
 	for name, data := range files(t) {
+		if name == "cmyk-420.jpg" {
+			continue // image/jpeg does not read it
+		}
 		t.Run(name, func(t *testing.T) { compareFile(t, data) })
 	}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -236,7 +238,7 @@ func TestErrors(t *testing.T) {
 		"12 bits":          {func(b []byte) []byte { find(b, markerSOF0)[4] = 12; return b }, "8 bits"},
 		"no height":        {func(b []byte) []byte { copy(find(b, markerSOF0)[5:], []byte{0, 0}); return b }, "no pixels"},
 		"sampling 0":       {func(b []byte) []byte { find(b, markerSOF0)[11] = 0x02; return b }, "wrong channel"},
-		"sampling 3":       {func(b []byte) []byte { find(b, markerSOF0)[11] = 0x31; return b }, "subsampling"},
+		"fraction":         {func(b []byte) []byte { find(b, markerSOF0)[11], find(b, markerSOF0)[14] = 0x31, 0x21; return b }, "fraction"},
 		"equal numbers":    {func(b []byte) []byte { find(b, markerSOF0)[13] = 1; return b }, "same number"},
 		"lossless":         {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc3; return b }, "lossless"},
 		"arithmetic":       {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc9; return b }, "arithmetic"},
@@ -316,9 +318,11 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		w, h := m.Planes.Rect.Dx(), m.Planes.Rect.Dy()
-		if len(m.Planes.Y) < (h-1)*m.Planes.YStride+w {
-			t.Errorf("%d samples for %d×%d", len(m.Planes.Y), w, h)
+		for i, c := range m.Components {
+			columns, rows := (m.Width+c.H-1)/c.H, (m.Height+c.V-1)/c.V
+			if len(c.Pix) < (rows-1)*c.Stride+columns {
+				t.Errorf("%d samples of channel %d for %d×%d pixels", len(c.Pix), i, m.Width, m.Height)
+			}
 		}
 	})
 }

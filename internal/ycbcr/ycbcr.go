@@ -4,102 +4,102 @@ package ycbcr
 
 import "image"
 
-// JPEG converts m, whose samples have the full range of JFIF, to planes of its width and height. As in
-// libjpeg-turbo the chroma of 4:2:2, 4:4:0 and 4:2:0 is interpolated, unless 4:2:2 or 4:2:0 has at most two
-// samples in a row, and that of other ratios is repeated. The planes can be those of m where it has as many
-// samples. The bounds of m must not be negative.
-func JPEG(r, g, b []uint8, m *image.YCbCr) { convert(r, g, b, m, false, jpegRow) }
+// JPEG converts m, whose samples have the full range of JFIF, to planes of its width and height. Chroma is
+// interpolated as by an [Upsampler]. The bounds of m must not be negative.
+func JPEG(r, g, b []uint8, m *image.YCbCr) { convert(r, g, b, m, false, Convert) }
 
 // WebP converts m, whose samples have the range of video, to planes of its width and height. As in libwebp the
 // chroma is interpolated. m has the ratio 4:2:0, and its bounds begin at (0, 0).
 func WebP(r, g, b []uint8, m *image.YCbCr) { convert(r, g, b, m, true, webpRow) }
 
-// Upsample copies the three components of m, a JPEG file of another color space, to planes of its width and
-// height. It interpolates as [JPEG] does, and the planes can be those of m in the same way.
-func Upsample(first, second, third []uint8, m *image.YCbCr) {
-	convert(first, second, third, m, false, func(a, b, c, y, cb, cr []uint8) {
-		copy(a, y)
-		copy(b, cb)
-		copy(c, cr)
-	})
-}
-
 // convert calls row for the rows of m, with chroma of the image's width.
 func convert(r, g, b []uint8, m *image.YCbCr, webp bool, row func(r, g, b, y, cb, cr []uint8)) {
 	w, height := m.Rect.Dx(), m.Rect.Dy()
-	cb := newUpsampler(m.Cb, m, webp)
-	cr := newUpsampler(m.Cr, m, webp)
+	h, v := 1, 1
+	switch m.SubsampleRatio {
+	case image.YCbCrSubsampleRatio444:
+	case image.YCbCrSubsampleRatio422:
+		h = 2
+	case image.YCbCrSubsampleRatio440:
+		v = 2
+	case image.YCbCrSubsampleRatio420:
+		h, v = 2, 2
+	case image.YCbCrSubsampleRatio411:
+		h = 4
+	case image.YCbCrSubsampleRatio410:
+		h, v = 4, 2
+	}
+	cb := newUpsampler(Plane{m.Cb, m.CStride, h, v}, m.Rect, webp)
+	cr := newUpsampler(Plane{m.Cr, m.CStride, h, v}, m.Rect, webp)
 	for y := range height {
-		row(r[y*w:][:w], g[y*w:][:w], b[y*w:][:w], m.Y[y*m.YStride:][:w], cb.row(y), cr.row(y))
+		row(r[y*w:][:w], g[y*w:][:w], b[y*w:][:w], m.Y[y*m.YStride:][:w], cb.Row(y), cr.Row(y))
 	}
 }
 
-// An upsampler enlarges the rows of a chroma plane to the image's width.
-type upsampler struct {
-	pix           []uint8
-	stride        int
+// A Plane is the samples of a component of an image.
+type Plane struct {
+	Pix    []uint8
+	Stride int
+	H, V   int // pixels that a sample covers in a row and in a column
+}
+
+// An Upsampler enlarges the rows of a plane to the image's width. As in libjpeg-turbo a plane of half the width,
+// the height or both is interpolated, unless it has half the width and at most two samples in a row; samples of
+// others are repeated.
+type Upsampler struct {
+	Plane
 	columns, rows int // of samples
 	width         int // of the image, in pixels
-	h, v          int // pixels that a sample covers
 	left, top     int // pixels of the first sample that are outside of the image
 	webp          bool
 	buf           []uint8
 }
 
-func newUpsampler(pix []uint8, m *image.YCbCr, webp bool) *upsampler {
-	u := &upsampler{pix: pix, stride: m.CStride, width: m.Rect.Dx(), h: 1, v: 1, webp: webp}
-	switch m.SubsampleRatio {
-	case image.YCbCrSubsampleRatio444:
-	case image.YCbCrSubsampleRatio422:
-		u.h = 2
-	case image.YCbCrSubsampleRatio440:
-		u.v = 2
-	case image.YCbCrSubsampleRatio420:
-		u.h, u.v = 2, 2
-	case image.YCbCrSubsampleRatio411:
-		u.h = 4
-	case image.YCbCrSubsampleRatio410:
-		u.h, u.v = 4, 2
-	}
-	u.left, u.top = m.Rect.Min.X%u.h, m.Rect.Min.Y%u.v
-	u.columns = (u.left + u.width + u.h - 1) / u.h
-	u.rows = (u.top + m.Rect.Dy() + u.v - 1) / u.v
-	if u.h > 1 || u.v > 1 {
-		u.buf = make([]uint8, u.columns*u.h)
+// NewUpsampler returns the upsampler of a plane of a JPEG file of w×h pixels.
+func NewUpsampler(p Plane, w, h int) *Upsampler {
+	return newUpsampler(p, image.Rect(0, 0, w, h), false)
+}
+
+func newUpsampler(p Plane, r image.Rectangle, webp bool) *Upsampler {
+	u := &Upsampler{Plane: p, width: r.Dx(), left: r.Min.X % p.H, top: r.Min.Y % p.V, webp: webp}
+	u.columns = (u.left + u.width + u.H - 1) / u.H
+	u.rows = (u.top + r.Dy() + u.V - 1) / u.V
+	if u.H > 1 || u.V > 1 {
+		u.buf = make([]uint8, u.columns*u.H)
 	}
 	return u
 }
 
-// row returns the samples of row y of the image, which are valid until the next call.
-func (u *upsampler) row(y int) []uint8 {
+// Row returns the samples of row y of the image, which are valid until the next call.
+func (u *Upsampler) Row(y int) []uint8 {
 	y += u.top
-	near := u.samples(y / u.v)
+	near := u.samples(y / u.V)
 	if u.buf == nil {
 		return near
 	}
 	far := near
-	if u.v == 2 {
+	if u.V == 2 {
 		// The second nearest row is above the upper row of pixels and below the lower one.
 		far = u.samples(min(max(y/2-1+y%2*2, 0), u.rows-1))
 	}
 	switch {
 	case u.webp:
 		webpH2V2(u.buf, near, far)
-	case u.h == 1:
+	case u.H == 1 && u.V == 2:
 		jpegH1V2(u.buf, near, far, uint16(1+y%2))
-	case u.h == 2 && u.columns > 2 && u.v == 1:
+	case u.H == 2 && u.V == 1 && u.columns > 2:
 		jpegH2V1(u.buf, near)
-	case u.h == 2 && u.columns > 2:
+	case u.H == 2 && u.V == 2 && u.columns > 2:
 		jpegH2V2(u.buf, near, far)
 	default:
 		for x := range u.buf {
-			u.buf[x] = near[x/u.h]
+			u.buf[x] = near[x/u.H]
 		}
 	}
 	return u.buf[u.left:][:u.width]
 }
 
-func (u *upsampler) samples(row int) []uint8 { return u.pix[row*u.stride:][:u.columns] }
+func (u *Upsampler) samples(row int) []uint8 { return u.Pix[row*u.Stride:][:u.columns] }
 
 // The filters of libjpeg-turbo (jdsample.c) weight the nearest sample by 3/4 and the second nearest by 1/4, in
 // each direction. They round halves up and down in turn. At the edges the image is continued by its last
@@ -159,8 +159,8 @@ func webpH2V2(dst, near, far []uint8) {
 	dst[2*len(far)+1] = uint8((3*a + c + 2) >> 2)
 }
 
-// jpegRow converts a row of JFIF's YCbCr (jdcolor.c).
-func jpegRow(r, g, b, y, cb, cr []uint8) {
+// Convert converts a row of JFIF's YCbCr to RGB (jdcolor.c). The rows have the length of y.
+func Convert(r, g, b, y, cb, cr []uint8) {
 	const half = 1 << 15
 	r, g, b, cb, cr = r[:len(y)], g[:len(y)], b[:len(y)], cb[:len(y)], cr[:len(y)]
 	for x, v := range y {

@@ -115,6 +115,23 @@ func video(y, cb, cr int) [3]uint8 {
 	}
 }
 
+// upsample copies the planes of m, whose bounds begin at (0, 0).
+func upsample(r, g, b []uint8, m *image.YCbCr) {
+	w := m.Rect.Dx()
+	h, v := factors(m.SubsampleRatio)
+	for i, p := range []struct {
+		dst []uint8
+		Plane
+	}{{r, Plane{m.Y, m.YStride, 1, 1}}, {g, Plane{m.Cb, m.CStride, h, v}}, {b, Plane{m.Cr, m.CStride, h, v}}} {
+		u := NewUpsampler(p.Plane, w, m.Rect.Dy())
+		for y := range m.Rect.Dy() {
+			if copy(p.dst[y*w:], u.Row(y)) != w {
+				panic(i)
+			}
+		}
+	}
+}
+
 func TestMatchesReference(t *testing.T) {
 	plain := func(y, cb, cr int) [3]uint8 { return [3]uint8{uint8(y), uint8(cb), uint8(cr)} }
 	rapid.Check(t, func(t *rapid.T) {
@@ -137,7 +154,8 @@ func TestMatchesReference(t *testing.T) {
 		for _, ratio := range ratios {
 			m := randomImage(seed, image.Rect(left, top, left+w, top+h), ratio)
 			check("JPEG", JPEG, m, jpegFilter(m), jfif)
-			check("Upsample", Upsample, m, jpegFilter(m), plain)
+			m = randomImage(seed, image.Rect(0, 0, w, h), ratio)
+			check("Upsampler", upsample, m, jpegFilter(m), plain)
 		}
 		check("WebP", WebP, randomImage(seed, image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420), webpFilter, video)
 	})
@@ -155,7 +173,7 @@ func TestColors(t *testing.T) {
 	for name, f := range map[string]struct {
 		row   func(r, g, b, y, cb, cr []uint8)
 		color func(y, cb, cr int) [3]uint8
-	}{"JPEG": {jpegRow, jfif}, "WebP": {webpRow, video}} {
+	}{"JPEG": {Convert, jfif}, "WebP": {webpRow, video}} {
 		f.row(r, g, b, m.Y, m.Cb, m.Cr)
 		for i := range m.Y {
 			want := f.color(int(m.Y[i]), int(m.Cb[i]), int(m.Cr[i]))
@@ -166,30 +184,25 @@ func TestColors(t *testing.T) {
 	}
 }
 
-// The planes of the result can be those of the image.
-func TestInPlace(t *testing.T) {
-	const w, h = 18, 7
-	for _, ratio := range ratios {
-		m := randomImage(1, image.Rect(0, 0, w, h), ratio)
-		r, g, b := make([]uint8, w*h), make([]uint8, w*h), make([]uint8, w*h)
-		JPEG(r, g, b, m)
-
-		whole := image.NewYCbCr(m.Rect, ratio)
-		for y := range h {
-			copy(whole.Y[y*w:][:w], m.Y[y*m.YStride:])
-			columns := whole.CStride
-			if c := m.COffset(0, y); c+columns <= len(m.Cb) {
-				copy(whole.Cb[whole.COffset(0, y):][:columns], m.Cb[c:])
-				copy(whole.Cr[whole.COffset(0, y):][:columns], m.Cr[c:])
-			}
+// Samples of other factors are repeated.
+func TestOtherFactors(t *testing.T) {
+	p := Plane{Pix: []uint8{10, 20, 30, 99, 40, 50, 60, 99}, Stride: 4}
+	for _, c := range []struct {
+		h, v int
+		want []uint8
+	}{
+		{3, 1, []uint8{10, 10, 10, 20, 20, 20, 30, 40, 40, 40, 50, 50, 50, 60}},
+		{3, 2, []uint8{10, 10, 10, 20, 20, 20, 30, 10, 10, 10, 20, 20, 20, 30, 40, 40, 40, 50, 50, 50, 60}},
+		{3, 4, []uint8{10, 10, 10, 20, 20, 20, 30}},
+	} {
+		p.H, p.V = c.h, c.v
+		u := NewUpsampler(p, 7, len(c.want)/7)
+		var got []uint8
+		for y := range len(c.want) / 7 {
+			got = append(got, u.Row(y)...)
 		}
-		inR, inG, inB := whole.Y, make([]uint8, w*h), make([]uint8, w*h)
-		if ratio == image.YCbCrSubsampleRatio444 {
-			inG, inB = whole.Cb, whole.Cr
-		}
-		JPEG(inR, inG, inB, whole)
-		if !slices.Equal(inR, r) || !slices.Equal(inG, g) || !slices.Equal(inB, b) {
-			t.Errorf("%v: other pixels in place", ratio)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("factors %d and %d: got %v, want %v", c.h, c.v, got, c.want)
 		}
 	}
 }
