@@ -248,3 +248,38 @@ func TestFaxDamage(t *testing.T) {
 		})
 	}
 }
+
+// FuzzFax checks that rows end and have the width of the image.
+func FuzzFax(f *testing.F) {
+	for i := range faxCompressions {
+		f.Add([]byte("\x26\xa1\x00\x10\x01\x35\x35\x35"), uint8(i), uint16(40), false, false)
+		f.Add([]byte("\x00\x10\x01\x9a\x80\x08\x00"), uint8(i), uint16(9), true, true)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, compression uint8, width uint16, mixed, lowFirst bool) {
+		if width == 0 {
+			return
+		}
+		options := uint32(0)
+		if mixed {
+			options = t4TwoDimensional
+		}
+		r := newFaxReader(data, int(width), faxCompressions[int(compression)%len(faxCompressions)], options, lowFirst)
+		for range 8*len(data) + 1 { // a row takes a bit
+			err := r.next()
+			if err != nil {
+				return
+			}
+			r.pack()
+			last := -1
+			for _, x := range r.row {
+				if x <= last || x > int(width) {
+					t.Fatalf("changes at %v in a row of %d", r.row, width)
+				}
+				last = x
+			}
+		}
+		if r.pos <= int64(len(data))*8 {
+			t.Fatal("a row of no code")
+		}
+	})
+}
