@@ -22,6 +22,15 @@ func (h *Header) decodeBMP(b []byte) (*raster.Image, error) {
 		l.channels, l.bgr = f.depth/8, true
 	}
 	palette, colors := f.palette(b)
+	if f.runs {
+		return img, h.decodeRLE(b[f.pixels:], func(y int, row []uint8) error {
+			if x, i := unpackPalette(pix, row, 8, palette, colors); x >= 0 {
+				return h.broken("pixel %d,%d has color %d of a palette of %d", x, y, i, colors)
+			}
+			writeRow(img, y, pix, l)
+			return nil
+		})
+	}
 	for y := range h.Height {
 		stored := y
 		if !f.topDown {
@@ -44,12 +53,61 @@ func (h *Header) decodeBMP(b []byte) (*raster.Image, error) {
 	return img, nil
 }
 
+// decodeRLE decodes the codes of runs of 4 or 8 bits and calls put with the indices of each row, from the
+// bottom. Codes can skip pixels, which programs show in different colors: such images are not read.
+func (h *Header) decodeRLE(b []byte, put func(y int, row []uint8) error) error {
+	row := make([]uint8, h.bmp.stride(h.Width)*8/h.Depth) // some writers also code what fills a row's last word
+	x, y := 0, h.Height-1
+	for {
+		if len(b) < 2 {
+			return h.broken("ends early: the pixels of row %d are missing", y)
+		}
+		n, v := int(b[0]), int(b[1])
+		coded := b[1:2]
+		b = b[2:]
+		switch {
+		case n > 0: // a run
+		case v <= 1: // the end of the row, or of the image
+			if x < h.Width {
+				return h.unsupported("pixels without a color in row %d", y)
+			}
+			if err := put(y, row[:h.Width]); err != nil {
+				return err
+			}
+			x = 0
+			if y--; y < 0 {
+				return nil
+			}
+			if v == 1 {
+				return h.unsupported("pixels without a color in row %d", y)
+			}
+			continue
+		case v == 2:
+			return h.unsupported("pixels without a color in row %d", y)
+		default: // indices, of whole words
+			size := (v*h.Depth + 15) / 16 * 2
+			if len(b) < size {
+				return h.broken("ends early: the pixels of row %d are missing", y)
+			}
+			n, coded, b = v, b[:size], b[size:]
+		}
+		if n > len(row)-x {
+			return h.broken("row %d has more than %d pixels", y, h.Width)
+		}
+		for i := range n {
+			row[x+i] = uint8(sampleAt(coded, i%(len(coded)*8/h.Depth), h.Depth))
+		}
+		x += n
+	}
+}
+
 // A bmpFormat describes how the pixels of a BMP are stored.
 type bmpFormat struct {
 	info    int // bytes of the info header
 	pixels  int // offset of the pixels
 	depth   int // bits of a pixel
 	topDown bool
+	runs    bool      // the indices are run-length coded
 	colors  int       // number of colors of the palette, 0: as many as the depth allows
 	masks   [4]uint32 // bits of red, green, blue and alpha, of 16 bits and more
 }

@@ -154,3 +154,78 @@ func TestBMPWithUnusedAlpha(t *testing.T) {
 		t.Errorf("got red %v, want 3 and 6", got)
 	}
 }
+
+// rleBMP returns the codes of rows of indices from the bottom, in runs or as they are.
+func rleBMP(depth, width int, pix []uint16, literal bool) (b []byte) {
+	for y := len(pix)/width - 1; y >= 0; y-- {
+		for row := pix[y*width:][:width]; len(row) > 0; {
+			n := 1
+			for n < len(row) && n < 255 && row[n] == row[0] {
+				n++
+			}
+			if literal && len(row) >= 3 {
+				n = min(len(row), 10)
+				packed := (&tiffSpec{depth: depth}).pack(row[:n])
+				b = append(append(b, 0, byte(n)), packed...)
+				b = append(b, make([]byte, len(packed)&1)...)
+			} else {
+				b = append(b, byte(n), byte(row[0]<<(8-depth)|row[0]))
+			}
+			row = row[n:]
+		}
+		b = append(b, 0, 0)
+	}
+	return append(b, 0, 1)
+}
+
+// TestBMPRuns checks codes of runs, those that skip pixels, and damaged ones.
+func TestBMPRuns(t *testing.T) {
+	palette := make([]byte, 4*16)
+	for i := range 16 {
+		palette[4*i] = byte(i) // blue
+	}
+	for _, c := range []struct {
+		name  string
+		depth int
+		codes []byte
+		want  string // the blue samples from the top, in hexadecimal digits, or an error
+	}{
+		{"runs", 8, []byte{4, 1, 0, 0, 3, 2, 1, 3, 0, 0, 0, 4, 4, 5, 6, 7, 0, 1}, "456722231111"},
+		{"two indices in turn", 4, []byte{4, 0x12, 0, 0, 3, 0x34, 1, 0x30, 0, 0, 0, 4, 0x56, 0x78, 0, 0}, "567834331212"},
+		{"to the end of a word", 4, []byte{8, 0x12, 0, 0, 8, 0x34, 0, 0, 8, 0x56, 0, 1}, "565634341212"},
+		{"end of the image", 8, []byte{0, 1}, "pixels without a color in row 2"},
+		{"rows that end early", 8, []byte{2, 5, 0, 0}, "pixels without a color in row 2"},
+		{"image that ends early", 8, []byte{4, 5, 0, 1}, "pixels without a color in row 1"},
+		{"skipped pixels", 8, []byte{1, 7, 0, 2, 1, 1, 1, 8, 0, 1}, "pixels without a color in row 2"},
+		{"long run", 8, []byte{5, 1, 0, 1}, "has more than 4 pixels"},
+		{"long literal", 8, []byte{2, 1, 0, 3, 1, 1, 1, 0, 0, 1}, "has more than 4 pixels"},
+		{"cut", 8, []byte{4, 1, 0, 0}, "ends early: the pixels of row 1"},
+		{"cut literal", 8, []byte{0, 4, 1, 2, 3}, "ends early: the pixels of row 2"},
+		{"without an end", 8, []byte{4, 1, 0, 0, 4, 2, 0, 0, 4, 3}, "ends early: the pixels of row 0"},
+		{"no color", 8, []byte{4, 16, 0, 0}, "has color 16 of a palette of 16"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			compression := map[int]int{8: bmpRLE8, 4: bmpRLE4}[c.depth]
+			p, err := Decode(t.Context(), bmpFile(40, 4, 3, c.depth, compression, nil, palette, c.codes), Options{})
+			got := ""
+			if err != nil {
+				got = err.Error()
+			} else {
+				for _, v := range p.Image.Plane(2) {
+					got += fmt.Sprintf("%x", v)
+				}
+			}
+			if !strings.Contains(got, c.want) {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+	for name, data := range map[string][]byte{
+		"large image": bmpFile(40, 5000, 5000, 8, bmpRLE8, nil, palette, []byte{0, 1}),
+		"top down":    bmpFile(40, 4, -3, 8, bmpRLE8, nil, palette, []byte{0, 1}),
+	} {
+		if _, err := Inspect(data, Limits{}); !errors.As(err, new(*FormatError)) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

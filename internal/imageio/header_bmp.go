@@ -15,6 +15,8 @@ const (
 // Compressions of BMP.
 const (
 	bmpRGB            = 0
+	bmpRLE8           = 1
+	bmpRLE4           = 2
 	bmpBitFields      = 3
 	bmpAlphaBitFields = 6
 )
@@ -50,6 +52,11 @@ func (h *Header) parseBMP(b []byte) error {
 		return err
 	}
 	switch d := f.depth; {
+	case compression == bmpRLE8 && d == 8 || compression == bmpRLE4 && d == 4:
+		if f.topDown {
+			return h.broken("run-length coding from the top")
+		}
+		f.runs = true
 	case compression != bmpRGB && !((compression == bmpBitFields || compression == bmpAlphaBitFields) && (d == 16 || d == 32)):
 		return h.unsupported("%s", bmpCompressionName(compression))
 	case d != 1 && d != 2 && d != 4 && d != 8 && d != 16 && d != 24 && d != 32:
@@ -66,6 +73,12 @@ func (h *Header) parseBMP(b []byte) error {
 	h.Depth = min(f.depth, 8)
 	h.Alpha = f.masks[3] != 0
 	need := int64(f.stride(h.Width)) * height
+	if f.runs {
+		need = 2 // for the end of the image
+		if err := h.checkDataSize(len(b), width*height, maxRLERatio); err != nil {
+			return err
+		}
+	}
 	if pixels < end || int64(len(b))-pixels < need {
 		return h.broken("ends early: %d bytes, want %d at %d", len(b), need, pixels)
 	}
@@ -82,7 +95,7 @@ func (h *Header) parseMasks(f *bmpFormat, b []byte, info, compression int64) (en
 		f.masks = [4]uint32{0x7c00, 0x3e0, 0x1f}
 	case compression == bmpRGB && f.depth > 16:
 		f.masks = [4]uint32{0xff0000, 0xff00, 0xff}
-	case compression != bmpRGB:
+	case f.depth > 8:
 		n := 3
 		if compression == bmpAlphaBitFields || info >= 56 {
 			n = 4
@@ -111,6 +124,9 @@ func (h *Header) parseMasks(f *bmpFormat, b []byte, info, compression int64) (en
 	}
 	return end, nil
 }
+
+// maxRLERatio is the most pixels that a byte codes.
+const maxRLERatio = 128
 
 func bmpCompressionName(compression int64) string {
 	switch compression {

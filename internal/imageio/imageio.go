@@ -8,7 +8,7 @@
 //   - PNG: everything; of an animation the still image.
 //   - WebP: lossy and lossless; of an animation the first frame.
 //   - GIF: the first image, as wide and high as the screen. What it does not cover is transparent.
-//   - BMP: uncompressed, with any masks.
+//   - BMP: uncompressed with any masks, and runs of 4 or 8 bits that skip no pixel.
 //   - TIFF: the first page, unless it is a preview of another one; gray of 1, 2, 4, 8 or 16 bits,
 //     palettes of up to 8, RGB of 8 or 16, gray and RGB with alpha or a sample that is ignored,
 //     unsigned; uncompressed, PackBits, LZW, Deflate, CCITT. Of repeated tags the first one counts,

@@ -411,6 +411,14 @@ func bmpKinds() (all []kind) {
 			}
 			k := kind{name: fmt.Sprintf("bmp palette, %d bits, header of %d", depth, info), data: bmpFile(info, testW, testH, depth, 0, nil, palette, pixels), want: img}
 			all = append(all, k)
+			if depth < 4 || info == 12 {
+				continue
+			}
+			for _, literal := range []bool{false, true} {
+				k.name = fmt.Sprintf("bmp runs, %d bits, header of %d, literal %v", depth, info, literal)
+				k.data = bmpFile(info, testW, testH, depth, map[int]int{8: bmpRLE8, 4: bmpRLE4}[depth], nil, palette, rleBMP(depth, testW, samplesOf(depth, 0), literal))
+				all = append(all, k)
+			}
 		}
 	}
 	return all
