@@ -142,3 +142,32 @@ func TestReferencePixels(t *testing.T) {
 		})
 	}
 }
+
+// Color profiles do not change samples.
+func TestColorProfiles(t *testing.T) {
+	level := func(c, x, y int) uint8 { return uint8(40 + 50*c + 7*x + 11*y) }
+	jpeg := func(extra ...[]byte) []byte {
+		return subsampledJPEG(30, 20, []byte{0x22, 0x11, 0x11}, level, extra...)
+	}
+	png := func(extra ...[]byte) []byte {
+		return pngFile(2, 1, 8, 2, [][]byte{{200, 100, 50, 10, 20, 30}}, extra...)
+	}
+	profile := bytes.Repeat([]byte{7}, 200)
+	gamma := []byte{0, 1, 0x86, 0xa0} // 1
+	for name, files := range map[string][2][]byte{
+		"JPEG": {jpeg(), jpeg(segment(0xe2, append([]byte("ICC_PROFILE\x00\x01\x01"), profile...)...))},
+		"PNG":  {png(), png(pngChunk("iCCP", append([]byte("p\x00\x00"), profile...)), pngChunk("gAMA", gamma))},
+	} {
+		plain, err := Decode(t.Context(), files[0], Options{})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		got, err := Decode(t.Context(), files[1], Options{})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if i := firstDifference(got.Image.Pix, plain.Image.Pix); i >= 0 {
+			t.Errorf("%s: sample %d is %d, without a profile %d", name, i, got.Image.Pix[i], plain.Image.Pix[i])
+		}
+	}
+}
