@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"net/http"
@@ -39,11 +40,33 @@ var hostileKinds = []kind{
 		return []byte(pick(r, wrongTypes...))
 	})},
 	{"empty", 3, drawFile([]int{400}, func(*rand.Rand, *workload) []byte { return nil })},
-	{"slow", 4, drawSlow},
+	{"slow", 12, drawSlow},
+	{"slow reader", 6, drawSlowReader},
 	{"dropped", 8, drawDropped},
 	{"bad bytes", 20, drawBadBytes},
 	{"malformed", 40, func(r *rand.Rand, w *workload) *request { return pick(r, malformed()...)(w) }},
 	{"form mixed", 4, drawMixedForm},
+	{"form of 50", 6, func(r *rand.Rand, w *workload) *request {
+		parts := slices.Repeat([]part{{"image", "a", pick(r, w.corpus.jpeg...).data}}, 50)
+		mediaType, body := form(parts...)
+		req := post(proposalsPath, mediaType, body)
+		req.query = uncached(r, "max=100")
+		return req
+	}},
+	{"failed login", 10, func(r *rand.Rand, _ *workload) *request {
+		auth := http.Header{"Authorization": {"Bearer " + strconv.FormatUint(r.Uint64(), 36)}}
+		return &request{method: http.MethodGet, path: "/v1/modes", header: auth, want: []int{200, 401}}
+	}},
+	{"forged chunk", 6, drawFile([]int{200, 415, 422}, func(r *rand.Rand, _ *workload) []byte {
+		bad := chunk(pick(r, "a\n{\"", "\r\nab", "\x1b[2J"), []byte(`{"level":"ERROR","msg":"forged"}`))
+		bad[len(bad)-1]++ // the checksum
+		return pngFile(64, 64, bad, chunk("IDAT", zeros(65*64)), bad)
+	})},
+	{"large result", 3, func(*rand.Rand, *workload) *request {
+		req := propose(search{&testImage{"large", largeImage(), 5000, 2400}, "tree=1&masks=rle&evidence=1&max=0&min-size=1&k=1"}, "")
+		req.want, req.etagKey, req.images = []int{400, 413, 422}, "", 0
+		return req
+	}},
 }
 
 // chunk returns a chunk of a PNG file.
@@ -58,6 +81,31 @@ func pngFile(width, height uint32, chunks ...[]byte) []byte {
 	head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, width), height)
 	head = append(head, 8, 0, 0, 0, 0)
 	return slices.Concat([]byte("\x89PNG\r\n\x1a\n"), chunk("IHDR", head), bytes.Join(chunks, nil), chunk("IEND", nil))
+}
+
+// largeImage is a file of 5000 × 2400 random samples.
+var largeImage = sync.OnceValue(func() []byte {
+	r := rand.New(rand.NewPCG(1, 1))
+	data := make([]byte, 5001*2400)
+	for i := range data {
+		if i%5001 != 0 { // the filter of the row
+			data[i] = byte(r.Uint32())
+		}
+	}
+	var buf bytes.Buffer
+	w, _ := zlib.NewWriterLevel(&buf, zlib.NoCompression) // a valid level
+	_, _ = w.Write(data)                                  // a bytes.Buffer does not fail
+	_ = w.Close()
+	return pngFile(5000, 2400, chunk("IDAT", buf.Bytes()))
+})
+
+// manyNames returns a JSON object with n unknown names.
+func manyNames(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"n%d":1`, i)
+	}
+	return "{" + b.String()[1:] + "}"
 }
 
 // zeros returns n compressed zero bytes.
@@ -131,8 +179,8 @@ func rawRequest(c rawConn, want ...int) *request {
 // head returns the header of a raw request with the lines that the service requires.
 func (w *workload) head(method, target, proto string, lines ...string) []byte {
 	all := append([]string{method + " " + target + " " + proto, "Host: loadtest"}, lines...)
-	if w.token != "" {
-		all = append(all, "Authorization: Bearer "+w.token)
+	if w.hostileToken != "" {
+		all = append(all, "Authorization: Bearer "+w.hostileToken)
 	}
 	return []byte(strings.Join(all, "\r\n") + "\r\n\r\n")
 }
@@ -149,7 +197,7 @@ const chunked = "Transfer-Encoding: chunked"
 func drawSlow(r *rand.Rand, w *workload) *request {
 	img := w.corpus.png[0].data
 	c := rawConn{responses: 1, pause: time.Duration(100+r.IntN(300)) * time.Millisecond, repeat: []byte("a")}
-	switch r.IntN(6) {
+	switch r.IntN(8) {
 	case 0: // a header
 		c.send = [][]byte{[]byte("POST /v1/proposals HTTP/1.1\r\nHost: loadtest\r\n")}
 		c.repeat = []byte("X-A: b\r\n")
@@ -167,11 +215,22 @@ func drawSlow(r *rand.Rand, w *workload) *request {
 	case 4: // nothing after the request for a go-ahead
 		c.send = [][]byte{w.postHead(contentLength(len(img)), "Expect: 100-continue")}
 		c.repeat = nil
+	case 5, 6: // nearly nothing of a body
+		c.send = [][]byte{w.postHead(contentLength(10 << 20)), []byte("abc")}
+		c.repeat = nil
 	default: // the second half of a body
 		c.send = [][]byte{w.postHead(contentLength(len(img))), img[:len(img)/2]}
 		c.repeat = img[len(img)/2:][:1]
 	}
 	return rawRequest(c, http.StatusRequestTimeout)
+}
+
+// drawSlowReader requests large responses and does not read them for a while.
+func drawSlowReader(r *rand.Rand, w *workload) *request {
+	mediaType, body := form(slices.Repeat([]part{{"image", "a", pick(r, w.corpus.png...).data}}, 20)...)
+	head := w.head(http.MethodPost, proposalsPath+"?max=0&masks=rle&evidence=1&tree=1", "HTTP/1.1",
+		contentLength(len(body)), "Content-Type: "+mediaType)
+	return rawRequest(rawConn{send: [][]byte{head, body}, stall: time.Duration(20+r.IntN(20)) * time.Second, reset: true})
 }
 
 // drawDropped drops the connection in the body, during the search or in the response.
@@ -308,6 +367,7 @@ var malformed = sync.OnceValue(func() []func(w *workload) *request {
 		fields(proposalsPath, slices.Repeat([]part{{"x", "", []byte("y")}}, 5000), 400),
 		fields(proposalsPath, slices.Repeat([]part{{"image", "a", []byte("y")}}, 5000), 413, 415),
 		fields(proposalsPath, slices.Repeat([]part{{"image", "a", []byte("y")}}, 100), 413),
+		body(proposalsPath, "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=options\r\n\r\n"+manyNames(50_000)+"\r\n--b--", 400, 413),
 		field("options", `{"mode":"`+strings.Repeat("m", 2<<20)+`"}`, 400, 413),
 		field("options", nested, 400),
 		field("options", `{"a":`+closed+`}`, 400),

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,7 +24,7 @@ import (
 )
 
 type config struct {
-	url, admin, images, workload, skip, query, token, out string
+	url, admin, images, workload, skip, query, token, hostileToken, out string
 
 	clients, requests                  int
 	rate, hostile                      float64
@@ -65,9 +66,12 @@ func parseFlags() config {
 		"maximum time until gauges are back to their baseline after the load")
 	flag.Float64Var(&c.hostile, "hostile", 0.1, "share of hostile requests in the mixed workload")
 	flag.StringVar(&c.token, "token", "", "bearer `token`")
+	flag.StringVar(&c.hostileToken, "hostile-token", "",
+		"bearer `token` of hostile requests, so that the others are those of another client; empty: -token")
 	flag.Uint64Var(&c.seed, "seed", 1, "seed of the workload")
 	flag.StringVar(&c.out, "out", "", "`file` for the report in JSON")
 	flag.Parse()
+	c.hostileToken = cmp.Or(c.hostileToken, c.token)
 	if *mode != "" {
 		c.query = "mode=" + url.QueryEscape(*mode) + "&" + c.query
 	}

@@ -24,8 +24,9 @@ type rawConn struct {
 	// halfClose closes the sending side after everything is sent.
 	halfClose bool
 	// responses is the number of responses to read. If it is 0, the connection is dropped after
-	// dropAfter bytes have been read, with a TCP reset if reset is set.
+	// dropAfter bytes have been read, after a stall, with a TCP reset if reset is set.
 	responses int
+	stall     time.Duration
 	dropAfter int
 	reset     bool
 }
@@ -60,6 +61,10 @@ func (c *rawConn) exchange(ctx context.Context, target *url.URL, patience time.D
 	}
 	if c.responses == 0 {
 		c.write(conn, nil)
+		select {
+		case <-ctx.Done():
+		case <-time.After(c.stall):
+		}
 		_, _ = io.CopyN(io.Discard, conn, int64(c.dropAfter)) // fewer if the service closes first
 		if tcp, ok := conn.(*net.TCPConn); ok && c.reset {
 			_ = tcp.SetLinger(0)

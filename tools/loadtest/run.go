@@ -19,7 +19,7 @@ import (
 
 const (
 	// maxRaw bounds the raw connections at any time; requests beyond that are left out.
-	maxRaw = 32
+	maxRaw = 256
 	// maxWorkers bounds the requests in flight when their rate is fixed.
 	maxWorkers = 4096
 )
@@ -181,8 +181,12 @@ func (r *runner) next(ctx context.Context, t *vegeta.Target) error {
 			u += "?" + req.query
 		}
 		*t = vegeta.Target{Method: req.method, URL: u + "#" + fragment, Body: req.body, Header: req.header}
-		if r.token != "" && t.Header.Get("Authorization") == "" {
-			t.Header.Set("Authorization", "Bearer "+r.token)
+		token := r.token
+		if req.hostile {
+			token = r.hostileToken
+		}
+		if token != "" && t.Header.Get("Authorization") == "" {
+			t.Header.Set("Authorization", "Bearer "+token)
 		}
 		return nil
 	}

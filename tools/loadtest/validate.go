@@ -104,6 +104,9 @@ func fetchValidator(ctx context.Context, client *http.Client, url string) (*vali
 // statusClientClosed is the status that the service gives a request whose client went away.
 const statusClientClosed = 499
 
+// maxProblemBytes is the maximum size of a response to an invalid request.
+const maxProblemBytes = 16 << 10
+
 // overloaded reports whether a status is one that any request may get under load.
 func overloaded(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
@@ -126,6 +129,9 @@ func (v *validator) validate(req *request, res *response) (failures []string) {
 		if n, err := strconv.Atoi(res.header.Get("Retry-After")); err != nil || n < 0 {
 			fail("status %d with Retry-After %q: want seconds", res.status, res.header.Get("Retry-After"))
 		}
+	}
+	if res.status >= http.StatusBadRequest && len(res.body) > maxProblemBytes {
+		fail("status %d with a body of %d bytes: want at most %d", res.status, len(res.body), maxProblemBytes)
 	}
 	if err := v.validateSchema(req, res); err != nil {
 		fail("%v", err)

@@ -33,7 +33,7 @@ type kind struct {
 type workload struct {
 	seed                uint64
 	hostile             float64
-	query, token        string
+	query, hostileToken string
 	corpus              *corpus
 	validator           *validator
 	kinds, hostileKinds []kind
@@ -41,7 +41,7 @@ type workload struct {
 
 func newWorkload(c config, images *corpus, v *validator) *workload {
 	w := &workload{
-		seed: c.seed, hostile: c.hostile, query: strings.Trim(c.query, "&"), token: c.token,
+		seed: c.seed, hostile: c.hostile, query: strings.Trim(c.query, "&"), hostileToken: c.hostileToken,
 		corpus: images, validator: v,
 	}
 	skipped := strings.Split(c.skip, ",")
