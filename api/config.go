@@ -23,8 +23,9 @@
 // # Overload
 //
 // Requests are rejected as early as possible, in this order: token, rate, options, memory for
-// the body, image header, queue. The memory of all bodies together is at most Config.BodyMemory;
-// a body reserves it as its bytes arrive. Responses in the cache need no slot in the queue. Every
+// the body, image header, queue. All memory that clients can make the service hold is reserved from
+// Config.BodyMemory before it is taken, that of a body as its bytes arrive. Nobody waits for memory: a
+// request without it gets 429, a connection is closed. Responses in the cache need no slot in the queue. Every
 // other request takes one of Workers + Queue slots, or is rejected with 429. Of a form one image
 // waits at a time, in a single slot. As many images are searched at a time as Workers and WorkPixels
 // allow, which bounds the memory of searches. When a client disconnects, its memory and slots are
@@ -37,6 +38,7 @@
 package api
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -88,8 +90,10 @@ type Config struct {
 	// MaxImagePixels. Each initial region that a search may produce counts as 80 pixels, each union
 	// that is asked for as 50. An image that exceeds WorkPixels is searched alone.
 	WorkPixels int64
-	// BodyMemory is the maximum memory for request bodies, in bytes, at least 1. It should be at
-	// least MaxImageBytes. The default is 512 MiB.
+	// BodyMemory is the maximum memory that clients can make the service hold beside the searches and
+	// the cache, in bytes: for connections, headers, bodies, requests in flight, decoded parameters and
+	// responses. It must be at least four times MaxImageBytes. One client has at most two thirds of it,
+	// connections have half. The default is 512 MiB.
 	BodyMemory int64
 	// MaxConnections is the maximum number of open connections of Serve, at least 1. The default
 	// is 1024.
@@ -202,7 +206,8 @@ func (c Config) Validate() error {
 	check(c.Queue >= 0, "queue", c.Queue, "0 or more")
 	check(c.Threads >= 0, "threads", c.Threads, "0 or more")
 	check(c.WorkPixels > 0, "work-pixels", c.WorkPixels, "1 or more")
-	check(c.BodyMemory > 0, "body-memory", c.BodyMemory, "1 or more")
+	minMemory := minBodyMemory(c.MaxImageBytes)
+	check(c.BodyMemory >= minMemory, "body-memory", c.BodyMemory, fmt.Sprintf("4 times max-bytes or more: %d", minMemory))
 	check(c.MaxConnections > 0, "max-connections", c.MaxConnections, "1 or more")
 	check(c.CacheBytes >= 0, "cache", c.CacheBytes, "0 or more")
 	check(c.RateLimit >= 0, "rate-limit", c.RateLimit, "0 or more")
@@ -218,6 +223,12 @@ func (c Config) Validate() error {
 		return fmt.Errorf("api: %w", errors.Join(errs...))
 	}
 	return nil
+}
+
+// minBodyMemory returns the least BodyMemory for images of so many bytes: one client has two thirds of it,
+// and an image in base64 takes two and a third times its size while it is decoded.
+func minBodyMemory(maxImageBytes int64) int64 {
+	return max(4*cmp.Or(maxImageBytes, imageio.DefaultLimits().MaxBytes), 1)
 }
 
 // limits returns the limits of one image.

@@ -64,7 +64,7 @@ func newMetrics(c Config) (*metrics, error) {
 		reloads: r.counterVec("proposer_config_reloads_total",
 			"Reloads of the tokens or the certificate by result: ok or failed.", "result"),
 		bodyBytes: r.gauge("proposer_body_bytes",
-			"Memory reserved for request bodies."),
+			"Memory reserved for clients: connections, requests in flight, bodies and responses."),
 		queueDepth: r.gauge("proposer_queue_depth",
 			"Images waiting for a worker."),
 		queueWait: r.histogram("proposer_queue_wait_seconds",

@@ -34,9 +34,9 @@ func ParseMemory(body []byte, headerLength []string) int64 {
 	}
 	n := int64(len(text))
 	if bytes.IndexByte(text, '\\') >= 0 {
-		n *= 3 // the base64 is copied twice
+		n *= 4 // the base64 is copied twice
 	}
-	return n + min(3*int64(len(text)), 3*maxParameters*maxParameterLen)
+	return n - n/4 + min(3*int64(len(text)), 3*maxParameters*maxParameterLen)
 }
 
 // Parse parses a request, given its body and the values of its header [HeaderLength], of which there

@@ -36,7 +36,7 @@ type serveSettings struct {
 	Queue          int             `default:"auto" auto:"-1" min:"0" max:"1048576" placeholder:"N" env:"PROPOSER_QUEUE" help:"Number of requests that can wait for a worker. Further requests are rejected, except of clients below their share. auto: 16, or half the workers if that is more."`
 	Threads        int             `default:"0" min:"0" max:"1024" placeholder:"N" env:"PROPOSER_THREADS" help:"Number of threads per search. 0: number of processors."`
 	WorkPixels     int64           `default:"auto" auto:"0" min:"1" max:"1099511627776" placeholder:"N" env:"PROPOSER_WORK_PIXELS" help:"Maximum pixels processed concurrently. Each possible initial region counts as 80 pixels, each union as 50. A larger image is processed alone. auto: max-pixels."`
-	BodyMemory     config.ByteSize `default:"512MiB" min:"1" max:"1TiB" placeholder:"SIZE" env:"PROPOSER_BODY_MEMORY" help:"Maximum memory of all request bodies, at least max-bytes."`
+	BodyMemory     config.ByteSize `default:"512MiB" min:"1" max:"1TiB" placeholder:"SIZE" env:"PROPOSER_BODY_MEMORY" help:"Maximum memory that clients can make the service hold, at least 4 times max-bytes. Searches and the cache are not part of it."`
 	MaxConnections int             `default:"1024" min:"1" max:"1048576" placeholder:"N" env:"PROPOSER_MAX_CONNECTIONS" help:"Maximum number of open connections."`
 
 	Timeout       time.Duration `default:"1m" min:"1ms" max:"24h" placeholder:"TIME" env:"PROPOSER_TIMEOUT" help:"Time limit from the end of a request's body to its response."`
@@ -88,8 +88,8 @@ func (c *serveCmd) load(values *config.Settings) {
 	cfg.UnencryptedHTTP2 = c.H2C
 	c.cfg = cfg
 
-	if c.BodyMemory < c.MaxBytes {
-		values.Add(values.Wrong("body-memory", "max-bytes or more: "+c.MaxBytes.String()))
+	if want := 4 * c.MaxBytes; c.BodyMemory < want {
+		values.Add(values.Wrong("body-memory", "4 times max-bytes or more: "+want.String()))
 	}
 	if c.H2C && c.TLSCert != "" {
 		values.Add(values.Wrong("h2c", "false with tls-cert, as HTTP/2 then uses TLS"))

@@ -181,7 +181,7 @@ func TestServeReportsAllErrors(t *testing.T) {
 			file + `:2: "qeue" is not a setting: did you mean queue?`,
 			file + `:4: workers is already set in line 1: want it once`,
 			file + `:1: workers "0": want auto, or a whole number from 1 to 1024`,
-			`default: body-memory "512MiB": want max-bytes or more: 1GiB`,
+			`default: body-memory "512MiB": want 4 times max-bytes or more: 4GiB`,
 			`--ranker "none.json": want a ranking model written by proposer train: open none.json: no such file or directory`,
 			fmt.Sprintf("--tokens %q: want a token file: %s:1: want a token of 16 to 1024 printable ASCII characters", tokens, tokens),
 			fmt.Sprintf("--tokens %q: want a token file: %s:2: want NAME TOKEN, or a comment that begins with #", tokens, tokens),
@@ -197,7 +197,7 @@ func TestServeReportsAllErrors(t *testing.T) {
 	for flags, want := range map[string]string{
 		"--tls-key=k.pem":                    `--tls-key "k.pem": want tls-cert to be set as well`,
 		"--tls-key=k.pem --tls-cert=c.pem":   `--tls-cert "c.pem": want a certificate whose key is tls-key: open c.pem: no such file`,
-		"--max-bytes=2MiB --body-memory=1MB": `--body-memory "1MB": want max-bytes or more: 2MiB`,
+		"--max-bytes=2MiB --body-memory=1MB": `--body-memory "1MB": want 4 times max-bytes or more: 8MiB`,
 		"--config=none.yaml":                 `--config "none.yaml": want a readable settings file: open none.yaml: no such file`,
 		"--h2c --tls-key=k.pem --tls-cert=c": `--h2c "true": want false with tls-cert, as HTTP/2 then uses TLS`,
 		"--h2c=maybe":                        `--h2c "maybe": want true or false`,
