@@ -57,6 +57,7 @@ const (
 	markerEOI   = 0xd9
 	markerSOS   = 0xda
 	markerDQT   = 0xdb
+	markerDNL   = 0xdc
 	markerDRI   = 0xdd
 	markerAPP0  = 0xe0
 	markerAPP14 = 0xee
@@ -157,6 +158,11 @@ func (d *decoder) read(marker byte, body []byte) error {
 		d.jfif = true
 	case marker == markerAPP14 && len(body) >= 12 && bytes.HasPrefix(body, []byte("Adobe")):
 		d.adobe, d.transform = true, body[11]
+	case marker == markerDNL:
+		// Few decoders read a height that follows the pixels; it has to be that of the frame.
+		if d.comps == nil || len(body) != 2 || int(binary.BigEndian.Uint16(body)) != d.height {
+			return FormatError("a height that is not that of the frame")
+		}
 	case marker >= markerAPP0 && marker <= 0xef || marker == markerCOM:
 	case marker < markerSOF0:
 		return FormatError("unknown marker")

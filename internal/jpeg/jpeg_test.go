@@ -235,16 +235,19 @@ func TestErrors(t *testing.T) {
 			frame := find(b, markerSOF0)[:19]
 			return append(append([]byte{0xff, markerSOI}, frame...), b[2:]...)
 		}, "two frames"},
-		"12 bits":          {func(b []byte) []byte { find(b, markerSOF0)[4] = 12; return b }, "8 bits"},
-		"no height":        {func(b []byte) []byte { copy(find(b, markerSOF0)[5:], []byte{0, 0}); return b }, "no pixels"},
-		"sampling 0":       {func(b []byte) []byte { find(b, markerSOF0)[11] = 0x02; return b }, "wrong channel"},
-		"fraction":         {func(b []byte) []byte { find(b, markerSOF0)[11], find(b, markerSOF0)[14] = 0x31, 0x21; return b }, "fraction"},
-		"equal numbers":    {func(b []byte) []byte { find(b, markerSOF0)[13] = 1; return b }, "same number"},
-		"lossless":         {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc3; return b }, "lossless"},
-		"arithmetic":       {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc9; return b }, "arithmetic"},
-		"pixels first":     {func(b []byte) []byte { find(b, markerSOF0)[1] = markerCOM; return b }, "before the frame"},
-		"no quantizer":     {func(b []byte) []byte { find(b, markerDQT)[1] = markerCOM; return b }, "no quantization table"},
-		"no Huffman table": {func(b []byte) []byte { find(b, markerDHT)[1] = markerCOM; return b }, "without its Huffman table"},
+		"12 bits":       {func(b []byte) []byte { find(b, markerSOF0)[4] = 12; return b }, "8 bits"},
+		"no height":     {func(b []byte) []byte { copy(find(b, markerSOF0)[5:], []byte{0, 0}); return b }, "no pixels"},
+		"sampling 0":    {func(b []byte) []byte { find(b, markerSOF0)[11] = 0x02; return b }, "wrong channel"},
+		"fraction":      {func(b []byte) []byte { find(b, markerSOF0)[11], find(b, markerSOF0)[14] = 0x31, 0x21; return b }, "fraction"},
+		"equal numbers": {func(b []byte) []byte { find(b, markerSOF0)[13] = 1; return b }, "same number"},
+		"lossless":      {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc3; return b }, "lossless"},
+		"arithmetic":    {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc9; return b }, "arithmetic"},
+		"pixels first":  {func(b []byte) []byte { find(b, markerSOF0)[1] = markerCOM; return b }, "before the frame"},
+		"no quantizer":  {func(b []byte) []byte { find(b, markerDQT)[1] = markerCOM; return b }, "no quantization table"},
+		"other height": {func(b []byte) []byte {
+			return append(b[:len(b)-2:len(b)-2], 0xff, markerDNL, 0, 4, 0, 21, 0xff, markerEOI)
+		}, "height"},
+		"no Huffman table": {func(b []byte) []byte { find(b, markerSOS)[6] = 0x22; return b }, "without its Huffman table"},
 		"long Huffman table": {func(b []byte) []byte {
 			find(b, markerDHT)[5] = 3 // three codes of one bit
 			return b
@@ -293,6 +296,32 @@ func TestCheck(t *testing.T) {
 	})
 	if broken == 0 {
 		t.Error("no file was broken")
+	}
+}
+
+// TestStandardTables reads a file without its tables, which are the standard ones, and with its height again.
+func TestStandardTables(t *testing.T) {
+	data := encoded(t, 40, 30, 80, false)
+	want, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		i := bytes.Index(data, []byte{0xff, markerDHT})
+		if i < 0 {
+			break
+		}
+		data = slices.Delete(data, i, i+2+int(binary.BigEndian.Uint16(data[i+2:])))
+	}
+	data = append(data[:len(data)-2], 0xff, markerDNL, 0, 4, 0, 30, 0xff, markerEOI)
+	got, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range got.Components {
+		if !bytes.Equal(c.Pix, want.Components[i].Pix) {
+			t.Errorf("component %d differs", i)
+		}
 	}
 }
 

@@ -52,6 +52,9 @@ func (d *decoder) readScan(body []byte) error {
 		if dc > 3 || ac > 3 {
 			return FormatError("scan with a wrong Huffman table")
 		}
+		if !d.progressive && (d.huff[0][dc] == nil || d.huff[1][ac] == nil) {
+			d.useStandardTables()
+		}
 		channel := scanChannel{component: c, dc: d.huff[0][dc], ac: d.huff[1][ac]}
 		if s.start == 0 && s.high == 0 && channel.dc == nil || s.end > 0 && channel.ac == nil {
 			return FormatError("scan without its Huffman table")
