@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"image/png"
 	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +102,7 @@ func kinds(t testing.TB) []kind {
 	all = append(all, pngKinds()...)
 	all = append(all, tiffKinds()...)
 	all = append(all, bmpKinds()...)
+	all = append(all, jpegKinds(t)...)
 	all = append(all, orientedKinds()...)
 	for _, files := range []map[string][]byte{unsupportedFiles(), brokenFiles(t)} {
 		for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -424,14 +427,97 @@ func bmpKinds() (all []kind) {
 	return all
 }
 
+func jpegKinds(t testing.TB) (all []kind) {
+	t.Helper()
+	const w, h = 41, 30
+	level := func(c, x, y int) uint8 { return uint8(90 + 40*c + 9*x - 7*y) }
+	for _, c := range []struct {
+		name    string
+		factors string
+		convert bool
+		extra   [][]byte
+	}{
+		{"4:4:4", "\x11\x11\x11", true, nil},
+		{"4:2:2", "\x21\x11\x11", true, nil},
+		{"4:4:0", "\x12\x11\x11", true, nil},
+		{"4:2:0", "\x22\x11\x11", true, nil},
+		{"4:1:1", "\x41\x11\x11", true, nil},
+		{"4:1:0", "\x42\x11\x11", true, nil},
+		{"equal factors", "\x12\x12\x12", true, nil},
+		{"subsampled luma", "\x11\x21\x12", true, nil},
+		{"unequal chroma", "\x22\x21\x12", true, nil},
+		{"Adobe YCbCr", "\x22\x11\x11", true, [][]byte{adobe(1)}},
+		{"Adobe RGB", "\x11\x11\x11", false, [][]byte{adobe(0)}},
+		{"CMYK", "\x11\x11\x11\x11", false, [][]byte{adobe(0)}},
+		{"YCCK", "\x11\x11\x11\x11", true, [][]byte{adobe(2)}},
+		{"YCCK 4:2:0", "\x22\x11\x11\x22", true, [][]byte{adobe(2)}},
+	} {
+		all = append(all, kind{
+			name: "jpeg flat, " + c.name, data: subsampledJPEG(w, h, []byte(c.factors), level, c.extra...),
+			want: flatImage(w, h, []byte(c.factors), level, c.convert), off: 1,
+		})
+	}
+	// Files of other encoders, with the pixels of libjpeg-turbo and libwebp.
+	names, err := filepath.Glob("testdata/reference/*.png")
+	if err != nil || len(names) == 0 {
+		t.Fatal("no files", err)
+	}
+	for _, name := range names {
+		name = strings.TrimSuffix(name, ".png")
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(name + ".png")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := png.Decode(f)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, kind{name: filepath.Ext(name)[1:] + " " + filepath.Base(name), data: data, want: raster.FromImage(m), off: 2})
+	}
+	return all
+}
+
 // orientedKinds returns images of each format in each orientation, which is applied in all of them.
 func orientedKinds() (all []kind) {
-	stored := pictured(8, -1, straight, 0, 1, 2)
+	stored, flat := pictured(8, -1, straight, 0, 1, 2), raster.New(raster.RGB, testW, testH)
+	var levels []uint8 // of blocks
+	for y := 0; y < testH; y += 8 {
+		for x := 0; x < testW; x += 8 {
+			p := rgbaAt(x, y)
+			levels = append(levels, p[:3]...)
+		}
+	}
+	for c := range 3 {
+		for i := range testW * testH {
+			flat.Plane(c)[i] = rgbaAt(i%testW/8*8, i/testW/8*8)[c]
+		}
+	}
 	pix := samplesOf(8, 0, 1, 2)
 	for o := 2; o <= 8; o++ {
 		want := referenceUpright(stored, o)
 		add := func(name string, data []byte, why string) {
 			all = append(all, kind{name: fmt.Sprintf("%s, orientation %d", name, o), data: data, want: want, pillow: why})
+		}
+		app1 := func(exif []byte) []byte { return segment(0xe1, append([]byte(exifPrefix), exif...)...) }
+		little := rawTIFF(binary.LittleEndian, []tiffTag{{274, 3, []uint32{uint32(o)}}}, nil)
+		for _, c := range []struct {
+			name  string
+			extra [][]byte
+		}{
+			{"jpeg", [][]byte{app1(exif(o))}},
+			{"jpeg, little endian", [][]byte{app1(little)}},
+			{"jpeg, EXIF after XMP", [][]byte{segment(0xe1, []byte("http://ns.adobe.com/xap/1.0/\x00<x/>")...), app1(little)}},
+			{"jpeg, two EXIF segments", [][]byte{app1(exif(o)), app1(exif(o%8 + 1))}},
+		} {
+			all = append(all, kind{
+				name: fmt.Sprintf("%s, orientation %d", c.name, o), data: jpegFile(testW, testH, 3, levels, append(c.extra, adobe(0))...),
+				want: referenceUpright(flat, o), off: 1,
+			})
 		}
 		p := &pngSpec{width: testW, height: testH, depth: 8, colorType: pngRGB, before: [][]byte{pngChunk("eXIf", exif(o))}}
 		add("png", p.file(pix), "")
@@ -473,11 +559,7 @@ func TestKinds(t *testing.T) {
 			if worst := worstDifference(d.Image, k.want); worst > k.off {
 				t.Errorf("%s: a difference of %d", k.name, worst)
 			}
-			fmt.Fprintf(&list, "%s: %d×%d %v", k.name, d.Image.Width, d.Image.Height, d.Image.Space)
-			if d.Format != "jpeg" && !strings.HasPrefix(k.name, "webp lossy") {
-				fmt.Fprintf(&list, " %08x", crc32.ChecksumIEEE(d.Image.Pix))
-			}
-			list.WriteString("\n")
+			fmt.Fprintf(&list, "%s: %d×%d %v %08x\n", k.name, d.Image.Width, d.Image.Height, d.Image.Space, crc32.ChecksumIEEE(d.Image.Pix))
 		}
 	}
 	if *update {
