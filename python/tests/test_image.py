@@ -147,6 +147,23 @@ def test_files(scene: NDArray[np.uint8], tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no /dev/zero")
+@pytest.mark.parametrize(
+    ("extension", "options"),
+    [
+        ("JPEG", {"quality": 75, "subsampling": "4:2:0"}),
+        ("JPEG", {"quality": 90, "subsampling": "4:2:2", "progressive": True}),
+        ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
+        ("WebP", {"quality": 80}),
+    ],
+)
+def test_lossy_files_have_the_pixels_of_pillow(scene: NDArray[np.uint8], extension: str, options: dict[str, Any]) -> None:
+    pil = pytest.importorskip("PIL.Image")
+    file = io.BytesIO()
+    pil.fromarray(scene[:115, :157]).save(file, extension, **options)
+    found = proposer.selective_search(file.getvalue())
+    assert_equal(proposer.selective_search(pil.open(file)), found)
+
+
 def test_paths_of_bytes_and_integers(tmp_path: Path, scene: NDArray[np.uint8]) -> None:
     class BytesPath:
         def __fspath__(self) -> bytes:
