@@ -83,9 +83,8 @@ func (h *Header) parseJPEG(b []byte) error {
 		case isUnsupportedFrame(marker):
 			return h.unsupported("lossless, hierarchical or arithmetic coding")
 		case marker == markerAPP1 && !hasEXIF:
-			var tiff []byte
-			if tiff, hasEXIF = bytes.CutPrefix(body, []byte(exifPrefix)); hasEXIF {
-				h.Orientation = exifOrientation(tiff)
+			if hasEXIF = bytes.HasPrefix(body, []byte(exifPrefix)); hasEXIF {
+				h.Orientation = exifOrientation(body)
 			}
 		case marker == markerAPP14 && bytes.HasPrefix(body, []byte("Adobe")) && len(body) >= 12:
 			hasAdobe = true

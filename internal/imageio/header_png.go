@@ -112,7 +112,7 @@ func (h *Header) parsePNGChunks(f *pngFormat, b []byte) error {
 		case "IEND":
 			ended = true
 		case "eXIf":
-			orientations[0] = exifOrientation(bytes.TrimPrefix(body, []byte(exifPrefix)))
+			orientations[0] = exifOrientation(body)
 		case "zTXt", "tEXt", "iTXt":
 			profile, text, compressed := pngProfile(kind, body)
 			if used = profile != 0 && orientations[profile] == 0; used {
@@ -192,7 +192,7 @@ func profileOrientation(profile int, text []byte) int {
 	if err != nil {
 		return 1
 	}
-	return exifOrientation(bytes.TrimPrefix(data, []byte(exifPrefix)))
+	return exifOrientation(data)
 }
 
 // inflate returns the start of compressed data.

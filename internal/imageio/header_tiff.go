@@ -430,6 +430,8 @@ func (h *Header) parseSamples(f *tiffFormat) error {
 		if d.list(tagColorMap).len() < 3<<depth {
 			return h.broken("no color map of %d colors", 1<<depth)
 		}
+	case photometric == photometricRGB && is8or16 && n == 4:
+		return h.unsupported("RGB with a fourth sample of unknown meaning")
 	default:
 		return h.unsupported("%s with %d samples of %d bits a pixel", photometricName(photometric), n, depth)
 	}

@@ -1,7 +1,6 @@
 package imageio
 
 import (
-	"bytes"
 	"encoding/binary"
 	"image"
 	"math"
@@ -131,7 +130,7 @@ func (h *Header) parseWebPChunk(id string, body []byte, seen *webpChunks) (width
 		height = 1 + int64(v>>14&0x3fff)
 		h.Alpha = h.Alpha || v>>28&1 != 0
 	case id == "EXIF":
-		h.Orientation = exifOrientation(bytes.TrimPrefix(body, []byte(exifPrefix)))
+		h.Orientation = exifOrientation(body)
 	case !seen.extended && seen.pixels == nil:
 		return 0, 0, h.broken("begins with chunk %q", id)
 	}

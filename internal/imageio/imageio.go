@@ -196,9 +196,9 @@ func (d *Decoded) Enlarged() bool {
 	return d.Image.Width > d.Width || d.Image.Height > d.Height
 }
 
-// Decode decodes an image file. Memory peaks at 6 bytes per pixel, 7 for CMYK, 9 for a progressive JPEG, 11 for
-// 16 bits with alpha, 3 more for each pixel of an enlarged image, and the bytes of the frame of an
-// animated WebP.
+// Decode decodes an image file. Memory peaks at 6 bytes per pixel, 7 for CMYK and for interlaced PNG and
+// TIFF with alpha, 9 for a progressive JPEG, 11 for 16 bits with alpha, 3 more for each pixel of an enlarged
+// image, and the bytes of the frame of an animated WebP.
 //
 // Errors wrap [ErrUnsupported], *[LimitError], *[FormatError], *[DepthError] or the context's error. Decoders
 // cannot be interrupted: the context is checked between the steps, so that a canceled Decode can
