@@ -171,3 +171,24 @@ func TestColorProfiles(t *testing.T) {
 		}
 	}
 }
+
+// TestEqualChannelNumbers reads a file that breaks the standard, as libjpeg-turbo does.
+func TestEqualChannelNumbers(t *testing.T) {
+	level := func(c, x, y int) uint8 { return uint8(40 + 50*c + 7*x + 11*y) }
+	file := subsampledJPEG(30, 20, []byte{0x22, 0x11, 0x11}, level)
+	want, err := Decode(t.Context(), file, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame, scan := bytes.Index(file, []byte{0xff, markerSOF0}), bytes.Index(file, []byte{0xff, markerSOS})
+	for i := range 3 {
+		file[frame+10+3*i], file[scan+5+2*i] = 7, 7
+	}
+	got, err := Decode(t.Context(), file, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := firstDifference(got.Image.Pix, want.Image.Pix); i >= 0 {
+		t.Errorf("sample %d is %d, want %d", i, got.Image.Pix[i], want.Image.Pix[i])
+	}
+}

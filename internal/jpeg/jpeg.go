@@ -200,11 +200,6 @@ func (d *decoder) readFrame(body []byte, progressive bool) error {
 		if c.h == 0 || c.h > 4 || c.v == 0 || c.v > 4 || c.table > 3 {
 			return FormatError("frame header with a wrong channel")
 		}
-		for j := range i {
-			if d.comps[j].id == c.id {
-				return FormatError("two channels with the same number")
-			}
-		}
 		if n == 1 {
 			c.h, c.v = 1, 1 // have no meaning without other components
 		}

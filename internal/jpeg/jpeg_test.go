@@ -235,15 +235,14 @@ func TestErrors(t *testing.T) {
 			frame := find(b, markerSOF0)[:19]
 			return append(append([]byte{0xff, markerSOI}, frame...), b[2:]...)
 		}, "two frames"},
-		"12 bits":       {func(b []byte) []byte { find(b, markerSOF0)[4] = 12; return b }, "8 bits"},
-		"no height":     {func(b []byte) []byte { copy(find(b, markerSOF0)[5:], []byte{0, 0}); return b }, "no pixels"},
-		"sampling 0":    {func(b []byte) []byte { find(b, markerSOF0)[11] = 0x02; return b }, "wrong channel"},
-		"fraction":      {func(b []byte) []byte { find(b, markerSOF0)[11], find(b, markerSOF0)[14] = 0x31, 0x21; return b }, "fraction"},
-		"equal numbers": {func(b []byte) []byte { find(b, markerSOF0)[13] = 1; return b }, "same number"},
-		"lossless":      {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc3; return b }, "lossless"},
-		"arithmetic":    {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc9; return b }, "arithmetic"},
-		"pixels first":  {func(b []byte) []byte { find(b, markerSOF0)[1] = markerCOM; return b }, "before the frame"},
-		"no quantizer":  {func(b []byte) []byte { find(b, markerDQT)[1] = markerCOM; return b }, "no quantization table"},
+		"12 bits":      {func(b []byte) []byte { find(b, markerSOF0)[4] = 12; return b }, "8 bits"},
+		"no height":    {func(b []byte) []byte { copy(find(b, markerSOF0)[5:], []byte{0, 0}); return b }, "no pixels"},
+		"sampling 0":   {func(b []byte) []byte { find(b, markerSOF0)[11] = 0x02; return b }, "wrong channel"},
+		"fraction":     {func(b []byte) []byte { find(b, markerSOF0)[11], find(b, markerSOF0)[14] = 0x31, 0x21; return b }, "fraction"},
+		"lossless":     {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc3; return b }, "lossless"},
+		"arithmetic":   {func(b []byte) []byte { find(b, markerSOF0)[1] = 0xc9; return b }, "arithmetic"},
+		"pixels first": {func(b []byte) []byte { find(b, markerSOF0)[1] = markerCOM; return b }, "before the frame"},
+		"no quantizer": {func(b []byte) []byte { find(b, markerDQT)[1] = markerCOM; return b }, "no quantization table"},
 		"other height": {func(b []byte) []byte {
 			return append(b[:len(b)-2:len(b)-2], 0xff, markerDNL, 0, 4, 0, 21, 0xff, markerEOI)
 		}, "height"},
@@ -253,7 +252,7 @@ func TestErrors(t *testing.T) {
 			return b
 		}, "Huffman table"},
 		"unknown channel": {func(b []byte) []byte { find(b, markerSOS)[5] = 9; return b }, "unknown channel"},
-		"channel twice":   {func(b []byte) []byte { find(b, markerSOS)[7] = 1; return b }, "channel twice"},
+		"channel twice":   {func(b []byte) []byte { find(b, markerSOS)[7] = 1; return b }, "one twice"},
 		"a missing scan": {func(b []byte) []byte {
 			scan := bytes.Index(b, []byte{0xff, markerSOS})
 			return append(b[:scan:scan], 0xff, markerEOI)
@@ -321,6 +320,28 @@ func TestStandardTables(t *testing.T) {
 	for i, c := range got.Components {
 		if !bytes.Equal(c.Pix, want.Components[i].Pix) {
 			t.Errorf("component %d differs", i)
+		}
+	}
+}
+
+// Channels of the same number are in their order.
+func TestEqualNumbers(t *testing.T) {
+	data := encoded(t, 40, 30, 80, false)
+	want, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame, scan := bytes.Index(data, []byte{0xff, markerSOF0}), bytes.Index(data, []byte{0xff, markerSOS})
+	for i := range 3 {
+		data[frame+10+3*i], data[scan+5+2*i] = 1, 1
+	}
+	got, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range got.Components {
+		if !bytes.Equal(c.Pix, want.Components[i].Pix) {
+			t.Errorf("other samples in channel %d", i)
 		}
 	}
 }

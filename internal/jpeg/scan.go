@@ -1,6 +1,9 @@
 package jpeg
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // A scanChannel is a component of a scan.
 type scanChannel struct {
@@ -39,14 +42,9 @@ func (d *decoder) readScan(body []byte) error {
 	}
 	blocks := 0
 	for i := range int(body[0]) {
-		c := d.component(body[1+2*i])
+		c := s.component(body[1+2*i])
 		if c == nil {
-			return FormatError("scan of an unknown channel")
-		}
-		for _, other := range s.channels {
-			if other.component == c {
-				return FormatError("scan with a channel twice")
-			}
+			return FormatError("scan of an unknown channel, or of one twice")
 		}
 		dc, ac := body[2+2*i]>>4, body[2+2*i]&15
 		if dc > 3 || ac > 3 {
@@ -77,10 +75,13 @@ func (d *decoder) readScan(body []byte) error {
 	return s.decode()
 }
 
-func (d *decoder) component(id uint8) *component {
-	for i := range d.comps {
-		if d.comps[i].id == id {
-			return &d.comps[i]
+// component returns the first component with a number that the scan does not have yet: in some files several have
+// the same.
+func (s *scan) component(id uint8) *component {
+	for i := range s.comps {
+		c := &s.comps[i]
+		if c.id == id && !slices.ContainsFunc(s.channels, func(other scanChannel) bool { return other.component == c }) {
+			return c
 		}
 	}
 	return nil
