@@ -383,7 +383,7 @@ func TestOrientations(t *testing.T) {
 	rgb := tiffTag{258, 3, []uint32{8, 8, 8}}
 	pixels := bytes.Join(rgbRows(), nil)
 	for o := 0; o <= 9; o++ {
-		app1 := segment(0xe1, append([]byte(exifPrefix+"\x00"), exif(o)...)...)
+		app1 := segment(0xe1, append([]byte(exifPrefix), exif(o)...)...)
 		tags := []tiffTag{rgb, {259, 3, []uint32{1}}, {262, 3, []uint32{2}}, {274, 3, []uint32{uint32(o)}}, {277, 3, []uint32{3}}}
 		long := append([]tiffTag(nil), tags...)
 		long[3].kind = 4
@@ -391,7 +391,7 @@ func TestOrientations(t *testing.T) {
 			"jpeg":           jpegFile(testW, testH, 3, levels, adobe(0), app1),
 			"png":            pngFile(testW, testH, 8, 2, rgbRows(), pngChunk("eXIf", exif(o))),
 			"webp":           webpFile(lossless, testW, testH, 0, exif(o)),
-			"webp, prefixed": webpFile(lossless, testW, testH, 0, append([]byte(exifPrefix+"\x00"), exif(o)...)),
+			"webp, prefixed": webpFile(lossless, testW, testH, 0, append([]byte(exifPrefix), exif(o)...)),
 			"tiff II":        tiffFile(binary.LittleEndian, testW, testH, tags, pixels),
 			"tiff MM":        tiffFile(binary.BigEndian, testW, testH, tags, pixels),
 			"tiff LONG":      tiffFile(binary.BigEndian, testW, testH, long, pixels),

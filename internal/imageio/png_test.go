@@ -268,7 +268,7 @@ func rewriteIHDR(data []byte) []byte {
 
 // TestPNGTextOrientation checks the profiles in which Pillow finds an orientation as well.
 func TestPNGTextOrientation(t *testing.T) {
-	raw := fmt.Sprintf("\nexif\n%8d\n%s\n", 6+len(exif(6)), hex.EncodeToString(append([]byte(exifPrefix+"\x00"), exif(6)...)))
+	raw := fmt.Sprintf("\nexif\n%8d\n%s\n", 6+len(exif(6)), hex.EncodeToString(append([]byte(exifPrefix), exif(6)...)))
 	deflated := func(s string) string {
 		var b bytes.Buffer
 		z := zlib.NewWriter(&b)
@@ -290,7 +290,7 @@ func TestPNGTextOrientation(t *testing.T) {
 		{"XMP element", [][]byte{text("iTXt", "XML:com.adobe.xmp\x00\x00\x00en\x00x\x00<tiff:Orientation>8</tiff:Orientation>")}, 8},
 		{"compressed XMP", [][]byte{text("iTXt", "XML:com.adobe.xmp\x00\x01\x00\x00\x00"+deflated(xmp))}, 6},
 		{"EXIF first", [][]byte{text("iTXt", "XML:com.adobe.xmp\x00\x00\x00\x00\x00"+xmp), text("eXIf", string(exif(3)))}, 3},
-		{"EXIF with prefix", [][]byte{text("eXIf", exifPrefix+"\x00"+string(exif(3)))}, 3},
+		{"EXIF with prefix", [][]byte{text("eXIf", exifPrefix+string(exif(3)))}, 3},
 		{"upright EXIF", [][]byte{text("iTXt", "XML:com.adobe.xmp\x00\x00\x00\x00\x00"+xmp), text("eXIf", string(exif(1)))}, 1},
 		{"other text", [][]byte{text("iTXt", "Comment\x00\x00\x00\x00\x00"+xmp), text("tEXt", "Raw profile type xmp\x00"+raw)}, 1},
 		{"damaged", [][]byte{text("zTXt", "Raw profile type exif\x00\x00xyz"), text("tEXt", "Raw profile type APP1\x00\nexif\n 5\nxx"), text("iTXt", "XML:com.adobe.xmp\x00\x01")}, 1},
