@@ -18,7 +18,8 @@
 // A JSON response is byte for byte what the command line prints for the same image and options,
 // except for times. The options are those of the command line except for threads, which the
 // operator sets. Errors are RFC 9457 problems (application/problem+json), below /v2 errors of
-// the protocol; each states what is wrong and what is expected. See the table in problem.go.
+// the protocol, over gRPC statuses; each states what is wrong and what is expected. See the table in
+// problem.go.
 //
 // # Overload
 //

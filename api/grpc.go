@@ -256,7 +256,8 @@ var grpcCodes = map[string]rpc.Code{
 // writeStatus responds to a call with the problem.
 func (p *problem) writeStatus(w http.ResponseWriter) {
 	h := w.Header()
-	status := rpc.Status{Code: p.code, Message: p.Detail, Reason: strings.ToUpper(p.kind), Domain: "proposer"}
+	detail := strings.Replace(p.Detail, "in Retry-After", "in RetryInfo", 1)
+	status := rpc.Status{Code: p.code, Message: detail, Reason: strings.ToUpper(p.kind), Domain: "proposer"}
 	if status.Code == rpc.OK {
 		status.Code = grpcCodes[p.kind]
 	}

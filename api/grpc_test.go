@@ -577,7 +577,7 @@ func TestGRPCLimits(t *testing.T) {
 		waiting := []<-chan any{s.postAsync(t.Context(), image), s.postAsync(t.Context(), image)}
 		s.wantInFlight(t, 3)
 		_, err := s.ModelInfer(t.Context(), inferRequest(image, nil))
-		wantProblem(t, err, codes.ResourceExhausted, "full", "capacity")
+		wantProblem(t, err, codes.ResourceExhausted, "full", "retry after the delay in RetryInfo")
 		close(g.open)
 		if err := <-working; err != nil {
 			t.Error(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -308,6 +309,40 @@ func TestAddresses(t *testing.T) {
 	}
 	if new(optionalAddress).UnmarshalText([]byte(":")) == nil {
 		t.Error("an optional address can be malformed")
+	}
+}
+
+// An address that is taken is an error that names its setting.
+func TestServeListen(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, name := range []string{"", "addr", "grpc-addr", "admin-addr"} {
+		t.Run(name, func(t *testing.T) {
+			args := []string{"serve", "--addr=127.0.0.1:0", "--grpc-addr=", "--admin-addr=127.0.0.1:0"}
+			if name != "" {
+				args = append(args, "--"+name+"="+taken.Addr().String())
+			}
+			values := config.New()
+			parser := newParser(t.Context(), streams{}, values)
+			if _, err := parser.Parse(args); err != nil {
+				t.Fatal(err)
+			}
+			listeners, err := parser.Model.Target.Addr().Interface().(*cli).Serve.listen(t.Context(), values)
+			if name != "" {
+				if err == nil || !strings.Contains(err.Error(), "--"+name+" ") || !strings.Contains(err.Error(), "an address to listen on") {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil || listeners.HTTP == nil || listeners.GRPC != nil || listeners.Admin == nil {
+				t.Fatalf("got %+v, %v", listeners, err)
+			}
+			listeners.HTTP.Close()
+			listeners.Admin.Close()
+		})
 	}
 }
 
