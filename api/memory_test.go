@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,5 +284,44 @@ func TestResponseSize(t *testing.T) {
 		}
 		s.postWith(t, inferPath, "application/octet-stream", small().PNG(), openinference.HeaderLength+": 0").failure(t, http.StatusRequestEntityTooLarge)
 		s.wantMetric(t, "proposer_body_bytes", 0)
+	})
+}
+
+// Connections have half of the memory. An HTTP/2 connection beyond that is refused with its first request.
+func TestConnectionMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, stop, ended := serve(t, func(c *Config) {
+			c.BodyMemory, c.MaxImageBytes = attackMemory, 4<<20
+			c.UnencryptedHTTP2 = true
+			c.ShutdownTimeout = 0
+		})
+		var refused atomic.Int64
+		most := int(s.admission.memory.total / 2 / (connectionMemory + http2Memory))
+		for i := range most + 1 {
+			c := s.dialHTTP2(t, func(frame http2.Frame) {
+				if _, ok := frame.(*http2.GoAwayFrame); ok {
+					refused.Add(1)
+				}
+			})
+			if err := c.beginPost(1, "4000000", []byte("xyz")); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if n := refused.Load(); n != int64(i/most) {
+				t.Fatalf("%d of %d connections are refused, want those after %d", n, i+1, most)
+			}
+		}
+		time.Sleep(5 * time.Second) // of the bubble: the refused connection is closed
+		if r := s.do(t, "GET", "/healthz", "", nil); r.status != http.StatusOK {
+			t.Errorf("got %d, want 200", r.status)
+		}
+		s.client.CloseIdleConnections()
+		stop()
+		<-ended
+		time.Sleep(time.Minute) // of the bubble
+		synctest.Wait()
+		if m := s.admission.memory; m.inUse() != 0 || m.connections != 0 {
+			t.Errorf("%d bytes remain reserved, %d for connections", m.inUse(), m.connections)
+		}
 	})
 }
