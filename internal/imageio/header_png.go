@@ -144,7 +144,7 @@ func (h *Header) parsePNGChunks(f *pngFormat, b []byte) error {
 }
 
 // maxPNGText bounds the texts that are read.
-const maxPNGText = 1 << 20
+const maxPNGText = 1 << 18
 
 // xmpOrientation is the orientation in XMP, as an attribute or an element.
 var xmpOrientation = regexp.MustCompile(`tiff:Orientation(?:=["']|>)([1-8])`)

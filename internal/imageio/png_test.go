@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"image/color"
 	"image/png"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -305,5 +306,27 @@ func TestPNGTextOrientation(t *testing.T) {
 				t.Errorf("%s: got %d, %v, want %d", c.name, h.Orientation, err, c.want)
 			}
 		}
+	}
+}
+
+// TestPNGTextMemory checks that compressed texts take little memory.
+func TestPNGTextMemory(t *testing.T) {
+	var b bytes.Buffer
+	z := zlib.NewWriter(&b)
+	z.Write(bytes.Repeat([]byte("6 "), 32<<20))
+	z.Close()
+	s, pix := grayPNG()
+	for range 50 {
+		s.before = append(s.before, pngChunk("zTXt", append([]byte("Raw profile type exif\x00\x00"), b.Bytes()...)))
+	}
+	data := s.file(pix)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := Inspect(data, Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
+		t.Errorf("%d bytes allocated", got)
 	}
 }
