@@ -23,8 +23,8 @@
 //
 // # Overload
 //
-// Requests are rejected as early as possible, in this order: token, rate, options, memory for
-// the body, image header, queue. All memory that clients can make the service hold is reserved from
+// Requests are rejected as early as possible, in this order: memory for the request, token,
+// rate, options, memory for the body, image header, size of the response, queue. All memory that clients can make the service hold is reserved from
 // Config.BodyMemory before it is taken, that of a body as its bytes arrive. Nobody waits for memory: a
 // request without it gets 429, a connection is closed. Responses in the cache need no slot in the queue. Every
 // other request takes one of Workers + Queue slots, or is rejected with 429. Of a form one image
