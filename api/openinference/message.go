@@ -124,7 +124,7 @@ func (r *messageParser) input(value []byte) error {
 		case number == 3 && wire == protowire.VarintType:
 			_, err = in.dimension(value)
 		case number == 3 && wire == protowire.BytesType:
-			for len(value) > 0 && err == nil {
+			for len(value) > 0 && err == nil && in.dims <= maxShownDims { // more are invalid anyway
 				value, err = in.dimension(value)
 			}
 		case wire != protowire.BytesType:
@@ -283,10 +283,17 @@ func AppendHealth(dst []byte, serving bool) []byte {
 	return protowire.AppendVarint(dst, status)
 }
 
+// maxFields is the maximum number of fields of a message, so that one that is made of empty fields is
+// rejected early.
+const maxFields = 1000
+
 // readFields calls f with each field of a message. The value of a field of type bytes is its content;
 // that of others is as encoded.
 func readFields(what string, message []byte, f func(number protowire.Number, wire protowire.Type, value []byte) error) error {
-	for len(message) > 0 {
+	for fields := 0; len(message) > 0; fields++ {
+		if fields == maxFields {
+			return invalid("%s: more than %d fields: want fewer", what, maxFields)
+		}
 		number, wire, n := protowire.ConsumeTag(message)
 		if n < 0 {
 			return errMessage(what)

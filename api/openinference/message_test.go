@@ -133,11 +133,11 @@ func TestParseMessageMemory(t *testing.T) {
 		"raw inputs":         {valid + repeat(field(7, "")), false},
 		"parameters":         {valid + repeat(field(4, "")), false},
 		"longest parameters": {valid + params, true},
-		"names":              {valid[:0] + repeat(field(1, ModelName)) + valid, true},
+		"names":              {repeat(field(1, ModelName)) + valid, false},
 		"dimensions":         {field(1, ModelName) + field(5, field(1, Image)+field(2, "BYTES")+field(3, repeat("\x01"))), false},
 		"contents":           {field(1, ModelName) + field(5, field(1, Image)+field(2, "BYTES")+field(3, "\x01")+field(5, repeat(field(8, "")))), false},
 		"numbers":            {field(1, ModelName) + field(5, field(1, Image)+field(2, "BYTES")+field(3, "\x01")+field(5, field(4, repeat("\x01")))), false},
-		"unknown fields":     {valid + repeat(field(100, "")), true},
+		"unknown fields":     {valid + repeat(field(100, "")), false},
 		"groups":             {repeat("\xa3\x06"), false},
 		"truncated":          {field(7, repeat("x"))[:n/2], false},
 	} {
@@ -157,7 +157,7 @@ func appendField(dst []byte, number protowire.Number, value string) []byte {
 }
 
 // FuzzParseMessage compares with generated code: what ParseMessage accepts is a message with that
-// content, and it rejects no message that generated code writes of a valid request.
+// content.
 func FuzzParseMessage(f *testing.F) {
 	full := rawRequest([]byte("image"))
 	full.Id, full.ModelVersion = "1", "1"
