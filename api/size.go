@@ -40,8 +40,8 @@ func (e *responseSizeError) problem() *problem {
 const (
 	boxBytes      = 34
 	evidenceBytes = 110
-	maskBytes     = 45  // without the runs, which take one byte for each pixel of the mean side of the
-	maxRunBytes   = 700 // image, but no more than this
+	maskBytes     = 45  // without its runs
+	maxRunBytes   = 700 // the runs of a mask have a byte for each pixel of the image's mean side, up to this
 	pixelsPerByte = 0.7
 )
 
@@ -107,7 +107,7 @@ func (q *query) typicalBoxes(pixels float64) float64 {
 	return boxes
 }
 
-// masks returns the masks of a result. The error is a *responseSizeError or the context's.
+// responseMasks returns the masks of a result. The error is a *responseSizeError or the context's.
 func (q *query) responseMasks(ctx context.Context, result *propose.Result) ([]mask.RLE, error) {
 	masks, err := result.Masks(ctx, maxResponseBytes)
 	if e, ok := errors.AsType[*imageio.LimitError](err); ok {

@@ -86,11 +86,12 @@ func TestReadReserved(t *testing.T) {
 		r := &counter{r: reader(bytes.NewReader(in))}
 		got, err := ReadReserved(r, announced, limit, b)
 
-		factor := int64(3)
+		peak := 3 * int64(length)
 		if announced == int64(length) {
-			factor = 2
+			peak = 3*int64(length)/2 + 2 // rounded up
 		}
-		if most := max(factor*r.n, 2*minBuffer); b.peak > most {
+		peak = max(peak, 2*minBuffer)
+		if most := min(max(3*r.n, 2*minBuffer), peak); b.peak > most {
 			t.Fatalf("reserved %d bytes when %d had arrived: want at most %d", b.peak, r.n, most)
 		}
 		_, limited := errors.AsType[*LimitError](err)
@@ -99,7 +100,7 @@ func TestReadReserved(t *testing.T) {
 			if !bytes.Equal(got, in) || int64(cap(got)) != b.used || int64(length) > limit || announced > limit {
 				t.Fatalf("%d bytes in %d, %d reserved; want %d, at most %d", len(got), cap(got), b.used, length, limit)
 			}
-		case limited && (int64(length) > limit || announced > limit), errors.Is(err, errBudget) && b.limit < max(factor*int64(length), 2*minBuffer):
+		case limited && (int64(length) > limit || announced > limit), errors.Is(err, errBudget) && b.limit < peak:
 			if got != nil || b.used != 0 || r.n > limit+1 {
 				t.Fatalf("%v: %d bytes, %d read, %d reserved", err, len(got), r.n, b.used)
 			}

@@ -18,8 +18,8 @@ type Budget interface {
 // there is none; it determines the capacity of the last buffer, never that of the first.
 //
 // The caller releases the capacity of the result. While a buffer grows, both the old and the new one
-// are reserved: at most one and a half times the size of the input if that is announced, else up to
-// three times. Errors are also those of Reserve, as they are; after an error nothing remains reserved.
+// are reserved: up to one and a half times the size of the input if that is announced, else up to three
+// times. Errors are also those of Reserve, as they are; after an error nothing remains reserved.
 func ReadReserved(r io.Reader, size, limit int64, budget Budget) ([]byte, error) {
 	if size > limit {
 		return nil, &LimitError{What: "bytes", Got: size, Max: limit}
@@ -69,11 +69,14 @@ func readReserved(r io.Reader, size, limit int64, budget Budget) (buf []byte, er
 	}
 }
 
-// grow returns a copy of buf with twice the capacity, or that of the announced size if it is less.
+// grow returns a copy of buf with at most twice the capacity. If the size is announced, the capacities are
+// it divided by powers of two, so that the last one but one is half of it.
 func grow(buf []byte, size, limit int64, budget Budget) ([]byte, error) {
-	capacity := min(max(2*int64(cap(buf)), minBuffer), max(limit, 1))
+	most := max(2*int64(cap(buf)), minBuffer)
+	capacity := min(most, max(limit, 1))
 	if size > int64(cap(buf)) {
-		capacity = min(capacity, size)
+		for capacity = size; capacity > most; capacity = (capacity + 1) / 2 {
+		}
 	}
 	return resize(buf, capacity, budget)
 }

@@ -108,7 +108,7 @@ func (h *Header) readPNG(z io.Reader, put func(row []byte, y, x, step int)) erro
 }
 
 func (h *Header) pngError(err error, y int) error {
-	if f := (*FormatError)(nil); errors.As(err, &f) {
+	if _, ok := errors.AsType[*FormatError](err); ok {
 		return err
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
