@@ -158,11 +158,7 @@ func classify(ctx context.Context, err error) *problem {
 
 // message returns the text of an error about an image, without the name of the package before it.
 func message(err error) string {
-	text := err.Error()
-	for _, name := range []string{"imageio: ", "selective: "} {
-		text = strings.TrimPrefix(text, name)
-	}
-	return text
+	return strings.TrimPrefix(err.Error(), "selective: ")
 }
 
 // ndjsonLine returns the problem as a line of a response for several images.

@@ -106,11 +106,7 @@ func message(err error) string {
 	if text := optparse.Message(err); text != "" {
 		return text
 	}
-	text := err.Error()
-	for _, name := range []string{"imageio: ", "selective: "} {
-		text = strings.TrimPrefix(text, name)
-	}
-	return text
+	return strings.TrimPrefix(err.Error(), "selective: ")
 }
 
 // Tokens are numbers, so that one that was freed is recognized. C holds them as pointers.

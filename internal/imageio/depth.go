@@ -62,7 +62,7 @@ type DepthError struct {
 }
 
 func (e *DepthError) Error() string {
-	return fmt.Sprintf("imageio: a sample of %d does not fit in %v bits: want a depth of %s", e.Sample, e.Depth, e.Want())
+	return fmt.Sprintf("a sample of %d does not fit in %v bits: want a depth of %s", e.Sample, e.Depth, e.Want())
 }
 
 // Want returns the depths that the image has.

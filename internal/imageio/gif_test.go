@@ -175,7 +175,7 @@ func TestBrokenGIF(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Decode(t.Context(), c.data, Options{})
-			if broken, ok := errors.AsType[*FormatError](err); !ok || broken.Error() != "imageio: broken gif: "+c.want {
+			if broken, ok := errors.AsType[*FormatError](err); !ok || broken.Error() != "broken gif: "+c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})

@@ -65,7 +65,7 @@ type FormatError struct {
 	Err    error
 }
 
-func (e *FormatError) Error() string { return "imageio: broken " + e.Format + ": " + e.Err.Error() }
+func (e *FormatError) Error() string { return "broken " + e.Format + ": " + e.Err.Error() }
 
 func (e *FormatError) Unwrap() error { return e.Err }
 

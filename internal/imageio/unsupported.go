@@ -25,7 +25,7 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return "imageio: " + e.Data + ": " + cmp.Or(e.Advice, "want "+Formats)
+	return e.Data + ": " + cmp.Or(e.Advice, "want "+Formats)
 }
 
 func (e *UnsupportedError) Unwrap() error { return ErrUnsupported }

@@ -76,7 +76,7 @@ func TestRefusedData(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%.30q", data), func(t *testing.T) {
 			_, err := Decode(t.Context(), []byte(data), Options{})
-			if !errors.Is(err, ErrUnsupported) || !strings.HasPrefix(err.Error(), "imageio: "+want) {
+			if !errors.Is(err, ErrUnsupported) || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("got %v, want %s", err, want)
 			}
 		})
@@ -87,7 +87,7 @@ func TestRefusedData(t *testing.T) {
 func TestUnsupportedVariantMessage(t *testing.T) {
 	tags := []tiffTag{{258, 3, []uint32{8}}, {259, 3, []uint32{7}}, {262, 3, []uint32{1}}}
 	_, err := Decode(t.Context(), tiffFile(binary.LittleEndian, 8, 8, tags, make([]byte, 64)), Options{})
-	want := "imageio: tiff: unsupported variant: JPEG compression: convert it to PNG"
+	want := "tiff: unsupported variant: JPEG compression: convert it to PNG"
 	if !errors.Is(err, ErrUnsupported) || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

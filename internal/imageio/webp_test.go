@@ -109,7 +109,7 @@ func TestBrokenAnimation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			data := webpOf(webpAnimation, 30, testH, c.chunks...)
 			_, err := Decode(t.Context(), data, Options{})
-			if broken, ok := errors.AsType[*FormatError](err); !ok || broken.Error() != "imageio: broken webp: "+c.want {
+			if broken, ok := errors.AsType[*FormatError](err); !ok || broken.Error() != "broken webp: "+c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
