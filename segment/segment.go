@@ -20,8 +20,8 @@
 // segments the planes of a color image one by one and intersects the results; here, as in
 // the authors' published program, one graph spans all planes.
 //
-// The rounding moves 0.65 % of the pixels of 40 pieces of photographs to another region, in
-// Lab at k = 100; exact weights give 386 regions, rounded ones 393.
+// The rounding moves 1.5 % of the pixels of 80 pieces of photographs to another region, in
+// Lab at k = 100; exact weights give 1,087 regions, rounded ones 1,089.
 //
 // In larger images it also keeps large regions smaller. With exact weights, a component whose
 // k/|C| is less than a step still grows, by many edges of slightly larger weights; here it

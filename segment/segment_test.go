@@ -300,7 +300,7 @@ func TestRoundingOfWeights(t *testing.T) {
 		t.Skip("slow")
 	}
 	var pixels, moved, regions, exactRegions int
-	for _, img := range photos.Crops(t, 40, 120, 90) {
+	for _, img := range photos.Crops(t, 80, 120, 90) {
 		img := convert(t, img, raster.Lab)
 		l := buildAndSegment(t, img, Options{Sigma: 0.8, Connectivity: Eight, MinK: 100}, 100)
 		exact := referenceSegment(smooth(t, img, 0.8), Eight, 100, 100, exactWeight, 1)
