@@ -32,7 +32,8 @@ const maxCallBytes = 4 << 10
 // than Config.BodyMemory counts for a message that is made of empty tensors.
 func (s *Server) GRPC() http.Handler { return s.grpc }
 
-// grpcServer speaks HTTP/2 alone, without TLS to clients with prior knowledge, as those of gRPC are.
+// grpcServer returns a server of HTTP/2 alone. Without TLS its clients need prior knowledge, which those of
+// gRPC have.
 func (s *Server) grpcServer() *http.Server {
 	hs := s.cfg.httpServer(s.grpc)
 	hs.Protocols.SetHTTP1(false)
@@ -77,7 +78,7 @@ func markCall(next http.Handler) http.Handler {
 func requireCall(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !recordOf(r).rpc {
-			fail(w, r, newProblem(http.StatusUnsupportedMediaType, "format", "this address speaks gRPC alone",
+			fail(w, r, newProblem(http.StatusUnsupportedMediaType, "format", "this address accepts only gRPC",
 				fieldError{"Content-Type", r.Header.Get("Content-Type"), "POST over HTTP/2 with Content-Type " + rpc.ContentType}))
 			return
 		}

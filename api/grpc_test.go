@@ -530,10 +530,10 @@ func TestGRPCFraming(t *testing.T) {
 		"health, too large":    {"POST", healthCheck, framed(0, 5000, ""), nil, 200, "3", "cannot be read"},
 		"health, wrong":        {"POST", healthCheck, framed(0, 1, "x"), nil, 200, "3", "not a message"},
 		"watch":                {"POST", "/grpc.health.v1.Health/Watch", framed(0, 0, ""), nil, 200, "12", "does not implement"},
-		"other content type":   {"POST", infer, valid, []string{"Content-Type: application/json"}, 415, "", "speaks gRPC alone"},
-		"gRPC-Web":             {"POST", infer, valid, []string{"Content-Type: application/grpc-web"}, 415, "", "speaks gRPC alone"},
-		"other method":         {"GET", infer, "", nil, 415, "", "speaks gRPC alone"},
-		"a path of HTTP":       {"GET", "/healthz", "", nil, 415, "", "speaks gRPC alone"},
+		"other content type":   {"POST", infer, valid, []string{"Content-Type: application/json"}, 415, "", "accepts only gRPC"},
+		"gRPC-Web":             {"POST", infer, valid, []string{"Content-Type: application/grpc-web"}, 415, "", "accepts only gRPC"},
+		"other method":         {"GET", infer, "", nil, 415, "", "accepts only gRPC"},
+		"a path of HTTP":       {"GET", "/healthz", "", nil, 415, "", "accepts only gRPC"},
 		"a path of HTTP, POST": {"POST", "/v1/proposals", valid, nil, 200, "12", "does not implement"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,7 +27,7 @@ const (
 // errOverloaded reports that there is no memory left for a client.
 var errOverloaded = errors.New("the memory for clients is used up")
 
-// memory is the memory that clients can make the service hold. Nobody waits for it, so that two
+// memory is the memory that clients can make the service hold. A reservation does not wait, so that two
 // requests that hold a part each cannot block each other.
 //
 // A client has at most two thirds of it: twice as much as is left. n clients that take what they can

@@ -37,7 +37,7 @@ func (l *rateLimiter) take(client string) (wait time.Duration) {
 	return 0
 }
 
-// charge takes n, even if there are fewer: the client owes the rest.
+// charge takes n, even if there are fewer: the client then has to wait longer.
 func (l *rateLimiter) charge(client string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,8 +58,8 @@ func (l *rateLimiter) limiter(client string, now time.Time) *rate.Limiter {
 	return c
 }
 
-// forget makes room for another client. It forgets those that have all left, which changes nothing, or
-// everyone if nearly all of them have not.
+// forget makes room for another client. It deletes the clients that have taken nothing for a minute, which
+// changes nothing, or all if few have.
 func (l *rateLimiter) forget(now time.Time) {
 	if len(l.clients) < maxRateClients {
 		return

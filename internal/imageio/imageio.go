@@ -27,7 +27,7 @@
 // error, even if a decoder would fill the rest with gray.
 //
 // ICC profiles and the color chunks of PNG are ignored, as OpenCV and Pillow ignore them, so that a search
-// sees the samples that a detector sees. It hardly matters: photographs that were encoded as Display P3 or
+// reads the samples that a detector reads. The effect is small: photographs that were encoded as Display P3 or
 // Adobe RGB had an AR of .463 or .466 instead of .468 (mode fast, 1,000 boxes, 150 images of COCO). A
 // conversion to Display P3 and back, which only rounds, gave .471.
 //
