@@ -469,24 +469,6 @@ cors-origin: "x,y"  # %s:2
 	}
 }
 
-func TestEditDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0},
-		{"a", "", 1},
-		{"", "ab", 2},
-		{"queue", "queue", 0},
-		{"wrokers", "workers", 2},
-		{"kitten", "sitting", 3},
-	} {
-		if got, reverse := editDistance(c.a, c.b), editDistance(c.b, c.a); got != c.want || reverse != c.want {
-			t.Errorf("%q, %q: got %d and %d, want %d", c.a, c.b, got, reverse, c.want)
-		}
-	}
-}
-
 func FuzzParseFile(f *testing.F) {
 	f.Add([]byte("addr: :1 # here\nworkers: 2\ncors-origin: [x, y]\n"))
 	f.Add([]byte("{addr: &a x, log-level: *a, <<: {cache: 1}}\n--- \n- x"))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/proposer/proposer/internal/optparse"
 )
 
 // unknown returns the message that name is not a setting, with the most similar of names. It
@@ -16,36 +18,12 @@ func unknown(name string, names []string) string {
 		return fmt.Sprintf("%q… is not a setting", strings.ToValidUTF8(name[:64], ""))
 	}
 	text := fmt.Sprintf("%q is not a setting", name)
-	bare := func(name string) string { return strings.ToLower(strings.TrimPrefix(name, Prefix)) }
-	best, limit := "", len(bare(name))/3+1
-	for _, other := range names {
-		if d := editDistance(bare(name), bare(other)); d < limit {
-			best, limit = other, d
-		}
+	bare := make([]string, len(names))
+	for i, other := range names {
+		bare[i] = strings.ToLower(strings.TrimPrefix(other, Prefix))
 	}
-	if best != "" {
-		text += ": did you mean " + best + "?"
+	if best := optparse.MostSimilar(strings.TrimPrefix(name, Prefix), bare); best != "" {
+		text += ": did you mean " + names[slices.Index(bare, best)] + "?"
 	}
 	return text
-}
-
-// editDistance returns the Levenshtein distance of a and b, in bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -227,14 +227,19 @@ func (f *faxReader) change(column int) error {
 	return nil
 }
 
+// addRun reads a run of a color, which begins at a column, and moves the column to its end.
+func (f *faxReader) addRun(column *int, color int) error {
+	n, err := f.run(color)
+	if err != nil {
+		return err
+	}
+	*column += n
+	return f.change(*column)
+}
+
 func (f *faxReader) decode1D() error {
 	for column, color := 0, 0; column < f.width; color ^= 1 {
-		n, err := f.run(color)
-		if err != nil {
-			return err
-		}
-		column += n
-		if err := f.change(column); err != nil {
+		if err := f.addRun(&column, color); err != nil {
 			return err
 		}
 	}
@@ -265,12 +270,7 @@ func (f *faxReader) decode2D() error {
 		case faxHorizontal:
 			column = max(column, 0)
 			for range 2 {
-				n, err := f.run(color)
-				if err != nil {
-					return err
-				}
-				column += n
-				if err := f.change(column); err != nil {
+				if err := f.addRun(&column, color); err != nil {
 					return err
 				}
 				color ^= 1

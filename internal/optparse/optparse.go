@@ -93,7 +93,7 @@ func New(values map[string]string, names []string) *Parser {
 		}
 		want := "an option that exists"
 		if len(p.errs) < MaxErrors {
-			if similar := mostSimilar(name, names); similar != "" {
+			if similar := MostSimilar(name, names); similar != "" {
 				want += ", such as " + similar
 			} else if !listed {
 				want += ": " + strings.Join(names, ", ")
@@ -123,9 +123,9 @@ func (p *Parser) Fail(name, value, want string) {
 	p.errs = append(p.errs, &Error{clip.Text(name, maxName), clip.Text(value, maxValue), want})
 }
 
-// mostSimilar returns the name that resembles an unknown one, or nothing: at most a third of the
-// characters differ, not counting upper and lower case.
-func mostSimilar(unknown string, names []string) string {
+// MostSimilar returns the one of names, which are in lower case, that resembles an unknown one, or
+// nothing: at most a third of the characters differ, not counting upper and lower case.
+func MostSimilar(unknown string, names []string) string {
 	if len(unknown) > maxName {
 		return ""
 	}

@@ -59,7 +59,7 @@ func TestSimilarNames(t *testing.T) {
 		"Max": "max", "maxx": "max", "max_side": "max-side", "colours": "colors", "color": "colors", "K": "k", "NMS": "nms",
 		"j": "", "": "", "size": "", "modus": "", strings.Repeat("max", 100): "",
 	} {
-		if got := mostSimilar(name, names); got != want {
+		if got := MostSimilar(name, names); got != want {
 			t.Errorf("%.40s: got %q, want %q", name, got, want)
 		}
 	}
@@ -93,6 +93,24 @@ func TestManyErrors(t *testing.T) {
 			if strings.Count(message, "size, seed") != 1 {
 				t.Errorf("got %.300s, want the names once", message)
 			}
+		}
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0},
+		{"a", "", 1},
+		{"", "ab", 2},
+		{"queue", "queue", 0},
+		{"wrokers", "workers", 2},
+		{"kitten", "sitting", 3},
+	} {
+		if got, reverse := editDistance(c.a, c.b), editDistance(c.b, c.a); got != c.want || reverse != c.want {
+			t.Errorf("%q, %q: got %d and %d, want %d", c.a, c.b, got, reverse, c.want)
 		}
 	}
 }
