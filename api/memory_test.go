@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -133,6 +134,20 @@ func TestBodyMemory(t *testing.T) {
 		wantOK(t, working, waiting, also)
 		s.wantMetric(t, "proposer_body_bytes", 0)
 	})
+}
+
+// The smallest BodyMemory suffices for an image in base64, of any size from about 2 MiB.
+func TestMinBodyMemory(t *testing.T) {
+	for _, size := range []int64{5 << 19, 3 << 20, 3<<20 + 999, 5 << 20} { // base64 of 3 MiB takes 4 MiB
+		s := start(t, func(c *Config) {
+			c.MaxImageBytes, c.BodyMemory = size, minBodyMemory(size)
+		})
+		image := append(small().PNG(), make([]byte, size)...)[:size]
+		body := fmt.Sprintf(`{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":[%q]}]}`, base64.StdEncoding.EncodeToString(image))
+		if r := s.do(t, "POST", inferPath, "application/json", strings.NewReader(body)); r.status != http.StatusOK {
+			t.Errorf("%d bytes: got status %d, %s", size, r.status, r.body)
+		}
+	}
 }
 
 // heap returns the bytes of the heap that are in use.
