@@ -24,9 +24,9 @@
 // # Overload
 //
 // Requests are rejected as early as possible, in this order: memory for the request, token,
-// rate, options, memory for the body, image header, size of the response, queue. All memory that clients can make the service hold is reserved from
-// Config.BodyMemory before it is taken, that of a body as its bytes arrive. Nobody waits for memory: a
-// request without it gets 429, a connection is closed. Responses in the cache need no slot in the queue. Every
+// rate, options, memory for the body, image header, size of the response, queue. All memory that clients
+// can make the service hold is reserved from Config.BodyMemory before it is taken, that of a body as its
+// bytes arrive. Nothing waits for memory: a request without it gets 429, a connection is closed. Responses in the cache need no slot in the queue. Every
 // other request takes one of Workers + Queue slots, or is rejected with 429. Of a form one image
 // waits at a time, in a single slot. As many images are searched at a time as Workers and WorkPixels
 // allow, which bounds the memory of searches. When a client disconnects, its memory and slots are
