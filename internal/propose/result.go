@@ -74,7 +74,7 @@ func (r *Result) Masks(ctx context.Context, limit int64) ([]mask.RLE, error) {
 	if n >= 4*sampledMasks {
 		size := 0.
 		for i := range sampledMasks {
-			m, err := r.mask(ctx, regions, i*n/sampledMasks)
+			m, err := r.mask(ctx, regions, i*(n/sampledMasks))
 			if err != nil {
 				return nil, err
 			}
