@@ -32,8 +32,8 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		rec := recordOf(r)
-		rec.token, rec.client = name, name
-		rec.memory.setClient(name)
+		rec.token, rec.client = name, "token "+name // no name is an address
+		rec.memory.setClient(rec.client)
 		s.metrics.tokens.WithLabelValues(name).Inc()
 		next.ServeHTTP(w, r)
 	})

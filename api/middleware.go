@@ -23,7 +23,7 @@ type requestRecord struct {
 	id      string
 	problem *problem
 	token   string // name of the client's token
-	client  string // the token's name, or without one the client's address; see clientAddress
+	client  string // its token, or without one its address; see clientAddress
 	memory  *reservation
 	attrs   []slog.Attr
 	rpc     bool // the request is a call of gRPC

@@ -267,11 +267,14 @@ func pausedBatch(t *testing.T, args ...string) (c *exec.Cmd, out string) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
+		var status syscall.WaitStatus
 		for !exists(filepath.Join(out, "shards", "000000.json")) {
+			if pid, _ := syscall.Wait4(c.Process.Pid, &status, syscall.WNOHANG, nil); pid != 0 {
+				t.Fatalf("the batch ended before its first shard: %s", c.Stderr)
+			}
 			time.Sleep(time.Millisecond)
 		}
 		c.Process.Signal(syscall.SIGSTOP)
-		var status syscall.WaitStatus
 		if _, err := syscall.Wait4(c.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil {
 			t.Fatal(err)
 		}
