@@ -156,7 +156,7 @@ def test_files(scene: NDArray[np.uint8], tmp_path: Path) -> None:
         ("WebP", {"quality": 80}),
     ],
 )
-def test_lossy_files_have_the_pixels_of_pillow(scene: NDArray[np.uint8], extension: str, options: dict[str, Any]) -> None:
+def test_lossy_files_match_pillow(scene: NDArray[np.uint8], extension: str, options: dict[str, Any]) -> None:
     pil = pytest.importorskip("PIL.Image")
     file = io.BytesIO()
     pil.fromarray(scene[:115, :157]).save(file, extension, **options)
