@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"encoding/json"
 	"html"
 	"io"
 	"net/http"
@@ -14,15 +13,13 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"github.com/proposer/proposer/internal/testutil/openapi"
 )
 
 // described returns a router for the operations of openapi.yaml.
 var described = sync.OnceValues(func() (routers.Router, error) {
-	for _, media := range []string{"application/x-npy", "image/png", "image/jpeg"} {
-		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
-	}
-	openapi3filter.RegisterBodyDecoder("text/csv", openapi3filter.PlainBodyDecoder)
-	openapi3filter.RegisterBodyDecoder("application/x-ndjson", decodeLines)
+	openapi.RegisterDecoders()
 	doc, err := openapi3.NewLoader().LoadFromData(openAPISpec)
 	if err != nil {
 		return nil, err
@@ -32,23 +29,6 @@ var described = sync.OnceValues(func() (routers.Router, error) {
 	}
 	return gorillamux.NewRouter(doc)
 })
-
-// decodeLines validates the lines of an NDJSON body and returns the last one.
-func decodeLines(body io.Reader, _ http.Header, schema *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
-	var last any
-	for d := json.NewDecoder(body); ; {
-		var line any
-		if err := d.Decode(&line); err == io.EOF {
-			return last, nil
-		} else if err != nil {
-			return nil, err
-		}
-		if err := schema.Value.VisitJSON(line); err != nil {
-			return nil, err
-		}
-		last = line
-	}
-}
 
 // checkDescribed validates a response against openapi.yaml: path, method, status, media type and, if it
 // is JSON, its schema.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -20,6 +19,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"github.com/proposer/proposer/internal/testutil/openapi"
 )
 
 // A response is what the service answered.
@@ -40,29 +41,7 @@ type validator struct {
 	etags map[string]string // ETag by request
 }
 
-var registerDecoders = sync.OnceFunc(func() {
-	for _, media := range []string{"application/x-npy", "image/png", "image/jpeg", "text/csv"} {
-		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
-	}
-	openapi3filter.RegisterBodyDecoder("application/x-ndjson", decodeLines)
-})
-
-// decodeLines validates the lines of an NDJSON body and returns the last one.
-func decodeLines(body io.Reader, _ http.Header, schema *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
-	var last any
-	for d := json.NewDecoder(body); ; {
-		var line any
-		if err := d.Decode(&line); err == io.EOF {
-			return last, nil
-		} else if err != nil {
-			return nil, err
-		}
-		if err := schema.Value.VisitJSON(line); err != nil {
-			return nil, err
-		}
-		last = line
-	}
-}
+var registerDecoders = sync.OnceFunc(openapi.RegisterDecoders)
 
 func newValidator(description []byte) (*validator, error) {
 	registerDecoders()
