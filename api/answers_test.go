@@ -312,36 +312,37 @@ func FuzzFormOptions(f *testing.F) {
 	})
 }
 
-// The log has the innermost functions of a panic, also if its value is long.
-func TestPanicInLog(t *testing.T) {
+// newLogged returns a server and its log.
+func newLogged(t testing.TB) (*Server, *bytes.Buffer) {
+	t.Helper()
 	cfg := testConfig(t)
-	var log bytes.Buffer
-	cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	log := new(bytes.Buffer)
+	cfg.Logger = slog.New(slog.NewJSONHandler(log, nil))
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, log
+}
+
+// The log has the innermost functions of a panic, also if its value is long.
+func TestPanicInLog(t *testing.T) {
+	s, log := newLogged(t)
 	s.run = func(context.Context, []byte, propose.Options) (*propose.Result, error) {
 		panic(strings.Repeat("\x00", 100_000))
 	}
 	r := httptest.NewRequest("POST", "/v1/proposals?mode=single", bytes.NewReader(small().PNG()))
 	s.ServeHTTP(httptest.NewRecorder(), r)
 	if log.Len() >= maxLogLine || !strings.Contains(log.String(), "api.TestPanicInLog") || !strings.Contains(log.String(), "answers_test.go:") {
-		t.Errorf("got %d bytes: %s", log.Len(), &log)
+		t.Errorf("got %d bytes: %s", log.Len(), log)
 	}
 }
 
 // Errors of the HTTP server are log lines of bounded length.
 func TestServerErrorLog(t *testing.T) {
-	cfg := testConfig(t)
-	var log bytes.Buffer
-	cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil))
-	s, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, log := newLogged(t)
 	s.cfg.httpServer(s).ErrorLog.Print(strings.Repeat("<", 100_000))
 	if log.Len() >= maxLogLine || !json.Valid(log.Bytes()) {
-		t.Errorf("got %d bytes: %.300s", log.Len(), &log)
+		t.Errorf("got %d bytes: %.300s", log.Len(), log)
 	}
 }

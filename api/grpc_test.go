@@ -56,25 +56,9 @@ func startGRPC(t testing.TB, change func(*Config)) *grpcService {
 	t.Helper()
 	s := start(t, change)
 	listener := newMemoryListener()
-	hs := s.grpcServer()
-	var conns sync.WaitGroup
-	hs.ConnState = func(_ net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			conns.Add(1)
-		case http.StateClosed, http.StateHijacked:
-			conns.Done()
-		}
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- hs.Serve(listener) }()
+	listen(t, s.grpcServer(), listener)
 	conn := dialGRPC(t, listener)
-	t.Cleanup(func() {
-		conn.Close()
-		hs.Close()
-		<-ended
-		conns.Wait()
-	})
+	t.Cleanup(func() { conn.Close() })
 	return &grpcService{s, inferencepb.NewGRPCInferenceServiceClient(conn), conn, listener}
 }
 

@@ -123,7 +123,13 @@ func newService(t testing.TB, change func(*Config)) *service {
 func start(t testing.TB, change func(*Config)) *service {
 	t.Helper()
 	s := newService(t, change)
-	hs := s.cfg.httpServer(s)
+	listen(t, s.cfg.httpServer(s), s.listener)
+	return s
+}
+
+// listen serves ln until the end of the test.
+func listen(t testing.TB, hs *http.Server, ln net.Listener) {
+	t.Helper()
 	var conns sync.WaitGroup
 	hs.ConnState = func(_ net.Conn, state http.ConnState) {
 		switch state {
@@ -134,13 +140,12 @@ func start(t testing.TB, change func(*Config)) *service {
 		}
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- hs.Serve(s.listener) }()
+	go func() { ended <- hs.Serve(ln) }()
 	t.Cleanup(func() {
 		hs.Close()
 		<-ended
 		conns.Wait() // net/http keeps connections with unread bodies for a while
 	})
-	return s
 }
 
 // serve returns a service that runs Serve until stop is called.
