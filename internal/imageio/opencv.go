@@ -16,20 +16,21 @@ func Decoder() string { return "opencv " + gocv.OpenCVVersion() }
 func decodePixels(data []byte, h Header) (*raster.Image, error) {
 	flags := gocv.IMReadUnchanged // keeps alpha, and ignores the orientation
 	switch {
-	case h.Format == "jpeg" && h.Gray:
-		flags = gocv.IMReadGrayScale | gocv.IMReadIgnoreOrientation
 	case h.Format == "jpeg":
-		flags = gocv.IMReadColor | gocv.IMReadIgnoreOrientation // converts CMYK to BGR
-	case h.Format == "webp" && len(data) < minWebP:
-		data = append(bytes.Clone(data), make([]byte, minWebP-len(data))...)
-	}
-
-	if h.Format == "jpeg" {
 		// OpenCV shows damaged codes as gray.
 		if err := jpeg.Check(data); err != nil {
 			return nil, h.jpegError(err)
 		}
+		flags = gocv.IMReadIgnoreOrientation
+		if h.Gray {
+			flags |= gocv.IMReadGrayScale
+		} else {
+			flags |= gocv.IMReadColor // converts CMYK to BGR
+		}
+	case h.Format == "webp" && len(data) < minWebP:
+		data = append(bytes.Clone(data), make([]byte, minWebP-len(data))...)
 	}
+
 	mat := gocv.NewMat()
 	defer mat.Close()
 	// Not IMDecode, which reports errors in a global variable.
