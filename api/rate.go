@@ -58,7 +58,7 @@ func (l *rateLimiter) limiter(client string, now time.Time) *rate.Limiter {
 	return c
 }
 
-// forget makes room for another client. It deletes the clients that have taken nothing for a minute, which
+// forget limits the number of clients. It deletes those that have taken nothing for a minute, which
 // changes nothing, or all if few have.
 func (l *rateLimiter) forget(now time.Time) {
 	if len(l.clients) < maxRateClients {

@@ -186,7 +186,7 @@ func dropped(b box.Box, minSide int, keep func(box.Box) bool) bool {
 	return int(b.Width()) < minSide || int(b.Height()) < minSide || keep != nil && !keep(b)
 }
 
-// insertCandidates resets the table to the boxes of all candidates, and makes room for more others.
+// insertCandidates resets the table to the boxes of all candidates, and allocates entries for more.
 func (s *Set) insertCandidates(more int) {
 	s.reserve(len(s.Candidates) + more)
 	for i := range s.Candidates {

@@ -104,7 +104,7 @@ func jfif(y, cb, cr int) [3]uint8 {
 	}
 }
 
-// video converts a color with six bits of fraction, of which each product has its floor, as libwebp does.
+// video converts a color as libwebp does: with six bits of fraction, and each product rounded down.
 func video(y, cb, cr int) [3]uint8 {
 	part := func(sample, coefficient int) float64 { return float64(sample * coefficient / 256) }
 	l := part(y, 19077)
