@@ -10,9 +10,10 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=unknown
-RUN make build VERSION="${VERSION}" && docker/runtime.sh bin/proposer /runtime
+RUN make build VERSION="${VERSION}" && \
+    CGO_ENABLED=0 go build -C tools -o ../bin/rootfs ./rootfs && bin/rootfs -root /runtime -version "${VERSION}"
 
-# Nothing but the program and the libraries that it loads: OpenCV's three and theirs.
+# The program and the libraries that it loads (OpenCV's three and theirs), certificates, licenses and SBOM.
 FROM scratch
 COPY --from=build /runtime/ /
 ENV PATH=/usr/local/bin

@@ -571,8 +571,8 @@ func TestDockerfile(t *testing.T) {
 	if strings.Contains(stage, "RUN ") {
 		t.Error("the final image has RUN instructions, but no shell to run them")
 	}
-	if !strings.Contains(read(t, "runtime.sh"), uid+":"+gid) {
-		t.Errorf("runtime.sh does not contain the user %s:%s of the Dockerfile", uid, gid)
+	if !strings.Contains(read(t, "../tools/rootfs/main.go"), uid+":"+gid) {
+		t.Errorf("tools/rootfs does not write the user %s:%s of the Dockerfile", uid, gid)
 	}
 }
 

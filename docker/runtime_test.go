@@ -19,7 +19,7 @@ import (
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
-// TestRuntime checks that the root file system that runtime.sh creates contains all that the program
+// TestRuntime checks that the root file system that tools/rootfs writes contains all that the program
 // needs to decode each format and to serve, run as the unprivileged user of the image.
 func TestRuntime(t *testing.T) {
 	if testing.Short() {
@@ -36,11 +36,13 @@ func TestRuntime(t *testing.T) {
 		e2e.Missing(t, "bin/proposer with OpenCV is not built: run make build")
 	}
 	root := filepath.Join(t.TempDir(), "root")
-	if out, err := exec.CommandContext(t.Context(), "sh", "runtime.sh", program, root).CombinedOutput(); err != nil {
+	rootfs := filepath.Join(t.TempDir(), "rootfs")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../tools", "-o", rootfs, "./rootfs").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := os.Chmod(root, 0o755); err != nil {
-		t.Fatal(err)
+	cmd := exec.CommandContext(t.Context(), rootfs, "-program", program, "-source", "..", "-root", root)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 
 	s := scene.Render(1, 96, 64, 3)
