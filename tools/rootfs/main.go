@@ -18,11 +18,14 @@ import (
 
 // options are the flags.
 type options struct {
-	program string    // the executable
-	source  string    // folder with the LICENSE and NOTICE of the project
-	root    string    // folder to write
-	version string    // of the program
-	time    time.Time // of files
+	program string // the executable
+	source  string // folder with the LICENSE and NOTICE of the project
+	root    string // folder to write
+	version string // of the program
+
+	// The SPDX expression that the image is labeled with; "" is not checked.
+	licenses string
+	time     time.Time // of files
 }
 
 func main() {
@@ -31,6 +34,7 @@ func main() {
 	flag.StringVar(&o.source, "source", ".", "`folder` with the project's LICENSE and NOTICE")
 	flag.StringVar(&o.root, "root", "", "`folder` to write; it must be missing or empty")
 	flag.StringVar(&o.version, "version", "unknown", "version of the program")
+	flag.StringVar(&o.licenses, "licenses", "", "SPDX `expression` that the image is labeled with: fail if it is wrong")
 	flag.Parse()
 	if o.root == "" || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "rootfs: want -root and no arguments")
@@ -106,6 +110,13 @@ func write(ctx context.Context, o options) error {
 	modules, err := goModules(ctx, prog)
 	if err != nil {
 		return err
+	}
+	licenses, err := imageLicenses(packages, modules)
+	if err != nil {
+		return err
+	}
+	if o.licenses != "" && o.licenses != licenses {
+		return fmt.Errorf("-licenses %q: the licenses of the contents are %q", o.licenses, licenses)
 	}
 	for _, name := range []string{"LICENSE", "NOTICE"} {
 		if err := t.copyFile(o.source+"/"+name, docDir+"proposer/"+name, 0o644); err != nil {

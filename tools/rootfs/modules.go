@@ -49,8 +49,8 @@ func goModules(ctx context.Context, prog *program) ([]*goModule, error) {
 		return nil, err
 	}
 	m := &goModule{path: std, version: strings.TrimPrefix(version, "go")}
-	// Only what programs link: the standard library with the modules that it contains.
-	for _, dir := range []string{".", "src/crypto/internal/boring", "src/vendor"} {
+	// Of what Go's folder contains, programs link the standard library and its copies of modules.
+	for _, dir := range []string{".", "src/vendor"} {
 		if err := m.readLicenses(goroot, dir, dir != "."); err != nil {
 			return nil, err
 		}

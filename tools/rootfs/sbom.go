@@ -32,7 +32,7 @@ func billOfMaterials(o options, prog *program, packages []*debianPackage, module
 		Component: &cdx.Component{
 			BOMRef: purl, Type: cdx.ComponentTypeApplication, Name: main, Version: o.version, PackageURL: purl,
 			Hashes:   &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}},
-			Licenses: &cdx.Licenses{{Expression: "Apache-2.0"}},
+			Licenses: &cdx.Licenses{{Expression: projectLicense}},
 		},
 	}
 	components := []cdx.Component{{
@@ -45,10 +45,20 @@ func billOfMaterials(o options, prog *program, packages []*debianPackage, module
 		components = append(components, c)
 	}
 	for _, p := range packages {
-		add(cdx.Component{Name: p.name, Version: p.version, PackageURL: p.purl(release["ID"] + "-" + release["VERSION_ID"])})
+		c := cdx.Component{Name: p.name, Version: p.version, PackageURL: p.purl(release["ID"] + "-" + release["VERSION_ID"])}
+		if license := p.license(); license != "" {
+			c.Licenses = &cdx.Licenses{{Expression: license}}
+		}
+		add(c)
 	}
 	for _, m := range modules {
-		c := cdx.Component{Name: m.path, Version: m.version, PackageURL: golang(m.path, m.version)}
+		license, err := m.license()
+		if err != nil {
+			return nil, err
+		}
+		c := cdx.Component{
+			Name: m.path, Version: m.version, PackageURL: golang(m.path, m.version), Licenses: &cdx.Licenses{{Expression: license}},
+		}
 		if m.path == std {
 			c.CPE = "cpe:2.3:a:golang:go:" + m.version + ":-:*:*:*:*:*:*"
 		}
