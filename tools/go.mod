@@ -9,6 +9,7 @@ replace github.com/proposer/proposer => ../
 require (
 	github.com/CycloneDX/cyclonedx-go v0.9.3
 	github.com/getkin/kin-openapi v0.153.0
+	github.com/github/go-spdx/v2 v2.3.3
 	github.com/go-faster/errors v0.8.0
 	github.com/go-faster/jx v1.2.0
 	github.com/google/licensecheck v0.3.1

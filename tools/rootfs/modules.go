@@ -102,7 +102,7 @@ func readModule(cache string, dep *debug.Module) (*goModule, error) {
 var (
 	licenseName   = regexp.MustCompile(`(?i)^(un)?(licen[cs]e|copying|copyright|notice|patents|authors)([.-].*)?$|-licen[cs]e(\.(md|txt))?$`)
 	licenseFolder = regexp.MustCompile(`(?i)(^|/)(third_party_)?licen[cs]es$`)
-	sourceFile    = regexp.MustCompile(`\.(go|s|h|c|sh|py|js|ya?ml|json|toml)$`)
+	sourceFile    = regexp.MustCompile(`\.(go|s|h|c|sh|py|js|ya?ml|json|toml|lre)$`)
 )
 
 // readLicenses reads the licenses in a folder below root, also in its folders.
