@@ -67,9 +67,12 @@ func goModules(ctx context.Context, prog *program) ([]*goModule, error) {
 }
 
 func goEnv(ctx context.Context, name string) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", name).Output()
+	cmd := exec.CommandContext(ctx, "go", "env", name)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("go env %s: %w", name, err)
+		return "", fmt.Errorf("go env %s: %w: %s", name, err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSpace(string(out)), nil
 }

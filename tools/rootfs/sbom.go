@@ -28,12 +28,14 @@ func billOfMaterials(o options, prog *program, packages []*debianPackage, module
 	purl := golang(main, o.version)
 	bom := cdx.NewBOM()
 	bom.Metadata = &cdx.Metadata{
-		Timestamp: o.time.Format(time.RFC3339),
 		Component: &cdx.Component{
 			BOMRef: purl, Type: cdx.ComponentTypeApplication, Name: main, Version: o.version, PackageURL: purl,
 			Hashes:   &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}},
 			Licenses: &cdx.Licenses{{Expression: projectLicense}},
 		},
+	}
+	if o.time.Unix() > 0 {
+		bom.Metadata.Timestamp = o.time.Format(time.RFC3339)
 	}
 	components := []cdx.Component{{
 		BOMRef: "os", Type: cdx.ComponentTypeOS, Name: release["ID"], Version: release["VERSION_ID"], Description: release["PRETTY_NAME"],
