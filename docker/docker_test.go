@@ -217,7 +217,7 @@ func TestSettingsExist(t *testing.T) {
 	}
 
 	// Flags of other programs and commands.
-	others := []string{"enable-feature", "from-file", "build", "signal", "read-only", "print-config"}
+	others := []string{"enable-feature", "from-file", "build", "signal", "read-only", "print-config", "rm", "out"}
 	flag := regexp.MustCompile(`(?:^|[\s(\x60])--([a-z-]+)`)
 	for _, name := range []string{"alerts.yml", "grafana/dashboard.json", "../docs/operations.md"} {
 		t.Run("flags/"+name, func(t *testing.T) {
