@@ -22,6 +22,7 @@ type options struct {
 	source  string // folder with the LICENSE and NOTICE of the project
 	root    string // folder to write
 	version string // of the program
+	modules bool   // write only the licenses of Go modules
 
 	// The SPDX expression that the image is labeled with; "" is not checked.
 	licenses string
@@ -34,6 +35,7 @@ func main() {
 	flag.StringVar(&o.source, "source", ".", "`folder` with the project's LICENSE and NOTICE")
 	flag.StringVar(&o.root, "root", "", "`folder` to write; it must be missing or empty")
 	flag.StringVar(&o.version, "version", "unknown", "version of the program")
+	flag.BoolVar(&o.modules, "modules", false, "write only the licenses of Go and of the modules in the program, which may be for any system")
 	flag.StringVar(&o.licenses, "licenses", "", "SPDX `expression` that the image is labeled with: fail if it is wrong")
 	flag.Parse()
 	if o.root == "" || flag.NArg() > 0 {
@@ -55,7 +57,32 @@ func run(ctx context.Context, o options) error {
 	if o.time, err = sourceDate(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
 		return err
 	}
+	if o.modules {
+		return writeModules(ctx, o)
+	}
 	return write(ctx, o)
+}
+
+// writeModules writes the licenses of Go and of the modules in the program.
+func writeModules(ctx context.Context, o options) error {
+	info, err := buildInfo(o.program)
+	if err != nil {
+		return err
+	}
+	modules, err := goModules(ctx, info)
+	if err != nil {
+		return err
+	}
+	t, err := newTree(o.root)
+	if err != nil {
+		return err
+	}
+	for _, m := range modules {
+		if err := m.write(t, ""); err != nil {
+			return err
+		}
+	}
+	return t.finish(o.time)
 }
 
 // sourceDate parses SOURCE_DATE_EPOCH. Without it files are of 1970.
@@ -107,7 +134,7 @@ func write(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	modules, err := goModules(ctx, prog)
+	modules, err := goModules(ctx, prog.info)
 	if err != nil {
 		return err
 	}
@@ -124,10 +151,8 @@ func write(ctx context.Context, o options) error {
 		}
 	}
 	for _, m := range modules {
-		for _, f := range m.licenses {
-			if err := t.writeFile(docDir+"proposer/licenses/"+m.path+"@"+m.version+"/"+f.name, f.text); err != nil {
-				return err
-			}
+		if err := m.write(t, docDir+"proposer/licenses"); err != nil {
+			return err
 		}
 	}
 	bom, err := billOfMaterials(o, prog, packages, modules)

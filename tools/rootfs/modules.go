@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,7 +33,7 @@ type license struct {
 const std = "stdlib"
 
 // goModules returns the modules that are linked into the program, with the texts of their licenses.
-func goModules(ctx context.Context, prog *program) ([]*goModule, error) {
+func goModules(ctx context.Context, info *buildinfo.BuildInfo) ([]*goModule, error) {
 	goroot, err := goEnv(ctx, "GOROOT")
 	if err != nil {
 		return nil, err
@@ -41,8 +42,8 @@ func goModules(ctx context.Context, prog *program) ([]*goModule, error) {
 	if err != nil {
 		return nil, err
 	}
-	if version != prog.info.GoVersion {
-		return nil, fmt.Errorf("%s was built by %s, but the licenses here are those of %s", prog.file, prog.info.GoVersion, version)
+	if version != info.GoVersion {
+		return nil, fmt.Errorf("the program was built by %s, but the licenses here are those of %s", info.GoVersion, version)
 	}
 	cache, err := goEnv(ctx, "GOMODCACHE")
 	if err != nil {
@@ -57,7 +58,7 @@ func goModules(ctx context.Context, prog *program) ([]*goModule, error) {
 	}
 	modules := []*goModule{m}
 	var errs error
-	for _, dep := range prog.info.Deps {
+	for _, dep := range info.Deps {
 		m, err := readModule(cache, dep)
 		errs = errors.Join(errs, err)
 		modules = append(modules, m)
@@ -107,6 +108,16 @@ var (
 	licenseFolder = regexp.MustCompile(`(?i)(^|/)(third_party_)?licen[cs]es$`)
 	sourceFile    = regexp.MustCompile(`\.(go|s|h|c|sh|py|js|ya?ml|json|toml|lre)$`)
 )
+
+// write writes the licenses below a folder of the tree.
+func (m *goModule) write(t *tree, folder string) error {
+	for _, f := range m.licenses {
+		if err := t.writeFile(folder+"/"+m.path+"@"+m.version+"/"+f.name, f.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // readLicenses reads the licenses in a folder below root, also in its folders.
 func (m *goModule) readLicenses(root, folder string, recursive bool) error {

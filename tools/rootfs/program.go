@@ -16,7 +16,6 @@ import (
 
 // program is the executable.
 type program struct {
-	file   string
 	info   *buildinfo.BuildInfo
 	arch   string // Debian's name
 	loader string // the dynamic loader; "" if the executable is static
@@ -27,11 +26,11 @@ type program struct {
 var debianArch = map[string]string{"386": "i386", "amd64": "amd64", "arm": "armhf", "arm64": "arm64", "ppc64le": "ppc64el", "riscv64": "riscv64", "s390x": "s390x"}
 
 func readProgram(ctx context.Context, file string) (*program, error) {
-	info, err := buildinfo.ReadFile(file)
+	info, err := buildInfo(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: want an executable that Go has built", file, err)
+		return nil, err
 	}
-	p := &program{file: file, info: info}
+	p := &program{info: info}
 	goarch := ""
 	for _, s := range info.Settings {
 		if s.Key == "GOARCH" {
@@ -59,6 +58,15 @@ func readProgram(ctx context.Context, file string) (*program, error) {
 		return p, err
 	}
 	return p, nil
+}
+
+// buildInfo returns what an executable tells about its modules.
+func buildInfo(file string) (*buildinfo.BuildInfo, error) {
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: want an executable that Go has built", file, err)
+	}
+	return info, nil
 }
 
 // libraries returns the paths of all shared libraries that the loader loads for an executable, as it searches

@@ -155,6 +155,19 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+func TestWriteModules(t *testing.T) {
+	o := options{program: build(t, true), root: filepath.Join(t.TempDir(), "licenses"), time: time.Unix(1_700_000_000, 0)}
+	if err := writeModules(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	files := list(t, o.root)
+	for _, want := range []string{"/github.com/CycloneDX/cyclonedx-go@v0.9.3/NOTICE ", "/golang.org/x/sys@", "/stdlib@"} {
+		if !slices.ContainsFunc(files, func(f string) bool { return strings.HasPrefix(f, want) }) {
+			t.Errorf("no file begins with %q in\n%s", want, strings.Join(files, "\n"))
+		}
+	}
+}
+
 // The cross-compiled program of another architecture: nothing in the image is of this machine's.
 func TestOtherArchitecture(t *testing.T) {
 	requireDebian(t)

@@ -81,8 +81,11 @@ func golang(path, version string) string {
 // purl returns the package URL of the package. Debian's security tracker has the names of source packages.
 func (p *debianPackage) purl(distro string) string {
 	s := fmt.Sprintf("pkg:deb/debian/%s@%s?arch=%s&distro=%s", url.QueryEscape(p.name), url.QueryEscape(p.version), p.arch, distro)
-	if p.source != p.name || p.sourceVersion != p.version {
+	switch {
+	case p.sourceVersion != p.version:
 		s += "&upstream=" + url.QueryEscape(p.source+"@"+p.sourceVersion)
+	case p.source != p.name:
+		s += "&upstream=" + url.QueryEscape(p.source)
 	}
 	return s
 }
