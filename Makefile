@@ -3,9 +3,10 @@
 
 TAGS     := gocv_specific_modules,customenv
 OPENCV   ?= /usr/include/opencv4
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 10s
 IMAGE    ?= proposer
+ROOTFS   ?= bin/rootfs
 BENCH    ?= .
 COUNT    ?= 1
 URL      ?= http://127.0.0.1:8080
@@ -36,8 +37,8 @@ PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 LINT   := CGO_ENABLED=1 $(TOOL) golangci-lint run
 
-.PHONY: help serve build test e2e race fuzz bench bench-peers bench-python load example generate lint vulncheck demo docker release deps peers clean \
-	lib wheel sdist python-test python-test-arm64 python-deps
+.PHONY: help serve build slim rootfs test e2e race fuzz bench bench-peers bench-python load example generate lint vulncheck demo docker release \
+	deps peers clean lib wheel sdist python-test python-test-arm64 python-deps
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -47,6 +48,15 @@ serve: build ## build and start the service on PROPOSER_ADDR (:8080)
 
 build: deps ## build bin/proposer with OpenCV
 	$(GO) build -tags $(TAGS) -ldflags '-s -w -X main.linked=$(VERSION)' -o bin/proposer ./cmd/proposer
+
+# For the platform of GOOS and GOARCH.
+slim: ## build bin/proposer with Go's image decoders
+	$(PUREGO) build -ldflags '-s -w -X main.linked=$(VERSION)' -o bin/proposer ./cmd/proposer
+
+# ROOTFSFLAGS: see the flags in tools/rootfs.
+rootfs: ## collect in ROOTFS (bin/rootfs) what the container image consists of: bin/proposer, libraries, licenses
+	rm -rf '$(ROOTFS)'
+	$(PUREGO) -C tools run ./rootfs -program ../bin/proposer -source .. -root '$(abspath $(ROOTFS))' -version '$(VERSION)' $(ROOTFSFLAGS)
 
 # Packages with concurrency, packages that decode images, packages that run vector kernels.
 RACE_GO    := ./api ./cmd/proposer ./evaluate ./internal/auth ./internal/batch/... ./internal/freelist ./internal/imageio \
@@ -189,8 +199,22 @@ demo: build ## render bin/scene.png and draw its best boxes in bin/boxes.png
 	$(PUREGO) -C tools run ./draw-scene -seed 6 -out ../bin/scene.png
 	bin/proposer propose --max 20 --nms 0.5 --order hierarchy --min-side 60 --overlay bin/boxes.png bin/scene.png
 
-docker: ## build the container image IMAGE (proposer)
-	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+# What a build cannot find out is given to it. All times are the commit's, so that the same commit gives the same image.
+CONTAINER_TOOL ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))) docker)
+EPOCH  = $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+LABELS = version=$(VERSION) $(shell TZ=UTC0 git log -1 --date=format-local:%FT%TZ --format='revision=%H created=%cd' 2>/dev/null)
+# The default format of buildah and podman has no HEALTHCHECK.
+BUILDAHFLAGS = --format docker --timestamp $(EPOCH) --build-arg BUILDPLATFORM=linux/$(shell go env GOHOSTARCH)
+
+# $(1) is the target, $(2) the tags.
+image = $(CONTAINER_TOOL) build --target $(1) --build-arg VERSION=$(VERSION) --build-arg SOURCE_DATE_EPOCH=$(EPOCH) \
+	$(LABELS:%=--label org.opencontainers.image.%) $(if $(filter docker,$(notdir $(CONTAINER_TOOL))),,$(BUILDAHFLAGS)) \
+	$(DOCKERFLAGS) $(2:%=-t $(IMAGE):%) .
+
+# DOCKERFLAGS are further flags, such as --build-arg BUILD_IMAGE=golang@sha256:...
+docker: ## build the images IMAGE (proposer) with OpenCV and IMAGE:slim without, with CONTAINER_TOOL (docker, podman or buildah)
+	$(call image,opencv,latest $(VERSION))
+	$(call image,slim,slim $(VERSION)-slim)
 
 release: python-deps ## build archives, wheels, SBOMs, checksums and the image of VERSION into dist/
 	@for tool in aarch64-linux-gnu-gcc x86_64-w64-mingw32-gcc; do command -v $$tool >/dev/null || { \

@@ -540,11 +540,11 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
-// imageUser returns the part of the Dockerfile that describes the final image, and the user and group
-// of that image.
+// imageUser returns the part of the Dockerfile that describes the images of both targets, and the user and
+// group of these images.
 func imageUser(t *testing.T) (stage, uid, gid string) {
 	t.Helper()
-	_, stage, _ = strings.Cut(read(t, "../Dockerfile"), "\nFROM scratch\n")
+	_, stage, _ = strings.Cut(read(t, "../Dockerfile"), "\nFROM scratch AS image\n")
 	user := regexp.MustCompile(`(?m)^USER (\d+):(\d+)$`).FindStringSubmatch(stage)
 	if user == nil || user[1] == "0" {
 		t.Fatalf("Dockerfile: got USER %q, want the number of a user other than root", user)
@@ -552,7 +552,7 @@ func imageUser(t *testing.T) (stage, uid, gid string) {
 	return stage, user[1], user[2]
 }
 
-// TestDockerfile checks the final image of the Dockerfile.
+// TestDockerfile checks the images of the Dockerfile, and that builders other than BuildKit can build it.
 func TestDockerfile(t *testing.T) {
 	stage, uid, gid := imageUser(t)
 	for _, want := range []string{
@@ -564,12 +564,21 @@ func TestDockerfile(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			if !strings.Contains(stage, want+"\n") {
-				t.Errorf("the final image has no %s", want)
+				t.Errorf("the images have no %s", want)
 			}
 		})
 	}
-	if strings.Contains(stage, "RUN ") {
-		t.Error("the final image has RUN instructions, but no shell to run them")
+	if strings.Contains(stage, "\nRUN ") {
+		t.Error("the images have RUN instructions, but no shell to run them")
+	}
+	stages := regexp.MustCompile(`(?m)^FROM image AS (\w+)$`).FindAllStringSubmatch(stage, -1)
+	if len(stages) != 2 || stages[0][1] != "slim" || stages[1][1] != "opencv" {
+		t.Errorf("got the targets %q, want slim and then, as the default, opencv", stages)
+	}
+	for _, feature := range []string{`^#\s*syntax\s*=`, `^(RUN|COPY|ADD) .*--(mount|link|chmod|parents|exclude)\b`, `<<`} {
+		if found := regexp.MustCompile("(?m)" + feature).FindString(read(t, "../Dockerfile")); found != "" {
+			t.Errorf("%q is a feature of BuildKit alone", found)
+		}
 	}
 	if !strings.Contains(read(t, "../tools/rootfs/main.go"), uid+":"+gid) {
 		t.Errorf("tools/rootfs does not write the user %s:%s of the Dockerfile", uid, gid)
