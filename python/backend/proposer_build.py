@@ -80,7 +80,7 @@ def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
     files = {
         "PKG-INFO": _metadata(project).encode(),
         "VERSION": (_go_version() + "\n").encode(),
-        "LICENSE": _license().read_bytes(),
+        **_own_licenses(project),
         "pyproject.toml": (ROOT / "pyproject.toml").read_bytes(),
     }
     if "readme" in project:
@@ -206,9 +206,10 @@ def _metadata(project: Mapping[str, Any]) -> str:
     return text
 
 
-def _license() -> Path:
-    path = ROOT / "LICENSE"
-    return path if path.is_file() else MODULE / "LICENSE"
+def _own_licenses(project: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the license and the notice of the project by their names."""
+    folder = ROOT if (ROOT / "LICENSE").is_file() else MODULE
+    return {name: (folder / name).read_bytes() for name in project["license-files"]}
 
 
 def _epoch() -> int:
@@ -313,24 +314,37 @@ def _go_sources() -> Iterator[Path]:
 
 def _third_party_licenses() -> str:
     """Return the licenses of the Go modules that are linked, and Go's own."""
-    modules = {"Go": Path(_go("env", "GOROOT").strip())}
+    goroot = Path(_go("env", "GOROOT").strip())
+    modules = {"Go": goroot}
     for package in _packages({"CGO_ENABLED": "1"}):
         module = package.get("Module")
         if module and not module.get("Main"):
             modules[f"{module['Path']} {module['Version']}"] = Path(module["Dir"])
     text = "Licenses of the Go modules that are part of the programs.\n"
     for name, folder in sorted(modules.items()):
-        paths = [
-            path
-            for path in sorted(folder.iterdir())
-            if re.match("(licen[cs]e|copying|notice|patents)", path.name, re.I) and path.is_file()
-        ]
-        if not paths and name != "Go":
-            sys.exit(f"proposer: the module {name} has no license file in its root folder")
+        # Of what Go's folder contains, programs link the standard library.
+        if folder == goroot:
+            paths = [path for path in (folder / "LICENSE", folder / "PATENTS") if path.is_file()]
+        else:
+            paths = list(_license_files(folder))
+        if not paths and folder != goroot:
+            sys.exit(f"proposer: the module {name} has no license file")
         for path in paths:
-            text += f"\n{'=' * 80}\n{name}: {path.name}\n{'=' * 80}\n\n"
+            text += f"\n{'=' * 80}\n{name}: {path.relative_to(folder).as_posix()}\n{'=' * 80}\n\n"
             text += path.read_text(encoding="utf-8", errors="replace").strip() + "\n"
     return text
+
+
+def _license_files(module: Path) -> Iterator[Path]:
+    """Yield the files of a module that are licenses or notices, or in a folder of such."""
+    for folder, folders, names in os.walk(module):
+        folders[:] = sorted(name for name in folders if name != "testdata" and name[0] != ".")
+        texts = re.search("(^|_)licen[cs]es$", Path(folder).name, re.I) and folder != str(module)
+        for name in sorted(names):
+            if Path(name).suffix in {".go", ".s", ".h", ".c", ".sh", ".py", ".js", ".yml", ".yaml", ".json"}:
+                continue
+            if texts or re.match("(licen[cs]e|copying|copyright|notice|patents|authors)([.-]|$)", name, re.I):
+                yield Path(folder, name)
 
 
 # The wheel.
@@ -367,7 +381,7 @@ def _wheel(folder: Path, editable: bool) -> str:
     files[f"{info}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: proposer\nRoot-Is-Purelib: false\nTag: {tag}\n"
     ).encode()
-    files[f"{info}/licenses/LICENSE"] = _license().read_bytes()
+    files.update((f"{info}/licenses/{name}", text) for name, text in _own_licenses(project).items())
     files[f"{info}/licenses/THIRD-PARTY"] = _third_party_licenses().encode()
     record = f"{info}/RECORD"
     lines = []

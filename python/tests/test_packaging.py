@@ -96,7 +96,7 @@ def test_record_lists_the_installed_files() -> None:
         digest = hashlib.new(file.hash.mode, file.read_binary()).digest()
         assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == file.hash.value, file
     names = {file.name for file in files}
-    assert {"METADATA", "LICENSE", "THIRD-PARTY", "__init__.py", "py.typed"} <= names
+    assert {"METADATA", "LICENSE", "NOTICE", "THIRD-PARTY", "__init__.py", "py.typed"} <= names
 
 
 @installed
@@ -208,6 +208,7 @@ def test_sdist_is_complete_and_reproducible(tmp_path: Path, monkeypatch: pytest.
     assert {
         "PKG-INFO",
         "LICENSE",
+        "NOTICE",
         "pyproject.toml",
         "proposer/__init__.py",
         "proposer/py.typed",

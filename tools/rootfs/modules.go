@@ -56,6 +56,9 @@ func goModules(ctx context.Context, info *buildinfo.BuildInfo) ([]*goModule, err
 			return nil, err
 		}
 	}
+	if len(m.licenses) == 0 {
+		return nil, fmt.Errorf("%s has no license: want Go as go.dev distributes it", goroot)
+	}
 	modules := []*goModule{m}
 	var errs error
 	for _, dep := range info.Deps {
