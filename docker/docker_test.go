@@ -627,7 +627,7 @@ func TestDeployment(t *testing.T) {
 	pixels := number(pod.at("env").named("PROPOSER_MAX_PIXELS").at("value"))
 	for _, m := range load(t, "kubernetes/hpa.yaml").at("spec", "metrics").list() {
 		if m.at("type").text() == "Pods" && m.at("pods", "metric", "name").text() == "proposer_work_pixels" {
-			m.at("pods", "target", "averageValue").checkText(pixels / 2)
+			m.at("pods", "target", "averageValue").checkText(fmt.Sprint(pixels/2/1_000_000, "M"))
 		}
 	}
 }
