@@ -14,6 +14,7 @@ PACKAGES := g++ libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 PEERS    := python3-opencv python3-skimage libdlib-dev
 EXAMPLE  := python3-torch python3-torchvision python3-numpy python3-pil libopenblas0
 E2E      := chromium prometheus python3 python3-scipy python3-grpcio python3-protobuf slurm-wlm munge $(EXAMPLE)
+ETCD     := etcd-server
 PYDEPS   := gcc libc6-dev git python3
 PYTESTS  := python3-numpy python3-pil python3-opencv python3-skimage python3-torch python3-torchvision python3-matplotlib \
 	python3-tqdm python3-pytest python3-venv mypy flake8
@@ -37,7 +38,7 @@ PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 LINT   := CGO_ENABLED=1 $(TOOL) golangci-lint run
 
-.PHONY: help serve build slim rootfs test e2e race fuzz bench bench-peers bench-python load example generate lint vulncheck demo docker release \
+.PHONY: help serve build slim rootfs test e2e e2e-kubernetes race fuzz bench bench-peers bench-python load example generate lint vulncheck demo docker release \
 	deps peers clean lib wheel sdist python-test python-test-arm64 python-deps
 
 help: ## list the targets
@@ -87,6 +88,15 @@ e2e: build ## run the end-to-end tests (browser, Prometheus, Python, PyTorch, Sl
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run 'ConsumersLoad|PythonWrites|COCOeval|GRPCPython' ./api ./cmd/proposer ./internal/proposalfile ./evaluate
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run Pillow ./internal/imageio
 	PROPOSER_E2E=1 $(GO) test -count 1 -run Pillow ./internal/imageio
+
+# The programs of Kubernetes are compiled the first time, which takes minutes. The linter is here and not in
+# lint because it compiles their libraries as well.
+e2e-kubernetes: ## apply the manifests to a Kubernetes control plane; install what is missing
+	@command -v etcd >/dev/null || { $(call install,ETCD,NO_ETCD); }
+	$(PUREGO) -C tools/controlplane build -o ../../bin/controlplane/ \
+		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$(go -C tools/controlplane list -m -f '{{.Version}}' k8s.io/kubernetes)" tool
+	cd tools/controlplane && CGO_ENABLED=0 go tool -modfile=../../.ci/go.mod golangci-lint run ./...
+	$(PUREGO) -C tools/controlplane test -count 1 ./...
 
 race: deps ## run the tests of concurrent packages with the race detector
 	$(GO) test -tags $(TAGS) -race -short $(RACE_GO)
@@ -238,6 +248,7 @@ endef
 NO_PACKAGES := "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) and run make OPENCV=<folder of its headers>," \
 	"or build without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer"
 NO_E2E := "Install Chromium, Prometheus with promtool, Slurm, MUNGE, OpenBLAS, and Python 3 with NumPy, SciPy, Pillow, grpcio, protobuf, PyTorch and torchvision for $(PYTHON)"
+NO_ETCD := "Install etcd 3.4 or newer"
 NO_EXAMPLE := "Install PyTorch, torchvision, NumPy and Pillow for $(PYTHON), and OpenBLAS"
 NO_PYDEPS := "Install a C compiler, git and Python 3.9 or newer as $(PYTHON)"
 NO_PYTESTS := "Install NumPy, Pillow, OpenCV with ximgproc, scikit-image, PyTorch, torchvision, Matplotlib, tqdm and pytest for" \
