@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -208,7 +209,7 @@ func checkContents(t *testing.T, program, root string) {
 		}
 	}
 
-	data, err := os.ReadFile(filepath.Join(root, "usr/share/doc/proposer/sbom.cdx.json"))
+	data, err := os.ReadFile(filepath.Join(root, "usr/share/doc/proposer/bom.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,6 +251,19 @@ func writeRoot(t *testing.T, program string) string {
 	}
 	root := filepath.Join(dir, "root")
 	write := exec.CommandContext(t.Context(), rootfs, "-program", program, "-source", "..", "-root", root, "-version", "v0.0.1")
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The labels of the images are for the release that they are built on.
+	base := regexp.MustCompile(`(?m)^ARG BUILD_IMAGE=.*-(\w+)$`).FindStringSubmatch(read(t, "../Dockerfile"))
+	label := regexp.MustCompile(`(?m)^ARG OPENCV_LICENSES="(.*)"$`).FindStringSubmatch(read(t, "../Dockerfile"))
+	if base == nil || label == nil {
+		t.Fatal("Dockerfile: want the build arguments BUILD_IMAGE and OPENCV_LICENSES")
+	}
+	if strings.Contains(string(release), "VERSION_CODENAME="+base[1]+"\n") {
+		write.Args = append(write.Args, "-licenses", label[1])
+	}
 	if out, err := write.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

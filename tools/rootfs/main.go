@@ -155,9 +155,10 @@ func write(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	// The name is CycloneDX's. Trivy lists the packages of images twice if the name ends in .cdx.json.
 	bom, err := billOfMaterials(o, prog, packages, modules)
 	if err != nil {
 		return err
 	}
-	return errors.Join(t.writeFile(docDir+"proposer/sbom.cdx.json", bom), t.finish(o.time))
+	return errors.Join(t.writeFile(docDir+"proposer/bom.json", bom), t.finish(o.time))
 }

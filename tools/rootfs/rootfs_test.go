@@ -108,7 +108,7 @@ func TestWrite(t *testing.T) {
 		"/usr/share/doc/proposer/licenses/github.com/CycloneDX/cyclonedx-go@v0.9.3/LICENSE -rw-r--r-- ",
 		"/usr/share/doc/proposer/licenses/golang.org/x/sys@",
 		"/usr/share/doc/proposer/licenses/stdlib@",
-		"/usr/share/doc/proposer/sbom.cdx.json -rw-r--r-- ",
+		"/usr/share/doc/proposer/bom.json -rw-r--r-- ",
 		"/var/lib/dpkg/status.d/base-files -rw-r--r-- ",
 		"/var/lib/dpkg/status.d/ca-certificates.md5sums -rw-r--r-- ",
 	} {
@@ -131,7 +131,7 @@ func TestWrite(t *testing.T) {
 		t.Errorf("got %d certificates, want at least 100", strings.Count(string(pem), "BEGIN"))
 	}
 
-	f, err := os.Open(roots[0] + docDir + "proposer/sbom.cdx.json")
+	f, err := os.Open(roots[0] + docDir + "proposer/bom.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestOtherArchitecture(t *testing.T) {
 	if err := write(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{statusDir + "base-files", docDir + "proposer/sbom.cdx.json"} {
+	for _, name := range []string{statusDir + "base-files", docDir + "proposer/bom.json"} {
 		data, err := os.ReadFile(o.root + name)
 		if err != nil {
 			t.Fatal(err)
