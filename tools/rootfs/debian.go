@@ -82,6 +82,9 @@ func writeDebian(ctx context.Context, t *tree, prog *program) ([]*debianPackage,
 		packages = append(packages, p)
 	}
 	slices.SortFunc(packages, func(a, b *debianPackage) int { return strings.Compare(a.name, b.name) })
+	if err := writeCommonLicenses(t, packages); err != nil {
+		return nil, err
+	}
 	for _, p := range packages {
 		if p.arch != "all" && p.arch != prog.arch {
 			// Cross-compiled: base-files of the build machine, whose files here are the same on all architectures.
@@ -250,19 +253,35 @@ func installed(ctx context.Context, name string) (*debianPackage, error) {
 
 var commonLicense = regexp.MustCompile(licenseDir + `([A-Za-z0-9][A-Za-z0-9.+-]*[A-Za-z0-9])`)
 
-// write writes the entry of the package, its license, and the common licenses that this refers to.
+// writeCommonLicenses writes the texts that the licenses of packages refer to. They are files of base-files.
+func writeCommonLicenses(t *tree, packages []*debianPackage) error {
+	base := slices.IndexFunc(packages, func(p *debianPackage) bool { return p.name == "base-files" })
+	for _, p := range packages {
+		for _, match := range commonLicense.FindAllSubmatch(p.copyright, -1) {
+			path := licenseDir + string(match[1])
+			file, err := filepath.EvalSymlinks(path)
+			if errors.Is(err, os.ErrNotExist) {
+				continue // some refer to a license that Debian does not have there
+			}
+			if err := errors.Join(err, place(t, path)); err != nil {
+				return err
+			}
+			if !slices.Contains(packages[base].files, file) {
+				packages[base].files = append(packages[base].files, file)
+			}
+		}
+	}
+	return nil
+}
+
+// write writes the license of the package and its entry.
 func (p *debianPackage) write(t *tree) error {
 	path := docDir + p.name + "/copyright"
 	if err := t.writeFile(path, p.copyright); err != nil {
 		return err
 	}
 	p.files = append(p.files, path)
-	for _, match := range commonLicense.FindAllSubmatch(p.copyright, -1) {
-		// Some refer to a version of a license that Debian does not have there.
-		if err := place(t, licenseDir+string(match[1])); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
+	slices.Sort(p.files)
 	if err := t.writeFile(statusDir+p.name, []byte(p.control)); err != nil {
 		return err
 	}
