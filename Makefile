@@ -3,7 +3,6 @@
 
 TAGS     := gocv_specific_modules,customenv
 OPENCV   ?= /usr/include/opencv4
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 10s
 IMAGE    ?= proposer
 ROOTFS   ?= bin/rootfs
@@ -23,6 +22,11 @@ PYRELEASE := gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-mingw-w64-x86-64-wi
 IMPORTS  := import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenblas.so.0")
 PYTHON   := /usr/bin/python3
 NPM      := tools/clients/npm
+
+# Without git, a version says as much as Go's of such a build. An empty one counts as none.
+ifeq ($(VERSION),)
+override VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+endif
 
 # Only these three OpenCV libraries are linked and only their headers are installed. Defining its
 # include guard turns off the header that includes every module.
@@ -222,9 +226,9 @@ image = $(CONTAINER_TOOL) build --target $(1) --build-arg VERSION=$(VERSION) --b
 	$(DOCKERFLAGS) $(2:%=-t $(IMAGE):%) .
 
 # DOCKERFLAGS are further flags, such as --build-arg BUILD_IMAGE=golang@sha256:...
-docker: ## build the images IMAGE (proposer) with OpenCV and IMAGE:slim without, with CONTAINER_TOOL (docker, podman or buildah)
+docker: ## build the images IMAGE (proposer) with OpenCV and IMAGE:latest-slim without, with CONTAINER_TOOL (docker, podman or buildah)
 	$(call image,opencv,latest $(VERSION))
-	$(call image,slim,slim $(VERSION)-slim)
+	$(call image,slim,latest-slim $(VERSION)-slim)
 
 release: python-deps ## build archives, wheels, SBOMs, checksums and the image of VERSION into dist/
 	@for tool in aarch64-linux-gnu-gcc x86_64-w64-mingw32-gcc; do command -v $$tool >/dev/null || { \
