@@ -230,7 +230,7 @@ docker: ## build the images IMAGE (proposer) with OpenCV and IMAGE:latest-slim w
 	$(call image,opencv,latest $(VERSION))
 	$(call image,slim,latest-slim $(VERSION)-slim)
 
-release: python-deps ## build archives, wheels, SBOMs, checksums and the image of VERSION into dist/
+release: python-deps ## build archives, wheels, SBOMs and checksums of VERSION into dist/
 	@for tool in aarch64-linux-gnu-gcc x86_64-w64-mingw32-gcc; do command -v $$tool >/dev/null || { \
 	$(call install,PYRELEASE,NO_PYRELEASE); }; done
 	.ci/release/release $(VERSION)
