@@ -201,7 +201,8 @@ func owners(ctx context.Context, files []string) (map[string]string, error) {
 	}
 	found := map[string]string{}
 	for line := range strings.Lines(out) {
-		if name, path, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ": "); ok {
+		name, path, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		if ok && !strings.HasPrefix(name, "diversion by ") {
 			found[path] = name
 		}
 	}
