@@ -1,5 +1,6 @@
 // Programs for those who work on proposer: comparison with other implementations, load test,
-// rendered scenes, generated clients, the contents of the container image. A module of its own, so that importers of proposer do not see what it requires.
+// rendered scenes, generated clients, the contents of the container image. A module of its own,
+// so that importers of proposer do not see what it requires.
 module github.com/proposer/proposer/tools
 
 go 1.26.0
