@@ -1,6 +1,6 @@
 // Package controlplane contains only tests, which apply the files of docker/ to a Kubernetes control
-// plane: etcd, kube-apiserver and kube-controller-manager. It has no nodes, so the tests set the
-// status of pods in place of the kubelet. `make e2e-kubernetes` builds the programs and runs the tests.
+// plane: etcd, kube-apiserver and kube-controller-manager. No kubelet runs, so the tests set the status
+// of pods. `make e2e-kubernetes` builds the programs and runs the tests.
 package controlplane
 
 import (
@@ -177,6 +177,7 @@ func (c *controlPlane) start() error {
 		"--kubeconfig="+kubeconfig,
 		"--secure-port=0",
 		"--leader-elect=false",
+		"--controllers=*,-node-lifecycle-controller", // no kubelet reports that a node is alive
 		"--service-account-private-key-file="+keyFile,
 		"--kube-api-qps=1000", "--kube-api-burst=1000",
 		"--horizontal-pod-autoscaler-sync-period=1s")
@@ -335,10 +336,33 @@ func newNamespace(t *testing.T) *namespace {
 	return n
 }
 
+// in returns the namespace for a subtest.
+func (n *namespace) in(t *testing.T) *namespace {
+	c := *n
+	c.T = t
+	return &c
+}
+
 // sh runs a command line in the root of the repository, as a reader of the documentation does, and
 // returns its standard output, its standard error and its exit code.
 func (n *namespace) sh(line string) (stdout, stderr string, code int) {
 	n.Helper()
+	r := n.run(line)
+	if r.err != nil {
+		n.Fatalf("%s: %v\n%s%s", line, r.err, r.stdout, r.stderr)
+	}
+	return r.stdout, r.stderr, r.code
+}
+
+// result is that of a command line. err is set if it did not exit.
+type result struct {
+	stdout, stderr string
+	code           int
+	err            error
+}
+
+// run is sh for other goroutines than the test's.
+func (n *namespace) run(line string) result {
 	ctx, cancel := context.WithTimeout(n.Context(), timeout)
 	defer cancel()
 	var out, errs strings.Builder
@@ -350,10 +374,10 @@ func (n *namespace) sh(line string) (stdout, stderr string, code int) {
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	var exit *exec.ExitError
-	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
-		n.Fatalf("%s: %v %v\n%s%s", line, err, ctx.Err(), &out, &errs)
+	if errors.As(err, &exit) && exit.Exited() {
+		err = nil
 	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode(), err}
 }
 
 // must runs a command line that must succeed without a warning and returns its output.
