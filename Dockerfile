@@ -20,7 +20,6 @@ ARG TARGETARCH
 ARG VERSION
 RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} make slim
 ARG SLIM_LICENSES
-ARG SOURCE_DATE_EPOCH
 RUN make rootfs ROOTFS=/rootfs ROOTFSFLAGS="-licenses '${SLIM_LICENSES}'"
 
 # Runs on the platform of the image: it needs the platform's C++ compiler and libraries.
@@ -36,8 +35,9 @@ RUN git rev-parse HEAD >/dev/null 2>&1 || rm -rf .git
 ARG VERSION
 RUN make build
 ARG OPENCV_LICENSES
-ARG SOURCE_DATE_EPOCH
-RUN make rootfs ROOTFS=/rootfs ROOTFSFLAGS="-licenses '${OPENCV_LICENSES}'"
+# The libraries become a layer of their own, which is the same in other versions.
+RUN make rootfs ROOTFS=/rootfs ROOTFSFLAGS="-licenses '${OPENCV_LICENSES}'" && \
+    mkdir -p /libraries/usr && mv /rootfs/usr/lib /libraries/usr && touch -d @0 /libraries/usr /rootfs/usr
 
 # The interface of both images. The labels version, revision and created are given to the build, as it cannot compute labels.
 FROM scratch AS image
@@ -62,4 +62,5 @@ COPY --from=build-slim /rootfs/ /
 FROM image AS opencv
 ARG OPENCV_LICENSES
 LABEL org.opencontainers.image.licenses="${OPENCV_LICENSES}"
+COPY --from=build-opencv /libraries/ /
 COPY --from=build-opencv /rootfs/ /

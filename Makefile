@@ -221,8 +221,8 @@ LABELS = version=$(VERSION) $(shell TZ=UTC0 git log -1 --date=format-local:%FT%T
 BUILDAHFLAGS = --format docker --timestamp $(EPOCH) --build-arg BUILDPLATFORM=linux/$(shell go env GOHOSTARCH)
 
 # $(1) is the target, $(2) the tags.
-image = $(CONTAINER_TOOL) build --target $(1) --build-arg VERSION=$(VERSION) --build-arg SOURCE_DATE_EPOCH=$(EPOCH) \
-	$(LABELS:%=--label org.opencontainers.image.%) $(if $(filter docker,$(notdir $(CONTAINER_TOOL))),,$(BUILDAHFLAGS)) \
+image = $(CONTAINER_TOOL) build --target $(1) --build-arg VERSION=$(VERSION) $(LABELS:%=--label org.opencontainers.image.%) \
+	$(if $(filter docker,$(notdir $(CONTAINER_TOOL))),--build-arg SOURCE_DATE_EPOCH=$(EPOCH),$(BUILDAHFLAGS)) \
 	$(DOCKERFLAGS) $(2:%=-t $(IMAGE):%) .
 
 # DOCKERFLAGS are further flags, such as --build-arg BUILD_IMAGE=golang@sha256:...

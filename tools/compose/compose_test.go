@@ -40,8 +40,8 @@ func TestBuild(t *testing.T) {
 		{"nothing is set", nil, build{"proposer", "opencv", map[string]string{}}},
 		{
 			"all is set",
-			[]string{"IMAGE=registry.test/proposer:v1", "TARGET=slim", "VERSION=v1", "SOURCE_DATE_EPOCH=7"},
-			build{"registry.test/proposer:v1", "slim", map[string]string{"VERSION": "v1", "SOURCE_DATE_EPOCH": "7"}},
+			[]string{"IMAGE=registry.test/proposer:v1", "TARGET=slim", "VERSION=v1"},
+			build{"registry.test/proposer:v1", "slim", map[string]string{"VERSION": "v1"}},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
