@@ -1,5 +1,5 @@
 # Targets: opencv (the default) has OpenCV's image decoders, slim has Go's. BuildKit, the classic builder of Docker,
-# buildah and podman build it. The arguments, reproducible builds and arm64: docs/operations.md, Containers.
+# buildah and podman build it. The arguments, reproducible builds and arm64: docs/images.md.
 ARG BUILD_IMAGE=golang:1.26-bookworm
 # Licenses of what the targets contain; the build fails if these are not they.
 ARG SLIM_LICENSES="(FTL OR GPL-2.0-or-later) AND Apache-2.0 AND BSD-2-Clause AND BSD-3-Clause AND CC-BY-4.0 AND ISC AND MIT AND MPL-2.0 AND OFL-1.1"
