@@ -585,6 +585,22 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
+// TestBuildContext checks that the context of a build has all files that git tracks. Without one the version in the
+// image would say that the source was changed.
+func TestBuildContext(t *testing.T) {
+	git := e2e.Program(t, "git")
+	// Patterns without a slash match in all folders here, which is stricter.
+	cmd := exec.CommandContext(t.Context(), git, "ls-files", "--cached", "--ignored", "--exclude-from=.dockerignore")
+	cmd.Dir = ".."
+	excluded, err := cmd.Output()
+	if err != nil {
+		t.Skip("not in a clone: ", err)
+	}
+	if len(excluded) > 0 {
+		t.Errorf(".dockerignore excludes tracked files:\n%s", excluded)
+	}
+}
+
 // TestDeployment checks the pod of the Kubernetes deployment: its security settings, its agreement
 // with the Dockerfile, and its limits.
 func TestDeployment(t *testing.T) {
