@@ -44,7 +44,7 @@ func TestBatchJobs(t *testing.T) {
 	rule := spec.at("podFailurePolicy", "rules", 0)
 	rule.at("action").checkText("FailJob")
 	rule.at("onExitCodes", "containerName").checkText(pod.at("name").text())
-	rule.at("onExitCodes", "values").checkText("[2]")
+	rule.at("onExitCodes", "values").checkText("[64]")
 	load(t, batchFolder+"merge.yaml").at("spec", "suspend").checkText(true)
 	comment, _, _ := strings.Cut(read(t, batchFolder+"kustomization.yaml"), "\napiVersion")
 	jobName := load(t, batchFolder+"job.yaml").at("metadata", "name").text()
