@@ -1,0 +1,84 @@
+package controlplane
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// defineResources defines the custom resources that the manifests use, from the files of the modules
+// that implement them. They stay defined for other tests.
+func defineResources(n *namespace) {
+	n.Helper()
+	for _, d := range []struct{ module, sum, folder, kinds string }{
+		{
+			"github.com/prometheus-operator/prometheus-operator@v0.83.0", "h1:qAKbm+45fqNGcn9sGTa1Ae2TM3KZuYA/uyoD2QKi9+o=",
+			"example/prometheus-operator-crd/monitoring.coreos.com_", "podmonitors prometheusrules servicemonitors",
+		},
+		{
+			"sigs.k8s.io/gateway-api@v1.3.0", "h1:q6okN+/UKDATola4JY7zXzx40WO4VISk7i9DIfOvr9M=",
+			"config/crd/standard/gateway.networking.k8s.io_", "gatewayclasses gateways grpcroutes httproutes",
+		},
+		{
+			"github.com/kserve/kserve@v0.15.2", "h1:uph7Umk331fvBMrHHpTJNDt6+lf3IAuyiskaQw8wIAk=",
+			"config/crd/full/serving.kserve.io_", "inferenceservices servingruntimes",
+		},
+	} {
+		// In a folder of no module: their requirements are not those of the tests.
+		download := exec.CommandContext(n.Context(), "go", "mod", "download", "-json", d.module)
+		download.Dir = n.TempDir()
+		out, err := download.Output()
+		var module struct{ Dir, Sum, Error string }
+		if jsonErr := json.Unmarshal(out, &module); jsonErr != nil || module.Sum != d.sum {
+			n.Fatalf("%s: got sum %q, want %s (%s, %v, %v)", d.module, module.Sum, d.sum, module.Error, err, jsonErr)
+		}
+		for kind := range strings.FieldsSeq(d.kinds) {
+			n.must("kubectl apply --server-side -f " + module.Dir + "/" + d.folder + kind + ".yaml")
+		}
+	}
+	n.must("kubectl wait --for=condition=established --timeout=1m customresourcedefinitions --all")
+}
+
+// TestCustomResources applies the objects for the Prometheus operator.
+func TestCustomResources(t *testing.T) {
+	n := newNamespace(t)
+	defineResources(n)
+	const apply = "kubectl apply --server-side --validate=strict --warnings-as-errors -f "
+
+	t.Run("PodMonitor", func(t *testing.T) {
+		n := n.in(t)
+		n.must(apply + "docker/kubernetes/podmonitor.yaml")
+		manifest, err := os.ReadFile(root + "docker/kubernetes/podmonitor.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.refused(apply+n.file(strings.Replace(string(manifest), "path:", "paths:", 1)), ".spec.podMetricsEndpoints[0].paths: field not declared in schema")
+	})
+
+	// As docs/operations.md says: the groups of the alerts are its spec.
+	t.Run("PrometheusRule", func(t *testing.T) {
+		n := n.in(t)
+		data, err := os.ReadFile(root + "docker/alerts.yml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var groups any
+		if err := yaml.Unmarshal(data, &groups); err != nil {
+			t.Fatal(err)
+		}
+		rule, err := yaml.Marshal(map[string]any{
+			"apiVersion": "monitoring.coreos.com/v1",
+			"kind":       "PrometheusRule",
+			"metadata":   map[string]any{"name": "proposer"},
+			"spec":       groups,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.must(apply + n.file(string(rule)))
+	})
+}
