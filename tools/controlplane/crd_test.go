@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -40,7 +41,11 @@ func defineResources(n *namespace) {
 			n.must("kubectl apply --server-side -f " + module.Dir + "/" + d.folder + kind + ".yaml")
 		}
 	}
-	n.must("kubectl wait --for=condition=established --timeout=1m customresourcedefinitions --all")
+	// kubectl wait fails while an object has no conditions.
+	n.until("the custom resources are defined", func(context.Context) (bool, error) {
+		r := n.run("kubectl wait --for=condition=established --timeout=10s customresourcedefinitions --all")
+		return r.code == 0, r.err
+	})
 }
 
 // TestCustomResources applies the objects for the Prometheus operator.
