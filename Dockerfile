@@ -13,8 +13,8 @@ COPY go.mod go.sum ./
 COPY tools/go.mod tools/go.sum tools/
 RUN go mod download && go -C tools mod download github.com/CycloneDX/cyclonedx-go github.com/google/licensecheck
 COPY . .
-# git cannot read the .git of a linked worktree, and go build would fail.
-RUN git rev-parse HEAD >/dev/null 2>&1 || rm -rf .git
+# git cannot read the .git of a linked worktree or a shared clone, and go build would fail.
+RUN git status >/dev/null 2>&1 || rm -rf .git
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION
@@ -31,7 +31,7 @@ COPY go.mod go.sum ./
 COPY tools/go.mod tools/go.sum tools/
 RUN go mod download && go -C tools mod download github.com/CycloneDX/cyclonedx-go github.com/google/licensecheck
 COPY . .
-RUN git rev-parse HEAD >/dev/null 2>&1 || rm -rf .git
+RUN git status >/dev/null 2>&1 || rm -rf .git
 ARG VERSION
 RUN make build
 ARG OPENCV_LICENSES
