@@ -31,15 +31,15 @@ import (
 
 // jobFlags define where a batch writes, and how it is divided.
 type jobFlags struct {
-	Out         string   `required:"" placeholder:"DEST" help:"Output location: a folder, or a bucket as s3://NAME/PREFIX, gs://… or azblob://…."`
-	Include     []string `placeholder:"GLOB" help:"Search only files of a folder, tar or bucket that match one of these patterns, such as '**/*.jpg', instead of those with an image extension."`
-	Exclude     []string `placeholder:"GLOB" help:"Leave out files that match one of these patterns."`
-	Shard       string   `placeholder:"I/N" help:"Process only every Nth shard, beginning with shard I (0 to N-1); proposer merge completes the output. Default: taken from a Kubernetes Indexed Job (JOB_COMPLETION_INDEX and PROPOSER_SHARDS) or a Slurm array (SLURM_ARRAY_TASK_ID)."`
-	ShardSize   int      `default:"${shard_size}" min:"1" max:"1048576" help:"Images per shard; at most this many are processed again after a crash."`
-	WorkPixels  int64    `default:"auto" auto:"0" min:"1" placeholder:"N" help:"Maximum pixels processed concurrently, about 80 bytes each. Each possible initial region counts as 80 pixels, each union as 50. A larger image is processed alone. auto: half of the memory."`
-	Retry       bool     `help:"Repeat shards in which images failed."`
-	MetricsAddr string   `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics during the run."`
-	JSON        bool     `name:"json" help:"Also print the summary as JSON on standard output."`
+	Out         string          `required:"" placeholder:"DEST" help:"Output location: a folder, or a bucket as s3://NAME/PREFIX, gs://… or azblob://…."`
+	Include     []string        `placeholder:"GLOB" help:"Search only files of a folder, tar or bucket that match one of these patterns, such as '**/*.jpg', instead of those with an image extension."`
+	Exclude     []string        `placeholder:"GLOB" help:"Leave out files that match one of these patterns."`
+	Shard       string          `placeholder:"I/N" help:"Process only every Nth shard, beginning with shard I (0 to N-1); proposer merge completes the output. Default: taken from a Kubernetes Indexed Job (JOB_COMPLETION_INDEX and PROPOSER_SHARDS) or a Slurm array (SLURM_ARRAY_TASK_ID)."`
+	ShardSize   int             `default:"${shard_size}" min:"1" max:"1048576" help:"Images per shard; at most this many are processed again after a crash."`
+	WorkPixels  int64           `default:"auto" auto:"0" min:"1" placeholder:"N" help:"Maximum pixels processed concurrently, about 80 bytes each. Each possible initial region counts as 80 pixels, each union as 50. A larger image is processed alone. auto: half of the memory."`
+	Retry       bool            `help:"Repeat shards in which images failed."`
+	MetricsAddr optionalAddress `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics during the run."`
+	JSON        bool            `name:"json" help:"Also print the summary as JSON on standard output."`
 }
 
 type batchCmd struct {
@@ -142,9 +142,9 @@ func runBatch[T any](
 	progress := newProgressObserver(std)
 	job.Observer = progress
 	if f.MetricsAddr != "" {
-		metrics, stop, err := serveMetrics(ctx, f.MetricsAddr)
+		metrics, stop, err := serveMetrics(ctx, string(f.MetricsAddr))
 		if err != nil {
-			return usageError{fmt.Errorf("--metrics-addr %s: %w", f.MetricsAddr, err)}
+			return fmt.Errorf("--metrics-addr %s: %w", f.MetricsAddr, err) // the address may be in use
 		}
 		defer stop()
 		job.Observer = observers{progress, metrics}

@@ -409,7 +409,10 @@ func TestBatchUsage(t *testing.T) {
 		"--shard 1/1":                       {"--shard", "1/1"},
 		`--mode "x": want one of`:           {"--mode", "x"},
 		`--format "xml": want one of jsonl`: {"--format", "xml"},
-		"--metrics-addr nowhere":            {"--metrics-addr", "nowhere"},
+		`--metrics-addr "nowhere"`:          {"--metrics-addr", "nowhere"},
+		`pattern "[": want one`:             {"--include", "["},
+		`unknown scheme ftp`:                {"--out", "ftp://host/boxes"},
+		"want s3://NAME":                    {"--out", "s3:///boxes"},
 		"--ranker ../nothing: no such":      {"--ranker", "../nothing"},
 		`--max-bytes "0": want a number`:    {"--max-bytes", "0"},
 		"want a format that has masks":      {"--masks", "--format", "csv"},
@@ -422,7 +425,13 @@ func TestBatchUsage(t *testing.T) {
 			}
 		})
 	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
 	for want, args := range map[string][]string{
+		"address already in use":    {"batch", src, "--out", t.TempDir(), "--metrics-addr", ln.Addr().String()},
 		"no such file or directory": {"batch", filepath.Join(src, "nothing"), "--out", t.TempDir()},
 		"no images":                 {"batch", t.TempDir(), "--out", t.TempDir()},
 		"want ":                     {"batch", src, "--out", filepath.Join(src, "notes.txt")},
@@ -596,7 +605,7 @@ func TestRoisShardsAndMerge(t *testing.T) {
 		}
 	}
 	_, stderr, code = call(t, nil, append(args, "--out", alone, "--rois-seed", "2")...)
-	if code != exitFailed || !strings.Contains(stderr, `rois-seed was "1" and is "2"`) {
+	if code != exitUsage || !strings.Contains(stderr, `rois-seed was "1" and is "2"`) {
 		t.Errorf("got exit code %d: %s", code, stderr)
 	}
 	for want, wrong := range map[string][]string{

@@ -105,7 +105,7 @@ func TestFilteredBatch(t *testing.T) {
 		}
 	}
 	_, msg, code = call(t, nil, slices.Concat([]string{"batch", dir, "--out", out}, flags, []string{"--max-aspect=3"})...)
-	if code == exitOK || !strings.Contains(msg, `max-aspect was "2" and is "3"`) {
+	if code != exitUsage || !strings.Contains(msg, `max-aspect was "2" and is "3"`) {
 		t.Errorf("other settings: exit code %d, %q", code, msg)
 	}
 }

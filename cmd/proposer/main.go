@@ -15,18 +15,23 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
+	"github.com/proposer/proposer/internal/batch"
+	"github.com/proposer/proposer/internal/batch/blobstore"
+	"github.com/proposer/proposer/internal/batch/source"
 	"github.com/proposer/proposer/internal/config"
 )
 
 // Exit codes.
 const (
 	exitOK          = 0
-	exitFailed      = 1 // an image or the service failed
-	exitUsage       = 2
+	exitFailed      = 1   // an image or the service failed
+	exitUsage       = 64  // EX_USAGE of sysexits.h; 2 is that of a Go panic
 	exitInterrupted = 130 // 128 + SIGINT
 )
 
-const description = `Object proposals by selective search: boxes that are likely to contain objects, best first.`
+const description = `Object proposals by selective search: boxes that are likely to contain objects, best first.
+
+Exit codes: 0: done. 1: an image or the command failed. 64: the command line or a setting is invalid. 130: interrupted.`
 
 type cli struct {
 	Propose proposeCmd `cmd:"" help:"Print the boxes of images."`
@@ -106,13 +111,29 @@ func newParser(ctx context.Context, std streams, values *config.Settings) *kong.
 	return parser
 }
 
+// isUsage reports whether an error is in the command line or in the settings, so that running the same
+// command again is pointless.
+func isUsage(err error) bool {
+	if _, ok := errors.AsType[usageError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*batch.ConfigMismatchError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*source.PatternError](err); ok {
+		return true
+	}
+	location, ok := errors.AsType[*blobstore.Error](err)
+	return ok && location.Invalid
+}
+
 // exitCode prints an error, one line for each part, and returns the exit code for it.
 func exitCode(std streams, err error) int {
-	switch usage, ok := errors.AsType[usageError](err); {
+	switch ok := isUsage(err); {
 	case err == nil:
 		return exitOK
 	case ok:
-		for line := range strings.SplitSeq(usage.Error(), "\n") {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
 			fmt.Fprintln(std.err, "proposer:", line)
 		}
 		return exitUsage

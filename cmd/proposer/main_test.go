@@ -28,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/proposer/proposer/box"
+	"github.com/proposer/proposer/internal/batch"
 	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/internal/testutil/photos"
 	"github.com/proposer/proposer/internal/testutil/scene"
@@ -507,5 +508,30 @@ func TestServePortInUse(t *testing.T) {
 	defer ln.Close()
 	if _, msg, code := call(t, nil, "serve", "--admin-addr=", "--addr", ln.Addr().String()); code != exitFailed || !strings.Contains(msg, "--addr \""+ln.Addr().String()+"\": want an address to listen on") {
 		t.Errorf("exit code %d, %q", code, msg)
+	}
+}
+
+// The exit codes are those of sysexits.h, shells and docs/configuration.md, on which job scripts rely.
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"done", nil, 0},
+		{"failure", errors.New("disk full"), 1},
+		{"failed images", errImagesFailed, 1},
+		{"closed pipe", syscall.EPIPE, 1},
+		{"usage", usageError{errors.New("--mode: want one")}, 64},
+		{"other settings in the output location", &batch.ConfigMismatchError{Location: "out"}, 64},
+		{"storage", &batch.StorageError{Location: "out", Err: syscall.ENOSPC}, 1},
+		{"interrupted", context.Canceled, 130},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var msg bytes.Buffer
+			if code := exitCode(streams{err: &msg}, c.err); code != c.want {
+				t.Errorf("got exit code %d, want %d: %s", code, c.want, &msg)
+			}
+		})
 	}
 }

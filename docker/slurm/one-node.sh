@@ -6,7 +6,7 @@
 # It needs Debian's slurm-wlm and munge, and must run as root. SLURMCTLD_PORT and SLURMD_PORT set its
 # ports (default 6817 and 6818).
 set -eu
-[ $# -ge 2 ] || { echo "usage: one-node.sh FOLDER COMMAND..." >&2; exit 2; }
+[ $# -ge 2 ] || { echo "usage: one-node.sh FOLDER COMMAND..." >&2; exit 64; }
 [ "$(id -u)" = 0 ] || { echo "one-node.sh: slurmd must run as root" >&2; exit 1; }
 PATH=$PATH:/usr/sbin
 mkdir -p "$1"

@@ -92,6 +92,7 @@ type Error struct {
 	Location string // of the store, as it was passed to Open
 	Name     string // of the file; empty if the store itself failed
 	Err      error
+	Invalid  bool // Location is not a valid one, whatever exists there
 }
 
 func (e *Error) Error() string {
@@ -136,7 +137,7 @@ func Open(ctx context.Context, location string) (Store, error) {
 	if !ok {
 		return openDir(location, location)
 	}
-	wrap := func(err error) error { return &Error{Location: location, Err: err} }
+	wrap := func(err error) error { return &Error{Location: location, Err: err, Invalid: true} }
 	u, err := url.Parse(location)
 	if err != nil {
 		return nil, wrap(fmt.Errorf("invalid URL: %w", errors.Unwrap(err)))
@@ -179,7 +180,7 @@ func LocalPath(location string) (string, error) {
 	if err == nil {
 		err = errors.New("want a path or a file: URL")
 	}
-	return "", &Error{Location: location, Err: err}
+	return "", &Error{Location: location, Err: err, Invalid: true}
 }
 
 // cutScheme splits a URL after its scheme. As a path may contain a colon, an unknown scheme has to be

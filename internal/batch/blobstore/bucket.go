@@ -36,7 +36,7 @@ func openBucket(ctx context.Context, u *url.URL) (Store, error) {
 	b := &bucketStore{location: u.Redacted(), scheme: strings.ToLower(u.Scheme)}
 	if prefix := strings.Trim(u.Path, "/"); prefix != "" {
 		if err := checkName(prefix); err != nil {
-			return nil, &Error{Location: b.location, Err: err}
+			return nil, &Error{Location: b.location, Err: err, Invalid: true}
 		}
 		b.prefix = prefix + "/"
 	}

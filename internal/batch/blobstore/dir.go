@@ -358,7 +358,7 @@ func (f *dirFile) Write(p []byte) (int, error) {
 		return 0, f.store.wrapError(f.name, fs.ErrClosed)
 	}
 	if err := f.ctx.Err(); err != nil {
-		return 0, &Error{f.store.location, f.name, err}
+		return 0, &Error{Location: f.store.location, Name: f.name, Err: err}
 	}
 	n, err := f.buf.Write(p)
 	return n, f.store.wrapError(f.name, err)
@@ -370,7 +370,7 @@ func (f *dirFile) Commit() error {
 	}
 	defer f.Abort() // no effect after publish
 	if err := f.ctx.Err(); err != nil {
-		return &Error{f.store.location, f.name, err}
+		return &Error{Location: f.store.location, Name: f.name, Err: err}
 	}
 	if err := f.publish(); err != nil {
 		return f.store.wrapError(f.name, err)

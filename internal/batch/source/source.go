@@ -163,6 +163,13 @@ func (e *NotDatasetError) Error() string {
 	return e.Location + " is not a COCO or PASCAL VOC data set: want a folder of the images only with one"
 }
 
+// PatternError reports an invalid pattern of file names.
+type PatternError struct{ Pattern string }
+
+func (e *PatternError) Error() string {
+	return fmt.Sprintf("pattern %q: want one as in **/*.jpg, {a,b}/** or [0-9]*.png", e.Pattern)
+}
+
 // Open opens the source at a path or URL. Errors are *[Error], *[NotDatasetError], or those of
 // package dataset and of package blobstore.
 func Open(ctx context.Context, location string, o Options) (*Source, error) {
@@ -192,7 +199,7 @@ func Open(ctx context.Context, location string, o Options) (*Source, error) {
 func newSource(location string, o Options) (*Source, error) {
 	for _, pattern := range slices.Concat(o.Include, o.Exclude) {
 		if pattern == "" || !doublestar.ValidatePattern(pattern) {
-			return nil, &Error{Location: location, Err: fmt.Errorf("pattern %q: want one as in **/*.jpg, {a,b}/** or [0-9]*.png", pattern)}
+			return nil, &Error{Location: location, Err: &PatternError{pattern}}
 		}
 	}
 	o.Include, o.Exclude = slices.Clone(o.Include), slices.Clone(o.Exclude)
