@@ -128,7 +128,7 @@ func TestBatch(t *testing.T) {
 		t.Errorf("got exit code %d: %s", code, stderr)
 	}
 	_, stderr, code = call(t, nil, "batch", src, "--out", out, "--mode", "single", "--max", "8", "--shard-size", "4")
-	if code != exitFailed || !strings.Contains(stderr, `different settings (max was "7" and is "8"): use the same settings or another output location`) {
+	if code != exitUsage || !strings.Contains(stderr, `different settings (max was "7" and is "8"): use the same settings or another output location`) {
 		t.Errorf("got exit code %d: %s", code, stderr)
 	}
 	filetree.Equal(t, "second run", files(t, out), all)
