@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/csv"
@@ -533,5 +534,32 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("got exit code %d, want %d: %s", code, c.want, &msg)
 			}
 		})
+	}
+}
+
+// A crash has another exit code than a usage error.
+func TestCrashExitCode(t *testing.T) {
+	c := program(t, "serve", "--addr", "127.0.0.1:0", "--admin-addr", "")
+	c.Stderr = nil
+	log, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(log)
+	if !lines.Scan() { // the runtime handles signals since its first line
+		t.Error("no log line")
+	}
+	if err := c.Process.Signal(syscall.SIGSEGV); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.Copy(io.Discard, log); err != nil {
+		t.Error(err)
+	}
+	_ = c.Wait() // reports the exit code
+	if code := c.ProcessState.ExitCode(); code != 2 {
+		t.Errorf("got exit code %d, want 2", code)
 	}
 }
