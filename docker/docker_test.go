@@ -31,6 +31,7 @@ import (
 	"github.com/proposer/proposer/internal/auth"
 	"github.com/proposer/proposer/internal/testutil/certs"
 	"github.com/proposer/proposer/internal/testutil/e2e"
+	"github.com/proposer/proposer/internal/testutil/golden"
 	"github.com/proposer/proposer/internal/testutil/scene"
 )
 
@@ -312,7 +313,7 @@ func expressions(t *testing.T) map[string]string {
 			all[fmt.Sprintf("%s (%d)", title, i)] = e
 		}
 	}
-	rule := load(t, "kubernetes/prometheus-adapter.yaml").at("rules", 0)
+	rule := load(t, "prometheus-adapter.yml").at("rules", 0)
 	for _, name := range podMetrics(t) {
 		template := strings.NewReplacer("<<.Series>>", name, "<<.LabelMatchers>>", `job="proposer"`, "<<.GroupBy>>", "instance")
 		all["adapter: "+name] = template.Replace(rule.at("metricsQuery").text())
@@ -701,20 +702,25 @@ func number(n node) int {
 // TestKubernetes checks that the Kubernetes manifests refer to each other correctly.
 func TestKubernetes(t *testing.T) {
 	const label = "app.kubernetes.io/name"
+	const monitoring = "kubernetes/components/monitoring/"
 	labels := map[string]any{label: "proposer"}
 	load(t, "kubernetes/deployment.yaml").at("spec", "selector", "matchLabels").checkText(labels)
 	load(t, "kubernetes/deployment.yaml").at("spec", "template", "metadata", "labels").checkText(labels)
 	load(t, "kubernetes/service.yaml").at("spec", "selector").checkText(labels)
 	load(t, "kubernetes/pdb.yaml").at("spec", "selector", "matchLabels").checkText(labels)
 	load(t, "kubernetes/networkpolicy.yaml").at("spec", "podSelector", "matchLabels").checkText(labels)
-	load(t, "kubernetes/podmonitor.yaml").at("spec", "selector", "matchLabels").checkText(labels)
-	load(t, "kubernetes/podmonitor.yaml").at("spec", "jobLabel").checkText(label)
-	load(t, "kubernetes/podmonitor.yaml").at("spec", "podMetricsEndpoints", 0, "port").checkText("admin")
+	load(t, monitoring+"podmonitor.yaml").at("spec", "selector", "matchLabels").checkText(labels)
+	load(t, monitoring+"podmonitor.yaml").at("spec", "jobLabel").checkText(label)
+	load(t, monitoring+"podmonitor.yaml").at("spec", "podMetricsEndpoints", 0, "port").checkText("admin")
 	load(t, "kubernetes/service.yaml").at("spec", "ports", 0, "targetPort").checkText("http")
+	rule := "# The alerts of docker/alerts.yml: go test ./docker -run Kubernetes -update writes this file.\n" +
+		"apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: proposer\nspec:\n" +
+		regexp.MustCompile("(?m)^(.)").ReplaceAllString(read(t, "alerts.yml"), "  $1")
+	golden.Equal(t, monitoring+"prometheusrule.yaml", []byte(rule))
 	target := load(t, "kubernetes/hpa.yaml").at("spec", "scaleTargetRef")
 	target.at("name").checkText(load(t, "kubernetes/deployment.yaml").at("metadata", "name").text())
 
-	// The kustomization lists all manifests, except the adapter's, which is a configuration file.
+	// The kustomization lists all manifests.
 	listed := read(t, "kubernetes/kustomization.yaml")
 	all, err := filepath.Glob("kubernetes/*.yaml")
 	if err != nil {
@@ -722,7 +728,7 @@ func TestKubernetes(t *testing.T) {
 	}
 	for _, name := range all {
 		name = filepath.Base(name)
-		if name == "kustomization.yaml" || name == "prometheus-adapter.yaml" {
+		if name == "kustomization.yaml" {
 			continue
 		}
 		if !strings.Contains(listed, "- "+name) {
@@ -736,7 +742,7 @@ func TestKubernetes(t *testing.T) {
 	}
 
 	// The adapter provides the metrics that the autoscaler uses.
-	query := load(t, "kubernetes/prometheus-adapter.yaml").at("rules", 0, "seriesQuery").text()
+	query := load(t, "prometheus-adapter.yml").at("rules", 0, "seriesQuery").text()
 	m := regexp.MustCompile(`__name__=~"([^"]+)"`).FindStringSubmatch(query)
 	if m == nil {
 		t.Fatalf("got the seriesQuery %s, want a pattern of __name__", query)

@@ -7,8 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/yaml"
 )
 
 // defineResources defines the custom resources that the manifests use, from the files of the modules
@@ -56,34 +54,15 @@ func TestCustomResources(t *testing.T) {
 
 	t.Run("PodMonitor", func(t *testing.T) {
 		n := n.in(t)
-		n.must(apply + "docker/kubernetes/podmonitor.yaml")
-		manifest, err := os.ReadFile(root + "docker/kubernetes/podmonitor.yaml")
+		n.must(apply + "docker/kubernetes/components/monitoring/podmonitor.yaml")
+		manifest, err := os.ReadFile(root + "docker/kubernetes/components/monitoring/podmonitor.yaml")
 		if err != nil {
 			t.Fatal(err)
 		}
 		n.refused(apply+n.file(strings.Replace(string(manifest), "path:", "paths:", 1)), ".spec.podMetricsEndpoints[0].paths: field not declared in schema")
 	})
 
-	// As docs/operations.md says: the groups of the alerts are its spec.
 	t.Run("PrometheusRule", func(t *testing.T) {
-		n := n.in(t)
-		data, err := os.ReadFile(root + "docker/alerts.yml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var groups any
-		if err := yaml.Unmarshal(data, &groups); err != nil {
-			t.Fatal(err)
-		}
-		rule, err := yaml.Marshal(map[string]any{
-			"apiVersion": "monitoring.coreos.com/v1",
-			"kind":       "PrometheusRule",
-			"metadata":   map[string]any{"name": "proposer"},
-			"spec":       groups,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.must(apply + n.file(string(rule)))
+		n.in(t).must(apply + "docker/kubernetes/components/monitoring/prometheusrule.yaml")
 	})
 }

@@ -3,6 +3,8 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,6 +34,47 @@ func TestKustomizations(t *testing.T) {
 			}
 			// Another manager of the same fields: a conflict means that the API server stores a value in another form.
 			n.must("kubectl apply --server-side --field-manager=other -k docker/" + name)
+		})
+	}
+}
+
+// TestComponents applies the service with its components, each alone and all together.
+func TestComponents(t *testing.T) {
+	n := newNamespace(t)
+	defineResources(n)
+	dir := n.TempDir()
+	kubernetes, err := filepath.Abs(root + "docker/kubernetes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kubernetes, err = filepath.Rel(dir, kubernetes); err != nil { // kustomize refuses absolute paths
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		components string
+		want       []string
+	}{
+		{"monitoring", []string{"kind: PodMonitor", "kind: PrometheusRule"}},
+		{"tls", []string{"scheme: HTTPS", "port: 443", "value: /etc/proposer-tls/tls.crt"}},
+		{"grpc", []string{"containerPort: 8081", "targetPort: grpc", "port: grpc"}},
+		{"monitoring tls grpc", []string{"kind: PodMonitor", "port: 443", "targetPort: grpc"}},
+	} {
+		t.Run(test.components, func(t *testing.T) {
+			n := n.in(t)
+			overlay := "resources: [" + kubernetes + "]\ncomponents:\n"
+			for c := range strings.FieldsSeq(test.components) {
+				overlay += "  - " + kubernetes + "/components/" + c + "\n"
+			}
+			if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			render := n.must("kubectl kustomize " + dir)
+			for _, want := range test.want {
+				if !strings.Contains(render, want+"\n") {
+					t.Errorf("the manifests have no %q", want)
+				}
+			}
+			n.must("kubectl apply --server-side --dry-run=server --validate=strict --warnings-as-errors -k " + dir)
 		})
 	}
 }
