@@ -14,6 +14,7 @@ PEERS    := python3-opencv python3-skimage libdlib-dev
 EXAMPLE  := python3-torch python3-torchvision python3-numpy python3-pil libopenblas0
 E2E      := chromium prometheus python3 python3-scipy python3-grpcio python3-protobuf slurm-wlm munge $(EXAMPLE)
 ETCD     := etcd-server
+PODMAN   := buildah containernetworking-plugins debootstrap iptables podman qemu-user runc
 PYDEPS   := gcc libc6-dev git python3
 PYTESTS  := python3-numpy python3-pil python3-opencv python3-skimage python3-torch python3-torchvision python3-matplotlib \
 	python3-tqdm python3-pytest python3-venv mypy flake8
@@ -42,7 +43,7 @@ PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 LINT   := CGO_ENABLED=1 $(TOOL) golangci-lint run
 
-.PHONY: help serve build slim rootfs test e2e e2e-kubernetes race fuzz bench bench-peers bench-python load example generate lint vulncheck demo docker release \
+.PHONY: help serve build slim rootfs test e2e e2e-image e2e-kubernetes race fuzz bench bench-peers bench-python load example generate lint vulncheck demo docker release \
 	deps peers clean lib wheel sdist python-test python-test-arm64 python-deps
 
 help: ## list the targets
@@ -86,13 +87,19 @@ e2e: build ## run the end-to-end tests (browser, Prometheus, Python, PyTorch, Sl
 	$(PYTHON) -c 'import scipy.io, grpc, google.protobuf; $(IMPORTS)' 2>/dev/null && \
 	[ -x /usr/sbin/slurmctld ] && [ -x /usr/sbin/slurmd ] && [ -x /usr/sbin/munged ] || { \
 	$(call install,E2E,NO_E2E); }
-	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 ./api/web ./docker ./examples ./internal/codec ./internal/npy ./internal/rois
+	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -skip '^TestImage$$' ./api/web ./docker ./examples ./internal/codec ./internal/npy ./internal/rois
 	@[ $(NPM)/node_modules/.package-lock.json -nt $(NPM)/package-lock.json ] || npm ci --silent --ignore-scripts --prefix $(NPM) || \
 	echo 'Skipping tests with npm packages: npm cannot install them'
 	PROPOSER_E2E=1 $(GO) -C tools test -tags $(TAGS) -count 1 ./clients
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run 'ConsumersLoad|PythonWrites|COCOeval|GRPCPython' ./api ./cmd/proposer ./internal/proposalfile ./evaluate
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run Pillow ./internal/imageio
 	PROPOSER_E2E=1 $(GO) test -count 1 -run Pillow ./internal/imageio
+
+# With -v: where containers cannot run, the test is skipped and says why.
+e2e-image: build ## build both container images with buildah and run them with podman; install what is missing
+	@for tool in buildah debootstrap iptables podman qemu-aarch64 runc /usr/lib/cni/portmap; do command -v $$tool >/dev/null || { \
+	$(call install,PODMAN,NO_PODMAN); }; done
+	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -timeout 20m -v -run '^TestImage$$' ./docker
 
 # The programs of Kubernetes are compiled the first time, which takes minutes. The linter is here and not in
 # lint because it compiles their libraries as well.
@@ -256,6 +263,7 @@ NO_PACKAGES := "Install a C++ compiler and OpenCV 4 (core, imgproc, imgcodecs) a
 	"or build without OpenCV: CGO_ENABLED=0 go build -o bin/proposer ./cmd/proposer"
 NO_E2E := "Install Chromium, Prometheus with promtool, Slurm, MUNGE, OpenBLAS, and Python 3 with NumPy, SciPy, Pillow, grpcio, protobuf, PyTorch and torchvision for $(PYTHON)"
 NO_ETCD := "Install etcd 3.4 or newer"
+NO_PODMAN := "Use Debian: the images are built from its packages"
 NO_EXAMPLE := "Install PyTorch, torchvision, NumPy and Pillow for $(PYTHON), and OpenBLAS"
 NO_PYDEPS := "Install a C compiler, git and Python 3.9 or newer as $(PYTHON)"
 NO_PYTESTS := "Install NumPy, Pillow, OpenCV with ximgproc, scikit-image, PyTorch, torchvision, Matplotlib, tqdm and pytest for" \

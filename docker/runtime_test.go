@@ -43,24 +43,7 @@ func TestRuntime(t *testing.T) {
 	root := writeRoot(t, program)
 	checkContents(t, program, root)
 
-	s := scene.Render(1, 96, 64, 3)
-	encode := func(f func(*bytes.Buffer, image.Image) error) []byte {
-		var b bytes.Buffer
-		if err := f(&b, s.Image.ToImage()); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
-	webp, err := os.ReadFile("../internal/imageio/testdata/lossy.webp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects := map[string][]byte{
-		"a.png": s.PNG(), "a.jpg": s.JPEG(90), "a.webp": webp,
-		"a.gif":  encode(func(b *bytes.Buffer, img image.Image) error { return gif.Encode(b, img, nil) }),
-		"a.bmp":  encode(func(b *bytes.Buffer, img image.Image) error { return bmp.Encode(b, img) }),
-		"a.tiff": encode(func(b *bytes.Buffer, img image.Image) error { return tiff.Encode(b, img, nil) }),
-	}
+	objects := imageFiles(t)
 	names := slices.Sorted(maps.Keys(objects))
 	location, authority := startBucket(t, objects)
 	writeFiles(t, root, objects)
@@ -128,6 +111,29 @@ func TestRuntime(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
+}
+
+// imageFiles returns an image in each format.
+func imageFiles(t *testing.T) map[string][]byte {
+	t.Helper()
+	s := scene.Render(1, 96, 64, 3)
+	encode := func(f func(*bytes.Buffer, image.Image) error) []byte {
+		var b bytes.Buffer
+		if err := f(&b, s.Image.ToImage()); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	webp, err := os.ReadFile("../internal/imageio/testdata/lossy.webp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{
+		"a.png": s.PNG(), "a.jpg": s.JPEG(90), "a.webp": webp,
+		"a.gif":  encode(func(b *bytes.Buffer, img image.Image) error { return gif.Encode(b, img, nil) }),
+		"a.bmp":  encode(func(b *bytes.Buffer, img image.Image) error { return bmp.Encode(b, img) }),
+		"a.tiff": encode(func(b *bytes.Buffer, img image.Image) error { return tiff.Encode(b, img, nil) }),
+	}
 }
 
 // checkContents compares what scanners read in the root file system with what dpkg and go tell about its files.
