@@ -287,7 +287,7 @@ func TestFolderOfImages(t *testing.T) {
 			t.Fatal(msg)
 		}
 		_, msg, code := call(t, nil, append(args, "--images", filepath.Join(dir, "other"))...)
-		if code != exitFailed || !strings.Contains(msg, "different settings") {
+		if code != exitUsage || !strings.Contains(msg, "different settings") {
 			t.Errorf("exit code %d, %s", code, msg)
 		}
 	})
@@ -636,7 +636,7 @@ func TestLinksInDatasets(t *testing.T) {
 		// The list of images is made once, so that the flag has to stay the same.
 		if len(c.flags) == 0 {
 			_, msg, code = call(t, nil, "batch", dir, "--mode", "single", "--out", out, "--follow-links")
-			if code != exitFailed || !strings.Contains(msg, `different settings (follow-links was "" and is "true")`) {
+			if code != exitUsage || !strings.Contains(msg, `different settings (follow-links was "" and is "true")`) {
 				t.Errorf("exit code %d, %s", code, msg)
 			}
 		}
