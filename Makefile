@@ -228,7 +228,7 @@ CONTAINER_TOOL ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell 
 EPOCH  = $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 LABELS = version=$(VERSION) $(shell TZ=UTC0 git log -1 --date=format-local:%FT%TZ --format='revision=%H created=%cd' 2>/dev/null)
 # The default format of buildah and podman has no HEALTHCHECK.
-BUILDAHFLAGS = --format docker --timestamp $(EPOCH) --build-arg BUILDPLATFORM=linux/$(shell go env GOHOSTARCH)
+BUILDAHFLAGS = --layers --format docker --timestamp $(EPOCH) --build-arg BUILDPLATFORM=linux/$(shell go env GOHOSTARCH)
 
 # $(1) is the target, $(2) the tags.
 image = $(CONTAINER_TOOL) build --target $(1) --build-arg VERSION=$(VERSION) $(LABELS:%=--label org.opencontainers.image.%) \
