@@ -215,14 +215,14 @@ func (e *engine) createBuildImage(t *testing.T) {
 }
 
 // dockerFlags are flags of all builds. The module cache of this machine is what go mod download would write, and objects in
-// its build cache have the contents of all that they are made from as key.
+// its build cache have the contents of all that they are made from as key. Without layers a second build repeats all.
 func (e *engine) dockerFlags(t *testing.T) []string {
 	t.Helper()
 	e.run(t, "go", "-C", "..", "mod", "download")
 	e.run(t, "go", "-C", "../tools", "mod", "download", "github.com/CycloneDX/cyclonedx-go", "github.com/google/licensecheck")
 	cache := e.run(t, "go", "env", "GOCACHE")
 	return []string{
-		"--isolation=chroot", "--build-arg=BUILD_IMAGE=" + buildImage, "--volume=" + e.run(t, "go", "env", "GOROOT") + ":/usr/local/go:ro",
+		"--layers=false", "--isolation=chroot", "--build-arg=BUILD_IMAGE=" + buildImage, "--volume=" + e.run(t, "go", "env", "GOROOT") + ":/usr/local/go:ro",
 		"--volume=" + e.run(t, "go", "env", "GOMODCACHE") + ":/go/pkg/mod:ro", "--volume=" + cache + ":/root/.cache/go-build",
 	}
 }
