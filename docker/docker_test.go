@@ -144,10 +144,13 @@ func files(t *testing.T) (names []string) {
 	return append(names, "../Dockerfile")
 }
 
-// TestFilesAreValid checks the syntax of the YAML and JSON files.
+// TestFilesAreValid checks the syntax of the YAML and JSON files. Those of the chart are checked by its own tests.
 func TestFilesAreValid(t *testing.T) {
 	count := map[string]int{}
 	for _, name := range files(t) {
+		if strings.HasPrefix(name, "helm/") {
+			continue
+		}
 		ext := filepath.Ext(name)
 		count[ext]++
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +161,7 @@ func TestFilesAreValid(t *testing.T) {
 				if !json.Valid([]byte(read(t, name))) {
 					t.Error("got invalid JSON")
 				}
-			case ".sh", ".sbatch", "":
+			case ".sh", ".sbatch", ".md", ".helmignore", "":
 			default:
 				t.Errorf("got the unknown extension %s", ext)
 			}

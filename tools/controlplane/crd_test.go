@@ -46,7 +46,7 @@ func defineResources(n *namespace) {
 	})
 }
 
-// TestCustomResources applies the objects for the Prometheus operator.
+// TestCustomResources applies the objects for the Prometheus operator and for KServe.
 func TestCustomResources(t *testing.T) {
 	n := newNamespace(t)
 	defineResources(n)
@@ -62,6 +62,17 @@ func TestCustomResources(t *testing.T) {
 		n.refused(apply+n.file(strings.Replace(string(manifest), "path:", "paths:", 1)), ".spec.podMetricsEndpoints[0].paths: field not declared in schema")
 	})
 
+	t.Run("KServe", func(t *testing.T) {
+		n := n.in(t)
+		const apply = "kubectl apply --server-side --validate=strict --warnings-as-errors "
+		n.must(apply + "-k docker/kserve")
+		n.must(apply + "--force-conflicts --dry-run=server -f docker/kserve/serverless.yaml")
+		manifest, err := os.ReadFile(root + "docker/kserve/servingruntime.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.refused(apply+"-f "+n.file(strings.Replace(string(manifest), "autoSelect:", "autoselect:", 1)), ".spec.supportedModelFormats[0].autoselect: field not declared in schema")
+	})
 	t.Run("PrometheusRule", func(t *testing.T) {
 		n.in(t).must(apply + "docker/kubernetes/components/monitoring/prometheusrule.yaml")
 	})
