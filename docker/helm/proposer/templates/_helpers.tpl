@@ -17,14 +17,14 @@
 {{- end }}
 
 {{- define "proposer.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "proposer.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "proposer.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* Not the name of the service, whose Service and NetworkPolicy must not select these pods. */}}
 {{- define "proposer.batchLabels" -}}
-app.kubernetes.io/name: {{ printf "%s-batch" (include "proposer.name" . | trunc 57 | trimSuffix "-") }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ printf "%s-batch" (include "proposer.name" . | trunc 57 | trimSuffix "-") | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* Labels and annotations of an object: a list of the root and the labels that only this object has. */}}
@@ -132,7 +132,7 @@ securityContext:
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .Values.nodeSelector }}
@@ -148,7 +148,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
