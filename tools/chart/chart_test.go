@@ -155,16 +155,37 @@ func decode(t testing.TB, document []byte) object {
 // TestKustomization checks that the chart with its default values is the kustomizations, except for the names of the batch
 // jobs and for labels.
 func TestKustomization(t *testing.T) {
-	for _, test := range []struct{ folder, values string }{
-		{"kubernetes", ""},
-		{"kubernetes/batch", "{serve: {enabled: false}, batch: {enabled: true}}"},
+	for _, test := range []struct{ name, kustomization, values string }{
+		{"service", "{resources: [kubernetes]}", ""},
+		{
+			"components", "{resources: [kubernetes], components: [kubernetes/components/tls, kubernetes/components/grpc, kubernetes/components/monitoring], " +
+				"patches: [{target: {kind: Service}, patch: '[{op: replace, path: /spec/ports/1/appProtocol, value: https}]'}]}",
+			"{tls: {enabled: true}, grpc: {enabled: true}, podMonitor: {enabled: true}, prometheusRule: {enabled: true}}",
+		},
+		{"batch", "{resources: [kubernetes/batch]}", "{serve: {enabled: false}, batch: {enabled: true}}"},
 	} {
-		t.Run(test.folder, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			v := values(t, test.values)
 			v["image"] = object{"repository": "registry.example.com/proposer", "tag": "v1"}
 			got, _ := manifests(t, load(t), v)
 			want := map[string]object{}
-			resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../docker/"+test.folder)
+			folder, err := filepath.Abs("../../docker")
+			if err != nil {
+				t.Fatal(err)
+			}
+			overlay, err := filepath.EvalSymlinks(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			up, err := filepath.Rel(overlay, folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kustomization := strings.ReplaceAll(test.kustomization, "kubernetes", up+"/kubernetes")
+			if err := os.WriteFile(overlay+"/kustomization.yaml", []byte(kustomization), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), overlay)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,11 +209,14 @@ func TestKustomization(t *testing.T) {
 	}
 }
 
-// normalize removes the label of the release and sorts environment variables.
+// normalize removes the label of the release and the default protocol, and sorts environment variables.
 func normalize(v any) {
 	switch v := v.(type) {
 	case object:
 		delete(v, "app.kubernetes.io/instance")
+		if v["protocol"] == "TCP" {
+			delete(v, "protocol")
+		}
 		if env, ok := v["env"].([]any); ok {
 			slices.SortFunc(env, func(a, b any) int { return strings.Compare(a.(object)["name"].(string), b.(object)["name"].(string)) })
 		}

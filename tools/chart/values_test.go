@@ -126,7 +126,7 @@ func TestRestart(t *testing.T) {
 func TestBatchName(t *testing.T) {
 	jobs := map[string]string{}
 	for _, text := range []string{"", "shards: 9", "args: [--max=10]", "resources: {limits: {memory: 8Gi}}", "ttlSecondsAfterFinished: 60"} {
-		for name, content := range first2(manifests(t, load(t), values(t, "{serve: {enabled: false}, batch: {enabled: true, "+text+"}}"))) {
+		for name, content := range jobsOf(manifests(t, load(t), values(t, "{serve: {enabled: false}, batch: {enabled: true, "+text+"}}"))) {
 			if other, ok := jobs[name]; ok && other != content {
 				t.Errorf("%s: another Job has the name %s", text, name)
 			}
@@ -138,10 +138,13 @@ func TestBatchName(t *testing.T) {
 	}
 }
 
-// first2 returns the documents of Jobs by their name.
-func first2(_ map[string]object, text string) map[string]string {
+// jobsOf returns the documents of Jobs by their names.
+func jobsOf(_ map[string]object, text string) map[string]string {
 	jobs := map[string]string{}
 	for _, d := range strings.Split(text, "---\n")[1:] {
+		if !strings.Contains(d, "\nkind: Job\n") {
+			continue
+		}
 		_, after, _ := strings.Cut(d, "\n  name: ")
 		name, _, _ := strings.Cut(after, "\n")
 		jobs[name] = d
