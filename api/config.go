@@ -44,6 +44,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime"
 	"time"
@@ -70,7 +71,9 @@ type Config struct {
 	// MaxImageBytes is the largest accepted image file, in bytes. 0 means the default, 64 MiB.
 	MaxImageBytes int64
 	// MaxImagePixels is the largest accepted image, width times height. 0 means the default,
-	// 50 million.
+	// 50 million. The initial regions of a search
+	// are limited as well: those of a strategy to one for every 150 of these pixels, but at least 16,384 and
+	// at most [selective.DefaultMaxRegions]; those of all strategies to one for every four, but at least 524,288.
 	MaxImagePixels int64
 	// MaxImageSide is the longest accepted side of an image, in pixels. 0 means the default, 65535.
 	MaxImageSide int
@@ -88,8 +91,8 @@ type Config struct {
 	// Threads is the maximum number of goroutines of one search. 0, the default, means GOMAXPROCS.
 	Threads int
 	// WorkPixels is the maximum number of pixels searched concurrently, at least 1; the default is
-	// MaxImagePixels. Each initial region that a search may produce counts as 80 pixels, each union
-	// that is asked for as 50. An image that exceeds WorkPixels is searched alone.
+	// MaxImagePixels. Each initial region that a search may produce counts as 30 pixels, in the tree of
+	// each strategy as 8 more, and each union that is asked for as 50. An image that exceeds WorkPixels is searched alone.
 	WorkPixels int64
 	// BodyMemory is the maximum memory that clients can make the service hold beside the searches and
 	// the cache, in bytes: for connections, headers, bodies, requests in flight, decoded parameters and
@@ -230,6 +233,55 @@ func (c Config) Validate() error {
 // and an image in base64 takes two and a third times its size while it is decoded.
 func minBodyMemory(maxImageBytes int64) int64 {
 	return max(4*cmp.Or(maxImageBytes, imageio.DefaultLimits().MaxBytes), 1)
+}
+
+// limitRegions limits the initial regions of a search: of a strategy to one for every 150 pixels of the
+// largest image, and of all strategies to one for every four. Without these limits the options k, min-size
+// and colors would multiply the memory of a search. With a k of 50, a photograph has one region for some
+// hundreds of pixels, and noise one for 155.
+func (c Config) limitRegions(search *selective.Options) {
+	pixels := cmp.Or(c.MaxImagePixels, imageio.DefaultLimits().MaxPixels)
+	search.MaxRegions = int(min(max(pixels/150, 1<<14), selective.DefaultMaxRegions))
+	search.MaxTotalRegions = int(min(max(pixels/4, 1<<19), math.MaxInt32))
+}
+
+// Memory is a bound of the memory of a [Server], in bytes, by what it is for.
+type Memory struct {
+	Searches int64 // bounded by MaxImagePixels and WorkPixels
+	Clients  int64 // BodyMemory, and what the kernel holds for connections
+	Cache    int64 // CacheBytes
+	Process  int64 // the program, the model and what is allocated at the start
+}
+
+// Total returns the sum.
+func (m Memory) Total() int64 { return m.Searches + m.Clients + m.Cache + m.Process }
+
+const (
+	// searchBytesPerPixel was measured with the options, images and modes that take most memory, and a
+	// garbage collector that is short of memory.
+	searchBytesPerPixel = 260
+	// connectionBuffer is what the kernel holds for a connection, mostly bytes that are not yet received.
+	connectionBuffer = 256 << 10
+	processMemory    = 100 << 20
+)
+
+// Memory returns a bound of the memory that a server with this configuration uses, for clients that
+// use all that the limits allow.
+func (c Config) Memory() Memory {
+	pixels := max(cmp.Or(c.MaxImagePixels, imageio.DefaultLimits().MaxPixels), c.WorkPixels)
+	return Memory{
+		Searches: pixels * searchBytesPerPixel,
+		Clients:  c.BodyMemory + int64(c.MaxConnections)*connectionBuffer,
+		Cache:    c.CacheBytes,
+		Process:  processMemory,
+	}
+}
+
+// FittingPixels returns the largest MaxImagePixels and WorkPixels with which Memory is at most total bytes,
+// 0 if there are none.
+func (c Config) FittingPixels(total int64) int64 {
+	m := c.Memory()
+	return max(total-m.Total()+m.Searches, 0) / searchBytesPerPixel
 }
 
 // limits returns the limits of one image.

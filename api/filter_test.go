@@ -89,7 +89,7 @@ func TestEnlargedImages(t *testing.T) {
 			done <- s.send(t, req)
 		}()
 		<-g.begun
-		s.wantMetric(t, "proposer_work_pixels", 200*150+80*(200*150/50)+50*3500)
+		s.wantMetric(t, "proposer_work_pixels", 200*150+30*600+8*(4*600+4*300)+50*3500)
 		close(g.open)
 		if r := <-done; r.status != http.StatusOK {
 			t.Errorf("got %d %s", r.status, r.body)

@@ -70,7 +70,7 @@ func newMetrics(c Config) (*metrics, error) {
 		queueWait: r.histogram("proposer_queue_wait_seconds",
 			"Time an image waited for a worker.", durationBuckets),
 		workPixels: r.gauge("proposer_work_pixels",
-			"Pixels of the images being searched, plus 80 for each initial region and 50 for each union and joined box they may produce."),
+			"Pixels of the images being searched, plus those that their possible regions, unions and joined boxes count as."),
 		images: r.counterVec("proposer_pictures_total",
 			"Searched images by format and mode; of segmented ones the mode is segments.", "format", "mode"),
 		decodeFailures: r.counterVec("proposer_decode_failures_total",

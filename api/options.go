@@ -140,6 +140,7 @@ func (s *Server) readSearchOptions(p *optparse.Parser) (opts propose.Options, ca
 
 	opts.Decode.Limits = s.cfg.limits()
 	opts.Search.Threads = s.cfg.Threads
+	s.cfg.limitRegions(&opts.Search)
 	if s.cfg.Ranker != nil {
 		opts.Search.Ranker = s.cfg.Ranker
 	}

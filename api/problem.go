@@ -130,8 +130,11 @@ func classify(ctx context.Context, err error) *problem {
 			fieldError{"depth", depth.Depth.String(), depth.Want()})
 	}
 	if many, ok := errors.AsType[*selective.TooManyRegionsError](err); ok {
-		return newProblem(http.StatusUnprocessableEntity, "regions", message(many),
-			fieldError{"k", fmt.Sprint(many.Strategy.K), fmt.Sprintf("a k, min-size or max-side that results in at most %d initial regions", many.Max)})
+		want := fmt.Sprintf("a k, min-size or max-side that results in at most %d initial regions", many.Max)
+		if many.Total {
+			want += " of all strategies together"
+		}
+		return newProblem(http.StatusUnprocessableEntity, "regions", message(many), fieldError{"k", fmt.Sprint(many.Strategy.K), want})
 	}
 	if many, ok := errors.AsType[*codec.TooManyRegionsError](err); ok {
 		return newProblem(http.StatusUnprocessableEntity, "regions", message(many),

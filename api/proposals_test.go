@@ -343,10 +343,10 @@ func TestWorkPixels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(c *Config) { c.Workers, c.Queue, c.WorkPixels = 4, 8, 371_000 })
 		g := newGate(s.Server)
-		// Images of 3,072, 4,800 and 80,000 pixels, with at most one initial region for 50 pixels, and
-		// 2,000 unions and 1,500 joined boxes each.
+		// Images of 3,072, 4,800 and 80,000 pixels. Four trees have at most one initial region for 50 pixels,
+		// and four for 100. There are 2,000 unions and 1,500 joined boxes.
 		little, large, huge := small().PNG(), scene.Render(1, 80, 60, 2).PNG(), scene.Render(1, 400, 200, 2).PNG()
-		const littleWork, largeWork = 3072 + 61*80 + 50*3500, 4800 + 96*80 + 50*3500
+		const littleWork, largeWork = 3072 + 30*61 + 8*(4*61+4*30) + 50*3500, 4800 + 30*96 + 8*(4*96+4*48) + 50*3500
 		var all []<-chan any
 		post := func(png []byte) { all = append(all, s.postAsync(t.Context(), png)) }
 		post(little)

@@ -32,6 +32,11 @@ type builder struct {
 	// other strategies, or which one is returned would depend on the schedule.
 	failed []error
 
+	// leaves holds the number of initial regions of each strategy, and total those of the strategies
+	// that are segmented.
+	leaves []int
+	total  atomic.Int64
+
 	regions *Regions // nil if regions are not kept
 }
 
@@ -48,6 +53,7 @@ func (b *builder) build(p *plan) ([]*hierarchy.Tree, error) {
 		b.trees = append(b.trees, new(hierarchy.Tree))
 	}
 	b.failed = make([]error, p.trees)
+	b.leaves = make([]int, p.trees)
 	if b.regions != nil {
 		b.regions.columns = make([]*columns, p.trees)
 	}
@@ -68,7 +74,26 @@ func (b *builder) build(p *plan) ([]*hierarchy.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.checkTotal()
 	return b.trees[:p.trees], cmp.Or(b.failed...)
+}
+
+// checkTotal notes the failure of the first strategy up to which there are too many regions in all.
+func (b *builder) checkTotal() {
+	total := 0
+	for i, n := range b.leaves {
+		if total += n; b.opts.MaxTotalRegions > 0 && total > b.opts.MaxTotalRegions {
+			if b.failed[i] == nil {
+				b.failed[i] = &TooManyRegionsError{b.opts.Strategies[i], total, b.opts.MaxTotalRegions, true}
+			}
+			return
+		}
+	}
+}
+
+// exceedsTotal reports whether the strategies that are segmented have too many regions in all.
+func (b *builder) exceedsTotal() bool {
+	return b.opts.MaxTotalRegions > 0 && b.total.Load() > int64(b.opts.MaxTotalRegions)
 }
 
 // buildSpace builds the trees of a color space.
@@ -161,15 +186,21 @@ func (b *builder) segment(p *scalePlan, w *spaceWorkspace, s *scaleWorkspace) er
 	if err != nil {
 		return err
 	}
+	for _, i := range p.trees {
+		b.leaves[i] = labels.Regions()
+	}
+	b.total.Add(int64(len(p.trees) * labels.Regions()))
 	if limit := cmp.Or(b.opts.MaxRegions, DefaultMaxRegions); labels.Regions() > limit {
-		b.failed[first] = &TooManyRegionsError{strategy, labels.Regions(), limit}
+		b.failed[first] = &TooManyRegionsError{strategy, labels.Regions(), limit, false}
 	}
 	return nil
 }
 
-// group builds the trees of a scale and, if they are kept, the columns of its segmentation.
+// group builds the trees of a scale and, if they are kept, the columns of its segmentation. It does nothing
+// if the search has too many regions in all. The other strategies are still segmented, as the error names
+// the first strategy that exceeds the limit.
 func (b *builder) group(p *scalePlan, s *scaleWorkspace) error {
-	if b.failed[p.trees[0]] != nil {
+	if b.failed[p.trees[0]] != nil || b.exceedsTotal() {
 		return nil
 	}
 	n := len(p.trees)

@@ -151,6 +151,9 @@ type Options struct {
 	// DefaultMaxRegions. Photographs have one for some hundreds of pixels, but a small K and
 	// MinSize make one of every few pixels, of 2 KiB each.
 	MaxRegions int
+	// MaxTotalRegions is the maximum number of initial regions of all strategies together; 0 means no
+	// limit. The merge tree of a strategy and its candidates take 700 bytes for each of them.
+	MaxTotalRegions int
 	// KeepRegions keeps the pixels of the tree nodes in Result.Regions.
 	KeepRegions bool
 }
@@ -163,9 +166,15 @@ type TooManyRegionsError struct {
 	Strategy Strategy
 	Regions  int
 	Max      int
+	// Total reports whether Regions and Max include the strategies before Strategy.
+	Total bool
 }
 
 func (e *TooManyRegionsError) Error() string {
+	if e.Total {
+		return fmt.Sprintf("selective: the strategies up to %s with k %v make %d initial regions, more than %d: want fewer strategies, a larger k, a larger min size or a smaller image",
+			spaceName(e.Strategy.Space), e.Strategy.K, e.Regions, e.Max)
+	}
 	return fmt.Sprintf("selective: %s with k %v makes %d initial regions, more than %d: want a larger k, a larger min size or a smaller image",
 		spaceName(e.Strategy.Space), e.Strategy.K, e.Regions, e.Max)
 }
@@ -214,6 +223,7 @@ func (o Options) Validate() error {
 		{"maximum number of proposals", o.Max},
 		{"number of threads", o.Threads},
 		{"maximum number of regions", o.MaxRegions},
+		{"maximum number of regions of all strategies", o.MaxTotalRegions},
 	} {
 		if v.value < 0 {
 			invalid("%s %d: want 0 or more", v.name, v.value)

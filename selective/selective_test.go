@@ -338,6 +338,7 @@ func TestValidate(t *testing.T) {
 		"minimum side":              func(o *Options) { o.MinSide = -1 },
 		"maximum":                   func(o *Options) { o.Max = -1 },
 		"maximum number of regions": func(o *Options) { o.MaxRegions = -1 },
+		"regions of all strategies": func(o *Options) { o.MaxTotalRegions = -1 },
 		"threads":                   func(o *Options) { o.Threads = -1 },
 	} {
 		opts := paper(t, "fast")
@@ -397,6 +398,37 @@ func TestMaxRegions(t *testing.T) {
 	}
 	opts.MaxRegions = tooMany.Regions
 	search(t, img, opts)
+}
+
+// TestMaxTotalRegions checks that the error names the first strategy up to which there are too many
+// regions in all, in any order of execution.
+func TestMaxTotalRegions(t *testing.T) {
+	img := scene.Render(4, 160, 120, 6).Image
+	opts := paper(t, "fast")
+	opts.KeepRegions = true
+	result, err := Search(t.Context(), img, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sums []int
+	total := 0
+	for _, tree := range result.Regions.Trees {
+		total += tree.Leaves()
+		sums = append(sums, total)
+	}
+	opts.MaxTotalRegions = total
+	search(t, img, opts)
+	for i, sum := range sums {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			opts := opts
+			opts.MaxTotalRegions = sum - 1
+			_, err := Search(t.Context(), img, opts)
+			want := TooManyRegionsError{opts.Strategies[i], sum, sum - 1, true}
+			if got, ok := errors.AsType[*TooManyRegionsError](err); !ok || *got != want {
+				t.Errorf("got error %v, want %v", err, &want)
+			}
+		})
+	}
 }
 
 func TestParseOrder(t *testing.T) {

@@ -36,7 +36,7 @@ type jobFlags struct {
 	Exclude     []string        `placeholder:"GLOB" help:"Leave out files that match one of these patterns."`
 	Shard       string          `placeholder:"I/N" help:"Process only every Nth shard, beginning with shard I (0 to N-1); proposer merge completes the output. Default: taken from a Kubernetes Indexed Job (JOB_COMPLETION_INDEX and PROPOSER_SHARDS) or a Slurm array (SLURM_ARRAY_TASK_ID)."`
 	ShardSize   int             `default:"${shard_size}" min:"1" max:"1048576" help:"Images per shard; at most this many are processed again after a crash."`
-	WorkPixels  int64           `default:"auto" auto:"0" min:"1" placeholder:"N" help:"Maximum pixels processed concurrently, about 80 bytes each. Each possible initial region counts as 80 pixels, each union as 50. A larger image is processed alone. auto: half of the memory."`
+	WorkPixels  int64           `default:"auto" auto:"0" min:"1" placeholder:"N" help:"Maximum pixels processed concurrently, about 80 bytes each. Each possible initial region counts as 30 pixels and as 8 in each tree, each union as 50. A larger image is processed alone. auto: half of the memory."`
 	Retry       bool            `help:"Repeat shards in which images failed."`
 	MetricsAddr optionalAddress `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics during the run."`
 	JSON        bool            `name:"json" help:"Also print the summary as JSON on standard output."`

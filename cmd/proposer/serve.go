@@ -63,6 +63,9 @@ func (c *serveCmd) Run(ctx context.Context, std streams, values *config.Settings
 	c.cfg.CaptureDecoder = func() func() ([]byte, int) { return cstderr.Capture(maxDecoderText) }
 	c.warnReadableTokens()
 	limitMemory(c.cfg.Logger)
+	if available, err := availableMemory(); err == nil {
+		c.warnMemory(available)
+	}
 
 	server, err := api.New(c.cfg)
 	if err != nil {
@@ -156,6 +159,21 @@ func (c *serveCmd) warnReadableTokens() {
 	if c.tokens != nil && c.tokens.WorldReadable() {
 		c.cfg.Logger.Warn("every user of this machine can read the tokens: want mode 0640 or less", "file", c.Tokens)
 	}
+}
+
+// warnMemory logs a warning if the limits allow clients to use more than the available memory, in bytes.
+func (c *serveCmd) warnMemory(available uint64) {
+	need := c.cfg.Memory()
+	if uint64(need.Total()) <= available {
+		return
+	}
+	advice := "lower body-memory, max-connections or cache"
+	if pixels := c.cfg.FittingPixels(int64(available)); pixels > 0 {
+		advice = fmt.Sprintf("lower max-pixels and work-pixels to %d or less, or provide more memory", pixels)
+	}
+	c.cfg.Logger.Warn("the limits allow clients to use more memory than there is, for which the process would be killed",
+		"memory_bytes", available, "need_bytes", need.Total(), "searches_bytes", need.Searches,
+		"clients_bytes", need.Clients, "cache_bytes", need.Cache, "advice", advice)
 }
 
 func (c *serveCmd) logger(std streams) *slog.Logger {

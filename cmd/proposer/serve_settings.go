@@ -35,7 +35,7 @@ type serveSettings struct {
 	Workers        int             `default:"auto" auto:"0" min:"1" max:"1024" placeholder:"N" env:"PROPOSER_WORKERS" help:"Number of images searched concurrently. auto: number of processors."`
 	Queue          int             `default:"auto" auto:"-1" min:"0" max:"1048576" placeholder:"N" env:"PROPOSER_QUEUE" help:"Number of requests that can wait for a worker. Further requests are rejected, except of clients below their share. auto: 16, or half the workers if that is more."`
 	Threads        int             `default:"0" min:"0" max:"1024" placeholder:"N" env:"PROPOSER_THREADS" help:"Number of threads per search. 0: number of processors."`
-	WorkPixels     int64           `default:"auto" auto:"0" min:"1" max:"1099511627776" placeholder:"N" env:"PROPOSER_WORK_PIXELS" help:"Maximum pixels processed concurrently. Each possible initial region counts as 80 pixels, each union as 50. A larger image is processed alone. auto: max-pixels."`
+	WorkPixels     int64           `default:"auto" auto:"0" min:"1" max:"1099511627776" placeholder:"N" env:"PROPOSER_WORK_PIXELS" help:"Maximum pixels processed concurrently. Each possible initial region counts as 30 pixels and as 8 in each tree, each union as 50. A larger image is processed alone. auto: max-pixels."`
 	BodyMemory     config.ByteSize `default:"512MiB" min:"1" max:"1TiB" placeholder:"SIZE" env:"PROPOSER_BODY_MEMORY" help:"Maximum memory that clients can make the service hold, at least 4 times max-bytes. Searches and the cache are not part of it."`
 	MaxConnections int             `default:"1024" min:"1" max:"1048576" placeholder:"N" env:"PROPOSER_MAX_CONNECTIONS" help:"Maximum number of open connections."`
 

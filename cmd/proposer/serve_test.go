@@ -448,3 +448,37 @@ func TestLogLevels(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryWarning checks that a service with more memory than its limits allow clients to use does not warn,
+// and that the advice of the warning is right.
+func TestMemoryWarning(t *testing.T) {
+	const gib = 1 << 30
+	for _, c := range []struct {
+		name      string
+		args      []string
+		available uint64
+		advice    string // "" for no warning
+	}{
+		{"defaults", nil, 16 * gib, ""},
+		{"defaults in 8 GiB", nil, 8 * gib, "lower max-pixels and work-pixels to 29279468 or less, or provide more memory"},
+		{"as advised", []string{"--max-pixels=29279468"}, 8 * gib, ""},
+		{"one pixel more", []string{"--max-pixels=29279469"}, 8 * gib, "lower max-pixels and work-pixels to 29291188 or less, or provide more memory"},
+		{"work-pixels", []string{"--max-pixels=1000000", "--work-pixels=50000000"}, 8 * gib, "lower max-pixels and work-pixels to 29279468 or less, or provide more memory"},
+		{"docker/kubernetes", []string{"--max-pixels=12000000", "--body-memory=256MiB", "--cache=256MiB"}, 4 * gib, ""},
+		{"docker/compose.yml", []string{"--max-pixels=12000000"}, 4 * gib, ""},
+		{"no memory", nil, gib / 2, "lower body-memory, max-connections or cache"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := parseServe(t, c.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			log := newLogBuffer()
+			s.cfg.Logger = s.logger(streams{err: log})
+			s.warnMemory(c.available)
+			if got := log.String(); c.advice == "" && got != "" || !strings.Contains(got, c.advice) {
+				t.Errorf("got log %q, want advice %q", got, c.advice)
+			}
+		})
+	}
+}

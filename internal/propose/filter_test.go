@@ -211,7 +211,7 @@ func TestEnlargedImagesAreLimited(t *testing.T) {
 	data := scene.Render(1, 40, 600, 1).PNG()
 	o := parse(t, "mode=rcnn")
 	o.Decode.Limits.MaxPixels = 3_000_000
-	if pixels, err := o.WorkPixels(imageio.Header{Width: 40, Height: 400}); err != nil || pixels != 2_500_000+80*2_500_000/50 {
+	if pixels, err := o.WorkPixels(imageio.Header{Width: 40, Height: 400}); err != nil || pixels != 2_500_000+30*50_000+8*(4*50_000+4*25_000) {
 		t.Errorf("got %d pixels, %v", pixels, err)
 	}
 	_, err := Run(context.Background(), data, o)

@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"math"
 	"time"
 
 	"github.com/proposer/proposer/box"
@@ -103,18 +102,22 @@ func (o *Options) SearchOptions(decoded *imageio.Decoded) selective.Options {
 	return search
 }
 
-// pixelsPerRegion is the number of pixels that take as much memory as an initial region and its
-// part of the merge tree: 7 KiB.
-const pixelsPerRegion = 80
+// pixelsPerRegion is the number of pixels that take as much memory as an initial region with its
+// description: 2 KiB.
+const pixelsPerRegion = 30
+
+// pixelsPerLeaf is the same for an initial region's part of the merge tree of one strategy, and for the
+// candidates of that: 700 bytes.
+const pixelsPerLeaf = 8
 
 // pixelsPerUnion is the same for a union, with the pairs of regions that it is chosen from and its
 // overlaps, or for a joined candidate: 4 KiB.
 const pixelsPerUnion = 50
 
 // WorkPixels returns a bound of the memory that [Run] uses for an image, in pixels of about 80
-// bytes: the pixels of the image, as it is or resized, 80 for each initial region that it can have, and
-// 50 for each union and joined box that is asked for. With a small min-size there can be as many
-// regions as pixels. The error is a *imageio.LimitError if the image would become too large.
+// bytes: the pixels of the image, as it is or resized, 30 for each initial region that it can have, 8 for
+// each that all strategies together can have, and 50 for each union and joined box that is asked for. With
+// a small min-size there can be as many regions as pixels. The error is a *imageio.LimitError if the image would become too large.
 func (o *Options) WorkPixels(h imageio.Header) (int64, error) {
 	width, height, err := o.Decode.Size(h)
 	if err != nil {
@@ -122,12 +125,17 @@ func (o *Options) WorkPixels(h imageio.Header) (int64, error) {
 	}
 	searched := int64(width) * int64(height)
 	pixels := max(int64(h.Width)*int64(h.Height), searched)
-	minSize := math.MaxInt
-	for _, s := range o.Search.Strategies {
-		minSize = min(minSize, max(s.EffectiveMinSize(), 1))
-	}
 	maxRegions := int64(cmp.Or(o.Search.MaxRegions, selective.DefaultMaxRegions))
-	work := pixels + pixelsPerRegion*min(searched/int64(minSize), maxRegions)
+	var regions, total int64
+	for _, s := range o.Search.Strategies {
+		n := min(searched/int64(max(s.EffectiveMinSize(), 1)), maxRegions)
+		regions = max(regions, n)
+		total += n
+	}
+	if limit := int64(o.Search.MaxTotalRegions); limit > 0 {
+		total = min(total, limit)
+	}
+	work := pixels + pixelsPerRegion*regions + pixelsPerLeaf*total
 	if o.Search.Order == selective.OrderObjectness {
 		work += pixelsPerUnion * int64(o.Search.Unions+o.Search.Joins)
 	}

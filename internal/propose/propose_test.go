@@ -373,19 +373,22 @@ func TestDefaultOptionsAreFresh(t *testing.T) {
 }
 
 func TestWorkPixels(t *testing.T) {
+	// The minimum size of a region is k: mode fast has four trees with a k of 50 and four with 100,
+	// opencv-fast twelve with 100.
+	const fast = 30*1e6/50 + 8*(4*1e6/50+4*1e6/100)
 	for query, want := range map[string]int64{
-		"mode=fast":              1e6 + 80*1e6/50 + 50*3500,
-		"mode=opencv-fast":       1e6 + 80*1e6/100,
-		"min-size=1":             1e6 + 80*262144 + 50*3500,
-		"k=20&min-size=0":        1e6 + 80*1e6/20 + 50*3500,
-		"max-side=500":           1e6 + 80*250_000/50 + 50*3500,
-		"max-side=500&k=.01":     1e6 + 80*250_000 + 50*3500,
-		"max-side=5000&k=100,50": 1e6 + 80*1e6/50 + 50*3500,
-		"mode=rcnn":              1e6 + 80*250_000/50,
-		"resize-width=2000":      4e6 + 80*4e6/50 + 50*3500,
-		"unions=0":               1e6 + 80*1e6/50 + 50*1500,
-		"unions=0&joins=0":       1e6 + 80*1e6/50,
-		"unions=9&order=paper":   1e6 + 80*1e6/50,
+		"mode=fast":              1e6 + fast + 50*3500,
+		"mode=opencv-fast":       1e6 + (30+8*12)*1e6/100,
+		"min-size=1":             1e6 + (30+8*8)*262144 + 50*3500,
+		"k=20&min-size=0":        1e6 + (30+8*4)*1e6/20 + 50*3500,
+		"max-side=500":           1e6 + fast/4 + 50*3500,
+		"max-side=500&k=.01":     1e6 + (30+8*4)*250_000 + 50*3500,
+		"max-side=5000&k=100,50": 1e6 + fast + 50*3500,
+		"mode=rcnn":              1e6 + fast/4,
+		"resize-width=2000":      4e6 + fast*4 + 50*3500,
+		"unions=0":               1e6 + fast + 50*1500,
+		"unions=0&joins=0":       1e6 + fast,
+		"unions=9&order=paper":   1e6 + fast,
 	} {
 		t.Run(query, func(t *testing.T) {
 			o := parse(t, query)
@@ -393,6 +396,11 @@ func TestWorkPixels(t *testing.T) {
 				t.Errorf("got %d, %v, want %d", got, err, want)
 			}
 		})
+	}
+	limited := parse(t, "mode=fast&min-size=1&unions=0&joins=0")
+	limited.Search.MaxRegions, limited.Search.MaxTotalRegions = 10_000, 20_000
+	if got, err := limited.WorkPixels(imageio.Header{Width: 1000, Height: 1000}); got != 1e6+30*10_000+8*20_000 || err != nil {
+		t.Errorf("with limits: got %d, %v", got, err)
 	}
 }
 
