@@ -159,7 +159,7 @@ func TestKustomization(t *testing.T) {
 		{"service", "{resources: [kubernetes]}", ""},
 		{
 			"components", "{resources: [kubernetes], components: [kubernetes/components/tls, kubernetes/components/grpc, kubernetes/components/monitoring], " +
-				"patches: [{target: {kind: Service}, patch: '[{op: replace, path: /spec/ports/1/appProtocol, value: https}]'}]}",
+				`patches: [{target: {kind: Service}, patch: '[{"op": "replace", "path": "/spec/ports/1/appProtocol", "value": "https"}]'}]}`,
 			"{tls: {enabled: true}, grpc: {enabled: true}, podMonitor: {enabled: true}, prometheusRule: {enabled: true}}",
 		},
 		{"batch", "{resources: [kubernetes/batch]}", "{serve: {enabled: false}, batch: {enabled: true}}"},
