@@ -462,7 +462,7 @@ func TestMemoryWarning(t *testing.T) {
 		{"defaults", nil, 16 * gib, ""},
 		{"defaults in 8 GiB", nil, 8 * gib, "lower max-pixels and work-pixels to 29279468 or less, or provide more memory"},
 		{"as advised", []string{"--max-pixels=29279468"}, 8 * gib, ""},
-		{"one pixel more", []string{"--max-pixels=29279469"}, 8 * gib, "lower max-pixels and work-pixels to 29291188 or less, or provide more memory"},
+		{"one pixel more", []string{"--max-pixels=29279469"}, 8 * gib, "lower max-pixels and work-pixels to 29279468 or less, or provide more memory"},
 		{"work-pixels", []string{"--max-pixels=1000000", "--work-pixels=50000000"}, 8 * gib, "lower max-pixels and work-pixels to 29279468 or less, or provide more memory"},
 		{"docker/kubernetes", []string{"--max-pixels=12000000", "--body-memory=256MiB", "--cache=256MiB"}, 4 * gib, ""},
 		{"docker/compose.yml", []string{"--max-pixels=12000000"}, 4 * gib, ""},
