@@ -23,6 +23,8 @@ func TestRefused(t *testing.T) {
 		{"time", "{settings: {grace: 30}}", "at '/settings/grace': got number, want string"},
 		{"variant", "{image: {variant: alpine}}", "at '/image/variant': value must be one of 'opencv', 'slim'"},
 		{"memory", "{resources: {limits: {memory: 4GiB}}}", "at '/resources/limits/memory': '4GiB' does not match pattern"},
+		{"requests", "{resources: {limits: {memory: 2Gi}}}", "resources: the request of memory is 4Gi, the limit 2Gi: want a request of no more than the limit"},
+		{"requests of the batch job", "{batch: {enabled: true, resources: {limits: {cpu: 500m}}}}", "batch.resources: the request of cpu is 4, the limit 500m"},
 		{"null", "{commonLabels: null}", "at '': missing property 'commonLabels'"},
 		{"token", "{tokens: {values: {ci: short}}}", "at '/tokens/values/ci': minLength: got 5, want 16"},
 		{"two token secrets", "{tokens: {existingSecret: a, values: {ci: 0123456789abcdef}}}", "tokens: want existingSecret or values, not both"},
@@ -83,7 +85,7 @@ func TestMemory(t *testing.T) {
 		"4Gi": "3584MiB", "512Mi": "448MiB", "3500M": "2920MiB", "1.5Gi": "1344MiB", "4294967296": "3584MiB", `"4294967296"`: "3584MiB",
 		"4e9": "3337MiB", "1T": "834465MiB", "4294967296000m": "3584MiB", "8388608Ki": "7168MiB", "null": "",
 	} {
-		c, _ := container(t, first(manifests(t, load(t), values(t, "{resources: {limits: {memory: "+memory+"}}}"))))
+		c, _ := container(t, first(manifests(t, load(t), values(t, "{resources: {requests: {memory: 1Mi}, limits: {memory: "+memory+"}}}"))))
 		if got := env(c, "GOMEMLIMIT"); got != want {
 			t.Errorf("%s: got %s, want %s", memory, got, want)
 		}
@@ -186,7 +188,7 @@ func TestAnyValues(t *testing.T) {
 		some := func(options ...any) func() any {
 			return func() any { return rapid.SampledFrom(options).Draw(r, "value") }
 		}
-		memory := some("1Gi", "512Mi", "3500M", int64(1<<32), "16e9", "1.5Ti")
+		memory := some("4Gi", "4096Mi", "4500M", int64(1<<32), "16e9", "1.5Ti")
 		settings := object{}
 		set(settings, "max-pixels", some(int64(1), int64(268435455), int64(12000000)))
 		set(settings, "work-pixels", some("auto", int64(1), int64(1<<40)))
@@ -194,8 +196,8 @@ func TestAnyValues(t *testing.T) {
 		set(settings, "grace", some("0s", "1h2m3.5s", "250ms"))
 		set(settings, "cors-origin", some("*", []any{"https://a.test", "https://b.test"}, []any{}))
 		resources := object{}
-		set(resources, "limits", func() any { return object{"memory": memory(), "cpu": "3"} })
-		set(resources, "requests", func() any { return object{"memory": memory(), "cpu": "100m"} })
+		set(resources, "limits", func() any { return object{"memory": memory(), "cpu": 4.5} })
+		set(resources, "requests", func() any { return object{"memory": "100Mi", "cpu": "100m"} })
 		v := object{"settings": settings, "resources": resources}
 		set(v, "commonLabels", func() any { return anyMap(labels.Draw(r, "labels")) })
 		set(v, "commonAnnotations", func() any { return anyMap(labels.Draw(r, "annotations")) })

@@ -94,6 +94,20 @@ annotations:
 {{- divf (mulf (include "proposer.quantity" . | float64) 7) 8388608 | floor | int64 }}MiB
 {{- end }}
 
+{{/* Resources: a list of them and their value's name. Checks what the API server would refuse. */}}
+{{- define "proposer.resources" -}}
+{{- $resources := index . 0 }}
+{{- $name := index . 1 }}
+{{- range $resource, $request := $resources.requests | default dict }}
+{{- with get ($resources.limits | default dict) $resource }}
+{{- if gt (include "proposer.quantity" $request | float64) (include "proposer.quantity" . | float64) }}
+{{- fail (printf "%s: the request of %s is %s, the limit %s: want a request of no more than the limit" $name $resource (include "proposer.text" $request) (include "proposer.text" .)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $resources }}
+{{- end }}
+
 {{/* A duration in whole seconds, rounded up. */}}
 {{- define "proposer.seconds" -}}
 {{- $units := dict "ns" 1e-9 "us" 1e-6 "µs" 1e-6 "ms" 1e-3 "s" 1.0 "m" 60.0 "h" 3600.0 }}
