@@ -210,7 +210,7 @@ func TestSettingsExist(t *testing.T) {
 		"PROPOSER_SHARDS": true, // read by the command batch
 	}
 	variable := regexp.MustCompile(`\bPROPOSER_[A-Z_]+`)
-	for _, name := range append(files(t), "../docs/operations.md") {
+	for _, name := range append(files(t), "../docs/operations.md", "../docs/kubernetes.md") {
 		t.Run("variables/"+name, func(t *testing.T) {
 			for _, v := range variable.FindAllString(read(t, name), -1) {
 				if _, ok := known[v]; !ok && !exempt[v] {
@@ -349,7 +349,7 @@ func panels(t *testing.T) map[string][]string {
 // podMetrics returns the names of the pod metrics that the HorizontalPodAutoscaler uses.
 func podMetrics(t *testing.T) (names []string) {
 	t.Helper()
-	for _, m := range load(t, "kubernetes/hpa.yaml").at("spec", "metrics").list() {
+	for _, m := range load(t, "kubernetes/components/podmetrics/hpa.yaml").at("spec", "metrics").list() {
 		if m.at("type").text() == "Pods" {
 			names = append(names, m.at("pods", "metric", "name").text())
 		}
@@ -645,7 +645,7 @@ func TestDeployment(t *testing.T) {
 	pod.at("resources", "requests", "memory").checkText(pod.at("resources", "limits", "memory").text())
 	pod.at("env").named("GOMEMLIMIT").at("value").checkText(fmt.Sprintf("%dMiB", memory*1024*7/8))
 	pixels := number(pod.at("env").named("PROPOSER_MAX_PIXELS").at("value"))
-	for _, m := range load(t, "kubernetes/hpa.yaml").at("spec", "metrics").list() {
+	for _, m := range load(t, "kubernetes/components/podmetrics/hpa.yaml").at("spec", "metrics").list() {
 		if m.at("type").text() == "Pods" && m.at("pods", "metric", "name").text() == "proposer_work_pixels" {
 			m.at("pods", "target", "averageValue").checkText(fmt.Sprint(pixels/2/1_000_000, "M"))
 		}
@@ -720,6 +720,11 @@ func TestKubernetes(t *testing.T) {
 		"apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: proposer\nspec:\n" +
 		regexp.MustCompile("(?m)^(.)").ReplaceAllString(read(t, "alerts.yml"), "  $1")
 	golden.Equal(t, monitoring+"prometheusrule.yaml", []byte(rule))
+	cpu := load(t, "kubernetes/hpa.yaml").at("spec", "metrics")
+	if len(cpu.list()) != 1 {
+		t.Errorf("got the metrics %v, want processor time alone: while a metric is missing, no pod is removed", cpu.value)
+	}
+	load(t, "kubernetes/components/podmetrics/hpa.yaml").at("spec", "metrics", 0).checkText(cpu.at(0).text())
 	target := load(t, "kubernetes/hpa.yaml").at("spec", "scaleTargetRef")
 	target.at("name").checkText(load(t, "kubernetes/deployment.yaml").at("metadata", "name").text())
 

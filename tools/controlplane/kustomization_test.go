@@ -51,19 +51,22 @@ func TestComponents(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		components string
-		want       []string
+		folder, components string
+		want               []string
 	}{
-		{"monitoring", []string{"kind: PodMonitor", "kind: PrometheusRule"}},
-		{"tls", []string{"scheme: HTTPS", "port: 443", "value: /etc/proposer-tls/tls.crt"}},
-		{"grpc", []string{"containerPort: 8081", "targetPort: grpc", "port: grpc"}},
-		{"monitoring tls grpc", []string{"kind: PodMonitor", "port: 443", "targetPort: grpc"}},
+		{"", "monitoring", []string{"kind: PodMonitor", "kind: PrometheusRule"}},
+		{"", "podmetrics", []string{"averageUtilization: 120", "name: proposer_queue_depth", "scaleDown:"}},
+		{"", "tls", []string{"scheme: HTTPS", "port: 443", "value: /etc/proposer-tls/tls.crt"}},
+		{"", "grpc", []string{"containerPort: 8081", "targetPort: grpc", "port: grpc"}},
+		{"", "monitoring podmetrics tls grpc", []string{"kind: PodMonitor", "port: 443", "targetPort: grpc"}},
+		{"/batch", "bucket", []string{"s3://pictures?region=us-east-1", "--out=s3://boxes?region=us-east-1", "serviceAccountName: proposer-batch"}},
 	} {
 		t.Run(test.components, func(t *testing.T) {
 			n := n.in(t)
-			overlay := "resources: [" + kubernetes + "]\ncomponents:\n"
+			folder := kubernetes + test.folder
+			overlay := "resources: [" + folder + "]\ncomponents:\n"
 			for c := range strings.FieldsSeq(test.components) {
-				overlay += "  - " + kubernetes + "/components/" + c + "\n"
+				overlay += "  - " + folder + "/components/" + c + "\n"
 			}
 			if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o600); err != nil {
 				t.Fatal(err)
