@@ -158,9 +158,9 @@ func TestKustomization(t *testing.T) {
 	for _, test := range []struct{ name, kustomization, values string }{
 		{"service", "{resources: [kubernetes]}", ""},
 		{
-			"components", "{resources: [kubernetes], components: [kubernetes/components/tls, kubernetes/components/grpc, kubernetes/components/monitoring], " +
+			"components", "{resources: [kubernetes], components: [kubernetes/components/tls, kubernetes/components/grpc, kubernetes/components/monitoring, kubernetes/components/podmetrics], " +
 				`patches: [{target: {kind: Service}, patch: '[{"op": "replace", "path": "/spec/ports/1/appProtocol", "value": "https"}]'}]}`,
-			"{tls: {enabled: true}, grpc: {enabled: true}, podMonitor: {enabled: true}, prometheusRule: {enabled: true}}",
+			"{autoscaling: {podMetrics: true}, tls: {enabled: true}, grpc: {enabled: true}, podMonitor: {enabled: true}, prometheusRule: {enabled: true}}",
 		},
 		{"batch", "{resources: [kubernetes/batch]}", "{serve: {enabled: false}, batch: {enabled: true}}"},
 	} {
