@@ -103,10 +103,11 @@ e2e-image: build ## build both container images with buildah and run them with p
 
 # The programs of Kubernetes are compiled the first time, which takes minutes. The linter is here and not in
 # lint because it compiles their libraries as well.
-e2e-kubernetes: ## apply the manifests to a Kubernetes control plane; install what is missing
+e2e-kubernetes: ## apply the manifests and the chart to a Kubernetes control plane; install what is missing
 	@command -v etcd >/dev/null || { $(call install,ETCD,NO_ETCD); }
 	$(PUREGO) -C tools/controlplane build -o ../../bin/controlplane/ \
 		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$(go -C tools/controlplane list -m -f '{{.Version}}' k8s.io/kubernetes)" tool
+	$(PUREGO) -C tools/chart build -o ../../bin/controlplane/ -ldflags '-s -w' helm.sh/helm/v3/cmd/helm
 	cd tools/controlplane && CGO_ENABLED=0 go tool -modfile=../../.ci/go.mod golangci-lint run ./...
 	$(PUREGO) -C tools/controlplane test -count 1 ./...
 

@@ -31,6 +31,7 @@ const (
 // TestBatch runs the commands in the comment of the batch jobs' kustomization while the pods end as each
 // case says.
 func TestBatch(t *testing.T) {
+	t.Parallel()
 	const shards = 8
 	const limit = 4 // attempts: the first one and backoffLimitPerIndex
 	for _, test := range []struct {

@@ -304,7 +304,7 @@ type namespace struct {
 // newNamespace creates a namespace with the name of the test and deletes what is in it at the end.
 func newNamespace(t *testing.T) *namespace {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-", ".", "-").Replace(t.Name()))
 	labels := map[string]string{}
 	for _, mode := range []string{"enforce", "warn", "audit"} {
 		labels["pod-security.kubernetes.io/"+mode] = "restricted"
@@ -388,6 +388,22 @@ func (n *namespace) must(line string) string {
 		n.Fatalf("%s: got exit code %d, want 0 and no warnings:\n%s%s", line, code, stdout, stderr)
 	}
 	return stdout
+}
+
+// eventually runs a command line until it succeeds.
+func (n *namespace) eventually(line string) {
+	n.Helper()
+	var r result
+	defer func() {
+		n.Helper()
+		if r.code != 0 {
+			n.Logf("%s: %s%s", line, r.stdout, r.stderr)
+		}
+	}()
+	n.until(line+" succeeds", func(context.Context) (bool, error) {
+		r = n.run(line)
+		return r.code == 0, r.err
+	})
 }
 
 // refused runs a command line that must fail with a message that contains want.

@@ -1,7 +1,6 @@
 package controlplane
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -26,6 +25,10 @@ func defineResources(n *namespace) {
 			"github.com/kserve/kserve@v0.15.2", "h1:uph7Umk331fvBMrHHpTJNDt6+lf3IAuyiskaQw8wIAk=",
 			"config/crd/full/serving.kserve.io_", "inferenceservices servingruntimes",
 		},
+		{
+			"github.com/cert-manager/cert-manager@v1.17.2", "h1:QQYTEOsHf/Z3BFzKH2sIILHJwZA5Ut0LYZlHyNViupg=",
+			"deploy/crds/crd-", "certificates",
+		},
 	} {
 		// In a folder of no module: their requirements are not those of the tests.
 		download := exec.CommandContext(n.Context(), "go", "mod", "download", "-json", d.module)
@@ -36,14 +39,12 @@ func defineResources(n *namespace) {
 			n.Fatalf("%s: got sum %q, want %s (%s, %v, %v)", d.module, module.Sum, d.sum, module.Error, err, jsonErr)
 		}
 		for kind := range strings.FieldsSeq(d.kinds) {
-			n.must("kubectl apply --server-side -f " + module.Dir + "/" + d.folder + kind + ".yaml")
+			// Lines with {{ are for Helm: labels and comments of cert-manager.
+			n.must("sed '/{{/d' " + module.Dir + "/" + d.folder + kind + ".yaml | kubectl apply --server-side -f -")
 		}
 	}
 	// kubectl wait fails while an object has no conditions.
-	n.until("the custom resources are defined", func(context.Context) (bool, error) {
-		r := n.run("kubectl wait --for=condition=established --timeout=10s customresourcedefinitions --all")
-		return r.code == 0, r.err
-	})
+	n.eventually("kubectl wait --for=condition=established --timeout=10s customresourcedefinitions --all")
 }
 
 // TestCustomResources applies the objects for the Prometheus operator and for KServe.
