@@ -6,11 +6,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -19,14 +23,18 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/proposer/proposer/internal/testutil/certs"
 	"github.com/proposer/proposer/internal/testutil/e2e"
+	"github.com/proposer/proposer/internal/testutil/s3"
 )
 
 // engine runs buildah and podman with a storage, settings and locks of their own, below bin/image.
@@ -235,11 +243,17 @@ func (e *engine) build(t *testing.T, image string, flags []string) {
 	}
 }
 
+type descriptor struct {
+	Digest string
+	Size   int64
+}
+
 // pushed is an image as it is pushed to a registry, in the format of OCI.
 type pushed struct {
-	digest string
-	layers []int64 // compressed sizes
-	config struct {
+	digest       string
+	layers       []descriptor // compressed
+	architecture string
+	config       struct {
 		User         string
 		ExposedPorts map[string]struct{}
 		Env          []string
@@ -254,17 +268,10 @@ type pushed struct {
 // push returns an image from where it is pushed to.
 func (e *engine) push(t *testing.T, name string) (img pushed) {
 	t.Helper()
-	dir := filepath.Join(e.dir, "pushed", strings.ReplaceAll(name, ":", "-"))
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
 	e.run(t, "buildah", "push", "--quiet", "--format=oci", name, "oci:"+dir)
 	blob := func(digest string) string {
 		return filepath.Join(dir, "blobs", strings.Replace(digest, ":", "/", 1))
-	}
-	type descriptor struct {
-		Digest string
-		Size   int64
 	}
 	index := decode[struct{ Manifests []descriptor }](t, filepath.Join(dir, "index.json"))
 	if len(index.Manifests) != 1 {
@@ -277,11 +284,11 @@ func (e *engine) push(t *testing.T, name string) (img pushed) {
 	}
 	// Not YAML, whose keys would be those of the fields in lower case.
 	unmarshal(t, read(t, blob(img.digest)), &manifest)
-	config := struct{ Config any }{&img.config}
+	config := struct{ Architecture, Config any }{&img.architecture, &img.config}
 	unmarshal(t, read(t, blob(manifest.Config.Digest)), &config)
 	img.root = filepath.Join(dir, "root")
 	for _, layer := range manifest.Layers {
-		img.layers = append(img.layers, layer.Size)
+		img.layers = append(img.layers, layer)
 		extractLayer(t, blob(layer.Digest), img.root)
 	}
 	return img
@@ -375,11 +382,59 @@ func TestImage(t *testing.T) {
 	for _, target := range []struct{ name, tag, host string }{{"opencv", "latest", native}, {"slim", "latest-slim", slim}} {
 		c := &contained{engine: e, image: "localhost/proposer:" + target.tag, host: target.host, objects: objects}
 		t.Run(target.name, func(t *testing.T) {
+			t.Run("contents", c.testContents)
 			t.Run("propose", c.testPropose)
 			t.Run("serve", c.testServe)
+			t.Run("batch", c.testBatch)
 		})
 		lap(target.name)
 	}
+
+	t.Run("again", func(t *testing.T) {
+		// Objects of the first build are not used.
+		if os.Getenv("PROPOSER_IMAGE_CACHE") == "0" {
+			cache := filepath.Join(e.dir, "cache")
+			if err := os.Mkdir(cache, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			flags[len(flags)-1] = "--volume=" + cache + ":/root/.cache/go-build"
+		}
+		// In the format docker, buildah stores random host names, so that only the layers are the same.
+		e.build(t, "again", append(slices.Clone(flags), "--format=oci"))
+		e.build(t, "repeated", append(slices.Clone(flags), "--format=oci"))
+		for _, tag := range []string{"latest", "latest-slim"} {
+			first, second, third := e.push(t, "localhost/proposer:"+tag), e.push(t, "localhost/again:"+tag), e.push(t, "localhost/repeated:"+tag)
+			if !slices.Equal(first.layers, second.layers) || second.digest != third.digest {
+				t.Errorf("%s: got the layers %v, of a second build %v and the digest %s, of a third %s", tag, first.layers, second.layers, second.digest, third.digest)
+			} else {
+				t.Logf("%s: %s with the layers %v", tag, second.digest, second.layers)
+			}
+		}
+	})
+	lap("building again")
+
+	t.Run("arm64", func(t *testing.T) {
+		args := append([]string{"bud", "--target=slim", "--platform=linux/arm64", "--build-arg=BUILDPLATFORM=linux/" + runtime.GOARCH, "--tag=arm64"}, flags...)
+		if out, err := e.command("buildah", append(args, "..")...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, tail(string(out), 8000))
+		}
+		img := e.push(t, "localhost/arm64:latest")
+		if img.architecture != "arm64" {
+			t.Errorf("got the architecture %s, want arm64", img.architecture)
+		}
+		program := filepath.Join(img.root, "usr/local/bin/proposer")
+		if version := e.run(t, "qemu-aarch64", program, "version"); !strings.Contains(version, "linux/arm64, decoder go)") {
+			t.Errorf("got version %s, want one of linux/arm64", version)
+		}
+		dir := t.TempDir()
+		writeFiles(t, dir, objects)
+		args = []string{"propose", "--max=50", filepath.Join(dir, "a.jpg")}
+		got := times.ReplaceAllString(e.run(t, "qemu-aarch64", append([]string{program}, args...)...), "")
+		if want := times.ReplaceAllString(e.run(t, slim, args...), ""); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
+	lap("arm64")
 }
 
 // contained is an image under test.
@@ -389,6 +444,237 @@ type contained struct {
 	image   string
 	host    string            // the same program on this machine
 	objects map[string][]byte // images of each format
+}
+
+// written are the files that tools/rootfs writes itself.
+var written = regexp.MustCompile(`^/(etc/(passwd|group|nsswitch\.conf|ssl/certs/ca-certificates\.crt)|usr/local/bin/proposer|` +
+	`usr/share/doc/proposer/(LICENSE|NOTICE|bom\.json|licenses/.+)|usr/share/doc/[^/]+/copyright|var/lib/dpkg/status\.d/[^/]+)$`)
+
+// testContents checks the files and the configuration.
+func (c *contained) testContents(t *testing.T) {
+	img := c.push(t, c.image)
+	git := func(args ...string) string { return c.run(t, "git", append([]string{"-C", ".."}, args...)...) }
+	var version struct{ Version, Revision, Decoder string }
+	unmarshal(t, c.run(t, "podman", append(slices.Clone(hardened), "--network=none", c.image, "version", "--json")...), &version)
+
+	const label = "org.opencontainers.image."
+	commit, err := time.Parse(time.RFC3339, git("log", "-1", "--format=%cI"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := "SLIM"
+	if strings.HasPrefix(version.Decoder, "opencv ") {
+		target = "OPENCV"
+	}
+	licenses := regexp.MustCompile(`(?m)^ARG ` + target + `_LICENSES="(.*)"$`).FindStringSubmatch(read(t, "../Dockerfile"))
+	if licenses == nil || target == "SLIM" != strings.HasSuffix(c.image, "slim") {
+		t.Fatalf("%s has the decoder %s and the licenses %v", c.image, version.Decoder, licenses)
+	}
+	module := c.run(t, "go", "-C", "..", "list", "-m")
+	for name, want := range map[string]string{
+		"version": git("describe", "--tags", "--always", "--dirty"), "revision": git("rev-parse", "HEAD"),
+		"created": commit.UTC().Format(time.RFC3339), "source": "https://" + module, "licenses": licenses[1], "title": "proposer",
+	} {
+		if got := img.config.Labels[label+name]; got != want {
+			t.Errorf("label %s: got %q, want %q", name, got, want)
+		}
+	}
+	if version.Version != img.config.Labels[label+"version"] || version.Revision != "" && version.Revision != img.config.Labels[label+"revision"] {
+		t.Errorf("got the version %v, want that of the labels %v", version, img.config.Labels)
+	}
+	for term := range strings.SplitSeq(licenses[1], " AND ") {
+		if target == "SLIM" && strings.Contains(term, "GPL") && !strings.Contains(term, " OR ") {
+			t.Errorf("got the license %s, want none under the GPL alone", term)
+		}
+	}
+	config := img.config
+	config.Labels = nil
+	if got, want := fmt.Sprint(config), "{65532:65532 map[8080/tcp:{} 9090/tcp:{}] [PATH=/usr/local/bin] [proposer] [serve] map[] SIGTERM}"; got != want {
+		t.Errorf("got the configuration %s, want %s", got, want)
+	}
+
+	// Every file is of a Debian package or known, and has its contents.
+	packaged := map[string]bool{}
+	var packages []string
+	states, err := filepath.Glob(filepath.Join(img.root, "var/lib/dpkg/status.d/*.md5sums"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sums := range states {
+		for line := range strings.Lines(read(t, sums)) {
+			_, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+			packaged["/"+strings.TrimPrefix(name, "usr/")] = true
+		}
+		check := c.command("md5sum", "--check", "--quiet", sums)
+		check.Dir = img.root
+		e2e.Output(t, check)
+		fields := map[string]string{}
+		for line := range strings.Lines(read(t, strings.TrimSuffix(sums, ".md5sums"))) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+			fields[key] = value
+		}
+		packages = append(packages, "deb "+fields["Package"]+" "+fields["Version"]+" "+fields["Architecture"])
+		if _, err := os.Stat(filepath.Join(img.root, "usr/share/doc", fields["Package"], "copyright")); err != nil {
+			t.Error(err)
+		}
+	}
+	checkSBOM(t, filepath.Join(img.root, "usr/local/bin/proposer"), img.root, packages)
+	err = filepath.WalkDir(img.root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		name := strings.TrimPrefix(path, img.root)
+		if !written.MatchString(name) && !packaged["/"+strings.TrimPrefix(strings.TrimPrefix(name, "/"), "usr/")] {
+			t.Errorf("%s is of no Debian package", name)
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode()&0o111 != 0 && name != "/usr/local/bin/proposer" && !strings.Contains(name, ".so") {
+			t.Errorf("%s is executable", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	release := read(t, filepath.Join(img.root, "etc/os-release"))
+	if debian := strings.TrimSpace(read(t, filepath.Join(img.root, "etc/debian_version"))); !strings.Contains(release, "ID=debian\n") ||
+		!strings.Contains(release, "VERSION_ID=\""+strings.Split(debian, ".")[0]+"\"\n") {
+		t.Errorf("got Debian %s and os-release\n%s", debian, release)
+	}
+
+	got, want := authorities(t, []byte(read(t, filepath.Join(img.root, "etc/ssl/certs/ca-certificates.crt")))), authorities(t, c.debCA)
+	if len(want) < 100 {
+		t.Errorf("got %d authorities of Debian, want at least 100", len(want))
+	}
+	for _, authority := range got {
+		if !slices.Contains(want, authority) {
+			t.Errorf("the image trusts %s, and Debian does not", authority)
+		}
+	}
+	for _, authority := range want {
+		if !slices.Contains(got, authority) {
+			t.Errorf("the image does not trust %s, and Debian does", authority)
+		}
+	}
+}
+
+// authorities returns the subjects and serial numbers of the certificates in a bundle, sorted.
+func authorities(t *testing.T, bundle []byte) (all []string) {
+	t.Helper()
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, fmt.Sprintf("%s %x", cert.Subject, sha256.Sum256(cert.Raw)))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// testBatch reads and writes a bucket whose authority is given in each documented way, and resumes a run that was killed.
+func (c *contained) testBatch(t *testing.T) {
+	objects := map[string][]byte{}
+	for name, data := range c.objects {
+		objects["in/"+name] = data
+	}
+	bucket := s3.New(objects)
+	blocked, release := make(chan struct{}), make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
+	var requests atomic.Int64
+	var block atomic.Bool
+	bucket.OnGet = func(key string) {
+		requests.Add(1)
+		if key == "in/a.tiff" && block.CompareAndSwap(true, false) {
+			close(blocked)
+			<-release
+		}
+	}
+	location, authority := startBucket(t, bucket)
+	in, out := strings.Replace(location, "bucket", "bucket/in", 1), func(name string) string {
+		return "--out=" + strings.Replace(location, "bucket", "bucket/"+name, 1)
+	}
+	trust, results := t.TempDir(), t.TempDir()
+	writeFiles(t, trust, map[string][]byte{"test.pem": authority})
+	if err := errors.Join(os.Chmod(trust, 0o755), os.Chown(results, asUser, asUser)); err != nil {
+		t.Fatal(err)
+	}
+	flags := append(slices.Clone(hardened), "--network=host", "--volume="+trust+":/authorities:ro")
+	for _, variable := range bucketEnv {
+		flags = append(flags, "--env="+variable)
+	}
+	batch := func(more []string, args ...string) *exec.Cmd {
+		all := append(append(slices.Clone(flags), more...), c.image, "batch", in, "--max=3", "--shard-size=1")
+		return c.command("podman", append(all, args...)...)
+	}
+
+	message, err := batch(nil, out("unknown")).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 ||
+		!strings.Contains(string(message), "certificate signed by unknown authority") {
+		t.Errorf("without the authority got %v, want exit code 1 and an error about it:\n%s", err, message)
+	}
+	if n := requests.Load(); n > 0 {
+		t.Errorf("without the authority got %d requests, want none", n)
+	}
+	for name, more := range map[string]string{
+		"dir": "--env=SSL_CERT_DIR=/authorities", "file": "--env=SSL_CERT_FILE=/authorities/test.pem",
+		// What the program trusts by default is this file.
+		"bundle": "--volume=" + filepath.Join(trust, "test.pem") + ":/etc/ssl/certs/ca-certificates.crt:ro",
+	} {
+		e2e.Output(t, batch([]string{more}, out(name)))
+	}
+
+	// Killed while it reads an image, when some of the shards before it are complete.
+	mounted := []string{"--env=SSL_CERT_DIR=/authorities", "--volume=" + results + ":/results", "--name=batch"}
+	block.Store(true)
+	killed := batch(mounted, "--out=/results")
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = killed.Process.Kill() }() // if it runs still, the test has failed
+	for ready := false; !ready; {
+		select {
+		case <-time.After(20 * time.Millisecond):
+			records, err := filepath.Glob(filepath.Join(results, "shards/*.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-blocked:
+				ready = len(records) > 0
+			default:
+			}
+		case <-c.ctx.Done():
+			t.Fatal(c.ctx.Err())
+		}
+	}
+	c.run(t, "podman", "kill", "--signal=KILL", "batch")
+	if err := killed.Wait(); killed.ProcessState.ExitCode() != 137 {
+		t.Errorf("the killed container: got %v, want exit code 137", err)
+	}
+	free()
+	if _, err := os.Stat(filepath.Join(results, "manifest.json")); err == nil {
+		t.Error("the killed run has a manifest, want none")
+	}
+	message, err = batch(mounted, "--out=/results").CombinedOutput()
+	if err != nil || regexp.MustCompile(`[1-9]\d* done by earlier runs`).Find(message) == nil {
+		t.Errorf("got %v and %s, want images that the killed run has done", err, message)
+	}
+
+	stored := bucket.Objects()
+	for shard := range len(c.objects) {
+		name := fmt.Sprintf("proposals-%06d.jsonl", shard)
+		want := read(t, filepath.Join(results, name))
+		if !strings.Contains(want, `"boxes":[[`) {
+			t.Errorf("%s: got %s, want boxes", name, want)
+		}
+		for _, folder := range []string{"dir", "file", "bundle"} {
+			if got := string(stored[folder+"/"+name]); got != want {
+				t.Errorf("%s/%s: got %q, want %q", folder, name, got, want)
+			}
+		}
+	}
 }
 
 // times are the fields that differ between equal results.
