@@ -112,6 +112,14 @@ e2e-kubernetes: ## apply the manifests and the chart to a Kubernetes control pla
 	cd tools/controlplane && CGO_ENABLED=0 go tool -modfile=../../.ci/go.mod golangci-lint run ./...
 	$(PUREGO) -C tools/controlplane test -count 1 ./...
 
+# Without service discovery other than by files, which halves the time to compile.
+PROMETHEUS3 := github.com/prometheus/prometheus
+e2e-prometheus: build ## run the end-to-end tests of Prometheus with version 3, which takes minutes to compile
+	v=$$(go -C .ci/prometheus list -m -f '{{.Version}}' $(PROMETHEUS3)) && \
+	$(PUREGO) -C .ci/prometheus build -tags remove_all_sd -ldflags "-X github.com/prometheus/common/version.Version=3.$$(expr $$v : 'v0.3\([0-9]*\.[0-9]*\)')" \
+		-o ../../bin/prometheus3/ $(PROMETHEUS3)/cmd/prometheus $(PROMETHEUS3)/cmd/promtool
+	PATH="$$PWD/bin/prometheus3:$$PATH" PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run 'TestPrometheus|TestPromtool' ./docker
+
 race: deps ## run the tests of concurrent packages with the race detector
 	$(GO) test -tags $(TAGS) -race -short $(RACE_GO)
 	$(GO) -C tools test -tags $(TAGS) -race -short ./loadtest

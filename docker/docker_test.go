@@ -221,7 +221,7 @@ func TestSettingsExist(t *testing.T) {
 	}
 
 	// Flags of other programs and commands.
-	others := []string{"enable-feature", "from-file", "build", "signal", "read-only", "print-config", "rm", "out"}
+	others := []string{"enable-feature", "from-file", "build", "signal", "read-only", "print-config", "metrics-addr", "rm", "out"}
 	flag := regexp.MustCompile(`(?:^|[\s(\x60])--([a-z-]+)`)
 	for _, name := range []string{"alerts.yml", "grafana/dashboard.json", "../docs/operations.md"} {
 		t.Run("flags/"+name, func(t *testing.T) {
@@ -387,13 +387,13 @@ func TestMetricsExist(t *testing.T) {
 // TestLabelsExist checks that the expressions match and group by labels that some metric has.
 func TestLabelsExist(t *testing.T) {
 	_, all := gatherMetrics(t)
-	known := map[string]bool{"job": true, "instance": true, "le": true}
+	known := map[string]bool{"cluster": true, "namespace": true, "job": true, "instance": true, "le": true}
 	for _, f := range all {
 		for _, l := range f.GetMetric()[0].GetLabel() {
 			known[l.GetName()] = true
 		}
 	}
-	label := regexp.MustCompile(`by \(([^)]*)\)|([a-z_]+)(?:=~|!~|!=|=)"`)
+	label := regexp.MustCompile(`(?:by|without) \(([^)]*)\)|([a-z_]+)(?:=~|!~|!=|=)"`)
 	for location, expr := range expressions(t) {
 		t.Run(location, func(t *testing.T) {
 			for _, m := range label.FindAllStringSubmatch(expr, -1) {
@@ -430,6 +430,7 @@ func TestAlerts(t *testing.T) {
 			if s := rule.at("labels", "severity").text(); !slices.Contains([]string{"critical", "warning", "info"}, s) {
 				t.Errorf("got severity %s, want critical, warning or info", s)
 			}
+			checkSelectors(t, rule.at("expr").text(), `{job="proposer"`)
 			rule.at("annotations", "summary")
 			if d := rule.at("annotations", "description").text(); len(d) < 80 {
 				t.Errorf("got the description %q, want at least 80 bytes that say what to do", d)
@@ -448,6 +449,25 @@ func TestAlerts(t *testing.T) {
 	}
 	if n := strings.Count(runbook, "\n### Proposer"); n != len(rules) {
 		t.Errorf("docs/operations.md: got sections for %d alerts, want %d", n, len(rules))
+	}
+}
+
+// checkSelectors checks that each selector of an expression begins with the given matchers, and that no
+// aggregation of several instances mixes clusters, namespaces or jobs.
+func checkSelectors(t *testing.T, expr, matchers string) {
+	t.Helper()
+	for _, m := range metricName.FindAllStringIndex(expr, -1) {
+		if !strings.HasPrefix(expr[m[1]:], matchers) {
+			t.Errorf("%s at byte %d of %s: want %s…}", expr[m[0]:m[1]], m[0], expr, matchers)
+		}
+	}
+	if strings.Contains(matchers, "$") {
+		return // the user of the dashboard chooses
+	}
+	for _, m := range regexp.MustCompile(`\bsum *(\w*) *\(([^)]*)`).FindAllStringSubmatch(expr, -1) {
+		if m[1] != "without" && (m[1] != "by" || !strings.HasPrefix(m[2], "cluster, namespace, job")) {
+			t.Errorf("%s: got %s, want by (cluster, namespace, job…) or without (…)", expr, m[0])
+		}
 	}
 }
 
@@ -515,6 +535,7 @@ func checkPanel(t *testing.T, p node, variables []string) {
 			t.Errorf("got two queries with the refId %s", ref)
 		}
 		refs[ref] = true
+		checkSelectors(t, target.at("expr").text(), `{cluster=~"$cluster", namespace=~"$namespace", job=~"$job", instance=~"$instance"`)
 		for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(target.at("expr").text(), -1) {
 			if !strings.HasPrefix(m[1], "__") && !slices.Contains(variables, m[1]) {
 				t.Errorf("$%s is not a variable of the dashboard", m[1])
@@ -713,7 +734,8 @@ func TestKubernetes(t *testing.T) {
 	load(t, "kubernetes/pdb.yaml").at("spec", "selector", "matchLabels").checkText(labels)
 	load(t, "kubernetes/networkpolicy.yaml").at("spec", "podSelector", "matchLabels").checkText(labels)
 	load(t, monitoring+"podmonitor.yaml").at("spec", "selector", "matchLabels").checkText(labels)
-	load(t, monitoring+"podmonitor.yaml").at("spec", "jobLabel").checkText(label)
+	relabeling := load(t, monitoring+"podmonitor.yaml").at("spec", "podMetricsEndpoints", 0, "relabelings", 0)
+	relabeling.checkText(map[string]any{"targetLabel": "job", "replacement": "proposer"})
 	load(t, monitoring+"podmonitor.yaml").at("spec", "podMetricsEndpoints", 0, "port").checkText("admin")
 	load(t, "kubernetes/service.yaml").at("spec", "ports", 0, "targetPort").checkText("http")
 	rule := "# The alerts of docker/alerts.yml: go test ./docker -run Kubernetes -update writes this file.\n" +

@@ -133,8 +133,8 @@ type prometheusServer struct {
 }
 
 // startPrometheus starts a Prometheus with the configuration that compose uses, except for the
-// target and the intervals. It scrapes the service through a proxy that reports each scrape.
-func startPrometheus(t *testing.T, program, admin string, args ...string) *prometheusServer {
+// target, the intervals, and whether it stores native histograms. It scrapes the service through a proxy that reports each scrape.
+func startPrometheus(t *testing.T, program, admin string, native bool) *prometheusServer {
 	t.Helper()
 	s := &prometheusServer{scraped: make(chan struct{}, 1)}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: admin})
@@ -159,16 +159,7 @@ func startPrometheus(t *testing.T, program, admin string, args ...string) *prome
 		t.Fatal(err)
 	}
 	cfg["rule_files"] = []string{rules}
-	text, err := yaml.Marshal(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-
 	// Prometheus does not report the port that it chose, so it gets one that was free just now.
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -176,11 +167,40 @@ func startPrometheus(t *testing.T, program, admin string, args ...string) *prome
 	}
 	addr := ln.Addr().String()
 	ln.Close()
+	args := []string{"--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + addr}
+	switch {
+	case !native:
+	case supportsNativeSetting(t, program):
+		global["scrape_native_histograms"] = true
+	default:
+		args = append(args, "--enable-feature=native-histograms")
+	}
+	text, err := yaml.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "prometheus.yml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	s.url = "http://" + addr
-	s.process = startProcess(t, func(string) {}, nil, program, append([]string{
-		"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + addr,
-	}, args...)...)
+	s.process = startProcess(t, func(string) {}, nil, program, append(args, "--config.file="+file)...)
 	return s
+}
+
+// supportsNativeSetting reports whether the configuration of this Prometheus can have
+// scrape_native_histograms. Up to version 3.7 there is only the flag --enable-feature=native-histograms,
+// which has no effect from 3.9 on.
+func supportsNativeSetting(t *testing.T, program string) bool {
+	t.Helper()
+	// The first line on standard output (3) or standard error (2): prometheus, version 3.5.0 (…)
+	out, err := exec.CommandContext(t.Context(), program, "--version").CombinedOutput()
+	var major, minor int
+	if _, scanErr := fmt.Sscanf(string(out), "prometheus, version %d.%d", &major, &minor); err != nil || scanErr != nil {
+		t.Fatalf("%s --version: got %s (errors %v, %v), want its version", program, out, err, scanErr)
+	}
+	return major > 3 || major == 3 && minor >= 8
 }
 
 // waitForScrape waits for a scrape that ends after the call.
@@ -351,8 +371,8 @@ func TestPrometheus(t *testing.T) {
 		server  *prometheusServer
 		queries map[string]string
 	}{
-		{"native", startPrometheus(t, prometheus, admin, "--enable-feature=native-histograms"), maps.Clone(queries)},
-		{"classic", startPrometheus(t, prometheus, admin), maps.Clone(queries)},
+		{"native", startPrometheus(t, prometheus, admin, true), maps.Clone(queries)},
+		{"classic", startPrometheus(t, prometheus, admin, false), maps.Clone(queries)},
 	}
 	// Each server stores one kind of histogram only.
 	servers[0].queries["histograms"] = "histogram_count(proposer_boxes) unless on () proposer_boxes_count"
@@ -428,7 +448,7 @@ func TestPrometheus(t *testing.T) {
 // variables of the dashboard.
 func prometheusQueries(t *testing.T) map[string]string {
 	t.Helper()
-	variables := strings.NewReplacer("$__rate_interval", "15s", "$job", "proposer", "$instance", ".*")
+	variables := strings.NewReplacer("$__rate_interval", "15s", "$cluster", ".*", "$namespace", ".*", "$job", "proposer", "$instance", ".*")
 	queries := map[string]string{}
 	for title, exprs := range panels(t) {
 		for i, e := range exprs {

@@ -189,6 +189,10 @@ func TestKustomization(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for _, rule := range alerts(t, got) { // the chart's are those of one release
+				expr, _, _ := unstructured.NestedString(rule, "expr")
+				rule["expr"] = strings.ReplaceAll(expr, `{namespace="images",job="proposer"`, `{job="proposer"`)
+			}
 			for _, r := range resources.Resources() {
 				o := decode(t, []byte(r.MustYaml()))
 				want[strings.Replace(id(o), "Job proposer-batch", "Job proposer-", 1)] = o
@@ -206,6 +210,54 @@ func TestKustomization(t *testing.T) {
 				t.Errorf("-kustomization +chart:\n%s", diff)
 			}
 		})
+	}
+}
+
+// alerts returns the alerts of all objects.
+func alerts(t testing.TB, objects map[string]object) (all []object) {
+	t.Helper()
+	for _, o := range objects {
+		if o["kind"] != "PrometheusRule" {
+			continue
+		}
+		groups, _, err := unstructured.NestedSlice(o, "spec", "groups")
+		if err != nil || len(groups) == 0 {
+			t.Fatalf("got the groups %v (error %v), want some", groups, err)
+		}
+		for _, group := range o["spec"].(object)["groups"].([]any) {
+			for _, rule := range group.(object)["rules"].([]any) {
+				all = append(all, rule.(object))
+			}
+		}
+	}
+	return all
+}
+
+// TestAlertsOfRelease checks that the alerts of a release select its job and namespace, the ones that its PodMonitor
+// and Prometheus give its series, and nothing else.
+func TestAlertsOfRelease(t *testing.T) {
+	got, _ := manifests(t, load(t), values(t, "{fullnameOverride: boxes, podMonitor: {enabled: true}, prometheusRule: {enabled: true}}"))
+	endpoints, _, err := unstructured.NestedSlice(got["PodMonitor boxes"], "spec", "podMetricsEndpoints")
+	if err != nil || len(endpoints) != 1 {
+		t.Fatalf("got the endpoints %v (error %v) of the PodMonitor, want one", endpoints, err)
+	}
+	want := []any{object{"targetLabel": "job", "replacement": "boxes"}}
+	if diff := cmp.Diff(want, endpoints[0].(object)["relabelings"]); diff != "" {
+		t.Errorf("relabelings: -want +got:\n%s", diff)
+	}
+	rules := alerts(t, got)
+	if len(rules) == 0 {
+		t.Fatal("got no alerts")
+	}
+	for _, rule := range rules {
+		expr := rule["expr"].(string)
+		if n := strings.Count(expr, "{"); n == 0 || strings.Count(expr, `{namespace="images",job="boxes"`) != n {
+			t.Errorf("%s: got %s, want namespace images and job boxes in every selector", rule["alert"], expr)
+		}
+		summary, _, _ := unstructured.NestedString(rule, "annotations", "summary")
+		if strings.Contains(expr, "sum without") && !strings.Contains(summary, "{{ $labels.instance }}") {
+			t.Errorf("%s: got the summary %s, want Prometheus's templates as they are", rule["alert"], summary)
+		}
 	}
 }
 
