@@ -71,9 +71,9 @@ type Config struct {
 	// MaxImageBytes is the largest accepted image file, in bytes. 0 means the default, 64 MiB.
 	MaxImageBytes int64
 	// MaxImagePixels is the largest accepted image, width times height. 0 means the default,
-	// 50 million. The initial regions of a search
-	// are limited as well: those of a strategy to one for every 150 of these pixels, but at least 16,384 and
-	// at most [selective.DefaultMaxRegions]; those of all strategies to one for every four, but at least 524,288.
+	// 50 million. It limits the initial regions of a search as well: those of a strategy to one for
+	// every 150 of these pixels, but at least 16,384 and at most [selective.DefaultMaxRegions]; those of
+	// all strategies to one for every four, but at least 524,288.
 	MaxImagePixels int64
 	// MaxImageSide is the longest accepted side of an image, in pixels. 0 means the default, 65535.
 	MaxImageSide int
@@ -91,8 +91,9 @@ type Config struct {
 	// Threads is the maximum number of goroutines of one search. 0, the default, means GOMAXPROCS.
 	Threads int
 	// WorkPixels is the maximum number of pixels searched concurrently, at least 1; the default is
-	// MaxImagePixels. Each initial region that a search may produce counts as 30 pixels, in the tree of
-	// each strategy as 8 more, and each union that is asked for as 50. An image that exceeds WorkPixels is searched alone.
+	// MaxImagePixels. Each initial region that a search may produce counts as 30 pixels, and as 8 more in
+	// the tree of each strategy; each union that is asked for counts as 50. An image that exceeds
+	// WorkPixels is searched alone.
 	WorkPixels int64
 	// BodyMemory is the maximum memory that clients can make the service hold beside the searches and
 	// the cache, in bytes: for connections, headers, bodies, requests in flight, decoded parameters and
@@ -237,8 +238,8 @@ func minBodyMemory(maxImageBytes int64) int64 {
 
 // limitRegions limits the initial regions of a search: of a strategy to one for every 150 pixels of the
 // largest image, and of all strategies to one for every four. Without these limits the options k, min-size
-// and colors would multiply the memory of a search. With a k of 50, a photograph has one region for some
-// hundreds of pixels, and noise one for 155.
+// and colors would multiply the memory of a search. With a k of 50, a photograph has one region for
+// every few hundred pixels, and noise one for every 155.
 func (c Config) limitRegions(search *selective.Options) {
 	pixels := cmp.Or(c.MaxImagePixels, imageio.DefaultLimits().MaxPixels)
 	search.MaxRegions = int(min(max(pixels/150, 1<<14), selective.DefaultMaxRegions))

@@ -171,7 +171,7 @@ func (c *serveCmd) warnMemory(available uint64) {
 	if pixels := c.cfg.FittingPixels(int64(available)); pixels > 0 {
 		advice = fmt.Sprintf("lower max-pixels and work-pixels to %d or less, or provide more memory", pixels)
 	}
-	c.cfg.Logger.Warn("the limits allow clients to use more memory than there is, for which the process would be killed",
+	c.cfg.Logger.Warn("the limits allow clients to use more memory than there is: the process may be killed",
 		"memory_bytes", available, "need_bytes", need.Total(), "searches_bytes", need.Searches,
 		"clients_bytes", need.Clients, "cache_bytes", need.Cache, "advice", advice)
 }
