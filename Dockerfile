@@ -1,7 +1,7 @@
 # Targets: opencv (the default) has OpenCV's image decoders, slim has Go's. BuildKit, the classic builder of Docker,
 # buildah and podman build it. The arguments, reproducible builds and arm64: docs/images.md.
 ARG BUILD_IMAGE=golang:1.26-bookworm
-# Licenses of what the targets contain; the build fails if these are not they.
+# Licenses of the contents of the targets; the build fails if these are wrong.
 ARG SLIM_LICENSES="(FTL OR GPL-2.0-or-later) AND Apache-2.0 AND BSD-2-Clause AND BSD-3-Clause AND CC-BY-4.0 AND ISC AND MIT AND MPL-2.0 AND OFL-1.1"
 ARG OPENCV_LICENSES="(BSD-3-Clause OR GPL-2.0-only) AND (FTL OR GPL-2.0-or-later) AND (GPL-2.0-only OR GPL-3.0-only) AND (GPL-2.0-or-later OR LGPL-2.1-or-later OR MPL-1.1) AND (GPL-2.0-or-later OR LGPL-3.0-or-later) AND Apache-2.0 AND BSD-2-Clause AND BSD-3-Clause AND BSD-4-Clause AND CC-BY-4.0 AND CFITSIO AND FTL AND GPL-2.0-or-later AND GPL-3.0-or-later WITH GCC-exception-3.1 AND HPND-sell-variant AND IJG AND ISC AND LGPL-2.0-or-later AND LGPL-2.1-only AND LGPL-2.1-or-later AND LGPL-3.0-or-later AND LicenseRef-HDF4 AND LicenseRef-OGDI-LAS AND LicenseRef-attribution AND LicenseRef-public-domain AND MIT AND MIT-open-group AND MPL-2.0 AND OFL-1.1 AND OLDAP-2.8 AND PostgreSQL AND Qhull AND Zlib AND bzip2-1.0.6 AND curl AND libpng-2.0 AND libtiff"
 

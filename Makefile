@@ -24,7 +24,7 @@ IMPORTS  := import ctypes, numpy, PIL, torch, torchvision; ctypes.CDLL("libopenb
 PYTHON   := /usr/bin/python3
 NPM      := tools/clients/npm
 
-# Without git, a version says as much as Go's of such a build. An empty one counts as none.
+# Without git the version is devel, as Go's is. An empty VERSION is the same as none.
 ifeq ($(VERSION),)
 override VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 endif
@@ -43,8 +43,8 @@ PUREGO := CGO_ENABLED=0 go
 TOOL   := go tool -modfile=.ci/go.mod
 LINT   := CGO_ENABLED=1 $(TOOL) golangci-lint run
 
-.PHONY: help serve build slim rootfs test e2e e2e-image e2e-kubernetes race fuzz bench bench-peers bench-python load example generate lint vulncheck demo docker release \
-	deps peers clean lib wheel sdist python-test python-test-arm64 python-deps
+.PHONY: help serve build slim rootfs test e2e e2e-image e2e-kubernetes e2e-prometheus race fuzz bench bench-peers bench-python load example \
+	generate lint vulncheck demo docker release deps peers clean lib wheel sdist python-test python-test-arm64 python-deps
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -233,7 +233,7 @@ demo: build ## render bin/scene.png and draw its best boxes in bin/boxes.png
 	$(PUREGO) -C tools run ./draw-scene -seed 6 -out ../bin/scene.png
 	bin/proposer propose --max 20 --nms 0.5 --order hierarchy --min-side 60 --overlay bin/boxes.png bin/scene.png
 
-# What a build cannot find out is given to it. All times are the commit's, so that the same commit gives the same image.
+# Arguments that a build cannot derive itself. All times are the commit's, so that the same commit gives the same image.
 CONTAINER_TOOL ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))) docker)
 EPOCH  = $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 LABELS = version=$(VERSION) $(shell TZ=UTC0 git log -1 --date=format-local:%FT%TZ --format='revision=%H created=%cd' 2>/dev/null)
