@@ -14,7 +14,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -435,7 +434,7 @@ func (n *namespace) until(what string, done func(context.Context) (bool, error))
 func (n *namespace) file(data string) string {
 	n.Helper()
 	name := filepath.Join(n.TempDir(), "manifest.yaml")
-	if err := os.WriteFile(name, []byte(data), fs.ModePerm); err != nil {
+	if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
 		n.Fatal(err)
 	}
 	return name

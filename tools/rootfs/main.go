@@ -1,6 +1,6 @@
 // Command rootfs writes the root file system of the container image: the program with the shared libraries
 // that it loads, certificate authorities, the user, what scanners read, and the licenses of all that it contains.
-// It runs on Debian, whose package database tells where libraries come from. The same packages, program and
+// It runs on Debian, whose package database says where libraries come from. The same packages, program and
 // SOURCE_DATE_EPOCH give the same bytes and times.
 package main
 
@@ -126,7 +126,7 @@ func write(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	// Some formats of batch are put together in temporary files.
+	// Some formats of batch need temporary files.
 	if err := t.mkdir("/tmp", 0o777|os.ModeSticky); err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func readProgram(ctx context.Context, file string) (*program, error) {
 	return p, nil
 }
 
-// buildInfo returns what an executable tells about its modules.
+// buildInfo reads the modules that are recorded in an executable.
 func buildInfo(file string) (*buildinfo.BuildInfo, error) {
 	info, err := buildinfo.ReadFile(file)
 	if err != nil {
