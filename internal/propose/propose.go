@@ -106,8 +106,8 @@ func (o *Options) SearchOptions(decoded *imageio.Decoded) selective.Options {
 // description: 2 KiB.
 const pixelsPerRegion = 30
 
-// pixelsPerLeaf is the same for an initial region's part of the merge tree of one strategy, and for the
-// candidates of that: 700 bytes.
+// pixelsPerLeaf is the same for an initial region's part of the merge tree of one strategy and of its
+// candidates: 700 bytes.
 const pixelsPerLeaf = 8
 
 // pixelsPerUnion is the same for a union, with the pairs of regions that it is chosen from and its
@@ -117,7 +117,8 @@ const pixelsPerUnion = 50
 // WorkPixels returns a bound of the memory that [Run] uses for an image, in pixels of about 80
 // bytes: the pixels of the image, as it is or resized, 30 for each initial region that it can have, 8 for
 // each that all strategies together can have, and 50 for each union and joined box that is asked for. With
-// a small min-size there can be as many regions as pixels. The error is a *imageio.LimitError if the image would become too large.
+// a small min-size there can be as many regions as pixels. The error is a *imageio.LimitError if the image
+// would become too large.
 func (o *Options) WorkPixels(h imageio.Header) (int64, error) {
 	width, height, err := o.Decode.Size(h)
 	if err != nil {
