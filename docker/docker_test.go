@@ -223,7 +223,7 @@ func TestSettingsExist(t *testing.T) {
 	// Flags of other programs and commands.
 	others := []string{"enable-feature", "from-file", "build", "signal", "read-only", "print-config", "metrics-addr", "rm", "out"}
 	flag := regexp.MustCompile(`(?:^|[\s(\x60])--([a-z-]+)`)
-	for _, name := range []string{"alerts.yml", "grafana/dashboard.json", "../docs/operations.md"} {
+	for _, name := range []string{"alerts.yml", "grafana/dashboard.json", "../docs/operations.md", "../docs/kubernetes.md"} {
 		t.Run("flags/"+name, func(t *testing.T) {
 			for _, m := range flag.FindAllStringSubmatch(read(t, name), -1) {
 				v := "PROPOSER_" + strings.ToUpper(strings.ReplaceAll(m[1], "-", "_"))
