@@ -60,7 +60,7 @@ def test_script_is_the_command() -> None:
 @installed
 @pytest.mark.parametrize(
     ("args", "code"),
-    [(["version"], 0), (["--help"], 0), (["propose", "missing.png"], 1), (["--no-such-flag"], 2)],
+    [(["version"], 0), (["--help"], 0), (["propose", "missing.png"], 1), (["--no-such-flag"], 64)],
 )
 def test_exit_codes_are_those_of_the_command(args: list[str], code: int) -> None:
     result = run(*args)
