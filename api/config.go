@@ -258,9 +258,11 @@ type Memory struct {
 func (m Memory) Total() int64 { return m.Searches + m.Clients + m.Cache + m.Process }
 
 const (
-	// searchBytesPerPixel was measured with the options, images and modes that take most memory, and a
-	// garbage collector that is short of memory.
-	searchBytesPerPixel = 260
+	// imageBytesPerPixel and workBytesPerPixel are the memory of a search for each pixel of its image, and of
+	// several for each of WorkPixels. They were measured with the options, images and modes that take most
+	// memory, and a garbage collector that is short of memory.
+	imageBytesPerPixel = 260
+	workBytesPerPixel  = 80
 	// connectionBuffer is what the kernel holds for a connection, mostly bytes that are not yet received.
 	connectionBuffer = 256 << 10
 	processMemory    = 100 << 20
@@ -269,9 +271,9 @@ const (
 // Memory returns a bound of the memory that a server with this configuration uses, for clients that
 // use all that the limits allow.
 func (c Config) Memory() Memory {
-	pixels := max(cmp.Or(c.MaxImagePixels, imageio.DefaultLimits().MaxPixels), c.WorkPixels)
+	pixels := cmp.Or(c.MaxImagePixels, imageio.DefaultLimits().MaxPixels)
 	return Memory{
-		Searches: pixels * searchBytesPerPixel,
+		Searches: max(pixels*imageBytesPerPixel, c.WorkPixels*workBytesPerPixel),
 		Clients:  c.BodyMemory + int64(c.MaxConnections)*connectionBuffer,
 		Cache:    c.CacheBytes,
 		Process:  processMemory,
@@ -280,9 +282,10 @@ func (c Config) Memory() Memory {
 
 // FittingPixels returns the largest MaxImagePixels and WorkPixels with which Memory is at most total bytes,
 // 0 if there are none.
-func (c Config) FittingPixels(total int64) int64 {
+func (c Config) FittingPixels(total int64) (maxImagePixels, workPixels int64) {
 	m := c.Memory()
-	return max(total-m.Total()+m.Searches, 0) / searchBytesPerPixel
+	left := max(total-m.Total()+m.Searches, 0)
+	return left / imageBytesPerPixel, left / workBytesPerPixel
 }
 
 // limits returns the limits of one image.

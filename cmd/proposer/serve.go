@@ -168,8 +168,8 @@ func (c *serveCmd) warnMemory(available uint64) {
 		return
 	}
 	advice := "lower body-memory, max-connections or cache"
-	if pixels := c.cfg.FittingPixels(int64(available)); pixels > 0 {
-		advice = fmt.Sprintf("lower max-pixels and work-pixels to %d or less, or provide more memory", pixels)
+	if pixels, work := c.cfg.FittingPixels(int64(available)); pixels > 0 {
+		advice = fmt.Sprintf("want a max-pixels of at most %d and work-pixels of at most %d, or more memory", pixels, work)
 	}
 	c.cfg.Logger.Warn("the limits allow clients to use more memory than there is: the process may be killed",
 		"memory_bytes", available, "need_bytes", need.Total(), "searches_bytes", need.Searches,

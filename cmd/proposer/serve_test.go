@@ -453,6 +453,7 @@ func TestLogLevels(t *testing.T) {
 // and that the advice of the warning is right.
 func TestMemoryWarning(t *testing.T) {
 	const gib = 1 << 30
+	const tooMany = "want a max-pixels of at most 29279468 and work-pixels of at most 95158272, or more memory"
 	for _, c := range []struct {
 		name      string
 		args      []string
@@ -460,10 +461,11 @@ func TestMemoryWarning(t *testing.T) {
 		advice    string // "" for no warning
 	}{
 		{"defaults", nil, 16 * gib, ""},
-		{"defaults in 8 GiB", nil, 8 * gib, "lower max-pixels and work-pixels to 29279468 or less, or provide more memory"},
+		{"defaults in 8 GiB", nil, 8 * gib, tooMany},
 		{"as advised", []string{"--max-pixels=29279468"}, 8 * gib, ""},
-		{"one pixel more", []string{"--max-pixels=29279469"}, 8 * gib, "lower max-pixels and work-pixels to 29279468 or less, or provide more memory"},
-		{"work-pixels", []string{"--max-pixels=1000000", "--work-pixels=50000000"}, 8 * gib, "lower max-pixels and work-pixels to 29279468 or less, or provide more memory"},
+		{"one pixel more", []string{"--max-pixels=29279469"}, 8 * gib, tooMany},
+		{"work-pixels as advised", []string{"--max-pixels=1000000", "--work-pixels=95158272"}, 8 * gib, ""},
+		{"one more of work-pixels", []string{"--max-pixels=1000000", "--work-pixels=95158273"}, 8 * gib, tooMany},
 		{"docker/kubernetes", []string{"--max-pixels=12000000", "--body-memory=256MiB", "--cache=256MiB"}, 4 * gib, ""},
 		{"docker/compose.yml", []string{"--max-pixels=12000000"}, 4 * gib, ""},
 		{"no memory", nil, gib / 2, "lower body-memory, max-connections or cache"},
