@@ -435,7 +435,7 @@ func TestAlerts(t *testing.T) {
 			if d := rule.at("annotations", "description").text(); len(d) < 80 {
 				t.Errorf("got the description %q, want at least 80 bytes that say what to do", d)
 			}
-			rule.at("annotations", "runbook").checkText("docs/operations.md#" + strings.ToLower(name))
+			rule.at("annotations", "runbook_url").checkText("https://github.com/proposer/proposer/blob/main/docs/operations.md#" + strings.ToLower(name))
 			if !strings.Contains(runbook, "\n### "+name+"\n") {
 				t.Error("docs/operations.md has no section for the alert")
 			}
