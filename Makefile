@@ -95,8 +95,8 @@ e2e: build ## run the end-to-end tests (browser, Prometheus, Python, PyTorch, Sl
 	PROPOSER_E2E=1 $(GO) test -tags $(TAGS) -count 1 -run Pillow ./internal/imageio
 	PROPOSER_E2E=1 $(GO) test -count 1 -run Pillow ./internal/imageio
 
-# With -v: where containers cannot run, the test is skipped and says why. PROPOSER_IMAGE_CACHE=0 adds a build that compiles
-# all packages and must give the same digest, which takes minutes.
+# With -v: where containers cannot run, the test is skipped and says why. PROPOSER_IMAGE_AGAIN=1 adds two builds, one
+# of them without a build cache, which must give the same digest.
 e2e-image: build ## build both container images with buildah and run them with podman; install what is missing
 	@for tool in buildah debootstrap iptables podman qemu-aarch64 runc /usr/lib/cni/portmap; do command -v $$tool >/dev/null || { \
 	$(call install,PODMAN,NO_PODMAN); }; done
