@@ -52,6 +52,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/proposer/proposer/internal/imageio"
+	"github.com/proposer/proposer/internal/propose"
 	"github.com/proposer/proposer/selective"
 )
 
@@ -258,11 +259,9 @@ type Memory struct {
 func (m Memory) Total() int64 { return m.Searches + m.Clients + m.Cache + m.Process }
 
 const (
-	// imageBytesPerPixel and workBytesPerPixel are the memory of a search for each pixel of its image, and of
-	// several for each of WorkPixels. They were measured with the options, images and modes that take most
-	// memory, and a garbage collector that is short of memory.
+	// imageBytesPerPixel is the memory of one search for each pixel of its image. It was measured with the
+	// options, images and modes that take most memory, and a garbage collector that is short of memory.
 	imageBytesPerPixel = 260
-	workBytesPerPixel  = 80
 	// connectionBuffer is what the kernel holds for a connection, mostly bytes that are not yet received.
 	connectionBuffer = 256 << 10
 	processMemory    = 100 << 20
@@ -273,7 +272,7 @@ const (
 func (c Config) Memory() Memory {
 	pixels := cmp.Or(c.MaxImagePixels, imageio.DefaultLimits().MaxPixels)
 	return Memory{
-		Searches: max(pixels*imageBytesPerPixel, c.WorkPixels*workBytesPerPixel),
+		Searches: max(pixels*imageBytesPerPixel, c.WorkPixels*propose.BytesPerWorkPixel),
 		Clients:  c.BodyMemory + int64(c.MaxConnections)*connectionBuffer,
 		Cache:    c.CacheBytes,
 		Process:  processMemory,
@@ -285,7 +284,7 @@ func (c Config) Memory() Memory {
 func (c Config) FittingPixels(total int64) (maxImagePixels, workPixels int64) {
 	m := c.Memory()
 	left := max(total-m.Total()+m.Searches, 0)
-	return left / imageBytesPerPixel, left / workBytesPerPixel
+	return left / imageBytesPerPixel, left / propose.BytesPerWorkPixel
 }
 
 // limits returns the limits of one image.

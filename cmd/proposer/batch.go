@@ -27,6 +27,7 @@ import (
 	"github.com/proposer/proposer/internal/batch/source"
 	"github.com/proposer/proposer/internal/batch/tasks"
 	"github.com/proposer/proposer/internal/codec"
+	"github.com/proposer/proposer/internal/propose"
 )
 
 // jobFlags define where a batch writes, and how it is divided.
@@ -280,9 +281,6 @@ func shardRange(text string, env func(string) string) (index, count int, err err
 	return index, count, err
 }
 
-// workBytesPerPixel is the memory of a pixel in progress.
-const workBytesPerPixel = 80
-
 // autoWorkPixels returns the number of pixels for which half of the memory suffices. It returns 0, the
 // job's default, if the amount of memory is unknown.
 func autoWorkPixels() int64 {
@@ -290,7 +288,7 @@ func autoWorkPixels() int64 {
 	if err != nil {
 		return 0
 	}
-	return max(int64(bytes/2/workBytesPerPixel), 1)
+	return max(int64(bytes/2/propose.BytesPerWorkPixel), 1)
 }
 
 // serveMetrics serves metrics until stop is called.

@@ -102,6 +102,9 @@ func (o *Options) SearchOptions(decoded *imageio.Decoded) selective.Options {
 	return search
 }
 
+// BytesPerWorkPixel is the memory of each of the pixels that WorkPixels returns, in bytes.
+const BytesPerWorkPixel = 80
+
 // pixelsPerRegion is the number of pixels that take as much memory as an initial region with its
 // description: 2 KiB.
 const pixelsPerRegion = 30
@@ -114,8 +117,8 @@ const pixelsPerLeaf = 8
 // overlaps, or for a joined candidate: 4 KiB.
 const pixelsPerUnion = 50
 
-// WorkPixels returns a bound of the memory that [Run] uses for an image, in pixels of about 80
-// bytes: the pixels of the image, as it is or resized, 30 for each initial region that it can have, 8 for
+// WorkPixels returns a bound of the memory that [Run] uses for an image, in pixels of
+// [BytesPerWorkPixel]: the pixels of the image, as it is or resized, 30 for each initial region that it can have, 8 for
 // each that all strategies together can have, and 50 for each union and joined box that is asked for. With
 // a small min-size there can be as many regions as pixels. The error is a *imageio.LimitError if the image
 // would become too large.

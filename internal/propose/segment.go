@@ -224,8 +224,8 @@ func renumber(labels []int32, n int) int {
 // spaceNames returns the names of the color spaces.
 func spaceNames() string { return strings.ReplaceAll(joinValues(raster.Spaces()), ",", ", ") }
 
-// WorkPixels returns a bound of the memory that [Segment] uses for an image, in pixels of about 80
-// bytes: the pixels of the image, as it is or resized, and 3 for each pixel that is segmented, because
+// WorkPixels returns a bound of the memory that [Segment] uses for an image, in pixels of
+// [BytesPerWorkPixel]: the pixels of the image, as it is or resized, and 3 for each pixel that is segmented, because
 // in noise every one can be a region before the small ones are merged. The error is a
 // *imageio.LimitError if the image would become too large.
 func (o *SegmentOptions) WorkPixels(h imageio.Header) (int64, error) {
