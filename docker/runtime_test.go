@@ -137,7 +137,7 @@ func imageFiles(t *testing.T) map[string][]byte {
 	}
 }
 
-// checkContents compares what scanners read in the root file system with what dpkg and go tell about its files.
+// checkContents compares what scanners read in the root file system with what dpkg and go report about its files.
 func checkContents(t *testing.T, program, root string) {
 	t.Helper()
 	run := func(name string, args ...string) string {

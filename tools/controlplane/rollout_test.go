@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestRollout checks what the controllers make of the service's manifests, on a node that has room for
+// TestRollout checks what the controllers make of the service's manifests, on a node that can run
 // two pods and no more.
 func TestRollout(t *testing.T) {
 	n := newNamespace(t)
@@ -116,12 +116,12 @@ func TestRollout(t *testing.T) {
 // node stands for the scheduler and a kubelet.
 type node struct {
 	name, namespace string
-	room            int // for pods
+	capacity        int // in pods
 	started         int
 }
 
 // newNode adds a node to the control plane.
-func newNode(n *namespace, room int) *node {
+func newNode(n *namespace, capacity int) *node {
 	n.Helper()
 	object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
 	if _, err := client.CoreV1().Nodes().Create(n.Context(), object, metav1.CreateOptions{}); err != nil {
@@ -132,10 +132,10 @@ func newNode(n *namespace, room int) *node {
 			n.Error(err)
 		}
 	})
-	return &node{name: n.name, namespace: n.name, room: room}
+	return &node{name: n.name, namespace: n.name, capacity: capacity}
 }
 
-// syncPods ends deleted pods, starts pending ones if there is room, and returns the names of those that
+// syncPods ends deleted pods, starts pending ones up to the capacity, and returns the names of those that
 // are ready.
 func (o *node) syncPods(ctx context.Context) (ready []string, err error) {
 	pods := client.CoreV1().Pods(o.namespace)
@@ -158,7 +158,7 @@ func (o *node) syncPods(ctx context.Context) (ready []string, err error) {
 		}
 	}
 	for _, p := range pending {
-		if len(ready) >= o.room {
+		if len(ready) >= o.capacity {
 			break
 		}
 		err := pods.Bind(ctx, &corev1.Binding{
